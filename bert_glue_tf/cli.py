@@ -1,0 +1,149 @@
+"""What every command shares: flags parsed, --help answered, a user's mistake told in one message."""
+
+from __future__ import annotations
+
+import contextlib
+import logging as std_logging
+import pathlib
+import shlex
+import sys
+import textwrap
+import warnings
+from collections.abc import Callable, Iterator
+from typing import NoReturn
+
+from absl import flags, logging
+
+from bert_glue_tf import data, encoders, sample
+from bert_glue_tf.errors import UserError
+from bert_glue_tf.network import UnreachableError
+from bert_glue_tf.tasks import TaskSpec
+
+USER_ERROR = 2  # Exit status of a user's mistake; a defect of ours keeps Python's 1.
+INTERRUPTED = 130  # As shells count SIGINT.
+_PACKAGE = str(pathlib.Path(__file__).parent)
+_DISK_FULL = "No space left on device"
+
+
+def run(main: Callable[[], None], doc: str | None) -> NoReturn:
+    """Parses the flags, runs `main` and exits.
+
+    Exit status: 0 when done, 2 on a user's mistake (one message, no traceback), 130 when
+    interrupted.
+    """
+    if any(argument in ("--help", "-h", "-help", "--helpfull") for argument in sys.argv[1:]):
+        # As __main__, a module's flags are kept under the name of its file.
+        module = sys.argv[0] if main.__module__ == "__main__" else main.__module__
+        print(_help(doc or "", module))
+        sys.exit(0)
+    try:
+        rest = flags.FLAGS(sys.argv)
+        if len(rest) > 1:
+            raise UserError(f"{rest[1]!r}: no flag. Flags look like --task=cola; see --help.")
+        _log_our_lines_only()
+        main()
+    except flags.Error as error:
+        _fail(f"{error}\nSee --help for the flags.")
+    except UserError as error:
+        _fail(str(error))
+    except KeyboardInterrupt:
+        print("\nInterrupted. The same command goes on after the last epoch that was finished.",
+              file=sys.stderr)
+        sys.exit(INTERRUPTED)
+    except Exception as error:
+        # TensorFlow reports a full disk under several exception types.
+        if _DISK_FULL not in str(error):
+            raise
+        _fail(
+            f"the disk is full ({str(error).splitlines()[0]}). Make room and give the same "
+            "command again; it goes on after the last epoch that was finished."
+        )
+    sys.exit(0)
+
+
+def _fail(message: str) -> NoReturn:
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(USER_ERROR)
+
+
+def _help(doc: str, module: str) -> str:
+    lines = [doc.strip(), "", "Flags:"]
+    for flag in flags.FLAGS.get_key_flags_for_module(module):
+        if flag.boolean:
+            head = f"--[no]{flag.name}"
+        else:
+            head = f"--{flag.name}={flag.default}"
+        lines.append(f"  {head}" + (" (on)" if flag.boolean and flag.default else ""))
+        lines += textwrap.wrap(flag.help, 88, initial_indent=" " * 6, subsequent_indent=" " * 6)
+    lines += [
+        "  --flagfile=FILE",
+        "      Read flags from a file, one a line; see configs/.",
+    ]
+    return "\n".join(lines)
+
+
+class _OurLines(std_logging.Filter):
+    """Passes the package's own lines, and warnings of anyone."""
+
+    def filter(self, record: std_logging.LogRecord) -> bool:
+        return record.levelno >= std_logging.WARNING or record.pathname.startswith(_PACKAGE)
+
+
+def _log_our_lines_only() -> None:
+    """Time and text on standard error; tf-models-official and others log through absl too."""
+    logging.use_absl_handler()
+    logging.set_verbosity(logging.INFO)
+    handler = logging.get_absl_handler()
+    handler.setFormatter(std_logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    handler.addFilter(_OurLines())
+    # tensorflow-hub 0.16 imports pkg_resources, which says so at every start.
+    warnings.filterwarnings("ignore", message="pkg_resources is deprecated")
+
+
+@contextlib.contextmanager
+def suggesting_local_command(
+    task: TaskSpec, encoder: encoders.EncoderSource, source: str
+) -> Iterator[None]:
+    """Appends to an `UnreachableError` the same command with what needs no network.
+
+    Args:
+      task: the task.
+      encoder: what --encoder stands for.
+      source: value of --data.
+    """
+    try:
+        yield
+    except UnreachableError as error:
+        replaced = {}
+        note = ""
+        if error.what == "encoder":
+            replaced["encoder"] = encoders.EMBEDDED
+        elif not encoders.is_cached(encoder):
+            replaced["encoder"] = encoders.EMBEDDED
+        if source == "tfds" and not data.is_prepared(task):
+            replaced["data"] = "sample"
+            if task.name not in sample.TASKS:
+                replaced["data"] = "FOLDER"
+                note = f" (FOLDER: where {task.folder}/train.tsv lies)"
+        raise UserError(
+            f"{error}\nWithout the network, this works{note}:\n  {_command_with(replaced)}"
+        ) from None
+
+
+def _command_with(replaced: dict[str, str]) -> str:
+    """The command line as given, with some flags replaced."""
+    dropped = {*replaced, *(["preprocessing"] if "encoder" in replaced else [])}
+    arguments: list[str] = []
+    skip_value = False
+    for argument in sys.argv[1:]:
+        if skip_value:
+            skip_value = False
+            continue
+        name, equals, _ = argument.lstrip("-").partition("=")
+        if argument.startswith("-") and name in dropped:
+            skip_value = not equals
+            continue
+        arguments.append(argument)
+    arguments += [f"--{name}={value}" for name, value in replaced.items()]
+    module = pathlib.Path(sys.argv[0]).stem
+    return shlex.join(["python", "-m", f"bert_glue_tf.{module}", *arguments])

@@ -1,0 +1,253 @@
+"""ExperimentConfig: everything that decides a run, and the flags that set it.
+
+The design places this class in `experiment.py`. It stands apart because that module
+needs TensorFlow, which takes 10 seconds to import, while a wrong flag has to be
+answered at once: nothing in this file imports it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import pathlib
+import re
+import types
+from collections.abc import Mapping
+from typing import Any
+
+from absl import flags
+
+from bert_glue_tf import encoders, pruning, tasks
+from bert_glue_tf.errors import UserError
+
+# The flags count as those of the command that defines them, so that its --help shows them.
+flags.disclaim_key_flags()
+
+MIN_SEQ_LENGTH = 4  # [CLS] a [SEP] b: fewer positions hold no pair at all.
+STRATEGIES = ("auto", "cpu", "gpu", "mirrored", "tpu")
+
+
+def _option(default: Any, help_text: str) -> Any:
+    return dataclasses.field(default=default, metadata={"help": help_text})
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ExperimentConfig:
+    """The settings of one run; each field is the flag of the same name.
+
+    The defaults are the settings of the report on pruning and quantizing BERT on GLUE:
+    BERT-base uncased from TF-Hub, length 128, batch 32, 3 epochs, AdamW at 2e-5 with a
+    linear warm-up over the first 10 % of the steps and a linear decay to zero.
+
+    Raises:
+      UserError: a value is out of its range; the message names the flag.
+    """
+
+    task: str = _option("cola", f"GLUE task: {', '.join(tasks.TASKS)}.")
+    encoder: str = _option(
+        encoders.DEFAULT,
+        "BERT encoder: a short name "
+        f"({', '.join(encoders.ENCODERS)}), a TF-Hub handle, or a folder (a pair of "
+        "SavedModels, a Hugging Face model, or a TensorFlow checkpoint).",
+    )
+    preprocessing: str = _option(
+        "", "TF-Hub handle or folder of the preprocessing model; by default the encoder's own."
+    )
+    data: str = _option(
+        "tfds",
+        "Where the sentences come from: tfds, sample (embedded, generated: cola, mrpc, sst2), "
+        "or a folder that holds GLUE's own .tsv folders.",
+    )
+    epochs: int = _option(3, "Passes over the training split.")
+    batch_size: int = _option(32, "Examples a training step, over all replicas.")
+    learning_rate: float = _option(2e-5, "Peak learning rate of AdamW.")
+    warmup_fraction: float = _option(
+        0.1, "Fraction of the steps over which the learning rate rises from 0."
+    )
+    weight_decay: float = _option(
+        0.01, "Decoupled weight decay; biases and layer norms are left out."
+    )
+    dropout: float = _option(0.1, "Dropout rate before the dense classifier.")
+    seq_length: int = _option(128, "Longest input in word pieces; longer text is trimmed.")
+    train_examples: int = _option(
+        0, "Train on this many examples only, a fixed random choice; 0 = all."
+    )
+    seed: int = _option(1, "Seed of the classifier's weights, the order and the dropout.")
+    pruning_method: str = _option(
+        pruning.NO_PRUNING, f"Pruning method: {', '.join(pruning.names())}."
+    )
+    initial_sparsity: float = _option(0.5, "Sparsity at which gradual pruning begins, in [0, 1).")
+    final_sparsity: float = _option(0.8, "Sparsity at the end of pruning, in [0, 1).")
+    begin_step: int = _option(
+        -1, "First step that prunes; -1 = the end of the warm-up."
+    )
+    end_step: int = _option(
+        -1, "Step that reaches the final sparsity; -1 = 80 % of the steps."
+    )
+    pruning_frequency: int = _option(
+        0, "Steps between two updates of the masks; 0 = a hundredth of all steps."
+    )
+    strategy: str = _option(
+        "auto", f"Distribution strategy: {', '.join(STRATEGIES)}; auto = TPU, else GPU, else CPU."
+    )
+    length_buckets: bool = _option(
+        True,
+        "Group sentences of similar length, so that little is padding; a TPU always "
+        "pads to --seq_length.",
+    )
+
+    def __post_init__(self) -> None:
+        tasks.get(self.task)
+        if self.pruning_method not in pruning.names():
+            raise UserError(
+                f"--pruning_method={self.pruning_method}: no such method. "
+                f"Good values: {', '.join(pruning.names())}."
+            )
+        if self.strategy not in STRATEGIES:
+            raise UserError(
+                f"--strategy={self.strategy}: no such strategy. "
+                f"Good values: {', '.join(STRATEGIES)}."
+            )
+        for name, (low, high, text) in _RANGES.items():
+            value = getattr(self, name)
+            # `not (a <= b)` and not `a > b`, so that NaN is refused as well.
+            if not low <= value <= high or not math.isfinite(value):
+                raise UserError(f"--{name}={value}: must be {text}.")
+        if self.initial_sparsity > self.final_sparsity:
+            raise UserError(
+                f"--initial_sparsity={self.initial_sparsity}: larger than "
+                f"--final_sparsity={self.final_sparsity}. Pruning goes from the initial sparsity "
+                "up to the final one; give an initial sparsity that is smaller or equal."
+            )
+        if self.begin_step >= 0 and 0 <= self.end_step <= self.begin_step:
+            raise UserError(
+                f"--begin_step={self.begin_step}: not before --end_step={self.end_step}. "
+                "Give a begin_step smaller than end_step, or leave one out."
+            )
+
+    @property
+    def run_name(self) -> str:
+        """Name of the run's default folder: task, encoder, data, method and seed."""
+        parts = (self.task, _short(self.encoder), _short(self.data), self.pruning_method)
+        return "-".join((*parts, f"seed{self.seed}"))
+
+    def to_json(self) -> dict[str, Any]:
+        """The settings as a dict of JSON values, in the order of the fields."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> ExperimentConfig:
+        """The settings written by `to_json`.
+
+        Raises:
+          UserError: a field is unknown, or a value out of its range or of another type.
+        """
+        fields = {field.name: field for field in dataclasses.fields(cls)}
+        unknown = sorted(set(values) - set(fields))
+        if unknown:
+            raise UserError(
+                f"unknown setting {unknown[0]!r}; good settings: {', '.join(fields)}."
+            )
+        for name, value in values.items():
+            wanted = type(fields[name].default)
+            number_for_float = wanted is float and type(value) is int
+            if type(value) is not wanted and not number_for_float:
+                raise UserError(
+                    f"setting {name}={value!r}: must be of type {wanted.__name__}."
+                )
+        return cls(**values)
+
+    def difference(self, other: ExperimentConfig) -> dict[str, tuple[Any, Any]]:
+        """Fields that differ: name -> (value here, value of `other`)."""
+        mine, theirs = self.to_json(), other.to_json()
+        return {name: (mine[name], theirs[name]) for name in mine if mine[name] != theirs[name]}
+
+    def checksum_text(self) -> str:
+        """One canonical line of JSON, for comparing and hashing configurations."""
+        return json.dumps(self.to_json(), sort_keys=True)
+
+
+_FRACTION = (0.0, math.nextafter(1.0, 0.0), "in [0, 1)")
+_RANGES: Mapping[str, tuple[float, float, str]] = {
+    "epochs": (1, 1000, "a whole number from 1 to 1000"),
+    "batch_size": (1, 65536, "a whole number from 1 to 65536"),
+    "learning_rate": (math.nextafter(0.0, 1.0), 1.0, "above 0 and at most 1"),
+    "warmup_fraction": (0.0, 1.0, "in [0, 1]"),
+    "weight_decay": (0.0, 1.0, "in [0, 1]"),
+    "dropout": _FRACTION,
+    "seq_length": (
+        MIN_SEQ_LENGTH,
+        encoders.MAX_SEQ_LENGTH,
+        f"from {MIN_SEQ_LENGTH} to {encoders.MAX_SEQ_LENGTH}, the positions that BERT has learned",
+    ),
+    "train_examples": (0, 2**31 - 1, "0 (all) or more"),
+    "seed": (0, 2**31 - 1, "a whole number from 0 to 2147483647"),
+    "initial_sparsity": _FRACTION,
+    "final_sparsity": _FRACTION,
+    "begin_step": (-1, 2**31 - 1, "-1 (computed) or a step from 0 on"),
+    "end_step": (-1, 2**31 - 1, "-1 (computed) or a step from 1 on"),
+    "pruning_frequency": (0, 2**31 - 1, "0 (computed) or a number of steps from 1 on"),
+}
+
+
+def _short(name: str) -> str:
+    """The last part of a path or handle (a bare version number keeps the part before)."""
+    parts = [part for part in re.split(r"[/\\]", name) if part]
+    if len(parts) > 1 and parts[-1].isdigit():
+        parts = [f"{parts[-2]}_v{parts[-1]}"]
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", parts[-1] if parts else "none")
+
+
+_DEFINERS: Mapping[type, Any] = types.MappingProxyType(
+    {
+        bool: flags.DEFINE_bool,
+        int: flags.DEFINE_integer,
+        float: flags.DEFINE_float,
+        str: flags.DEFINE_string,
+    }
+)
+
+
+def define_flags(flag_values: flags.FlagValues = flags.FLAGS) -> None:
+    """Defines a flag for each field of `ExperimentConfig`, and `--prune` and `--workdir`."""
+    for field in dataclasses.fields(ExperimentConfig):
+        define = _DEFINERS[type(field.default)]
+        define(field.name, field.default, field.metadata["help"], flag_values=flag_values)
+    flags.DEFINE_bool(
+        "prune",
+        False,
+        f"Prune with --pruning_method, or with {pruning.DEFAULT_METHOD} if that is not given.",
+        flag_values=flag_values,
+    )
+    flags.DEFINE_string(
+        "workdir",
+        "",
+        "The run's folder; by default runs/ and a name made from task, encoder, data, "
+        "method and seed.",
+        flag_values=flag_values,
+    )
+
+
+def from_flags(flag_values: flags.FlagValues) -> ExperimentConfig:
+    """The configuration that the parsed flags ask for.
+
+    Raises:
+      UserError: a value is out of its range, or --prune and --pruning_method contradict.
+    """
+    names = [field.name for field in dataclasses.fields(ExperimentConfig)]
+    values = {name: flag_values[name].value for name in names}
+    prune, method = flag_values["prune"], flag_values["pruning_method"]
+    if prune.present and prune.value and not method.present:
+        values["pruning_method"] = pruning.DEFAULT_METHOD
+    elif prune.present and method.present and prune.value == (method.value == pruning.NO_PRUNING):
+        raise UserError(
+            f"--{'' if prune.value else 'no'}prune --pruning_method={method.value}: "
+            "these contradict. Give one of them."
+        )
+    return ExperimentConfig(**values)
+
+
+def default_workdir(config: ExperimentConfig) -> pathlib.Path:
+    """`runs/` and the run's name, below the current folder."""
+    return pathlib.Path("runs") / config.run_name

@@ -1,0 +1,430 @@
+"""A task and a place -> its examples: TFDS, the benchmark's .tsv folders, the embedded sample.
+
+Nothing here needs TensorFlow but the reading of TFDS, which imports it when called:
+`check` answers before it is loaded.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+from absl import logging
+
+from bert_glue_tf import network
+from bert_glue_tf.errors import UserError
+from bert_glue_tf.tasks import TaskSpec
+
+GOOD_VALUES = (
+    "tfds, sample, or a folder that holds the benchmark's task folders (e.g. CoLA/train.tsv)"
+)
+# Where TFDS fetches GLUE from (tensorflow_datasets/url_checksums/glue.txt).
+_TFDS_HOST = "https://dl.fbaipublicfiles.com"
+
+
+@dataclasses.dataclass(frozen=True)
+class Examples:
+    """Examples of one split, in memory.
+
+    Attributes:
+      texts: one list of n strings per text field of the task.
+      labels: int32 [n] class ids, float32 [n] for regression, None for a test split.
+      provenance: JSON-able: `name` ("tfds", "tsv" or "sample"), `split`, `version`
+        (None for .tsv), `sha256` (of the .tsv file's bytes; else of the split's
+        examples as JSON lines), `path` (.tsv only), `examples` (n here),
+        `split_examples` (n before any limit), `dropped_rows`.
+    """
+
+    texts: tuple[list[str], ...]
+    labels: np.ndarray | None
+    provenance: Mapping[str, object]
+
+    def __len__(self) -> int:
+        return len(self.texts[0])
+
+    def take(self, limit: int) -> Examples:
+        """`limit` examples, 0 = all: a fixed pseudo-random subset, in the file's order.
+
+        Not the first rows, because CoLA, STS-B and MNLI come sorted by source. The
+        subset depends on the number of examples alone, never on a run's seed, so that
+        runs compare; a smaller one is contained in a larger one.
+
+        Raises:
+          ValueError: `limit` is negative.
+        """
+        if limit < 0:
+            raise ValueError(f"limit={limit}: has to be 0 (all) or more.")
+        if limit == 0 or limit >= len(self):
+            return self
+        # RandomState's stream is frozen for good (NumPy's NEP 19); default_rng's is not.
+        chosen = np.sort(np.random.RandomState(0).permutation(len(self))[:limit])
+        return Examples(
+            texts=tuple([field[i] for i in chosen] for field in self.texts),
+            labels=None if self.labels is None else self.labels[chosen],
+            provenance={**self.provenance, "examples": limit},
+        )
+
+
+def check(task: TaskSpec, data: str, splits: Sequence[str] | None = None) -> None:
+    """Refuses a source that cannot serve the task, before anything slow starts.
+
+    Files are found, not read; the network is asked (4 seconds at most) only for
+    `tfds`, and only if the task is not already prepared on this machine.
+
+    Args:
+      task: the task.
+      data: "tfds", "sample" or a folder.
+      splits: what will be loaded; training and validation if None.
+
+    Raises:
+      network.UnreachableError: TFDS data neither prepared nor reachable.
+      UserError: any other reason why it cannot be served.
+    """
+    if splits is None:
+        splits = ("train", *task.validation_splits.values())
+    if data == "tfds":
+        if _prepared_folder(task) is None and not network.reachable(_TFDS_HOST):
+            raise network.UnreachableError(
+                f"--data=tfds: {_TFDS_HOST} cannot be reached, and nothing is prepared under\n"
+                f"{os.path.join(_tfds_root(), task.tfds_name)}.",
+                what="data",
+            )
+    elif data == "sample":
+        for split in splits:
+            _check_sample(task, split)
+    else:
+        folder = _task_folder(task, data)
+        for split in splits:
+            path = os.path.join(folder, task.tsv_file(split))
+            if not os.path.isfile(os.path.expanduser(path)):
+                raise _missing_file(task, path)
+
+
+def is_prepared(task: TaskSpec) -> bool:
+    """Whether TFDS has the task on this machine already, so that no network is needed."""
+    return _prepared_folder(task) is not None
+
+
+def load(task: TaskSpec, data: str, split: str, limit: int = 0) -> Examples:
+    """Reads one split.
+
+    Args:
+      task: the task.
+      data: "tfds", "sample" or a folder.
+      split: as TFDS names it: `train`, `validation` (`validation_matched` and
+        `validation_mismatched` for MNLI), `test` (`test_matched`, ...).
+      limit: as in `Examples.take`.
+
+    Raises:
+      UserError: the source cannot serve the split, or a file is malformed.
+    """
+    if data == "tfds":
+        check(task, data)
+        examples = _load_tfds(task, split)
+    elif data == "sample":
+        examples = _load_sample(task, split)
+    else:
+        examples = _load_tsv(
+            task, os.path.join(_task_folder(task, data), task.tsv_file(split)), split
+        )
+    return examples.take(limit)
+
+
+def _is_test(split: str) -> bool:
+    # The benchmark keeps its test labels: files hold none, TFDS holds -1.
+    return split.startswith("test")
+
+
+def _examples(
+    task: TaskSpec, fields: Iterable[Iterable[str]], labels: Iterable | None, **provenance
+) -> Examples:
+    texts = tuple(list(field) for field in fields)
+    array = None
+    if labels is not None:
+        array = np.asarray(labels, dtype=np.float32 if task.is_regression else np.int32)
+    if "sha256" not in provenance:
+        digest = hashlib.sha256()
+        columns = texts if array is None else (*texts, array.tolist())
+        for row in zip(*columns, strict=True):
+            digest.update((json.dumps(row) + "\n").encode())
+        provenance["sha256"] = digest.hexdigest()
+    n = len(texts[0])
+    common = {"path": None, "examples": n, "split_examples": n, "dropped_rows": 0}
+    return Examples(texts=texts, labels=array, provenance={**common, **provenance})
+
+
+# --- the embedded sample ---
+
+
+def _check_sample(task: TaskSpec, split: str) -> None:
+    from bert_glue_tf import sample
+
+    if task.name not in sample.TASKS:
+        raise UserError(
+            f"--data=sample: the sample has no {task.name}. "
+            f"Good values of --task with it: {', '.join(sample.TASKS)}."
+        )
+    if split not in sample.SPLITS:
+        raise UserError(
+            f"--data=sample: the sample has no split {split}. "
+            f"Good values: {', '.join(sample.SPLITS)}."
+        )
+
+
+def _load_sample(task: TaskSpec, split: str) -> Examples:
+    from bert_glue_tf import sample
+
+    _check_sample(task, split)
+    rows = sample.examples(task.name, split)
+    fields = zip(*(texts for texts, _ in rows), strict=True)
+    labels = [label for _, label in rows]
+    return _examples(task, fields, labels, name="sample", split=split, version=sample.VERSION)
+
+
+# --- TFDS ---
+
+
+def _tfds_root() -> str:
+    return os.path.expanduser(os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets")
+
+
+def _prepared_folder(task: TaskSpec) -> str | None:
+    """The newest prepared version on this machine's disk (a gs:// root is left to TFDS)."""
+    parent = os.path.join(_tfds_root(), "glue", task.name)
+    versions = os.listdir(parent) if os.path.isdir(parent) else []
+    prepared = [
+        version
+        for version in versions
+        if re.fullmatch(r"\d+\.\d+\.\d+", version)  # not 2.0.0.incompleteXY
+        and os.path.isfile(os.path.join(parent, version, "dataset_info.json"))
+        and os.path.isfile(os.path.join(parent, version, "features.json"))  # TFDS 4 and later
+    ]
+    if not prepared:
+        return None
+    return os.path.join(parent, max(prepared, key=lambda v: tuple(map(int, v.split(".")))))
+
+
+def _load_tfds(task: TaskSpec, split: str) -> Examples:
+    import tensorflow as tf
+    import tensorflow_datasets as tfds
+
+    prepared = _prepared_folder(task)
+    if prepared:
+        # Reads the folder alone, and so never asks the network or the builder's code.
+        builder = tfds.builder_from_directory(prepared)
+    else:
+        builder = tfds.builder(task.tfds_name, data_dir=_tfds_root())
+        try:
+            builder.download_and_prepare()
+        except ImportError:
+            raise  # a broken installation, whose traceback is wanted
+        except Exception as error:  # TFDS's own errors have no common base class
+            raise UserError(
+                f"--data=tfds: {task.tfds_name} could not be downloaded and prepared under "
+                f"{_tfds_root()}:\n{_one_line(error)}. Good: a network that serves it, room on "
+                "the disk, or --data=FOLDER with the benchmark's .tsv files."
+            ) from error
+    if split not in builder.info.splits:
+        raise UserError(
+            f"--data=tfds: {task.tfds_name} has no split {split}. "
+            f"Good values: {', '.join(builder.info.splits)}."
+        )
+    fields: list[list[str]] = [[] for _ in task.text_fields]
+    labels: list[float] = []
+    try:
+        for batch in tfds.as_numpy(builder.as_dataset(split=split, batch_size=1024)):
+            for field, name in zip(fields, task.text_fields, strict=True):
+                field.extend(text.decode("utf-8") for text in batch[name])
+            labels.extend(batch["label"].tolist())
+    except tf.errors.OpError as error:
+        raise UserError(
+            f"--data=tfds: {builder.data_dir} cannot be read: {_one_line(error)}.\n"
+            "Good: delete that folder and run again with the network, to prepare it anew."
+        ) from error
+    return _examples(
+        task,
+        fields,
+        None if _is_test(split) else labels,
+        name="tfds",
+        split=split,
+        version=str(builder.info.version),
+    )
+
+
+def _one_line(error: Exception) -> str:
+    text = " ".join(f"{type(error).__name__}: {error}".split()).rstrip(".")
+    return text if len(text) <= 200 else text[:200] + "..."
+
+
+# --- the benchmark's .tsv folders ---
+
+
+def _task_folder(task: TaskSpec, data: str) -> str:
+    """The folder of the task's files: `data`/CoLA, or `data` itself if they lie in it."""
+    root = os.path.expanduser(data)
+    if not os.path.isdir(root):
+        what = "a file, not a folder" if os.path.exists(root) else "no such folder"
+        raise UserError(f"--data={data}: {what}. Good values: {GOOD_VALUES}.")
+    if os.path.isdir(os.path.join(root, task.folder)):
+        return os.path.join(data, task.folder)
+    names = _listing(data)
+    if any(name.endswith(".tsv") for name in names):
+        return data
+
+    def plain(name: str) -> str:
+        return re.sub("[^a-z0-9]", "", name.lower())
+
+    for name in names:
+        near = os.path.join(data, name)
+        if plain(name) == plain(task.folder) and os.path.isdir(os.path.expanduser(near)):
+            raise UserError(
+                f"--data={data}: no folder {task.folder} in it, but {name}. "
+                f"Good: rename that to {task.folder}, or pass --data={near}."
+            )
+    raise UserError(
+        f"--data={data}: no folder {task.folder} and no .tsv file in it. "
+        f"Good: {os.path.join(data, task.folder, task.tsv_file('train'))} and so on."
+    )
+
+
+def _listing(folder: str) -> list[str]:
+    try:
+        return sorted(os.listdir(os.path.expanduser(folder)))
+    except OSError as error:
+        raise UserError(f"{folder}: {error.strerror}. Good: a folder you can read.") from error
+
+
+def _missing_file(task: TaskSpec, path: str) -> UserError:
+    folder, name = os.path.split(path)
+    found = [other for other in _listing(folder) if other.endswith(".tsv")]
+    return UserError(
+        f"{path}: no such file. Found in {folder}: {', '.join(found) or 'no .tsv file'}. "
+        f"Good: the benchmark's own {task.folder} files, {name} among them."
+    )
+
+
+def _load_tsv(task: TaskSpec, path: str, split: str) -> Examples:
+    try:
+        with open(os.path.expanduser(path), "rb") as file:
+            raw = file.read()
+    except FileNotFoundError:
+        raise _missing_file(task, path) from None
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}. Good: a file you can read.") from error
+
+    # Split at b"\n" alone: U+0085, U+2028 and \x1c, at which str.splitlines and the csv
+    # module's readers may split as well, occur inside the texts of web corpora.
+    lines = raw.removeprefix(b"\xef\xbb\xbf").split(b"\n")
+    if not lines[-1]:
+        lines.pop()  # what follows the last line's own "\n"
+    if b"\r\n" in raw:
+        logging.warning("%s: CRLF line ends: read as plain line ends.", path)
+        lines = [line.removesuffix(b"\r") for line in lines]
+
+    labelled = not _is_test(split)
+    rows = (_split_line(path, number, line) for number, line in enumerate(lines, start=1))
+    wanted = task.tsv_text + ((task.tsv_label,) if labelled else ())
+    if labelled and task.tsv_columns:
+        columns, first = list(task.tsv_columns), 1
+    else:
+        columns, first = next(rows, list(wanted)), 2
+    missing = [repr(name) for name in wanted if name not in columns]
+    if missing:
+        raise UserError(
+            f"{path}:1: no column {', '.join(missing)} in the header, which has "
+            f"{_short_list(columns)}.\n"
+            f"Good: a first line that names {', '.join(wanted)}, separated by tabs."
+        )
+    text_at = [columns.index(name) for name in task.tsv_text]
+    label_at = columns.index(task.tsv_label) if labelled else -1
+    fields: list[list[str]] = [[] for _ in text_at]
+    labels: list[float] = []
+    dropped = 0
+    for number, row in enumerate(rows, start=first):
+        if labelled and task.drops_short_rows and len(row) < len(columns):
+            dropped += 1
+            continue
+        fits = len(row) == len(columns)
+        # Only a file without a header has data in its first line.
+        is_data = fits and row[label_at] in task.tsv_labels
+        if number == 1 and not is_data and task.tsv_label in row:
+            raise UserError(
+                f"{path}:1: a header ({_short_list(row)}), but {task.folder}'s "
+                f"{os.path.basename(path)} has none.\n"
+                f"Good: no header, and the columns {', '.join(columns)}."
+            )
+        if not fits:
+            few = "a missing tab, or a line break in a text"
+            cause = "a stray tab" if len(row) > len(columns) else few
+            raise UserError(
+                f"{path}:{number}: {len(row)} columns instead of {len(columns)} ({cause}?). "
+                f"Good: {', '.join(columns)}, separated by single tabs."
+            )
+        if labelled:
+            labels.append(_label(task, path, number, row[label_at]))
+        for field, index in zip(fields, text_at, strict=True):
+            field.append(row[index])
+    if dropped:
+        logging.warning("%s: %d rows with too few columns dropped.", path, dropped)
+    if not fields[0]:
+        raise UserError(
+            f"{path}: zero rows of data. Good: {task.folder}'s {os.path.basename(path)}, with "
+            f"the columns {', '.join(columns)}."
+        )
+    return _examples(
+        task,
+        fields,
+        labels if labelled else None,
+        name="tsv",
+        split=split,
+        version=None,
+        sha256=hashlib.sha256(raw).hexdigest(),
+        path=path,
+        dropped_rows=dropped,
+    )
+
+
+def _split_line(path: str, number: int, line: bytes) -> list[str]:
+    try:
+        # No csv module: quotes are text here, and often unbalanced.
+        return line.decode("utf-8").split("\t")
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"{path}:{number}: not UTF-8: byte {error.start + 1} of the line is "
+            f"0x{line[error.start]:02x}. Good: the file saved as UTF-8."
+        ) from None
+
+
+def _label(task: TaskSpec, path: str, number: int, value: str) -> float:
+    if task.label_range is None:
+        if value in task.tsv_labels:
+            return task.tsv_labels.index(value)
+        good = ", ".join(task.tsv_labels)
+    else:
+        low, high = task.label_range
+        try:
+            score = float(value)
+        except ValueError:
+            score = math.nan
+        if low <= score <= high:  # false for NaN
+            return score
+        good = f"a number from {low:g} to {high:g}"
+    raise UserError(
+        f"{path}:{number}: wrong label {_short(value)} in the column {task.tsv_label!r}. "
+        f"Good values: {good}."
+    )
+
+
+def _short(value: str) -> str:
+    return repr(value if len(value) <= 40 else value[:40] + "...")
+
+
+def _short_list(values: Sequence[str]) -> str:
+    more = f" and {len(values) - 12} more" if len(values) > 12 else ""
+    return ", ".join(map(_short, values[:12])) + more

@@ -1,0 +1,82 @@
+"""Scores a model through nothing but its `predict_fn`, before and after export alike."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from scipy import special
+
+from bert_glue_tf import metrics
+from bert_glue_tf.batching import Split, plan_batches
+from bert_glue_tf.tasks import TaskSpec
+
+# Batch of int32 [batch, length] features in, float32 [batch, classes] logits out.
+PredictFn = Callable[[Mapping[str, np.ndarray]], np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """What a model scored on one split.
+
+    Attributes:
+      metrics: name -> value; the task's own metrics, `loss`, and `accuracy` for classes.
+      logits: float32 [n, classes], in the order of the split.
+      examples_per_second: of the predictions alone.
+    """
+
+    metrics: dict[str, float]
+    logits: np.ndarray
+    examples_per_second: float
+
+
+def predict(
+    predict_fn: PredictFn, split: Split, batch_size: int, buckets: Sequence[int]
+) -> np.ndarray:
+    """Logits float32 [n, classes] of every example, in the order of the split."""
+    logits: np.ndarray | None = None
+    for batch in plan_batches(split.tokens.lengths, batch_size, buckets):
+        output = np.asarray(predict_fn(split.tokens.batch(batch.indices, batch.length)))
+        if logits is None:
+            logits = np.empty((len(split), output.shape[-1]), np.float32)
+        logits[batch.indices] = output
+    if logits is None:
+        raise ValueError(f"split {split.name!r} is empty")
+    return logits
+
+
+def loss(task: TaskSpec, labels: np.ndarray, logits: np.ndarray) -> float:
+    """Mean cross-entropy of the labels under softmax(logits), or mean squared error."""
+    if task.is_regression:
+        return float(np.mean(np.square(logits[:, 0] - labels)))
+    log_probabilities = special.log_softmax(logits.astype(np.float64), axis=-1)
+    return float(-np.mean(log_probabilities[np.arange(len(labels)), labels]))
+
+
+def evaluate(
+    predict_fn: PredictFn,
+    split: Split,
+    task: TaskSpec,
+    *,
+    batch_size: int,
+    buckets: Sequence[int],
+) -> Evaluation:
+    """Scores `predict_fn` over the whole split; no example is dropped by batching."""
+    start = time.perf_counter()
+    logits = predict(predict_fn, split, batch_size, buckets)
+    seconds = time.perf_counter() - start
+    scores = metrics.compute(task, split.labels, logits)
+    if not task.is_regression and "accuracy" not in scores:
+        predictions = metrics.to_predictions(task, logits)
+        # As `metrics.compute` does, so that a diverged model gets no score.
+        diverged = np.isnan(logits).any()
+        scores["accuracy"] = (
+            float("nan") if diverged else metrics.accuracy(split.labels, predictions)
+        )
+    return Evaluation(
+        metrics={"loss": loss(task, split.labels, logits), **scores},
+        logits=logits,
+        examples_per_second=len(split) / seconds,
+    )

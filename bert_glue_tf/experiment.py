@@ -1,0 +1,262 @@
+"""The one orchestrator: configuration in, trained and measured model and record out."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from absl import logging
+
+from bert_glue_tf import (
+    batching,
+    benchmark,
+    callbacks,
+    data,
+    distribution,
+    encoders,
+    evaluation,
+    metrics,
+    modeling,
+    optimization,
+    preprocessing,
+    pruning,
+    results,
+    tasks,
+)
+from bert_glue_tf.batching import Split
+from bert_glue_tf.config import ExperimentConfig
+from bert_glue_tf.errors import UserError
+from bert_glue_tf.evaluation import Evaluation, PredictFn
+from bert_glue_tf.pruning.base import PruningContext, PruningMethod
+from bert_glue_tf.results import ExperimentResult
+from bert_glue_tf.run_folder import RunFolder, write_atomically
+from bert_glue_tf.tasks import TaskSpec
+
+# Evaluation keeps no activations for a gradient, so a batch can be larger than in training.
+EVALUATION_BATCH = 64
+
+
+def train_and_evaluate(config: ExperimentConfig, folder: RunFolder) -> ExperimentResult:
+    """Runs the experiment, or what is left of it, in its folder.
+
+    A finished run is not run again: its record is returned. A run that was interrupted goes
+    on after the last epoch that it finished.
+
+    Raises:
+      UserError: the data, the encoder or the pruning schedule cannot be used.
+    """
+    finished = folder.finished_result()
+    if finished:
+        logging.info("%s: this run is finished; these are its results", folder.path)
+        return finished
+
+    start = time.perf_counter()
+    tf.keras.utils.set_random_seed(config.seed)
+    task = tasks.get(config.task)
+    strategy = distribution.build(config.strategy)
+    buckets = batching.bucket_lengths(
+        config.seq_length, config.length_buckets and not distribution.is_tpu(strategy)
+    )
+
+    logging.info("reading %s from %s", task.name, config.data)
+    train_examples = data.load(task, config.data, "train", config.train_examples)
+    validation_examples = {
+        suffix: data.load(task, config.data, split)
+        for suffix, split in task.validation_splits.items()
+    }
+    if config.data == "sample":
+        logging.warning("data=sample: generated sentences; its scores say nothing about GLUE")
+
+    steps_per_epoch = math.ceil(len(train_examples) / config.batch_size)
+    total_steps = steps_per_epoch * config.epochs
+    context = PruningContext.from_config(config, total_steps)
+
+    source = encoders.resolve(config.encoder, config.preprocessing)
+    logging.info("loading the encoder %s", source.name)
+    with strategy.scope():
+        encoder = encoders.load(source, seq_length=config.seq_length)
+        if not encoder.is_native:
+            logging.info("the encoder is opaque (hub.KerasLayer): %s", encoder.why_opaque)
+        method = pruning.get(config.pruning_method)()
+        model = modeling.build_classifier(
+            encoder.layer, task, dropout=config.dropout, seed=config.seed
+        )
+        model = method.prepare(model, context)
+        model.compile(
+            optimizer=method.wrap_optimizer(optimization.build_optimizer(config, total_steps)),
+            loss=modeling.build_loss(task),
+            metrics=[] if task.is_regression else ["accuracy"],
+        )
+
+    preprocessor = preprocessing.build(
+        encoder.preprocessing, task.text_fields, config.seq_length
+    )
+    train = _tokenize(preprocessor, "train", train_examples)
+    validation = {
+        suffix: _tokenize(preprocessor, task.validation_splits[suffix], examples)
+        for suffix, examples in validation_examples.items()
+    }
+
+    def evaluate(predict_fn: PredictFn) -> dict[str, Evaluation]:
+        return {
+            suffix: evaluation.evaluate(
+                predict_fn,
+                split,
+                task,
+                batch_size=EVALUATION_BATCH,
+                buckets=buckets,
+            )
+            for suffix, split in validation.items()
+        }
+
+    predict_in_training = modeling.predict_fn(model)
+    throughput = _fit(
+        model,
+        method,
+        folder,
+        context,
+        train,
+        buckets,
+        lambda: _flatten(evaluate(predict_in_training)),
+    )
+
+    with strategy.scope():
+        model = method.finalize(model)
+    logging.info("evaluating and saving")
+    evaluations = evaluate(modeling.predict_fn(model))
+    for suffix, done in evaluations.items():
+        _write_predictions(folder, task, validation[suffix], done)
+    modeling.save(model, encoder, task, folder.model)
+    result = ExperimentResult(
+        config=config.to_json(),
+        data={
+            "train": dict(train_examples.provenance),
+            **{
+                task.validation_splits[suffix]: dict(examples.provenance)
+                for suffix, examples in validation_examples.items()
+            },
+        },
+        encoder={
+            **encoder.provenance,
+            "native": encoder.is_native,
+            "why_opaque": encoder.why_opaque,
+        },
+        pruning={} if config.pruning_method == pruning.NO_PRUNING else context.to_json(),
+        metrics=_flatten(evaluations),
+        intervals=_intervals(task, validation, evaluations),
+        sparsity=method.sparsities(model),
+        parameters=modeling.count_parameters(model),
+        bytes=benchmark.size_on_disk(folder.model),
+        speed={
+            "train_examples_per_second": throughput.examples_per_second,
+            "evaluation_examples_per_second": float(
+                np.mean([done.examples_per_second for done in evaluations.values()])
+            ),
+            "seconds": time.perf_counter() - start,
+        },
+        peak_memory_bytes=benchmark.peak_memory_bytes(),
+        environment=results.environment(
+            [device.name for device in tf.config.list_logical_devices()]
+        ),
+    )
+    results.append(folder.results_file, result)
+    return result
+
+
+def _tokenize(preprocessor: Any, name: str, examples: data.Examples) -> Split:
+    if examples.labels is None:
+        raise UserError(f"the split {name} has no labels, so it can neither train nor score.")
+    return Split(name, preprocessing.tokenize(preprocessor, examples.texts), examples.labels)
+
+
+def _fit(
+    model: tf.keras.Model,
+    method: PruningMethod,
+    folder: RunFolder,
+    context: PruningContext,
+    train: Split,
+    buckets: tuple[int, ...],
+    evaluate: Callable[[], Mapping[str, float]],
+) -> callbacks.Throughput:
+    """Trains the epochs that are left, with everything that happens besides."""
+    config = folder.config
+    manager = tf.train.CheckpointManager(
+        tf.train.Checkpoint(model=model, optimizer=model.optimizer),
+        str(folder.checkpoints),
+        max_to_keep=1,
+    )
+    first_epoch = 0
+    if manager.latest_checkpoint:
+        manager.restore_or_initialize()
+        first_epoch = int(manager.latest_checkpoint.rsplit("-", 1)[1])
+        logging.info("going on after epoch %d of %d", first_epoch, config.epochs)
+    throughput = callbacks.Throughput(len(train), config.batch_size)
+    if first_epoch == config.epochs:
+        return throughput
+    model.fit(
+        batching.training_dataset(
+            train,
+            config.batch_size,
+            buckets,
+            seed=config.seed,
+            epochs=range(first_epoch, config.epochs),
+        ),
+        initial_epoch=first_epoch,
+        epochs=config.epochs,
+        steps_per_epoch=math.ceil(len(train) / config.batch_size),
+        # The bar redraws itself; in a file, a line an epoch is what can be read.
+        verbose=1 if sys.stdout.isatty() else 2,
+        callbacks=[
+            throughput,
+            *method.callbacks(),
+            callbacks.Validate(evaluate),
+            callbacks.History(folder, method, first_epoch),
+            tf.keras.callbacks.TensorBoard(str(folder.tensorboard), write_graph=False),
+            callbacks.Curves(folder, method, context.frequency),
+            callbacks.Checkpoint(manager),
+        ],
+    )
+    return throughput
+
+
+def _flatten(evaluations: Mapping[str, Evaluation]) -> dict[str, float]:
+    """Metrics of all validation splits, the split's suffix behind each name."""
+    return {
+        f"{name}{suffix}": value
+        for suffix, done in evaluations.items()
+        for name, value in done.metrics.items()
+    }
+
+
+def _intervals(
+    task: TaskSpec, validation: Mapping[str, Split], evaluations: Mapping[str, Evaluation]
+) -> dict[str, tuple[float, float]]:
+    """95 % bootstrap interval of each of the task's metrics."""
+    intervals = {}
+    for suffix, done in evaluations.items():
+        if np.isnan(done.logits).any():
+            continue  # A diverged model: its metrics are NaN, and so has no interval.
+        outputs = metrics.to_predictions(task, done.logits)
+        for name in task.metrics:
+            intervals[f"{name}{suffix}"] = metrics.bootstrap_interval(
+                metrics.METRICS[name], validation[suffix].labels, outputs
+            )
+    return intervals
+
+
+def _write_predictions(
+    folder: RunFolder, task: TaskSpec, split: Split, done: Evaluation
+) -> None:
+    """Label, prediction and logits of every example, so that models can be compared in pairs."""
+    names = task.labels or ("score",)
+    lines = ["\t".join(["index", "label", "prediction", *(f"logit_{name}" for name in names)])]
+    predictions = metrics.to_predictions(task, done.logits)
+    rows = zip(split.labels, predictions, done.logits, strict=True)
+    for index, (label, prediction, logits) in enumerate(rows):
+        lines.append("\t".join([str(index), str(label), str(prediction), *map(str, logits)]))
+    write_atomically(folder.predictions_file(split.name), "\n".join(lines) + "\n")

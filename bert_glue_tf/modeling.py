@@ -1,0 +1,176 @@
+"""The classifier on top of an encoder: built, saved with its preprocessing, and loaded."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import io
+import json
+import os
+import pathlib
+import shutil
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from bert_glue_tf import native
+from bert_glue_tf.encoders import Encoder
+from bert_glue_tf.errors import UserError
+from bert_glue_tf.evaluation import PredictFn
+from bert_glue_tf.tasks import TaskSpec
+
+CLASSIFIER = "classifier"
+INITIALIZER_RANGE = 0.02  # BERT's own (Devlin et al. 2019, and google-research/bert).
+_ARCHITECTURE = "architecture.json"
+_FEATURES = {name: tf.TensorSpec((None, None), tf.int32, name=name) for name in native.INPUTS}
+
+
+def _head(encoder: tf.keras.layers.Layer, num_classes: int, dropout: float, seed: int) -> Any:
+    inputs = {
+        name: tf.keras.Input((None,), dtype=tf.int32, name=name) for name in native.INPUTS
+    }
+    pooled = encoder(inputs)["pooled_output"]
+    pooled = tf.keras.layers.Dropout(dropout, seed=seed, name="dropout")(pooled)
+    logits = tf.keras.layers.Dense(
+        num_classes,
+        kernel_initializer=tf.keras.initializers.TruncatedNormal(
+            stddev=INITIALIZER_RANGE, seed=seed
+        ),
+        name=CLASSIFIER,
+    )(pooled)
+    return tf.keras.Model(inputs, logits)
+
+
+def build_classifier(
+    encoder: tf.keras.layers.Layer, task: TaskSpec, *, dropout: float, seed: int
+) -> tf.keras.Model:
+    """Encoder, dropout on its pooled output, a dense classifier.
+
+    Args:
+      encoder: dict of int32 [batch, length] in, dict with float32 pooled_output
+        [batch, hidden] out.
+      task: gives the number of classes (1 for regression).
+      dropout: rate before the classifier.
+      seed: of the classifier's first weights and its dropout.
+
+    Returns:
+      A functional model, dict of int32 [batch, length] in, float32 [batch, classes] logits out.
+    """
+    return _head(encoder, task.num_classes, dropout, seed)
+
+
+def build_loss(task: TaskSpec) -> tf.keras.losses.Loss:
+    """Sparse categorical cross-entropy on logits; mean squared error for regression."""
+    if task.is_regression:
+        return tf.keras.losses.MeanSquaredError()
+    return tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+
+
+def predict_fn(model: tf.keras.Model) -> PredictFn:
+    """The model in inference mode as a function of features to logits, traced once.
+
+    `model.predict_on_batch` does the same and builds a data set for each batch.
+    """
+
+    @tf.function(input_signature=[_FEATURES])
+    def forward(features: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        return model(features, training=False)
+
+    return lambda features: forward(features).numpy()
+
+
+def count_parameters(model: tf.keras.Model) -> dict[str, int]:
+    """Number of weights of the model, and of those that are not exactly zero."""
+    values = [weight.numpy() for weight in model.weights]
+    return {
+        "total": int(sum(value.size for value in values)),
+        "nonzero": int(sum(np.count_nonzero(value) for value in values)),
+    }
+
+
+def save(
+    model: tf.keras.Model, encoder: Encoder, task: TaskSpec, folder: pathlib.Path
+) -> None:
+    """Writes `folder` as a whole: SavedModel, preprocessing, and how to build the model again.
+
+    The SavedModel has one signature, int32 [batch, length] features in, `logits` out.
+    Keras's own `model.save` is not used: `BertEncoderV2` creates its weights when first
+    called, and loaded that way it comes back with random ones, silently (tf-keras 2.20).
+    """
+    temporary = folder.with_name(f".{folder.name}.{os.getpid()}")
+    shutil.rmtree(temporary, ignore_errors=True)
+    archive = tf.keras.export.ExportArchive()
+    archive.track(model)
+    archive.add_endpoint(
+        name="serve",
+        fn=lambda inputs: {"logits": model(inputs, training=False)},
+        input_signature=[_FEATURES],
+    )
+    with contextlib.redirect_stdout(io.StringIO()):  # It prints each captured variable.
+        archive.write_out(str(temporary))
+    shutil.copytree(encoder.preprocessing_path, temporary / "preprocessing")
+    description = {
+        "task": task.name,
+        "labels": task.labels,
+        "num_classes": task.num_classes,
+        # None for an opaque encoder: then only the SavedModel tells how to compute it.
+        "encoder": encoder.architecture and dataclasses.asdict(encoder.architecture),
+    }
+    (temporary / _ARCHITECTURE).write_text(json.dumps(description, indent=2) + "\n")
+    if folder.exists():  # Left by an attempt that did not come to its result record.
+        shutil.rmtree(folder)
+    os.replace(temporary, folder)
+
+
+def _saved(folder: pathlib.Path) -> Any:
+    if not (folder / "saved_model.pb").is_file():
+        raise UserError(f"{folder}: holds no model. Give the model folder of a finished run.")
+    return tf.saved_model.load(str(folder))
+
+
+def load_predict_fn(folder: pathlib.Path) -> PredictFn:
+    """The saved model as a function of features to logits; works for every encoder.
+
+    Raises:
+      UserError: the folder holds no model.
+    """
+    saved = _saved(folder)
+
+    def predict(features: Mapping[str, np.ndarray]) -> np.ndarray:
+        tensors = {name: tf.constant(value) for name, value in features.items()}
+        # `predict` keeps `saved`, and with it the variables, alive.
+        return saved.serve(tensors)["logits"].numpy()
+
+    return predict
+
+
+def load_classifier(folder: pathlib.Path, dropout: float = 0.0) -> tf.keras.Model:
+    """The saved model as a trainable Keras model of plain layers (native encoders only).
+
+    Raises:
+      UserError: the folder holds no model, or its encoder is opaque.
+    """
+    saved = _saved(folder)
+    description = json.loads((folder / _ARCHITECTURE).read_text())
+    if description["encoder"] is None:
+        raise UserError(
+            f"{folder}: its encoder is opaque (a hub.KerasLayer), so its layers cannot be "
+            "built again. Train with a standard BERT encoder for that."
+        )
+    values: dict[str, np.ndarray] = {}
+    head: dict[str, np.ndarray] = {}
+    for variable in saved.variables:
+        name = native.canonical_name(variable.name)
+        target, key = (
+            (values, name)
+            if name
+            else (head, variable.name.split(":")[0].rsplit("/", 1)[-1])
+        )
+        target[key] = variable.numpy()
+    architecture = native.Architecture(**description["encoder"])
+    encoder = native.build_native(architecture, values.__getitem__, str(folder))
+    model = _head(encoder, description["num_classes"], dropout, seed=0)
+    model.get_layer(CLASSIFIER).set_weights([head["kernel"], head["bias"]])
+    return model

@@ -1,0 +1,56 @@
+"""AdamW with a linear warm-up and a linear decay, from tf-models-official."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+from official.nlp import optimization
+
+from bert_glue_tf.config import ExperimentConfig
+
+# BERT's own settings (Devlin et al. 2019, appendix A.2, and google-research/bert).
+BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-6
+CLIP_NORM = 1.0
+NO_DECAY = ("LayerNorm", "layer_norm", "bias")
+
+
+def warmup_steps(config: ExperimentConfig, total_steps: int) -> int:
+    """Steps over which the learning rate rises."""
+    return int(config.warmup_fraction * total_steps)
+
+
+def build_schedule(
+    config: ExperimentConfig, total_steps: int
+) -> tf.keras.optimizers.schedules.LearningRateSchedule:
+    """Learning rate by step: linear from 0 to the peak, then linear to 0 at `total_steps`."""
+    decay = tf.keras.optimizers.schedules.PolynomialDecay(
+        initial_learning_rate=config.learning_rate,
+        decay_steps=total_steps,
+        end_learning_rate=0.0,
+    )
+    warmup = warmup_steps(config, total_steps)
+    if not warmup:
+        return decay
+    return optimization.WarmUp(
+        initial_learning_rate=config.learning_rate,
+        decay_schedule_fn=decay,
+        warmup_steps=warmup,
+    )
+
+
+def build_optimizer(
+    config: ExperimentConfig, total_steps: int
+) -> tf.keras.optimizers.Optimizer:
+    """AdamW (Loshchilov and Hutter 2019) with BERT's betas, clipped to a global norm of 1.
+
+    `optimization.create_optimizer` of tf-models-official builds the same one, with the weight
+    decay fixed at 0.01; here it is a setting.
+    """
+    return optimization.AdamWeightDecay(
+        learning_rate=build_schedule(config, total_steps),
+        weight_decay_rate=config.weight_decay,
+        beta_1=BETA_1,
+        beta_2=BETA_2,
+        epsilon=EPSILON,
+        gradient_clip_norm=CLIP_NORM,
+        exclude_from_weight_decay=list(NO_DECAY),
+    )

@@ -1,0 +1,60 @@
+"""Magnitude pruning of the dense classifier with tfmot, as the report does it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import tensorflow as tf
+import tensorflow_model_optimization as tfmot
+
+from bert_glue_tf.pruning.base import PruningContext, PruningMethod
+
+
+class Magnitude(PruningMethod):
+    """Gradual magnitude pruning of the model's own dense layers (not the encoder's).
+
+    tfmot's `prune_low_magnitude` wraps each `Dense` layer; at every step of the schedule the
+    weights of smallest absolute value are masked, `UpdatePruningStep` counts the steps, and
+    `strip_pruning` takes the wrappers off at the end.
+
+    Source: Zhu and Gupta 2017, "To prune, or not to prune: exploring the efficacy of pruning
+    for model compression" (https://arxiv.org/abs/1710.01878).
+    """
+
+    name = "magnitude"
+
+    def prepare(self, model: tf.keras.Model, context: PruningContext) -> tf.keras.Model:
+        def wrap(layer: tf.keras.layers.Layer) -> tf.keras.layers.Layer:
+            if isinstance(layer, tf.keras.layers.Dense):
+                return tfmot.sparsity.keras.prune_low_magnitude(
+                    layer, pruning_schedule=context.schedule()
+                )
+            return layer  # The encoder is shared with the unwrapped model, not copied.
+
+        return tf.keras.models.clone_model(model, clone_function=wrap)
+
+    def callbacks(self) -> list[tf.keras.callbacks.Callback]:
+        return [tfmot.sparsity.keras.UpdatePruningStep()]
+
+    def pruned_weights(self, model: tf.keras.Model) -> Mapping[str, tf.Variable]:
+        dense = (getattr(layer, "layer", layer) for layer in model.layers)
+        return {
+            f"{layer.name}/kernel": layer.kernel
+            for layer in dense
+            if isinstance(layer, tf.keras.layers.Dense)
+        }
+
+    def sparsities(self, model: tf.keras.Model) -> dict[str, float]:
+        # The optimizer's step moves masked weights off zero until the next forward pass masks
+        # them again, so during training it is the masks that tell the sparsity.
+        masks = {
+            f"{wrapper.layer.name}/kernel": mask
+            for wrapper in model.layers
+            for _, mask, _ in getattr(wrapper, "pruning_vars", ())
+        }
+        if not masks:
+            return super().sparsities(model)
+        return {name: 1.0 - float(mask.numpy().mean()) for name, mask in masks.items()}
+
+    def finalize(self, model: tf.keras.Model) -> tf.keras.Model:
+        return tfmot.sparsity.keras.strip_pruning(model)

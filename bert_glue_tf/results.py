@@ -1,0 +1,175 @@
+"""ExperimentResult: the one record that every table, plot and comparison is built from."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import importlib.metadata
+import json
+import math
+import os
+import pathlib
+import platform
+import subprocess
+from collections.abc import Mapping
+from typing import Any
+
+from bert_glue_tf.errors import UserError
+
+FILE_NAME = "results.jsonl"
+_PACKAGES = (
+    "tensorflow",
+    "tf-keras",
+    "tensorflow-text",
+    "tensorflow-hub",
+    "tf-models-official",
+    "tensorflow-model-optimization",
+    "numpy",
+)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ExperimentResult:
+    """One measured model.
+
+    Attributes:
+      config: the run's `ExperimentConfig` as JSON.
+      data: provenance of the examples by split (source, version, checksum, number).
+      encoder: provenance of the encoder (name, version, checksum, native or opaque).
+      pruning: the method's effective schedule; empty without pruning.
+      metrics: name -> value on the validation split(s); NaN is stored as null.
+      intervals: name -> 95 % bootstrap interval of the metric over the examples.
+      sparsity: name of a pruned weight -> fraction of its elements that are zero.
+      parameters: number of weights of the model, and of those that are not zero.
+      bytes: the saved model's size, plain and gzipped.
+      speed: examples a second in training and evaluation, seconds in all.
+      peak_memory_bytes: largest resident set of the process.
+      environment: device, threads, library versions, commit.
+      finished: time in UTC, ISO 8601.
+    """
+
+    config: Mapping[str, Any]
+    data: Mapping[str, Any]
+    encoder: Mapping[str, Any]
+    pruning: Mapping[str, Any]
+    metrics: Mapping[str, float]
+    intervals: Mapping[str, tuple[float, float]]
+    sparsity: Mapping[str, float]
+    parameters: Mapping[str, int]
+    bytes: Mapping[str, int]
+    speed: Mapping[str, float]
+    peak_memory_bytes: int
+    environment: Mapping[str, Any]
+    finished: str = dataclasses.field(
+        default_factory=lambda: datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    )
+
+    def to_line(self) -> str:
+        """The record as one line of strict JSON, without the line break."""
+        return json.dumps(_without_nan(dataclasses.asdict(self)), allow_nan=False)
+
+    @classmethod
+    def from_line(cls, line: str) -> ExperimentResult:
+        """Reads what `to_line` wrote.
+
+        Raises:
+          ValueError: the line is no such record.
+        """
+        values = json.loads(line)
+        names = {field.name for field in dataclasses.fields(cls)}
+        if not isinstance(values, dict) or set(values) != names:
+            raise ValueError("no result record")
+        for group in ("metrics", "sparsity"):
+            values[group] = {
+                name: math.nan if value is None else value
+                for name, value in values[group].items()
+            }
+        return cls(**values)
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Mapping):
+        return {key: _without_nan(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_without_nan(item) for item in value]
+    return value
+
+
+def append(path: pathlib.Path, result: ExperimentResult) -> None:
+    """Adds the record to a file of JSON lines; what stands there is never touched.
+
+    A last line that was cut short (a full disk, a killed process) is closed first, so that it
+    cannot swallow the new record.
+    """
+    line = result.to_line() + "\n"
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+    try:
+        size = os.fstat(descriptor).st_size
+        if size and os.pread(descriptor, 1, size - 1) != b"\n":
+            line = "\n" + line
+        data = line.encode()
+        while data:
+            data = data[os.write(descriptor, data) :]
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def load(path: pathlib.Path) -> list[ExperimentResult]:
+    """All records of a file of JSON lines.
+
+    Raises:
+      UserError: the file is missing, or a line is no record (the message names it).
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not a readable file of results ({error}).") from error
+    records = []
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            records.append(ExperimentResult.from_line(line))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise UserError(
+                f"{path}:{number}: no result record ({error}). "
+                "Each line must be one record as the train command writes it."
+            ) from error
+    return records
+
+
+def environment(devices: list[str]) -> dict[str, Any]:
+    """Where a result was measured: devices, processor, threads, versions and commit."""
+    return {
+        "devices": devices,
+        "machine": platform.machine(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "python": platform.python_version(),
+        "packages": {name: importlib.metadata.version(name) for name in _PACKAGES},
+        "commit": _commit(),
+    }
+
+
+def _commit() -> str | None:
+    """Commit of the code that runs, `-dirty` if changed since; None outside a checkout."""
+    here = pathlib.Path(__file__)
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(
+            ["git", *arguments],
+            cwd=here.parent,
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+        ).stdout.strip()
+
+    try:
+        # Fails for a copy in site-packages that happens to lie inside another checkout.
+        git("ls-files", "--error-unmatch", here.name)
+        return git("describe", "--always", "--dirty", "--abbrev=40", "--exclude=*") or None
+    except (OSError, subprocess.SubprocessError):
+        return None

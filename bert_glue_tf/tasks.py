@@ -1,0 +1,191 @@
+"""The nine GLUE tasks, each fact once: flags, readers, metrics and docs derive from here.
+
+Source of the facts: Wang et al. 2019, "GLUE: A Multi-Task Benchmark and Analysis
+Platform for Natural Language Understanding" (https://arxiv.org/abs/1804.07461), the
+benchmark's own .tsv files, and the TFDS data set `glue`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+from bert_glue_tf.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class TaskSpec:
+    """One GLUE task.
+
+    Attributes:
+      name: the task's name in flags, records and tables; TFDS's `glue/<name>`.
+      folder: the task's folder in the benchmark's own distribution.
+      text_fields: the text features, in TFDS's names (one sentence, or a pair).
+      labels: label names in the order of their integer ids; empty for regression.
+      metrics: names of the functions in `metrics.py` that GLUE reports.
+      primary_metric: the one that a single comparison uses.
+      tsv_text: columns of the text in the .tsv files, as named in their header.
+      tsv_label: column of the label in the .tsv files.
+      tsv_columns: the columns' names where the labelled files have no header.
+      tsv_labels: the spelling of the labels in the .tsv files.
+      validation_splits: suffix of the metrics' names -> TFDS name of the split.
+      label_range: the smallest and largest label of a regression task.
+      drops_short_rows: whether rows with too few columns are counted and dropped
+        instead of refused.
+    """
+
+    name: str
+    folder: str
+    text_fields: tuple[str, ...]
+    labels: tuple[str, ...]
+    metrics: tuple[str, ...]
+    primary_metric: str
+    tsv_text: tuple[str, ...]
+    tsv_label: str
+    tsv_columns: tuple[str, ...] = ()
+    tsv_labels: tuple[str, ...] = ("0", "1")
+    validation_splits: Mapping[str, str] = dataclasses.field(
+        default_factory=lambda: {"": "validation"}
+    )
+    label_range: tuple[float, float] | None = None
+    drops_short_rows: bool = False
+
+    @property
+    def num_classes(self) -> int:
+        """Width of the classifier's output; 1 stands for regression."""
+        return len(self.labels) or 1
+
+    @property
+    def is_regression(self) -> bool:
+        return not self.labels
+
+    @property
+    def tfds_name(self) -> str:
+        return f"glue/{self.name}"
+
+    def tsv_file(self, split: str) -> str:
+        """The .tsv file of a TFDS split name, e.g. `validation_matched` -> `dev_matched.tsv`."""
+        return split.replace("validation", "dev") + ".tsv"
+
+
+_PAIR = ("sentence1", "sentence2")
+_ENTAILMENT = ("entailment", "not_entailment")
+
+_SPECS = (
+    TaskSpec(
+        name="cola",
+        folder="CoLA",
+        text_fields=("sentence",),
+        labels=("unacceptable", "acceptable"),
+        metrics=("matthews", "accuracy"),
+        primary_metric="matthews",
+        tsv_text=("sentence",),
+        tsv_label="label",
+        # train.tsv and dev.tsv have no header; test.tsv has one.
+        tsv_columns=("source", "label", "star", "sentence"),
+    ),
+    TaskSpec(
+        name="sst2",
+        folder="SST-2",
+        text_fields=("sentence",),
+        labels=("negative", "positive"),
+        metrics=("accuracy",),
+        primary_metric="accuracy",
+        tsv_text=("sentence",),
+        tsv_label="label",
+    ),
+    TaskSpec(
+        name="mrpc",
+        folder="MRPC",
+        text_fields=_PAIR,
+        labels=("not_equivalent", "equivalent"),
+        metrics=("accuracy", "f1"),
+        primary_metric="accuracy",
+        tsv_text=("#1 String", "#2 String"),
+        tsv_label="Quality",
+    ),
+    TaskSpec(
+        name="stsb",
+        folder="STS-B",
+        text_fields=_PAIR,
+        labels=(),
+        metrics=("pearson", "spearman"),
+        primary_metric="pearson",
+        tsv_text=_PAIR,
+        tsv_label="score",
+        label_range=(0.0, 5.0),
+    ),
+    TaskSpec(
+        name="qqp",
+        folder="QQP",
+        text_fields=("question1", "question2"),
+        labels=("not_duplicate", "duplicate"),
+        metrics=("accuracy", "f1"),
+        primary_metric="accuracy",
+        tsv_text=("question1", "question2"),
+        tsv_label="is_duplicate",
+        # A few questions of the published train.tsv hold a line break, which cuts
+        # their row in two; TFDS drops such rows as well.
+        drops_short_rows=True,
+    ),
+    TaskSpec(
+        name="mnli",
+        folder="MNLI",
+        text_fields=("premise", "hypothesis"),
+        labels=("entailment", "neutral", "contradiction"),
+        metrics=("accuracy",),
+        primary_metric="accuracy",
+        tsv_text=_PAIR,
+        tsv_label="gold_label",
+        tsv_labels=("entailment", "neutral", "contradiction"),
+        validation_splits={
+            "_matched": "validation_matched",
+            "_mismatched": "validation_mismatched",
+        },
+    ),
+    TaskSpec(
+        name="qnli",
+        folder="QNLI",
+        text_fields=("question", "sentence"),
+        labels=_ENTAILMENT,
+        metrics=("accuracy",),
+        primary_metric="accuracy",
+        tsv_text=("question", "sentence"),
+        tsv_label="label",
+        tsv_labels=_ENTAILMENT,
+    ),
+    TaskSpec(
+        name="rte",
+        folder="RTE",
+        text_fields=_PAIR,
+        labels=_ENTAILMENT,
+        metrics=("accuracy",),
+        primary_metric="accuracy",
+        tsv_text=_PAIR,
+        tsv_label="label",
+        tsv_labels=_ENTAILMENT,
+    ),
+    TaskSpec(
+        name="wnli",
+        folder="WNLI",
+        text_fields=_PAIR,
+        labels=("not_entailment", "entailment"),
+        metrics=("accuracy",),
+        primary_metric="accuracy",
+        tsv_text=_PAIR,
+        tsv_label="label",
+    ),
+)
+
+TASKS: Mapping[str, TaskSpec] = {spec.name: spec for spec in _SPECS}
+
+
+def get(name: str) -> TaskSpec:
+    """The task called `name`.
+
+    Raises:
+      UserError: there is no such task.
+    """
+    if name not in TASKS:
+        raise UserError(f"--task={name}: no such task. Good values: {', '.join(TASKS)}.")
+    return TASKS[name]

@@ -1,0 +1,45 @@
+"""Command: fine-tune BERT on a GLUE task, prune it, and report it.
+
+python -m bert_glue_tf.train --task=cola --prune
+"""
+
+from __future__ import annotations
+
+import pathlib
+
+from absl import flags, logging
+
+from bert_glue_tf import cli, config, data, encoders, tasks
+from bert_glue_tf.run_folder import RunFolder
+
+config.define_flags()
+FLAGS = flags.FLAGS
+
+
+def main() -> None:
+    experiment_config = config.from_flags(FLAGS)
+    task = tasks.get(experiment_config.task)
+    workdir = pathlib.Path(FLAGS.workdir or config.default_workdir(experiment_config))
+
+    # Whatever can go wrong without TensorFlow goes wrong here, within seconds.
+    source = encoders.resolve(experiment_config.encoder, experiment_config.preprocessing)
+    with cli.suggesting_local_command(task, source, experiment_config.data):
+        encoders.check(source, experiment_config.seq_length)
+        data.check(task, experiment_config.data)
+    folder = RunFolder.open(workdir, experiment_config)
+
+    logging.info("starting TensorFlow")
+    from bert_glue_tf import experiment, reporting
+
+    result = experiment.train_and_evaluate(experiment_config, folder)
+    reporting.print_table(result)
+    print(f"Everything of this run is in {folder.path}.")
+
+
+def command() -> None:
+    """Entry point of `bert-glue-train`."""
+    cli.run(main, __doc__)
+
+
+if __name__ == "__main__":
+    command()
