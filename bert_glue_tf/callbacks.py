@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 
 import tensorflow as tf
+import tf_keras
 
 from bert_glue_tf.pruning.base import PruningMethod
 from bert_glue_tf.run_folder import RunFolder
@@ -13,7 +14,7 @@ from bert_glue_tf.run_folder import RunFolder
 Logs = dict[str, float]
 
 
-class Validate(tf.keras.callbacks.Callback):
+class Validate(tf_keras.callbacks.Callback):
     """Scores the model after each epoch and adds the scores to Keras's logs.
 
     Comes before every callback that reads them (progress bar, history, TensorBoard).
@@ -30,14 +31,14 @@ class Validate(tf.keras.callbacks.Callback):
         logs.update({f"val_{name}": value for name, value in self._evaluate().items()})
 
 
-class History(tf.keras.callbacks.Callback):
+class History(tf_keras.callbacks.Callback):
     """Writes a row an epoch to `history.csv`; earlier rows of a resumed run stay."""
 
     def __init__(self, folder: RunFolder, method: PruningMethod, first_epoch: int):
         super().__init__()
         self._folder = folder
         self._method = method
-        self._rows = folder.read_history()[:first_epoch]
+        self._rows: list[Mapping[str, object]] = [*folder.read_history()[:first_epoch]]
         self._start = 0.0
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
@@ -54,7 +55,7 @@ class History(tf.keras.callbacks.Callback):
         self._folder.write_history(self._rows)
 
 
-class Curves(tf.keras.callbacks.Callback):
+class Curves(tf_keras.callbacks.Callback):
     """TensorBoard curves by training step: learning rate, and each pruned weight's sparsity."""
 
     def __init__(self, folder: RunFolder, method: PruningMethod, frequency: int):
@@ -80,7 +81,7 @@ class Curves(tf.keras.callbacks.Callback):
         self._writer.close()
 
 
-class Checkpoint(tf.keras.callbacks.Callback):
+class Checkpoint(tf_keras.callbacks.Callback):
     """Saves model, optimizer and masks after each epoch; the last of all callbacks.
 
     The checkpoint of epoch e is written after its row of the history, so a run that goes on
@@ -96,7 +97,7 @@ class Checkpoint(tf.keras.callbacks.Callback):
         self._manager.save(checkpoint_number=epoch + 1)
 
 
-class Throughput(tf.keras.callbacks.Callback):
+class Throughput(tf_keras.callbacks.Callback):
     """Measures training examples a second, without the first step (it traces the graph)."""
 
     def __init__(self, examples_per_epoch: int, batch_size: int):

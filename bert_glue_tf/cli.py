@@ -1,4 +1,4 @@
-"""What every command shares: flags parsed, --help answered, a user's mistake told in one message."""
+"""What every command shares: flags, --help, and a user's mistake told in one message."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ def run(main: Callable[[], None], doc: str | None) -> NoReturn:
         if _DISK_FULL not in str(error):
             raise
         _fail(
-            f"the disk is full ({str(error).splitlines()[0]}). Make room and give the same "
-            "command again; it goes on after the last epoch that was finished."
+            "the disk is full. Make room and give the same command again; it goes on after the "
+            f"last epoch that was finished.\n({textwrap.shorten(str(error), 160)})"
         )
     sys.exit(0)
 

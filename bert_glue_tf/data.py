@@ -136,6 +136,24 @@ def load(task: TaskSpec, data: str, split: str, limit: int = 0) -> Examples:
     return examples.take(limit)
 
 
+def load_for_training(task: TaskSpec, data: str, train_examples: int = 0) -> dict[str, Examples]:
+    """Reads what a training run needs: split -> examples, training and validation.
+
+    Args:
+      task: the task.
+      data: as in `load`.
+      train_examples: limit on the training split, 0 = all.
+
+    Raises:
+      UserError: as `load`.
+    """
+    splits = ("train", *task.validation_splits.values())
+    return {
+        split: load(task, data, split, train_examples if split == "train" else 0)
+        for split in splits
+    }
+
+
 def _is_test(split: str) -> bool:
     # The benchmark keeps its test labels: files hold none, TFDS holds -1.
     return split.startswith("test")

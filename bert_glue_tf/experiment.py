@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+import tf_keras
 from absl import logging
 
 from bert_glue_tf import (
@@ -41,11 +42,20 @@ from bert_glue_tf.tasks import TaskSpec
 EVALUATION_BATCH = 64
 
 
-def train_and_evaluate(config: ExperimentConfig, folder: RunFolder) -> ExperimentResult:
+def train_and_evaluate(
+    config: ExperimentConfig,
+    folder: RunFolder,
+    examples: Mapping[str, data.Examples] | None = None,
+) -> ExperimentResult:
     """Runs the experiment, or what is left of it, in its folder.
 
     A finished run is not run again: its record is returned. A run that was interrupted goes
     on after the last epoch that it finished.
+
+    Args:
+      config: the settings.
+      folder: the run's folder, claimed for `config`.
+      examples: what `data.load_for_training` gave, if the caller has read it already.
 
     Raises:
       UserError: the data, the encoder or the pruning schedule cannot be used.
@@ -56,23 +66,19 @@ def train_and_evaluate(config: ExperimentConfig, folder: RunFolder) -> Experimen
         return finished
 
     start = time.perf_counter()
-    tf.keras.utils.set_random_seed(config.seed)
+    tf_keras.utils.set_random_seed(config.seed)
     task = tasks.get(config.task)
     strategy = distribution.build(config.strategy)
     buckets = batching.bucket_lengths(
         config.seq_length, config.length_buckets and not distribution.is_tpu(strategy)
     )
 
-    logging.info("reading %s from %s", task.name, config.data)
-    train_examples = data.load(task, config.data, "train", config.train_examples)
-    validation_examples = {
-        suffix: data.load(task, config.data, split)
-        for suffix, split in task.validation_splits.items()
-    }
+    if examples is None:
+        examples = data.load_for_training(task, config.data, config.train_examples)
     if config.data == "sample":
         logging.warning("data=sample: generated sentences; its scores say nothing about GLUE")
 
-    steps_per_epoch = math.ceil(len(train_examples) / config.batch_size)
+    steps_per_epoch = math.ceil(len(examples["train"]) / config.batch_size)
     total_steps = steps_per_epoch * config.epochs
     context = PruningContext.from_config(config, total_steps)
 
@@ -96,10 +102,10 @@ def train_and_evaluate(config: ExperimentConfig, folder: RunFolder) -> Experimen
     preprocessor = preprocessing.build(
         encoder.preprocessing, task.text_fields, config.seq_length
     )
-    train = _tokenize(preprocessor, "train", train_examples)
+    train = _tokenize(preprocessor, "train", examples["train"])
     validation = {
-        suffix: _tokenize(preprocessor, task.validation_splits[suffix], examples)
-        for suffix, examples in validation_examples.items()
+        suffix: _tokenize(preprocessor, split, examples[split])
+        for suffix, split in task.validation_splits.items()
     }
 
     def evaluate(predict_fn: PredictFn) -> dict[str, Evaluation]:
@@ -134,13 +140,7 @@ def train_and_evaluate(config: ExperimentConfig, folder: RunFolder) -> Experimen
     modeling.save(model, encoder, task, folder.model)
     result = ExperimentResult(
         config=config.to_json(),
-        data={
-            "train": dict(train_examples.provenance),
-            **{
-                task.validation_splits[suffix]: dict(examples.provenance)
-                for suffix, examples in validation_examples.items()
-            },
-        },
+        data={split: dict(read.provenance) for split, read in examples.items()},
         encoder={
             **encoder.provenance,
             "native": encoder.is_native,
@@ -175,7 +175,7 @@ def _tokenize(preprocessor: Any, name: str, examples: data.Examples) -> Split:
 
 
 def _fit(
-    model: tf.keras.Model,
+    model: tf_keras.Model,
     method: PruningMethod,
     folder: RunFolder,
     context: PruningContext,
@@ -216,7 +216,7 @@ def _fit(
             *method.callbacks(),
             callbacks.Validate(evaluate),
             callbacks.History(folder, method, first_epoch),
-            tf.keras.callbacks.TensorBoard(str(folder.tensorboard), write_graph=False),
+            tf_keras.callbacks.TensorBoard(str(folder.tensorboard), write_graph=False),
             callbacks.Curves(folder, method, context.frequency),
             callbacks.Checkpoint(manager),
         ],

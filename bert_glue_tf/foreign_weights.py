@@ -17,17 +17,22 @@ from typing import Any
 import numpy as np
 
 from bert_glue_tf.errors import UserError
-from bert_glue_tf.native import Architecture, Reader, build_network, canonical_name
+from bert_glue_tf.native import Architecture, Reader, build_network, by_canonical_name
 
 WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
 TF_CONFIG = "bert_config.json"
 VOCABULARY = "vocab.txt"
+TOKENIZER_CONFIG = "tokenizer_config.json"
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
 # Hugging Face says "gelu" for the exact one. Google's TensorFlow code has meant the
 # tanh approximation by the same word since 2019, and so does tf-models-official.
-HF_ACTIVATIONS = {"gelu": "gelu", "gelu_new": "gelu_tanh",
-                  "gelu_pytorch_tanh": "gelu_tanh", "relu": "relu"}
+HF_ACTIVATIONS = {
+    "gelu": "gelu",
+    "gelu_new": "gelu_tanh",
+    "gelu_pytorch_tanh": "gelu_tanh",
+    "relu": "relu",
+}
 TF_ACTIVATIONS = {"gelu": "gelu_tanh", "relu": "relu"}
 # The native encoder's layer norm has this constant built in (BERT's own).
 LAYER_NORM_EPSILON = 1e-12
@@ -64,29 +69,37 @@ def read_config(path: Path, activations: Mapping[str, str] = HF_ACTIVATIONS) -> 
         if config.get(key, good) != good:
             raise UserError(f"{path}: {key} is {config[key]!r}; only {good!r} can be imported")
     if float(config.get("layer_norm_eps", LAYER_NORM_EPSILON)) != LAYER_NORM_EPSILON:
-        raise UserError(f"{path}: layer_norm_eps is {config['layer_norm_eps']}; the native "
-                        f"encoder computes with {LAYER_NORM_EPSILON} only")
+        raise UserError(
+            f"{path}: layer_norm_eps is {config['layer_norm_eps']}; the native "
+            f"encoder computes with {LAYER_NORM_EPSILON} only"
+        )
     activation = config.get("hidden_act", "gelu")
     if activation not in activations:
-        raise UserError(f"{path}: hidden_act is {activation!r}; good values: "
-                        + ", ".join(activations))
+        raise UserError(
+            f"{path}: hidden_act is {activation!r}; good values: " + ", ".join(activations)
+        )
     try:
         found = Architecture(
-            vocab_size=int(config["vocab_size"]), hidden_size=int(config["hidden_size"]),
-            layers=int(config["num_hidden_layers"]), heads=int(config["num_attention_heads"]),
+            vocab_size=int(config["vocab_size"]),
+            hidden_size=int(config["hidden_size"]),
+            layers=int(config["num_hidden_layers"]),
+            heads=int(config["num_attention_heads"]),
             inner_dim=int(config["intermediate_size"]),
             positions=int(config.get("max_position_embeddings", 512)),
             type_vocab_size=int(config.get("type_vocab_size", 2)),
             activation=activations[activation],
             output_dropout=float(config.get("hidden_dropout_prob", 0.1)),
-            attention_dropout=float(config.get("attention_probs_dropout_prob", 0.1)))
+            attention_dropout=float(config.get("attention_probs_dropout_prob", 0.1)),
+        )
     except KeyError as error:
         raise UserError(f"{path}: the key {error} is missing") from None
     except (TypeError, ValueError) as error:
         raise UserError(f"{path}: {error}") from None
     if min(found.layers, found.heads) < 1 or found.hidden_size % found.heads:
-        raise UserError(f"{path}: hidden_size {found.hidden_size} cannot be shared by "
-                        f"{found.heads} attention heads in {found.layers} layers")
+        raise UserError(
+            f"{path}: hidden_size {found.hidden_size} cannot be shared by "
+            f"{found.heads} attention heads in {found.layers} layers"
+        )
     return found
 
 
@@ -97,8 +110,10 @@ def check_vocabulary(path: Path, vocab_size: int) -> None:
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: cannot be read as UTF-8 text: {error}") from None
     if len(pieces) != vocab_size:
-        raise UserError(f"{path}: {len(pieces)} pieces do not fit an encoder with "
-                        f"{vocab_size} rows of word embeddings")
+        raise UserError(
+            f"{path}: {len(pieces)} pieces do not fit an encoder with "
+            f"{vocab_size} rows of word embeddings"
+        )
     missing = [token for token in SPECIAL_TOKENS if token not in pieces]
     if missing:
         raise UserError(f"{path}: no line {', '.join(missing)}: not a BERT vocabulary")
@@ -139,6 +154,7 @@ def check_huggingface(folder: Path) -> tuple[Architecture, dict[str, str]]:
         UserError: naming the file and what does not fit.
     """
     architecture = read_config(folder / CONFIG)
+    lower_case("huggingface", folder)
     check_vocabulary(folder / VOCABULARY, architecture.vocab_size)
     header = read_safetensors_header(folder / WEIGHTS)
     prefix = "bert." if any(name.startswith("bert.") for name in header) else ""
@@ -148,18 +164,25 @@ def check_huggingface(folder: Path) -> tuple[Architecture, dict[str, str]]:
         if tensor not in header:
             # The first published conversions kept TensorFlow's names in layer norms.
             older = tensor.replace("LayerNorm.weight", "LayerNorm.gamma").replace(
-                "LayerNorm.bias", "LayerNorm.beta")
+                "LayerNorm.bias", "LayerNorm.beta"
+            )
             if older not in header:
-                raise UserError(f"{folder / WEIGHTS}: no tensor {tensor!r}; expected one of "
-                                f"shape {list(expected)}")
+                raise UserError(
+                    f"{folder / WEIGHTS}: no tensor {tensor!r}; expected one of "
+                    f"shape {list(expected)}"
+                )
             tensor = older
         entry = header[tensor]
         if list(entry["shape"]) != list(expected):
-            raise UserError(f"{folder / WEIGHTS}: tensor {tensor!r} has shape {entry['shape']}, "
-                            f"expected {list(expected)} from {CONFIG}")
+            raise UserError(
+                f"{folder / WEIGHTS}: tensor {tensor!r} has shape {entry['shape']}, "
+                f"expected {list(expected)} from {CONFIG}"
+            )
         if entry["dtype"] not in ("F64", "F32", "F16"):
-            raise UserError(f"{folder / WEIGHTS}: tensor {tensor!r} is stored as "
-                            f"{entry['dtype']}; good values: F64, F32, F16")
+            raise UserError(
+                f"{folder / WEIGHTS}: tensor {tensor!r} is stored as "
+                f"{entry['dtype']}; good values: F64, F32, F16"
+            )
         found[name] = tensor
     return architecture, found
 
@@ -170,9 +193,35 @@ def check_tf_checkpoint(folder: Path) -> tuple[Architecture, str]:
     check_vocabulary(folder / VOCABULARY, architecture.vocab_size)
     indices = sorted(folder.glob("*.ckpt*.index"))
     if len(indices) != 1:
-        raise UserError(f"{folder}: holds {len(indices)} checkpoints (*.ckpt*.index), "
-                        "expected one")
+        raise UserError(f"{folder}: holds {len(indices)} checkpoints (*.ckpt*.index), expected one")
     return architecture, str(indices[0]).removesuffix(".index")
+
+
+def lower_case(kind: str, folder: Path) -> bool:
+    """Whether a folder's vocabulary is of lower-cased text ("uncased").
+
+    Raises:
+        UserError: tokenizer_config.json asks for what the reference tokenizer cannot do.
+    """
+    if kind == "tf_checkpoint":
+        # Google's checkpoints say it only in their folder's name.
+        name = folder.resolve().name
+        return "cased" not in name or "uncased" in name
+    path = folder / TOKENIZER_CONFIG
+    if not path.exists():
+        return True
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+        lower = bool(config.get("do_lower_case", True))
+    except (OSError, ValueError, AttributeError) as error:
+        raise UserError(f"{path}: cannot be read as JSON: {error}") from None
+    for key, good in (("strip_accents", lower), ("tokenize_chinese_chars", True)):
+        if config.get(key) not in (None, good):
+            raise UserError(
+                f"{path}: {key} is {config[key]!r}; only {good!r} can be imported "
+                f"with do_lower_case {lower!r}"
+            )
+    return lower
 
 
 def _hf_name(name: str) -> str:
@@ -219,20 +268,23 @@ def tf_checkpoint_reader(prefix: str, architecture: Architecture) -> Reader:
         checkpoint = tf.train.load_checkpoint(prefix)
         names = list(checkpoint.get_variable_to_shape_map())
     except (tf.errors.OpError, ValueError) as error:
-        raise UserError(f"{prefix}: cannot be read as a TensorFlow checkpoint: "
-                        f"{_first_line(error)}") from None
+        raise UserError(
+            f"{prefix}: cannot be read as a TensorFlow checkpoint: {_first_line(error)}"
+        ) from None
     if "_CHECKPOINTABLE_OBJECT_GRAPH" in names:
         for network in (networks.BertEncoder, networks.BertEncoderV2):
             encoder = build_network(network, architecture)
             try:
-                restore = tf.train.Checkpoint(model=encoder, encoder=encoder).restore(prefix)
+                restore = tf.train.Checkpoint(model=encoder, encoder=encoder).read(prefix)
                 restore.assert_existing_objects_matched().expect_partial()
             except (AssertionError, ValueError, tf.errors.OpError):
                 continue
-            restored = {canonical_name(v.name): v for v in encoder.variables}
+            restored = by_canonical_name(encoder.variables)
             return lambda name: restored[name].numpy()
-        raise UserError(f"{prefix}: its objects are not those of a tf-models-official BERT "
-                        f"encoder of the shapes in {TF_CONFIG}")
+        raise UserError(
+            f"{prefix}: its objects are not those of a tf-models-official BERT "
+            f"encoder of the shapes in {TF_CONFIG}"
+        )
     renamed = {}
     for name in names:
         new = name
@@ -242,8 +294,10 @@ def tf_checkpoint_reader(prefix: str, architecture: Architecture) -> Reader:
 
     def read(name: str) -> np.ndarray:
         if name not in renamed:
-            raise UserError(f"{prefix}: no variable for {name!r}; expected shape "
-                            f"{list(architecture.shapes()[name])}")
+            raise UserError(
+                f"{prefix}: no variable for {name!r}; expected shape "
+                f"{list(architecture.shapes()[name])}"
+            )
         return checkpoint.get_tensor(renamed[name])
 
     return read

@@ -28,13 +28,13 @@ from bert_glue_tf.foreign_weights import (
     check_huggingface,
     check_tf_checkpoint,
     huggingface_reader,
+    lower_case,
     tf_checkpoint_reader,
 )
 from bert_glue_tf.native import INPUTS, Architecture, build_native
 
 # Raised when the written form changes, so that an older cache is not read as a newer one.
 FORMAT = 1
-TOKENIZER_CONFIG = "tokenizer_config.json"
 IMPORT_RECORD = "import.json"
 
 
@@ -64,8 +64,12 @@ def import_pair(name: str, kind: str, folder: Path, licence: str = "") -> Path:
         UserError: weights that do not fit, or a cache that cannot be written.
     """
     digests = {path.name: sha256(path) for path in _files(kind, folder)}
-    decides = {"format": FORMAT, "kind": kind, "lower_case": _lower_case(kind, folder),
-               "files": digests}
+    decides = {
+        "format": FORMAT,
+        "kind": kind,
+        "lower_case": lower_case(kind, folder),
+        "files": digests,
+    }
     digest = hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
     target = cache_root() / "encoders" / f"{name}-{digest[:12]}"
     if read_record(target):
@@ -77,9 +81,15 @@ def import_pair(name: str, kind: str, folder: Path, licence: str = "") -> Path:
         try:
             temporary.mkdir()
             architecture = _write_pair(temporary, kind, folder)
-            record = {"format": FORMAT, "name": name, "kind": kind, "source": str(folder),
-                      "sha256": digests, "licence": licence,
-                      "architecture": dataclasses.asdict(architecture)}
+            record = {
+                "format": FORMAT,
+                "name": name,
+                "kind": kind,
+                "source": str(folder),
+                "sha256": digests,
+                "licence": licence,
+                "architecture": dataclasses.asdict(architecture),
+            }
             (temporary / IMPORT_RECORD).write_text(json.dumps(record, indent=1) + "\n")
             for path in [*sorted(temporary.rglob("*")), temporary]:
                 _sync(path)
@@ -87,9 +97,11 @@ def import_pair(name: str, kind: str, folder: Path, licence: str = "") -> Path:
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
     except OSError as error:
-        raise UserError(f"{target}: the imported encoder cannot be written: {error.strerror}; "
-                        "the environment variable BERT_GLUE_TF_CACHE names another "
-                        "folder") from None
+        raise UserError(
+            f"{target}: the imported encoder cannot be written: {error.strerror}; "
+            "the environment variable BERT_GLUE_TF_CACHE names another "
+            "folder"
+        ) from None
     return target
 
 
@@ -108,8 +120,7 @@ def write_encoder(encoder: Any, folder: Path) -> None:
     # The published encoders have this alias, for exchange with other text embeddings.
     outputs["default"] = outputs["pooled_output"]
     with _quiet():
-        tf_keras.Model(inputs, outputs).save(
-            str(folder), include_optimizer=False, save_format="tf")
+        tf_keras.Model(inputs, outputs).save(str(folder), include_optimizer=False, save_format="tf")
 
 
 def read_record(folder: Path) -> dict[str, Any] | None:
@@ -127,6 +138,16 @@ def sha256(path: Path) -> str:
     return _sha256(str(path), stat.st_size, stat.st_mtime_ns)
 
 
+def variables_sha256(folder: Path) -> str:
+    """Hex digest of a SavedModel's variables, all shards and their index in one."""
+    digest = hashlib.sha256()
+    for part in sorted((folder / "variables").iterdir()):
+        with part.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()
+
+
 @functools.cache  # checked before TensorFlow loads and used again by the import
 def _sha256(path: str, size: int, mtime_ns: int) -> str:
     with open(path, "rb") as file:
@@ -139,20 +160,6 @@ def _files(kind: str, folder: Path) -> list[Path]:
         prefix = Path(check_tf_checkpoint(folder)[1])
         return [*sorted(folder.glob(f"{prefix.name}.*")), folder / TF_CONFIG, folder / VOCABULARY]
     return [folder / name for name in (WEIGHTS, CONFIG, VOCABULARY)]
-
-
-def _lower_case(kind: str, folder: Path) -> bool:
-    """Whether the vocabulary is of lower-cased text."""
-    if kind == "tf_checkpoint":
-        # Google's checkpoints say it only in their folder's name.
-        return "cased" not in folder.resolve().name or "uncased" in folder.resolve().name
-    path = folder / TOKENIZER_CONFIG
-    if not path.exists():
-        return True
-    try:
-        return bool(json.loads(path.read_text(encoding="utf-8")).get("do_lower_case", True))
-    except (OSError, ValueError, AttributeError) as error:
-        raise UserError(f"{path}: cannot be read as JSON: {error}") from None
 
 
 def _write_pair(folder: Path, kind: str, source: Path) -> Architecture:
@@ -171,7 +178,8 @@ def _write_pair(folder: Path, kind: str, source: Path) -> Architecture:
         write_encoder(encoder, folder / "encoder")
         with _quiet():
             wordpiece.write_preprocessing(
-                source / VOCABULARY, folder / "preprocessing", _lower_case(kind, source))
+                source / VOCABULARY, folder / "preprocessing", lower_case(kind, source)
+            )
     except tf.errors.OpError as error:  # TensorFlow's own word for a full disk
         raise OSError(0, str(error.message).splitlines()[0]) from error
     return architecture

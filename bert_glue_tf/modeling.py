@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+import tf_keras
 
 from bert_glue_tf import native
 from bert_glue_tf.encoders import Encoder
@@ -27,25 +28,25 @@ _ARCHITECTURE = "architecture.json"
 _FEATURES = {name: tf.TensorSpec((None, None), tf.int32, name=name) for name in native.INPUTS}
 
 
-def _head(encoder: tf.keras.layers.Layer, num_classes: int, dropout: float, seed: int) -> Any:
+def _head(encoder: tf_keras.layers.Layer, num_classes: int, dropout: float, seed: int) -> Any:
     inputs = {
-        name: tf.keras.Input((None,), dtype=tf.int32, name=name) for name in native.INPUTS
+        name: tf_keras.Input((None,), dtype=tf.int32, name=name) for name in native.INPUTS
     }
     pooled = encoder(inputs)["pooled_output"]
-    pooled = tf.keras.layers.Dropout(dropout, seed=seed, name="dropout")(pooled)
-    logits = tf.keras.layers.Dense(
+    pooled = tf_keras.layers.Dropout(dropout, seed=seed, name="dropout")(pooled)
+    logits = tf_keras.layers.Dense(
         num_classes,
-        kernel_initializer=tf.keras.initializers.TruncatedNormal(
+        kernel_initializer=tf_keras.initializers.TruncatedNormal(
             stddev=INITIALIZER_RANGE, seed=seed
         ),
         name=CLASSIFIER,
     )(pooled)
-    return tf.keras.Model(inputs, logits)
+    return tf_keras.Model(inputs, logits)
 
 
 def build_classifier(
-    encoder: tf.keras.layers.Layer, task: TaskSpec, *, dropout: float, seed: int
-) -> tf.keras.Model:
+    encoder: tf_keras.layers.Layer, task: TaskSpec, *, dropout: float, seed: int
+) -> tf_keras.Model:
     """Encoder, dropout on its pooled output, a dense classifier.
 
     Args:
@@ -61,14 +62,14 @@ def build_classifier(
     return _head(encoder, task.num_classes, dropout, seed)
 
 
-def build_loss(task: TaskSpec) -> tf.keras.losses.Loss:
+def build_loss(task: TaskSpec) -> tf_keras.losses.Loss:
     """Sparse categorical cross-entropy on logits; mean squared error for regression."""
     if task.is_regression:
-        return tf.keras.losses.MeanSquaredError()
-    return tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        return tf_keras.losses.MeanSquaredError()
+    return tf_keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
 
-def predict_fn(model: tf.keras.Model) -> PredictFn:
+def predict_fn(model: tf_keras.Model) -> PredictFn:
     """The model in inference mode as a function of features to logits, traced once.
 
     `model.predict_on_batch` does the same and builds a data set for each batch.
@@ -81,7 +82,7 @@ def predict_fn(model: tf.keras.Model) -> PredictFn:
     return lambda features: forward(features).numpy()
 
 
-def count_parameters(model: tf.keras.Model) -> dict[str, int]:
+def count_parameters(model: tf_keras.Model) -> dict[str, int]:
     """Number of weights of the model, and of those that are not exactly zero."""
     values = [weight.numpy() for weight in model.weights]
     return {
@@ -91,7 +92,7 @@ def count_parameters(model: tf.keras.Model) -> dict[str, int]:
 
 
 def save(
-    model: tf.keras.Model, encoder: Encoder, task: TaskSpec, folder: pathlib.Path
+    model: tf_keras.Model, encoder: Encoder, task: TaskSpec, folder: pathlib.Path
 ) -> None:
     """Writes `folder` as a whole: SavedModel, preprocessing, and how to build the model again.
 
@@ -100,8 +101,19 @@ def save(
     called, and loaded that way it comes back with random ones, silently (tf-keras 2.20).
     """
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}")
-    shutil.rmtree(temporary, ignore_errors=True)
-    archive = tf.keras.export.ExportArchive()
+    try:
+        _write(model, encoder, task, temporary)
+        if folder.exists():  # Left by an attempt that did not come to its result record.
+            shutil.rmtree(folder)
+        os.replace(temporary, folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _write(
+    model: tf_keras.Model, encoder: Encoder, task: TaskSpec, folder: pathlib.Path
+) -> None:
+    archive = tf_keras.export.ExportArchive()
     archive.track(model)
     archive.add_endpoint(
         name="serve",
@@ -109,8 +121,8 @@ def save(
         input_signature=[_FEATURES],
     )
     with contextlib.redirect_stdout(io.StringIO()):  # It prints each captured variable.
-        archive.write_out(str(temporary))
-    shutil.copytree(encoder.preprocessing_path, temporary / "preprocessing")
+        archive.write_out(str(folder))
+    shutil.copytree(encoder.preprocessing_path, folder / "preprocessing")
     description = {
         "task": task.name,
         "labels": task.labels,
@@ -118,10 +130,7 @@ def save(
         # None for an opaque encoder: then only the SavedModel tells how to compute it.
         "encoder": encoder.architecture and dataclasses.asdict(encoder.architecture),
     }
-    (temporary / _ARCHITECTURE).write_text(json.dumps(description, indent=2) + "\n")
-    if folder.exists():  # Left by an attempt that did not come to its result record.
-        shutil.rmtree(folder)
-    os.replace(temporary, folder)
+    (folder / _ARCHITECTURE).write_text(json.dumps(description, indent=2) + "\n")
 
 
 def _saved(folder: pathlib.Path) -> Any:
@@ -146,7 +155,7 @@ def load_predict_fn(folder: pathlib.Path) -> PredictFn:
     return predict
 
 
-def load_classifier(folder: pathlib.Path, dropout: float = 0.0) -> tf.keras.Model:
+def load_classifier(folder: pathlib.Path, dropout: float = 0.0) -> tf_keras.Model:
     """The saved model as a trainable Keras model of plain layers (native encoders only).
 
     Raises:

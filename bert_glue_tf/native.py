@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import gc
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -28,7 +28,8 @@ PROBE_TOLERANCE = 1e-4
 _CANONICAL = re.compile(
     r"(?:^|/)((?:word_embeddings|position_embedding|type_embeddings)/embeddings"
     r"|embeddings/layer_norm/(?:gamma|beta)"
-    r"|transformer/layer_\d+/[^:]+|pooler_transform/(?:kernel|bias))(?::0)?$")
+    r"|transformer/layer_\d+/[^:]+|pooler_transform/(?:kernel|bias))(?::0)?$"
+)
 
 Reader = Callable[[str], np.ndarray]
 
@@ -54,31 +55,47 @@ class Architecture:
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Name -> shape of every variable of the encoder."""
-        hidden, inner = (self.hidden_size,), (self.inner_dim,)
+        hidden: tuple[int, ...] = (self.hidden_size,)
+        inner: tuple[int, ...] = (self.inner_dim,)
         split = (self.heads, self.hidden_size // self.heads)
         norm = {"gamma": hidden, "beta": hidden}
-        block = {f"self_attention/{part}": {"kernel": hidden + split, "bias": split}
-                 for part in ("query", "key", "value")}
-        block |= {"self_attention/attention_output": {"kernel": split + hidden, "bias": hidden},
-                  "self_attention_layer_norm": norm,
-                  "intermediate": {"kernel": hidden + inner, "bias": inner},
-                  "output": {"kernel": inner + hidden, "bias": hidden},
-                  "output_layer_norm": norm}
-        parts = {"word_embeddings": {"embeddings": (self.vocab_size, *hidden)},
-                 "position_embedding": {"embeddings": (self.positions, *hidden)},
-                 "type_embeddings": {"embeddings": (self.type_vocab_size, *hidden)},
-                 "embeddings/layer_norm": norm}
+        block: dict[str, dict[str, tuple[int, ...]]] = {
+            f"self_attention/{part}": {"kernel": hidden + split, "bias": split}
+            for part in ("query", "key", "value")
+        }
+        block |= {
+            "self_attention/attention_output": {"kernel": split + hidden, "bias": hidden},
+            "self_attention_layer_norm": norm,
+            "intermediate": {"kernel": hidden + inner, "bias": inner},
+            "output": {"kernel": inner + hidden, "bias": hidden},
+            "output_layer_norm": norm,
+        }
+        parts: dict[str, dict[str, tuple[int, ...]]] = {
+            "word_embeddings": {"embeddings": (self.vocab_size, *hidden)},
+            "position_embedding": {"embeddings": (self.positions, *hidden)},
+            "type_embeddings": {"embeddings": (self.type_vocab_size, *hidden)},
+            "embeddings/layer_norm": norm,
+        }
         for i in range(self.layers):
             parts |= {f"transformer/layer_{i}/{part}": leaves for part, leaves in block.items()}
         parts["pooler_transform"] = {"kernel": hidden + hidden, "bias": hidden}
-        return {f"{part}/{leaf}": shape
-                for part, leaves in parts.items() for leaf, shape in leaves.items()}
+        return {
+            f"{part}/{leaf}": shape
+            for part, leaves in parts.items()
+            for leaf, shape in leaves.items()
+        }
 
 
 def canonical_name(name: str) -> str | None:
     """`prefix/word_embeddings/embeddings:0` -> `word_embeddings/embeddings`; else None."""
     found = _CANONICAL.search(name)
     return found.group(1) if found else None
+
+
+def by_canonical_name(variables: Iterable[Any]) -> dict[str, Any]:
+    """The variables that belong to a standard BERT encoder; others are left out."""
+    named = ((canonical_name(variable.name), variable) for variable in variables)
+    return {name: variable for name, variable in named if name}
 
 
 def build_network(network: type, architecture: Architecture) -> Any:
@@ -88,14 +105,20 @@ def build_network(network: type, architecture: Architecture) -> Any:
 
     gelu_tanh = activations.gelu
     encoder = network(
-        vocab_size=architecture.vocab_size, hidden_size=architecture.hidden_size,
-        num_layers=architecture.layers, num_attention_heads=architecture.heads,
-        max_sequence_length=architecture.positions, inner_dim=architecture.inner_dim,
+        vocab_size=architecture.vocab_size,
+        hidden_size=architecture.hidden_size,
+        num_layers=architecture.layers,
+        num_attention_heads=architecture.heads,
+        max_sequence_length=architecture.positions,
+        inner_dim=architecture.inner_dim,
         type_vocab_size=architecture.type_vocab_size,
-        inner_activation=gelu_tanh if architecture.activation == "gelu_tanh"
+        inner_activation=gelu_tanh
+        if architecture.activation == "gelu_tanh"
         else architecture.activation,
         output_dropout=architecture.output_dropout,
-        attention_dropout=architecture.attention_dropout, name="bert_encoder")
+        attention_dropout=architecture.attention_dropout,
+        name="bert_encoder",
+    )
     encoder({name: tf.ones((1, 2), tf.int32) for name in INPUTS})
     return encoder
 
@@ -115,13 +138,14 @@ def build_native(architecture: Architecture, read: Reader, origin: str = "the we
     from official.nlp.modeling import networks
 
     encoder = build_network(networks.BertEncoderV2, architecture)
-    for variable in encoder.variables:
-        name = canonical_name(variable.name)
+    for name, variable in by_canonical_name(encoder.variables).items():
         value, expected = read(name), tuple(variable.shape)
         if tuple(value.shape) != expected and not (
-                "self_attention/" in name and value.size == np.prod(expected)):
-            raise UserError(f"{origin}: {name!r} has shape {list(value.shape)}, "
-                            f"expected {list(expected)}")
+            "self_attention/" in name and value.size == np.prod(expected)
+        ):
+            raise UserError(
+                f"{origin}: {name!r} has shape {list(value.shape)}, expected {list(expected)}"
+            )
         variable.assign(value.reshape(expected))
     return encoder
 
@@ -133,12 +157,19 @@ def probe(vocab_size: int, batch: int = 3, length: int = 12) -> dict[str, np.nda
     lengths = np.array([length, length - 3, length // 2])[:batch, None]
     mask = np.arange(length) < lengths
     types = mask & (np.arange(length) >= lengths // 2)
-    return {"input_word_ids": np.where(mask, ids, 0).astype(np.int32),
-            "input_mask": mask.astype(np.int32), "input_type_ids": types.astype(np.int32)}
+    return {
+        "input_word_ids": np.where(mask, ids, 0).astype(np.int32),
+        "input_mask": mask.astype(np.int32),
+        "input_type_ids": types.astype(np.int32),
+    }
 
 
-def take_over(layer: Any, outputs: Mapping[str, np.ndarray], batch: Mapping[str, np.ndarray],
-              known: Architecture | None = None) -> tuple[Any, Architecture, float]:
+def take_over(
+    layer: Any,
+    outputs: Mapping[str, np.ndarray],
+    batch: Mapping[str, np.ndarray],
+    known: Architecture | None = None,
+) -> tuple[Any, Architecture, float]:
     """Makes a native encoder from a loaded SavedModel and proves it equal.
 
     Args:
@@ -153,15 +184,16 @@ def take_over(layer: Any, outputs: Mapping[str, np.ndarray], batch: Mapping[str,
     Raises:
         NotNativeError: with the reason in one sentence.
     """
-    variables = {canonical_name(v.name): v for v in layer.variables}
-    variables.pop(None, None)
+    variables = by_canonical_name(layer.variables)
     found = _architecture(variables)
     tried: dict[str, float] = {}
-    for activation in ([known.activation] if known else ACTIVATIONS):
+    for activation in [known.activation] if known else ACTIVATIONS:
         candidate = dataclasses.replace(
-            found, activation=activation,
+            found,
+            activation=activation,
             output_dropout=known.output_dropout if known else found.output_dropout,
-            attention_dropout=known.attention_dropout if known else found.attention_dropout)
+            attention_dropout=known.attention_dropout if known else found.attention_dropout,
+        )
         encoder = build_native(candidate, lambda name: variables[name].numpy())
         tried[activation] = difference(encoder(dict(batch)), outputs)
         # As near as this, no other activation can be nearer by more than rounding.
@@ -173,7 +205,8 @@ def take_over(layer: Any, outputs: Mapping[str, np.ndarray], batch: Mapping[str,
     if not tried[best] < PROBE_TOLERANCE:
         raise NotNativeError(
             "its outputs differ from a standard BERT's with the same weights by "
-            + ", ".join(f"{value:.1e} ({name})" for name, value in tried.items()))
+            + ", ".join(f"{value:.1e} ({name})" for name, value in tried.items())
+        )
     candidate = dataclasses.replace(candidate, activation=best)
     encoder = build_native(candidate, lambda name: variables[name].numpy())
     return encoder, candidate, tried[best]
@@ -181,36 +214,53 @@ def take_over(layer: Any, outputs: Mapping[str, np.ndarray], batch: Mapping[str,
 
 def difference(left: Mapping[str, Any], right: Mapping[str, Any]) -> float:
     """The largest absolute difference of pooled and sequence output."""
-    return max(float(np.max(np.abs(np.asarray(left[key]) - np.asarray(right[key]))))
-               for key in ("pooled_output", "sequence_output"))
+    return max(
+        float(np.max(np.abs(np.asarray(left[key]) - np.asarray(right[key]))))
+        for key in ("pooled_output", "sequence_output")
+    )
 
 
 def _architecture(variables: Mapping[str, Any]) -> Architecture:
     """Reads the architecture from the variables' shapes; raises NotNativeError."""
+
     def shape(name: str, rank: int) -> tuple[int, ...]:
         if name not in variables:
             raise NotNativeError(f"it has no variable {name!r}, as every standard BERT has")
         if len(variables[name].shape) != rank:
-            raise NotNativeError(f"its variable {name!r} has shape "
-                                 f"{list(variables[name].shape)}, not {rank} dimensions")
+            raise NotNativeError(
+                f"its variable {name!r} has shape "
+                f"{list(variables[name].shape)}, not {rank} dimensions"
+            )
         return tuple(variables[name].shape)
 
     vocab_size, width = shape("word_embeddings/embeddings", 2)
     hidden, heads, _ = shape("transformer/layer_0/self_attention/query/kernel", 3)
     if width != hidden:
-        raise NotNativeError(f"its word embeddings are factorised (width {width}, hidden "
-                             f"size {hidden}), which a standard BERT's are not")
-    layers = 1 + max(int(name.split("/")[1].removeprefix("layer_"))
-                     for name in variables if name.startswith("transformer/"))
+        raise NotNativeError(
+            f"its word embeddings are factorised (width {width}, hidden "
+            f"size {hidden}), which a standard BERT's are not"
+        )
+    layers = 1 + max(
+        int(name.split("/")[1].removeprefix("layer_"))
+        for name in variables
+        if name.startswith("transformer/")
+    )
     found = Architecture(
-        vocab_size=vocab_size, hidden_size=hidden, layers=layers, heads=heads,
+        vocab_size=vocab_size,
+        hidden_size=hidden,
+        layers=layers,
+        heads=heads,
         inner_dim=shape("transformer/layer_0/intermediate/kernel", 2)[1],
         positions=shape("position_embedding/embeddings", 2)[0],
-        type_vocab_size=shape("type_embeddings/embeddings", 2)[0], activation="gelu")
+        type_vocab_size=shape("type_embeddings/embeddings", 2)[0],
+        activation="gelu",
+    )
     for name, expected in found.shapes().items():
         if shape(name, len(expected)) != expected:
-            raise NotNativeError(f"its variable {name!r} has shape "
-                                 f"{list(variables[name].shape)}, not {list(expected)}")
+            raise NotNativeError(
+                f"its variable {name!r} has shape "
+                f"{list(variables[name].shape)}, not {list(expected)}"
+            )
     unknown = sorted(set(variables) - set(found.shapes()))
     if unknown:
         raise NotNativeError(f"it has a variable {unknown[0]!r}, which a standard BERT has not")

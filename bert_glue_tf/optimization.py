@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import tensorflow as tf
+import tf_keras
 from official.nlp import optimization
 
 from bert_glue_tf.config import ExperimentConfig
@@ -20,9 +20,9 @@ def warmup_steps(config: ExperimentConfig, total_steps: int) -> int:
 
 def build_schedule(
     config: ExperimentConfig, total_steps: int
-) -> tf.keras.optimizers.schedules.LearningRateSchedule:
+) -> tf_keras.optimizers.schedules.LearningRateSchedule:
     """Learning rate by step: linear from 0 to the peak, then linear to 0 at `total_steps`."""
-    decay = tf.keras.optimizers.schedules.PolynomialDecay(
+    decay = tf_keras.optimizers.schedules.PolynomialDecay(
         initial_learning_rate=config.learning_rate,
         decay_steps=total_steps,
         end_learning_rate=0.0,
@@ -39,7 +39,7 @@ def build_schedule(
 
 def build_optimizer(
     config: ExperimentConfig, total_steps: int
-) -> tf.keras.optimizers.Optimizer:
+) -> tf_keras.optimizers.Optimizer:
     """AdamW (Loshchilov and Hutter 2019) with BERT's betas, clipped to a global norm of 1.
 
     `optimization.create_optimizer` of tf-models-official builds the same one, with the weight

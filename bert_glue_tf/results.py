@@ -146,7 +146,7 @@ def environment(devices: list[str]) -> dict[str, Any]:
     return {
         "devices": devices,
         "machine": platform.machine(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": os.cpu_count(),
         "python": platform.python_version(),
         "packages": {name: importlib.metadata.version(name) for name in _PACKAGES},
         "commit": _commit(),

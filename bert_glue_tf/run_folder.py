@@ -143,7 +143,7 @@ class RunFolder:
         records = results.load(self.results_file)
         return records[-1] if records else None
 
-    def write_history(self, rows: Sequence[Mapping[str, float]]) -> None:
+    def write_history(self, rows: Sequence[Mapping[str, object]]) -> None:
         """Writes the history per epoch as a whole."""
         if not rows:
             return
@@ -153,12 +153,9 @@ class RunFolder:
         writer.writerows(rows)
         write_atomically(self.history_file, text.getvalue())
 
-    def read_history(self) -> list[dict[str, float]]:
-        """The history per epoch; empty if there is none yet."""
+    def read_history(self) -> list[dict[str, str]]:
+        """The history per epoch as it was written; empty if there is none yet."""
         if not self.history_file.exists():
             return []
         with self.history_file.open(encoding="utf-8", newline="") as file:
-            return [
-                {name: float(value) for name, value in row.items()}
-                for row in csv.DictReader(file)
-            ]
+            return list(csv.DictReader(file))

@@ -119,10 +119,8 @@ _OTHERS = _table(
 )
 _PEOPLE = _MEN + _WOMEN + _OTHERS
 _THINGS = _list("box lamp key letter basket bottle ladder map coat chair clock hammer ticket shirt")
-_PRESENT = _table(
-    "sing/sings sleep/sleeps work/works smile/smiles wait/waits dance/dances travel/travels "
-    "swim/swims cook/cooks run/runs are/is are/is were/was were/was have/has have/has"
-)
+_PRESENT = _table("sing/sings sleep/sleeps work/works wait/waits dance/dances cook/cooks")
+_AUXILIARIES = _table("are/is were/was have/has")
 _AFTER_AUXILIARY = {
     "are": _list("tired happy busy hungry famous angry"),
     "were": _list("late absent lonely ready ill nervous"),
@@ -132,20 +130,20 @@ _TIMES = _list(
     "after_lunch in_the_morning on_Sunday before_dinner during_the_storm at_night "
     "after_the_party in_the_garden at_the_station near_the_river"
 )
-_SPANS = _list("the_next_day the_same_night the_following_week the_whole_summer")
+_SPANS = _list("the_next_day the_same_night the_following_morning")
 _LOOKS = _list("old broken blue heavy expensive useless")
 _HABITS = _list("every_day on_Sundays in_the_garden at_night near_the_river all_day")
 _PREPOSITIONS = _list("near behind with beside")
 _TO_A_PERSON = _list("thanked visited met called followed helped trusted warned praised")
 _TO_ONESELF = _list("hurt saw praised blamed defended admired washed trusted described taught")
 _TRANSITIVE = _list(
-    "found fixed carried borrowed bought grabbed took used received brought noticed examined"
+    "found fixed carried repaired bought grabbed took wanted received brought discovered mentioned"
 )
 _INTRANSITIVE = _list(
     "slept arrived laughed vanished smiled sneezed coughed waited yawned fell hesitated"
 )
 _TWO_OBJECTS = _list("gave sent handed lent offered sold showed")
-_OBJECT_AND_TO = _list("donated described returned explained reported presented announced")
+_OBJECT_AND_TO = _list("donated described explained reported announced revealed demonstrated")
 _SAY = _list("claim think believe assume hope suspect imagine")
 _NO_CLAUSE = _list("sleep arrive laugh vanish smile sneeze cough wait yawn")
 _ADJECTIVES = _list("old young tall kind quiet clever proud small polite strange")
@@ -158,20 +156,16 @@ def _person(d: _Draw, number: int = 0, but: Sequence[tuple[str, ...]] = ()) -> s
 def _agreement(d: _Draw) -> _Pair:
     number = d.any((0, 1))  # of the subject: 0 singular, 1 plural
     subject = d.word(_PEOPLE)
-    # The noun beside the verb mostly has the other number: it is the trap.
-    other = _person(d, 1 - number if d.flip(0.7) else number, but=(subject,))
-    modifier = d.any(
-        (
-            "",
-            f"{d.any(_PREPOSITIONS)} {other}",
-            f"who {d.word(_TO_A_PERSON)} {other}",
-        )
-    )
-    plural, singular = d.word(_PRESENT)
+    determiner = d.any(("the", "the", ("this", "these")[number]))
+    # Any noun between subject and verb is a trap: half the time its number is the other one.
+    other = _person(d, d.any((0, 1)), but=(subject,))
+    link = d.any(("", "", d.any(_PREPOSITIONS), "who " + d.word(_TO_A_PERSON)))
+    modifier = f"{link} {other}" if link else ""
+    # Mostly auxiliaries: a small BERT learns few forms of a verb from a thousand pairs.
+    plural, singular = d.any(_AUXILIARIES) if d.flip(0.7) else d.word(_PRESENT)
     rest = d.any(_AFTER_AUXILIARY.get(plural, _HABITS))
     forms = (singular, plural) if number == 0 else (plural, singular)
-    good, bad = (_sentence("the", subject[number], modifier, verb, rest) for verb in forms)
-    return good, bad
+    return tuple(_sentence(determiner, subject[number], modifier, v, rest) for v in forms)
 
 
 def _reflexive(d: _Draw) -> _Pair:
@@ -298,7 +292,7 @@ _POLAR = _table(  # past and base form, then those of the opposite
     "accepted/accept/rejected/reject approved/approve/vetoed/veto "
     "allowed/allow/prohibited/prohibit supported/support/opposed/oppose "
     "remembered/remember/forgot/forget trusted/trust/doubted/doubt "
-    "liked/like/hated/hate kept/keep/dropped/drop"
+    "permitted/permit/banned/ban kept/keep/dropped/drop"
 )
 _PROPOSALS = _list("plan offer request proposal idea deal theory suggestion report promise")
 
@@ -315,24 +309,23 @@ def _active_or_passive(agent: str, verb: str, patient: str, be: str = "was") -> 
 
 
 def _lexical(d: _Draw, kept: bool) -> _Pair:
+    """One word changes: to its synonym, or to a word (of the same pool) that is none."""
     many = d.flip()
-    pools = [_ROLES, _DONE_TO_GOODS, _MANY if many else _GOODS] + ([_NUMBERS] if many else [])
+    pools = [_ROLES, _DONE_TO_GOODS] + ([_NUMBERS, _MANY] if many else [_GOODS])
     concepts = [d.word(pool) for pool in pools]
     first = [d.any(forms) for forms in concepts]
     second = list(first)
-    changed = d.any(range(len(pools)))
-    for slot, forms in enumerate(concepts):
-        if slot == changed and not kept:
-            second[slot] = d.any(d.word(pools[slot], but=(forms,)))
-        elif slot == changed or d.flip(0.3):
-            second[slot] = forms[first[slot] == forms[0]]
+    slot = d.any(range(len(pools)))
+    if kept:
+        second[slot] = concepts[slot][first[slot] == concepts[slot][0]]
+    else:
+        second[slot] = d.any(d.word(pools[slot], but=(concepts[slot],)))
     date = d.any(_DATES)
-    sentences = []
-    for agent, verb, goods, *number in (first, second):
-        patient = f"{number[0]} {goods}" if number else "the " + goods
-        events = _active_or_passive("the " + agent, verb, patient, "were" if many else "was")
-        sentences.append(_dated(d, date, *events))
-    return tuple(sentences)
+    told = []
+    for agent, verb, *patient in (first, second):
+        what = " ".join(patient if many else ("the", *patient))
+        told.append(_active_or_passive("the " + agent, verb, what, "were" if many else "was"))
+    return _dated(d, date, told[0][0]), _dated(d, date, told[1][d.flip(0.3)])
 
 
 def _swapped_roles(d: _Draw, kept: bool) -> _Pair:
@@ -350,17 +343,14 @@ def _exchange(d: _Draw, kept: bool) -> _Pair:
     thing, date = "the " + d.any(d.word(_GOODS)), d.any(_DATES)
     gave, took, given = d.word(_EXCHANGES)
     a, b = "the " + d.any(giver), "the " + d.any(taker)
-    return tuple(
-        _dated(
-            d,
-            date,
-            f"{x} {gave} {thing} to {y}",
-            f"{x} {gave} {y} {thing}",
-            f"{y} {took} {thing} from {x}",
-            f"{thing} was {given} to {y} by {x}",
-        )
-        for x, y in ((a, b), (a, b) if kept else (b, a))
+    ways = (
+        "{0} " + gave + " {1} to {2}",
+        "{0} " + gave + " {2} {1}",
+        "{2} " + took + " {1} from {0}",
+        "{1} was " + given + " to {2} by {0}",
     )
+    orders = ((a, thing, b), (a, thing, b) if kept else (b, thing, a))
+    return tuple(_dated(d, date, *(way.format(*order) for way in ways)) for order in orders)
 
 
 def _clause_order(d: _Draw, kept: bool) -> _Pair:
@@ -368,29 +358,20 @@ def _clause_order(d: _Draw, kept: bool) -> _Pair:
         f"the {d.any(d.word(_ROLES))} {d.any(d.word(_DONE_TO_GOODS))} the {d.any(d.word(_GOODS))}"
         for _ in range(2)
     )
-    return tuple(
-        _sentence(
-            d.any(
-                (
-                    f"{earlier} before {later}",
-                    f"{later} after {earlier}",
-                    f"before {later}, {earlier}",
-                    f"after {earlier}, {later}",
-                )
-            )
-        )
-        for earlier, later in ((one, two), (one, two) if kept else (two, one))
-    )
+    ways = ("{0} before {1}", "{1} after {0}", "before {1}, {0}", "after {0}, {1}")
+    orders = ((one, two), (one, two) if kept else (two, one))  # what happened first, then next
+    return tuple(_sentence(d.any(ways).format(*order)) for order in orders)
 
 
 def _polarity(d: _Draw, kept: bool) -> _Pair:
     """Denial alone, or the opposite verb alone, breaks the meaning; both together keep it."""
     past, base, opposite_past, opposite = d.word(_POLAR)
     who, what, date = "the " + d.any(d.word(_ROLES)), "the " + d.word(_PROPOSALS), d.any(_DATES)
-    meanings = ((past, "did not " + opposite), (opposite_past, "did not " + base))
-    first = d.any((0, 1))
-    second = first if kept else 1 - first
-    return tuple(_dated(d, date, f"{who} {d.any(meanings[m])} {what}") for m in (first, second))
+    yes, no = (past, "did not " + opposite), (opposite_past, "did not " + base)
+    first, second = (yes, no) if d.flip() else (no, yes)
+    verb = d.any(first)
+    again = d.any(first if kept else second)
+    return _dated(d, date, f"{who} {verb} {what}"), _dated(d, date, f"{who} {again} {what}")
 
 
 # --- sst2 -------------------------------------------------------------------------------
@@ -428,6 +409,12 @@ def _judged(d: _Draw, positive: bool) -> str:
     return f"{d.any(_DEGREES)} {d.word(_GOOD if positive else _BAD)}".strip()
 
 
+def _maybe_denied(d: _Draw, positive: bool) -> str:
+    if d.flip(0.3):
+        return f"{d.any(_NOT)} {d.word(_BAD if positive else _GOOD)}"
+    return _judged(d, positive)
+
+
 def _part(d: _Draw) -> str:
     return "the " + d.word(_PARTS)
 
@@ -462,8 +449,8 @@ def _negated(d: _Draw, positive: bool) -> str:
 def _contrast(d: _Draw, positive: bool) -> str:
     """Both feelings, as strong as each other: the clause about the whole film decides."""
     part, film = _part(d), d.word(_FILMS)
-    weak = f"{_judged(d, not positive)} {d.any(_TAILS)}".strip()
-    major = f"the {film} is {_judged(d, positive)} {d.any(_TAILS)}".strip()
+    weak = f"{_maybe_denied(d, not positive)} {d.any(_TAILS)}".strip()
+    major = f"the {film} is {_maybe_denied(d, positive)} {d.any(_TAILS)}".strip()
     return _sentence(
         d.any(
             (
@@ -474,6 +461,14 @@ def _contrast(d: _Draw, positive: bool) -> str:
             )
         )
     )
+
+
+def _compared(d: _Draw, positive: bool) -> str:
+    more, less = (_GOOD, _BAD) if positive else (_BAD, _GOOD)
+    winner, loser = d.word(more), d.word(less)
+    what = d.any((_part(d), "this " + d.word(_FILMS)))
+    ways = (f"more {winner} than {loser}", f"less {loser} than {winner}", f"{winner}, not {loser}")
+    return _sentence(d.any(_OPENINGS), what, "is", d.any(ways))
 
 
 # --- assembly ---------------------------------------------------------------------------
@@ -487,16 +482,17 @@ _COLA: dict[str, tuple[Callable[[_Draw], _Pair], int]] = {
     "extraction": (_extraction, 4),
 }
 _MRPC: dict[str, tuple[Callable[[_Draw, bool], _Pair], int]] = {
-    "lexical": (_lexical, 9),
-    "roles": (_swapped_roles, 3),
-    "exchange": (_exchange, 3),
+    "lexical": (_lexical, 10),
+    "roles": (_swapped_roles, 2),
+    "exchange": (_exchange, 2),
     "clauses": (_clause_order, 2),
-    "polarity": (_polarity, 3),
+    "polarity": (_polarity, 4),
 }
 _SST2: dict[str, tuple[Callable[[_Draw, bool], str], int]] = {
     "plain": (_plain, 5),
     "negated": (_negated, 3),
     "contrast": (_contrast, 4),
+    "compared": (_compared, 2),
 }
 _KINDS = {"cola": _COLA, "mrpc": _MRPC, "sst2": _SST2}
 

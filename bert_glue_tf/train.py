@@ -26,12 +26,16 @@ def main() -> None:
     with cli.suggesting_local_command(task, source, experiment_config.data):
         encoders.check(source, experiment_config.seq_length)
         data.check(task, experiment_config.data)
+        # Files and the sample are read without TensorFlow too; only TFDS needs it.
+        examples = data.load_for_training(
+            task, experiment_config.data, experiment_config.train_examples
+        )
     folder = RunFolder.open(workdir, experiment_config)
 
     logging.info("starting TensorFlow")
     from bert_glue_tf import experiment, reporting
 
-    result = experiment.train_and_evaluate(experiment_config, folder)
+    result = experiment.train_and_evaluate(experiment_config, folder, examples)
     reporting.print_table(result)
     print(f"Everything of this run is in {folder.path}.")
 

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 import tensorflow_model_optimization as tfmot
+import tf_keras
 
 from bert_glue_tf import pruning
 from bert_glue_tf.config import ExperimentConfig
@@ -119,31 +120,31 @@ class PruningMethod:
 
     name = pruning.NO_PRUNING
 
-    def prepare(self, model: tf.keras.Model, context: PruningContext) -> tf.keras.Model:
+    def prepare(self, model: tf_keras.Model, context: PruningContext) -> tf_keras.Model:
         """Returns the model to train; called under the strategy's scope, before compile."""
         del context
         return model
 
-    def wrap_optimizer(self, optimizer: tf.keras.optimizers.Optimizer) -> Any:
+    def wrap_optimizer(self, optimizer: tf_keras.optimizers.Optimizer) -> Any:
         """Returns the optimizer to train with."""
         return optimizer
 
-    def callbacks(self) -> list[tf.keras.callbacks.Callback]:
+    def callbacks(self) -> list[tf_keras.callbacks.Callback]:
         """Keras callbacks that drive the method; they run before the evaluation."""
         return []
 
-    def pruned_weights(self, model: tf.keras.Model) -> Mapping[str, tf.Variable]:
+    def pruned_weights(self, model: tf_keras.Model) -> Mapping[str, tf.Variable]:
         """Name -> weight for what the method prunes, in a prepared or a finalized model."""
         del model
         return {}
 
-    def sparsities(self, model: tf.keras.Model) -> dict[str, float]:
+    def sparsities(self, model: tf_keras.Model) -> dict[str, float]:
         """Name -> fraction of zeros for each pruned weight, as it stands in training."""
         return {
             name: zero_fraction(weight) for name, weight in self.pruned_weights(model).items()
         }
 
-    def finalize(self, model: tf.keras.Model) -> tf.keras.Model:
+    def finalize(self, model: tf_keras.Model) -> tf_keras.Model:
         """Returns a model of plain layers in which every pruned weight is exactly zero."""
         return model
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import tensorflow as tf
 import tensorflow_model_optimization as tfmot
+import tf_keras
 
 from bert_glue_tf.pruning.base import PruningContext, PruningMethod
 
@@ -23,28 +24,28 @@ class Magnitude(PruningMethod):
 
     name = "magnitude"
 
-    def prepare(self, model: tf.keras.Model, context: PruningContext) -> tf.keras.Model:
-        def wrap(layer: tf.keras.layers.Layer) -> tf.keras.layers.Layer:
-            if isinstance(layer, tf.keras.layers.Dense):
+    def prepare(self, model: tf_keras.Model, context: PruningContext) -> tf_keras.Model:
+        def wrap(layer: tf_keras.layers.Layer) -> tf_keras.layers.Layer:
+            if isinstance(layer, tf_keras.layers.Dense):
                 return tfmot.sparsity.keras.prune_low_magnitude(
                     layer, pruning_schedule=context.schedule()
                 )
             return layer  # The encoder is shared with the unwrapped model, not copied.
 
-        return tf.keras.models.clone_model(model, clone_function=wrap)
+        return tf_keras.models.clone_model(model, clone_function=wrap)
 
-    def callbacks(self) -> list[tf.keras.callbacks.Callback]:
+    def callbacks(self) -> list[tf_keras.callbacks.Callback]:
         return [tfmot.sparsity.keras.UpdatePruningStep()]
 
-    def pruned_weights(self, model: tf.keras.Model) -> Mapping[str, tf.Variable]:
+    def pruned_weights(self, model: tf_keras.Model) -> Mapping[str, tf.Variable]:
         dense = (getattr(layer, "layer", layer) for layer in model.layers)
         return {
             f"{layer.name}/kernel": layer.kernel
             for layer in dense
-            if isinstance(layer, tf.keras.layers.Dense)
+            if isinstance(layer, tf_keras.layers.Dense)
         }
 
-    def sparsities(self, model: tf.keras.Model) -> dict[str, float]:
+    def sparsities(self, model: tf_keras.Model) -> dict[str, float]:
         # The optimizer's step moves masked weights off zero until the next forward pass masks
         # them again, so during training it is the masks that tell the sparsity.
         masks = {
@@ -56,5 +57,5 @@ class Magnitude(PruningMethod):
             return super().sparsities(model)
         return {name: 1.0 - float(mask.numpy().mean()) for name, mask in masks.items()}
 
-    def finalize(self, model: tf.keras.Model) -> tf.keras.Model:
+    def finalize(self, model: tf_keras.Model) -> tf_keras.Model:
         return tfmot.sparsity.keras.strip_pruning(model)

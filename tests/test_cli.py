@@ -1,0 +1,233 @@
+"""The command as a user gives it: answers at once, one clear message, exit status 2."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+import time
+
+import pytest
+import tiny_bert
+
+# A name server that never answers would cost the probe its whole deadline; a proxy that
+# refuses is a network that is not there, on every machine.
+OFFLINE = {
+    "https_proxy": "http://127.0.0.1:9",
+    "http_proxy": "http://127.0.0.1:9",
+    "no_proxy": "",
+}
+
+
+def train(*arguments, cwd, env=None, timeout=300):
+    environment = {**os.environ, **OFFLINE, "COLUMNS": "100", **(env or {})}
+    return subprocess.run(
+        [sys.executable, "-m", "bert_glue_tf.train", *arguments],
+        cwd=cwd,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+def refused(done):
+    """The message of a refused command, once its form is right."""
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+    # Log lines begin with the time; the message is what follows.
+    return done.stderr[done.stderr.index("error: ") :].strip()
+
+
+def refused_late(done):
+    """The message of a command that failed when it had printed its progress already."""
+    assert done.stdout != ""
+    done.stdout = ""
+    return refused(done)
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory):
+    return str(tiny_bert.write_pair(tmp_path_factory.mktemp("tiny"), layers=1))
+
+
+def test_help_lists_every_flag_and_exits_with_0(tmp_path):
+    done = train("--help", cwd=tmp_path)
+    assert done.returncode == 0
+    assert done.stderr == ""
+    for name in (
+        "task encoder data workdir epochs batch_size learning_rate warmup_fraction weight_decay "
+        "dropout seq_length train_examples seed prune pruning_method initial_sparsity "
+        "final_sparsity begin_step end_step pruning_frequency flagfile"
+    ).split():
+        assert re.search(rf"^  --(\[no\])?{name}\b", done.stdout, re.MULTILINE), name
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("--epochs=many",), ("--task=colla",)])
+def test_answers_at_once(tmp_path, arguments):
+    # The best of three: a loaded machine is not the command's fault.
+    seconds = []
+    for _ in range(3):
+        start = time.perf_counter()
+        train(*arguments, cwd=tmp_path)
+        seconds.append(time.perf_counter() - start)
+    assert min(seconds) < 1.5
+
+
+def test_no_tensorflow_before_it_is_needed():
+    code = (
+        "import sys\n"
+        "from bert_glue_tf import train\n"
+        "heavy = {'tensorflow', 'tf_keras', 'scipy', 'rich', 'official'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--tusk=cola",), "error: Unknown command line flag 'tusk'"),
+        (("cola",), "error: 'cola': no flag. Flags look like --task=cola"),
+        (("--epochs=many",), "error: flag --epochs=many: invalid literal for int()"),
+        (("--task=colla",), "error: --task=colla: no such task. Good values: cola, sst2,"),
+        (("--encoder=bert",), "error: --encoder=bert: no such encoder or folder; good values: "),
+        (
+            ("--pruning_method=lottery",),
+            "error: --pruning_method=lottery: no such method. Good values: none, magnitude.",
+        ),
+        (("--prune", "--final_sparsity=1"), "error: --final_sparsity=1.0: must be in [0, 1)."),
+        (
+            ("--prune", "--begin_step=9", "--end_step=3"),
+            "error: --begin_step=9: not before --end_step=3.",
+        ),
+        (("--seq_length=513",), "error: --seq_length=513: must be from 4 to 512"),
+        (("--flagfile=nothing.flags",), "error: "),
+    ],
+)
+def test_a_bad_flag(tmp_path, arguments, message):
+    told = refused(train(*arguments, cwd=tmp_path))
+    assert told.startswith(message)
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("rows", "place", "good"),
+    [
+        (["gj04\t1\t\tA good one.", "gj04\t7\t\tWrong."], "train.tsv:2: ", "0, 1"),
+        (["gj04\t1\t\tA good one.", "gj04\t1\t\tStray\ttab."], "train.tsv:2: ", "4"),
+        ([], "train.tsv", "rows"),
+    ],
+)
+def test_a_bad_file_names_file_line_and_good_values(tmp_path, encoder, rows, place, good):
+    folder = tmp_path / "CoLA"
+    folder.mkdir()
+    for name in ("train.tsv", "dev.tsv"):
+        (folder / name).write_text("".join(row + "\n" for row in rows))
+    told = refused(train(f"--encoder={encoder}", f"--data={tmp_path}", cwd=tmp_path))
+    assert f"{folder}/{place}" in told
+    assert good in told
+
+
+def test_a_folder_without_tsv(tmp_path, encoder):
+    told = refused(train(f"--encoder={encoder}", f"--data={tmp_path}", cwd=tmp_path))
+    assert str(tmp_path) in told
+    assert "train.tsv" in told
+
+
+@pytest.mark.parametrize("task", ["cola", "rte"])
+def test_without_the_network_it_says_what_works_here(tmp_path, task):
+    start = time.perf_counter()
+    done = train(
+        f"--task={task}",
+        "--prune",
+        "--epochs",
+        "2",
+        cwd=tmp_path,
+        env={"TFHUB_CACHE_DIR": str(tmp_path), "TFDS_DATA_DIR": str(tmp_path)},
+    )
+    assert time.perf_counter() - start < 10
+    told = refused(done)
+    assert len(told.splitlines()) <= 5
+    assert "https://tfhub.dev/tensorflow/bert_en_uncased_L-12_H-768_A-12/4 cannot be" in told
+    command = shlex.split(told.splitlines()[-1])
+    data = "sample" if task == "cola" else "FOLDER"
+    assert command == [
+        *("python", "-m", "bert_glue_tf.train", f"--task={task}", "--prune", "--epochs", "2"),
+        *("--encoder=minilm_l6", f"--data={data}"),
+    ]
+    if task == "rte":
+        assert "FOLDER: where RTE/train.tsv lies" in told
+
+
+def test_only_what_cannot_be_reached_is_replaced(tmp_path, encoder):
+    told = refused(
+        train(f"--encoder={encoder}", "--data=tfds", cwd=tmp_path,
+              env={"TFDS_DATA_DIR": str(tmp_path)})
+    )
+    assert "https://dl.fbaipublicfiles.com cannot be reached" in told
+    assert told.splitlines()[-1].split()[3:] == [f"--encoder={encoder}", "--data=sample"]
+    assert len(told.splitlines()) <= 5
+
+
+def test_a_run_from_the_command_line_and_the_folder_it_then_keeps(tmp_path, encoder):
+    arguments = (
+        f"--encoder={encoder}", "--data=sample", "--prune", "--epochs=1", "--train_examples=64",
+        "--seq_length=32", "--workdir=run",
+    )
+    done = train(*arguments, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "cola (sample data)" in done.stdout
+    assert "matthews" in done.stdout
+    assert "Everything of this run is in run." in done.stdout
+    before = {
+        path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()
+    }
+
+    told = refused(train(*arguments, "--seed=2", cwd=tmp_path))
+    assert told == (
+        "error: --workdir=run: holds a run of another configuration: seed is 1 there and 2 here. "
+        "Give another --workdir; the earlier run is untouched."
+    )
+    again = train(*arguments, cwd=tmp_path)
+    assert "this run is finished" in again.stderr
+    assert "matthews" in again.stdout
+    after = {
+        path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()
+    }
+    assert after == before
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A disk of 600 kB: room for the settings, none for a checkpoint."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=600k", "tmpfs", str(folder)]
+    if os.geteuid() != 0 or subprocess.run(command, capture_output=True).returncode:
+        pytest.skip("mounting a small disk needs root")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_disk_that_fills_up_during_the_run(small_disk, tmp_path, encoder):
+    arguments = (
+        f"--encoder={encoder}", "--data=sample", "--epochs=1", "--train_examples=64",
+        "--seq_length=32", f"--workdir={small_disk}/run",
+    )
+    told = refused_late(train(*arguments, cwd=tmp_path))
+    assert told.startswith("error: the disk is full. Make room and give the same command again")
+    assert not (small_disk / "run" / "results.jsonl").exists()
+    assert not list((small_disk / "run").glob(".model*"))  # Nothing half-written takes room.
+    history = (small_disk / "run" / "history.csv").read_text()
+
+    subprocess.run(["mount", "-o", "remount,size=20m", str(small_disk)], check=True)
+    done = train(*arguments, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "going on after epoch 1 of 1" in done.stderr
+    assert (small_disk / "run" / "history.csv").read_text() == history
+    assert len((small_disk / "run" / "results.jsonl").read_text().splitlines()) == 1

@@ -1,0 +1,147 @@
+"""Settings: ranges, names, flags."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+
+import pytest
+from absl import flags
+
+from bert_glue_tf import config
+from bert_glue_tf.config import ExperimentConfig
+from bert_glue_tf.errors import UserError
+
+
+def parse(*arguments: str) -> ExperimentConfig:
+    values = flags.FlagValues()
+    config.define_flags(values)
+    values(["train", *arguments])
+    return config.from_flags(values)
+
+
+def test_defaults_are_the_reports_settings():
+    settings = parse()
+    assert settings.encoder == "bert_en_uncased_L-12_H-768_A-12"
+    assert (settings.seq_length, settings.batch_size, settings.epochs) == (128, 32, 3)
+    assert (settings.learning_rate, settings.warmup_fraction) == (2e-5, 0.1)
+    assert settings.data == "tfds"
+    assert settings.pruning_method == "none"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "method"),
+    [
+        ((), "none"),
+        (("--prune",), "magnitude"),
+        (("--pruning_method=magnitude",), "magnitude"),
+        (("--prune", "--pruning_method=magnitude"), "magnitude"),
+        (("--noprune",), "none"),
+        (("--noprune", "--pruning_method=none"), "none"),
+    ],
+)
+def test_prune_and_pruning_method(arguments, method):
+    assert parse(*arguments).pruning_method == method
+
+
+@pytest.mark.parametrize(
+    ("arguments", "shown"),
+    [
+        (("--prune", "--pruning_method=none"), "--prune --pruning_method=none"),
+        (("--noprune", "--pruning_method=magnitude"), "--noprune --pruning_method=magnitude"),
+    ],
+)
+def test_contradiction_is_refused(arguments, shown):
+    with pytest.raises(UserError, match=re.escape(f"{shown}: these contradict")):
+        parse(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("task", "colla", "--task=colla: no such task. Good values: cola, sst2, mrpc"),
+        ("pruning_method", "mag", "--pruning_method=mag: no such method. Good values: none, mag"),
+        ("strategy", "gpus", "--strategy=gpus: no such strategy. Good values: auto, cpu"),
+        ("final_sparsity", 1.0, "--final_sparsity=1.0: must be in [0, 1)."),
+        ("final_sparsity", -0.1, "--final_sparsity=-0.1: must be in [0, 1)."),
+        ("final_sparsity", float("nan"), "--final_sparsity=nan: must be in [0, 1)."),
+        ("initial_sparsity", 1.5, "--initial_sparsity=1.5: must be in [0, 1)."),
+        ("initial_sparsity", 0.9, "--initial_sparsity=0.9: larger than --final_sparsity=0.8"),
+        ("seq_length", 3, "--seq_length=3: must be from 4 to 512"),
+        ("seq_length", 513, "--seq_length=513: must be from 4 to 512"),
+        ("epochs", 0, "--epochs=0: must be a whole number from 1 to 1000."),
+        ("batch_size", 0, "--batch_size=0: must be"),
+        ("learning_rate", 0.0, "--learning_rate=0.0: must be above 0"),
+        ("learning_rate", float("inf"), "--learning_rate=inf: must be above 0"),
+        ("warmup_fraction", 1.1, "--warmup_fraction=1.1: must be in [0, 1]."),
+        ("dropout", 1.0, "--dropout=1.0: must be in [0, 1)."),
+        ("train_examples", -1, "--train_examples=-1: must be 0 (all) or more."),
+        ("seed", -1, "--seed=-1: must be a whole number from 0"),
+        ("begin_step", -2, "--begin_step=-2: must be -1 (computed) or a step from 0 on."),
+    ],
+)
+def test_bad_value_is_named_with_its_flag_and_the_good_ones(field, value, message):
+    with pytest.raises(UserError, match="^" + re.escape(message)):
+        ExperimentConfig(**{field: value})
+
+
+def test_begin_step_not_before_end_step():
+    message = "--begin_step=20: not before --end_step=20. Give a begin_step smaller"
+    with pytest.raises(UserError, match=re.escape(message)):
+        ExperimentConfig(begin_step=20, end_step=20)
+
+
+def test_every_field_is_a_flag_with_help():
+    values = flags.FlagValues()
+    config.define_flags(values)
+    for field in dataclasses.fields(ExperimentConfig):
+        assert values[field.name].value == field.default
+        assert values[field.name].help.endswith(".")
+
+
+def test_a_run_can_be_repeated_from_its_json():
+    settings = ExperimentConfig(task="mrpc", learning_rate=5e-5, seed=7, data="sample")
+    assert ExperimentConfig.from_json(json.loads(json.dumps(settings.to_json()))) == settings
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"tusk": "cola"}, "unknown setting 'tusk'"),
+        ({"epochs": "3"}, "setting epochs='3': must be of type int."),
+        ({"epochs": True}, "setting epochs=True: must be of type int."),
+    ],
+)
+def test_foreign_json_is_refused(values, message):
+    with pytest.raises(UserError, match=re.escape(message)):
+        ExperimentConfig.from_json(values)
+
+
+def test_a_whole_number_is_good_for_a_float():
+    assert ExperimentConfig.from_json({"dropout": 0}).dropout == 0
+
+
+@pytest.mark.parametrize(
+    ("settings", "name"),
+    [
+        ({}, "cola-bert_en_uncased_L-12_H-768_A-12-tfds-none-seed1"),
+        (
+            {"encoder": "minilm_l6", "data": "/d/glue/", "task": "mrpc", "seed": 2},
+            "mrpc-minilm_l6-glue-none-seed2",
+        ),
+        (
+            {"encoder": "https://tfhub.dev/tensorflow/small_bert/bert_en_uncased_L-2/2"},
+            "cola-bert_en_uncased_L-2_v2-tfds-none-seed1",
+        ),
+        ({"encoder": "../odd name", "data": "sample"}, "cola-odd_name-sample-none-seed1"),
+    ],
+)
+def test_name_of_the_default_folder(settings, name):
+    assert ExperimentConfig(**settings).run_name == name
+
+
+def test_difference_names_both_values():
+    mine, other = ExperimentConfig(seed=1), ExperimentConfig(seed=2, epochs=4)
+    assert mine.difference(other) == {"epochs": (3, 4), "seed": (1, 2)}
+    assert mine.difference(mine) == {}

@@ -1,0 +1,281 @@
+"""The real path from settings to record, on a tiny encoder in TF-Hub's format."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+import math
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_hub as hub
+import tiny_bert
+
+from bert_glue_tf import (
+    callbacks,
+    experiment,
+    modeling,
+    preprocessing,
+    reporting,
+    results,
+    sample,
+    tasks,
+)
+from bert_glue_tf.config import ExperimentConfig
+from bert_glue_tf.errors import UserError
+from bert_glue_tf.run_folder import RunFolder
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory):
+    return str(tiny_bert.write_pair(tmp_path_factory.mktemp("tiny")))
+
+
+@pytest.fixture(scope="module")
+def settings(encoder):
+    return ExperimentConfig(
+        task="cola",
+        encoder=encoder,
+        data="sample",
+        epochs=2,
+        batch_size=16,
+        learning_rate=1e-3,
+        seq_length=32,
+        train_examples=96,
+        pruning_method="magnitude",
+        seed=11,
+    )
+
+
+@pytest.fixture(scope="module")
+def finished(settings, tmp_path_factory):
+    """A finished run: its folder and its record."""
+    folder = RunFolder.open(tmp_path_factory.mktemp("finished"), settings)
+    return folder, experiment.train_and_evaluate(settings, folder)
+
+
+def rows_of(folder):
+    with folder.history_file.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def write_tsv(path, rows):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join("\t".join(row) + "\n" for row in rows))
+
+
+def test_record_tells_what_ran_and_what_came_out(finished, settings):
+    folder, record = finished
+    assert ExperimentConfig.from_json(record.config) == settings
+    assert record.data["train"]["name"] == "sample"
+    assert record.data["train"]["examples"] == 96
+    assert record.data["validation"]["examples"] == len(sample.examples("cola", "validation"))
+    assert record.encoder["native"] is True
+    assert len(record.encoder["sha256"]) == 64
+    assert set(record.metrics) == {"loss", "matthews", "accuracy"}
+    low, high = record.intervals["matthews"]
+    assert low <= record.metrics["matthews"] <= high
+    # 12 steps: warm-up 1, end 80 %. 16 x 2 weights, 80 % of them: 26 (of 25.6).
+    assert record.pruning == {
+        "initial_sparsity": 0.5,
+        "final_sparsity": 0.8,
+        "begin_step": 1,
+        "end_step": 9,
+        "frequency": 1,
+        "total_steps": 12,
+    }
+    assert record.sparsity == {"classifier/kernel": 26 / 32}
+    assert record.bytes["plain"] > record.bytes["gzip"] > 0
+    assert record.speed["train_examples_per_second"] > 0
+    assert record.peak_memory_bytes > 1e8
+    assert results.load(folder.results_file) == [results.ExperimentResult.from_line(
+        record.to_line())]
+
+
+def test_parameters_are_those_of_the_saved_model(finished):
+    folder, record = finished
+    model = modeling.load_classifier(folder.model)
+    values = [weight.numpy() for weight in model.weights]
+    assert record.parameters["total"] == sum(value.size for value in values)
+    assert record.parameters["nonzero"] == sum(np.count_nonzero(value) for value in values)
+    kernel = model.get_layer("classifier").kernel.numpy()
+    assert np.count_nonzero(kernel == 0) == 26
+
+
+def test_history_has_the_columns_of_the_reports_tables(finished):
+    rows = rows_of(finished[0])
+    assert [row["epoch"] for row in rows] == ["1", "2"]
+    for column in ("loss", "accuracy", "val_loss", "val_accuracy", "val_matthews"):
+        assert math.isfinite(float(rows[0][column]))
+    record = finished[1]
+    # The last epoch's scores are those of the model that was saved.
+    assert float(rows[-1]["val_loss"]) == pytest.approx(record.metrics["loss"], abs=1e-5)
+    assert float(rows[-1]["sparsity/classifier/kernel"]) == pytest.approx(26 / 32)
+
+
+def test_predictions_are_those_of_the_saved_model(finished):
+    folder, record = finished
+    with folder.predictions_file("validation").open() as file:
+        rows = list(csv.DictReader(file, delimiter="\t"))
+    examples = sample.examples("cola", "validation")
+    assert [int(row["label"]) for row in rows] == [label for _, label in examples]
+    right = sum(row["label"] == row["prediction"] for row in rows)
+    assert right / len(rows) == pytest.approx(record.metrics["accuracy"])
+    # From text to logits with nothing but what lies in the model's folder.
+    loaded = hub.load(str(folder.model / "preprocessing"))
+    texts = tf.constant([examples[i][0][0] for i in (0, 1, 2)])
+    features = preprocessing.build(loaded, ("sentence",), 32)([texts])
+    logits = modeling.load_predict_fn(folder.model)(
+        {name: value.numpy() for name, value in features.items()}
+    )
+    written = [[float(row["logit_unacceptable"]), float(row["logit_acceptable"])] for row in rows]
+    np.testing.assert_allclose(logits, written[:3], atol=1e-5)
+
+
+def test_tensorboard_has_the_curve_of_the_sparsity(finished):
+    folder, _ = finished
+    curve = {}
+    for file in (folder.tensorboard / "steps").iterdir():
+        for record in tf.data.TFRecordDataset(str(file)).as_numpy_iterator():
+            event = tf.compat.v1.Event.FromString(record)
+            for value in event.summary.value:
+                if value.tag == "sparsity/classifier/kernel":
+                    curve[event.step] = float(tf.make_ndarray(value.tensor))
+    assert sorted(curve) == list(range(1, 13))
+    assert curve[1] == pytest.approx(0.5)
+    assert curve[9] == curve[12] == pytest.approx(26 / 32)
+    assert all(curve[step] <= curve[step + 1] for step in range(1, 12))
+
+
+def test_table_on_the_screen(finished, capsys):
+    reporting.print_table(finished[1])
+    shown = capsys.readouterr().out
+    for text in ("sample", "matthews", "sparsity of classifier/kernel", "81.25 %", "gzipped",
+                 "non-zero parameters", "examples/s"):
+        assert text in shown
+
+
+def test_a_finished_run_is_not_run_again(finished, settings, monkeypatch):
+    folder, record = finished
+    monkeypatch.setattr(experiment.encoders, "load", None)
+    again = experiment.train_and_evaluate(settings, RunFolder.open(folder.path, settings))
+    assert again.to_line() == record.to_line()
+
+
+def test_an_interrupted_run_goes_on_and_keeps_its_history(finished, settings, tmp_path,
+                                                          monkeypatch):
+    folder = RunFolder.open(tmp_path, settings)
+
+    class Interrupt(callbacks.Checkpoint):
+        def on_epoch_end(self, epoch, logs=None):
+            super().on_epoch_end(epoch, logs)
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(callbacks, "Checkpoint", Interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            experiment.train_and_evaluate(settings, folder)
+    first = rows_of(folder)
+    assert len(first) == 1
+    assert folder.finished_result() is None
+
+    record = experiment.train_and_evaluate(settings, RunFolder.open(tmp_path, settings))
+    rows = rows_of(folder)
+    assert rows[0] == first[0]
+    assert [row["epoch"] for row in rows] == ["1", "2"]
+    assert record.sparsity == {"classifier/kernel": 26 / 32}
+
+
+def test_the_same_seed_gives_the_same_run_and_another_seed_another(finished, settings, tmp_path):
+    shorter = dataclasses.replace(settings, epochs=1)
+    losses = []
+    for name, seed in (("a", 11), ("b", 11), ("c", 12)):
+        config = dataclasses.replace(shorter, seed=seed)
+        folder = RunFolder.open(tmp_path / name, config)
+        losses.append(experiment.train_and_evaluate(config, folder).metrics["loss"])
+    assert losses[0] == pytest.approx(losses[1], abs=1e-5)
+    assert abs(losses[0] - losses[2]) > 1e-4
+
+
+def test_mnli_reports_matched_and_mismatched(encoder, tmp_path):
+    header = ["index", "sentence1", "sentence2", "gold_label"]
+    labels = tasks.get("mnli").labels
+
+    def rows(number):
+        return [header] + [
+            [str(i), f"a man read book {i}", f"the man saw {i}", labels[i % 3]]
+            for i in range(number)
+        ]
+
+    write_tsv(tmp_path / "MNLI" / "train.tsv", rows(40))
+    write_tsv(tmp_path / "MNLI" / "dev_matched.tsv", rows(7))
+    write_tsv(tmp_path / "MNLI" / "dev_mismatched.tsv", rows(9))
+    config = ExperimentConfig(
+        task="mnli", encoder=encoder, data=str(tmp_path), epochs=1, seq_length=24
+    )
+    folder = RunFolder.open(tmp_path / "run", config)
+    record = experiment.train_and_evaluate(config, folder)
+    assert set(record.metrics) == {
+        "loss_matched", "accuracy_matched", "loss_mismatched", "accuracy_mismatched"
+    }
+    assert record.data["validation_matched"]["examples"] == 7
+    assert record.data["validation_mismatched"]["examples"] == 9
+    assert record.data["train"]["name"] == "tsv"
+    names = [name for name, _ in reporting.rows(record)]
+    assert {"accuracy_matched", "accuracy_mismatched"} <= set(names)
+    assert "sample" not in reporting.caption(record)
+
+
+def test_stsb_is_a_regression(encoder, tmp_path):
+    rows = [["sentence1", "sentence2", "score"]] + [
+        ["the cat sat", "the dog sat" if i % 2 else "the cat sat", f"{5 - 4 * (i % 2)}.0"]
+        for i in range(64)
+    ]
+    write_tsv(tmp_path / "STS-B" / "train.tsv", rows)
+    write_tsv(tmp_path / "STS-B" / "dev.tsv", rows[:21])
+    config = ExperimentConfig(
+        task="stsb", encoder=encoder, data=str(tmp_path), epochs=3, batch_size=8, seq_length=24,
+        learning_rate=3e-3,
+    )
+    record = experiment.train_and_evaluate(config, RunFolder.open(tmp_path / "run", config))
+    assert set(record.metrics) == {"loss", "pearson", "spearman"}
+    assert record.metrics["pearson"] > 0.9
+    history = rows_of(RunFolder(tmp_path / "run", config))
+    assert float(history[-1]["val_loss"]) < float(history[0]["val_loss"])
+
+
+def test_an_opaque_encoder_trains_with_its_head_pruned(settings, tmp_path, monkeypatch):
+    load = experiment.encoders.load
+    monkeypatch.setattr(
+        experiment.encoders, "load", lambda source, **options: load(source, native=False, **options)
+    )
+    config = dataclasses.replace(settings, epochs=1)
+    folder = RunFolder.open(tmp_path, config)
+    record = experiment.train_and_evaluate(config, folder)
+    assert record.encoder["native"] is False
+    assert record.sparsity == {"classifier/kernel": 26 / 32}
+    features = {
+        name: np.ones((2, 9), np.int32)
+        for name in ("input_word_ids", "input_mask", "input_type_ids")
+    }
+    assert modeling.load_predict_fn(folder.model)(features).shape == (2, 2)
+    with pytest.raises(UserError, match="its encoder is opaque"):
+        modeling.load_classifier(folder.model)
+
+
+def test_a_schedule_beyond_the_training_stops_before_the_encoder_loads(settings, tmp_path,
+                                                                       monkeypatch):
+    monkeypatch.setattr(experiment.encoders, "load", None)
+    config = dataclasses.replace(settings, end_step=13)
+    with pytest.raises(UserError, match="--end_step=13: training has only 12 steps"):
+        experiment.train_and_evaluate(config, RunFolder.open(tmp_path, config))
+    # Nothing was trained, so the folder is free for the corrected command.
+    RunFolder.open(tmp_path, dataclasses.replace(settings, end_step=12))
+
+
+def test_config_json_alone_repeats_the_run(finished):
+    folder, record = finished
+    config = ExperimentConfig.from_json(json.loads(folder.config_file.read_text()))
+    assert config.to_json() == record.config

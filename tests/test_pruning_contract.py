@@ -1,0 +1,285 @@
+"""The contract that every registered pruning method keeps, whoever writes it.
+
+It reaches the sparsity asked for, pruned weights stay zero, it survives save, load and
+resume, leaves plain layers behind, and converts to TFLite with the same logits.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras
+import tiny_bert
+from ai_edge_litert.interpreter import Interpreter
+
+from bert_glue_tf import modeling, native, optimization, pruning, tasks
+from bert_glue_tf.config import ExperimentConfig
+from bert_glue_tf.encoders import Encoder
+from bert_glue_tf.errors import UserError
+from bert_glue_tf.pruning.base import PruningContext, PruningMethod
+
+TASK = tasks.get("mnli")  # Three classes: a classifier of 48 weights.
+STEPS_PER_EPOCH, EPOCHS = 10, 3
+CONFIG = ExperimentConfig(
+    task=TASK.name, learning_rate=1e-2, initial_sparsity=0.2, final_sparsity=0.6, dropout=0.0
+)
+every_method = pytest.mark.parametrize("name", pruning.names())
+
+
+def batches(first: int, last: int):
+    """Steps `first` to `last` of a training that is the same at every call."""
+    for step in range(first, last):
+        rng = np.random.default_rng(step)
+        ids = rng.integers(5, 90, (8, 12)).astype(np.int32)
+        features = {
+            "input_word_ids": ids,
+            "input_mask": np.ones_like(ids),
+            "input_type_ids": np.zeros_like(ids),
+        }
+        yield features, (ids.sum(1) % 3).astype(np.int32)
+
+
+class Training:
+    """A tiny classifier under a method, trained epoch by epoch as the orchestrator does."""
+
+    def __init__(self, name: str, config: ExperimentConfig = CONFIG):
+        tf_keras.utils.set_random_seed(config.seed)
+        config = dataclasses.replace(config, pruning_method=name)
+        total_steps = STEPS_PER_EPOCH * EPOCHS
+        self.context = PruningContext.from_config(config, total_steps)
+        # No dropout, so that a resumed training can be compared number by number.
+        shapes = dataclasses.replace(
+            tiny_bert.architecture(layers=1), output_dropout=0.0, attention_dropout=0.0
+        )
+        encoder = native.build_native(shapes, tiny_bert.weights(shapes).__getitem__)
+        self.architecture = shapes
+        self.method = pruning.get(name)()
+        self.model = self.method.prepare(
+            modeling.build_classifier(encoder, TASK, dropout=0.0, seed=config.seed), self.context
+        )
+        self.model.compile(
+            optimizer=self.method.wrap_optimizer(
+                optimization.build_optimizer(config, total_steps)
+            ),
+            loss=modeling.build_loss(TASK),
+        )
+        self.callbacks = self.method.callbacks()
+        self.checkpoint = tf.train.Checkpoint(model=self.model, optimizer=self.model.optimizer)
+
+    def fit(self, first_epoch: int = 0, last_epoch: int = EPOCHS) -> Training:
+        first, last = (epoch * STEPS_PER_EPOCH for epoch in (first_epoch, last_epoch))
+        dataset = tf.data.Dataset.from_generator(
+            lambda: batches(first, last),
+            output_signature=(
+                {name: tf.TensorSpec((8, 12), tf.int32) for name in native.INPUTS},
+                tf.TensorSpec((8,), tf.int32),
+            ),
+        )
+        self.model.fit(
+            dataset,
+            initial_epoch=first_epoch,
+            epochs=last_epoch,
+            steps_per_epoch=STEPS_PER_EPOCH,
+            callbacks=self.callbacks,
+            verbose=0,
+        )
+        return self
+
+    def finalize(self) -> tf_keras.Model:
+        return self.method.finalize(self.model)
+
+    def values(self, model: tf_keras.Model) -> dict[str, np.ndarray]:
+        return {
+            name: weight.numpy() for name, weight in self.method.pruned_weights(model).items()
+        }
+
+
+def logits(model: tf_keras.Model) -> np.ndarray:
+    features, _ = next(batches(100, 101))
+    return model(features, training=False).numpy()
+
+
+@every_method
+def test_it_reaches_the_sparsity_asked_for(name):
+    training = Training(name).fit()
+    model = training.finalize()
+    for weight, values in training.values(model).items():
+        zeros = np.count_nonzero(values == 0)
+        # Not a whole number of weights is 60 %: the nearest one on either side is right.
+        assert abs(zeros - 0.6 * values.size) <= 1, weight
+        assert training.method.sparsities(model)[weight] == zeros / values.size
+    assert bool(training.values(model)) == (name != pruning.NO_PRUNING)
+
+
+@every_method
+def test_it_starts_at_begin_step_with_the_initial_sparsity(name):
+    config = dataclasses.replace(
+        CONFIG, begin_step=STEPS_PER_EPOCH, end_step=2 * STEPS_PER_EPOCH, pruning_frequency=5
+    )
+    training = Training(name, config)
+    training.fit(0, 1)
+    for weight, sparsity in training.method.sparsities(training.model).items():
+        size = training.values(training.model)[weight].size
+        assert abs(sparsity - 0.2) <= 1 / size, weight
+    training.fit(1, 2)
+    for weight, sparsity in training.method.sparsities(training.model).items():
+        size = training.values(training.model)[weight].size
+        assert abs(sparsity - 0.6) <= 1 / size, weight
+
+
+@every_method
+def test_pruned_weights_stay_zero(name):
+    config = dataclasses.replace(CONFIG, begin_step=1, end_step=STEPS_PER_EPOCH)
+    training = Training(name, config)
+    training.fit(0, 1)
+    earlier = training.values(training.model)
+    training.fit(1, EPOCHS)
+    for values in (training.values(training.model), training.values(training.finalize())):
+        for weight, before in earlier.items():
+            # The schedule is over: the mask stands, and what it leaves is trained on.
+            np.testing.assert_array_equal(values[weight] == 0, before == 0)
+            assert not np.array_equal(values[weight], before)
+
+
+@every_method
+def test_a_resumed_training_ends_with_the_same_masks_and_weights(name, tmp_path):
+    whole = Training(name).fit()
+    first = Training(name).fit(0, 1)
+    saved = first.checkpoint.save(str(tmp_path / "checkpoint"))
+    second = Training(name)
+    second.checkpoint.restore(saved)
+    second.fit(1, EPOCHS)
+    one, other = whole.finalize(), second.finalize()
+    assert len(one.weights) == len(other.weights)
+    for left, right in zip(one.weights, other.weights, strict=True):
+        np.testing.assert_allclose(left.numpy(), right.numpy(), atol=1e-6, err_msg=left.name)
+        np.testing.assert_array_equal(left.numpy() == 0, right.numpy() == 0)
+
+
+@every_method
+def test_what_is_left_are_the_layers_of_an_unpruned_model(name):
+    plain = Training(pruning.NO_PRUNING).model
+    model = Training(name).fit(0, 1).finalize()
+    assert [type(layer) for layer in model.layers] == [type(layer) for layer in plain.layers]
+    assert [w.shape for w in model.weights] == [w.shape for w in plain.weights]
+
+
+@every_method
+def test_it_is_the_same_model_after_save_and_load(name, tmp_path):
+    training = Training(name).fit()
+    model = training.finalize()
+    preprocessing = tmp_path / "preprocessing"
+    preprocessing.mkdir()
+    encoder = Encoder(None, None, str(preprocessing), True, "", {}, training.architecture)
+    modeling.save(model, encoder, TASK, tmp_path / "model")
+    expected = logits(model)
+    loaded = modeling.load_classifier(tmp_path / "model")
+    np.testing.assert_allclose(logits(loaded), expected, atol=1e-6)
+    assert training.method.sparsities(loaded) == training.method.sparsities(model)
+    features, _ = next(batches(100, 101))
+    predict = modeling.load_predict_fn(tmp_path / "model")
+    np.testing.assert_allclose(predict(features), expected, atol=1e-6)
+
+
+@every_method
+def test_it_converts_to_tflite_with_the_same_logits(name):
+    model = Training(name).fit(0, 1).finalize()
+    features, _ = next(batches(100, 101))
+    forward = tf.function(
+        lambda inputs: {"logits": model(inputs, training=False)},
+        input_signature=[{n: tf.TensorSpec((8, 12), tf.int32, name=n) for n in native.INPUTS}],
+    )
+    converter = tf.lite.TFLiteConverter.from_concrete_functions(
+        [forward.get_concrete_function()], model
+    )
+    interpreter = Interpreter(model_content=converter.convert())
+    interpreter.allocate_tensors()
+    for detail in interpreter.get_input_details():
+        found = next(n for n in native.INPUTS if n in detail["name"])
+        interpreter.set_tensor(detail["index"], features[found])
+    interpreter.invoke()
+    output = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
+    np.testing.assert_allclose(output, logits(model), atol=1e-5)
+
+
+@every_method
+def test_it_is_named_and_documented(name):
+    method = pruning.get(name)
+    assert method.name == name
+    assert issubclass(method, PruningMethod)
+    if name != pruning.NO_PRUNING:
+        assert inspect.getfile(method).endswith(f"/{name}.py")
+        assert "https://" in (method.__doc__ or ""), "the docstring names the paper"
+
+
+def test_no_pruning_trains_exactly_the_model_that_it_is_given():
+    training = Training(pruning.NO_PRUNING)
+    optimizer = training.model.optimizer
+    assert training.method.wrap_optimizer(optimizer) is optimizer
+    assert training.finalize() is training.model
+    assert training.method.sparsities(training.model) == {}
+
+
+def test_a_method_from_outside_is_found_by_its_name(monkeypatch):
+    monkeypatch.setattr(pruning, "_added", {})
+
+    @pruning.register
+    class Mine(PruningMethod):
+        """A method of a notebook's cell."""
+
+        name = "mine"
+
+    assert pruning.names() == ["none", "magnitude", "mine"]
+    assert pruning.get("mine") is Mine
+    assert ExperimentConfig(pruning_method="mine").pruning_method == "mine"
+    with pytest.raises(ValueError, match="'magnitude' exists already"):
+        pruning.register(type("Other", (PruningMethod,), {"name": "magnitude"}))
+    with pytest.raises(UserError, match="--pruning_method=yours: no such method. Good values:"):
+        pruning.get("yours")
+
+
+@pytest.mark.parametrize(
+    ("changes", "total", "expected"),
+    [
+        # 10 % of the steps are warm-up, 80 % is the end, an update every hundredth.
+        ({}, 1000, (100, 800, 10)),
+        ({}, 30, (3, 24, 1)),
+        ({}, 1, (0, 1, 1)),
+        ({"begin_step": 0, "end_step": 50}, 100, (0, 50, 1)),
+        # tfmot updates at begin + k * frequency only: the end moves to the last of these.
+        ({"begin_step": 0, "end_step": 50, "pruning_frequency": 15}, 100, (0, 45, 15)),
+        ({"end_step": 5}, 100, (4, 5, 1)),
+    ],
+)
+def test_schedule(changes, total, expected):
+    config = ExperimentConfig(pruning_method="magnitude", **changes)
+    context = PruningContext.from_config(config, total)
+    assert (context.begin_step, context.end_step, context.frequency) == expected
+    should_prune, sparsity = context.schedule()(tf.constant(context.end_step))
+    assert bool(should_prune)
+    assert float(sparsity) == pytest.approx(0.8)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"end_step": 101}, "--end_step=101: training has only 100 steps"),
+        ({"begin_step": 100}, "--begin_step=100: training has only 100 steps"),
+        ({"begin_step": 90}, None),
+        (
+            {"begin_step": 0, "end_step": 10, "pruning_frequency": 11},
+            "--pruning_frequency=11: longer than the 10 steps",
+        ),
+    ],
+)
+def test_a_schedule_that_does_not_fit_the_training(changes, message):
+    config = ExperimentConfig(pruning_method="magnitude", **changes)
+    if message is None:
+        assert PruningContext.from_config(config, 100).end_step <= 100
+        return
+    with pytest.raises(UserError, match="^" + message):
+        PruningContext.from_config(config, 100)
