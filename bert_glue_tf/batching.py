@@ -91,7 +91,7 @@ def plan_batches(
         fitting = buckets[int(np.searchsorted(np.asarray(buckets), needed))]
         batches[-1] = Batch(last.indices, fitting)
     if rng is not None:
-        rng.shuffle(batches)  # type: ignore[arg-type]
+        rng.shuffle(batches)
     return batches
 
 

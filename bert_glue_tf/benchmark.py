@@ -35,7 +35,7 @@ def size_on_disk(path: pathlib.Path) -> dict[str, int]:
     counter = _Counter()
     for file in files:
         with file.open("rb") as source, gzip.GzipFile(
-            filename="", mode="wb", compresslevel=GZIP_LEVEL, fileobj=counter, mtime=0  # type: ignore[arg-type]
+            filename="", mode="wb", compresslevel=GZIP_LEVEL, fileobj=counter, mtime=0
         ) as sink:
             while chunk := source.read(_CHUNK):
                 sink.write(chunk)

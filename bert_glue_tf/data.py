@@ -9,15 +9,13 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import math
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
-from absl import logging
 
-from bert_glue_tf import network
+from bert_glue_tf import network, tsv
 from bert_glue_tf.errors import UserError
 from bert_glue_tf.tasks import TaskSpec
 
@@ -335,114 +333,15 @@ def _load_tsv(task: TaskSpec, path: str, split: str) -> Examples:
         raise _missing_file(task, path) from None
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}. Good: a file you can read.") from error
-
-    # Split at b"\n" alone: U+0085, U+2028 and \x1c, at which str.splitlines and the csv
-    # module's readers may split as well, occur inside the texts of web corpora.
-    lines = raw.removeprefix(b"\xef\xbb\xbf").split(b"\n")
-    if not lines[-1]:
-        lines.pop()  # what follows the last line's own "\n"
-    if b"\r\n" in raw:
-        logging.warning("%s: CRLF line ends: read as plain line ends.", path)
-        lines = [line.removesuffix(b"\r") for line in lines]
-
-    labelled = not _is_test(split)
-    rows = (_split_line(path, number, line) for number, line in enumerate(lines, start=1))
-    wanted = task.tsv_text + ((task.tsv_label,) if labelled else ())
-    if labelled and task.tsv_columns:
-        columns, first = list(task.tsv_columns), 1
-    else:
-        columns, first = next(rows, list(wanted)), 2
-    missing = [repr(name) for name in wanted if name not in columns]
-    if missing:
-        raise UserError(
-            f"{path}:1: no column {', '.join(missing)} in the header, which has "
-            f"{_short_list(columns)}.\n"
-            f"Good: a first line that names {', '.join(wanted)}, separated by tabs."
-        )
-    text_at = [columns.index(name) for name in task.tsv_text]
-    label_at = columns.index(task.tsv_label) if labelled else -1
-    fields: list[list[str]] = [[] for _ in text_at]
-    labels: list[float] = []
-    dropped = 0
-    for number, row in enumerate(rows, start=first):
-        if labelled and task.drops_short_rows and len(row) < len(columns):
-            dropped += 1
-            continue
-        fits = len(row) == len(columns)
-        # Only a file without a header has data in its first line.
-        is_data = fits and row[label_at] in task.tsv_labels
-        if number == 1 and not is_data and task.tsv_label in row:
-            raise UserError(
-                f"{path}:1: a header ({_short_list(row)}), but {task.folder}'s "
-                f"{os.path.basename(path)} has none.\n"
-                f"Good: no header, and the columns {', '.join(columns)}."
-            )
-        if not fits:
-            few = "a missing tab, or a line break in a text"
-            cause = "a stray tab" if len(row) > len(columns) else few
-            raise UserError(
-                f"{path}:{number}: {len(row)} columns instead of {len(columns)} ({cause}?). "
-                f"Good: {', '.join(columns)}, separated by single tabs."
-            )
-        if labelled:
-            labels.append(_label(task, path, number, row[label_at]))
-        for field, index in zip(fields, text_at, strict=True):
-            field.append(row[index])
-    if dropped:
-        logging.warning("%s: %d rows with too few columns dropped.", path, dropped)
-    if not fields[0]:
-        raise UserError(
-            f"{path}: zero rows of data. Good: {task.folder}'s {os.path.basename(path)}, with "
-            f"the columns {', '.join(columns)}."
-        )
+    table = tsv.parse(task, path, raw, labelled=not _is_test(split))
     return _examples(
         task,
-        fields,
-        labels if labelled else None,
+        table.fields,
+        table.labels,
         name="tsv",
         split=split,
         version=None,
-        sha256=hashlib.sha256(raw).hexdigest(),
+        sha256=table.sha256,
         path=path,
-        dropped_rows=dropped,
+        dropped_rows=table.dropped,
     )
-
-
-def _split_line(path: str, number: int, line: bytes) -> list[str]:
-    try:
-        # No csv module: quotes are text here, and often unbalanced.
-        return line.decode("utf-8").split("\t")
-    except UnicodeDecodeError as error:
-        raise UserError(
-            f"{path}:{number}: not UTF-8: byte {error.start + 1} of the line is "
-            f"0x{line[error.start]:02x}. Good: the file saved as UTF-8."
-        ) from None
-
-
-def _label(task: TaskSpec, path: str, number: int, value: str) -> float:
-    if task.label_range is None:
-        if value in task.tsv_labels:
-            return task.tsv_labels.index(value)
-        good = ", ".join(task.tsv_labels)
-    else:
-        low, high = task.label_range
-        try:
-            score = float(value)
-        except ValueError:
-            score = math.nan
-        if low <= score <= high:  # false for NaN
-            return score
-        good = f"a number from {low:g} to {high:g}"
-    raise UserError(
-        f"{path}:{number}: wrong label {_short(value)} in the column {task.tsv_label!r}. "
-        f"Good values: {good}."
-    )
-
-
-def _short(value: str) -> str:
-    return repr(value if len(value) <= 40 else value[:40] + "...")
-
-
-def _short_list(values: Sequence[str]) -> str:
-    more = f" and {len(values) - 12} more" if len(values) > 12 else ""
-    return ", ".join(map(_short, values[:12])) + more

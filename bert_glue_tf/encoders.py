@@ -253,10 +253,13 @@ def load(source: EncoderSource, native: bool | None = None, seq_length: int = 12
 
     encoder_at, preprocessing_at = source.encoder, source.preprocessing or ""
     if source.kind in ("embedded", "huggingface", "tf_checkpoint"):
-        name = source.name if source.kind == "embedded" else _plain(Path(source.encoder))
+        name = re.sub(r"[^A-Za-z0-9_.-]+", "_", Path(source.encoder).resolve().name).strip(".")
         if source.kind == "embedded":
+            name = source.name
             embedded.check(Path(source.encoder))
-        pair = importing.import_pair(name, source.kind, Path(source.encoder), source.licence)
+        pair = importing.import_pair(
+            name or "encoder", source.kind, Path(source.encoder), source.licence
+        )
         encoder_at = str(pair / "encoder")
         preprocessing_at = preprocessing_at or str(pair / "preprocessing")
     encoder_path, preprocessing_path = _fetch(encoder_at), _fetch(preprocessing_at)
@@ -291,8 +294,7 @@ def load(source: EncoderSource, native: bool | None = None, seq_length: int = 12
         or importing.variables_sha256(Path(encoder_path)),
         "licence": source.licence or record.get("licence", ""),
     }
-    reason = "the opaque encoder was asked for"
-    native_architecture = None
+    reason, architecture = "the opaque encoder was asked for", None
     if native is not False:
         known = Architecture(**record["architecture"]) if record else None
         try:
@@ -305,12 +307,10 @@ def load(source: EncoderSource, native: bool | None = None, seq_length: int = 12
                 raise UserError(
                     f"--encoder={source.name}: cannot be held as a native encoder: {reason}"
                 ) from None
-        else:
-            native_architecture = architecture
         gc.collect()  # the SavedModel's copy of the weights sits in reference cycles
     provenance["parameters"] = int(sum(np.prod(v.shape) for v in layer.trainable_variables))
     return Encoder(
-        layer, text_model, preprocessing_path, not reason, reason, provenance, native_architecture
+        layer, text_model, preprocessing_path, not reason, reason, provenance, architecture
     )
 
 
@@ -392,10 +392,6 @@ def _own_outputs(layer: Any, batch: Mapping[str, Any], location: str) -> dict[st
             f"{location}: is no BERT encoder: called with a dict of {', '.join(batch)} it does "
             f"not answer with {' and '.join(wanted)} ({_first_line(error)})"
         ) from None
-
-
-def _plain(folder: Path) -> str:
-    return re.sub(r"[^A-Za-z0-9_.-]+", "_", folder.resolve().name).strip(".") or "encoder"
 
 
 def _first_line(error: Exception) -> str:

@@ -84,10 +84,9 @@ class RunFolder:
         return folder
 
     def _holds_training(self) -> bool:
-        """Whether anything has been trained here: a checkpoint, a history or a result."""
-        return any(
-            path.exists() for path in (self.checkpoints, self.history_file, self.results_file)
-        )
+        """Whether training has begun here: curves, a checkpoint, a history or a result."""
+        begun = (self.tensorboard, self.checkpoints, self.history_file, self.results_file)
+        return any(path.exists() for path in begun)
 
     def _require_same_config(self) -> None:
         try:

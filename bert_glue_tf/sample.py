@@ -253,9 +253,39 @@ def _extraction(d: _Draw) -> _Pair:
 
 
 # --- mrpc -------------------------------------------------------------------------------
-# Each operation comes with kept and with broken meaning, on the same words: neither the
-# overlap of the two sentences nor any single word that they do not share gives the label.
+# Every operation has kept and broken meaning, on the same words and with the same wordings:
+# neither the overlap of the two sentences nor a word that only one of them has gives the
+# label. A small encoder does not learn to compare two sentences from two thousand pairs when
+# both are arbitrary (MiniLM-L6 stayed at 0.51-0.55 after three epochs); so the first sentence
+# mostly tells the usual course of things, and most of the label lies in whether the second
+# one does. Real MRPC leans as well, on likely events.
 
+_USUAL = 0.9  # the share of first sentences that tell the usual course of things
+_ACTS = _table(  # who usually does it to whom, in two words that mean the same
+    "teacher/pupil/taught/instructed doctor/patient/treated/examined "
+    "detective/thief/arrested/caught waiter/guest/served/attended_to "
+    "lawyer/client/defended/represented shepherd/sheep/guarded/watched "
+    "coach/player/trained/drilled manager/worker/hired/employed cat/mouse/chased/pursued "
+    "nurse/baby/bathed/washed judge/robber/sentenced/convicted comedian/crowd/amused/entertained "
+    "farmer/calf/fed/nourished spider/fly/trapped/captured rescuer/hiker/saved/rescued "
+    "vet/puppy/healed/cured tutor/student/helped/assisted queen/servant/ruled/commanded"
+)
+_TRADES = _table(  # who usually sells what to whom
+    "baker/customer/cake butcher/cook/ham florist/bride/bouquet jeweler/groom/ring "
+    "tailor/gentleman/suit grocer/family/cheese publisher/reader/novel brewer/drinker/beer "
+    "optician/driver/lens dealer/collector/painting pharmacist/invalid/medicine "
+    "carpenter/widow/table shipyard/captain/boat toymaker/child/puppet farmer/miller/wheat"
+)
+_TRADED = _table("sold/bought sold/purchased supplied/obtained delivered/received")
+_DAMAGE = _list("broke lost damaged dropped hid misplaced stained tore cracked stole")
+_REPAIR = _list("repaired found fixed replaced mended recovered restored returned")
+_VERDICTS = _table(  # a participle and its opposite
+    "accepted/rejected approved/vetoed allowed/prohibited permitted/banned kept/dropped "
+    "remembered/forgotten noticed/overlooked included/omitted obeyed/ignored confirmed/denied"
+)
+_PROPOSALS = _list("plan offer request proposal idea deal rule suggestion report promise")
+_ASIDES = _list("in_fact in_the_end after_all indeed in_public once_more at_last so_far")
+_MANNERS = _list("quietly gladly again often recently quickly already suddenly")
 _ROLES = _table(
     "doctor/physician lawyer/attorney teacher/instructor boss/manager child/kid "
     "author/writer reporter/journalist pupil/student burglar/thief sailor/seaman "
@@ -265,113 +295,105 @@ _GOODS = _table(
     "car/automobile gift/present photo/picture couch/sofa rock/stone rug/carpet bike/bicycle "
     "cup/mug jacket/coat bag/sack boat/ship house/home"
 )
-_MANY = _table(
-    "cars/automobiles gifts/presents photos/pictures couches/sofas rocks/stones rugs/carpets "
-    "bikes/bicycles cups/mugs jackets/coats bags/sacks"
-)
 _NUMBERS = _table(
     "two/2 three/3 four/4 five/5 six/6 seven/7 eight/8 nine/9 ten/10 eleven/11 twelve/12 "
     "twenty/20 thirty/30 forty/40 fifty/50"
 )
-_DONE_TO_GOODS = _table(
-    "bought/purchased repaired/fixed destroyed/wrecked cleaned/washed selected/chose "
+_DONE = _table(
+    "bought/purchased repaired/fixed destroyed/wrecked cleaned/washed selected/picked "
     "carried/transported lifted/raised examined/inspected found/discovered displayed/exhibited "
     "copied/duplicated"
 )
-_DONE_TO_PEOPLE = _table(
-    "helped/assisted called/phoned warned/alerted praised/applauded hired/employed "
-    "fired/dismissed mocked/ridiculed greeted/welcomed scared/frightened questioned/interviewed "
-    "thanked/thanked followed/followed blamed/blamed"
-)
-_EXCHANGES = _table("sold/bought/sold lent/borrowed/lent gave/received/given")
 _DATES = _list(
     "on_Monday on_Friday in_March in_July last_week last_summer two_days_ago at_noon "
     "on_Saturday_night in_early_May yesterday_afternoon this_morning"
 )
-_POLAR = _table(  # past and base form, then those of the opposite
-    "accepted/accept/rejected/reject approved/approve/vetoed/veto "
-    "allowed/allow/prohibited/prohibit supported/support/opposed/oppose "
-    "remembered/remember/forgot/forget trusted/trust/doubted/doubt "
-    "permitted/permit/banned/ban kept/keep/dropped/drop"
-)
-_PROPOSALS = _list("plan offer request proposal idea deal theory suggestion report promise")
 
 
-def _dated(d: _Draw, date: str, *events: str) -> str:
-    """One of the wordings of an event, with its date at either end."""
-    event = d.any(events)
-    return _sentence(date, event) if d.flip() else _sentence(event, date)
+def _two_tellings(d: _Draw, kept: bool, ways: Callable[[bool], Sequence[str]]) -> _Pair:
+    """Two sentences out of `ways(usual)`, the wordings of the usual course or its reverse."""
+    usual = d.flip(_USUAL)
+    return tuple(_sentence(d.any(ways(course))) for course in (usual, usual == kept))
 
 
-def _active_or_passive(agent: str, verb: str, patient: str, be: str = "was") -> _Pair:
-    participle = "chosen" if verb == "chose" else verb
-    return f"{agent} {verb} {patient}", f"{patient} {be} {participle} by {agent}"
+def _roles(d: _Draw, kept: bool) -> _Pair:
+    agent, patient, *verbs = d.word(_ACTS)
+    manner = d.any(_MANNERS)
 
+    def ways(usual: bool) -> Sequence[str]:
+        a, b = (agent, patient) if usual else (patient, agent)
+        return [f"the {a} has {manner} {verb} the {b}" for verb in verbs] + [
+            f"the {b} has been {manner} {verb} by the {a}" for verb in verbs
+        ]
 
-def _lexical(d: _Draw, kept: bool) -> _Pair:
-    """One word changes: to its synonym, or to a word (of the same pool) that is none."""
-    many = d.flip()
-    pools = [_ROLES, _DONE_TO_GOODS] + ([_NUMBERS, _MANY] if many else [_GOODS])
-    concepts = [d.word(pool) for pool in pools]
-    first = [d.any(forms) for forms in concepts]
-    second = list(first)
-    slot = d.any(range(len(pools)))
-    if kept:
-        second[slot] = concepts[slot][first[slot] == concepts[slot][0]]
-    else:
-        second[slot] = d.any(d.word(pools[slot], but=(concepts[slot],)))
-    date = d.any(_DATES)
-    told = []
-    for agent, verb, *patient in (first, second):
-        what = " ".join(patient if many else ("the", *patient))
-        told.append(_active_or_passive("the " + agent, verb, what, "were" if many else "was"))
-    return _dated(d, date, told[0][0]), _dated(d, date, told[1][d.flip(0.3)])
-
-
-def _swapped_roles(d: _Draw, kept: bool) -> _Pair:
-    agent = d.word(_ROLES)
-    patient = d.word(_ROLES, but=(agent,))
-    verb, date = d.word(_DONE_TO_PEOPLE), d.any(_DATES)
-    a, b = "the " + d.any(agent), "the " + d.any(patient)
-    pairs = ((a, b), (a, b) if kept else (b, a))
-    return tuple(_dated(d, date, *_active_or_passive(x, d.any(verb), y)) for x, y in pairs)
+    return _two_tellings(d, kept, ways)
 
 
 def _exchange(d: _Draw, kept: bool) -> _Pair:
-    giver = d.word(_ROLES)
-    taker = d.word(_ROLES, but=(giver,))
-    thing, date = "the " + d.any(d.word(_GOODS)), d.any(_DATES)
-    gave, took, given = d.word(_EXCHANGES)
-    a, b = "the " + d.any(giver), "the " + d.any(taker)
-    ways = (
-        "{0} " + gave + " {1} to {2}",
-        "{0} " + gave + " {2} {1}",
-        "{2} " + took + " {1} from {0}",
-        "{1} was " + given + " to {2} by {0}",
-    )
-    orders = ((a, thing, b), (a, thing, b) if kept else (b, thing, a))
-    return tuple(_dated(d, date, *(way.format(*order) for way in ways)) for order in orders)
+    giver, taker, thing = d.word(_TRADES)
+    (gave, took), manner = d.any(_TRADED), d.any(_MANNERS)
+
+    def ways(usual: bool) -> Sequence[str]:
+        a, b = (giver, taker) if usual else (taker, giver)
+        return (
+            f"the {a} has {manner} {gave} the {thing} to the {b}",
+            f"the {b} has {manner} {took} the {thing} from the {a}",
+            f"the {thing} has been {manner} {gave} to the {b} by the {a}",
+            f"the {thing} has been {manner} {took} from the {a} by the {b}",
+        )
+
+    return _two_tellings(d, kept, ways)
 
 
-def _clause_order(d: _Draw, kept: bool) -> _Pair:
-    one, two = (
-        f"the {d.any(d.word(_ROLES))} {d.any(d.word(_DONE_TO_GOODS))} the {d.any(d.word(_GOODS))}"
-        for _ in range(2)
-    )
-    ways = ("{0} before {1}", "{1} after {0}", "before {1}, {0}", "after {0}, {1}")
-    orders = ((one, two), (one, two) if kept else (two, one))  # what happened first, then next
-    return tuple(_sentence(d.any(ways).format(*order)) for order in orders)
+def _clauses(d: _Draw, kept: bool) -> _Pair:
+    thing, one, two = d.any(d.word(_GOODS)), d.any(d.word(_ROLES)), d.any(d.word(_ROLES))
+    damage, repair = f"the {one} {d.word(_DAMAGE)}", f"the {two} {d.word(_REPAIR)}"
+
+    def ways(usual: bool) -> Sequence[str]:
+        a, b = (damage, repair) if usual else (repair, damage)
+        return (
+            f"{a} the {thing} before {b} it",
+            f"{b} the {thing} after {a} it",
+            f"before {b} the {thing}, {a} it",
+            f"after {a} the {thing}, {b} it",
+        )
+
+    return _two_tellings(d, kept, ways)
 
 
 def _polarity(d: _Draw, kept: bool) -> _Pair:
     """Denial alone, or the opposite verb alone, breaks the meaning; both together keep it."""
-    past, base, opposite_past, opposite = d.word(_POLAR)
-    who, what, date = "the " + d.any(d.word(_ROLES)), "the " + d.word(_PROPOSALS), d.any(_DATES)
-    yes, no = (past, "did not " + opposite), (opposite_past, "did not " + base)
-    first, second = (yes, no) if d.flip() else (no, yes)
-    verb = d.any(first)
-    again = d.any(first if kept else second)
-    return _dated(d, date, f"{who} {verb} {what}"), _dated(d, date, f"{who} {again} {what}")
+    who, what = "the " + d.any(d.word(_ROLES)), "the " + d.word(_PROPOSALS)
+    yes, no = d.word(_VERDICTS)
+    aside = d.any(_ASIDES)
+
+    def ways(usual: bool) -> Sequence[str]:
+        a, b = (yes, no) if usual else (no, yes)
+        return f"{who} has {aside} {a} {what}", f"{who} has not {aside} {b} {what}"
+
+    return _two_tellings(d, kept, ways)
+
+
+def _lexical(d: _Draw, kept: bool) -> _Pair:
+    """Two words change: to their synonyms, or to words of the same pools that are none."""
+    pools = [_ROLES, _DONE, _GOODS, _NUMBERS]
+    concepts = [d.word(pool) for pool in pools]
+    first = [d.any(forms) for forms in concepts]
+    second = list(first)
+    same = d.any(range(len(pools)))
+    skip = d.any([slot for slot in range(len(pools)) if slot != same])
+    for slot, forms in enumerate(concepts):
+        if slot in (same, skip):
+            continue
+        if kept:
+            second[slot] = forms[first[slot] == forms[0]]
+        else:
+            second[slot] = d.any(d.word(pools[slot], but=(forms,)))
+    date, told = d.any(_DATES), []
+    for agent, verb, goods, number in (first, second):
+        event = f"the {agent} {verb} the {goods} for {number} dollars"
+        told.append(_sentence(date, event) if d.flip() else _sentence(event, date))
+    return tuple(told)
 
 
 # --- sst2 -------------------------------------------------------------------------------
@@ -482,11 +504,11 @@ _COLA: dict[str, tuple[Callable[[_Draw], _Pair], int]] = {
     "extraction": (_extraction, 4),
 }
 _MRPC: dict[str, tuple[Callable[[_Draw, bool], _Pair], int]] = {
-    "lexical": (_lexical, 10),
-    "roles": (_swapped_roles, 2),
-    "exchange": (_exchange, 2),
-    "clauses": (_clause_order, 2),
-    "polarity": (_polarity, 4),
+    "roles": (_roles, 4),
+    "exchange": (_exchange, 3),
+    "clauses": (_clauses, 3),
+    "polarity": (_polarity, 5),
+    "lexical": (_lexical, 5),
 }
 _SST2: dict[str, tuple[Callable[[_Draw, bool], str], int]] = {
     "plain": (_plain, 5),

@@ -5,7 +5,6 @@ tf-models-official), with the original's limit of 200 characters a word.
 """
 
 import importlib.util
-import os
 import unicodedata
 from pathlib import Path
 
@@ -163,7 +162,7 @@ def _columns(folder, task, split):
     places = {"CoLA": (3,), "SST-2": (0,), "MRPC": (3, 4), "STS-B": (7, 8)}[task]
     if split == "test":
         places = {"CoLA": (1,), "SST-2": (1,)}.get(task, places)
-    text = (Path(folder) / task / f"{split}.tsv").read_bytes().decode("utf-8-sig")
+    text = (folder / task / f"{split}.tsv").read_bytes().decode("utf-8-sig")
     rows = [line.split("\t") for line in text.replace("\r\n", "\n").split("\n") if line]
     if (task, split) not in {("CoLA", "train"), ("CoLA", "dev")}:
         rows = rows[1:]
@@ -179,12 +178,9 @@ def _columns(folder, task, split):
         ("SST-2", ("dev",)),
     ],
 )
-def test_glue_is_tokenized_as_by_the_reference(task, splits, models, reference):
-    folder = os.environ.get("BERT_GLUE_TF_GLUE_DIR")
-    if not folder:
-        pytest.skip("BERT_GLUE_TF_GLUE_DIR does not name the folder with GLUE's .tsv files")
+def test_glue_is_tokenized_as_by_the_reference(task, splits, models, reference, glue_dir):
     for split in splits:
-        columns = _columns(folder, task, split)
+        columns = _columns(glue_dir, task, split)
         tokenized = preprocessing.tokenize(models[len(columns)], columns)
         assert len(tokenized) == len(columns[0]) > 400
         for i, pair in enumerate(zip(*columns, strict=True)):

@@ -238,7 +238,7 @@ def test_a_method_from_outside_is_found_by_its_name(monkeypatch):
     assert ExperimentConfig(pruning_method="mine").pruning_method == "mine"
     with pytest.raises(ValueError, match="'magnitude' exists already"):
         pruning.register(type("Other", (PruningMethod,), {"name": "magnitude"}))
-    with pytest.raises(UserError, match="--pruning_method=yours: no such method. Good values:"):
+    with pytest.raises(UserError, match=r"--pruning_method=yours: no such method\. Good values:"):
         pruning.get("yours")
 
 

@@ -79,7 +79,7 @@ def test_a_file_in_the_place_of_the_folder(tmp_path):
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_folder_without_permission(tmp_path):
     tmp_path.chmod(0o500)
-    with pytest.raises(UserError, match="cannot be written .*Permission denied"):
+    with pytest.raises(UserError, match=r"cannot be written .*Permission denied"):
         RunFolder.open(tmp_path / "run", ExperimentConfig())
 
 

@@ -1,0 +1,86 @@
+"""What the README and the configurations say is what the code does."""
+
+from __future__ import annotations
+
+import pathlib
+import re
+
+import pytest
+from absl import flags
+
+from bert_glue_tf import config, embedded, sample
+
+ROOT = pathlib.Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+CONFIGS = sorted((ROOT / "configs").glob("*.flags"))
+
+
+def parse(*arguments):
+    values = flags.FlagValues()
+    config.define_flags(values)
+    values(["train", *arguments])
+    return values
+
+
+def test_the_table_of_flags_has_every_flag_with_its_default_and_help():
+    values = parse()
+    rows = {
+        name: (default, help_text)
+        for name, default, help_text in re.findall(
+            r"^\| `--(\w+)` \| (.*?) \| (.*) \|$", README, re.MULTILINE
+        )
+    }
+    assert sorted(rows) == sorted(values)
+    for name, (default, help_text) in rows.items():
+        flag = values[name]
+        shown = str(flag.default).lower() if flag.boolean else str(flag.default)
+        assert default.strip("`") == shown, name
+        assert help_text == flag.help, name
+
+
+def test_the_package_of_the_embedded_encoder_is_the_same_everywhere():
+    package = f"{embedded.PACKAGE}=={embedded.VERSION}"
+    assert package in README
+    assert f"ENCODER_PACKAGE := {package}\n" in (ROOT / "Makefile").read_text()
+
+
+def test_the_samples_tasks_are_named():
+    row = next(line for line in README.splitlines() if line.startswith("| `sample` |"))
+    assert all(f"`{task}`" in row for task in sample.TASKS)
+
+
+def test_commands_of_the_readme_parse():
+    commands = re.findall(r"^!?python -m bert_glue_tf\.train (.*)$", README, re.MULTILINE)
+    assert len(commands) >= 3
+    for command in commands:
+        config.from_flags(parse(*command.split()))
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_a_configuration_is_valid_and_its_header_has_command_result_and_duration(path):
+    settings = config.from_flags(parse(f"--flagfile={path}"))
+    header = "".join(
+        line for line in path.read_text().splitlines(True) if line.startswith("#")
+    )
+    assert f"--flagfile=configs/{path.name}" in header
+    assert re.search(r"[Dd]uration", header)
+    assert re.search(r"0\.\d\d", header), "the result it gave"
+    if settings.data == "sample":
+        assert "sample" in header
+
+
+def test_there_are_configurations():
+    assert len(CONFIGS) >= 3
+
+
+def test_constraints_pin_every_package_that_is_installed():
+    pinned = {
+        re.split(r"[=;\s]", line)[0].lower().replace("_", "-")
+        for line in (ROOT / "constraints.txt").read_text().splitlines()
+        if "==" in line
+    }
+    asked = re.findall(r"^    ([a-z][\w-]+)(?: [=<] .*)?$", (ROOT / "setup.cfg").read_text(),
+                       re.MULTILINE)
+    assert "tensorflow" in asked
+    wanted = {name.lower().replace("_", "-") for name in asked} - {"bert-glue-train"}
+    assert wanted <= pinned
