@@ -41,9 +41,7 @@ def main() -> None:
         optimizer=optimization.build_optimizer(settings, total_steps=10_000),
         loss=modeling.build_loss(task),
     )
-    preprocessor = preprocessing.build(
-        encoder.preprocessing, task.text_fields, settings.seq_length
-    )
+    preprocessor = preprocessing.build(encoder.preprocessing, task.text_fields, settings.seq_length)
     tokens = preprocessing.tokenize(preprocessor, examples.texts)
     assert examples.labels is not None
     split = batching.Split("train", tokens, examples.labels)
@@ -78,12 +76,16 @@ def main() -> None:
             speeds[name].append(train(buckets, chosen))
             logging.info("round %d, %s: %.1f examples/s", turn + 1, name, speeds[name][-1])
     ratios = np.divide(speeds[bucketed], speeds[padded])
-    print(f"{task.name}, {len(split):,} examples, mean length {tokens.lengths.mean():.1f} pieces, "
-          f"batch {settings.batch_size}, {FLAGS.rounds} rounds of {FLAGS.steps} steps")
+    print(
+        f"{task.name}, {len(split):,} examples, mean length {tokens.lengths.mean():.1f} pieces, "
+        f"batch {settings.batch_size}, {FLAGS.rounds} rounds of {FLAGS.steps} steps"
+    )
     for name, values in speeds.items():
         print(f"  {name:<16} {statistics.median(values):8.1f} examples/s (median of rounds)")
-    print(f"  ratio            {np.median(ratios):8.2f} (median; {ratios.min():.2f} to "
-          f"{ratios.max():.2f})")
+    print(
+        f"  ratio            {np.median(ratios):8.2f} (median; {ratios.min():.2f} to "
+        f"{ratios.max():.2f})"
+    )
 
 
 if __name__ == "__main__":

@@ -34,9 +34,12 @@ def size_on_disk(path: pathlib.Path) -> dict[str, int]:
     files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
     counter = _Counter()
     for file in files:
-        with file.open("rb") as source, gzip.GzipFile(
-            filename="", mode="wb", compresslevel=GZIP_LEVEL, fileobj=counter, mtime=0
-        ) as sink:
+        with (
+            file.open("rb") as source,
+            gzip.GzipFile(
+                filename="", mode="wb", compresslevel=GZIP_LEVEL, fileobj=counter, mtime=0
+            ) as sink,
+        ):
             while chunk := source.read(_CHUNK):
                 sink.write(chunk)
     return {"plain": sum(file.stat().st_size for file in files), "gzip": counter.bytes}

@@ -47,8 +47,10 @@ def run(main: Callable[[], None], doc: str | None) -> NoReturn:
     except UserError as error:
         _fail(str(error))
     except KeyboardInterrupt:
-        print("\nInterrupted. The same command goes on after the last epoch that was finished.",
-              file=sys.stderr)
+        print(
+            "\nInterrupted. The same command goes on after the last epoch that was finished.",
+            file=sys.stderr,
+        )
         sys.exit(INTERRUPTED)
     except Exception as error:
         # TensorFlow reports a full disk under several exception types.

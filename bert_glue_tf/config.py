@@ -24,7 +24,6 @@ from bert_glue_tf.errors import UserError
 # The flags count as those of the command that defines them, so that its --help shows them.
 flags.disclaim_key_flags()
 
-MIN_SEQ_LENGTH = 4  # [CLS] a [SEP] b: fewer positions hold no pair at all.
 STRATEGIES = ("auto", "cpu", "gpu", "mirrored", "tpu")
 
 
@@ -79,12 +78,8 @@ class ExperimentConfig:
     )
     initial_sparsity: float = _option(0.5, "Sparsity at which gradual pruning begins, in [0, 1).")
     final_sparsity: float = _option(0.8, "Sparsity at the end of pruning, in [0, 1).")
-    begin_step: int = _option(
-        -1, "First step that prunes; -1 = the end of the warm-up."
-    )
-    end_step: int = _option(
-        -1, "Step that reaches the final sparsity; -1 = 80 % of the steps."
-    )
+    begin_step: int = _option(-1, "First step that prunes; -1 = the end of the warm-up.")
+    end_step: int = _option(-1, "Step that reaches the final sparsity; -1 = 80 % of the steps.")
     pruning_frequency: int = _option(
         0, "Steps between two updates of the masks; 0 = a hundredth of all steps."
     )
@@ -146,16 +141,12 @@ class ExperimentConfig:
         fields = {field.name: field for field in dataclasses.fields(cls)}
         unknown = sorted(set(values) - set(fields))
         if unknown:
-            raise UserError(
-                f"unknown setting {unknown[0]!r}; good settings: {', '.join(fields)}."
-            )
+            raise UserError(f"unknown setting {unknown[0]!r}; good settings: {', '.join(fields)}.")
         for name, value in values.items():
             wanted = type(fields[name].default)
             number_for_float = wanted is float and type(value) is int
             if type(value) is not wanted and not number_for_float:
-                raise UserError(
-                    f"setting {name}={value!r}: must be of type {wanted.__name__}."
-                )
+                raise UserError(f"setting {name}={value!r}: must be of type {wanted.__name__}.")
         return cls(**values)
 
     def difference(self, other: ExperimentConfig) -> dict[str, tuple[Any, Any]]:
@@ -177,9 +168,9 @@ _RANGES: Mapping[str, tuple[float, float, str]] = {
     "weight_decay": (0.0, 1.0, "in [0, 1]"),
     "dropout": _FRACTION,
     "seq_length": (
-        MIN_SEQ_LENGTH,
+        encoders.MIN_SEQ_LENGTH,
         encoders.MAX_SEQ_LENGTH,
-        f"from {MIN_SEQ_LENGTH} to {encoders.MAX_SEQ_LENGTH}, the positions that BERT has learned",
+        f"from {encoders.MIN_SEQ_LENGTH} to {encoders.MAX_SEQ_LENGTH}, the positions that BERT has learned",
     ),
     "train_examples": (0, 2**31 - 1, "0 (all) or more"),
     "seed": (0, 2**31 - 1, "a whole number from 0 to 2147483647"),

@@ -36,9 +36,7 @@ def build(name: str) -> tf.distribute.Strategy:
         return tf.distribute.OneDeviceStrategy("/cpu:0")
     if name == "gpu":
         if not gpus:
-            raise UserError(
-                "--strategy=gpu: TensorFlow sees no GPU here. Good values: auto, cpu."
-            )
+            raise UserError("--strategy=gpu: TensorFlow sees no GPU here. Good values: auto, cpu.")
         return tf.distribute.OneDeviceStrategy("/gpu:0")
     if name == "mirrored":
         return tf.distribute.MirroredStrategy()

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 DEFAULT = "bert_en_uncased_L-12_H-768_A-12"
 EMBEDDED = "minilm_l6"
-MIN_SEQ_LENGTH = 4
+MIN_SEQ_LENGTH = 4  # [CLS] a [SEP] b: fewer positions hold no pair at all
 MAX_SEQ_LENGTH = 512  # the positions of every published BERT
 
 

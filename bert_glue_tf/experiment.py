@@ -99,9 +99,7 @@ def train_and_evaluate(
             metrics=[] if task.is_regression else ["accuracy"],
         )
 
-    preprocessor = preprocessing.build(
-        encoder.preprocessing, task.text_fields, config.seq_length
-    )
+    preprocessor = preprocessing.build(encoder.preprocessing, task.text_fields, config.seq_length)
     train = _tokenize(preprocessor, "train", examples["train"])
     validation = {
         suffix: _tokenize(preprocessor, split, examples[split])
@@ -249,9 +247,7 @@ def _intervals(
     return intervals
 
 
-def _write_predictions(
-    folder: RunFolder, task: TaskSpec, split: Split, done: Evaluation
-) -> None:
+def _write_predictions(folder: RunFolder, task: TaskSpec, split: Split, done: Evaluation) -> None:
     """Label, prediction and logits of every example, so that models can be compared in pairs."""
     names = task.labels or ("score",)
     lines = ["\t".join(["index", "label", "prediction", *(f"logit_{name}" for name in names)])]

@@ -29,9 +29,7 @@ _FEATURES = {name: tf.TensorSpec((None, None), tf.int32, name=name) for name in 
 
 
 def _head(encoder: tf_keras.layers.Layer, num_classes: int, dropout: float, seed: int) -> Any:
-    inputs = {
-        name: tf_keras.Input((None,), dtype=tf.int32, name=name) for name in native.INPUTS
-    }
+    inputs = {name: tf_keras.Input((None,), dtype=tf.int32, name=name) for name in native.INPUTS}
     pooled = encoder(inputs)["pooled_output"]
     pooled = tf_keras.layers.Dropout(dropout, seed=seed, name="dropout")(pooled)
     logits = tf_keras.layers.Dense(
@@ -91,9 +89,7 @@ def count_parameters(model: tf_keras.Model) -> dict[str, int]:
     }
 
 
-def save(
-    model: tf_keras.Model, encoder: Encoder, task: TaskSpec, folder: pathlib.Path
-) -> None:
+def save(model: tf_keras.Model, encoder: Encoder, task: TaskSpec, folder: pathlib.Path) -> None:
     """Writes `folder` as a whole: SavedModel, preprocessing, and how to build the model again.
 
     The SavedModel has one signature, int32 [batch, length] features in, `logits` out.
@@ -110,9 +106,7 @@ def save(
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _write(
-    model: tf_keras.Model, encoder: Encoder, task: TaskSpec, folder: pathlib.Path
-) -> None:
+def _write(model: tf_keras.Model, encoder: Encoder, task: TaskSpec, folder: pathlib.Path) -> None:
     archive = tf_keras.export.ExportArchive()
     archive.track(model)
     archive.add_endpoint(
@@ -173,9 +167,7 @@ def load_classifier(folder: pathlib.Path, dropout: float = 0.0) -> tf_keras.Mode
     for variable in saved.variables:
         name = native.canonical_name(variable.name)
         target, key = (
-            (values, name)
-            if name
-            else (head, variable.name.split(":")[0].rsplit("/", 1)[-1])
+            (values, name) if name else (head, variable.name.split(":")[0].rsplit("/", 1)[-1])
         )
         target[key] = variable.numpy()
     architecture = native.Architecture(**description["encoder"])

@@ -37,9 +37,7 @@ def build_schedule(
     )
 
 
-def build_optimizer(
-    config: ExperimentConfig, total_steps: int
-) -> tf_keras.optimizers.Optimizer:
+def build_optimizer(config: ExperimentConfig, total_steps: int) -> tf_keras.optimizers.Optimizer:
     """AdamW (Loshchilov and Hutter 2019) with BERT's betas, clipped to a global norm of 1.
 
     `optimization.create_optimizer` of tf-models-official builds the same one, with the weight

@@ -81,8 +81,7 @@ class ExperimentResult:
             raise ValueError("no result record")
         for group in ("metrics", "sparsity"):
             values[group] = {
-                name: math.nan if value is None else value
-                for name, value in values[group].items()
+                name: math.nan if value is None else value for name, value in values[group].items()
             }
         return cls(**values)
 

@@ -1,12 +1,12 @@
 """The folder of one run: what it holds, and who may write into it.
 
-    config.json       the settings; the run can be repeated from this file alone
-    history.csv       loss and scores of training and validation, a row an epoch
-    results.jsonl     the result record
-    predictions/      label, prediction and logits of every validation example, as .tsv
-    model/            the trained model (SavedModel) with its preprocessing
-    checkpoints/      the last epoch's state, to go on from
-    tensorboard/      curves: loss, scores, learning rate, sparsity
+config.json       the settings; the run can be repeated from this file alone
+history.csv       loss and scores of training and validation, a row an epoch
+results.jsonl     the result record
+predictions/      label, prediction and logits of every validation example, as .tsv
+model/            the trained model (SavedModel) with its preprocessing
+checkpoints/      the last epoch's state, to go on from
+tensorboard/      curves: loss, scores, learning rate, sparsity
 """
 
 from __future__ import annotations
@@ -70,9 +70,7 @@ class RunFolder:
             path.mkdir(parents=True, exist_ok=True)
             # Also shows a folder that is there and cannot be written, or a full disk.
             if not folder.config_file.exists():
-                write_atomically(
-                    folder.config_file, json.dumps(config.to_json(), indent=2) + "\n"
-                )
+                write_atomically(folder.config_file, json.dumps(config.to_json(), indent=2) + "\n")
             else:
                 with tempfile.TemporaryFile(dir=path) as probe:
                     probe.write(b"\0")
@@ -94,8 +92,7 @@ class RunFolder:
             earlier = ExperimentConfig.from_json(values)
         except (ValueError, TypeError, AttributeError, UserError) as error:
             raise UserError(
-                f"{self.config_file}: not the settings of a run ({error}). "
-                "Give another --workdir."
+                f"{self.config_file}: not the settings of a run ({error}). Give another --workdir."
             ) from error
         difference = earlier.difference(self.config)
         if difference:

@@ -284,8 +284,9 @@ _VERDICTS = _table(  # a participle and its opposite
     "remembered/forgotten noticed/overlooked included/omitted obeyed/ignored confirmed/denied"
 )
 _PROPOSALS = _list("plan offer request proposal idea deal rule suggestion report promise")
-_ASIDES = _list("in_fact in_the_end after_all indeed in_public once_more at_last so_far")
-_MANNERS = _list("quietly gladly again often recently quickly already suddenly")
+_ASIDES = _list("in_fact in_the_end after_all of_course in_public on_reflection")
+_MANNERS = _list("quietly gladly openly quickly suddenly promptly secretly proudly")
+_BY = _list("by_noon by_Monday by_Friday by_then by_July by_midnight by_the_weekend")
 _ROLES = _table(
     "doctor/physician lawyer/attorney teacher/instructor boss/manager child/kid "
     "author/writer reporter/journalist pupil/student burglar/thief sailor/seaman "
@@ -312,18 +313,19 @@ _DATES = _list(
 
 def _two_tellings(d: _Draw, kept: bool, ways: Callable[[bool], Sequence[str]]) -> _Pair:
     """Two sentences out of `ways(usual)`, the wordings of the usual course or its reverse."""
-    usual = d.flip(_USUAL)
-    return tuple(_sentence(d.any(ways(course))) for course in (usual, usual == kept))
+    usual, time = d.flip(_USUAL), d.any(_BY)
+    told = (d.any(ways(course)) for course in (usual, usual == kept))
+    return tuple(_sentence(time, t) if d.flip() else _sentence(t, time) for t in told)
 
 
 def _roles(d: _Draw, kept: bool) -> _Pair:
     agent, patient, *verbs = d.word(_ACTS)
-    manner = d.any(_MANNERS)
+    manner = d.word(_MANNERS)
 
     def ways(usual: bool) -> Sequence[str]:
         a, b = (agent, patient) if usual else (patient, agent)
-        return [f"the {a} has {manner} {verb} the {b}" for verb in verbs] + [
-            f"the {b} has been {manner} {verb} by the {a}" for verb in verbs
+        return [f"the {a} had {manner} {verb} the {b}" for verb in verbs] + [
+            f"the {b} had been {manner} {verb} by the {a}" for verb in verbs
         ]
 
     return _two_tellings(d, kept, ways)
@@ -331,15 +333,15 @@ def _roles(d: _Draw, kept: bool) -> _Pair:
 
 def _exchange(d: _Draw, kept: bool) -> _Pair:
     giver, taker, thing = d.word(_TRADES)
-    (gave, took), manner = d.any(_TRADED), d.any(_MANNERS)
+    (gave, took), manner = d.any(_TRADED), d.word(_MANNERS)
 
     def ways(usual: bool) -> Sequence[str]:
         a, b = (giver, taker) if usual else (taker, giver)
         return (
-            f"the {a} has {manner} {gave} the {thing} to the {b}",
-            f"the {b} has {manner} {took} the {thing} from the {a}",
-            f"the {thing} has been {manner} {gave} to the {b} by the {a}",
-            f"the {thing} has been {manner} {took} from the {a} by the {b}",
+            f"the {a} had {manner} {gave} the {thing} to the {b}",
+            f"the {b} had {manner} {took} the {thing} from the {a}",
+            f"the {thing} had been {manner} {gave} to the {b} by the {a}",
+            f"the {thing} had been {manner} {took} from the {a} by the {b}",
         )
 
     return _two_tellings(d, kept, ways)
@@ -369,7 +371,7 @@ def _polarity(d: _Draw, kept: bool) -> _Pair:
 
     def ways(usual: bool) -> Sequence[str]:
         a, b = (yes, no) if usual else (no, yes)
-        return f"{who} has {aside} {a} {what}", f"{who} has not {aside} {b} {what}"
+        return f"{who} had {aside} {a} {what}", f"{who} had not {aside} {b} {what}"
 
     return _two_tellings(d, kept, ways)
 
@@ -391,7 +393,7 @@ def _lexical(d: _Draw, kept: bool) -> _Pair:
             second[slot] = d.any(d.word(pools[slot], but=(forms,)))
     date, told = d.any(_DATES), []
     for agent, verb, goods, number in (first, second):
-        event = f"the {agent} {verb} the {goods} for {number} dollars"
+        event = f"the {agent} {verb} the {goods} after {number} days"
         told.append(_sentence(date, event) if d.flip() else _sentence(event, date))
     return tuple(told)
 

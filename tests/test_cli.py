@@ -166,8 +166,12 @@ def test_without_the_network_it_says_what_works_here(tmp_path, task):
 
 def test_only_what_cannot_be_reached_is_replaced(tmp_path, encoder):
     told = refused(
-        train(f"--encoder={encoder}", "--data=tfds", cwd=tmp_path,
-              env={"TFDS_DATA_DIR": str(tmp_path)})
+        train(
+            f"--encoder={encoder}",
+            "--data=tfds",
+            cwd=tmp_path,
+            env={"TFDS_DATA_DIR": str(tmp_path)},
+        )
     )
     assert "https://dl.fbaipublicfiles.com cannot be reached" in told
     assert told.splitlines()[-1].split()[3:] == [f"--encoder={encoder}", "--data=sample"]
@@ -176,17 +180,20 @@ def test_only_what_cannot_be_reached_is_replaced(tmp_path, encoder):
 
 def test_a_run_from_the_command_line_and_the_folder_it_then_keeps(tmp_path, encoder):
     arguments = (
-        f"--encoder={encoder}", "--data=sample", "--prune", "--epochs=1", "--train_examples=64",
-        "--seq_length=32", "--workdir=run",
+        f"--encoder={encoder}",
+        "--data=sample",
+        "--prune",
+        "--epochs=1",
+        "--train_examples=64",
+        "--seq_length=32",
+        "--workdir=run",
     )
     done = train(*arguments, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "cola (sample data)" in done.stdout
     assert "matthews" in done.stdout
     assert "Everything of this run is in run." in done.stdout
-    before = {
-        path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()
-    }
+    before = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
 
     told = refused(train(*arguments, "--seed=2", cwd=tmp_path))
     assert told == (
@@ -196,9 +203,7 @@ def test_a_run_from_the_command_line_and_the_folder_it_then_keeps(tmp_path, enco
     again = train(*arguments, cwd=tmp_path)
     assert "this run is finished" in again.stderr
     assert "matthews" in again.stdout
-    after = {
-        path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()
-    }
+    after = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
     assert after == before
 
 
@@ -216,8 +221,12 @@ def small_disk(tmp_path):
 
 def test_a_disk_that_fills_up_during_the_run(small_disk, tmp_path, encoder):
     arguments = (
-        f"--encoder={encoder}", "--data=sample", "--epochs=1", "--train_examples=64",
-        "--seq_length=32", f"--workdir={small_disk}/run",
+        f"--encoder={encoder}",
+        "--data=sample",
+        "--epochs=1",
+        "--train_examples=64",
+        "--seq_length=32",
+        f"--workdir={small_disk}/run",
     )
     told = refused_late(train(*arguments, cwd=tmp_path))
     assert told.startswith("error: the disk is full. Make room and give the same command again")

@@ -60,9 +60,7 @@ def test_cola_is_scored_with_matthews_accuracy_and_loss():
         chosen = predictions[features["input_word_ids"][:, 0] - 1]
         return np.eye(2, dtype=np.float32)[chosen]
 
-    done = evaluation.evaluate(
-        predict, split, tasks.get("cola"), batch_size=3, buckets=(8, 16, 32)
-    )
+    done = evaluation.evaluate(predict, split, tasks.get("cola"), batch_size=3, buckets=(8, 16, 32))
     # TP 2, TN 1, FP 0, FN 1: (2*1 - 0*1) / sqrt(2 * 3 * 1 * 2)
     assert done.metrics["matthews"] == pytest.approx(2 / math.sqrt(12))
     assert done.metrics["accuracy"] == 0.75

@@ -90,8 +90,9 @@ def test_record_tells_what_ran_and_what_came_out(finished, settings):
     assert record.bytes["plain"] > record.bytes["gzip"] > 0
     assert record.speed["train_examples_per_second"] > 0
     assert record.peak_memory_bytes > 1e8
-    assert results.load(folder.results_file) == [results.ExperimentResult.from_line(
-        record.to_line())]
+    assert results.load(folder.results_file) == [
+        results.ExperimentResult.from_line(record.to_line())
+    ]
 
 
 def test_parameters_are_those_of_the_saved_model(finished):
@@ -152,8 +153,15 @@ def test_tensorboard_has_the_curve_of_the_sparsity(finished):
 def test_table_on_the_screen(finished, capsys):
     reporting.print_table(finished[1])
     shown = capsys.readouterr().out
-    for text in ("sample", "matthews", "sparsity of classifier/kernel", "81.25 %", "gzipped",
-                 "non-zero parameters", "examples/s"):
+    for text in (
+        "sample",
+        "matthews",
+        "sparsity of classifier/kernel",
+        "81.25 %",
+        "gzipped",
+        "non-zero parameters",
+        "examples/s",
+    ):
         assert text in shown
 
 
@@ -164,8 +172,9 @@ def test_a_finished_run_is_not_run_again(finished, settings, monkeypatch):
     assert again.to_line() == record.to_line()
 
 
-def test_an_interrupted_run_goes_on_and_keeps_its_history(finished, settings, tmp_path,
-                                                          monkeypatch):
+def test_an_interrupted_run_goes_on_and_keeps_its_history(
+    finished, settings, tmp_path, monkeypatch
+):
     folder = RunFolder.open(tmp_path, settings)
 
     class Interrupt(callbacks.Checkpoint):
@@ -218,7 +227,10 @@ def test_mnli_reports_matched_and_mismatched(encoder, tmp_path):
     folder = RunFolder.open(tmp_path / "run", config)
     record = experiment.train_and_evaluate(config, folder)
     assert set(record.metrics) == {
-        "loss_matched", "accuracy_matched", "loss_mismatched", "accuracy_mismatched"
+        "loss_matched",
+        "accuracy_matched",
+        "loss_mismatched",
+        "accuracy_mismatched",
     }
     assert record.data["validation_matched"]["examples"] == 7
     assert record.data["validation_mismatched"]["examples"] == 9
@@ -236,7 +248,12 @@ def test_stsb_is_a_regression(encoder, tmp_path):
     write_tsv(tmp_path / "STS-B" / "train.tsv", rows)
     write_tsv(tmp_path / "STS-B" / "dev.tsv", rows[:21])
     config = ExperimentConfig(
-        task="stsb", encoder=encoder, data=str(tmp_path), epochs=3, batch_size=8, seq_length=24,
+        task="stsb",
+        encoder=encoder,
+        data=str(tmp_path),
+        epochs=3,
+        batch_size=8,
+        seq_length=24,
         learning_rate=3e-3,
     )
     record = experiment.train_and_evaluate(config, RunFolder.open(tmp_path / "run", config))
@@ -265,8 +282,9 @@ def test_an_opaque_encoder_trains_with_its_head_pruned(settings, tmp_path, monke
         modeling.load_classifier(folder.model)
 
 
-def test_a_schedule_beyond_the_training_stops_before_the_encoder_loads(settings, tmp_path,
-                                                                       monkeypatch):
+def test_a_schedule_beyond_the_training_stops_before_the_encoder_loads(
+    settings, tmp_path, monkeypatch
+):
     monkeypatch.setattr(experiment.encoders, "load", None)
     config = dataclasses.replace(settings, end_step=13)
     with pytest.raises(UserError, match="--end_step=13: training has only 12 steps"):

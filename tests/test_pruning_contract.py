@@ -62,9 +62,7 @@ class Training:
             modeling.build_classifier(encoder, TASK, dropout=0.0, seed=config.seed), self.context
         )
         self.model.compile(
-            optimizer=self.method.wrap_optimizer(
-                optimization.build_optimizer(config, total_steps)
-            ),
+            optimizer=self.method.wrap_optimizer(optimization.build_optimizer(config, total_steps)),
             loss=modeling.build_loss(TASK),
         )
         self.callbacks = self.method.callbacks()
@@ -93,9 +91,7 @@ class Training:
         return self.method.finalize(self.model)
 
     def values(self, model: tf_keras.Model) -> dict[str, np.ndarray]:
-        return {
-            name: weight.numpy() for name, weight in self.method.pruned_weights(model).items()
-        }
+        return {name: weight.numpy() for name, weight in self.method.pruned_weights(model).items()}
 
 
 def logits(model: tf_keras.Model) -> np.ndarray:

@@ -49,7 +49,8 @@ def test_the_samples_tasks_are_named():
     assert all(f"`{task}`" in row for task in sample.TASKS)
 
 
-def test_commands_of_the_readme_parse():
+def test_commands_of_the_readme_parse(monkeypatch):
+    monkeypatch.chdir(ROOT)  # Its commands name configs/ as seen from there.
     commands = re.findall(r"^!?python -m bert_glue_tf\.train (.*)$", README, re.MULTILINE)
     assert len(commands) >= 3
     for command in commands:
@@ -59,9 +60,7 @@ def test_commands_of_the_readme_parse():
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_a_configuration_is_valid_and_its_header_has_command_result_and_duration(path):
     settings = config.from_flags(parse(f"--flagfile={path}"))
-    header = "".join(
-        line for line in path.read_text().splitlines(True) if line.startswith("#")
-    )
+    header = "".join(line for line in path.read_text().splitlines(True) if line.startswith("#"))
     assert f"--flagfile=configs/{path.name}" in header
     assert re.search(r"[Dd]uration", header)
     assert re.search(r"0\.\d\d", header), "the result it gave"
@@ -79,8 +78,9 @@ def test_constraints_pin_every_package_that_is_installed():
         for line in (ROOT / "constraints.txt").read_text().splitlines()
         if "==" in line
     }
-    asked = re.findall(r"^    ([a-z][\w-]+)(?: [=<] .*)?$", (ROOT / "setup.cfg").read_text(),
-                       re.MULTILINE)
+    asked = re.findall(
+        r"^    ([a-z][\w-]+)(?: [=<] .*)?$", (ROOT / "setup.cfg").read_text(), re.MULTILINE
+    )
     assert "tensorflow" in asked
     wanted = {name.lower().replace("_", "-") for name in asked} - {"bert-glue-train"}
     assert wanted <= pinned

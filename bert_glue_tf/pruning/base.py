@@ -71,9 +71,7 @@ class PruningContext:
         frequency = config.pruning_frequency or max(1, min(total_steps // UPDATES, end - begin))
         if config.pruning_method != pruning.NO_PRUNING:
             if end > total_steps:
-                name, value = (
-                    ("end_step", end) if config.end_step >= 0 else ("begin_step", begin)
-                )
+                name, value = ("end_step", end) if config.end_step >= 0 else ("begin_step", begin)
                 raise UserError(
                     f"--{name}={value}: training has only {total_steps} steps, so the final "
                     f"sparsity would never be reached. Give a step from 0 to {total_steps}."
@@ -140,9 +138,7 @@ class PruningMethod:
 
     def sparsities(self, model: tf_keras.Model) -> dict[str, float]:
         """Name -> fraction of zeros for each pruned weight, as it stands in training."""
-        return {
-            name: zero_fraction(weight) for name, weight in self.pruned_weights(model).items()
-        }
+        return {name: zero_fraction(weight) for name, weight in self.pruned_weights(model).items()}
 
     def finalize(self, model: tf_keras.Model) -> tf_keras.Model:
         """Returns a model of plain layers in which every pruned weight is exactly zero."""
