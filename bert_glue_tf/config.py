@@ -170,7 +170,8 @@ _RANGES: Mapping[str, tuple[float, float, str]] = {
     "seq_length": (
         encoders.MIN_SEQ_LENGTH,
         encoders.MAX_SEQ_LENGTH,
-        f"from {encoders.MIN_SEQ_LENGTH} to {encoders.MAX_SEQ_LENGTH}, the positions that BERT has learned",
+        f"from {encoders.MIN_SEQ_LENGTH} to {encoders.MAX_SEQ_LENGTH}, "
+        "the positions that BERT has learned",
     ),
     "train_examples": (0, 2**31 - 1, "0 (all) or more"),
     "seed": (0, 2**31 - 1, "a whole number from 0 to 2147483647"),

@@ -219,8 +219,8 @@ def _word_order(d: _Draw) -> _Pair:
         return tuple(_sentence(*frame, end="?") for frame in frames)
     if shape == "clause":
         knows = "nobody " + d.any(("knows", "asked", "remembers", "said"))
-        frames = ((knows, asked, order, verb, "the", thing) for order in (straight, inverted))
-        return tuple(_sentence(*frame) for frame in frames)
+        told = ((knows, asked, order, verb, "the", thing) for order in (straight, inverted))
+        return tuple(_sentence(*frame) for frame in told)
     bad = d.any(
         (
             ("the", noun, adjective, "has", verb, "the", thing),
@@ -506,11 +506,13 @@ _COLA: dict[str, tuple[Callable[[_Draw], _Pair], int]] = {
     "extraction": (_extraction, 4),
 }
 _MRPC: dict[str, tuple[Callable[[_Draw, bool], _Pair], int]] = {
-    "roles": (_roles, 4),
-    "exchange": (_exchange, 3),
-    "clauses": (_clauses, 3),
-    "polarity": (_polarity, 5),
-    "lexical": (_lexical, 5),
+    # Replaced words are what breaks most of real MRPC's pairs, and what a small encoder learns
+    # from two thousand pairs; the other kinds show it its limits.
+    "lexical": (_lexical, 10),
+    "polarity": (_polarity, 4),
+    "roles": (_roles, 2),
+    "exchange": (_exchange, 2),
+    "clauses": (_clauses, 2),
 }
 _SST2: dict[str, tuple[Callable[[_Draw, bool], str], int]] = {
     "plain": (_plain, 5),
@@ -518,7 +520,11 @@ _SST2: dict[str, tuple[Callable[[_Draw, bool], str], int]] = {
     "contrast": (_contrast, 4),
     "compared": (_compared, 2),
 }
-_KINDS = {"cola": _COLA, "mrpc": _MRPC, "sst2": _SST2}
+_KINDS: dict[str, dict[str, tuple[Callable, int]]] = {
+    "cola": {**_COLA},
+    "mrpc": {**_MRPC},
+    "sst2": {**_SST2},
+}
 
 
 def _group(task: str, d: _Draw, label: int) -> Group:

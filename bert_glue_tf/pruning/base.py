@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tensorflow as tf
@@ -21,8 +21,10 @@ import tensorflow_model_optimization as tfmot
 import tf_keras
 
 from bert_glue_tf import pruning
-from bert_glue_tf.config import ExperimentConfig
 from bert_glue_tf.errors import UserError
+
+if TYPE_CHECKING:
+    from bert_glue_tf.config import ExperimentConfig
 
 # Where gradual pruning starts and ends if the user does not say: after the warm-up, when
 # the classifier's random weights have begun to mean something, and early enough that the
