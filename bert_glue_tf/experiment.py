@@ -62,7 +62,6 @@ def train_and_evaluate(
     """
     finished = folder.finished_result()
     if finished:
-        logging.info("%s: this run is finished; these are its results", folder.path)
         return finished
 
     start = time.perf_counter()
@@ -135,6 +134,7 @@ def train_and_evaluate(
     evaluations = evaluate(modeling.predict_fn(model))
     for suffix, done in evaluations.items():
         _write_predictions(folder, task, validation[suffix], done)
+        _warn_of_one_class(task, validation[suffix], done)
     modeling.save(model, encoder, task, folder.model)
     result = ExperimentResult(
         config=config.to_json(),
@@ -245,6 +245,18 @@ def _intervals(
                 metrics.METRICS[name], validation[suffix].labels, outputs
             )
     return intervals
+
+
+def _warn_of_one_class(task: TaskSpec, split: Split, done: Evaluation) -> None:
+    """A model that gives every example the same label can still have a fair accuracy."""
+    predicted = np.unique(metrics.to_predictions(task, done.logits))
+    if not task.is_regression and len(predicted) == 1 and len(np.unique(split.labels)) > 1:
+        logging.warning(
+            "%s: every prediction is %r: the model has learned nothing that tells the classes "
+            "apart",
+            split.name,
+            task.labels[int(predicted[0])],
+        )
 
 
 def _write_predictions(folder: RunFolder, task: TaskSpec, split: Split, done: Evaluation) -> None:

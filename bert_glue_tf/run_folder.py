@@ -20,6 +20,8 @@ import pathlib
 import tempfile
 from collections.abc import Mapping, Sequence
 
+from absl import logging
+
 from bert_glue_tf import results
 from bert_glue_tf.config import ExperimentConfig
 from bert_glue_tf.errors import UserError
@@ -137,7 +139,10 @@ class RunFolder:
         if not self.results_file.exists():
             return None
         records = results.load(self.results_file)
-        return records[-1] if records else None
+        if not records:
+            return None
+        logging.info("%s: this run is finished; these are its results", self.path)
+        return records[-1]
 
     def write_history(self, rows: Sequence[Mapping[str, object]]) -> None:
         """Writes the history per epoch as a whole."""

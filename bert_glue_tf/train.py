@@ -21,21 +21,30 @@ def main() -> None:
     task = tasks.get(experiment_config.task)
     workdir = pathlib.Path(FLAGS.workdir or config.default_workdir(experiment_config))
 
-    # Whatever can go wrong without TensorFlow goes wrong here, within seconds.
-    source = encoders.resolve(experiment_config.encoder, experiment_config.preprocessing)
-    with cli.suggesting_local_command(task, source, experiment_config.data):
-        encoders.check(source, experiment_config.seq_length)
-        data.check(task, experiment_config.data)
-        # Files and the sample are read without TensorFlow too; only TFDS needs it.
-        examples = data.load_for_training(
-            task, experiment_config.data, experiment_config.train_examples
-        )
-    folder = RunFolder.open(workdir, experiment_config)
+    # A finished run is shown with nothing loaded and nothing reached.
+    folder = RunFolder(workdir, experiment_config)
+    result = None
+    if folder.results_file.exists():
+        result = RunFolder.open(workdir, experiment_config).finished_result()
+    if result is None:
+        # Whatever can go wrong without TensorFlow goes wrong here, within seconds.
+        source = encoders.resolve(experiment_config.encoder, experiment_config.preprocessing)
+        with cli.suggesting_local_command(task, source, experiment_config.data):
+            encoders.check(source, experiment_config.seq_length)
+            data.check(task, experiment_config.data)
+            # Files and the sample are read without TensorFlow too; only TFDS needs it.
+            examples = data.load_for_training(
+                task, experiment_config.data, experiment_config.train_examples
+            )
+        folder = RunFolder.open(workdir, experiment_config)
 
-    logging.info("starting TensorFlow")
-    from bert_glue_tf import experiment, reporting
+        logging.info("starting TensorFlow")
+        from bert_glue_tf import experiment
 
-    result = experiment.train_and_evaluate(experiment_config, folder, examples)
+        result = experiment.train_and_evaluate(experiment_config, folder, examples)
+
+    from bert_glue_tf import reporting
+
     reporting.print_table(result)
     print(f"Everything of this run is in {folder.path}.")
 

@@ -202,6 +202,7 @@ def test_a_run_from_the_command_line_and_the_folder_it_then_keeps(tmp_path, enco
     )
     again = train(*arguments, cwd=tmp_path)
     assert "this run is finished" in again.stderr
+    assert "starting TensorFlow" not in again.stderr
     assert "matthews" in again.stdout
     after = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
     assert after == before
