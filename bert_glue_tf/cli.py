@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging as std_logging
+import os
 import pathlib
 import shlex
 import sys
@@ -34,7 +35,10 @@ def run(main: Callable[[], None], doc: str | None) -> NoReturn:
     if any(argument in ("--help", "-h", "-help", "--helpfull") for argument in sys.argv[1:]):
         # As __main__, a module's flags are kept under the name of its file.
         module = sys.argv[0] if main.__module__ == "__main__" else main.__module__
-        print(_help(doc or "", module))
+        with contextlib.suppress(BrokenPipeError):  # `--help | head` has read enough.
+            print(_help(doc or "", module), flush=True)
+            sys.exit(0)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # For Python's last flush.
         sys.exit(0)
     try:
         rest = flags.FLAGS(sys.argv)
