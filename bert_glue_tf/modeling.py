@@ -149,14 +149,45 @@ def load_predict_fn(folder: pathlib.Path) -> PredictFn:
     return predict
 
 
-def load_classifier(folder: pathlib.Path, dropout: float = 0.0) -> tf_keras.Model:
-    """The saved model as a trainable Keras model of plain layers (native encoders only).
+@dataclasses.dataclass(frozen=True)
+class SavedWeights:
+    """What a saved classifier holds, by name.
+
+    Attributes:
+      architecture: of the native encoder.
+      encoder: canonical name -> float32 weight.
+      kernel: float32 [hidden, classes] of the classifier.
+      bias: float32 [classes].
+    """
+
+    architecture: native.Architecture
+    encoder: Mapping[str, np.ndarray]
+    kernel: np.ndarray
+    bias: np.ndarray
+
+
+def read_description(folder: pathlib.Path) -> dict[str, Any]:
+    """What `save` wrote beside the SavedModel: task, labels, num_classes, encoder (or None).
+
+    Raises:
+      UserError: the folder holds no model.
+    """
+    try:
+        return dict(json.loads((folder / _ARCHITECTURE).read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"{folder}: holds no model of this project ({_ARCHITECTURE}: {error}). "
+            "Give the model folder of a finished run."
+        ) from None
+
+
+def read_weights(folder: pathlib.Path) -> SavedWeights:
+    """The saved model's weights (native encoders only).
 
     Raises:
       UserError: the folder holds no model, or its encoder is opaque.
     """
-    saved = _saved(folder)
-    description = json.loads((folder / _ARCHITECTURE).read_text())
+    description = read_description(folder)
     if description["encoder"] is None:
         raise UserError(
             f"{folder}: its encoder is opaque (a hub.KerasLayer), so its layers cannot be "
@@ -164,14 +195,24 @@ def load_classifier(folder: pathlib.Path, dropout: float = 0.0) -> tf_keras.Mode
         )
     values: dict[str, np.ndarray] = {}
     head: dict[str, np.ndarray] = {}
-    for variable in saved.variables:
+    for variable in _saved(folder).variables:
         name = native.canonical_name(variable.name)
         target, key = (
             (values, name) if name else (head, variable.name.split(":")[0].rsplit("/", 1)[-1])
         )
         target[key] = variable.numpy()
     architecture = native.Architecture(**description["encoder"])
-    encoder = native.build_native(architecture, values.__getitem__, str(folder))
-    model = _head(encoder, description["num_classes"], dropout, seed=0)
-    model.get_layer(CLASSIFIER).set_weights([head["kernel"], head["bias"]])
+    return SavedWeights(architecture, values, head["kernel"], head["bias"])
+
+
+def load_classifier(folder: pathlib.Path, dropout: float = 0.0) -> tf_keras.Model:
+    """The saved model as a trainable Keras model of plain layers (native encoders only).
+
+    Raises:
+      UserError: the folder holds no model, or its encoder is opaque.
+    """
+    weights = read_weights(folder)
+    encoder = native.build_native(weights.architecture, weights.encoder.__getitem__, str(folder))
+    model = _head(encoder, len(weights.bias), dropout, seed=0)
+    model.get_layer(CLASSIFIER).set_weights([weights.kernel, weights.bias])
     return model

@@ -1,0 +1,167 @@
+"""What is read from and changed in a .tflite file itself, its flatbuffer.
+
+The schema's own object API does the reading and writing (it comes with LiteRT); here stands
+only what this project asks of a file. TensorFlow is not needed.
+"""
+
+from __future__ import annotations
+
+import collections
+import itertools
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+from ai_edge_litert.tools import flatbuffer_utils
+
+from bert_glue_tf.errors import UserError
+
+IDENTIFIER = b"TFL3"
+METADATA = "bert_glue_tf"
+_OPERATORS = schema.BuiltinOperator
+_NAMES = {code: name for name, code in vars(_OPERATORS).items() if isinstance(code, int)}
+
+
+def read(model: bytes) -> Any:
+    """The file's content as the schema's objects (`ModelT`)."""
+    return flatbuffer_utils.read_model_from_bytearray(bytearray(model))
+
+
+def write(model: Any) -> bytes:
+    """The schema's objects as a file's content."""
+    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
+
+
+def _code(operator_code: Any) -> int:
+    # Codes up to 127 once had a field of one byte; old files fill only that.
+    return max(operator_code.builtinCode, operator_code.deprecatedBuiltinCode)
+
+
+def operators(model: Any) -> list[list[str]]:
+    """For each subgraph the names of its operators, in the order in which they run.
+
+    A custom or a TensorFlow operator ("flex") is named `CUSTOM(<its own name>)`.
+    """
+    names = []
+    for operator_code in model.operatorCodes:
+        name = _NAMES[_code(operator_code)]
+        if name == "CUSTOM":
+            name = f"CUSTOM({operator_code.customCode.decode()})"
+        names.append(name)
+    return [[names[op.opcodeIndex] for op in graph.operators] for graph in model.subgraphs]
+
+
+def operator_counts(model: Any) -> dict[str, int]:
+    """Name -> number over all subgraphs, the most frequent first."""
+    return dict(collections.Counter(itertools.chain(*operators(model))).most_common())
+
+
+def dense_input_widths(model: Any) -> list[int]:
+    """For each FULLY_CONNECTED its input width: the second dimension of [out, in] weights."""
+    return [
+        int(graph.tensors[op.inputs[1]].shape[1])
+        for graph in model.subgraphs
+        for op in graph.operators
+        if _code(model.operatorCodes[op.opcodeIndex]) == _OPERATORS.FULLY_CONNECTED
+    ]
+
+
+def output_name(graph: Any, place: int) -> str:
+    """Name of the first output of the operator at `place` in a subgraph."""
+    return graph.tensors[graph.operators[place].outputs[0]].name.decode()
+
+
+def require_builtin(model: Any, what: str) -> None:
+    """Raises UserError if the file needs an operator that plain LiteRT does not have."""
+    foreign = [name for name in operator_counts(model) if name.startswith("CUSTOM")]
+    if foreign:
+        raise UserError(
+            f"{what}: needs operators that are not built into LiteRT: {', '.join(foreign)}. "
+            "A phone's runtime cannot run it; train with a standard BERT encoder."
+        )
+
+
+def use_embedding_lookup(model: Any) -> None:
+    """Rows of a constant matrix are read by EMBEDDING_LOOKUP instead of GATHER.
+
+    Both do the same, but only EMBEDDING_LOOKUP has kernels for int8 and int4 rows that give
+    float ones, and more than half of a small BERT is its embedding matrix.
+    """
+    lookup: int | None = None
+    for graph in model.subgraphs:
+        for op in graph.operators:
+            if _code(model.operatorCodes[op.opcodeIndex]) != _OPERATORS.GATHER:
+                continue
+            table, ids = op.inputs
+            is_constant = model.buffers[graph.tensors[table].buffer].data is not None
+            shapes = len(graph.tensors[table].shape), len(graph.tensors[ids].shape)
+            options = op.builtinOptions
+            if not is_constant or shapes != (2, 1) or options.axis or options.batchDims:
+                continue
+            if lookup is None:
+                operator_code = schema.OperatorCodeT()
+                operator_code.builtinCode = _OPERATORS.EMBEDDING_LOOKUP
+                operator_code.deprecatedBuiltinCode = _OPERATORS.EMBEDDING_LOOKUP
+                operator_code.version = 1
+                model.operatorCodes.append(operator_code)
+                lookup = len(model.operatorCodes) - 1
+            op.opcodeIndex, op.inputs = lookup, [ids, table]
+            op.builtinOptionsType, op.builtinOptions = schema.BuiltinOptions.NONE, None
+
+
+def clip_constants(model: Any, lowest: float) -> int:
+    """Raises each single float32 constant below `lowest` to it; returns how many there were.
+
+    For encoders whose graph is not ours: the number that an attention mask adds (-1e9, -1e4)
+    stands in the graph as such a constant.
+    """
+    clipped: set[int] = set()
+    for graph in model.subgraphs:
+        for tensor in graph.tensors:
+            data = model.buffers[tensor.buffer].data
+            is_number = tensor.type == schema.TensorType.FLOAT32 and np.prod(tensor.shape) == 1
+            if data is None or not is_number or tensor.buffer in clipped:
+                continue
+            if np.frombuffer(bytes(data), np.float32)[0] < lowest:
+                model.buffers[tensor.buffer].data = np.frombuffer(
+                    np.float32(lowest).tobytes(), np.uint8
+                )
+                clipped.add(tensor.buffer)
+    return len(clipped)
+
+
+def only_signature(model: Any, key: str) -> None:
+    """Leaves one signature and its subgraph.
+
+    Raises:
+      ValueError: there is no such signature.
+    """
+    for signature in model.signatureDefs:
+        if signature.signatureKey.decode() == key:
+            model.subgraphs = [model.subgraphs[signature.subgraphIndex]]
+            signature.subgraphIndex = 0
+            model.signatureDefs = [signature]
+            return
+    raise ValueError(f"no signature {key!r}")
+
+
+def add_metadata(model: Any, values: Mapping[str, Any]) -> None:
+    """Puts `values` into the file as JSON, under the name `bert_glue_tf`."""
+    buffer = schema.BufferT()
+    buffer.data = np.frombuffer(json.dumps(values, sort_keys=True).encode(), np.uint8)
+    model.buffers.append(buffer)
+    entry = schema.MetadataT()
+    entry.name, entry.buffer = METADATA, len(model.buffers) - 1
+    model.metadata = [*(model.metadata or []), entry]
+
+
+def read_metadata(model: bytes) -> dict[str, Any] | None:
+    """What `add_metadata` wrote, or None where the file holds no such entry."""
+    root = schema.Model.GetRootAs(model, 0)
+    for index in range(root.MetadataLength()):
+        entry = root.Metadata(index)
+        if entry.Name().decode() == METADATA:
+            return json.loads(bytes(root.Buffers(entry.Buffer()).DataAsNumpy()))
+    return None
