@@ -127,11 +127,21 @@ def load(task: TaskSpec, data: str, split: str, limit: int = 0) -> Examples:
         examples = _load_tfds(task, split)
     elif data == "sample":
         examples = _load_sample(task, split)
+    elif split in task.tsv_files:
+        examples = _load_tsv(task, _one_of(data, task.tsv_files[split]), split)
     else:
         examples = _load_tsv(
             task, os.path.join(_task_folder(task, data), task.tsv_file(split)), split
         )
     return examples.take(limit)
+
+
+def _one_of(data: str, names: Sequence[str]) -> str:
+    for name in names:
+        path = os.path.join(data, name)
+        if os.path.isfile(os.path.expanduser(path)):
+            return path
+    raise UserError(f"--data={data}: none of {', '.join(names)} is in it.")
 
 
 def load_for_training(task: TaskSpec, data: str, train_examples: int = 0) -> dict[str, Examples]:

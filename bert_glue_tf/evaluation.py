@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import pathlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 
@@ -11,6 +12,7 @@ from scipy import special
 
 from bert_glue_tf import metrics
 from bert_glue_tf.batching import Split, plan_batches
+from bert_glue_tf.errors import UserError
 from bert_glue_tf.tasks import TaskSpec
 
 # Batch of int32 [batch, length] features in, float32 [batch, classes] logits out.
@@ -80,3 +82,43 @@ def evaluate(
         logits=logits,
         examples_per_second=len(split) / seconds,
     )
+
+
+def flips(task: TaskSpec, reference: np.ndarray, logits: np.ndarray) -> int:
+    """How many examples get another label; for regression, a score that moves by 0.1 or more."""
+    before, after = (metrics.to_predictions(task, values) for values in (reference, logits))
+    if task.is_regression:
+        return int(np.sum(np.abs(before - after) >= 0.1))
+    return int(np.sum(before != after))
+
+
+@dataclasses.dataclass(frozen=True)
+class Predictions:
+    """What a model answered on one split.
+
+    Attributes:
+      labels: [n], int64, or float64 for regression.
+      logits: float32 [n, classes].
+    """
+
+    labels: np.ndarray
+    logits: np.ndarray
+
+
+def read_predictions(path: pathlib.Path) -> Predictions:
+    """Reads what `experiment.write_predictions` wrote.
+
+    Raises:
+      UserError: the file is missing or is no such file.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()[1:]
+        rows = [line.split("\t") for line in lines]
+        logits = np.array([row[3:] for row in rows], np.float32)
+        labels = np.array([float(row[1]) for row in rows])
+        if logits.ndim != 2 or not logits.size:
+            raise ValueError("no logits")
+    except (OSError, ValueError, IndexError) as error:
+        raise UserError(f"{path}: not the predictions of a run ({error}).") from None
+    whole = labels.astype(np.int64)
+    return Predictions(whole if np.array_equal(whole, labels) else labels, logits)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import pathlib
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -133,7 +134,9 @@ def train_and_evaluate(
     logging.info("evaluating and saving")
     evaluations = evaluate(modeling.predict_fn(model))
     for suffix, done in evaluations.items():
-        _write_predictions(folder, task, validation[suffix], done)
+        write_predictions(
+            folder.predictions_file(validation[suffix].name), task, validation[suffix], done
+        )
         _warn_of_one_class(task, validation[suffix], done)
     modeling.save(model, encoder, task, folder.model)
     result = ExperimentResult(
@@ -259,7 +262,7 @@ def _warn_of_one_class(task: TaskSpec, split: Split, done: Evaluation) -> None:
         )
 
 
-def _write_predictions(folder: RunFolder, task: TaskSpec, split: Split, done: Evaluation) -> None:
+def write_predictions(path: pathlib.Path, task: TaskSpec, split: Split, done: Evaluation) -> None:
     """Label, prediction and logits of every example, so that models can be compared in pairs."""
     names = task.labels or ("score",)
     lines = ["\t".join(["index", "label", "prediction", *(f"logit_{name}" for name in names)])]
@@ -267,4 +270,4 @@ def _write_predictions(folder: RunFolder, task: TaskSpec, split: Split, done: Ev
     rows = zip(split.labels, predictions, done.logits, strict=True)
     for index, (label, prediction, logits) in enumerate(rows):
         lines.append("\t".join([str(index), str(label), str(prediction), *map(str, logits)]))
-    write_atomically(folder.predictions_file(split.name), "\n".join(lines) + "\n")
+    write_atomically(path, "\n".join(lines) + "\n")

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
-from bert_glue_tf import flatbuffer
+from bert_glue_tf import flatbuffer, quiet
 from bert_glue_tf.errors import UserError
+from bert_glue_tf.native import INPUTS
 
 # One signature for each length that the file was exported for.
 SIGNATURE = "length_{}"
@@ -50,10 +51,14 @@ class LiteModel:
                 f"{', '.join(keys) or 'none'})."
             )
         try:
-            self._runners: dict[int, Any] = {
-                length: self._interpreter.get_signature_runner(key)
-                for length, key in sorted(found.items())
-            }
+            with quiet.native_output():
+                self._runners: dict[int, Any] = {
+                    length: self._interpreter.get_signature_runner(key)
+                    for length, key in sorted(found.items())
+                }
+                # LiteRT prepares a signature, and speaks, when it is first run.
+                for length, runner in self._runners.items():
+                    runner(**{name: np.zeros((1, length), np.int32) for name in INPUTS})
         except (ValueError, RuntimeError) as error:
             raise UserError(
                 f"{name}: cannot be run by LiteRT ({str(error).splitlines()[0]})."
@@ -97,6 +102,7 @@ def pieces(model: bytes, threads: int = DEFAULT_THREADS) -> int:
     Between two pieces the data leaves XNNPACK, and what lies there runs in slower kernels.
     """
     interpreter = Interpreter(model_content=model, num_threads=threads)
-    interpreter.allocate_tensors()
+    with quiet.native_output():
+        interpreter.allocate_tensors()
     details = interpreter._get_ops_details()  # LiteRT has no public way to ask.
     return sum(operator["op_name"] == "DELEGATE" for operator in details)

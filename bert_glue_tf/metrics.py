@@ -155,6 +155,37 @@ def compute(task: TaskSpec, labels: np.ndarray, logits: np.ndarray) -> dict[str,
     return {name: METRICS[name](labels, predicted) for name in task.metrics}
 
 
+def chance(task: TaskSpec, labels: np.ndarray) -> float:
+    """The primary metric of an answer that does not look at the text.
+
+    That of the best single class; 0 for a correlation, which a constant does not have.
+    """
+    if task.is_regression or task.primary_metric == "matthews":
+        return 0.0
+    metric = METRICS[task.primary_metric]
+    return max(metric(labels, np.full_like(labels, label)) for label in range(task.num_classes))
+
+
+def collapse(task: TaskSpec, labels: np.ndarray, logits: np.ndarray) -> str:
+    """Why a model's predictions are worthless, or an empty text.
+
+    Either all predictions are one class while the labels are not, or the 95 % bootstrap
+    interval of the primary metric reaches down to chance.
+    """
+    if np.isnan(logits).any():
+        return "the logits are not numbers"
+    predictions = to_predictions(task, logits)
+    if len(np.unique(predictions)) == 1 and len(np.unique(labels)) > 1:
+        constant = task.labels[int(predictions[0])] if task.labels else f"{predictions[0]:.3g}"
+        return f"every prediction is {constant}"
+    name, floor = task.primary_metric, chance(task, labels)
+    value = METRICS[name](labels, predictions)
+    low, _ = bootstrap_interval(METRICS[name], labels, predictions)
+    if not low > floor:
+        return f"{name} {value:.3f} is not above chance ({floor:.3f}) by more than its noise"
+    return ""
+
+
 def bootstrap_interval(
     metric: Callable[[np.ndarray, np.ndarray], float],
     labels: np.ndarray,

@@ -12,7 +12,7 @@ import pathlib
 import platform
 import subprocess
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol, Self, TypeVar
 
 from bert_glue_tf.errors import UserError
 
@@ -66,7 +66,7 @@ class ExperimentResult:
 
     def to_line(self) -> str:
         """The record as one line of strict JSON, without the line break."""
-        return json.dumps(_without_nan(dataclasses.asdict(self)), allow_nan=False)
+        return to_json_line(self)
 
     @classmethod
     def from_line(cls, line: str) -> ExperimentResult:
@@ -86,6 +86,23 @@ class ExperimentResult:
         return cls(**values)
 
 
+class Record(Protocol):
+    """What `append` and `load` need of a record."""
+
+    def to_line(self) -> str: ...
+
+    @classmethod
+    def from_line(cls, line: str) -> Self: ...
+
+
+_R = TypeVar("_R", bound=Record)
+
+
+def to_json_line(record: Any) -> str:
+    """A dataclass as one line of strict JSON; NaN and infinities as null."""
+    return json.dumps(_without_nan(dataclasses.asdict(record)), allow_nan=False)
+
+
 def _without_nan(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
@@ -96,7 +113,7 @@ def _without_nan(value: Any) -> Any:
     return value
 
 
-def append(path: pathlib.Path, result: ExperimentResult) -> None:
+def append(path: pathlib.Path, result: Record) -> None:
     """Adds the record to a file of JSON lines; what stands there is never touched.
 
     A last line that was cut short (a full disk, a killed process) is closed first, so that it
@@ -117,7 +134,12 @@ def append(path: pathlib.Path, result: ExperimentResult) -> None:
 
 
 def load(path: pathlib.Path) -> list[ExperimentResult]:
-    """All records of a file of JSON lines.
+    """All records of a run's file of JSON lines; see `load_records`."""
+    return load_records(path, ExperimentResult)
+
+
+def load_records(path: pathlib.Path, kind: type[_R]) -> list[_R]:
+    """All records of one kind in a file of JSON lines that holds no others.
 
     Raises:
       UserError: the file is missing, or a line is no record (the message names it).
@@ -131,7 +153,7 @@ def load(path: pathlib.Path) -> list[ExperimentResult]:
         if not line.strip():
             continue
         try:
-            records.append(ExperimentResult.from_line(line))
+            records.append(kind.from_line(line))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise UserError(
                 f"{path}:{number}: no result record ({error}). "

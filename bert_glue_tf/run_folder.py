@@ -27,13 +27,13 @@ from bert_glue_tf.config import ExperimentConfig
 from bert_glue_tf.errors import UserError
 
 
-def write_atomically(path: pathlib.Path, text: str) -> None:
-    """Replaces a text file as a whole: a reader sees the old content or the new."""
+def write_atomically(path: pathlib.Path, content: str | bytes) -> None:
+    """Replaces a file as a whole: a reader sees the old content or the new."""
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
-            file.write(text)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())
         os.chmod(temporary, 0o644)  # mkstemp makes files that only their owner may read.

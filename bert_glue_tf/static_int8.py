@@ -119,9 +119,7 @@ def calibrate(model: bytes, examples: Sequence[Features]) -> dict[str, Histogram
         for name, value in values.items():
             low[name] = min(low.get(name, np.inf), float(value.min()))
             high[name] = max(high.get(name, -np.inf), float(value.max()))
-    histograms = {
-        name: Histogram(low[name], high[name], np.zeros(_BINS, np.int64)) for name in low
-    }
+    histograms = {name: Histogram(low[name], high[name], np.zeros(_BINS, np.int64)) for name in low}
     for values in recorder.run(examples):
         for name, value in values.items():
             histogram = histograms[name]
@@ -389,3 +387,40 @@ def _for_all_signatures(model: bytes, length: int, ranges: Ranges) -> Ranges:
             if name in ranges:
                 found[flatbuffer.output_name(graph, place)] = ranges[name]
     return found
+
+
+def extremes(model: bytes, length: int, examples: Sequence[Features]) -> Ranges:
+    """Smallest and largest value of every activation, for every signature of the file."""
+    histograms = calibrate(one_length(model, length), examples)
+    ranges = {name: histogram.extremes() for name, histogram in histograms.items()}
+    return _for_all_signatures(model, length, ranges)
+
+
+def conclusion(selection: Selection) -> str:
+    """The selection in one line."""
+    products = [f for f in selection.findings if f.unit.place is not None]
+    chosen = sum(finding.chosen for finding in products)
+    noise, pieces = selection.everything
+    return (
+        f"{chosen} of {len(products)} matrix products in int8 (noise {selection.noise:.2%} of the "
+        f"logits' variance; everything in int8: {noise:.1%} and {pieces} pieces)"
+    )
+
+
+def report(selection: Selection) -> str:
+    """The report per operator as tab-separated text, by rising noise."""
+    lines = ["\t".join(["operation", "what", "noise", "pieces", "int8", "reason"])]
+    lines += [
+        "\t".join(
+            [
+                finding.unit.operation,
+                finding.unit.label,
+                f"{finding.noise:.6f}",
+                str(finding.pieces),
+                "yes" if finding.chosen else "no",
+                finding.reason,
+            ]
+        )
+        for finding in selection.findings
+    ]
+    return "\n".join(lines) + "\n"

@@ -30,6 +30,10 @@ class TaskSpec:
       tsv_labels: the spelling of the labels in the .tsv files.
       validation_splits: suffix of the metrics' names -> TFDS name of the split.
       label_range: the smallest and largest label of a regression task.
+      submission_files: TFDS name of a test split -> the file that the benchmark's server takes
+        its predictions in.
+      tsv_files: split -> where its file may lie below GLUE's folder, if not at the usual place.
+      also_answers: names of `DIAGNOSTICS` that a model for this task answers as well.
       drops_short_rows: whether rows with too few columns are counted and dropped
         instead of refused.
     """
@@ -48,6 +52,9 @@ class TaskSpec:
         default_factory=lambda: {"": "validation"}
     )
     label_range: tuple[float, float] | None = None
+    submission_files: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    also_answers: tuple[str, ...] = ()
+    tsv_files: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
     drops_short_rows: bool = False
 
     @property
@@ -75,6 +82,7 @@ _SPECS = (
     TaskSpec(
         name="cola",
         folder="CoLA",
+        submission_files={"test": "CoLA.tsv"},
         text_fields=("sentence",),
         labels=("unacceptable", "acceptable"),
         metrics=("matthews", "accuracy"),
@@ -87,6 +95,7 @@ _SPECS = (
     TaskSpec(
         name="sst2",
         folder="SST-2",
+        submission_files={"test": "SST-2.tsv"},
         text_fields=("sentence",),
         labels=("negative", "positive"),
         metrics=("accuracy",),
@@ -97,6 +106,7 @@ _SPECS = (
     TaskSpec(
         name="mrpc",
         folder="MRPC",
+        submission_files={"test": "MRPC.tsv"},
         text_fields=_PAIR,
         labels=("not_equivalent", "equivalent"),
         metrics=("accuracy", "f1"),
@@ -107,6 +117,7 @@ _SPECS = (
     TaskSpec(
         name="stsb",
         folder="STS-B",
+        submission_files={"test": "STS-B.tsv"},
         text_fields=_PAIR,
         labels=(),
         metrics=("pearson", "spearman"),
@@ -118,6 +129,7 @@ _SPECS = (
     TaskSpec(
         name="qqp",
         folder="QQP",
+        submission_files={"test": "QQP.tsv"},
         text_fields=("question1", "question2"),
         labels=("not_duplicate", "duplicate"),
         metrics=("accuracy", "f1"),
@@ -131,6 +143,10 @@ _SPECS = (
     TaskSpec(
         name="mnli",
         folder="MNLI",
+        submission_files={
+            "test_matched": "MNLI-m.tsv",
+            "test_mismatched": "MNLI-mm.tsv",
+        },
         text_fields=("premise", "hypothesis"),
         labels=("entailment", "neutral", "contradiction"),
         metrics=("accuracy",),
@@ -142,10 +158,12 @@ _SPECS = (
             "_matched": "validation_matched",
             "_mismatched": "validation_mismatched",
         },
+        also_answers=("ax",),
     ),
     TaskSpec(
         name="qnli",
         folder="QNLI",
+        submission_files={"test": "QNLI.tsv"},
         text_fields=("question", "sentence"),
         labels=_ENTAILMENT,
         metrics=("accuracy",),
@@ -157,6 +175,7 @@ _SPECS = (
     TaskSpec(
         name="rte",
         folder="RTE",
+        submission_files={"test": "RTE.tsv"},
         text_fields=_PAIR,
         labels=_ENTAILMENT,
         metrics=("accuracy",),
@@ -168,6 +187,7 @@ _SPECS = (
     TaskSpec(
         name="wnli",
         folder="WNLI",
+        submission_files={"test": "WNLI.tsv"},
         text_fields=_PAIR,
         labels=("not_entailment", "entailment"),
         metrics=("accuracy",),
@@ -178,6 +198,24 @@ _SPECS = (
 )
 
 TASKS: Mapping[str, TaskSpec] = {spec.name: spec for spec in _SPECS}
+
+# Test sets without a task of their own. Not trained on, so not among the tasks.
+DIAGNOSTICS: Mapping[str, TaskSpec] = {
+    "ax": TaskSpec(
+        name="ax",
+        folder="AX",
+        text_fields=("premise", "hypothesis"),
+        labels=TASKS["mnli"].labels,
+        metrics=("matthews",),
+        primary_metric="matthews",
+        tsv_text=_PAIR,
+        tsv_label="Label",
+        tsv_labels=TASKS["mnli"].labels,
+        submission_files={"test": "AX.tsv"},
+        # AX.zip of the benchmark's server, and where its download script puts the same file.
+        tsv_files={"test": ("AX/AX.tsv", "diagnostic/diagnostic.tsv")},
+    )
+}
 
 
 def get(name: str) -> TaskSpec:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import io
 import logging as std_logging
 import math
 import pathlib
@@ -21,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from bert_glue_tf import flatbuffer, litert
+from bert_glue_tf import flatbuffer, litert, quiet
 from bert_glue_tf.errors import UserError
 
 FLOAT32 = "float32"
@@ -199,10 +198,14 @@ def quantize(
         for rule in rules:
             _add(recipes, rule, _fitting_block(model, rule.block))
         tool = quantizer.Quantizer(bytearray(model), recipes.get_quantization_recipe())
-        calibration = ranges and {
-            name: {"min": np.array([[low]], np.float32), "max": np.array([[high]], np.float32)}
-            for name, (low, high) in ranges.items()
-        }
+        calibration = (
+            None
+            if ranges is None
+            else {
+                name: {"min": np.array([[low]], np.float32), "max": np.array([[high]], np.float32)}
+                for name, (low, high) in ranges.items()
+            }
+        )
         try:
             result = tool.quantize(calibration)
         except (ValueError, RuntimeError) as error:
@@ -258,11 +261,7 @@ def _add(recipes: Any, rule: Rule, block: int) -> None:
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Keeps the progress bars and notes of the tools below off the user's terminal."""
-    with (
-        contextlib.redirect_stdout(io.StringIO()),
-        contextlib.redirect_stderr(io.StringIO()),
-        warnings.catch_warnings(),
-    ):
+    with quiet.native_output(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         std_logging.disable(std_logging.WARNING)
         try:

@@ -1,0 +1,90 @@
+"""Command: a finished run -> one .tflite file per quantization recipe, each measured.
+
+python -m bert_glue_tf.export_tflite --run=runs/cola-minilm_l6-sample-none-seed1
+"""
+
+from __future__ import annotations
+
+import pathlib
+
+from absl import flags, logging
+
+from bert_glue_tf import cli, data, encoders, tasks, tflite
+from bert_glue_tf.errors import UserError
+from bert_glue_tf.exports import FOLDER, ExportFolder, Run
+
+_RUN = flags.DEFINE_string("run", "", "Folder of a finished run of the train command.")
+_RECIPES = flags.DEFINE_list(
+    "recipes", [], "Quantization recipes, separated by commas; by default all."
+)
+_LENGTHS = flags.DEFINE_list(
+    "seq_lengths",
+    ["32", "64", "128"],
+    "Lengths in word pieces at which the files can run, separated by commas; the run's own "
+    "--seq_length stands for any above it.",
+)
+_OUTPUT = flags.DEFINE_string(
+    "output", "", f"Folder of the files; by default {FOLDER}/ in the run."
+)
+_THREADS = flags.DEFINE_integer("threads", 2, "Threads of LiteRT.")
+_CALIBRATION = flags.DEFINE_integer(
+    "calibration_examples", 128, "Training sentences from which static recipes take their ranges."
+)
+_REPETITIONS = flags.DEFINE_integer(
+    "latency_repetitions", 50, "Timed runs of each file at each length."
+)
+
+
+def seq_lengths(values: list[str], longest: int) -> tuple[int, ...]:
+    """The lengths to export for, ascending; the run's own stands for any above it.
+
+    Raises:
+      UserError: a value is no length that an encoder can have.
+    """
+    low, high = encoders.MIN_SEQ_LENGTH, encoders.MAX_SEQ_LENGTH
+    for value in values:
+        if not value.isdigit() or not low <= int(value) <= high:
+            raise UserError(
+                f"--seq_lengths={','.join(values)}: {value!r} is no length. "
+                f"Give whole numbers from {low} to {high}, separated by commas."
+            )
+    # The run has seen no sentence longer than that.
+    return tuple(sorted({min(int(value), longest) for value in values})) or (longest,)
+
+
+def main() -> None:
+    if not _RUN.value:
+        raise UserError("--run is missing. Give the folder of a finished run.")
+    for flag in (_THREADS, _CALIBRATION, _REPETITIONS):
+        if flag.value < 1:
+            raise UserError(f"--{flag.name}={flag.value}: must be 1 or more.")
+    recipes = [tflite.get(name) for name in _RECIPES.value or tflite.RECIPES]
+    run = Run.read(pathlib.Path(_RUN.value).expanduser())
+    lengths = seq_lengths(_LENGTHS.value, run.config.seq_length)
+    examples = data.load_for_training(
+        tasks.get(run.config.task), run.config.data, run.config.train_examples
+    )
+
+    logging.info("starting TensorFlow")
+    from bert_glue_tf import exporting, reporting
+
+    exporting.check_data(run, examples)
+    settings = exporting.ExportSettings(
+        lengths, _CALIBRATION.value, _THREADS.value, _REPETITIONS.value
+    )
+    folder = ExportFolder.open(
+        pathlib.Path(_OUTPUT.value).expanduser() if _OUTPUT.value else run.path / FOLDER,
+        exporting.identity(run, settings),
+    )
+    records = exporting.export(run, settings, recipes, folder, examples)
+    reporting.print_exports(records)
+    print(f"The files, their cards and checksums are in {folder.path}.")
+
+
+def command() -> None:
+    """Entry point of `bert-glue-export`."""
+    cli.run(main, __doc__)
+
+
+if __name__ == "__main__":
+    command()

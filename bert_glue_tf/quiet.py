@@ -1,0 +1,40 @@
+"""Keeps what C++ libraries print off the user's terminal."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+
+
+@contextlib.contextmanager
+def native_output() -> Iterator[None]:
+    """Withholds standard output and error at the level of file descriptors.
+
+    TensorFlow's converter and LiteRT write notes there ("Created TensorFlow Lite XNNPACK
+    delegate for CPU") that no setting turns off. If the block raises, what was withheld is
+    written to standard error, for it may hold the reason.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    saved = {number: os.dup(number) for number in (1, 2)}
+    with tempfile.TemporaryFile() as withheld:
+        try:
+            for number in saved:
+                os.dup2(withheld.fileno(), number)
+            yield
+            failed = False
+        except BaseException:
+            failed = True
+            raise
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            for number, copy in saved.items():
+                os.dup2(copy, number)
+                os.close(copy)
+            if failed:
+                withheld.seek(0)
+                sys.stderr.write(withheld.read().decode(errors="replace"))
