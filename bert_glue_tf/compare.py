@@ -1,0 +1,50 @@
+"""Command: result records -> tables, plots and one HTML page; nothing is measured again.
+
+python -m bert_glue_tf.compare --runs='runs/*'
+"""
+
+from __future__ import annotations
+
+import glob
+import pathlib
+
+from absl import flags
+
+from bert_glue_tf import cli
+from bert_glue_tf.errors import UserError
+
+_RUNS = flags.DEFINE_multi_string(
+    "runs", ["runs/*"], "Folders of runs, patterns allowed (in quotes); may be given repeatedly."
+)
+_OUTPUT = flags.DEFINE_string("output", "comparison", "Folder of the tables, plots and the page.")
+
+
+def main() -> None:
+    folders = [
+        pathlib.Path(name)
+        for pattern in _RUNS.value
+        for name in glob.glob(str(pathlib.Path(pattern).expanduser()))
+    ]
+    if not folders:
+        raise UserError(
+            f"--runs={' '.join(_RUNS.value)}: no such folder. Give folders of the train command, "
+            "for example --runs='runs/*' (in quotes)."
+        )
+    from bert_glue_tf import comparing, comparison, reporting
+
+    models = comparison.read(folders)
+    groups = comparison.group(models)
+    differences = comparison.differences(models)
+    reporting.print_rows("Models", comparison.group_rows(groups))
+    reporting.print_rows("Differences", comparison.difference_rows(differences))
+    page = comparing.write(pathlib.Path(_OUTPUT.value).expanduser(), groups, differences)
+    print(f"Tables, plots and the page are in {page.parent}; open {page}.")
+
+
+def command() -> None:
+    """Entry point of `bert-glue-compare`."""
+    cli.run(main, __doc__)
+
+
+if __name__ == "__main__":
+    command()

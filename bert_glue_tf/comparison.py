@@ -1,0 +1,529 @@
+"""Result records -> models, their differences, and tables. Nothing is measured again."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import json
+import math
+import pathlib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from absl import logging
+
+from bert_glue_tf import evaluation, exports, metrics, results, significance, tasks
+from bert_glue_tf.errors import UserError
+from bert_glue_tf.exports import ExportFolder
+from bert_glue_tf.pruning import NO_PRUNING
+from bert_glue_tf.significance import Difference
+
+KERAS = "keras"  # Stands for the recipe of a model that was not exported.
+REFERENCE = "float32"
+# Settings that tell two trainings of the same experiment apart, or do not decide the model.
+_SEED = ("seed",)
+_PRUNING = (
+    "pruning_method",
+    "initial_sparsity",
+    "final_sparsity",
+    "begin_step",
+    "end_step",
+    "pruning_frequency",
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Model:
+    """One record, trained model or exported file, as a comparison sees it.
+
+    Attributes:
+      run: name of the run's folder.
+      recipe: quantization recipe, or `keras`.
+      config: the run's settings.
+      data: provenance of the validation split(s).
+      encoder: name of the encoder.
+      metrics: name -> value.
+      intervals: name -> 95 % bootstrap interval.
+      collapsed: why the model is worthless; empty where it is not.
+      flips: labels that differ from float32's; None for a trained model.
+      sparsity: mean over the pruned weights, weighted by nothing; None without pruning.
+      parameters: number of weights, and of those that are not zero.
+      bytes: plain and gzipped.
+      latency: length -> p50, p90, min and float32_p50, milliseconds; empty if not exported.
+      threads: of the latency.
+      peak_memory_bytes: of a process that predicts once; None if not exported.
+      predictions: split -> file with the answers.
+      history: the run's curves, a dict of text an epoch.
+    """
+
+    run: str
+    recipe: str
+    config: Mapping[str, Any]
+    data: Mapping[str, Any]
+    encoder: str
+    metrics: Mapping[str, float]
+    intervals: Mapping[str, tuple[float, float]]
+    collapsed: str
+    flips: int | None
+    sparsity: float | None
+    parameters: Mapping[str, int]
+    bytes: Mapping[str, int]
+    latency: Mapping[str, Mapping[str, float]]
+    threads: int | None
+    peak_memory_bytes: int | None
+    predictions: Mapping[str, pathlib.Path]
+    history: Sequence[Mapping[str, str]]
+
+    @property
+    def task(self) -> tasks.TaskSpec:
+        return tasks.get(self.config["task"])
+
+    @property
+    def seed(self) -> int:
+        return int(self.config["seed"])
+
+    @property
+    def method(self) -> str:
+        return str(self.config["pruning_method"])
+
+    @property
+    def source(self) -> str:
+        """Where the data came from: `sample` is named wherever its results are."""
+        return str(next(iter(self.data.values()))["name"])
+
+    @property
+    def examples(self) -> int:
+        return sum(self.data[s]["examples"] for s in self.task.validation_splits.values())
+
+    @property
+    def primary(self) -> float:
+        """The task's primary metric, its mean over the validation splits."""
+        names = self.primary_names
+        return float(np.mean([self.metrics[name] for name in names]))
+
+    @property
+    def primary_names(self) -> list[str]:
+        return [f"{self.task.primary_metric}{suffix}" for suffix in self.task.validation_splits]
+
+    @property
+    def longest(self) -> str | None:
+        return list(self.latency)[-1] if self.latency else None
+
+    @property
+    def milliseconds(self) -> float | None:
+        """Median time of one example at the longest length."""
+        return self.latency[self.longest]["p50"] if self.longest else None
+
+    @property
+    def speed(self) -> float | None:
+        """How many times as fast as float32 in the same interleaved run."""
+        if not self.longest:
+            return None
+        timed = self.latency[self.longest]
+        return timed["float32_p50"] / timed["p50"]
+
+    def key(self, without: Iterable[str] = _SEED) -> str:
+        """Equal for models that differ in nothing but the settings in `without`."""
+        kept = {name: value for name, value in self.config.items() if name not in set(without)}
+        digests = {split: read["sha256"] for split, read in self.data.items()}
+        return json.dumps([kept, digests, self.recipe], sort_keys=True)
+
+
+def read(folders: Iterable[pathlib.Path]) -> list[Model]:
+    """The records of run folders, those of their exported files included.
+
+    A folder without records is left out, with a line in the log.
+
+    Raises:
+      UserError: no folder holds a record, or a file of records is damaged.
+    """
+    models: list[Model] = []
+    looked_at = 0
+    for folder in sorted(folders):
+        if not folder.is_dir():
+            continue
+        looked_at += 1
+        file = folder / results.FILE_NAME
+        if not file.is_file():
+            logging.warning("%s: no %s, left out", folder, results.FILE_NAME)
+            continue
+        record = results.load(file)[-1]
+        history = _history(folder / "history.csv")
+        models.append(_trained(folder, record, history))
+        export = ExportFolder(folder / exports.FOLDER)
+        for exported in export.records().values():
+            models.append(_exported(folder, export, exported, record, history))
+    if not models:
+        raise UserError(
+            f"--runs: {looked_at} folder(s), none with a finished run. Give folders of the train "
+            "command, for example --runs='runs/*' (in quotes)."
+        )
+    return models
+
+
+def _history(path: pathlib.Path) -> list[dict[str, str]]:
+    if not path.is_file():
+        return []
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _splits(record: Any) -> list[str]:
+    return list(tasks.get(record.config["task"]).validation_splits.values())
+
+
+def _mean_sparsity(record: results.ExperimentResult) -> float | None:
+    return float(np.mean(list(record.sparsity.values()))) if record.sparsity else None
+
+
+def _trained(
+    folder: pathlib.Path, record: results.ExperimentResult, history: Sequence[Mapping[str, str]]
+) -> Model:
+    splits = _splits(record)
+    predictions = {split: folder / "predictions" / f"{split}.tsv" for split in splits}
+    return Model(
+        run=folder.name,
+        recipe=KERAS,
+        config=record.config,
+        data={split: record.data[split] for split in splits},
+        encoder=record.encoder["name"],
+        metrics=record.metrics,
+        intervals=record.intervals,
+        collapsed=_collapsed(record, predictions),
+        flips=None,
+        sparsity=_mean_sparsity(record),
+        parameters=record.parameters,
+        bytes=record.bytes,
+        latency={},
+        threads=None,
+        peak_memory_bytes=None,
+        predictions=predictions,
+        history=history,
+    )
+
+
+def _collapsed(record: results.ExperimentResult, predictions: Mapping[str, pathlib.Path]) -> str:
+    task = tasks.get(record.config["task"])
+    reasons = []
+    for path in predictions.values():
+        answers = evaluation.read_predictions(path)
+        reasons.append(metrics.collapse(task, answers.labels, answers.logits))
+    return "; ".join(dict.fromkeys(reason for reason in reasons if reason))
+
+
+def _exported(
+    folder: pathlib.Path,
+    export: ExportFolder,
+    record: exports.ExportResult,
+    source: results.ExperimentResult,
+    history: Sequence[Mapping[str, str]],
+) -> Model:
+    splits = _splits(record)
+    return Model(
+        run=folder.name,
+        recipe=record.recipe,
+        config=record.config,
+        data={split: record.data[split] for split in splits},
+        encoder=record.encoder["name"],
+        metrics=record.metrics,
+        intervals=record.intervals,
+        collapsed=record.collapsed,
+        flips=record.flips,
+        sparsity=_mean_sparsity(source),
+        parameters=record.parameters,
+        bytes=record.bytes,
+        latency=record.latency,
+        threads=record.threads,
+        peak_memory_bytes=record.peak_memory_bytes["total"],
+        predictions={split: export.predictions_file(record.recipe, split) for split in splits},
+        history=history,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Group:
+    """Models that differ in nothing but the training seed.
+
+    Attributes:
+      models: by rising seed.
+      settings: those in which it differs from other groups of its task, apart from pruning.
+    """
+
+    models: tuple[Model, ...]
+    settings: tuple[str, ...] = ()
+
+    @property
+    def first(self) -> Model:
+        return self.models[0]
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        return tuple(model.seed for model in self.models)
+
+    @property
+    def mean(self) -> float:
+        return float(np.mean([model.primary for model in self.models]))
+
+    @property
+    def spread(self) -> tuple[float, float]:
+        """Smallest and largest primary metric over the seeds."""
+        values = [model.primary for model in self.models]
+        return min(values), max(values)
+
+    @property
+    def name(self) -> str:
+        """What tells it from the other groups of its task."""
+        model = self.first
+        name = "no pruning" if model.method == NO_PRUNING else f"pruned: {model.method}"
+        if model.method != NO_PRUNING:
+            name += f" to {model.config['final_sparsity']:.0%}"
+        return ", ".join([name, model.recipe, *self.settings])
+
+
+def group(models: Iterable[Model]) -> list[Group]:
+    """Groups over seeds, by task, then as the models come. A repeated run counts once."""
+    found: dict[str, dict[int, Model]] = {}
+    for model in models:
+        found.setdefault(model.key(), {})[model.seed] = model
+    groups = [Group(tuple(by_seed[seed] for seed in sorted(by_seed))) for by_seed in found.values()]
+    order = list(tasks.TASKS)
+    return sorted(groups, key=lambda g: (order.index(g.first.task.name), g.first.source))
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """One difference.
+
+    Attributes:
+      task: name; with it stands the data.
+      source: where the data came from.
+      metric: name of the primary metric.
+      examples: on which both answered.
+      what: the model that is judged.
+      against: the model that it is compared with.
+      seeds: that both have.
+      difference: `what` minus `against`.
+    """
+
+    task: str
+    source: str
+    metric: str
+    examples: int
+    what: str
+    against: str
+    seeds: tuple[int, ...]
+    difference: Difference
+
+    @property
+    def verdict(self) -> str:
+        """In words."""
+        if self.difference.is_noise:
+            return "within noise"
+        return "better" if self.difference.mean > 0 else "worse"
+
+
+def differences(models: Sequence[Model]) -> list[Comparison]:
+    """Every pruned model against the unpruned, every file against float32, seed by seed."""
+    groups = group(models)
+    by_key = {g.first.key(): g for g in groups}
+    unpruned = {g.first.key((*_SEED, *_PRUNING)): g for g in groups if g.first.method == NO_PRUNING}
+    found = []
+    for judged in groups:
+        model = judged.first
+        if model.method != NO_PRUNING:
+            base = unpruned.get(model.key((*_SEED, *_PRUNING)))
+            if base:
+                found.append(_compare(judged, base))
+        if model.recipe not in (KERAS, REFERENCE):
+            base = by_key.get(dataclasses.replace(model, recipe=REFERENCE).key())
+            if base:
+                found.append(_compare(judged, base))
+    return [comparison for comparison in found if comparison]
+
+
+def _compare(judged: Group, base: Group) -> Comparison | None:
+    seeds = tuple(seed for seed in judged.seeds if seed in base.seeds)
+    if not seeds:
+        return None
+    model = judged.first
+    labels, first = _answers(base, seeds)
+    same, second = _answers(judged, seeds)
+    if not np.array_equal(labels, same):
+        logging.warning("%s and %s: other labels, not compared", judged.name, base.name)
+        return None
+    task = model.task
+    return Comparison(
+        task=task.name,
+        source=model.source,
+        metric=task.primary_metric,
+        examples=len(labels),
+        what=judged.name,
+        against=base.name,
+        seeds=seeds,
+        difference=significance.compare(
+            metrics.METRICS[task.primary_metric],
+            labels,
+            first,
+            second,
+            classes=not task.is_regression,
+        ),
+    )
+
+
+def _answers(models: Group, seeds: Sequence[int]) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Labels [n] and, for each seed, predictions [n], all validation splits in a row."""
+    by_seed = {model.seed: model for model in models.models}
+    labels: np.ndarray = np.zeros(0)
+    answers = []
+    for seed in seeds:
+        model = by_seed[seed]
+        read = [evaluation.read_predictions(path) for path in model.predictions.values()]
+        labels = np.concatenate([one.labels for one in read])
+        answers.append(
+            np.concatenate([metrics.to_predictions(model.task, one.logits) for one in read])
+        )
+    return labels, answers
+
+
+# --- tables ---
+
+Row = dict[str, str]
+
+
+def _number(value: float | None, digits: int = 4) -> str:
+    return "" if value is None or math.isnan(value) else f"{value:.{digits}f}"
+
+
+def model_rows(models: Sequence[Model]) -> list[Row]:
+    """A row for each model: every number with its run, seed and number of examples."""
+    rows = []
+    for model in models:
+        interval = model.intervals.get(model.primary_names[0])
+        between = f"{interval[0]:.3f} to {interval[1]:.3f}" if interval else ""
+        others = [
+            f"{name} {_number(value)}"
+            for name, value in model.metrics.items()
+            if name not in model.primary_names and not name.startswith("loss")
+        ]
+        rows.append(
+            {
+                "task": _task(model.task.name, model.source),
+                "encoder": model.encoder,
+                "pruning": model.method,
+                "recipe": model.recipe,
+                "seed": str(model.seed),
+                "examples": f"{model.examples:,}",
+                "metric": model.task.primary_metric,
+                "score": _number(model.primary) + (" COLLAPSED" if model.collapsed else ""),
+                "95 % interval": between,
+                "other scores": ", ".join(others),
+                "flips": "" if model.flips is None else str(model.flips),
+                "sparsity": "" if model.sparsity is None else f"{model.sparsity:.1%}",
+                "non-zero parameters": f"{model.parameters['nonzero']:,}",
+                "MB": f"{model.bytes['plain'] / 1e6:.2f}",
+                "MB gzipped": f"{model.bytes['gzip'] / 1e6:.2f}",
+                "ms": _number(model.milliseconds, 2)
+                + (f" at {model.longest}" if model.longest else ""),
+                "speed": "" if model.speed is None else f"{model.speed:.2f}x",
+                "peak MB": ""
+                if model.peak_memory_bytes is None
+                else f"{model.peak_memory_bytes / 1e6:.0f}",
+                "run": model.run,
+            }
+        )
+    return rows
+
+
+def group_rows(groups: Sequence[Group]) -> list[Row]:
+    """A row for each experiment, its seeds together: short enough for a terminal."""
+    rows = []
+    for one in groups:
+        model = one.first
+        low, high = one.spread
+        collapsed = sum(bool(m.collapsed) for m in one.models)
+        mark = f" COLLAPSED ({collapsed} of {len(one.models)})" if collapsed else ""
+        speeds = [m.speed for m in one.models if m.speed is not None]
+        rows.append(
+            {
+                "task": _task(model.task.name, model.source),
+                "model": one.name + mark,
+                "seeds": str(len(one.seeds)),
+                "score": _number(one.mean),
+                "seeds' range": f"{low:.3f} to {high:.3f}" if len(one.seeds) > 1 else "",
+                "MB": f"{np.mean([m.bytes['plain'] for m in one.models]) / 1e6:.1f}",
+                "gzip": f"{np.mean([m.bytes['gzip'] for m in one.models]) / 1e6:.1f}",
+                "speed": f"{np.mean(speeds):.2f}x" if speeds else "",
+            }
+        )
+    return rows
+
+
+def difference_rows(comparisons: Sequence[Comparison]) -> list[Row]:
+    """A row for each difference, and what it is worth."""
+    rows = []
+    for one in comparisons:
+        difference = one.difference
+        low, high = difference.interval
+        rows.append(
+            {
+                "task": _task(one.task, one.source),
+                "model": one.what,
+                "against": one.against,
+                "examples": f"{one.examples:,}",
+                "seeds": str(len(one.seeds)),
+                "difference": f"{difference.mean:+.4f}",
+                "95 % interval": f"{low:+.3f} to {high:+.3f}",
+                "seeds' range": f"{min(difference.by_seed):+.3f} to {max(difference.by_seed):+.3f}"
+                if len(one.seeds) > 1
+                else "",
+                "McNemar p": ", ".join(f"{p:.3f}" for p in difference.mcnemar),
+                "verdict": one.verdict,
+            }
+        )
+    return rows
+
+
+def _task(name: str, source: str) -> str:
+    return f"{name} (sample)" if source == "sample" else name
+
+
+def markdown(rows: Sequence[Row]) -> str:
+    """A Markdown table."""
+    if not rows:
+        return ""
+    heads = list(rows[0])
+    lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
+    lines += ["| " + " | ".join(row[head] for head in heads) + " |" for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+def csv_text(models: Sequence[Model]) -> str:
+    """Every model and every number, for a spreadsheet."""
+    rows = []
+    for model, row in zip(models, model_rows(models), strict=True):
+        numbers = {name: str(value) for name, value in model.metrics.items()}
+        latency = {
+            f"ms_{length}_{name}": str(value)
+            for length, timed in model.latency.items()
+            for name, value in timed.items()
+        }
+        rows.append({**row, **numbers, **latency, "bytes": str(model.bytes["plain"])})
+    heads = list(dict.fromkeys(name for row in rows for name in row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, heads, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def pareto(points: Sequence[tuple[float, float]]) -> list[int]:
+    """Indices of the points (cost, score) that no other beats in both, by rising cost."""
+    front: list[int] = []
+    best = -math.inf
+    for index in sorted(range(len(points)), key=lambda i: (points[i][0], -points[i][1])):
+        if points[index][1] > best:
+            front.append(index)
+            best = points[index][1]
+    return front

@@ -1,0 +1,144 @@
+"""Figures of a comparison, as SVG text for the page and PNG for a paper."""
+
+from __future__ import annotations
+
+import io
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")  # Before pyplot: there may be no screen.
+
+import matplotlib.pyplot as plt
+
+from bert_glue_tf import comparison
+from bert_glue_tf.comparison import Group
+from bert_glue_tf.pruning import NO_PRUNING
+
+_STYLE: Any = {
+    "axes.grid": True,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "figure.dpi": 120,
+    "font.size": 9,
+    "grid.alpha": 0.3,
+    "legend.frameon": False,
+    "svg.hashsalt": "bert_glue_tf",  # The same figure gives the same file.
+}
+# Paul Tol's bright scheme: told apart with any colour vision, and on paper.
+_COLOURS = ("#4477AA", "#EE6677", "#228833", "#CCBB44", "#66CCEE", "#AA3377", "#BBBBBB")
+
+
+def training_curves(groups: Sequence[Group]) -> Any:
+    """Loss and accuracy per epoch, training and validation, for each trained model of a task.
+
+    The report's Figures: with and without pruning. Returns a figure, or None where no history
+    has more than one epoch.
+    """
+    trained = [g for g in groups if g.first.recipe == comparison.KERAS and g.first.history]
+    if not trained or all(len(g.first.history) < 2 for g in trained):
+        return None
+    panels = [name for name in ("loss", "accuracy") if name in trained[0].first.history[0]]
+    with plt.rc_context(_STYLE):
+        figure, axes = plt.subplots(1, len(panels), figsize=(4.2 * len(panels), 3), squeeze=False)
+        for axis, panel in zip(axes[0], panels, strict=True):
+            for colour, one in zip(_colours(len(trained)), trained, strict=True):
+                history = one.first.history
+                epochs = [int(row["epoch"]) for row in history]
+                for prefix, dashes, what in (("", "--", "training"), ("val_", "-", "validation")):
+                    values = [float(row[prefix + panel] or "nan") for row in history]
+                    method = one.first.method
+                    label = "no pruning" if method == NO_PRUNING else method
+                    axis.plot(epochs, values, dashes, color=colour, label=f"{label}, {what}")
+            axis.set_xlabel("epoch")
+            axis.set_title(panel)
+            axis.set_xticks(epochs)
+        axes[0][-1].legend(fontsize=7)
+        seed = trained[0].first.seed
+        figure.suptitle(f"{_title(trained)}: training curves, seed {seed}", fontsize=10)
+        figure.tight_layout()
+    return figure
+
+
+def score_against(groups: Sequence[Group], cost: str) -> Any:
+    """Score against a cost (`size` or `latency`), with the Pareto front.
+
+    Points are means over seeds, bars the range of the seeds. Returns a figure, or None where
+    fewer than two models have the cost.
+    """
+    points = []
+    for one in groups:
+        value = _cost(one, cost)
+        if value is not None:
+            points.append((value, one))
+    if len(points) < 2:
+        return None
+    front = comparison.pareto([(value, one.mean) for value, one in points])
+    with plt.rc_context(_STYLE):
+        figure, axis = plt.subplots(figsize=(6.4, 3.8))
+        axis.plot(
+            [points[i][0] for i in front],
+            [points[i][1].mean for i in front],
+            color="#999999",
+            linewidth=1,
+            drawstyle="steps-post",
+            zorder=1,
+            label="Pareto front",
+        )
+        for colour, (value, one) in zip(_colours(len(points)), points, strict=True):
+            low, high = one.spread
+            collapsed = any(model.collapsed for model in one.models)
+            axis.errorbar(
+                value,
+                one.mean,
+                yerr=[[one.mean - low], [high - one.mean]],
+                fmt="x" if collapsed else "o",
+                color=colour,
+                capsize=2,
+                label=one.name + (" COLLAPSED" if collapsed else ""),
+            )
+        if cost == "latency":
+            axis.set_xscale("log")
+            longest = points[0][1].first.longest
+            axis.set_xlabel(f"ms an example at length {longest} (median; compare the ratios)")
+        else:
+            axis.set_xlabel("MB on disk")
+            axis.set_xlim(left=0)
+        axis.set_ylabel(points[0][1].first.task.primary_metric)
+        axis.legend(fontsize=7, loc="center left", bbox_to_anchor=(1.0, 0.5))
+        axis.set_title(f"{_title([one for _, one in points])}: score against {cost}", fontsize=10)
+        figure.tight_layout()
+    return figure
+
+
+def _cost(one: Group, cost: str) -> float | None:
+    if cost == "size":
+        return sum(m.bytes["plain"] for m in one.models) / len(one.models) / 1e6
+    times = [m.milliseconds for m in one.models if m.milliseconds is not None]
+    return sum(times) / len(times) if times else None
+
+
+def _colours(number: int) -> list[str]:
+    return [_COLOURS[i % len(_COLOURS)] for i in range(number)]
+
+
+def _title(groups: Sequence[Group]) -> str:
+    first = groups[0].first
+    sample = " (sample data)" if first.source == "sample" else ""
+    return f"{first.task.name}{sample}, {first.encoder}"
+
+
+def svg(figure: Any) -> str:
+    """The figure as an <svg> element."""
+    text = io.StringIO()
+    figure.savefig(text, format="svg", bbox_inches="tight", metadata={"Date": None})
+    content = text.getvalue()
+    return content[content.index("<svg") :]
+
+
+def save_png(figure: Any, path: pathlib.Path) -> None:
+    """Writes the figure and closes it."""
+    figure.savefig(path, bbox_inches="tight", dpi=150)
+    plt.close(figure)
