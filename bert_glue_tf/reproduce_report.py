@@ -1,0 +1,64 @@
+"""Command: the report on pruning and quantizing BERT on GLUE, run again, table by table.
+
+python -m bert_glue_tf.reproduce_report
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+
+from absl import flags
+
+from bert_glue_tf import cli
+from bert_glue_tf.config import ExperimentConfig
+from bert_glue_tf.errors import UserError
+
+_DEFAULTS = {field.name: field.default for field in dataclasses.fields(ExperimentConfig)}
+_ENCODER = flags.DEFINE_string("encoder", _DEFAULTS["encoder"], "As for the train command.")
+_DATA = flags.DEFINE_string("data", _DEFAULTS["data"], "As for the train command.")
+_EPOCHS = flags.DEFINE_integer("epochs", _DEFAULTS["epochs"], "Of every training.")
+_RATE = flags.DEFINE_float("learning_rate", _DEFAULTS["learning_rate"], "Of every training.")
+_SEEDS = flags.DEFINE_list("seeds", ["1"], "Seeds, separated by commas; tables show their mean.")
+_SST2 = flags.DEFINE_integer(
+    "sst2_train_examples",
+    0,
+    "Train SST-2 on this many of its 67,349 sentences only; 0 = all. The table says so.",
+)
+_WORKDIR = flags.DEFINE_string(
+    "workdir", "runs/report", "Folder of the runs; what is finished there is not done again."
+)
+
+
+def main() -> None:
+    if not _SEEDS.value or not all(seed.isdigit() for seed in _SEEDS.value):
+        raise UserError(f"--seeds={','.join(_SEEDS.value)}: give whole numbers, as in 1,2,3.")
+    if _SST2.value < 0:
+        raise UserError(f"--sst2_train_examples={_SST2.value}: must be 0 (all) or more.")
+    settings = {
+        "encoder": _ENCODER.value,
+        "data": _DATA.value,
+        "epochs": str(_EPOCHS.value),
+        "learning_rate": str(_RATE.value),
+    }
+    from bert_glue_tf import reproducing
+    from bert_glue_tf.run_folder import write_atomically
+
+    root = pathlib.Path(_WORKDIR.value).expanduser()
+    seeds = list(dict.fromkeys(map(int, _SEEDS.value)))
+    plans = reproducing.plans(root, seeds, _SST2.value)
+    for plan in plans:
+        reproducing.run(plan, settings)
+    text = reproducing.text(plans, settings)
+    write_atomically(root / "report.md", text)
+    print(text)
+    print(f"Written to {root / 'report.md'}; the runs are beside it.")
+
+
+def command() -> None:
+    """Entry point of `bert-glue-reproduce-report`."""
+    cli.run(main, __doc__)
+
+
+if __name__ == "__main__":
+    command()
