@@ -273,6 +273,19 @@ class Group:
         return min(values), max(values)
 
     @property
+    def interval(self) -> tuple[float, float] | None:
+        """95 % bootstrap interval over the examples, its ends' means over seeds and splits."""
+        ends = [
+            model.intervals[name]
+            for model in self.models
+            for name in model.primary_names
+            if name in model.intervals
+        ]
+        if not ends or any(None in pair for pair in ends):
+            return None
+        return float(np.mean([low for low, _ in ends])), float(np.mean([high for _, high in ends]))
+
+    @property
     def name(self) -> str:
         """What tells it from the other groups of its task."""
         model = self.first
@@ -289,7 +302,24 @@ def group(models: Iterable[Model]) -> list[Group]:
         found.setdefault(model.key(), {})[model.seed] = model
     groups = [Group(tuple(by_seed[seed] for seed in sorted(by_seed))) for by_seed in found.values()]
     order = list(tasks.TASKS)
-    return sorted(groups, key=lambda g: (order.index(g.first.task.name), g.first.source))
+    groups.sort(key=lambda g: (order.index(g.first.task.name), g.first.source, g.first.encoder))
+    return [dataclasses.replace(g, settings=_telling(g, groups)) for g in groups]
+
+
+def _telling(one: Group, groups: Sequence[Group]) -> tuple[str, ...]:
+    """Settings of a group, apart from pruning, that other groups of its task have otherwise."""
+
+    def subject(g: Group) -> tuple[str, str, str]:
+        return g.first.task.name, g.first.source, g.first.encoder
+
+    others = [g.first.config for g in groups if subject(g) == subject(one)]
+    mine = one.first.config
+    unsaid = {*_SEED, *_PRUNING, "task", "encoder", "data"}
+    return tuple(
+        f"{name}={mine[name]}"
+        for name in mine
+        if name not in unsaid and any(other.get(name) != mine[name] for other in others)
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -442,6 +472,7 @@ def group_rows(groups: Sequence[Group]) -> list[Row]:
     for one in groups:
         model = one.first
         low, high = one.spread
+        interval = one.interval
         collapsed = sum(bool(m.collapsed) for m in one.models)
         mark = f" COLLAPSED ({collapsed} of {len(one.models)})" if collapsed else ""
         speeds = [m.speed for m in one.models if m.speed is not None]
@@ -451,6 +482,7 @@ def group_rows(groups: Sequence[Group]) -> list[Row]:
                 "model": one.name + mark,
                 "seeds": str(len(one.seeds)),
                 "score": _number(one.mean),
+                "95 % interval": f"{interval[0]:.3f} to {interval[1]:.3f}" if interval else "",
                 "seeds' range": f"{low:.3f} to {high:.3f}" if len(one.seeds) > 1 else "",
                 "MB": f"{np.mean([m.bytes['plain'] for m in one.models]) / 1e6:.1f}",
                 "gzip": f"{np.mean([m.bytes['gzip'] for m in one.models]) / 1e6:.1f}",

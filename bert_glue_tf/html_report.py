@@ -93,16 +93,11 @@ def summary(comparisons: Sequence[Comparison]) -> list[str]:
     for one in comparisons:
         low, high = one.difference.interval
         sample = " (sample)" if one.source == "sample" else ""
-        verdict = (
-            "is not told apart from it"
-            if one.verdict == "within noise"
-            else f"is {one.verdict} than it"
-        )
         seeds = f"{len(one.seeds)} seed{'s' if len(one.seeds) > 1 else ''}"
         lines.append(
-            f"{one.task}{sample}: {one.what} against {one.against}: "
-            f"{one.metric} {one.difference.mean:+.3f} ({low:+.3f} to {high:+.3f}, "
-            f"{one.examples:,} examples, {seeds}); it {verdict}."
+            f"{one.task}{sample}: {one.what} against {one.against}: {one.verdict} "
+            f"({one.metric} {one.difference.mean:+.3f}, {low:+.3f} to {high:+.3f}, "
+            f"{one.examples:,} examples, {seeds})."
         )
     return lines or ["There is nothing to compare: give runs with and without pruning, or exports."]
 

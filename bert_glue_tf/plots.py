@@ -65,7 +65,8 @@ def training_curves(groups: Sequence[Group]) -> Any:
 def score_against(groups: Sequence[Group], cost: str) -> Any:
     """Score against a cost (`size` or `latency`), with the Pareto front.
 
-    Points are means over seeds, bars the range of the seeds. Returns a figure, or None where
+    Points are means over seeds, thin bars the range of the seeds, broad ones the 95 % bootstrap
+    interval over the examples. Returns a figure, or None where
     fewer than two models have the cost.
     """
     points = []
@@ -88,6 +89,8 @@ def score_against(groups: Sequence[Group], cost: str) -> Any:
             label="Pareto front",
         )
         for colour, (value, one) in zip(_colours(len(points)), points, strict=True):
+            if one.interval:
+                axis.plot([value, value], one.interval, color=colour, alpha=0.25, linewidth=4)
             low, high = one.spread
             collapsed = any(model.collapsed for model in one.models)
             axis.errorbar(
@@ -108,7 +111,8 @@ def score_against(groups: Sequence[Group], cost: str) -> Any:
             axis.set_xlim(left=0)
         axis.set_ylabel(points[0][1].first.task.primary_metric)
         axis.legend(fontsize=7, loc="center left", bbox_to_anchor=(1.0, 0.5))
-        axis.set_title(f"{_title([one for _, one in points])}: score against {cost}", fontsize=10)
+        title = f"{_title([one for _, one in points])}: score against {cost}"
+        axis.set_title(f"{title} (broad bars: 95 % interval)", fontsize=10)
         figure.tight_layout()
     return figure
 
