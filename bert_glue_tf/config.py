@@ -288,6 +288,19 @@ def from_flags(flag_values: flags.FlagValues) -> ExperimentConfig:
     return ExperimentConfig(**values)
 
 
-def default_workdir(config: ExperimentConfig) -> pathlib.Path:
-    """`runs/` and the run's name, below the current folder."""
-    return pathlib.Path("runs") / config.run_name
+def workdir(flag_values: flags.FlagValues, config: ExperimentConfig) -> pathlib.Path:
+    """The folder that --workdir names, or else `runs/` and the run's name.
+
+    Raises:
+      UserError: --workdir begins with the home folder (`~name`) of nobody.
+    """
+    given = flag_values["workdir"].value
+    if not given:
+        return pathlib.Path("runs") / config.run_name
+    try:
+        # A shell expands ~ at the start of a word only, and this one comes after "--workdir=".
+        return pathlib.Path(given).expanduser()
+    except RuntimeError:
+        raise UserError(
+            f"--workdir={given}: there is no such home folder. Give the folder's whole path."
+        ) from None
