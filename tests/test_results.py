@@ -144,3 +144,16 @@ def test_an_undefined_metric_is_called_so():
     task = {"task": "stsb", "encoder": "e", "pruning_method": "none", "seed": 1}
     nan = record(config=task, metrics={"pearson": math.nan, "spearman": math.nan})
     assert dict(reporting.rows(nan))["pearson"] == "undefined (constant predictions)"
+
+
+@pytest.mark.parametrize("interval", [(math.nan, math.nan), (None, None)])
+def test_an_undefined_interval_is_not_shown(interval):
+    # Of a single example; NaN as it was computed, None as it was read back.
+    shown = dict(reporting.rows(record(intervals={"accuracy": interval})))
+    assert shown["accuracy"] == "0.7500"
+
+
+def test_a_model_that_diverged_is_told_from_constant_predictions():
+    metrics = {"loss": math.nan, "accuracy": math.nan, "f1": math.nan}
+    shown = dict(reporting.rows(record(metrics=metrics, intervals={})))
+    assert {shown[name] for name in metrics} == {"undefined (the model diverged: NaN)"}
