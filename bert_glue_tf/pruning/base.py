@@ -134,6 +134,8 @@ class PruningMethod:
     """
 
     name = pruning.NO_PRUNING
+    # Why the method cannot run on several replicas at once; empty if it can.
+    one_device_only = ""
 
     def prepare(self, model: tf_keras.Model, context: PruningContext) -> tf_keras.Model:
         """Returns the model to train; called under the strategy's scope, before compile."""
