@@ -134,7 +134,7 @@ def test_a_schedule_without_pruning_is_refused(flag, tmp_path):
 def test_noprune_runs_the_baseline_of_a_flagfile_that_prunes(tmp_path, caplog):
     file = tmp_path / "a.flags"
     file.write_text("--prune\n--final_sparsity=0.9\n--begin_step=3\n")
-    caplog.set_level("INFO")
+    caplog.set_level("INFO", logger="absl")
     assert parse(f"--flagfile={file}", "--noprune").pruning_method == "none"
     assert "--final_sparsity, --begin_step: not used, since nothing is pruned" in caplog.text
 

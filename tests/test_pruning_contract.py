@@ -264,7 +264,7 @@ def test_a_final_sparsity_reached_earlier_than_asked_for_is_told(caplog):
     config = ExperimentConfig(
         pruning_method="magnitude", begin_step=0, end_step=100, pruning_frequency=60
     )
-    caplog.set_level("INFO")
+    caplog.set_level("INFO", logger="absl")
     assert PruningContext.from_config(config, 200).end_step == 60
     assert "the final sparsity is reached at step 60, not 100: masks are updated every" in (
         caplog.text
