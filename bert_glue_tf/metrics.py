@@ -177,7 +177,7 @@ def collapse(task: TaskSpec, labels: np.ndarray, logits: np.ndarray) -> str:
     Either all predictions are one class while the labels are not, or the 95 % bootstrap
     interval of the primary metric reaches down to chance.
     """
-    if np.isnan(logits).any():
+    if diverged(logits):
         return "the logits are not numbers"
     predictions = to_predictions(task, logits)
     if len(np.unique(predictions)) == 1 and len(np.unique(labels)) > 1:

@@ -19,7 +19,6 @@ from absl import logging
 from bert_glue_tf.errors import UserError
 
 FILE_NAME = "results.jsonl"
-_LINE_START = '{"config": '  # Of every record, since its fields are written in their order.
 # The same package under the names of its builds, of which one is installed.
 _TENSORFLOW = ("tensorflow", "tensorflow-cpu", "tensorflow-tpu")
 _PACKAGES = (
@@ -162,7 +161,7 @@ def load_records(path: pathlib.Path, kind: type[_R]) -> list[_R]:
         try:
             records.append(kind.from_line(line))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            if _is_cut_short(line, error):
+            if _is_cut_short(line, kind, error):
                 logging.warning(
                     "%s:%d: a record that was cut short when it was written; passed over",
                     path,
@@ -176,11 +175,12 @@ def load_records(path: pathlib.Path, kind: type[_R]) -> list[_R]:
     return records
 
 
-def _is_cut_short(line: str, error: Exception) -> bool:
+def _is_cut_short(line: str, kind: Any, error: Exception) -> bool:
     """Whether a line that is no record begins as one and ends before its last brace."""
     if not isinstance(error, json.JSONDecodeError):
         return False
-    begins = line.startswith(_LINE_START) or _LINE_START.startswith(line)
+    start = f'{{"{dataclasses.fields(kind)[0].name}": '  # Fields are written in their order.
+    begins = line.startswith(start) or start.startswith(line)
     return begins and (error.pos >= len(line) or not line.endswith("}"))
 
 
