@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging as std_logging
 import os
 import pathlib
 import shlex
+import shutil
 import sys
 import textwrap
 import warnings
@@ -22,15 +24,17 @@ from bert_glue_tf.tasks import TaskSpec
 
 USER_ERROR = 2  # Exit status of a user's mistake; a defect of ours keeps Python's 1.
 INTERRUPTED = 130  # As shells count SIGINT.
+NO_READER = 141  # As shells count SIGPIPE.
 _PACKAGE = str(pathlib.Path(__file__).parent)
-_DISK_FULL = "No space left on device"
+# ENOSPC, and EDQUOT where each user has a share of the disk.
+_DISK_FULL = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT))
 
 
 def run(main: Callable[[], None], doc: str | None) -> NoReturn:
     """Parses the flags, runs `main` and exits.
 
     Exit status: 0 when done, 2 on a user's mistake (one message, no traceback), 130 when
-    interrupted.
+    interrupted, 141 when nobody reads the output any more.
     """
     if any(argument in ("--help", "-h", "-help", "--helpfull") for argument in sys.argv[1:]):
         # As __main__, a module's flags are kept under the name of its file.
@@ -41,11 +45,13 @@ def run(main: Callable[[], None], doc: str | None) -> NoReturn:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # For Python's last flush.
         sys.exit(0)
     try:
-        rest = flags.FLAGS(sys.argv)
+        with _refusing_binary_flagfiles():
+            rest = flags.FLAGS(sys.argv)
         if len(rest) > 1:
             raise UserError(f"{rest[1]!r}: no flag. Flags look like --task=cola; see --help.")
         _log_our_lines_only()
         main()
+        sys.stdout.flush()  # Here, where a reader that has gone away is still told of.
     except flags.Error as error:
         _fail(f"{error}\nSee --help for the flags.")
     except UserError as error:
@@ -56,15 +62,37 @@ def run(main: Callable[[], None], doc: str | None) -> NoReturn:
             file=sys.stderr,
         )
         sys.exit(INTERRUPTED)
+    except BrokenPipeError:
+        # `train | head` has read enough. What is still in the buffer has no reader either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        with contextlib.suppress(OSError):  # `2>&1 | head`: nobody reads this either.
+            print(
+                "\nThe reader of the output has ended, and so does this command. Given again, "
+                "it goes on after the last epoch that was finished.",
+                file=sys.stderr,
+            )
+        sys.exit(NO_READER)
     except Exception as error:
         # TensorFlow reports a full disk under several exception types.
-        if _DISK_FULL not in str(error):
+        if not any(text in str(error) for text in _DISK_FULL):
             raise
         _fail(
             "the disk is full. Make room and give the same command again; it goes on after the "
             f"last epoch that was finished.\n({textwrap.shorten(str(error), 160)})"
         )
     sys.exit(0)
+
+
+@contextlib.contextmanager
+def _refusing_binary_flagfiles() -> Iterator[None]:
+    try:
+        yield
+    except UnicodeDecodeError as error:
+        named = " ".join(argument for argument in sys.argv[1:] if "flagfile" in argument)
+        raise UserError(
+            f"{named or '--flagfile'}: not UTF-8 text (the byte 0x{error.object[error.start]:02x} "
+            f"at {error.start}). Good: a file with one flag a line; see configs/."
+        ) from None
 
 
 def _fail(message: str) -> NoReturn:
@@ -139,6 +167,9 @@ def suggesting_local_command(
 def _command_with(replaced: dict[str, str]) -> str:
     """The command line as given, with some flags replaced."""
     dropped = {*replaced, *(["preprocessing"] if "encoder" in replaced else [])}
+    if "encoder" in replaced and flags.FLAGS["preprocessing"].value:
+        # It may come from a flagfile, which stays: the encoder's own is asked for.
+        replaced = {**replaced, "preprocessing": ""}
     arguments: list[str] = []
     skip_value = False
     for argument in sys.argv[1:]:
@@ -151,5 +182,14 @@ def _command_with(replaced: dict[str, str]) -> str:
             continue
         arguments.append(argument)
     arguments += [f"--{name}={value}" for name, value in replaced.items()]
-    module = pathlib.Path(sys.argv[0]).stem
-    return shlex.join(["python", "-m", f"bert_glue_tf.{module}", *arguments])
+    return shlex.join([*_program(), *arguments])
+
+
+def _program() -> list[str]:
+    """How the command was called: as a module, or as an installed script (bert-glue-train)."""
+    called = pathlib.Path(sys.argv[0])
+    if called.suffix == ".py":  # Of `python -m`; a console script has none.
+        return ["python", "-m", f"bert_glue_tf.{called.stem}"]
+    found = shutil.which(called.name)
+    is_on_path = found is not None and os.path.realpath(found) == os.path.realpath(called)
+    return [called.name if is_on_path else sys.argv[0]]
