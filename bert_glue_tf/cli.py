@@ -22,15 +22,21 @@ from bert_glue_tf.tasks import TaskSpec
 
 USER_ERROR = 2  # Exit status of a user's mistake; a defect of ours keeps Python's 1.
 INTERRUPTED = 130  # As shells count SIGINT.
+PIPE_CLOSED = 141  # As shells count SIGPIPE.
 _PACKAGE = str(pathlib.Path(__file__).parent)
 _DISK_FULL = "No space left on device"
 
 
-def run(main: Callable[[], None], doc: str | None) -> NoReturn:
+def run(main: Callable[[], None], doc: str | None, goes_on: str = "") -> NoReturn:
     """Parses the flags, runs `main` and exits.
 
     Exit status: 0 when done, 2 on a user's mistake (one message, no traceback), 130 when
-    interrupted.
+    interrupted, 141 when who reads the output has read enough.
+
+    Args:
+      main: of the command.
+      doc: what it does, for --help.
+      goes_on: where the same command, given again, goes on; empty where it begins anew.
     """
     if any(argument in ("--help", "-h", "-help", "--helpfull") for argument in sys.argv[1:]):
         # As __main__, a module's flags are kept under the name of its file.
@@ -38,7 +44,7 @@ def run(main: Callable[[], None], doc: str | None) -> NoReturn:
         with contextlib.suppress(BrokenPipeError):  # `--help | head` has read enough.
             print(_help(doc or "", module), flush=True)
             sys.exit(0)
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # For Python's last flush.
+        _discard_output()
         sys.exit(0)
     try:
         rest = flags.FLAGS(sys.argv)
@@ -46,25 +52,33 @@ def run(main: Callable[[], None], doc: str | None) -> NoReturn:
             raise UserError(f"{rest[1]!r}: no flag. Flags look like --task=cola; see --help.")
         _log_our_lines_only()
         main()
+        sys.stdout.flush()
     except flags.Error as error:
         _fail(f"{error}\nSee --help for the flags.")
     except UserError as error:
         _fail(str(error))
     except KeyboardInterrupt:
-        print(
-            "\nInterrupted. The same command goes on after the last epoch that was finished.",
-            file=sys.stderr,
-        )
+        again = f" The same command goes on {goes_on}." if goes_on else ""
+        print(f"\nInterrupted.{again}", file=sys.stderr)
         sys.exit(INTERRUPTED)
+    except BrokenPipeError:
+        _discard_output()
+        sys.exit(PIPE_CLOSED)
     except Exception as error:
         # TensorFlow reports a full disk under several exception types.
         if _DISK_FULL not in str(error):
             raise
+        again = f"; it goes on {goes_on}" if goes_on else ""
         _fail(
-            "the disk is full. Make room and give the same command again; it goes on after the "
-            f"last epoch that was finished.\n({textwrap.shorten(str(error), 160)})"
+            f"the disk is full. Make room and give the same command again{again}.\n"
+            f"({textwrap.shorten(str(error), 160)})"
         )
     sys.exit(0)
+
+
+def _discard_output() -> None:
+    """Nobody reads standard output any more; Python flushes it once more at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _fail(message: str) -> NoReturn:
