@@ -24,17 +24,22 @@ from bert_glue_tf.tasks import TaskSpec
 
 USER_ERROR = 2  # Exit status of a user's mistake; a defect of ours keeps Python's 1.
 INTERRUPTED = 130  # As shells count SIGINT.
-NO_READER = 141  # As shells count SIGPIPE.
+PIPE_CLOSED = 141  # As shells count SIGPIPE.
 _PACKAGE = str(pathlib.Path(__file__).parent)
 # ENOSPC, and EDQUOT where each user has a share of the disk.
 _DISK_FULL = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT))
 
 
-def run(main: Callable[[], None], doc: str | None) -> NoReturn:
+def run(main: Callable[[], None], doc: str | None, goes_on: str = "") -> NoReturn:
     """Parses the flags, runs `main` and exits.
 
     Exit status: 0 when done, 2 on a user's mistake (one message, no traceback), 130 when
-    interrupted, 141 when nobody reads the output any more.
+    interrupted, 141 when who reads the output has read enough.
+
+    Args:
+      main: of the command.
+      doc: what it does, for --help.
+      goes_on: where the same command, given again, goes on; empty where it begins anew.
     """
     if any(argument in ("--help", "-h", "-help", "--helpfull") for argument in sys.argv[1:]):
         # As __main__, a module's flags are kept under the name of its file.
@@ -42,7 +47,7 @@ def run(main: Callable[[], None], doc: str | None) -> NoReturn:
         with contextlib.suppress(BrokenPipeError):  # `--help | head` has read enough.
             print(_help(doc or "", module), flush=True)
             sys.exit(0)
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # For Python's last flush.
+        _discard_output()
         sys.exit(0)
     try:
         with _refusing_binary_flagfiles():
@@ -57,28 +62,27 @@ def run(main: Callable[[], None], doc: str | None) -> NoReturn:
     except UserError as error:
         _fail(str(error))
     except KeyboardInterrupt:
-        print(
-            "\nInterrupted. The same command goes on after the last epoch that was finished.",
-            file=sys.stderr,
-        )
+        again = f" The same command goes on {goes_on}." if goes_on else ""
+        print(f"\nInterrupted.{again}", file=sys.stderr)
         sys.exit(INTERRUPTED)
     except BrokenPipeError:
-        # `train | head` has read enough. What is still in the buffer has no reader either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        with contextlib.suppress(OSError):  # `2>&1 | head`: nobody reads this either.
-            print(
-                "\nThe reader of the output has ended, and so does this command. Given again, "
-                "it goes on after the last epoch that was finished.",
-                file=sys.stderr,
-            )
-        sys.exit(NO_READER)
+        _discard_output()
+        if goes_on:  # The others have nothing left undone that is worth a word.
+            with contextlib.suppress(OSError):  # `2>&1 | head`: nobody reads this either.
+                print(
+                    "\nThe reader of the output has ended, and so does this command. "
+                    f"Given again, it goes on {goes_on}.",
+                    file=sys.stderr,
+                )
+        sys.exit(PIPE_CLOSED)
     except Exception as error:
         # TensorFlow reports a full disk under several exception types.
         if not any(text in str(error) for text in _DISK_FULL):
             raise
+        again = f"; it goes on {goes_on}" if goes_on else ""
         _fail(
-            "the disk is full. Make room and give the same command again; it goes on after the "
-            f"last epoch that was finished.\n({textwrap.shorten(str(error), 160)})"
+            f"the disk is full. Make room and give the same command again{again}.\n"
+            f"({textwrap.shorten(str(error), 160)})"
         )
     sys.exit(0)
 
@@ -93,6 +97,11 @@ def _refusing_binary_flagfiles() -> Iterator[None]:
             f"{named or '--flagfile'}: not UTF-8 text (the byte 0x{error.object[error.start]:02x} "
             f"at {error.start}). Good: a file with one flag a line; see configs/."
         ) from None
+
+
+def _discard_output() -> None:
+    """Nobody reads standard output any more; Python flushes it once more at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _fail(message: str) -> NoReturn:

@@ -20,11 +20,7 @@ _OUTPUT = flags.DEFINE_string("output", "comparison", "Folder of the tables, plo
 
 
 def main() -> None:
-    folders = [
-        pathlib.Path(name)
-        for pattern in _RUNS.value
-        for name in glob.glob(str(pathlib.Path(pattern).expanduser()))
-    ]
+    folders = [folder for pattern in _RUNS.value for folder in _folders(pattern)]
     if not folders:
         raise UserError(
             f"--runs={' '.join(_RUNS.value)}: no such folder. Give folders of the train command, "
@@ -37,8 +33,16 @@ def main() -> None:
     differences = comparison.differences(models)
     reporting.print_rows("Models", comparison.group_rows(groups))
     reporting.print_rows("Differences", comparison.difference_rows(differences))
+    for line in comparison.notes(models):
+        print(line)
     page = comparing.write(pathlib.Path(_OUTPUT.value).expanduser(), groups, differences)
     print(f"Tables, plots and the page are in {page.parent}; open {page}.")
+
+
+def _folders(pattern: str) -> list[pathlib.Path]:
+    path = pathlib.Path(pattern).expanduser()
+    # A name may hold brackets without being meant as a pattern.
+    return [path] if path.exists() else [pathlib.Path(name) for name in glob.glob(str(path))]
 
 
 def command() -> None:

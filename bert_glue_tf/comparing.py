@@ -31,6 +31,7 @@ def write(
         text = "\n".join(
             [
                 "# Models\n",
+                *(f"{line}\n" for line in comparison.notes(models)),
                 comparison.markdown(comparison.group_rows(groups)),
                 "# Differences\n",
                 comparison.markdown(comparison.difference_rows(differences)),
@@ -42,7 +43,7 @@ def write(
         write_atomically(folder / "comparison.csv", comparison.csv_text(models))
         figures = []
         for (task, source, encoder), some in itertools.groupby(
-            sorted(groups, key=_subject), key=_subject
+            sorted(groups, key=lambda one: one.subject), key=lambda one: one.subject
         ):
             together = list(some)
             name = f"{task}_{source}_{encoder}".replace("/", "_")
@@ -62,7 +63,3 @@ def write(
             "Give a folder that you may write, on a disk with space left."
         ) from error
     return page
-
-
-def _subject(one: Group) -> tuple[str, str, str]:
-    return one.first.task.name, one.first.source, one.first.encoder

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import collections
+import contextlib
 import csv
 import dataclasses
 import io
 import json
 import math
 import pathlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from absl import logging
 
 from bert_glue_tf import evaluation, exports, metrics, results, significance, tasks
+from bert_glue_tf.config import ExperimentConfig
 from bert_glue_tf.errors import UserError
 from bert_glue_tf.exports import ExportFolder
 from bert_glue_tf.pruning import NO_PRUNING
@@ -24,14 +27,14 @@ KERAS = "keras"  # Stands for the recipe of a model that was not exported.
 REFERENCE = "float32"
 # Settings that tell two trainings of the same experiment apart, or do not decide the model.
 _SEED = ("seed",)
-_PRUNING = (
-    "pruning_method",
+_SCHEDULE = (
     "initial_sparsity",
     "final_sparsity",
     "begin_step",
     "end_step",
     "pruning_frequency",
 )
+_PRUNING = ("pruning_method", *_SCHEDULE)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,11 +42,12 @@ class Model:
     """One record, trained model or exported file, as a comparison sees it.
 
     Attributes:
-      run: name of the run's folder.
+      run: name of the run's folder; its path where two folders have the same name.
       recipe: quantization recipe, or `keras`.
       config: the run's settings.
-      data: provenance of the validation split(s).
+      data: provenance of the validation split(s) and the training split.
       encoder: name of the encoder.
+      encoder_digest: SHA-256 of its files, as far as it is known.
       metrics: name -> value.
       intervals: name -> 95 % bootstrap interval.
       collapsed: why the model is worthless; empty where it is not.
@@ -63,6 +67,7 @@ class Model:
     config: Mapping[str, Any]
     data: Mapping[str, Any]
     encoder: str
+    encoder_digest: str
     metrics: Mapping[str, float]
     intervals: Mapping[str, tuple[float, float]]
     collapsed: str
@@ -108,6 +113,16 @@ class Model:
         return [f"{self.task.primary_metric}{suffix}" for suffix in self.task.validation_splits]
 
     @property
+    def interval(self) -> tuple[float, float] | None:
+        """95 % bootstrap interval of `primary`, its ends' means over the validation splits."""
+        return _mean_interval([self.intervals.get(name) for name in self.primary_names])
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """Split -> SHA-256 of its data."""
+        return {split: str(read["sha256"]) for split, read in self.data.items()}
+
+    @property
     def longest(self) -> str | None:
         return list(self.latency)[-1] if self.latency else None
 
@@ -125,10 +140,25 @@ class Model:
         return timed["float32_p50"] / timed["p50"]
 
     def key(self, without: Iterable[str] = _SEED) -> str:
-        """Equal for models that differ in nothing but the settings in `without`."""
-        kept = {name: value for name, value in self.config.items() if name not in set(without)}
-        digests = {split: read["sha256"] for split, read in self.data.items()}
-        return json.dumps([kept, digests, self.recipe], sort_keys=True)
+        """Equal for models that differ in nothing but the settings in `without`.
+
+        Data and encoder count by their content, not by the path that led to them.
+        """
+        left_out = {*without, "data"}
+        if self.method == NO_PRUNING:
+            left_out.update(_SCHEDULE)  # Given or not, they decide nothing.
+        kept = {name: value for name, value in self.config.items() if name not in left_out}
+        return json.dumps([kept, self.digests, self.encoder_digest, self.recipe], sort_keys=True)
+
+
+def _mean_interval(
+    intervals: Sequence[tuple[float, float] | None],
+) -> tuple[float, float] | None:
+    """Means of the ends; None where one of the intervals is missing or undefined."""
+    ends = [pair for pair in intervals if pair and None not in pair]
+    if not ends or len(ends) < len(intervals):
+        return None
+    return float(np.mean([low for low, _ in ends])), float(np.mean([high for _, high in ends]))
 
 
 def read(folders: Iterable[pathlib.Path]) -> list[Model]:
@@ -140,34 +170,64 @@ def read(folders: Iterable[pathlib.Path]) -> list[Model]:
       UserError: no folder holds a record, or a file of records is damaged.
     """
     models: list[Model] = []
-    looked_at = 0
-    for folder in sorted(folders):
-        if not folder.is_dir():
-            continue
-        looked_at += 1
+    found = list(dict.fromkeys(folder.resolve() for folder in folders if folder.is_dir()))
+    names = collections.Counter(folder.name for folder in found)
+    for folder in sorted(found):
         file = folder / results.FILE_NAME
-        if not file.is_file():
-            logging.warning("%s: no %s, left out", folder, results.FILE_NAME)
+        records = results.load(file) if file.is_file() else []
+        if not records:
+            logging.warning("%s: no record in it (%s), left out", folder, results.FILE_NAME)
             continue
-        record = results.load(file)[-1]
+        name = folder.name if names[folder.name] == 1 else str(folder)
+        record = dataclasses.replace(records[-1], config=_config(file, records[-1].config))
         history = _history(folder / "history.csv")
-        models.append(_trained(folder, record, history))
         export = ExportFolder(folder / exports.FOLDER)
-        for exported in export.records().values():
-            models.append(_exported(folder, export, exported, record, history))
+        with _naming(file):
+            models.append(_trained(folder, name, record, history))
+        with _naming(export.results_file):
+            for exported in export.records().values():
+                models.append(_exported(name, export, exported, record, history))
     if not models:
         raise UserError(
-            f"--runs: {looked_at} folder(s), none with a finished run. Give folders of the train "
+            f"--runs: {len(found)} folder(s), none with a finished run. Give folders of the train "
             "command, for example --runs='runs/*' (in quotes)."
         )
     return models
 
 
+@contextlib.contextmanager
+def _naming(file: pathlib.Path) -> Iterator[None]:
+    """Names the file of a record that lacks what a comparison needs."""
+    try:
+        yield
+    except (LookupError, TypeError, ValueError) as error:
+        raise UserError(
+            f"{file}: its record lacks something, or holds something else ({error!r}). "
+            "Each line must be one record as the commands write it."
+        ) from error
+
+
+def _config(file: pathlib.Path, config: Mapping[str, Any]) -> dict[str, Any]:
+    """A run's settings, those included that are younger than its record."""
+    try:
+        if "task" not in config:
+            raise UserError("the setting task is missing")
+        return ExperimentConfig.from_json(config).to_json()
+    except (UserError, TypeError) as error:
+        raise UserError(f"{file}: its record has not the settings of a run ({error}).") from None
+
+
 def _history(path: pathlib.Path) -> list[dict[str, str]]:
     if not path.is_file():
         return []
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+        for row in rows:
+            int(row["epoch"])
+    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
+        raise UserError(f"{path}: not the history of a run ({error!r}).") from None
+    return rows
 
 
 def _splits(record: Any) -> list[str]:
@@ -179,16 +239,20 @@ def _mean_sparsity(record: results.ExperimentResult) -> float | None:
 
 
 def _trained(
-    folder: pathlib.Path, record: results.ExperimentResult, history: Sequence[Mapping[str, str]]
+    folder: pathlib.Path,
+    name: str,
+    record: results.ExperimentResult,
+    history: Sequence[Mapping[str, str]],
 ) -> Model:
     splits = _splits(record)
     predictions = {split: folder / "predictions" / f"{split}.tsv" for split in splits}
     return Model(
-        run=folder.name,
+        run=name,
         recipe=KERAS,
         config=record.config,
-        data={split: record.data[split] for split in splits},
+        data={split: record.data[split] for split in (*splits, "train")},
         encoder=record.encoder["name"],
+        encoder_digest=str(record.encoder.get("sha256")),
         metrics=record.metrics,
         intervals=record.intervals,
         collapsed=_collapsed(record, predictions),
@@ -214,7 +278,7 @@ def _collapsed(record: results.ExperimentResult, predictions: Mapping[str, pathl
 
 
 def _exported(
-    folder: pathlib.Path,
+    name: str,
     export: ExportFolder,
     record: exports.ExportResult,
     source: results.ExperimentResult,
@@ -222,11 +286,12 @@ def _exported(
 ) -> Model:
     splits = _splits(record)
     return Model(
-        run=folder.name,
+        run=name,
         recipe=record.recipe,
-        config=record.config,
-        data={split: record.data[split] for split in splits},
+        config=source.config,
+        data={**{split: record.data[split] for split in splits}, "train": source.data["train"]},
         encoder=record.encoder["name"],
+        encoder_digest=str(record.encoder.get("sha256")),
         metrics=record.metrics,
         intervals=record.intervals,
         collapsed=record.collapsed,
@@ -259,6 +324,11 @@ class Group:
         return self.models[0]
 
     @property
+    def subject(self) -> tuple[str, str, str]:
+        """Task, source of the data and encoder: what is shown in one figure."""
+        return self.first.task.name, self.first.source, self.first.encoder
+
+    @property
     def seeds(self) -> tuple[int, ...]:
         return tuple(model.seed for model in self.models)
 
@@ -275,15 +345,12 @@ class Group:
     @property
     def interval(self) -> tuple[float, float] | None:
         """95 % bootstrap interval over the examples, its ends' means over seeds and splits."""
-        ends = [
-            model.intervals[name]
-            for model in self.models
-            for name in model.primary_names
-            if name in model.intervals
-        ]
-        if not ends or any(None in pair for pair in ends):
-            return None
-        return float(np.mean([low for low, _ in ends])), float(np.mean([high for _, high in ends]))
+        return _mean_interval([model.interval for model in self.models])
+
+    @property
+    def collapsed(self) -> int:
+        """How many of the models are worthless."""
+        return sum(bool(model.collapsed) for model in self.models)
 
     @property
     def name(self) -> str:
@@ -299,27 +366,37 @@ def group(models: Iterable[Model]) -> list[Group]:
     """Groups over seeds, by task, then as the models come. A repeated run counts once."""
     found: dict[str, dict[int, Model]] = {}
     for model in models:
-        found.setdefault(model.key(), {})[model.seed] = model
+        by_seed = found.setdefault(model.key(), {})
+        if model.seed in by_seed:
+            logging.warning(
+                "%s repeats %s (%s, the same settings and seed), which is left out",
+                model.run,
+                by_seed[model.seed].run,
+                model.recipe,
+            )
+        by_seed[model.seed] = model
     groups = [Group(tuple(by_seed[seed] for seed in sorted(by_seed))) for by_seed in found.values()]
     order = list(tasks.TASKS)
-    groups.sort(key=lambda g: (order.index(g.first.task.name), g.first.source, g.first.encoder))
+    groups.sort(key=lambda g: (order.index(g.first.task.name), *g.subject[1:]))
     return [dataclasses.replace(g, settings=_telling(g, groups)) for g in groups]
 
 
 def _telling(one: Group, groups: Sequence[Group]) -> tuple[str, ...]:
-    """Settings of a group, apart from pruning, that other groups of its task have otherwise."""
-
-    def subject(g: Group) -> tuple[str, str, str]:
-        return g.first.task.name, g.first.source, g.first.encoder
-
-    others = [g.first.config for g in groups if subject(g) == subject(one)]
-    mine = one.first.config
+    """Settings of a group, apart from pruning, that other groups of its subject have otherwise."""
+    others = [g.first for g in groups if g.subject == one.subject]
+    mine = one.first
     unsaid = {*_SEED, *_PRUNING, "task", "encoder", "data"}
-    return tuple(
-        f"{name}={mine[name]}"
-        for name in mine
-        if name not in unsaid and any(other.get(name) != mine[name] for other in others)
-    )
+    found = [
+        f"{name}={mine.config[name]}"
+        for name in mine.config
+        if name not in unsaid
+        and any(other.config.get(name) != mine.config[name] for other in others)
+    ]
+    if any(other.digests != mine.digests for other in others):
+        found.append(f"data={mine.config['data']}")
+    if any(other.encoder_digest != mine.encoder_digest for other in others):
+        found.append(f"encoder {mine.encoder_digest[:8]}")
+    return tuple(found)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -335,6 +412,8 @@ class Comparison:
       against: the model that it is compared with.
       seeds: that both have.
       difference: `what` minus `against`.
+      collapsed: whether a model of `what` is worthless.
+      base_collapsed: whether one of `against` is.
     """
 
     task: str
@@ -345,13 +424,24 @@ class Comparison:
     against: str
     seeds: tuple[int, ...]
     difference: Difference
+    collapsed: bool = False
+    base_collapsed: bool = False
 
     @property
     def verdict(self) -> str:
         """In words."""
-        if self.difference.is_noise:
-            return "within noise"
-        return "better" if self.difference.mean > 0 else "worse"
+        if not self.difference.is_defined:
+            text = "undefined"
+        elif self.difference.is_noise:
+            text = "within noise"
+        else:
+            text = "better" if self.difference.mean > 0 else "worse"
+        # What is no better than a constant may well be within noise of something weak.
+        if self.collapsed:
+            text += ", COLLAPSED"
+        if self.base_collapsed:
+            text += ", against a COLLAPSED model"
+        return text
 
 
 def differences(models: Sequence[Model]) -> list[Comparison]:
@@ -384,6 +474,17 @@ def _compare(judged: Group, base: Group) -> Comparison | None:
         logging.warning("%s and %s: other labels, not compared", judged.name, base.name)
         return None
     task = model.task
+    if any(np.isnan(logits).any() for logits in (*first, *second)):
+        nan = float("nan")  # As `metrics.compute` has it for a model that diverged.
+        difference = Difference(nan, (nan, nan), (nan,) * len(seeds), ())
+    else:
+        difference = significance.compare(
+            metrics.METRICS[task.primary_metric],
+            labels,
+            [metrics.to_predictions(task, logits) for logits in first],
+            [metrics.to_predictions(task, logits) for logits in second],
+            classes=not task.is_regression,
+        )
     return Comparison(
         task=task.name,
         source=model.source,
@@ -392,28 +493,21 @@ def _compare(judged: Group, base: Group) -> Comparison | None:
         what=judged.name,
         against=base.name,
         seeds=seeds,
-        difference=significance.compare(
-            metrics.METRICS[task.primary_metric],
-            labels,
-            first,
-            second,
-            classes=not task.is_regression,
-        ),
+        difference=difference,
+        collapsed=any(m.collapsed for m in judged.models if m.seed in seeds),
+        base_collapsed=any(m.collapsed for m in base.models if m.seed in seeds),
     )
 
 
 def _answers(models: Group, seeds: Sequence[int]) -> tuple[np.ndarray, list[np.ndarray]]:
-    """Labels [n] and, for each seed, predictions [n], all validation splits in a row."""
+    """Labels [n] and, for each seed, logits [n, classes], all validation splits in a row."""
     by_seed = {model.seed: model for model in models.models}
     labels: np.ndarray = np.zeros(0)
     answers = []
     for seed in seeds:
-        model = by_seed[seed]
-        read = [evaluation.read_predictions(path) for path in model.predictions.values()]
+        read = [evaluation.read_predictions(path) for path in by_seed[seed].predictions.values()]
         labels = np.concatenate([one.labels for one in read])
-        answers.append(
-            np.concatenate([metrics.to_predictions(model.task, one.logits) for one in read])
-        )
+        answers.append(np.concatenate([one.logits for one in read]))
     return labels, answers
 
 
@@ -423,15 +517,23 @@ Row = dict[str, str]
 
 
 def _number(value: float | None, digits: int = 4) -> str:
-    return "" if value is None or math.isnan(value) else f"{value:.{digits}f}"
+    if value is None:
+        return ""
+    return "undefined" if math.isnan(value) else f"{value:.{digits}f}"
+
+
+def _range(interval: tuple[float, float] | None, sign: str = "") -> str:
+    """`0.123 to 0.456`; empty where there is none."""
+    if not interval:
+        return ""
+    low, high = interval
+    return "undefined" if math.isnan(low + high) else f"{low:{sign}.3f} to {high:{sign}.3f}"
 
 
 def model_rows(models: Sequence[Model]) -> list[Row]:
     """A row for each model: every number with its run, seed and number of examples."""
     rows = []
     for model in models:
-        interval = model.intervals.get(model.primary_names[0])
-        between = f"{interval[0]:.3f} to {interval[1]:.3f}" if interval else ""
         others = [
             f"{name} {_number(value)}"
             for name, value in model.metrics.items()
@@ -447,7 +549,7 @@ def model_rows(models: Sequence[Model]) -> list[Row]:
                 "examples": f"{model.examples:,}",
                 "metric": model.task.primary_metric,
                 "score": _number(model.primary) + (" COLLAPSED" if model.collapsed else ""),
-                "95 % interval": between,
+                "95 % interval": _range(model.interval),
                 "other scores": ", ".join(others),
                 "flips": "" if model.flips is None else str(model.flips),
                 "sparsity": "" if model.sparsity is None else f"{model.sparsity:.1%}",
@@ -471,19 +573,17 @@ def group_rows(groups: Sequence[Group]) -> list[Row]:
     rows = []
     for one in groups:
         model = one.first
-        low, high = one.spread
-        interval = one.interval
-        collapsed = sum(bool(m.collapsed) for m in one.models)
-        mark = f" COLLAPSED ({collapsed} of {len(one.models)})" if collapsed else ""
+        mark = f" COLLAPSED ({one.collapsed} of {len(one.models)})" if one.collapsed else ""
         speeds = [m.speed for m in one.models if m.speed is not None]
         rows.append(
             {
                 "task": _task(model.task.name, model.source),
                 "model": one.name + mark,
-                "seeds": str(len(one.seeds)),
+                "examples": f"{model.examples:,}",
+                "seeds": _listed(one.seeds),
                 "score": _number(one.mean),
-                "95 % interval": f"{interval[0]:.3f} to {interval[1]:.3f}" if interval else "",
-                "seeds' range": f"{low:.3f} to {high:.3f}" if len(one.seeds) > 1 else "",
+                "95 % interval": _range(one.interval),
+                "seeds' range": _range(one.spread) if len(one.seeds) > 1 else "",
                 "MB": f"{np.mean([m.bytes['plain'] for m in one.models]) / 1e6:.1f}",
                 "gzip": f"{np.mean([m.bytes['gzip'] for m in one.models]) / 1e6:.1f}",
                 "speed": f"{np.mean(speeds):.2f}x" if speeds else "",
@@ -497,17 +597,16 @@ def difference_rows(comparisons: Sequence[Comparison]) -> list[Row]:
     rows = []
     for one in comparisons:
         difference = one.difference
-        low, high = difference.interval
         rows.append(
             {
                 "task": _task(one.task, one.source),
                 "model": one.what,
                 "against": one.against,
                 "examples": f"{one.examples:,}",
-                "seeds": str(len(one.seeds)),
-                "difference": f"{difference.mean:+.4f}",
-                "95 % interval": f"{low:+.3f} to {high:+.3f}",
-                "seeds' range": f"{min(difference.by_seed):+.3f} to {max(difference.by_seed):+.3f}"
+                "seeds": _listed(one.seeds),
+                "difference": f"{difference.mean:+.4f}" if difference.is_defined else "undefined",
+                "95 % interval": _range(difference.interval, "+"),
+                "seeds' range": _range((min(difference.by_seed), max(difference.by_seed)), "+")
                 if len(one.seeds) > 1
                 else "",
                 "McNemar p": ", ".join(f"{p:.3f}" for p in difference.mcnemar),
@@ -515,6 +614,10 @@ def difference_rows(comparisons: Sequence[Comparison]) -> list[Row]:
             }
         )
     return rows
+
+
+def _listed(seeds: Sequence[int]) -> str:
+    return ", ".join(map(str, seeds))
 
 
 def _task(name: str, source: str) -> str:
@@ -527,7 +630,9 @@ def markdown(rows: Sequence[Row]) -> str:
         return ""
     heads = list(rows[0])
     lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
-    lines += ["| " + " | ".join(row[head] for head in heads) + " |" for row in rows]
+    lines += [
+        "| " + " | ".join(row[head].replace("|", "\\|") for head in heads) + " |" for row in rows
+    ]
     return "\n".join(lines) + "\n"
 
 
@@ -551,11 +656,28 @@ def csv_text(models: Sequence[Model]) -> str:
 
 
 def pareto(points: Sequence[tuple[float, float]]) -> list[int]:
-    """Indices of the points (cost, score) that no other beats in both, by rising cost."""
+    """Indices of the points (cost, score) on the Pareto front, by rising cost.
+
+    Of those, no other point is at least as good in both and better in one. A score of NaN is
+    never among them.
+    """
     front: list[int] = []
-    best = -math.inf
     for index in sorted(range(len(points)), key=lambda i: (points[i][0], -points[i][1])):
-        if points[index][1] > best:
+        best = points[front[-1]] if front else (math.nan, -math.inf)
+        if points[index][1] > best[1] or points[index] == best:
             front.append(index)
-            best = points[index][1]
     return front
+
+
+def notes(models: Iterable[Model]) -> list[str]:
+    """What has to be known to read the numbers, a line each."""
+    models = list(models)
+    lines = [
+        f"COLLAPSED: {model.run}, {model.recipe}: {model.collapsed}. Do not use this model."
+        for model in models
+        if model.collapsed
+    ]
+    if any(model.source == "sample" for model in models):
+        sample = "Scores marked (sample) are of generated sentences; they say nothing of GLUE."
+        lines.insert(0, sample)
+    return lines

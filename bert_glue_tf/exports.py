@@ -128,8 +128,12 @@ class Run:
         return RunFolder(self.path, self.config)
 
     @classmethod
-    def read(cls, path: pathlib.Path) -> Run:
+    def read(cls, path: pathlib.Path, flag: str = "run") -> Run:
         """Reads the folder of a finished run.
+
+        Args:
+          path: of the folder.
+          flag: that named it, for messages.
 
         Raises:
           UserError: there is no such folder, or it holds no finished run.
@@ -137,7 +141,7 @@ class Run:
         config_file = path / "config.json"
         if not path.is_dir() or not config_file.is_file():
             what = "no run (no config.json)" if path.is_dir() else "no such folder"
-            raise UserError(f"--run={path}: {what}. Give the folder of a finished run.")
+            raise UserError(f"--{flag}={path}: {what}. Give the folder of a finished run.")
         try:
             values = json.loads(config_file.read_text(encoding="utf-8"))
             config = ExperimentConfig.from_json(values)
@@ -146,7 +150,7 @@ class Run:
         folder = RunFolder(path, config)
         if not folder.results_file.exists():
             raise UserError(
-                f"--run={path}: this run is not finished (no {results.FILE_NAME}). Give the "
+                f"--{flag}={path}: this run is not finished (no {results.FILE_NAME}). Give the "
                 "command that began it again; it goes on after its last finished epoch."
             )
         records = results.load(folder.results_file)
@@ -233,6 +237,10 @@ class ExportFolder:
     def int8_report(self) -> pathlib.Path:
         return self.path / "int8_report.tsv"
 
+    @property
+    def checksums(self) -> pathlib.Path:
+        return self.path / "SHA256SUMS"
+
     def model(self, recipe: str) -> pathlib.Path:
         return self.path / f"{recipe}.tflite"
 
@@ -257,7 +265,7 @@ class ExportFolder:
         """Writes SHA256SUMS anew, over the .tflite files and the vocabulary."""
         files = [*sorted(self.path.glob("*.tflite")), self.vocabulary]
         write_atomically(
-            self.path / "SHA256SUMS", "".join(f"{sha256(file)}  {file.name}\n" for file in files)
+            self.checksums, "".join(f"{sha256(file)}  {file.name}\n" for file in files)
         )
 
 

@@ -91,13 +91,17 @@ def summary(comparisons: Sequence[Comparison]) -> list[str]:
     """The differences in words, a sentence each."""
     lines = []
     for one in comparisons:
-        low, high = one.difference.interval
         sample = " (sample)" if one.source == "sample" else ""
         seeds = f"{len(one.seeds)} seed{'s' if len(one.seeds) > 1 else ''}"
+        low, high = one.difference.interval
+        numbers = (
+            f"{one.metric} {one.difference.mean:+.3f}, {low:+.3f} to {high:+.3f}, "
+            if one.difference.is_defined
+            else f"{one.metric} is undefined, "
+        )
         lines.append(
             f"{one.task}{sample}: {one.what} against {one.against}: {one.verdict} "
-            f"({one.metric} {one.difference.mean:+.3f}, {low:+.3f} to {high:+.3f}, "
-            f"{one.examples:,} examples, {seeds})."
+            f"({numbers}{one.examples:,} examples, {seeds})."
         )
     return lines or ["There is nothing to compare: give runs with and without pruning, or exports."]
 
@@ -112,14 +116,7 @@ def _made(models: Sequence[Model]) -> str:
 
 
 def _warnings(models: Sequence[Model]) -> str:
-    lines = []
-    if any(model.source == "sample" for model in models):
-        lines.append("Scores marked (sample) are of generated sentences; they say nothing of GLUE.")
-    for model in models:
-        if model.collapsed:
-            lines.append(
-                f"COLLAPSED: {model.run}, {model.recipe}: {model.collapsed}. Do not use this model."
-            )
+    lines = comparison.notes(models)
     return "".join(f'<p class="note">{html.escape(line)}</p>' for line in lines)
 
 

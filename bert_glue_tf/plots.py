@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import pathlib
 from collections.abc import Sequence
 from typing import Any
@@ -15,7 +16,6 @@ import matplotlib.pyplot as plt
 
 from bert_glue_tf import comparison
 from bert_glue_tf.comparison import Group
-from bert_glue_tf.pruning import NO_PRUNING
 
 _STYLE: Any = {
     "axes.grid": True,
@@ -26,6 +26,7 @@ _STYLE: Any = {
     "grid.alpha": 0.3,
     "legend.frameon": False,
     "svg.hashsalt": "bert_glue_tf",  # The same figure gives the same file.
+    "text.parse_math": False,  # A folder's name may hold dollar signs.
 }
 # Paul Tol's bright scheme: told apart with any colour vision, and on paper.
 _COLOURS = ("#4477AA", "#EE6677", "#228833", "#CCBB44", "#66CCEE", "#AA3377", "#BBBBBB")
@@ -40,24 +41,29 @@ def training_curves(groups: Sequence[Group]) -> Any:
     trained = [g for g in groups if g.first.recipe == comparison.KERAS and g.first.history]
     if not trained or all(len(g.first.history) < 2 for g in trained):
         return None
+    task = trained[0].first.task
     panels = [name for name in ("loss", "accuracy") if name in trained[0].first.history[0]]
     with plt.rc_context(_STYLE):
         figure, axes = plt.subplots(1, len(panels), figsize=(4.2 * len(panels), 3), squeeze=False)
         for axis, panel in zip(axes[0], panels, strict=True):
             for colour, one in zip(_colours(len(trained)), trained, strict=True):
-                history = one.first.history
-                epochs = [int(row["epoch"]) for row in history]
-                for prefix, dashes, what in (("", "--", "training"), ("val_", "-", "validation")):
-                    values = [float(row[prefix + panel] or "nan") for row in history]
-                    method = one.first.method
-                    label = "no pruning" if method == NO_PRUNING else method
-                    axis.plot(epochs, values, dashes, color=colour, label=f"{label}, {what}")
+                name = one.name.replace(f", {comparison.KERAS}", "")
+                # MNLI has two validation splits, and so two curves of each.
+                columns = {panel: ("training", "--")} | {
+                    f"val_{panel}{suffix}": (f"validation{suffix.replace('_', ' ')}", style)
+                    for suffix, style in zip(task.validation_splits, ("-", "-."), strict=False)
+                }
+                epochs = [int(row["epoch"]) for row in one.first.history]
+                for column, (what, style) in columns.items():
+                    values = [float(row.get(column) or "nan") for row in one.first.history]
+                    axis.plot(epochs, values, style, color=colour, label=f"{name}, {what}")
             axis.set_xlabel("epoch")
             axis.set_title(panel)
-            axis.set_xticks(epochs)
-        axes[0][-1].legend(fontsize=7)
-        seed = trained[0].first.seed
-        figure.suptitle(f"{_title(trained)}: training curves, seed {seed}", fontsize=10)
+            axis.xaxis.get_major_locator().set_params(integer=True)
+        axes[0][-1].legend(fontsize=7, loc="center left", bbox_to_anchor=(1.0, 0.5))
+        seeds = sorted({one.first.seed for one in trained})
+        named = f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
+        figure.suptitle(f"{_title(trained)}: training curves, {named}", fontsize=10)
         figure.tight_layout()
     return figure
 
@@ -69,10 +75,11 @@ def score_against(groups: Sequence[Group], cost: str) -> Any:
     interval over the examples. Returns a figure, or None where
     fewer than two models have the cost.
     """
+    length = _common_length(groups) if cost == "latency" else None
     points = []
     for one in groups:
-        value = _cost(one, cost)
-        if value is not None:
+        value = _cost(one, length) if length or cost == "size" else None
+        if value is not None and not math.isnan(one.mean):
             points.append((value, one))
     if len(points) < 2:
         return None
@@ -92,20 +99,19 @@ def score_against(groups: Sequence[Group], cost: str) -> Any:
             if one.interval:
                 axis.plot([value, value], one.interval, color=colour, alpha=0.25, linewidth=4)
             low, high = one.spread
-            collapsed = any(model.collapsed for model in one.models)
             axis.errorbar(
                 value,
                 one.mean,
-                yerr=[[one.mean - low], [high - one.mean]],
-                fmt="x" if collapsed else "o",
+                # The mean of equal scores may lie outside them by a rounding error.
+                yerr=[[max(0.0, one.mean - low)], [max(0.0, high - one.mean)]],
+                fmt="x" if one.collapsed else "o",
                 color=colour,
                 capsize=2,
-                label=one.name + (" COLLAPSED" if collapsed else ""),
+                label=one.name + (" COLLAPSED" if one.collapsed else ""),
             )
         if cost == "latency":
             axis.set_xscale("log")
-            longest = points[0][1].first.longest
-            axis.set_xlabel(f"ms an example at length {longest} (median; compare the ratios)")
+            axis.set_xlabel(f"ms an example at length {length} (median; compare the ratios)")
         else:
             axis.set_xlabel("MB on disk")
             axis.set_xlim(left=0)
@@ -117,10 +123,20 @@ def score_against(groups: Sequence[Group], cost: str) -> Any:
     return figure
 
 
-def _cost(one: Group, cost: str) -> float | None:
-    if cost == "size":
+def _common_length(groups: Sequence[Group]) -> str | None:
+    """The longest length at which all files were timed."""
+    timed = [model.latency for one in groups for model in one.models if model.latency]
+    lengths = (
+        [length for length in timed[0] if all(length in one for one in timed)] if timed else []
+    )
+    return max(lengths, key=int, default=None)
+
+
+def _cost(one: Group, length: str | None) -> float | None:
+    """Mean milliseconds at a length, None for models that were not timed; or megabytes."""
+    if length is None:
         return sum(m.bytes["plain"] for m in one.models) / len(one.models) / 1e6
-    times = [m.milliseconds for m in one.models if m.milliseconds is not None]
+    times = [m.latency[length]["p50"] for m in one.models if m.latency]
     return sum(times) / len(times) if times else None
 
 

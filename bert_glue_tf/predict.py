@@ -48,59 +48,81 @@ def main() -> None:
         raise UserError("--model is missing. Give the folder of a run, or a .tflite file.")
     if _THREADS.value < 1:
         raise UserError(f"--threads={_THREADS.value}: must be 1 or more.")
-    path = pathlib.Path(_MODEL.value).expanduser()
-    if not path.exists():
-        raise UserError(f"--model={path}: no such file or folder.")
+    given = [flag.name for flag in (_TEXT, _INPUT, _SUBMISSION) if flag.value]
+    if len(given) > 1:
+        raise UserError(f"--{given[0]} and --{given[1]}: give one of them.")
+    with contextlib.ExitStack() as stack:
+        file = None if _TEXT.value or _SUBMISSION.value else _open_input(stack)
 
-    logging.info("starting TensorFlow's tokenizer")
+        from bert_glue_tf import predicting
+
+        classifier = predicting.Classifier.load(
+            pathlib.Path(_MODEL.value).expanduser(), _THREADS.value
+        )
+        if _SUBMISSION.value:
+            folder = pathlib.Path(_SUBMISSION.value).expanduser()
+            names = predicting.write_submission(classifier, _DATA.value, folder)
+            print(f"Written to {folder}: {', '.join(names)}.")
+        elif file is None:
+            _answer_text(classifier)
+        else:
+            _answer_lines(classifier, file)
+
+
+def _open_input(stack: contextlib.ExitStack) -> io.BufferedReader:
+    if not _INPUT.value:
+        if sys.stdin is None:
+            raise UserError("standard input is closed. Give --text or --input.")
+        if sys.stdin.isatty():
+            logging.info("reading from the terminal, a text a line; Ctrl-D ends it")
+        return sys.stdin.buffer  # type: ignore[return-value]
+    try:
+        return stack.enter_context(pathlib.Path(_INPUT.value).expanduser().open("rb"))
+    except OSError as error:
+        raise UserError(f"--input={_INPUT.value}: cannot be read ({error.strerror}).") from None
+
+
+def _answer_text(classifier: predicting.Classifier) -> None:
+    from bert_glue_tf import predicting, preprocessing
+
+    fields = classifier.task.text_fields
+    if len(_TEXT.value) != len(fields):
+        raise UserError(
+            f"--text given {len(_TEXT.value)} time(s): {classifier.task.name} takes {len(fields)} "
+            f"({', '.join(fields)})."
+        )
+    # The terminal may have sent bytes that are not UTF-8.
+    text = tuple(preprocessing.encode(value).decode() for value in _TEXT.value)
+    _print(predicting.header(classifier.task, _FORMAT.value))
+    _print([predicting.format_prediction(p, _FORMAT.value) for p in classifier.predict([text])])
+
+
+def _answer_lines(classifier: predicting.Classifier, file: io.BufferedReader) -> None:
     from bert_glue_tf import predicting
 
-    classifier = predicting.Classifier.load(path, _THREADS.value)
-    if _SUBMISSION.value:
-        folder = pathlib.Path(_SUBMISSION.value).expanduser()
-        names = predicting.write_submission(classifier, _DATA.value, folder)
-        print(f"Written to {folder}: {', '.join(names)}.")
-        return
-    _answer(classifier)
-
-
-def _answer(classifier: predicting.Classifier) -> None:
-    from bert_glue_tf import predicting
-
-    head = predicting.header(classifier.task, _FORMAT.value)
-    if head:
-        print(head)
-    wanted = len(classifier.task.text_fields)
-    if _TEXT.value:
-        if len(_TEXT.value) != wanted:
-            raise UserError(
-                f"--text given {len(_TEXT.value)} time(s): {classifier.task.name} takes {wanted} "
-                f"({', '.join(classifier.task.text_fields)})."
-            )
-        (prediction,) = classifier.predict([tuple(_TEXT.value)])
-        print(predicting.format_prediction(prediction, _FORMAT.value))
-        return
     name = _INPUT.value or "standard input"
     reader = predicting.TextReader(classifier.task, name, _COLUMNS.value)
-    with contextlib.ExitStack() as stack:
-        file: io.BufferedReader = sys.stdin.buffer  # type: ignore[assignment]
-        if _INPUT.value:
-            try:
-                file = stack.enter_context(pathlib.Path(name).expanduser().open("rb"))
-            except OSError as error:
-                raise UserError(f"--input={name}: cannot be read ({error.strerror}).") from None
+    logging.info("starting TensorFlow's tokenizer")
+    classifier.preprocessor  # noqa: B018  (loads it)
+    _print(predicting.header(classifier.task, _FORMAT.value))
+    try:
         for predictions in predicting.stream(classifier, predicting.lines(file), reader):
-            for prediction in predictions:
-                print(predicting.format_prediction(prediction, _FORMAT.value))
-            sys.stdout.flush()
-    if reader.replaced:
-        logging.warning(
-            "%s: %d line(s) are not UTF-8, the first is line %d; what could not be read was "
-            "replaced.",
-            name,
-            reader.replaced,
-            reader.first_replaced,
-        )
+            _print([predicting.format_prediction(p, _FORMAT.value) for p in predictions])
+    finally:
+        if reader.replaced:
+            logging.warning(
+                "%s: %d line(s) are not UTF-8, the first is line %d; what could not be read was "
+                "replaced.",
+                name,
+                reader.replaced,
+                reader.first_replaced,
+            )
+
+
+def _print(lines: list[str]) -> None:
+    """Writes lines in UTF-8, as the input was read, and at once, for who waits for them."""
+    sys.stdout.buffer.write("".join(line + "\n" for line in lines).encode())
+    sys.stdout.buffer.flush()
 
 
 def command() -> None:

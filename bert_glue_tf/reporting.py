@@ -115,8 +115,11 @@ def print_table(result: ExperimentResult) -> None:
 
 
 def wide_console() -> rich.console.Console:
-    """A console for tables: in a file, where nothing bounds the width, none is cut."""
-    console = _Console(highlight=False)
+    """A console for tables: in a file, where nothing bounds the width, none is cut.
+
+    Folders' names stand in them as they are, brackets and colons included.
+    """
+    console = _Console(highlight=False, markup=False, emoji=False)
     if not console.is_terminal:
         console.width = 120
     return console

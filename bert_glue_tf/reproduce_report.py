@@ -57,7 +57,7 @@ def main() -> None:
 
 def command() -> None:
     """Entry point of `bert-glue-reproduce-report`."""
-    cli.run(main, __doc__)
+    cli.run(main, __doc__, "where it stopped")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -25,6 +26,11 @@ class Difference:
     interval: tuple[float, float]
     by_seed: tuple[float, ...]
     mcnemar: tuple[float, ...]
+
+    @property
+    def is_defined(self) -> bool:
+        """False where a score is NaN: of a constant answer to a regression, of a diverged model."""
+        return not math.isnan(self.mean)
 
     @property
     def is_noise(self) -> bool:

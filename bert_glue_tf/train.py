@@ -47,7 +47,7 @@ def main() -> None:
 
 def command() -> None:
     """Entry point of `bert-glue-train`."""
-    cli.run(main, __doc__)
+    cli.run(main, __doc__, "after the last epoch that was finished")
 
 
 if __name__ == "__main__":

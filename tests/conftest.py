@@ -6,8 +6,11 @@ import os
 import pathlib
 
 import pytest
+import tiny_bert
+import tiny_runs
 
 import bert_glue_tf  # noqa: F401  (chooses Keras 2 before any test imports TensorFlow)
+from bert_glue_tf.exports import ExportFolder, Run
 
 GLUE_DIR = "BERT_GLUE_TF_GLUE_DIR"
 
@@ -27,3 +30,24 @@ def encoder_cache(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     folder = tmp_path_factory.mktemp("encoder_cache")
     os.environ["BERT_GLUE_TF_CACHE"] = str(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A pair of TF-Hub SavedModels, of one layer."""
+    return str(tiny_bert.write_pair(tmp_path_factory.mktemp("tiny_encoder"), layers=1))
+
+
+@pytest.fixture(scope="session")
+def tiny_glue(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """A folder with an SST-2 that can be learned."""
+    return tiny_runs.write_sst2(tmp_path_factory.mktemp("tiny_glue"))
+
+
+@pytest.fixture(scope="session")
+def exported(
+    tiny_encoder: str, tiny_glue: pathlib.Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Run, ExportFolder]:
+    """A run that has learned its task, with float32 and dynamic_int8 files; never to be changed."""
+    run = tiny_runs.train(tmp_path_factory.mktemp("runs") / "unpruned", tiny_encoder, tiny_glue)
+    return run, tiny_runs.export(run, ["float32", "dynamic_int8"])

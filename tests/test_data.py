@@ -691,6 +691,16 @@ def test_tfds_regression_and_mnli(write, tfds_root, monkeypatch):
     assert data.load(mnli, "tfds", "test_mismatched").labels is None
 
 
+def test_tfds_test_splits_have_the_order_of_the_benchmarks_files(write, tfds_root, monkeypatch):
+    write(COLA, b"gj04\t1\t\tOne.\n")
+    write(COLA, b"gj04\t1\t\tOne.\n", "dev.tsv")
+    texts = [f"Sentence {i}." for i in range(30)]
+    rows = "".join(f"{i}\t{text}\n" for i, text in enumerate(texts)).encode()
+    _serve(monkeypatch, write(COLA, rows, "test.tsv", b"index\tsentence\n"))
+    # TFDS shuffles what it prepares; line i of a submission answers row i of the file.
+    assert data.load(COLA, "tfds", "test").texts == (texts,)
+
+
 def test_a_download_that_fails_is_one_message(tfds_root, monkeypatch):
     import tensorflow_datasets as tfds
 
