@@ -87,5 +87,5 @@ def test_constraints_pin_every_package_that_is_installed():
     ]
     asked = [re.split(r"[ =<]", line)[0] for line in lines if line and line[0] != "#"]
     assert {"tensorflow", "ai-edge-quantizer", "ruff"} <= set(asked)
-    wanted = {name.lower().replace("_", "-") for name in asked}
+    wanted = {re.sub(r"[-_.]+", "-", name).lower() for name in asked}
     assert wanted <= pinned
