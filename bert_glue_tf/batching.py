@@ -3,17 +3,22 @@
 CoLA's mean length is 11 word pieces and MRPC's 53: padded to 128, most of the work of a CPU
 or GPU is spent on padding. Here a batch is padded to the smallest bucket that holds it, so
 that the shapes stay few (a compiler compiles a graph per bucket) and the work small.
+
+TensorFlow is imported inside the function that needs it: scoring does not.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import tensorflow as tf
 
 from bert_glue_tf.preprocessing import TokenizedTexts
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 BUCKETS = (8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
 
@@ -115,6 +120,7 @@ def training_dataset(
 
     Features are a dict of int32 [batch, length]; labels are [batch].
     """
+    import tensorflow as tf
 
     def generate() -> Iterator[tuple[dict[str, np.ndarray], np.ndarray]]:
         for epoch in epochs:
