@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import tensorflow as tf
 import tf_keras
@@ -32,13 +32,22 @@ class Validate(tf_keras.callbacks.Callback):
 
 
 class History(tf_keras.callbacks.Callback):
-    """Writes a row an epoch to `history.csv`; earlier rows of a resumed run stay."""
+    """Writes a row an epoch to `history.csv`; earlier rows of a resumed run stay.
 
-    def __init__(self, folder: RunFolder, method: PruningMethod, first_epoch: int):
+    Besides the scores a row has what the epoch took (`seconds`), what the run had taken when
+    it ended, all its processes together (`run_seconds`), and what `Throughput` measured
+    (`measured_examples` in `measured_seconds`).
+    """
+
+    def __init__(
+        self, folder: RunFolder, method: PruningMethod, timing: Timing, throughput: Throughput
+    ):
         super().__init__()
         self._folder = folder
         self._method = method
-        self._rows: list[Mapping[str, object]] = [*folder.read_history()[:first_epoch]]
+        self._timing = timing
+        self._throughput = throughput
+        self._rows: list[Mapping[str, object]] = [*timing.rows]
         self._start = 0.0
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
@@ -51,8 +60,35 @@ class History(tf_keras.callbacks.Callback):
         sparsities = self._method.sparsities(self.model)
         row.update({f"sparsity/{name}": value for name, value in sparsities.items()})
         row["seconds"] = round(time.perf_counter() - self._start, 3)
+        row["run_seconds"] = round(self._timing.run_seconds(), 3)
+        row["measured_examples"] = self._throughput.examples
+        row["measured_seconds"] = round(self._throughput.seconds, 6)
         self._rows.append(row)
         self._folder.write_history(self._rows)
+
+
+class Timing:
+    """What a run has taken over all its processes, from the history that they left."""
+
+    def __init__(self, rows: Sequence[Mapping[str, str]]):
+        """`rows` are those of the epochs that earlier processes finished; time starts now."""
+        self.rows = rows
+        self._start = time.perf_counter()
+
+    def run_seconds(self) -> float:
+        """Seconds of this process so far, and of each earlier one up to its last epoch."""
+        return self._earlier("run_seconds", last=True) + time.perf_counter() - self._start
+
+    def examples_per_second(self, throughput: Throughput) -> float:
+        """Training examples a second over all epochs; NaN where none could be measured."""
+        examples = self._earlier("measured_examples") + throughput.total_examples
+        seconds = self._earlier("measured_seconds") + throughput.total_seconds
+        return examples / seconds if seconds else float("nan")
+
+    def _earlier(self, column: str, last: bool = False) -> float:
+        # The first runs of version 0.1.0 wrote no such columns.
+        values = [float(row.get(column) or 0.0) for row in self.rows]
+        return sum(values[-1:] if last else values)
 
 
 class Curves(tf_keras.callbacks.Callback):
@@ -98,19 +134,25 @@ class Checkpoint(tf_keras.callbacks.Callback):
 
 
 class Throughput(tf_keras.callbacks.Callback):
-    """Measures training examples a second, without the first step (it traces the graph)."""
+    """Counts training examples and their seconds, without the first step (it traces the graph).
+
+    Attributes:
+      examples, seconds: of the epoch that ended last.
+      total_examples, total_seconds: of all epochs of this process.
+    """
 
     def __init__(self, examples_per_epoch: int, batch_size: int):
         super().__init__()
         self._examples_per_epoch = examples_per_epoch
         self._first_batch = min(batch_size, examples_per_epoch)
-        self._examples = 0
-        self._seconds = 0.0
+        self.examples = self.total_examples = 0
+        self.seconds = self.total_seconds = 0.0
         self._start: float | None = None
         self._is_traced = False
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         del epoch, logs
+        self.examples, self.seconds = self._examples_per_epoch, 0.0
         self._start = time.perf_counter() if self._is_traced else None
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
@@ -118,16 +160,12 @@ class Throughput(tf_keras.callbacks.Callback):
         now = time.perf_counter()
         if not self._is_traced:
             self._is_traced = True
-            self._examples -= self._first_batch
+            self.examples -= self._first_batch
         elif self._start is not None:
-            self._seconds += now - self._start
+            self.seconds += now - self._start
         self._start = now
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         del epoch, logs
-        self._examples += self._examples_per_epoch
-
-    @property
-    def examples_per_second(self) -> float:
-        """NaN where the training was a single step or none at all."""
-        return self._examples / self._seconds if self._seconds else float("nan")
+        self.total_examples += self.examples
+        self.total_seconds += self.seconds

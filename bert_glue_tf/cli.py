@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging as std_logging
 import os
 import pathlib
 import shlex
+import shutil
 import sys
 import textwrap
 import warnings
@@ -24,7 +26,8 @@ USER_ERROR = 2  # Exit status of a user's mistake; a defect of ours keeps Python
 INTERRUPTED = 130  # As shells count SIGINT.
 PIPE_CLOSED = 141  # As shells count SIGPIPE.
 _PACKAGE = str(pathlib.Path(__file__).parent)
-_DISK_FULL = "No space left on device"
+# ENOSPC, and EDQUOT where each user has a share of the disk.
+_DISK_FULL = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT))
 
 
 def run(main: Callable[[], None], doc: str | None, goes_on: str = "") -> NoReturn:
@@ -47,12 +50,13 @@ def run(main: Callable[[], None], doc: str | None, goes_on: str = "") -> NoRetur
         _discard_output()
         sys.exit(0)
     try:
-        rest = flags.FLAGS(sys.argv)
+        with _refusing_binary_flagfiles():
+            rest = flags.FLAGS(sys.argv)
         if len(rest) > 1:
             raise UserError(f"{rest[1]!r}: no flag. Flags look like --task=cola; see --help.")
         _log_our_lines_only()
         main()
-        sys.stdout.flush()
+        sys.stdout.flush()  # Here, where a reader that has gone away is still told of.
     except flags.Error as error:
         _fail(f"{error}\nSee --help for the flags.")
     except UserError as error:
@@ -63,10 +67,17 @@ def run(main: Callable[[], None], doc: str | None, goes_on: str = "") -> NoRetur
         sys.exit(INTERRUPTED)
     except BrokenPipeError:
         _discard_output()
+        if goes_on:  # The others have nothing left undone that is worth a word.
+            with contextlib.suppress(OSError):  # `2>&1 | head`: nobody reads this either.
+                print(
+                    "\nThe reader of the output has ended, and so does this command. "
+                    f"Given again, it goes on {goes_on}.",
+                    file=sys.stderr,
+                )
         sys.exit(PIPE_CLOSED)
     except Exception as error:
         # TensorFlow reports a full disk under several exception types.
-        if _DISK_FULL not in str(error):
+        if not any(text in str(error) for text in _DISK_FULL):
             raise
         again = f"; it goes on {goes_on}" if goes_on else ""
         _fail(
@@ -74,6 +85,18 @@ def run(main: Callable[[], None], doc: str | None, goes_on: str = "") -> NoRetur
             f"({textwrap.shorten(str(error), 160)})"
         )
     sys.exit(0)
+
+
+@contextlib.contextmanager
+def _refusing_binary_flagfiles() -> Iterator[None]:
+    try:
+        yield
+    except UnicodeDecodeError as error:
+        named = " ".join(argument for argument in sys.argv[1:] if "flagfile" in argument)
+        raise UserError(
+            f"{named or '--flagfile'}: not UTF-8 text (the byte 0x{error.object[error.start]:02x} "
+            f"at {error.start}). Good: a file with one flag a line; see configs/."
+        ) from None
 
 
 def _discard_output() -> None:
@@ -153,6 +176,9 @@ def suggesting_local_command(
 def _command_with(replaced: dict[str, str]) -> str:
     """The command line as given, with some flags replaced."""
     dropped = {*replaced, *(["preprocessing"] if "encoder" in replaced else [])}
+    if "encoder" in replaced and flags.FLAGS["preprocessing"].value:
+        # It may come from a flagfile, which stays: the encoder's own is asked for.
+        replaced = {**replaced, "preprocessing": ""}
     arguments: list[str] = []
     skip_value = False
     for argument in sys.argv[1:]:
@@ -165,5 +191,14 @@ def _command_with(replaced: dict[str, str]) -> str:
             continue
         arguments.append(argument)
     arguments += [f"--{name}={value}" for name, value in replaced.items()]
-    module = pathlib.Path(sys.argv[0]).stem
-    return shlex.join(["python", "-m", f"bert_glue_tf.{module}", *arguments])
+    return shlex.join([*_program(), *arguments])
+
+
+def _program() -> list[str]:
+    """How the command was called: as a module, or as an installed script (bert-glue-train)."""
+    called = pathlib.Path(sys.argv[0])
+    if called.suffix == ".py":  # Of `python -m`; a console script has none.
+        return ["python", "-m", f"bert_glue_tf.{called.stem}"]
+    found = shutil.which(called.name)
+    is_on_path = found is not None and os.path.realpath(found) == os.path.realpath(called)
+    return [called.name if is_on_path else sys.argv[0]]

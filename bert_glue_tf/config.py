@@ -16,7 +16,7 @@ import types
 from collections.abc import Mapping
 from typing import Any
 
-from absl import flags
+from absl import flags, logging
 
 from bert_glue_tf import encoders, pruning, tasks
 from bert_glue_tf.errors import UserError
@@ -24,7 +24,18 @@ from bert_glue_tf.errors import UserError
 # The flags count as those of the command that defines them, so that its --help shows them.
 flags.disclaim_key_flags()
 
+# The report's schedule starts here.
+DEFAULT_INITIAL_SPARSITY = 0.5
 STRATEGIES = ("auto", "cpu", "gpu", "mirrored", "tpu")
+
+
+SCHEDULE = (
+    "initial_sparsity",
+    "final_sparsity",
+    "begin_step",
+    "end_step",
+    "pruning_frequency",
+)
 
 
 def _option(default: Any, help_text: str) -> Any:
@@ -76,7 +87,11 @@ class ExperimentConfig:
     pruning_method: str = _option(
         pruning.NO_PRUNING, f"Pruning method: {', '.join(pruning.names())}."
     )
-    initial_sparsity: float = _option(0.5, "Sparsity at which gradual pruning begins, in [0, 1).")
+    initial_sparsity: float = _option(
+        -1.0,
+        "Sparsity at which gradual pruning begins, in [0, 1); "
+        f"-1 = {DEFAULT_INITIAL_SPARSITY}, or the final sparsity where that is lower.",
+    )
     final_sparsity: float = _option(0.8, "Sparsity at the end of pruning, in [0, 1).")
     begin_step: int = _option(-1, "First step that prunes; -1 = the end of the warm-up.")
     end_step: int = _option(-1, "Step that reaches the final sparsity; -1 = 80 % of the steps.")
@@ -106,6 +121,8 @@ class ExperimentConfig:
             )
         for name, (low, high, text) in _RANGES.items():
             value = getattr(self, name)
+            if value == _COMPUTED.get(name):
+                continue
             # `not (a <= b)` and not `a > b`, so that NaN is refused as well.
             if not low <= value <= high or not math.isfinite(value):
                 raise UserError(f"--{name}={value}: must be {text}.")
@@ -120,6 +137,13 @@ class ExperimentConfig:
                 f"--begin_step={self.begin_step}: not before --end_step={self.end_step}. "
                 "Give a begin_step smaller than end_step, or leave one out."
             )
+
+    @property
+    def first_sparsity(self) -> float:
+        """The sparsity at which gradual pruning begins, computed where it is not given."""
+        if self.initial_sparsity == _COMPUTED["initial_sparsity"]:
+            return min(DEFAULT_INITIAL_SPARSITY, self.final_sparsity)
+        return self.initial_sparsity
 
     @property
     def run_name(self) -> str:
@@ -150,8 +174,14 @@ class ExperimentConfig:
         return cls(**values)
 
     def difference(self, other: ExperimentConfig) -> dict[str, tuple[Any, Any]]:
-        """Fields that differ: name -> (value here, value of `other`)."""
+        """Fields that differ: name -> (value here, value of `other`).
+
+        An initial sparsity that is computed is the same as the value that it stands for:
+        earlier records have 0.5 where nothing was given.
+        """
         mine, theirs = self.to_json(), other.to_json()
+        if self.first_sparsity == other.first_sparsity:
+            del mine["initial_sparsity"]
         return {name: (mine[name], theirs[name]) for name in mine if mine[name] != theirs[name]}
 
     def checksum_text(self) -> str:
@@ -159,7 +189,15 @@ class ExperimentConfig:
         return json.dumps(self.to_json(), sort_keys=True)
 
 
-_FRACTION = (0.0, math.nextafter(1.0, 0.0), "in [0, 1)")
+# Values that stand for "computed from the other settings".
+_COMPUTED: Mapping[str, float] = {
+    "initial_sparsity": -1.0,
+    "begin_step": -1,
+    "end_step": -1,
+    "pruning_frequency": 0,
+}
+_BELOW_ONE = math.nextafter(1.0, 0.0)
+_FRACTION = (0.0, _BELOW_ONE, "in [0, 1)")
 _RANGES: Mapping[str, tuple[float, float, str]] = {
     "epochs": (1, 1000, "a whole number from 1 to 1000"),
     "batch_size": (1, 65536, "a whole number from 1 to 65536"),
@@ -175,11 +213,11 @@ _RANGES: Mapping[str, tuple[float, float, str]] = {
     ),
     "train_examples": (0, 2**31 - 1, "0 (all) or more"),
     "seed": (0, 2**31 - 1, "a whole number from 0 to 2147483647"),
-    "initial_sparsity": _FRACTION,
+    "initial_sparsity": (0.0, _BELOW_ONE, "-1 (computed) or in [0, 1)"),
     "final_sparsity": _FRACTION,
-    "begin_step": (-1, 2**31 - 1, "-1 (computed) or a step from 0 on"),
-    "end_step": (-1, 2**31 - 1, "-1 (computed) or a step from 1 on"),
-    "pruning_frequency": (0, 2**31 - 1, "0 (computed) or a number of steps from 1 on"),
+    "begin_step": (0, 2**31 - 1, "-1 (computed) or a step from 0 on"),
+    "end_step": (1, 2**31 - 1, "-1 (computed) or a step from 1 on"),
+    "pruning_frequency": (1, 2**31 - 1, "0 (computed) or a number of steps from 1 on"),
 }
 
 
@@ -225,7 +263,8 @@ def from_flags(flag_values: flags.FlagValues) -> ExperimentConfig:
     """The configuration that the parsed flags ask for.
 
     Raises:
-      UserError: a value is out of its range, or --prune and --pruning_method contradict.
+      UserError: a value is out of its range, --prune and --pruning_method contradict, or the
+        schedule of a pruning is given where nothing is pruned.
     """
     names = [field.name for field in dataclasses.fields(ExperimentConfig)]
     values = {name: flag_values[name].value for name in names}
@@ -237,9 +276,31 @@ def from_flags(flag_values: flags.FlagValues) -> ExperimentConfig:
             f"--{'' if prune.value else 'no'}prune --pruning_method={method.value}: "
             "these contradict. Give one of them."
         )
+    given = [name for name in SCHEDULE if flag_values[name].present]
+    if given and values["pruning_method"] == pruning.NO_PRUNING:
+        shown = f"--{given[0]}={flag_values[given[0]].value}"
+        # --noprune beside a flagfile that prunes is how its unpruned baseline is run.
+        if not prune.present and not method.present:
+            raise UserError(
+                f"{shown}: nothing is pruned without --prune. Add --prune, or leave {shown} out."
+            )
+        logging.info("%s: not used, since nothing is pruned", ", ".join(f"--{n}" for n in given))
     return ExperimentConfig(**values)
 
 
-def default_workdir(config: ExperimentConfig) -> pathlib.Path:
-    """`runs/` and the run's name, below the current folder."""
-    return pathlib.Path("runs") / config.run_name
+def workdir(flag_values: flags.FlagValues, config: ExperimentConfig) -> pathlib.Path:
+    """The folder that --workdir names, or else `runs/` and the run's name.
+
+    Raises:
+      UserError: --workdir begins with the home folder (`~name`) of nobody.
+    """
+    given = flag_values["workdir"].value
+    if not given:
+        return pathlib.Path("runs") / config.run_name
+    try:
+        # A shell expands ~ at the start of a word only, and this one comes after "--workdir=".
+        return pathlib.Path(given).expanduser()
+    except RuntimeError:
+        raise UserError(
+            f"--workdir={given}: there is no such home folder. Give the folder's whole path."
+        ) from None

@@ -243,7 +243,12 @@ def _load_tfds(task: TaskSpec, split: str) -> Examples:
     prepared = _prepared_folder(task)
     if prepared:
         # Reads the folder alone, and so never asks the network or the builder's code.
-        builder = tfds.builder_from_directory(prepared)
+        try:
+            builder = tfds.builder_from_directory(prepared)
+        except ImportError:
+            raise
+        except Exception as error:  # by what is damaged: ValueError, ParseError, KeyError, ...
+            raise _damaged_tfds(prepared, error) from error
     else:
         builder = tfds.builder(task.tfds_name, data_dir=_tfds_root())
         try:
@@ -256,6 +261,8 @@ def _load_tfds(task: TaskSpec, split: str) -> Examples:
                 f"{_tfds_root()}:\n{_one_line(error)}. Good: a network that serves it, room on "
                 "the disk, or --data=FOLDER with the benchmark's .tsv files."
             ) from error
+    if prepared and not builder.info.splits:
+        raise _damaged_tfds(prepared, ValueError("dataset_info.json names no split"))
     if split not in builder.info.splits:
         raise UserError(
             f"--data=tfds: {task.tfds_name} has no split {split}. "
@@ -270,11 +277,8 @@ def _load_tfds(task: TaskSpec, split: str) -> Examples:
                 field.extend(text.decode("utf-8") for text in batch[name])
             labels.extend(batch["label"].tolist())
             places.extend(batch["idx"].tolist())
-    except tf.errors.OpError as error:
-        raise UserError(
-            f"--data=tfds: {builder.data_dir} cannot be read: {_one_line(error)}.\n"
-            "Good: delete that folder and run again with the network, to prepare it anew."
-        ) from error
+    except (tf.errors.OpError, LookupError, ValueError, TypeError, AttributeError) as error:
+        raise _damaged_tfds(builder.data_dir, error) from error
     if _is_test(split):
         # TFDS shuffles what it writes; a submission has the order of the benchmark's file.
         order = np.argsort(places)
@@ -286,6 +290,13 @@ def _load_tfds(task: TaskSpec, split: str) -> Examples:
         name="tfds",
         split=split,
         version=str(builder.info.version),
+    )
+
+
+def _damaged_tfds(folder: str, error: Exception) -> UserError:
+    return UserError(
+        f"--data=tfds: {folder} cannot be read: {_one_line(error)}.\n"
+        "Good: delete that folder and run again with the network, to prepare it anew."
     )
 
 

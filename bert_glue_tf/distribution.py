@@ -15,23 +15,29 @@ def _tpu() -> tf.distribute.Strategy:
     return tf.distribute.TPUStrategy(resolver)
 
 
-def build(name: str) -> tf.distribute.Strategy:
+def build(name: str, one_device_only: str = "") -> tf.distribute.Strategy:
     """The strategy called `name`: auto, cpu, gpu, mirrored or tpu.
 
     `auto` takes a TPU if one is attached, else every GPU, else the CPU, and logs which.
 
+    Args:
+      name: value of --strategy.
+      one_device_only: why what will run cannot run on several replicas; empty if it can.
+
     Raises:
-      UserError: the devices that `name` needs are not there.
+      UserError: the devices that `name` needs are not there, or are too many.
     """
     gpus = tf.config.list_physical_devices("GPU")
     if name == "auto":
         if tf.config.list_physical_devices("TPU"):
             name = "tpu"
         elif gpus:
-            name = "mirrored" if len(gpus) > 1 else "gpu"
+            name = "mirrored" if len(gpus) > 1 and not one_device_only else "gpu"
         else:
             name = "cpu"
         logging.info("--strategy=auto: %s", name)
+        if len(gpus) > 1 and one_device_only:
+            logging.info("%d GPUs, of which one is used: %s", len(gpus), one_device_only)
     if name == "cpu":
         return tf.distribute.OneDeviceStrategy("/cpu:0")
     if name == "gpu":
@@ -39,6 +45,17 @@ def build(name: str) -> tf.distribute.Strategy:
             raise UserError("--strategy=gpu: TensorFlow sees no GPU here. Good values: auto, cpu.")
         return tf.distribute.OneDeviceStrategy("/gpu:0")
     if name == "mirrored":
+        kind = "GPU" if gpus else "CPU"
+        devices = tf.config.list_logical_devices(kind)
+        if len(devices) == 1:
+            logging.info("--strategy=mirrored: on the one %s that TensorFlow sees here", kind)
+            return tf.distribute.OneDeviceStrategy(devices[0].name)
+        if one_device_only:
+            raise UserError(
+                f"--strategy=mirrored: {one_device_only}, and here are {len(devices)} {kind}s. "
+                f"Good values here: auto, {kind.lower()}. On several replicas a native encoder "
+                "(a standard BERT) trains with --pruning_method=none."
+            )
         return tf.distribute.MirroredStrategy()
     try:
         return _tpu()

@@ -6,19 +6,20 @@ once. `load` brings every kind to a pair of SavedModels first and then treats al
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import gc
 import hashlib
 import os
 import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from bert_glue_tf import embedded
-from bert_glue_tf.errors import UserError
+from bert_glue_tf.errors import UserError, reason_of
 
 if TYPE_CHECKING:
     from bert_glue_tf.native import Architecture
@@ -118,8 +119,10 @@ class Encoder:
         why_opaque: the reason in one sentence; empty if native.
         provenance: name, kind, encoder, preprocessing, version, sha256 (of the weights'
             file, else of the SavedModel's variables), parameters, licence, activation and
-            probe_difference (native only). JSON types.
+            probe_difference (native only), vocabulary_sha256 (of the preprocessing's
+            assets). JSON types.
         architecture: of the native encoder; None if opaque.
+        encoder_path: the folder that the encoder's SavedModel was loaded from.
     """
 
     layer: Any
@@ -129,6 +132,7 @@ class Encoder:
     why_opaque: str
     provenance: dict[str, Any]
     architecture: Architecture | None = None
+    encoder_path: str = ""
 
 
 def resolve(encoder: str, preprocessing: str = "") -> EncoderSource:
@@ -139,16 +143,17 @@ def resolve(encoder: str, preprocessing: str = "") -> EncoderSource:
         preprocessing: a handle or folder that replaces the encoder's own preprocessing.
 
     Raises:
-        UserError: unknown name, or a folder that holds no encoder.
+        UserError: unknown name, or a folder that cannot be read or holds no encoder.
     """
     given = preprocessing or None
     if preprocessing and not _is_handle(preprocessing):
-        path = Path(preprocessing).expanduser()
-        if not (path / "saved_model.pb").is_file():
-            raise UserError(
-                f"--preprocessing={preprocessing}: no such folder with a "
-                "saved_model.pb, and no TF-Hub handle (https://...)"
-            )
+        with _refusing_unreadable(f"--preprocessing={preprocessing}"):
+            path = Path(preprocessing).expanduser()
+            if not (path / "saved_model.pb").is_file():
+                raise UserError(
+                    f"--preprocessing={preprocessing}: no such folder with a "
+                    "saved_model.pb, and no TF-Hub handle (https://...)"
+                )
         given = str(path)
     if encoder in ENCODERS:
         named = ENCODERS[encoder]
@@ -163,7 +168,26 @@ def resolve(encoder: str, preprocessing: str = "") -> EncoderSource:
         )
     if _is_handle(encoder):
         return EncoderSource(encoder, "tfhub", encoder, given or _preprocessing_for(encoder))
-    folder = Path(encoder).expanduser()
+    with _refusing_unreadable(f"--encoder={encoder}"):
+        return _resolve_folder(encoder, Path(encoder).expanduser(), given)
+
+
+@contextlib.contextmanager
+def _refusing_unreadable(flag: str) -> Iterator[None]:
+    """Turns what a file system answers to a folder's name into a UserError that names the flag."""
+    try:
+        yield
+    except RuntimeError:  # pathlib's own for ~name
+        raise UserError(
+            f"{flag}: there is no such home folder; give the folder's whole path"
+        ) from None
+    except OSError as error:
+        raise UserError(
+            f"{flag}: cannot be read ({error.strerror}); give a folder that you may read"
+        ) from None
+
+
+def _resolve_folder(encoder: str, folder: Path, given: str | None) -> EncoderSource:
     if not folder.is_dir():
         raise UserError(
             f"--encoder={encoder}: no such encoder or folder; good values: "
@@ -263,13 +287,18 @@ def load(source: EncoderSource, native: bool | None = None, seq_length: int = 12
         encoder_at = str(pair / "encoder")
         preprocessing_at = preprocessing_at or str(pair / "preprocessing")
     encoder_path, preprocessing_path = _fetch(encoder_at), _fetch(preprocessing_at)
-    text_model = preprocessing.load(preprocessing_path, preprocessing_at)
+    text_model = preprocessing.load(
+        preprocessing_path, preprocessing_at, _remedy(preprocessing_at, preprocessing_path)
+    )
     tokens = preprocessing.special_tokens(text_model.tokenize)
     try:
         layer = hub.KerasLayer(encoder_path, trainable=True, name="encoder")
-    except (OSError, ValueError, RuntimeError) as error:
+    except _out_of_memory():
+        raise
+    except Exception as error:  # OSError, IndexError, OpError and more, by what is damaged
         raise UserError(
-            f"{encoder_at}: cannot be loaded as a SavedModel with a call: {_first_line(error)}"
+            f"{encoder_at}: cannot be loaded as a SavedModel with a call: {reason_of(error)}"
+            + _remedy(encoder_at, encoder_path)
         ) from None
     shapes = {name: tuple(v.shape) for name, v in by_canonical_name(layer.variables).items()}
     rows = shapes.get("word_embeddings/embeddings", (0,))[0]
@@ -283,6 +312,13 @@ def load(source: EncoderSource, native: bool | None = None, seq_length: int = 12
     batch = probe(rows or tokens.get("vocab_size", 100))
     outputs = _own_outputs(layer, batch, encoder_at)
     record = importing.read_record(Path(encoder_path).parent) or {}
+    try:
+        known = Architecture(**record["architecture"]) if record else None
+    except (KeyError, TypeError) as error:
+        raise UserError(
+            f"{Path(encoder_path).parent / importing.IMPORT_RECORD}: not whole: "
+            f"{reason_of(error)}" + _remedy(encoder_at, encoder_path)
+        ) from None
     version = re.search(r"/(\d+)/?$", encoder_at) if _is_handle(encoder_at) else None
     provenance = {
         "name": source.name,
@@ -291,12 +327,12 @@ def load(source: EncoderSource, native: bool | None = None, seq_length: int = 12
         "preprocessing": preprocessing_at,
         "version": version.group(1) if version else "",
         "sha256": record.get("sha256", {}).get("model.safetensors")
-        or importing.variables_sha256(Path(encoder_path)),
+        or importing.folder_sha256(Path(encoder_path) / "variables"),
+        "vocabulary_sha256": importing.folder_sha256(Path(preprocessing_path) / "assets"),
         "licence": source.licence or record.get("licence", ""),
     }
     reason, architecture = "the opaque encoder was asked for", None
     if native is not False:
-        known = Architecture(**record["architecture"]) if record else None
         try:
             layer, architecture, gap = take_over(layer, outputs, batch, known)
             reason = ""
@@ -310,8 +346,34 @@ def load(source: EncoderSource, native: bool | None = None, seq_length: int = 12
         gc.collect()  # the SavedModel's copy of the weights sits in reference cycles
     provenance["parameters"] = int(sum(np.prod(v.shape) for v in layer.trainable_variables))
     return Encoder(
-        layer, text_model, preprocessing_path, not reason, reason, provenance, architecture
+        layer,
+        text_model,
+        preprocessing_path,
+        not reason,
+        reason,
+        provenance,
+        architecture,
+        encoder_path,
     )
+
+
+def rebuild(encoder: Encoder) -> Encoder:
+    """The same encoder in variables that are created anew.
+
+    Under the scope of a distribution strategy they become variables of that strategy.
+    `load` itself is called outside of the scope, because several replicas cannot call a
+    SavedModel outside of their training step, and so not probe it.
+    """
+    import tensorflow_hub as hub
+
+    from bert_glue_tf.native import build_native, by_canonical_name
+
+    if encoder.architecture is None:
+        layer = hub.KerasLayer(encoder.encoder_path, trainable=True, name="encoder")
+    else:
+        variables = by_canonical_name(encoder.layer.variables)
+        layer = build_native(encoder.architecture, lambda name: variables[name].numpy())
+    return dataclasses.replace(encoder, layer=layer)
 
 
 def is_cached(source: EncoderSource) -> bool:
@@ -373,9 +435,9 @@ def _fetch(location: str) -> str:
         return hub.resolve(location)
     except Exception as error:  # URL, TLS, tar and file errors alike
         if not _is_handle(location):
-            raise UserError(f"{location}: {_first_line(error)}") from None
+            raise UserError(f"{location}: {reason_of(error)}") from None
         raise network.UnreachableError(
-            f"{location} cannot be downloaded: {_first_line(error)}", what="encoder"
+            f"{location} cannot be downloaded: {reason_of(error)}", what="encoder"
         ) from None
 
 
@@ -384,15 +446,37 @@ def _own_outputs(layer: Any, batch: Mapping[str, Any], location: str) -> dict[st
     import numpy as np
 
     wanted = ("pooled_output", "sequence_output")
+    refusal = (
+        f"{location}: is no BERT encoder: called with a dict of {', '.join(batch)} it does "
+        f"not answer with {' and '.join(wanted)}"
+    )
     try:
         answer = layer(batch)
-        return {key: np.asarray(answer[key]) for key in wanted}
+    except _out_of_memory():
+        raise
     except Exception as error:  # a foreign model may fail in any way when called
-        raise UserError(
-            f"{location}: is no BERT encoder: called with a dict of {', '.join(batch)} it does "
-            f"not answer with {' and '.join(wanted)} ({_first_line(error)})"
-        ) from None
+        raise UserError(f"{refusal} ({reason_of(error)})") from None
+    if not isinstance(answer, Mapping) or not set(wanted) <= set(answer):
+        found = ", ".join(map(str, answer)) if isinstance(answer, Mapping) else "one tensor"
+        raise UserError(f"{refusal}, but with {found}")
+    return {key: np.asarray(answer[key]) for key in wanted}
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+def _out_of_memory() -> tuple[type[BaseException], ...]:
+    """What says that memory is short, and so nothing of the file that was being read."""
+    import tensorflow as tf
+
+    return MemoryError, tf.errors.ResourceExhaustedError
+
+
+def _remedy(location: str, path: str) -> str:
+    """What to do about a damaged SavedModel that lies in a cache; empty for a user's own."""
+    from bert_glue_tf import importing
+
+    imported = importing.cache_root() / "encoders"
+    if Path(path).is_relative_to(imported):
+        folder = imported / Path(path).relative_to(imported).parts[0]
+        return f".\nDelete the folder {folder} and run again, to import it anew."
+    if _is_handle(location):
+        return f".\nDelete the folder {path} and run again, to download it anew."
+    return ""

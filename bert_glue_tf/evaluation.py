@@ -50,7 +50,12 @@ def predict(
 
 
 def loss(task: TaskSpec, labels: np.ndarray, logits: np.ndarray) -> float:
-    """Mean cross-entropy of the labels under softmax(logits), or mean squared error."""
+    """Mean cross-entropy of the labels under softmax(logits), or mean squared error.
+
+    NaN for a model that has diverged.
+    """
+    if metrics.diverged(logits):
+        return float("nan")
     if task.is_regression:
         return float(np.mean(np.square(logits[:, 0] - labels)))
     log_probabilities = special.log_softmax(logits.astype(np.float64), axis=-1)
@@ -73,9 +78,10 @@ def evaluate(
     if not task.is_regression and "accuracy" not in scores:
         predictions = metrics.to_predictions(task, logits)
         # As `metrics.compute` does, so that a diverged model gets no score.
-        diverged = np.isnan(logits).any()
         scores["accuracy"] = (
-            float("nan") if diverged else metrics.accuracy(split.labels, predictions)
+            float("nan")
+            if metrics.diverged(logits)
+            else metrics.accuracy(split.labels, predictions)
         )
     return Evaluation(
         metrics={"loss": loss(task, split.labels, logits), **scores},

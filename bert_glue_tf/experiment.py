@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import pathlib
 import sys
-import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -32,7 +31,7 @@ from bert_glue_tf import (
 )
 from bert_glue_tf.batching import Split
 from bert_glue_tf.config import ExperimentConfig
-from bert_glue_tf.errors import UserError
+from bert_glue_tf.errors import UserError, reason_of
 from bert_glue_tf.evaluation import Evaluation, PredictFn
 from bert_glue_tf.pruning.base import PruningContext, PruningMethod
 from bert_glue_tf.results import ExperimentResult
@@ -65,10 +64,10 @@ def train_and_evaluate(
     if finished:
         return finished
 
-    start = time.perf_counter()
-    tf_keras.utils.set_random_seed(config.seed)
+    timing = callbacks.Timing(folder.read_history()[: _finished_epochs(folder)])
     task = tasks.get(config.task)
-    strategy = distribution.build(config.strategy)
+    method = pruning.get(config.pruning_method)()
+    strategy = distribution.build(config.strategy, method.one_device_only)
     buckets = batching.bucket_lengths(
         config.seq_length, config.length_buckets and not distribution.is_tpu(strategy)
     )
@@ -84,11 +83,24 @@ def train_and_evaluate(
 
     source = encoders.resolve(config.encoder, config.preprocessing)
     logging.info("loading the encoder %s", source.name)
+    # Outside the scope, under which a SavedModel cannot be called to be probed.
+    encoder = encoders.load(source, seq_length=config.seq_length)
+    if not encoder.is_native:
+        logging.info("the encoder is opaque (hub.KerasLayer): %s", encoder.why_opaque)
+        if strategy.num_replicas_in_sync > 1 and not distribution.is_tpu(strategy):
+            # A SavedModel loaded for the replicas trains, but cannot be evaluated between two
+            # epochs: "executing a graph generated from the cross-replica context".
+            strategy = distribution.build(
+                config.strategy, f"an opaque encoder works on one replica only ({source.name})"
+            )
+    folder.require_same_inputs(
+        {f"{split} data": read.provenance for split, read in examples.items()}
+        | {"encoder": encoder.provenance}
+    )
+    # Here, so that what was drawn while loading leaves the run as it is.
+    tf_keras.utils.set_random_seed(config.seed)
     with strategy.scope():
-        encoder = encoders.load(source, seq_length=config.seq_length)
-        if not encoder.is_native:
-            logging.info("the encoder is opaque (hub.KerasLayer): %s", encoder.why_opaque)
-        method = pruning.get(config.pruning_method)()
+        encoder = encoders.rebuild(encoder)
         model = modeling.build_classifier(
             encoder.layer, task, dropout=config.dropout, seed=config.seed
         )
@@ -123,6 +135,7 @@ def train_and_evaluate(
         model,
         method,
         folder,
+        timing,
         context,
         train,
         buckets,
@@ -137,7 +150,7 @@ def train_and_evaluate(
         write_predictions(
             folder.predictions_file(validation[suffix].name), task, validation[suffix], done
         )
-        _warn_of_one_class(task, validation[suffix], done)
+        _warn_of_what_means_little(task, validation[suffix], done)
     modeling.save(model, encoder, task, folder.model)
     result = ExperimentResult(
         config=config.to_json(),
@@ -154,11 +167,11 @@ def train_and_evaluate(
         parameters=modeling.count_parameters(model),
         bytes=benchmark.size_on_disk(folder.model),
         speed={
-            "train_examples_per_second": throughput.examples_per_second,
+            "train_examples_per_second": timing.examples_per_second(throughput),
             "evaluation_examples_per_second": float(
                 np.mean([done.examples_per_second for done in evaluations.values()])
             ),
-            "seconds": time.perf_counter() - start,
+            "seconds": timing.run_seconds(),
         },
         peak_memory_bytes=benchmark.peak_memory_bytes(),
         environment=results.environment(
@@ -179,6 +192,7 @@ def _fit(
     model: tf_keras.Model,
     method: PruningMethod,
     folder: RunFolder,
+    timing: callbacks.Timing,
     context: PruningContext,
     train: Split,
     buckets: tuple[int, ...],
@@ -191,10 +205,15 @@ def _fit(
         str(folder.checkpoints),
         max_to_keep=1,
     )
-    first_epoch = 0
-    if manager.latest_checkpoint:
-        manager.restore_or_initialize()
-        first_epoch = int(manager.latest_checkpoint.rsplit("-", 1)[1])
+    first_epoch = _finished_epochs(folder)
+    if first_epoch:
+        try:
+            manager.restore_or_initialize()
+        except (tf.errors.OpError, LookupError, ValueError, OSError) as error:
+            raise UserError(
+                f"{folder.checkpoints}: the state after epoch {first_epoch} cannot be read: "
+                f"{reason_of(error)}.\nDelete that folder to train from the start."
+            ) from error
         logging.info("going on after epoch %d of %d", first_epoch, config.epochs)
     throughput = callbacks.Throughput(len(train), config.batch_size)
     if first_epoch == config.epochs:
@@ -216,13 +235,19 @@ def _fit(
             throughput,
             *method.callbacks(),
             callbacks.Validate(evaluate),
-            callbacks.History(folder, method, first_epoch),
+            callbacks.History(folder, method, timing, throughput),
             tf_keras.callbacks.TensorBoard(str(folder.tensorboard), write_graph=False),
             callbacks.Curves(folder, method, context.frequency),
             callbacks.Checkpoint(manager),
         ],
     )
     return throughput
+
+
+def _finished_epochs(folder: RunFolder) -> int:
+    """The epoch after which the run's checkpoint was written; 0 where there is none."""
+    checkpoint = tf.train.latest_checkpoint(str(folder.checkpoints))
+    return int(checkpoint.rsplit("-", 1)[1]) if checkpoint else 0
 
 
 def _flatten(evaluations: Mapping[str, Evaluation]) -> dict[str, float]:
@@ -240,7 +265,7 @@ def _intervals(
     """95 % bootstrap interval of each of the task's metrics."""
     intervals = {}
     for suffix, done in evaluations.items():
-        if np.isnan(done.logits).any():
+        if metrics.diverged(done.logits):
             continue  # A diverged model: its metrics are NaN, and so has no interval.
         outputs = metrics.to_predictions(task, done.logits)
         for name in task.metrics:
@@ -250,8 +275,17 @@ def _intervals(
     return intervals
 
 
-def _warn_of_one_class(task: TaskSpec, split: Split, done: Evaluation) -> None:
+def _warn_of_what_means_little(task: TaskSpec, split: Split, done: Evaluation) -> None:
     """A model that gives every example the same label can still have a fair accuracy."""
+    if metrics.diverged(done.logits):
+        logging.warning(
+            "%s: the model diverged: its outputs for %d of %d examples are no numbers (NaN), so "
+            "its scores are undefined; a smaller --learning_rate may help",
+            split.name,
+            np.count_nonzero(~np.isfinite(done.logits).all(axis=1)),
+            len(split),
+        )
+        return
     predicted = np.unique(metrics.to_predictions(task, done.logits))
     if not task.is_regression and len(predicted) == 1 and len(np.unique(split.labels)) > 1:
         logging.warning(
@@ -269,5 +303,7 @@ def write_predictions(path: pathlib.Path, task: TaskSpec, split: Split, done: Ev
     predictions = metrics.to_predictions(task, done.logits)
     rows = zip(split.labels, predictions, done.logits, strict=True)
     for index, (label, prediction, logits) in enumerate(rows):
+        if not np.isfinite(logits).all():
+            prediction = "nan"  # argmax would have made a class of it.
         lines.append("\t".join([str(index), str(label), str(prediction), *map(str, logits)]))
     write_atomically(path, "\n".join(lines) + "\n")

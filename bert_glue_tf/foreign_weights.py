@@ -8,7 +8,9 @@ TensorFlow, so that a bad folder answers at once.
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from bert_glue_tf.errors import UserError
+from bert_glue_tf.errors import UserError, reason_of
 from bert_glue_tf.native import Architecture, Reader, build_network, by_canonical_name
 
 WEIGHTS = "model.safetensors"
@@ -36,6 +38,8 @@ HF_ACTIVATIONS = {
 TF_ACTIVATIONS = {"gelu": "gelu_tanh", "relu": "relu"}
 # The native encoder's layer norm has this constant built in (BERT's own).
 LAYER_NORM_EPSILON = 1e-12
+# Of the types that safetensors files of any BERT have held; others are not measured.
+_BITS = {"F64": 64, "F32": 32, "F16": 16, "BF16": 16, "I64": 64, "I32": 32, "U8": 8, "I8": 8}
 _HF_PARTS = {
     "word_embeddings": "embeddings.word_embeddings",
     "position_embedding": "embeddings.position_embeddings",
@@ -68,13 +72,14 @@ def read_config(path: Path, activations: Mapping[str, str] = HF_ACTIVATIONS) -> 
     for key, good in (("model_type", "bert"), ("position_embedding_type", "absolute")):
         if config.get(key, good) != good:
             raise UserError(f"{path}: {key} is {config[key]!r}; only {good!r} can be imported")
-    if float(config.get("layer_norm_eps", LAYER_NORM_EPSILON)) != LAYER_NORM_EPSILON:
+    epsilon = config.get("layer_norm_eps", LAYER_NORM_EPSILON)
+    if epsilon != LAYER_NORM_EPSILON:
         raise UserError(
-            f"{path}: layer_norm_eps is {config['layer_norm_eps']}; the native "
+            f"{path}: layer_norm_eps is {json.dumps(epsilon)}; the native "
             f"encoder computes with {LAYER_NORM_EPSILON} only"
         )
     activation = config.get("hidden_act", "gelu")
-    if activation not in activations:
+    if not isinstance(activation, str) or activation not in activations:
         raise UserError(
             f"{path}: hidden_act is {activation!r}; good values: " + ", ".join(activations)
         )
@@ -93,9 +98,14 @@ def read_config(path: Path, activations: Mapping[str, str] = HF_ACTIVATIONS) -> 
         )
     except KeyError as error:
         raise UserError(f"{path}: the key {error} is missing") from None
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise UserError(f"{path}: {error}") from None
-    if min(found.layers, found.heads) < 1 or found.hidden_size % found.heads:
+    for name, value in dataclasses.asdict(found).items():
+        if name.endswith("_dropout") and not 0 <= value < 1:
+            raise UserError(f"{path}: {name} is {value}; good values: from 0 on, below 1")
+        if isinstance(value, int) and value < 1:
+            raise UserError(f"{path}: {name} is {value}; good values: from 1 on")
+    if found.hidden_size % found.heads:
         raise UserError(
             f"{path}: hidden_size {found.hidden_size} cannot be shared by "
             f"{found.heads} attention heads in {found.layers} layers"
@@ -117,9 +127,11 @@ def check_vocabulary(path: Path, vocab_size: int) -> None:
     missing = [token for token in SPECIAL_TOKENS if token not in pieces]
     if missing:
         raise UserError(f"{path}: no line {', '.join(missing)}: not a BERT vocabulary")
-    if len(set(pieces)) != len(pieces):
-        twice = next(p for i, p in enumerate(pieces) if p in set(pieces[:i]))
-        raise UserError(f"{path}: the piece {twice!r} stands twice")
+    seen: set[str] = set()
+    for piece in pieces:
+        if piece in seen:
+            raise UserError(f"{path}: the piece {piece!r} stands twice")
+        seen.add(piece)
 
 
 def read_safetensors_header(path: Path) -> dict[str, dict[str, Any]]:
@@ -135,13 +147,46 @@ def read_safetensors_header(path: Path) -> dict[str, dict[str, Any]]:
             if length > size - 8:
                 raise ValueError(f"its header needs {length} bytes, the file has {size}")
             header = json.loads(file.read(length))
+        if not isinstance(header, dict):
+            raise ValueError("its header is no JSON object")
         header.pop("__metadata__", None)
-        end = 8 + length + max(entry["data_offsets"][1] for entry in header.values())
+        end = 8 + length + _check_tensors(header)
         if end != size:
             raise ValueError(f"its tensors need {end} bytes, the file has {size}")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: not a whole safetensors file: {error}") from None
     return header
+
+
+def _check_tensors(header: Mapping[str, Any]) -> int:
+    """Bytes of all tensors; raises ValueError unless they lie one after the other."""
+    spans = []
+    for name, entry in header.items():
+        try:
+            start, end = entry["data_offsets"]
+            numbers = (start, end, *entry["shape"])
+            if not all(type(number) is int and number >= 0 for number in numbers):
+                raise ValueError
+            bits = math.prod(entry["shape"]) * _BITS.get(entry["dtype"], 0)
+        except (KeyError, TypeError, ValueError):
+            raise ValueError(
+                f"its entry of the tensor {name!r} has not the form "
+                "{dtype, shape, data_offsets: [start, end]}"
+            ) from None
+        if bits and bits != 8 * (end - start):
+            raise ValueError(
+                f"the tensor {name!r} of {entry['dtype']} and shape {entry['shape']} needs "
+                f"{bits // 8} bytes, its data_offsets give it {end - start}"
+            )
+        spans.append((start, end, name))
+    last = 0
+    for start, end, name in sorted(spans):
+        if start != last:
+            raise ValueError(
+                f"the tensor {name!r} begins at byte {start}, the one before it ends at {last}"
+            )
+        last = end
+    return last
 
 
 def check_huggingface(folder: Path) -> tuple[Architecture, dict[str, str]]:
@@ -245,7 +290,12 @@ def huggingface_reader(folder: Path, tensors: Mapping[str, str]) -> Reader:
     """Reads one tensor at a time, so that no second copy of the weights is held."""
     import safetensors
 
-    file = safetensors.safe_open(str(folder / WEIGHTS), framework="np")
+    try:
+        file = safetensors.safe_open(str(folder / WEIGHTS), framework="np")
+    except (OSError, safetensors.SafetensorError) as error:
+        raise UserError(
+            f"{folder / WEIGHTS}: cannot be read as safetensors: {reason_of(error)}"
+        ) from None
 
     def read(name: str) -> np.ndarray:
         array = file.get_tensor(tensors[name]).astype(np.float32)
@@ -258,27 +308,36 @@ def tf_checkpoint_reader(prefix: str, architecture: Architecture) -> Reader:
     """Reads Google's name-based checkpoints and tf-models-official's object-based ones.
 
     Raises:
-        UserError: unreadable, or a variable is missing.
+        UserError: unreadable, or a variable is missing (by the reader, too).
     """
     import tensorflow as tf
     from official.nlp.modeling import networks
     from official.nlp.tools.tf1_bert_checkpoint_converter_lib import BERT_V2_NAME_REPLACEMENTS
 
+    # What a truncated, missing or altered file of a checkpoint raises (LookupError is the
+    # checkpoint reader's for a shard that is too short).
+    damaged = (tf.errors.OpError, LookupError, RuntimeError, OSError)
+
+    def unreadable(error: Exception) -> UserError:
+        return UserError(f"{prefix}: cannot be read as a TensorFlow checkpoint: {reason_of(error)}")
+
     try:
         checkpoint = tf.train.load_checkpoint(prefix)
         names = list(checkpoint.get_variable_to_shape_map())
-    except (tf.errors.OpError, ValueError) as error:
-        raise UserError(
-            f"{prefix}: cannot be read as a TensorFlow checkpoint: {_first_line(error)}"
-        ) from None
+    except (*damaged, ValueError) as error:
+        raise unreadable(error) from None
     if "_CHECKPOINTABLE_OBJECT_GRAPH" in names:
         for network in (networks.BertEncoder, networks.BertEncoderV2):
             encoder = build_network(network, architecture)
             try:
                 restore = tf.train.Checkpoint(model=encoder, encoder=encoder).read(prefix)
                 restore.assert_existing_objects_matched().expect_partial()
-            except (AssertionError, ValueError, tf.errors.OpError):
+            except (AssertionError, ValueError):
                 continue
+            except tf.errors.ResourceExhaustedError:
+                raise
+            except damaged as error:
+                raise unreadable(error) from None
             restored = by_canonical_name(encoder.variables)
             return lambda name: restored[name].numpy()
         raise UserError(
@@ -298,10 +357,9 @@ def tf_checkpoint_reader(prefix: str, architecture: Architecture) -> Reader:
                 f"{prefix}: no variable for {name!r}; expected shape "
                 f"{list(architecture.shapes()[name])}"
             )
-        return checkpoint.get_tensor(renamed[name])
+        try:
+            return checkpoint.get_tensor(renamed[name])
+        except damaged as error:
+            raise unreadable(error) from None
 
     return read
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -13,6 +13,8 @@ import functools
 import hashlib
 import json
 import os
+import platform
+import re
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -77,7 +79,9 @@ def import_pair(name: str, kind: str, folder: Path, licence: str = "") -> Path:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         _remove_leftovers(target)
-        temporary = target.parent / f".{target.name}.{os.getpid()}.{uuid.uuid4().hex[:8]}"
+        temporary = target.parent / (
+            f".{target.name}.{_host()}.{os.getpid()}.{uuid.uuid4().hex[:8]}"
+        )
         try:
             temporary.mkdir()
             architecture = _write_pair(temporary, kind, folder)
@@ -138,10 +142,10 @@ def sha256(path: Path) -> str:
     return _sha256(str(path), stat.st_size, stat.st_mtime_ns)
 
 
-def variables_sha256(folder: Path) -> str:
-    """Hex digest of a SavedModel's variables, all shards and their index in one."""
+def folder_sha256(folder: Path) -> str:
+    """Hex digest of all files of a SavedModel's `variables` or `assets`, in their order."""
     digest = hashlib.sha256()
-    for part in sorted((folder / "variables").iterdir()):
+    for part in sorted(folder.iterdir()) if folder.is_dir() else ():
         with part.open("rb") as file:
             while block := file.read(1 << 20):
                 digest.update(block)
@@ -212,11 +216,20 @@ def _publish(temporary: Path, target: Path) -> None:
 
 
 def _remove_leftovers(target: Path) -> None:
-    """Removes what killed imports of the same pair have left behind."""
+    """Removes what killed imports of the same pair have left behind.
+
+    A process number says something on its own host alone, and a cache may lie on a file
+    system that several share: what other hosts are writing is left to them.
+    """
     for path in target.parent.glob(f".{target.name}.*"):
-        owner = path.name.removeprefix(f".{target.name}.").split(".")[0]
-        if owner.isdigit() and not _alive(int(owner)):
+        host, _, rest = path.name.removeprefix(f".{target.name}.").partition(".")
+        process = rest.split(".")[0]
+        if host == _host() and process.isdigit() and not _alive(int(process)):
             shutil.rmtree(path, ignore_errors=True)
+
+
+def _host() -> str:
+    return re.sub(r"[^A-Za-z0-9-]", "-", platform.node()) or "localhost"
 
 
 def _alive(pid: int) -> bool:

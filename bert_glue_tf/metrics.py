@@ -134,11 +134,16 @@ def to_predictions(task: TaskSpec, logits: np.ndarray) -> np.ndarray:
     return np.argmax(logits, axis=1)
 
 
+def diverged(logits: np.ndarray) -> bool:
+    """Whether a model's outputs are no numbers any more: any of `logits` is NaN or infinite."""
+    return not np.isfinite(logits).all()
+
+
 def compute(task: TaskSpec, labels: np.ndarray, logits: np.ndarray) -> dict[str, float]:
     """All of a task's metrics, by name, in the table's order.
 
-    A NaN among the logits makes every metric NaN: argmax would take it for the largest
-    value, and a model that has diverged would get the score of a constant answer.
+    A NaN or an infinity among the logits makes every metric NaN: argmax would take it for the
+    largest value, and a model that has diverged would get the score of a constant answer.
 
     Args:
       task: names the metrics.
@@ -150,7 +155,7 @@ def compute(task: TaskSpec, labels: np.ndarray, logits: np.ndarray) -> dict[str,
     """
     predicted = to_predictions(task, logits)
     labels, predicted = _paired(labels, predicted)
-    if np.isnan(logits).any():
+    if diverged(logits):
         return {name: float("nan") for name in task.metrics}
     return {name: METRICS[name](labels, predicted) for name in task.metrics}
 
@@ -172,7 +177,7 @@ def collapse(task: TaskSpec, labels: np.ndarray, logits: np.ndarray) -> str:
     Either all predictions are one class while the labels are not, or the 95 % bootstrap
     interval of the primary metric reaches down to chance.
     """
-    if np.isnan(logits).any():
+    if diverged(logits):
         return "the logits are not numbers"
     predictions = to_predictions(task, logits)
     if len(np.unique(predictions)) == 1 and len(np.unique(labels)) > 1:

@@ -49,6 +49,9 @@ def build_optimizer(config: ExperimentConfig, total_steps: int) -> tf_keras.opti
         beta_1=BETA_1,
         beta_2=BETA_2,
         epsilon=EPSILON,
-        gradient_clip_norm=CLIP_NORM,
+        # AdamWeightDecay's own clipping comes before the replicas' gradients are summed, so that
+        # a run would depend on their number; Keras's comes after it.
+        gradient_clip_norm=0.0,
+        global_clipnorm=CLIP_NORM,
         exclude_from_weight_decay=list(NO_DECAY),
     )

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from bert_glue_tf.errors import UserError
+from bert_glue_tf.errors import UserError, reason_of
 
 TOKENIZER = "tokenizer"
 PACKER = "packer"
@@ -72,12 +72,13 @@ class TokenizedTexts:
         return {"input_word_ids": ids, "input_mask": mask.astype(np.int32), "input_type_ids": types}
 
 
-def load(folder: str, location: str) -> Any:
+def load(folder: str, location: str, remedy: str = "") -> Any:
     """Loads a preprocessing SavedModel.
 
     Args:
         folder: where it lies.
         location: what the user called it (a handle or folder), for messages.
+        remedy: what to do about a damaged one, to end the message.
 
     Raises:
         UserError: damaged, or no preprocessing model for BERT.
@@ -88,8 +89,8 @@ def load(folder: str, location: str) -> Any:
     try:
         loaded = hub.load(folder)
     except Exception as error:  # a damaged SavedModel fails in many ways
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise UserError(f"{location}: cannot be loaded as a SavedModel: {reason}") from None
+        reason = reason_of(error)
+        raise UserError(f"{location}: cannot be loaded as a SavedModel: {reason}{remedy}") from None
     for part in ("tokenize", "bert_pack_inputs"):
         if not callable(getattr(loaded, part, None)):
             raise UserError(f"{location}: is no preprocessing model for BERT: it has no {part}()")

@@ -14,15 +14,23 @@ from bert_glue_tf.exports import ExportResult
 from bert_glue_tf.results import ExperimentResult
 
 
+class _Console(rich.console.Console):
+    """Leaves it to the command what to do where nobody reads any more; rich would end it."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
 def _megabytes(count: int) -> str:
     return f"{count / 1e6:.2f} MB"  # As the report counts: 1 MB = 10^6 bytes.
 
 
-def _score(value: float, interval: tuple[float, float] | None) -> str:
-    if math.isnan(value):
-        return "undefined (constant predictions)"
+def _score(value: float, interval: tuple[float, float] | None, diverged: bool) -> str:
+    if not math.isfinite(value):
+        return f"undefined ({'the model diverged: NaN' if diverged else 'constant predictions'})"
     text = f"{value:.4f}"
-    if interval and None not in interval:
+    # None is a NaN that has been read back: an interval that is not defined.
+    if interval and not any(limit is None or math.isnan(limit) for limit in interval):
         text += f"   [{interval[0]:.3f}, {interval[1]:.3f}]"
     return text
 
@@ -34,10 +42,14 @@ def rows(result: ExperimentResult) -> list[tuple[str, str]]:
     for suffix, split in task.validation_splits.items():
         number = result.data[split]["examples"]
         lines.append((f"{split} examples", f"{number:,}"))
+        # A loss is a number whatever the predictions are, unless the model's outputs are none.
+        diverged = not math.isfinite(result.metrics.get(f"loss{suffix}", 0.0))
         for name in dict.fromkeys((*task.metrics, "accuracy", "loss")):
             key = f"{name}{suffix}"
             if key in result.metrics:
-                lines.append((key, _score(result.metrics[key], result.intervals.get(key))))
+                lines.append(
+                    (key, _score(result.metrics[key], result.intervals.get(key), diverged))
+                )
     lines.append(("", ""))
     lines += [
         (f"sparsity of {name}", f"{100 * value:.2f} %") for name, value in result.sparsity.items()
@@ -96,7 +108,7 @@ def print_table(result: ExperimentResult) -> None:
     table.add_column(no_wrap=True)
     for name, value in rows(result):
         table.add_row(name, value)
-    console = rich.console.Console(highlight=False)
+    console = _Console(highlight=False)
     console.print(table)
     for line in notes(result):
         console.print(line, soft_wrap=True)
@@ -107,7 +119,7 @@ def wide_console() -> rich.console.Console:
 
     Folders' names stand in them as they are, brackets and colons included.
     """
-    console = rich.console.Console(highlight=False, markup=False, emoji=False)
+    console = _Console(highlight=False, markup=False, emoji=False)
     if not console.is_terminal:
         console.width = 120
     return console

@@ -14,11 +14,14 @@ import subprocess
 from collections.abc import Mapping
 from typing import Any, Protocol, Self, TypeVar
 
+from absl import logging
+
 from bert_glue_tf.errors import UserError
 
 FILE_NAME = "results.jsonl"
+# The same package under the names of its builds, of which one is installed.
+_TENSORFLOW = ("tensorflow", "tensorflow-cpu", "tensorflow-tpu")
 _PACKAGES = (
-    "tensorflow",
     "tf-keras",
     "tensorflow-text",
     "tensorflow-hub",
@@ -141,8 +144,11 @@ def load(path: pathlib.Path) -> list[ExperimentResult]:
 def load_records(path: pathlib.Path, kind: type[_R]) -> list[_R]:
     """All records of one kind in a file of JSON lines that holds no others.
 
+    A line that begins as a record and was cut short (a full disk, a killed process) is
+    passed over with a warning.
+
     Raises:
-      UserError: the file is missing, or a line is no record (the message names it).
+      UserError: the file cannot be read, or a line is no record (the message names it).
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -155,11 +161,40 @@ def load_records(path: pathlib.Path, kind: type[_R]) -> list[_R]:
         try:
             records.append(kind.from_line(line))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
+            if _is_cut_short(line, kind, error):
+                logging.warning(
+                    "%s:%d: a record that was cut short when it was written; passed over",
+                    path,
+                    number,
+                )
+                continue
             raise UserError(
                 f"{path}:{number}: no result record ({error}). "
                 "Each line must be one record as the train command writes it."
             ) from error
     return records
+
+
+def _is_cut_short(line: str, kind: Any, error: Exception) -> bool:
+    """Whether a line that is no record begins as one and ends before its last brace."""
+    if not isinstance(error, json.JSONDecodeError):
+        return False
+    start = f'{{"{dataclasses.fields(kind)[0].name}": '  # Fields are written in their order.
+    begins = line.startswith(start) or start.startswith(line)
+    return begins and (error.pos >= len(line) or not line.endswith("}"))
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _versions() -> dict[str, str | None]:
+    """Package -> version, None where it is not installed; TensorFlow by its build's name."""
+    builds = {name: version for name in _TENSORFLOW if (version := _version(name))}
+    return {**(builds or {_TENSORFLOW[0]: None}), **{name: _version(name) for name in _PACKAGES}}
 
 
 def environment(devices: list[str]) -> dict[str, Any]:
@@ -169,7 +204,7 @@ def environment(devices: list[str]) -> dict[str, Any]:
         "machine": platform.machine(),
         "cores": os.cpu_count(),
         "python": platform.python_version(),
-        "packages": {name: importlib.metadata.version(name) for name in _PACKAGES},
+        "packages": _versions(),
         "commit": _commit(),
     }
 

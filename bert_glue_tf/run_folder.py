@@ -1,30 +1,41 @@
 """The folder of one run: what it holds, and who may write into it.
 
 config.json       the settings; the run can be repeated from this file alone
+inputs.json       checksums of the data and the encoder that the run was begun with
 history.csv       loss and scores of training and validation, a row an epoch
 results.jsonl     the result record
 predictions/      label, prediction and logits of every validation example, as .tsv
 model/            the trained model (SavedModel) with its preprocessing
 checkpoints/      the last epoch's state, to go on from
 tensorboard/      curves: loss, scores, learning rate, sparsity
+.lock             held by the process that is running here
 """
 
 from __future__ import annotations
 
 import csv
 import dataclasses
+import fcntl
 import io
 import json
 import os
 import pathlib
+import re
 import tempfile
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from absl import logging
 
 from bert_glue_tf import results
 from bert_glue_tf.config import ExperimentConfig
 from bert_glue_tf.errors import UserError
+
+LOCK = ".lock"
+# What has to stay the same from the first process of a run to its last; a path may change.
+_DECIDING = ("name", "version", "sha256", "examples", "vocabulary_sha256")
+# Descriptors of the lock files that this process holds until it ends, by device and inode.
+_held: dict[tuple[int, int], int] = {}
 
 
 def write_atomically(path: pathlib.Path, content: str | bytes) -> None:
@@ -43,9 +54,42 @@ def write_atomically(path: pathlib.Path, content: str | bytes) -> None:
         raise
 
 
+def _lock(folder: pathlib.Path) -> None:
+    """Takes the folder's lock for as long as the process lives; the system gives it back.
+
+    Raises:
+      UserError: another process holds it.
+    """
+    descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+    status = os.fstat(descriptor)
+    key = (status.st_dev, status.st_ino)
+    if key in _held:
+        os.close(descriptor)
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise UserError(
+            f"--workdir={folder}: another process is running in this folder. "
+            "Wait until it has ended, or give another --workdir."
+        ) from None
+    except OSError as error:  # A network file system without locks.
+        logging.warning(
+            "%s: cannot be locked (%s), so a second process would not be noticed",
+            folder,
+            error.strerror,
+        )
+    _held[key] = descriptor
+
+
+def _reason(error: OSError | ValueError) -> str:
+    return getattr(error, "strerror", None) or str(error)
+
+
 @dataclasses.dataclass(frozen=True)
 class RunFolder:
-    """A run's folder, claimed for one configuration by `open`."""
+    """A run's folder; `open` claims it for one configuration and for this process."""
 
     path: pathlib.Path
     config: ExperimentConfig
@@ -54,39 +98,76 @@ class RunFolder:
     def open(cls, path: pathlib.Path, config: ExperimentConfig) -> RunFolder:
         """Claims a folder: a new one, an empty one, or one that holds a run of `config`.
 
+        The claim holds until the process ends; the same process may claim a folder again.
+
         Raises:
-          UserError: the folder cannot be written, holds something else, or holds a run of
-            another configuration (the message names the difference). Nothing in it is touched.
+          UserError: the folder cannot be written, another process runs in it, it holds
+            something else, or it holds a run of another configuration (the message names the
+            difference). Nothing in it is touched.
         """
         folder = cls(path, config)
         try:
-            if folder.config_file.is_file() and folder._holds_training():
-                folder._require_same_config()
-            elif folder.config_file.is_file():
-                folder.config_file.unlink()  # A start that failed before its first epoch.
-            elif path.is_dir() and any(path.iterdir()):
-                raise UserError(
-                    f"--workdir={path}: holds files, but no run (no {folder.config_file.name}). "
-                    "Give an empty or a new folder."
-                )
+            folder._judge()
             path.mkdir(parents=True, exist_ok=True)
-            # Also shows a folder that is there and cannot be written, or a full disk.
-            if not folder.config_file.exists():
-                write_atomically(folder.config_file, json.dumps(config.to_json(), indent=2) + "\n")
-            else:
+            _lock(path)
+            folder._judge()  # Before the lock was held, another process may have begun a run.
+            # Writing also shows a folder that is there and cannot be written, or a full disk.
+            if folder._holds_training():
                 with tempfile.TemporaryFile(dir=path) as probe:
                     probe.write(b"\0")
-        except OSError as error:
+            else:
+                write_atomically(folder.config_file, json.dumps(config.to_json(), indent=2) + "\n")
+        except (OSError, ValueError) as error:  # ValueError: a NUL in the path.
             raise UserError(
-                f"--workdir={path}: cannot be written ({error.strerror}). "
+                f"--workdir={path}: cannot be written ({_reason(error)}). "
                 "Give a folder that you may write, on a disk with space left."
             ) from error
         return folder
 
+    def _judge(self) -> None:
+        """Refuses a folder that holds anything but a run of this configuration."""
+        if not self.path.is_dir():
+            return
+        if self._holds_training() and self.config_file.is_file():
+            self._require_same_config()
+            return
+        foreign = [name for name in sorted(os.listdir(self.path)) if not self._is_of_a_start(name)]
+        if foreign:
+            raise UserError(
+                f"--workdir={self.path}: holds files, but no run ({foreign[0]!r} is not of a run). "
+                "Give an empty or a new folder."
+            )
+
     def _holds_training(self) -> bool:
-        """Whether training has begun here: curves, a checkpoint, a history or a result."""
-        begun = (self.tensorboard, self.checkpoints, self.history_file, self.results_file)
+        """Whether training has begun here: curves, a checkpoint, or anything that came of it."""
+        begun = (
+            self.tensorboard,
+            self.checkpoints,
+            self.history_file,
+            self.results_file,
+            self.model,
+            self.predictions,
+        )
         return any(path.exists() for path in begun)
+
+    def _is_of_a_start(self, name: str) -> bool:
+        """Whether a file is what a start leaves behind that failed before its first epoch."""
+        if name == self.config_file.name:
+            return self._is_settings(self.config_file)
+        written = (self.config_file.name, self.inputs_file.name)
+        return name in (LOCK, self.inputs_file.name) or any(
+            # As `write_atomically` names a file that is not whole yet.
+            re.fullmatch(rf"\.{re.escape(whole)}\.[a-z0-9_]{{8}}", name)
+            for whole in written
+        )
+
+    def _is_settings(self, path: pathlib.Path) -> bool:
+        """Whether a config.json was written by `open`: it has every setting, and no other."""
+        try:
+            values = json.loads(path.read_text(encoding="utf-8"))
+            return set(ExperimentConfig.from_json(values).to_json()) == set(values)
+        except (IsADirectoryError, ValueError, TypeError, AttributeError, UserError):
+            return False
 
     def _require_same_config(self) -> None:
         try:
@@ -96,6 +177,9 @@ class RunFolder:
             raise UserError(
                 f"{self.config_file}: not the settings of a run ({error}). Give another --workdir."
             ) from error
+        self._refuse_another_run(earlier)
+
+    def _refuse_another_run(self, earlier: ExperimentConfig) -> None:
         difference = earlier.difference(self.config)
         if difference:
             listed = ", ".join(
@@ -110,6 +194,10 @@ class RunFolder:
     @property
     def config_file(self) -> pathlib.Path:
         return self.path / "config.json"
+
+    @property
+    def inputs_file(self) -> pathlib.Path:
+        return self.path / "inputs.json"
 
     @property
     def history_file(self) -> pathlib.Path:
@@ -131,25 +219,80 @@ class RunFolder:
     def tensorboard(self) -> pathlib.Path:
         return self.path / "tensorboard"
 
+    @property
+    def predictions(self) -> pathlib.Path:
+        return self.path / "predictions"
+
     def predictions_file(self, split: str) -> pathlib.Path:
-        return self.path / "predictions" / f"{split}.tsv"
+        return self.predictions / f"{split}.tsv"
 
     def finished_result(self) -> results.ExperimentResult | None:
-        """The run's record if it has been written, else None."""
-        if not self.results_file.exists():
-            return None
+        """The run's record if it has been written, else None; nothing is claimed or written.
+
+        Raises:
+          UserError: the folder or its record cannot be read, or the record is of another
+            configuration.
+        """
+        try:
+            if not self.results_file.exists():
+                return None
+        except OSError as error:
+            raise UserError(
+                f"--workdir={self.path}: cannot be read ({_reason(error)}). "
+                "Give a folder that you may read and write."
+            ) from error
         records = results.load(self.results_file)
         if not records:
             return None
+        try:
+            earlier = ExperimentConfig.from_json(records[-1].config)
+        except (TypeError, AttributeError, UserError) as error:
+            raise UserError(
+                f"{self.results_file}: its last record has not the settings of a run ({error}). "
+                "Give another --workdir."
+            ) from error
+        self._refuse_another_run(earlier)
         logging.info("%s: this run is finished; these are its results", self.path)
         return records[-1]
+
+    def require_same_inputs(self, inputs: Mapping[str, Mapping[str, Any]]) -> None:
+        """Keeps what the run trains on, or compares it with what its first process kept.
+
+        Args:
+          inputs: provenance (JSON types) by what it is of ("train data", "encoder", ...).
+
+        Raises:
+          UserError: training has begun here, and with something else; the message names it.
+        """
+        if self._holds_training() and self.inputs_file.exists():
+            try:
+                earlier = json.loads(self.inputs_file.read_text(encoding="utf-8"))
+                earlier = {name: dict(values) for name, values in earlier.items()}
+            except (OSError, ValueError, TypeError, AttributeError) as error:
+                raise UserError(
+                    f"{self.inputs_file}: not what a run was begun with ({error}). "
+                    "Give another --workdir."
+                ) from error
+            for name, now in inputs.items():
+                for key in _DECIDING:
+                    before = earlier.get(name, {}).get(key)
+                    if before != now.get(key):
+                        raise UserError(
+                            f"--workdir={self.path}: the {name} is not what the run there was "
+                            f"begun with: {key} was {before} and is {now.get(key)} now. Bring the "
+                            "earlier one back, or give another --workdir; the run is untouched."
+                        )
+            return
+        write_atomically(self.inputs_file, json.dumps(inputs, indent=2) + "\n")
 
     def write_history(self, rows: Sequence[Mapping[str, object]]) -> None:
         """Writes the history per epoch as a whole."""
         if not rows:
             return
         text = io.StringIO()
-        writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
+        # A run that goes on in a later version may have columns that its first rows have not.
+        names = list(dict.fromkeys(name for row in rows for name in row))
+        writer = csv.DictWriter(text, fieldnames=names, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
         write_atomically(self.history_file, text.getvalue())

@@ -314,7 +314,7 @@ def _judge(finding: Finding, chosen: set[Unit], float_pieces: int) -> Finding:
     if finding.pieces > float_pieces:
         reason = f"no int8 kernel: cuts the graph into {finding.pieces} pieces"
     else:
-        reason = "too noisy"
+        reason = "beyond the noise budget"
     return dataclasses.replace(finding, reason=reason)
 
 

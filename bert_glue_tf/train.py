@@ -5,8 +5,6 @@ python -m bert_glue_tf.train --task=cola --prune
 
 from __future__ import annotations
 
-import pathlib
-
 from absl import flags, logging
 
 from bert_glue_tf import cli, config, data, encoders, tasks
@@ -19,13 +17,11 @@ FLAGS = flags.FLAGS
 def main() -> None:
     experiment_config = config.from_flags(FLAGS)
     task = tasks.get(experiment_config.task)
-    workdir = pathlib.Path(FLAGS.workdir or config.default_workdir(experiment_config))
+    workdir = config.workdir(FLAGS, experiment_config)
 
     # A finished run is shown with nothing loaded and nothing reached.
     folder = RunFolder(workdir, experiment_config)
-    result = None
-    if folder.results_file.exists():
-        result = RunFolder.open(workdir, experiment_config).finished_result()
+    result = folder.finished_result()
     if result is None:
         # Whatever can go wrong without TensorFlow goes wrong here, within seconds.
         source = encoders.resolve(experiment_config.encoder, experiment_config.preprocessing)

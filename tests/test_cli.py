@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import re
 import shlex
@@ -11,6 +13,9 @@ import time
 
 import pytest
 import tiny_bert
+from absl import flags
+
+from bert_glue_tf import config
 
 # A name server that never answers would cost the probe its whole deadline; a proxy that
 # refuses is a network that is not there, on every machine.
@@ -21,10 +26,13 @@ OFFLINE = {
 }
 
 
-def train(*arguments, cwd, env=None, timeout=300):
+MODULE = (sys.executable, "-m", "bert_glue_tf.train")
+
+
+def train(*arguments, cwd, env=None, timeout=300, command=MODULE):
     environment = {**os.environ, **OFFLINE, "COLUMNS": "100", **(env or {})}
     return subprocess.run(
-        [sys.executable, "-m", "bert_glue_tf.train", *arguments],
+        [*command, *arguments],
         cwd=cwd,
         env=environment,
         capture_output=True,
@@ -107,6 +115,11 @@ def test_no_tensorflow_before_it_is_needed():
         ),
         (("--seq_length=513",), "error: --seq_length=513: must be from 4 to 512"),
         (("--flagfile=nothing.flags",), "error: "),
+        (("--final_sparsity=0.5",), "error: --final_sparsity=0.5: nothing is pruned without --p"),
+        (("--workdir=~nosuchuser/x",), "error: --workdir=~nosuchuser/x: there is no such home"),
+        (("--encoder=~nosuchuser/x",), "error: --encoder=~nosuchuser/x: there is no such home"),
+        ((f"--workdir={'x' * 300}",), f"error: --workdir={'x' * 300}: cannot be read (File name"),
+        ((f"--encoder={'x' * 300}",), f"error: --encoder={'x' * 300}: cannot be read (File name"),
     ],
 )
 def test_a_bad_flag(tmp_path, arguments, message):
@@ -178,6 +191,49 @@ def test_only_what_cannot_be_reached_is_replaced(tmp_path, encoder):
     assert len(told.splitlines()) <= 5
 
 
+def test_a_flagfile_that_is_no_text(tmp_path):
+    (tmp_path / "a.flags").write_bytes(b"--task=cola\n\xff\xfe\n")
+    told = refused(train("--flagfile=a.flags", cwd=tmp_path))
+    assert told == (
+        "error: --flagfile=a.flags: not UTF-8 text (the byte 0xff at 12). Good: a file with one "
+        "flag a line; see configs/."
+    )
+
+
+def test_a_suggested_command_works(tmp_path, encoder):
+    """Called by the installed script, with --preprocessing in a flagfile."""
+    # What pip writes for the entry point bert-glue-train.
+    script = tmp_path / "bin" / "bert-glue-train"
+    script.parent.mkdir()
+    script.write_text(f"#!{sys.executable}\nfrom bert_glue_tf.train import command\ncommand()\n")
+    script.chmod(0o755)
+    (tmp_path / "a.flags").write_text(f"--preprocessing={encoder}/preprocessing\n")
+    handle = "--encoder=https://tfhub.dev/tensorflow/bert_en_uncased_L-12_H-768_A-12/4"
+    # On the path by its name, elsewhere as it was called.
+    for path, name in (
+        (f"{script.parent}:/usr/bin:/bin", script.name),
+        ("/usr/bin:/bin", str(script)),
+    ):
+        env = {"TFHUB_CACHE_DIR": str(tmp_path), "TFDS_DATA_DIR": str(tmp_path), "PATH": path}
+        told = refused(
+            train("--flagfile=a.flags", handle, cwd=tmp_path, env=env, command=[str(script)])
+        )
+        suggested = shlex.split(told.splitlines()[-1])
+        assert suggested == [
+            name,
+            "--flagfile=a.flags",
+            "--encoder=minilm_l6",
+            "--data=sample",
+            "--preprocessing=",
+        ]
+    # With --encoder replaced, the flagfile's preprocessing is none of its business.
+    values = flags.FlagValues()
+    config.define_flags(values)
+    with contextlib.chdir(tmp_path):
+        values(suggested)
+    assert config.from_flags(values).preprocessing == ""
+
+
 def test_a_run_from_the_command_line_and_the_folder_it_then_keeps(tmp_path, encoder):
     arguments = (
         f"--encoder={encoder}",
@@ -206,6 +262,84 @@ def test_a_run_from_the_command_line_and_the_folder_it_then_keeps(tmp_path, enco
     assert "matthews" in again.stdout
     after = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
     assert after == before
+
+
+def test_a_workdir_that_may_not_be_read(tmp_path):
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0)
+    # Root may read everything: as a user who may not, once all modules are loaded.
+    code = (
+        "import os, sys\n"
+        "from bert_glue_tf import cli, train\n"
+        "os.geteuid() or os.seteuid(65534)\n"
+        "cli.run(train.main, train.__doc__)\n"
+    )
+    told = refused(
+        train(f"--workdir={closed}/run", cwd=tmp_path, command=[sys.executable, "-c", code])
+    )
+    assert told == (
+        f"error: --workdir={closed}/run: cannot be read (Permission denied). "
+        "Give a folder that you may read and write."
+    )
+
+
+def test_workdir_in_the_home_folder_is_expanded(tmp_path, encoder):
+    arguments = (f"--encoder={encoder}", "--data=sample", "--workdir=~/runs/a", "--end_step=9999")
+    told = refused(train(*arguments, "--prune", cwd=tmp_path, env={"HOME": str(tmp_path / "home")}))
+    assert "--end_step=9999: training has only" in told
+    assert (tmp_path / "home" / "runs" / "a" / "config.json").is_file()
+    assert not (tmp_path / "~").exists()
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_and_a_full_quota_are_told_alike(tmp_path, number):
+    # A quota cannot be set up here: the error is the system's own, raised where data are read.
+    code = (
+        "import os, sys\n"
+        "from bert_glue_tf import cli, train\n"
+        "def full(*_):\n"
+        f"    raise OSError({number}, os.strerror({number}), 'history.csv')\n"
+        "train.encoders.resolve = full\n"
+        "cli.run(train.main, train.__doc__)\n"
+    )
+    told = refused(train(cwd=tmp_path, command=[sys.executable, "-c", code]))
+    assert told.startswith("error: the disk is full. Make room and give the same command again")
+    assert os.strerror(number) in told
+
+
+@pytest.mark.parametrize("finished", [False, True])
+def test_nobody_reads_the_output(tmp_path, encoder, finished):
+    """`train | head`, where head has ended: while Keras prints, and when the table is printed."""
+    arguments = (
+        f"--encoder={encoder}",
+        "--data=sample",
+        "--epochs=1",
+        "--train_examples=64",
+        "--seq_length=32",
+        "--workdir=run",
+    )
+    if finished:
+        assert train(*arguments, cwd=tmp_path).returncode == 0
+    read, write = os.pipe()
+    os.close(read)
+    try:
+        done = subprocess.run(
+            [*MODULE, *arguments],
+            cwd=tmp_path,
+            env={**os.environ, **OFFLINE},
+            stdout=write,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=300,
+        )
+    finally:
+        os.close(write)
+    assert done.returncode == 141
+    assert "Traceback" not in done.stderr
+    assert "BrokenPipeError" not in done.stderr
+    assert "The reader of the output has ended, and so does this command." in done.stderr
+    if not finished:
+        assert train(*arguments, cwd=tmp_path).returncode == 0
 
 
 @pytest.fixture

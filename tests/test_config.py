@@ -66,7 +66,7 @@ def test_contradiction_is_refused(arguments, shown):
         ("final_sparsity", 1.0, "--final_sparsity=1.0: must be in [0, 1)."),
         ("final_sparsity", -0.1, "--final_sparsity=-0.1: must be in [0, 1)."),
         ("final_sparsity", float("nan"), "--final_sparsity=nan: must be in [0, 1)."),
-        ("initial_sparsity", 1.5, "--initial_sparsity=1.5: must be in [0, 1)."),
+        ("initial_sparsity", 1.5, "--initial_sparsity=1.5: must be -1 (computed) or in [0, 1)."),
         ("initial_sparsity", 0.9, "--initial_sparsity=0.9: larger than --final_sparsity=0.8"),
         ("seq_length", 3, "--seq_length=3: must be from 4 to 512"),
         ("seq_length", 513, "--seq_length=513: must be from 4 to 512"),
@@ -79,6 +79,8 @@ def test_contradiction_is_refused(arguments, shown):
         ("train_examples", -1, "--train_examples=-1: must be 0 (all) or more."),
         ("seed", -1, "--seed=-1: must be a whole number from 0"),
         ("begin_step", -2, "--begin_step=-2: must be -1 (computed) or a step from 0 on."),
+        ("end_step", 0, "--end_step=0: must be -1 (computed) or a step from 1 on."),
+        ("initial_sparsity", -0.5, "--initial_sparsity=-0.5: must be -1 (computed) or in [0, 1)."),
     ],
 )
 def test_bad_value_is_named_with_its_flag_and_the_good_ones(field, value, message):
@@ -90,6 +92,51 @@ def test_begin_step_not_before_end_step():
     message = "--begin_step=20: not before --end_step=20. Give a begin_step smaller"
     with pytest.raises(UserError, match=re.escape(message)):
         ExperimentConfig(begin_step=20, end_step=20)
+
+
+@pytest.mark.parametrize(("final", "first"), [(0.3, 0.3), (0.5, 0.5), (0.8, 0.5), (0.0, 0.0)])
+def test_initial_sparsity_never_exceeds_the_final_one_by_default(final, first):
+    assert parse("--prune", f"--final_sparsity={final}").first_sparsity == first
+    assert parse("--prune", "--initial_sparsity=0.1", "--final_sparsity=0.3").first_sparsity == 0.1
+
+
+def test_a_computed_initial_sparsity_is_the_value_that_it_stands_for():
+    computed = ExperimentConfig()
+    assert computed.difference(ExperimentConfig(initial_sparsity=0.5)) == {}
+    assert computed.difference(ExperimentConfig(initial_sparsity=0.4)) == {
+        "initial_sparsity": (-1.0, 0.4)
+    }
+    assert computed.difference(ExperimentConfig(final_sparsity=0.3)) == {
+        "final_sparsity": (0.8, 0.3)
+    }
+
+
+@pytest.mark.parametrize(
+    "flag",
+    [
+        "--initial_sparsity=0.2",
+        "--final_sparsity=0.8",
+        "--begin_step=5",
+        "--end_step=9",
+        "--pruning_frequency=3",
+    ],
+)
+def test_a_schedule_without_pruning_is_refused(flag, tmp_path):
+    message = f"{flag}: nothing is pruned without --prune. Add --prune, or leave {flag} out."
+    file = tmp_path / "a.flags"
+    file.write_text(flag + "\n")
+    for arguments in ([flag], [f"--flagfile={file}"]):
+        with pytest.raises(UserError, match="^" + re.escape(message) + "$"):
+            parse(*arguments)
+        assert parse(*arguments, "--prune").pruning_method == "magnitude"
+
+
+def test_noprune_runs_the_baseline_of_a_flagfile_that_prunes(tmp_path, caplog):
+    file = tmp_path / "a.flags"
+    file.write_text("--prune\n--final_sparsity=0.9\n--begin_step=3\n")
+    caplog.set_level("INFO", logger="absl")
+    assert parse(f"--flagfile={file}", "--noprune").pruning_method == "none"
+    assert "--final_sparsity, --begin_step: not used, since nothing is pruned" in caplog.text
 
 
 def test_every_field_is_a_flag_with_help():

@@ -639,6 +639,22 @@ def test_tfds_is_downloaded_prepared_and_then_read_offline(write, tfds_root, mon
         for file in ("dataset_info.json", "features.json"):
             (tfds_root / "glue" / "cola" / name / file).write_text("{}")
     assert len(data.load(COLA, "tfds", "train")) == 40
+    for name in ("dataset_info.json", "features.json"):
+        whole = (prepared / name).read_text()
+        for text in ("", "{", "{}", "null", whole[: len(whole) // 2], '{"splits": []}', "\xff"):
+            (prepared / name).write_bytes(text.encode("latin-1"))
+            message = _message(data.load, COLA, "tfds", "train")
+            assert message.startswith(f"--data=tfds: {prepared} cannot be read: "), (name, text)
+            assert message.endswith(
+                "\nGood: delete that folder and run again with the network, to prepare it anew."
+            )
+        (prepared / name).write_text(whole)
+    info = json.loads((prepared / "dataset_info.json").read_text())
+    whole = (prepared / "dataset_info.json").read_text()
+    (prepared / "dataset_info.json").write_text(json.dumps({**info, "splits": []}))
+    assert "dataset_info.json names no split" in _message(data.load, COLA, "tfds", "train")
+    (prepared / "dataset_info.json").write_text(whole)
+    assert len(data.load(COLA, "tfds", "train")) == 40
     (shard,) = prepared.glob("*train*tfrecord*")
     shard.write_bytes(shard.read_bytes()[:-5])
     message = _message(data.load, COLA, "tfds", "train")

@@ -1,6 +1,9 @@
 """Names and folders are told apart, bad ones refused early, and loaded encoders are equal."""
 
 import hashlib
+import os
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -92,6 +95,38 @@ def test_folder_without_an_encoder_says_what_was_found(pair, tmp_path):
         encoders.resolve(str(pair / "encoder"))  # no --preprocessing
     with pytest.raises(UserError, match="--preprocessing=/nowhere"):
         encoders.resolve("minilm_l6", "/nowhere")
+
+
+@pytest.mark.parametrize("flag", ["encoder", "preprocessing"])
+@pytest.mark.parametrize(
+    ("folder", "reason"),
+    [
+        ("~nosuchuser/bert", "there is no such home folder"),
+        ("x" * 300, "cannot be read (File name too long)"),
+    ],
+)
+def test_names_that_the_file_system_refuses(flag, folder, reason):
+    arguments = {"encoder": encoders.DEFAULT} | {flag: folder}
+    with pytest.raises(UserError, match=re.escape(f"--{flag}={folder}: {reason}; give")):
+        encoders.resolve(**arguments)
+
+
+@pytest.mark.parametrize("flag", ["encoder", "preprocessing"])
+def test_a_folder_that_may_not_be_read(flag, tmp_path):
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0)
+    is_root = os.geteuid() == 0
+    if is_root:
+        os.seteuid(65534)  # Root may read everything: as a user who may not.
+    try:
+        with pytest.raises(UserError) as error:
+            encoders.resolve(**({"encoder": encoders.DEFAULT} | {flag: str(closed / "a")}))
+    finally:
+        if is_root:
+            os.seteuid(0)
+    assert str(error.value) == (
+        f"--{flag}={closed}/a: cannot be read (Permission denied); give a folder that you may read"
+    )
 
 
 # --- check ---------------------------------------------------------------------------
@@ -288,6 +323,71 @@ def test_saved_models_that_are_no_bert(pair, tmp_path):
     source = encoders.resolve(str(tmp_path / "dense"), str(pair / "preprocessing"))
     with pytest.raises(UserError, match="cannot be loaded"):
         encoders.load(source)
+
+
+@pytest.mark.parametrize("how", ["truncated", "bit-flipped", "missing"])
+@pytest.mark.parametrize("file", ["data-00000-of-00001", "index"])
+def test_a_saved_model_whose_variables_are_damaged(file, how, pair, tmp_path):
+    shutil.copytree(pair, tmp_path / "pair")
+    path = tmp_path / "pair" / "encoder" / "variables" / f"variables.{file}"
+    raw = bytearray(path.read_bytes())
+    raw[len(raw) // 2] ^= 0xFF
+    path.write_bytes(raw if how == "bit-flipped" else raw[: len(raw) // 2])
+    if how == "missing":
+        path.unlink()
+    with pytest.raises(UserError) as error:
+        encoders.load(encoders.resolve(str(tmp_path / "pair")))
+    assert str(error.value).startswith(
+        f"{tmp_path / 'pair' / 'encoder'}: cannot be loaded as a SavedModel with a call: "
+    )
+    assert "Delete" not in str(error.value)  # It is the user's own.
+
+
+def test_a_foreign_models_reason_is_told(pair, tmp_path):
+    """Keras wraps it in a line on the layer and a list of the arguments."""
+    import tensorflow as tf
+
+    from bert_glue_tf.native import INPUTS
+
+    class Asserting(tf.Module):
+        @tf.function(
+            input_signature=[{n: tf.TensorSpec([None, None], tf.int32, n) for n in INPUTS}]
+        )
+        def __call__(self, inputs):
+            length = tf.shape(inputs["input_word_ids"])[1]
+            with tf.control_dependencies([tf.debugging.assert_less(length, 5, "five is enough")]):
+                return {"pooled_output": tf.identity(length)}
+
+    class Other(tf.Module):
+        @tf.function(
+            input_signature=[{n: tf.TensorSpec([None, None], tf.int32, n) for n in INPUTS}]
+        )
+        def __call__(self, inputs):
+            return {"logits": tf.identity(inputs["input_mask"])}
+
+    for model, reason in (
+        (Asserting(), "(InvalidArgumentError: assertion failed: [five is enough] "),
+        (Other(), ", but with logits"),
+    ):
+        folder = tmp_path / type(model).__name__
+        tf.saved_model.save(model, str(folder))
+        with pytest.raises(UserError, match="is no BERT encoder: called with a dict of") as error:
+            encoders.load(encoders.resolve(str(folder), str(pair / "preprocessing")))
+        assert reason in str(error.value)
+
+
+@pytest.mark.parametrize("kind", [MemoryError, "ResourceExhaustedError"])
+def test_too_little_memory_says_nothing_of_the_encoder(kind, batch):
+    import tensorflow as tf
+
+    error = kind() if kind is MemoryError else tf.errors.ResourceExhaustedError(None, None, "OOM")
+
+    def layer(inputs):
+        raise error
+
+    with pytest.raises(type(error)) as raised:
+        encoders._own_outputs(layer, batch, "somewhere")
+    assert raised.value is error
 
 
 def test_vocabulary_that_does_not_fit_names_both_numbers(pair, tmp_path):

@@ -68,11 +68,12 @@ def test_cola_is_scored_with_matthews_accuracy_and_loss():
     assert done.examples_per_second > 0
 
 
-def test_a_diverged_model_has_no_score():
+@pytest.mark.parametrize("output", [np.nan, np.inf])
+def test_a_diverged_model_has_no_score(output):
     split = split_of(4, np.array([0, 1, 1, 1], np.int32))
 
     def predict(features):
-        return np.full((len(features["input_mask"]), 2), np.nan, np.float32)
+        return np.full((len(features["input_mask"]), 2), output, np.float32)
 
     done = evaluation.evaluate(predict, split, tasks.get("cola"), batch_size=2, buckets=(32,))
     assert all(math.isnan(value) for value in done.metrics.values())

@@ -6,6 +6,8 @@ import csv
 import dataclasses
 import json
 import math
+import re
+import shutil
 
 import numpy as np
 import pytest
@@ -16,7 +18,9 @@ import tiny_bert
 from bert_glue_tf import (
     callbacks,
     experiment,
+    importing,
     modeling,
+    native,
     preprocessing,
     reporting,
     results,
@@ -195,6 +199,108 @@ def test_an_interrupted_run_goes_on_and_keeps_its_history(
     assert rows[0] == first[0]
     assert [row["epoch"] for row in rows] == ["1", "2"]
     assert record.sparsity == {"classifier/kernel": 26 / 32}
+    # Both processes count. Each leaves out its first step, which traces the graph.
+    examples = [int(row["measured_examples"]) for row in rows]
+    seconds = [float(row["measured_seconds"]) for row in rows]
+    assert examples == [80, 80]
+    assert record.speed["train_examples_per_second"] == pytest.approx(
+        sum(examples) / sum(seconds), rel=1e-3
+    )
+    assert float(rows[1]["run_seconds"]) > float(rows[0]["run_seconds"]) + float(rows[1]["seconds"])
+    assert record.speed["seconds"] > float(rows[1]["run_seconds"])
+
+    # Killed before its record was written: a process that trains nothing more.
+    folder.results_file.unlink()
+    last = experiment.train_and_evaluate(settings, folder)
+    assert last.metrics == pytest.approx(record.metrics)
+    assert last.speed["train_examples_per_second"] == pytest.approx(
+        record.speed["train_examples_per_second"], rel=1e-3
+    )
+    assert last.speed["seconds"] > float(rows[1]["run_seconds"])
+
+
+def test_a_run_does_not_go_on_with_other_data_or_another_encoder(tmp_path, monkeypatch):
+    pair = tiny_bert.write_pair(tmp_path / "pair", layers=1)
+    other = tiny_bert.write_pair(tmp_path / "other", layers=1, seed=1)
+    rows = [["gj04", str(i % 2), "", f"the cat saw book {i}"] for i in range(64)]
+    for name in ("train", "dev"):
+        write_tsv(tmp_path / "CoLA" / f"{name}.tsv", rows)
+    config = ExperimentConfig(
+        encoder=str(pair), data=str(tmp_path), epochs=2, batch_size=32, seq_length=16
+    )
+
+    class Interrupt(callbacks.Checkpoint):
+        def on_epoch_end(self, epoch, logs=None):
+            super().on_epoch_end(epoch, logs)
+            raise KeyboardInterrupt
+
+    folder = RunFolder.open(tmp_path / "run", config)
+    with monkeypatch.context() as patched:
+        patched.setattr(callbacks, "Checkpoint", Interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            experiment.train_and_evaluate(config, folder)
+    kept = json.loads(folder.inputs_file.read_text())
+    assert sorted(kept) == ["encoder", "train data", "validation data"]
+
+    rows[0][1] = "1"
+    write_tsv(tmp_path / "CoLA" / "train.tsv", rows)
+    with pytest.raises(UserError, match="the train data is not what the run there was begun with"):
+        experiment.train_and_evaluate(config, folder)
+    rows[0][1] = "0"
+    write_tsv(tmp_path / "CoLA" / "train.tsv", rows)
+    (pair / "encoder").rename(tmp_path / "earlier")
+    (other / "encoder").rename(pair / "encoder")
+    with pytest.raises(UserError, match="the encoder is not what the run there was begun with"):
+        experiment.train_and_evaluate(config, folder)
+    assert not folder.results_file.exists()
+    (pair / "encoder").rename(tmp_path / "later")
+    (tmp_path / "earlier").rename(pair / "encoder")
+    record = experiment.train_and_evaluate(config, folder)
+    assert record.data["train"]["sha256"] == kept["train data"]["sha256"]
+    assert record.encoder["sha256"] == kept["encoder"]["sha256"]
+
+
+def test_a_damaged_checkpoint_of_the_run_is_named(finished, settings, tmp_path):
+    shutil.copytree(finished[0].path, tmp_path / "run", ignore=lambda *_: {".lock"})
+    folder = RunFolder.open(tmp_path / "run", settings)
+    folder.results_file.unlink()
+    (shard,) = folder.checkpoints.glob("*.data-*")
+    shard.write_bytes(shard.read_bytes()[:1000])
+    with pytest.raises(
+        UserError, match=re.escape(f"{folder.checkpoints}: the state after epoch 2")
+    ):
+        experiment.train_and_evaluate(settings, folder)
+    assert len(rows_of(folder)) == 2
+
+
+def test_a_model_that_diverged_is_called_so(tmp_path, caplog):
+    shapes = tiny_bert.architecture(layers=1)
+    drawn = tiny_bert.weights(shapes)
+    drawn["pooler_transform/bias"][0] = np.inf
+    drawn["pooler_transform/kernel"][:, 1] = np.nan
+    pair = tiny_bert.write_pair(tmp_path / "pair", layers=1)
+    shutil.rmtree(pair / "encoder")
+    importing.write_encoder(native.build_native(shapes, drawn.__getitem__), pair / "encoder")
+    config = ExperimentConfig(
+        encoder=str(pair), data="sample", epochs=1, train_examples=32, seq_length=32
+    )
+    folder = RunFolder.open(tmp_path / "run", config)
+    record = experiment.train_and_evaluate(config, folder)
+    assert all(math.isnan(value) for value in record.metrics.values())
+    assert set(record.metrics) == {"loss", "matthews", "accuracy"}
+    assert record.intervals == {}
+    number = len(sample.examples("cola", "validation"))
+    assert (
+        f"validation: the model diverged: its outputs for {number} of {number} examples are no "
+        "numbers (NaN)"
+    ) in caplog.text
+    assert "every prediction is" not in caplog.text
+    with folder.predictions_file("validation").open() as file:
+        assert {row["prediction"] for row in csv.DictReader(file, delimiter="\t")} == {"nan"}
+    for shown in (record, results.load(folder.results_file)[0]):
+        rows = dict(reporting.rows(shown))
+        for name in record.metrics:
+            assert rows[name] == "undefined (the model diverged: NaN)"
 
 
 def test_the_same_seed_gives_the_same_run_and_another_seed_another(finished, settings, tmp_path):

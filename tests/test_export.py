@@ -335,13 +335,13 @@ def real(request, glue_dir, tmp_path_factory):
         data=str(glue_dir),
         epochs=1,
         learning_rate=1e-4,
-        train_examples=2400,
+        train_examples=1600,
     )
     experiment.train_and_evaluate(config, RunFolder.open(root / "run", config))
     run = Run.read(root / "run")
     examples = data.load_for_training(tasks.get(request.param), config.data, config.train_examples)
     lengths = (32, 64) if request.param == "cola" else (64, 128)
-    settings = ExportSettings(lengths, latency_repetitions=15)
+    settings = ExportSettings(lengths, calibration_examples=64, latency_repetitions=15)
     records = exported(
         run, examples, ["dynamic_int8", "int8", "int4"], run.path / "tflite", settings
     )
@@ -361,7 +361,8 @@ def test_int8_keeps_the_score_and_is_not_slower_than_float32(real):
     assert records["int8"].pieces == records["float32"].pieces
     found = records["int8"].quantization
     assert len([name for name in found["int8"] if "MatMul" in name]) > 25
-    assert found["noise"] < 0.03 < found["noise_of_everything_int8"]
+    assert found["noise"] < found["noise_of_dynamic_int8"] + 0.01 + 1e-9
+    assert found["pieces_of_everything_int8"] > 30
 
 
 def test_float32_equals_keras_on_every_example(real):

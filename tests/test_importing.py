@@ -2,9 +2,11 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -168,6 +170,14 @@ def test_lower_case_of_a_checkpoint_folder(name, expected, tmp_path):
         ({"model_type": "roberta"}, "model_type is 'roberta'"),
         ({"position_embedding_type": "relative_key"}, "position_embedding_type"),
         ({"layer_norm_eps": 1e-5}, "layer_norm_eps is 1e-05"),
+        ({"layer_norm_eps": None}, "layer_norm_eps is null; the native encoder computes with"),
+        ({"layer_norm_eps": "1e-12"}, 'layer_norm_eps is "1e-12"; the native encoder'),
+        ({"hidden_act": ["gelu"]}, r"hidden_act is \['gelu'\]; good values: gelu"),
+        ({"hidden_act": None}, "hidden_act is None; good values: gelu"),
+        ({"intermediate_size": float("inf")}, "cannot convert float infinity to integer"),
+        ({"intermediate_size": -4}, "inner_dim is -4; good values: from 1 on"),
+        ({"num_attention_heads": 0}, "heads is 0; good values: from 1 on"),
+        ({"hidden_dropout_prob": 1.5}, "output_dropout is 1.5; good values: from 0 on, below 1"),
         ({"hidden_act": "swish"}, "hidden_act is 'swish'; good values: gelu"),
         ({"num_attention_heads": 3}, "16 cannot be shared by 3 attention heads"),
         ({"num_hidden_layers": "many"}, "invalid literal"),
@@ -203,6 +213,16 @@ def test_vocabulary_that_cannot_be_imported(lines, message, huggingface):
         foreign_weights.check_huggingface(huggingface)
 
 
+def test_a_long_vocabulary_with_a_piece_twice_is_told_at_once(tmp_path):
+    path = tmp_path / "vocab.txt"
+    pieces = [*foreign_weights.SPECIAL_TOKENS, *map(str, range(100_000)), "99999"]
+    path.write_text("\n".join(pieces) + "\n")
+    start = time.perf_counter()
+    with pytest.raises(UserError, match="the piece '99999' stands twice"):
+        foreign_weights.check_vocabulary(path, len(pieces))
+    assert time.perf_counter() - start < 2  # A search for each piece took minutes.
+
+
 def _rewritten(huggingface, change):
     path = huggingface / "model.safetensors"
     tensors = load_file(path)
@@ -232,6 +252,108 @@ def test_truncated_safetensors(size, huggingface):
     path.write_bytes(path.read_bytes()[:size])
     with pytest.raises(UserError, match="not a whole safetensors file"):
         foreign_weights.check_huggingface(huggingface)
+
+
+def _with_header(path, change):
+    """Rewrites a safetensors file with a changed header before the same tensors."""
+    raw = path.read_bytes()
+    length = int.from_bytes(raw[:8], "little")
+    header = json.loads(raw[8 : 8 + length])
+    header = change(header) or header
+    text = json.dumps(header).encode()
+    path.write_bytes(len(text).to_bytes(8, "little") + text + raw[8 + length :])
+
+
+POOLER = "pooler.dense.bias"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda h: h[POOLER].pop("shape") and None,
+            f"its entry of the tensor '{POOLER}' has not the form",
+        ),
+        (
+            lambda h: h[POOLER].pop("dtype") and None,
+            f"its entry of the tensor '{POOLER}' has not the form",
+        ),
+        (lambda h: h.update({POOLER: [1, 2]}), f"tensor '{POOLER}' has not the form"),
+        (lambda h: h[POOLER].update(shape=None), f"tensor '{POOLER}' has not the form"),
+        (lambda h: h[POOLER].update(shape=["16"]), f"tensor '{POOLER}' has not the form"),
+        (lambda h: h[POOLER].update(dtype=["F32"]), f"tensor '{POOLER}' has not the form"),
+        (lambda h: h[POOLER].update(data_offsets=[5]), f"tensor '{POOLER}' has not the form"),
+        (
+            lambda h: h[POOLER].update(data_offsets=[h[POOLER]["data_offsets"][0] - 4] * 2),
+            f"'{POOLER}' of F32 and shape [16] needs 64 bytes, its data_offsets give it 0",
+        ),
+        (
+            lambda h: h[POOLER].update(data_offsets=[v - 4 for v in h[POOLER]["data_offsets"]]),
+            "begins at byte",
+        ),
+        (lambda h: [1, 2], "its header is no JSON object"),
+        (lambda h: {"__metadata__": {}}, "its tensors need"),
+    ],
+)
+def test_a_damaged_header_of_safetensors(change, message, huggingface):
+    path = huggingface / "model.safetensors"
+    _with_header(path, change)
+    with pytest.raises(UserError, match="not a whole safetensors file: .*" + re.escape(message)):
+        encoders.check(encoders.resolve(str(huggingface)), 128)
+
+
+def test_what_safetensors_itself_refuses_is_told(huggingface):
+    path = huggingface / "model.safetensors"
+    tensors = foreign_weights.check_huggingface(huggingface)[1]
+    path.write_bytes(b"\xff" * 100)
+    with pytest.raises(UserError, match=re.escape(f"{path}: cannot be read as safetensors: ")):
+        foreign_weights.huggingface_reader(huggingface, tensors)
+
+
+def _damage(path, how):
+    raw = bytearray(path.read_bytes())
+    if how == "missing":
+        path.unlink()
+    elif how == "truncated":
+        path.write_bytes(raw[: len(raw) // 2])
+    else:
+        raw[len(raw) // 2] ^= 0xFF
+        path.write_bytes(raw)
+
+
+@pytest.mark.parametrize("how", ["truncated", "bit-flipped", "missing"])
+@pytest.mark.parametrize("write", [tiny_bert.write_tf1_checkpoint, tiny_bert.write_tf2_checkpoint])
+def test_a_checkpoint_whose_shard_is_damaged(write, how, tmp_path):
+    folder = write(tmp_path / "uncased", SHAPES)
+    _damage(folder / "bert_model.ckpt.data-00000-of-00001", how)
+    with pytest.raises(
+        UserError, match=r"ckpt: cannot be read as a TensorFlow checkpoint: \w+Error: "
+    ):
+        encoders.load(encoders.resolve(str(folder)))
+
+
+def test_a_damaged_pair_in_the_cache_names_the_folder_to_delete(huggingface, cache):
+    source = encoders.resolve(str(huggingface))
+    pair = importing.import_pair("hf", "huggingface", huggingface)
+    for file, message in (
+        ("encoder/variables/variables.data-00000-of-00001", "cannot be loaded as a SavedModel"),
+        ("preprocessing/saved_model.pb", "cannot be loaded as a SavedModel"),
+        ("import.json", "not whole: KeyError: 'architecture'"),
+    ):
+        whole = (pair / file).read_bytes()
+        for how in ("truncated", "bit-flipped", "missing"):
+            if file == "import.json":
+                (pair / file).write_text(json.dumps({"format": importing.FORMAT}))
+            else:
+                _damage(pair / file, how)
+            with pytest.raises(UserError) as error:
+                encoders.load(source)
+            told = str(error.value)
+            assert told.startswith(str(pair)), (file, how)
+            assert message in told
+            assert told.endswith(f"\nDelete the folder {pair} and run again, to import it anew.")
+            (pair / file).write_bytes(whole)
+    assert encoders.load(source).is_native
 
 
 def test_checkpoint_without_a_variable_and_with_a_wrong_shape(tmp_path):
@@ -335,10 +457,26 @@ def test_the_slower_of_two_imports_uses_the_faster_ones(huggingface, cache, monk
 def test_a_running_import_of_another_process_is_left_alone(huggingface, cache):
     pair = importing.import_pair("tiny", "huggingface", huggingface)
     shutil.rmtree(pair)
-    running = cache / f".{pair.name}.{os.getppid()}.0123"
+    running = cache / f".{pair.name}.{importing._host()}.{os.getppid()}.0123"
     running.mkdir()
     importing.import_pair("tiny", "huggingface", huggingface)
     assert running.exists()
+
+
+@pytest.mark.usefixtures("fast_pair")
+def test_what_another_host_is_importing_is_left_alone(huggingface, cache):
+    """A cache on a file system that hosts share: their process numbers mean nothing here."""
+    pair = importing.import_pair("tiny", "huggingface", huggingface)
+    shutil.rmtree(pair)
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    mine = cache / f".{pair.name}.{importing._host()}.{dead.pid}.0123"
+    theirs = cache / f".{pair.name}.another-host.{dead.pid}.0123"
+    for folder in (mine, theirs):
+        folder.mkdir()
+    importing.import_pair("tiny", "huggingface", huggingface)
+    assert theirs.exists()
+    assert not mine.exists()
 
 
 def test_unwritable_cache_names_the_variable(huggingface, tmp_path, monkeypatch):

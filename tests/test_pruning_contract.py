@@ -260,11 +260,34 @@ def test_schedule(changes, total, expected):
     assert float(sparsity) == pytest.approx(0.8)
 
 
+def test_a_final_sparsity_reached_earlier_than_asked_for_is_told(caplog):
+    config = ExperimentConfig(
+        pruning_method="magnitude", begin_step=0, end_step=100, pruning_frequency=60
+    )
+    caplog.set_level("INFO", logger="absl")
+    assert PruningContext.from_config(config, 200).end_step == 60
+    assert "the final sparsity is reached at step 60, not 100: masks are updated every" in (
+        caplog.text
+    )
+    caplog.clear()
+    PruningContext.from_config(dataclasses.replace(config, pruning_frequency=50), 200)
+    assert caplog.text == ""
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"end_step": 101}, "--end_step=101: training has only 100 steps"),
+        ({"end_step": 200}, "--end_step=200: .*Give a step from 1 to 100."),
         ({"begin_step": 100}, "--begin_step=100: training has only 100 steps"),
+        ({"begin_step": 100}, "--begin_step=100: .*Give a step from 0 to 99."),
+        (
+            {"warmup_fraction": 1.0},
+            "--warmup_fraction=1.0: pruning begins after the warm-up, .* lasts all 100 steps",
+        ),
+        ({"begin_step": 99}, None),
+        ({"begin_step": 0, "end_step": 100}, None),
+        ({"warmup_fraction": 1.0, "begin_step": 0}, None),
         ({"begin_step": 90}, None),
         (
             {"begin_step": 0, "end_step": 10, "pruning_frequency": 11},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import sys
 
 import pytest
 
@@ -69,6 +70,25 @@ def test_a_line_cut_short_does_not_swallow_the_next_record(tmp_path):
     lines = path.read_text().split("\n")
     assert lines[0] == '{"config": {"ta'
     assert ExperimentResult.from_line(lines[1]).metrics["f1"] == 0.8
+    assert [item.metrics["f1"] for item in results.load(path)] == [0.8]
+
+
+def test_a_line_cut_short_anywhere_is_passed_over_with_a_warning(tmp_path, caplog):
+    path = tmp_path / "results.jsonl"
+    line = record().to_line()
+    for end in range(1, len(line)):
+        path.write_text(record(peak_memory_bytes=7).to_line() + "\n" + line[:end])
+        caplog.clear()
+        assert [item.peak_memory_bytes for item in results.load(path)] == [7], line[:end]
+        assert f"{path}:2: a record that was cut short" in caplog.text
+    # Whole but for its line break, it is a record.
+    path.write_text(line)
+    assert len(results.load(path)) == 1
+
+
+def test_damage_inside_a_whole_line_is_not_taken_for_a_cut(tmp_path):
+    path = tmp_path / "results.jsonl"
+    path.write_text(record().to_line().replace('"loss": 0.5', '"loss": 0,5') + "\n")
     with pytest.raises(UserError, match=re.escape(f"{path}:1: no result record")):
         results.load(path)
 
@@ -86,6 +106,23 @@ def test_environment_names_versions_and_commit():
     assert found["packages"]["tensorflow"].startswith("2.20.")
     assert found["cores"] >= 1
     assert found["commit"] is None or re.fullmatch(r"[0-9a-f]{40}(-dirty)?", found["commit"])
+
+
+def test_another_build_of_tensorflow_is_found_and_a_missing_package_is_none(tmp_path, monkeypatch):
+    # What a metadata folder says is all that is asked: one of another build, and no other.
+    folder = tmp_path / "tensorflow_cpu-2.20.1.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: tensorflow-cpu\nVersion: 2.20.1\n"
+    )
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    packages = results.environment([])["packages"]
+    assert packages["tensorflow-cpu"] == "2.20.1"
+    assert "tensorflow" not in packages
+    assert packages["tf-keras"] is None
+    (folder / "METADATA").unlink()
+    folder.rmdir()
+    assert results.environment([])["packages"]["tensorflow"] is None
 
 
 def test_table_shows_each_figure_and_says_sample():
@@ -107,3 +144,16 @@ def test_an_undefined_metric_is_called_so():
     task = {"task": "stsb", "encoder": "e", "pruning_method": "none", "seed": 1}
     nan = record(config=task, metrics={"pearson": math.nan, "spearman": math.nan})
     assert dict(reporting.rows(nan))["pearson"] == "undefined (constant predictions)"
+
+
+@pytest.mark.parametrize("interval", [(math.nan, math.nan), (None, None)])
+def test_an_undefined_interval_is_not_shown(interval):
+    # Of a single example; NaN as it was computed, None as it was read back.
+    shown = dict(reporting.rows(record(intervals={"accuracy": interval})))
+    assert shown["accuracy"] == "0.7500"
+
+
+def test_a_model_that_diverged_is_told_from_constant_predictions():
+    metrics = {"loss": math.nan, "accuracy": math.nan, "f1": math.nan}
+    shown = dict(reporting.rows(record(metrics=metrics, intervals={})))
+    assert {shown[name] for name in metrics} == {"undefined (the model diverged: NaN)"}

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import pathlib
 import re
+import subprocess
+import sys
 
 import pytest
 
+from bert_glue_tf import results
 from bert_glue_tf.config import ExperimentConfig
 from bert_glue_tf.errors import UserError
 from bert_glue_tf.run_folder import RunFolder
@@ -25,7 +29,7 @@ def test_a_new_folder_holds_the_settings(tmp_path):
     folder = RunFolder.open(tmp_path / "a" / "b", config)
     assert ExperimentConfig.from_json(json.loads(folder.config_file.read_text())) == config
     assert folder.finished_result() is None
-    assert os.listdir(folder.path) == ["config.json"]
+    assert sorted(os.listdir(folder.path)) == [".lock", "config.json"]
 
 
 def test_the_same_settings_go_on_in_their_folder(tmp_path):
@@ -57,6 +61,227 @@ def test_a_folder_with_other_files_is_refused(tmp_path):
     with pytest.raises(UserError, match="holds files, but no run"):
         RunFolder.open(tmp_path, ExperimentConfig())
     assert content(tmp_path) == {"thesis.tex": b"years of work"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"model_type": "bert", "vocab_size": 30522}',
+        "{}",
+        '{"epochs": 3}',  # Settings, but not as they are written here: somebody's own notes.
+        "[]",
+        '{"task":',
+    ],
+)
+def test_a_foreign_config_json_is_not_taken_for_a_run(tmp_path, text):
+    (tmp_path / "config.json").write_text(text)
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(UserError, match=r"holds files, but no run \('config.json' is not of a run"):
+        RunFolder.open(tmp_path, ExperimentConfig())
+    assert (tmp_path / "config.json").read_text() == text
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_start_beside_foreign_files_is_not_taken_over(tmp_path):
+    RunFolder.open(tmp_path, ExperimentConfig(seed=1))
+    (tmp_path / "notes.txt").write_text("why seed 1")
+    before = content(tmp_path)
+    with pytest.raises(UserError, match=r"holds files, but no run \('notes.txt' is not of a run"):
+        RunFolder.open(tmp_path, ExperimentConfig(seed=2))
+    assert content(tmp_path) == before
+
+
+@pytest.mark.parametrize("name", ["model", "predictions"])
+def test_a_model_or_its_predictions_hold_the_folder(tmp_path, name):
+    RunFolder.open(tmp_path, ExperimentConfig(seed=1))
+    (tmp_path / name).mkdir()
+    with pytest.raises(UserError, match="holds a run of another configuration: seed is 1"):
+        RunFolder.open(tmp_path, ExperimentConfig(seed=2))
+    RunFolder.open(tmp_path, ExperimentConfig(seed=1))
+
+
+@pytest.mark.parametrize("with_config", [False, True])
+def test_what_a_killed_write_leaves_does_not_close_the_folder(tmp_path, with_config):
+    code = (
+        "import os, pathlib, sys\n"
+        "from bert_glue_tf.config import ExperimentConfig\n"
+        "from bert_glue_tf.run_folder import RunFolder\n"
+        "if sys.argv[2] == 'True':\n"
+        "    RunFolder.open(pathlib.Path(sys.argv[1]), ExperimentConfig(seed=1))\n"
+        "os.fsync = lambda descriptor: os.kill(os.getpid(), 9)\n"
+        "RunFolder.open(pathlib.Path(sys.argv[1]), ExperimentConfig(seed=3))\n"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path), str(with_config)]
+    assert subprocess.run(command, timeout=60).returncode == -9
+    assert any(name.startswith(".config.json.") for name in os.listdir(tmp_path))
+    if with_config:  # The earlier settings stand until the new ones are whole.
+        assert json.loads((tmp_path / "config.json").read_text())["seed"] == 1
+    folder = RunFolder.open(tmp_path, ExperimentConfig(seed=2))
+    assert json.loads(folder.config_file.read_text())["seed"] == 2
+
+
+HOLD = (
+    "import pathlib, sys\n"
+    "from bert_glue_tf.run_folder import RunFolder\n"
+    "from bert_glue_tf.config import ExperimentConfig\n"
+    "RunFolder.open(pathlib.Path(sys.argv[1]), ExperimentConfig())\n"
+    "print('open', flush=True)\n"
+    "sys.stdin.read()\n"
+)
+
+
+def test_a_second_process_is_refused_until_the_first_has_ended(tmp_path):
+    first = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(tmp_path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert first.stdout.readline() == "open\n"
+        for config in (ExperimentConfig(), ExperimentConfig(seed=2)):
+            with pytest.raises(UserError) as error:
+                RunFolder.open(tmp_path, config)
+            assert str(error.value) == (
+                f"--workdir={tmp_path}: another process is running in this folder. Wait until it "
+                "has ended, or give another --workdir."
+            )
+    finally:
+        first.kill()  # As the kernel kills for want of memory: the lock goes with the process.
+        first.wait()
+    assert json.loads((tmp_path / "config.json").read_text())["seed"] == 1
+    RunFolder.open(tmp_path, ExperimentConfig(seed=2))
+
+
+INPUTS = {
+    "train data": {"name": "tsv", "version": None, "sha256": "aa", "examples": 9, "path": "/a"},
+    "encoder": {"name": "e", "version": "", "sha256": "bb", "vocabulary_sha256": "cc"},
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "now"),
+    [
+        ("train data", "sha256", "dd"),
+        ("train data", "examples", 8),
+        ("encoder", "sha256", "ee"),
+        ("encoder", "vocabulary_sha256", "ff"),
+    ],
+)
+def test_a_run_goes_on_with_nothing_but_what_it_was_begun_with(tmp_path, name, key, now):
+    folder = RunFolder.open(tmp_path, ExperimentConfig())
+    folder.require_same_inputs(INPUTS)
+    folder.write_history(ROWS)
+    moved = {**INPUTS, "train data": {**INPUTS["train data"], "path": "/b"}}
+    folder.require_same_inputs(moved)
+    before = content(tmp_path)
+    with pytest.raises(UserError) as error:
+        folder.require_same_inputs({**INPUTS, name: {**INPUTS[name], key: now}})
+    assert str(error.value).startswith(
+        f"--workdir={tmp_path}: the {name} is not what the run there was begun with: "
+        f"{key} was {INPUTS[name][key]} and is {now} now."
+    )
+    assert content(tmp_path) == before
+
+
+def test_inputs_of_a_start_that_trained_nothing_are_replaced(tmp_path):
+    RunFolder.open(tmp_path, ExperimentConfig(seed=1)).require_same_inputs(INPUTS)
+    folder = RunFolder.open(tmp_path, ExperimentConfig(seed=2))
+    changed = {**INPUTS, "encoder": {"sha256": "zz"}}
+    folder.require_same_inputs(changed)
+    assert json.loads(folder.inputs_file.read_text()) == changed
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"encoder": 1}'])
+def test_damaged_inputs_are_named(tmp_path, text):
+    folder = RunFolder.open(tmp_path, ExperimentConfig())
+    folder.write_history(ROWS)
+    folder.inputs_file.write_text(text)
+    with pytest.raises(UserError, match=re.escape(f"{folder.inputs_file}: not what a run was")):
+        folder.require_same_inputs(INPUTS)
+    assert folder.inputs_file.read_text() == text
+
+
+def finished(path, **changes):
+    """A folder with a record as the train command leaves it."""
+    folder = RunFolder.open(path, ExperimentConfig(**changes))
+    values = {field.name: {} for field in dataclasses.fields(results.ExperimentResult)}
+    values |= {"config": folder.config.to_json(), "peak_memory_bytes": 7, "finished": "now"}
+    results.append(folder.results_file, results.ExperimentResult(**values))
+    return folder
+
+
+def test_a_result_is_shown_for_its_own_settings_alone(tmp_path):
+    folder = finished(tmp_path, seed=1)
+    assert folder.finished_result().peak_memory_bytes == 7
+    # The settings of another run beside it do not make its record that run's.
+    other = ExperimentConfig(seed=2)
+    folder.config_file.write_text(json.dumps(other.to_json()))
+    with pytest.raises(UserError, match="holds a run of another configuration: seed is 1 there"):
+        RunFolder(tmp_path, other).finished_result()
+
+
+def test_a_result_without_settings_is_named(tmp_path):
+    folder = finished(tmp_path)
+    folder.results_file.write_text(
+        folder.results_file.read_text().replace('"task": "cola"', '"tusk": "cola"')
+    )
+    with pytest.raises(UserError, match=r"its last record has not the settings .*'tusk'"):
+        folder.finished_result()
+
+
+def test_a_last_line_cut_short_is_no_result(tmp_path, caplog):
+    folder = finished(tmp_path)
+    line = folder.results_file.read_text()
+    folder.results_file.write_text(line[:-20])
+    assert folder.finished_result() is None
+    assert f"{folder.results_file}:1: a record that was cut short" in caplog.text
+    RunFolder.open(tmp_path, folder.config)  # The run goes on ...
+    results.append(folder.results_file, results.ExperimentResult.from_line(line))
+    assert folder.finished_result().to_line() == line.strip()  # ... and ends.
+
+
+@pytest.fixture
+def read_only(tmp_path):
+    """make(folder): nobody can write into it any more, root included."""
+    mounted = []
+
+    def make(folder):
+        if os.geteuid():
+            folder.chmod(0o500)
+            return
+        for options in ("bind", "remount,bind,ro"):
+            command = ["mount", "-o", options, str(folder), str(folder)]
+            if subprocess.run(command, capture_output=True).returncode:
+                pytest.skip("this root may not mount")
+            mounted.append(folder)
+
+    yield make
+    for folder in set(mounted):
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_result_in_a_folder_that_cannot_be_written_is_shown(tmp_path, read_only):
+    folder = finished(tmp_path / "run")
+    read_only(folder.path)
+    with pytest.raises(OSError, match=r"Read-only|Permission"):
+        (folder.path / "x").touch()
+    assert RunFolder(folder.path, folder.config).finished_result().peak_memory_bytes == 7
+    with pytest.raises(UserError, match="cannot be written"):
+        RunFolder.open(folder.path, folder.config)
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "file/run"])
+def test_a_path_that_can_hold_no_run(tmp_path, name):
+    (tmp_path / "file").touch()
+    path = tmp_path / name
+
+    def show_or_claim():
+        if RunFolder(path, ExperimentConfig()).finished_result() is None:
+            RunFolder.open(path, ExperimentConfig())
+
+    with pytest.raises(UserError, match=re.escape(f"--workdir={path}: cannot be")):
+        show_or_claim()
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"epochs": "many"}', "{"])
@@ -100,4 +325,13 @@ def test_history_is_replaced_as_a_whole(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="No space left"):
         folder.write_history(ROWS)
     assert folder.read_history() == ROWS[:1]
-    assert sorted(os.listdir(tmp_path)) == ["config.json", "history.csv"]
+    assert sorted(os.listdir(tmp_path)) == [".lock", "config.json", "history.csv"]
+
+
+def test_a_history_gains_columns(tmp_path):
+    folder = RunFolder.open(tmp_path, ExperimentConfig())
+    folder.write_history([ROWS[0], {**ROWS[1], "run_seconds": "3"}])
+    assert folder.read_history() == [
+        {**ROWS[0], "run_seconds": ""},
+        {**ROWS[1], "run_seconds": "3"},
+    ]

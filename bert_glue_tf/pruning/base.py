@@ -19,6 +19,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_model_optimization as tfmot
 import tf_keras
+from absl import logging
 
 from bert_glue_tf import pruning
 from bert_glue_tf.errors import UserError
@@ -71,28 +72,42 @@ class PruningContext:
         if end < 0:
             end = max(begin + 1, int(total_steps * END_FRACTION))
         frequency = config.pruning_frequency or max(1, min(total_steps // UPDATES, end - begin))
+        last = begin + (end - begin) // frequency * frequency
         if config.pruning_method != pruning.NO_PRUNING:
+            if end > total_steps and config.end_step < 0 and config.begin_step < 0:
+                raise UserError(
+                    f"--warmup_fraction={config.warmup_fraction}: pruning begins after the "
+                    f"warm-up, and this one lasts all {total_steps} steps of the training. Give "
+                    "a smaller --warmup_fraction, or --begin_step=0 to prune from the start."
+                )
             if end > total_steps:
-                name, value = ("end_step", end) if config.end_step >= 0 else ("begin_step", begin)
+                name, value, first = "begin_step", begin, 0
+                if config.end_step >= 0:
+                    name, value, first = "end_step", end, 1
                 raise UserError(
                     f"--{name}={value}: training has only {total_steps} steps, so the final "
-                    f"sparsity would never be reached. Give a step from 0 to {total_steps}."
-                )
-            if begin >= end:
-                raise UserError(
-                    f"--begin_step={begin}: not before end_step={end}. "
-                    f"Training has {total_steps} steps; give begin_step < end_step."
+                    f"sparsity would never be reached. Give a step from {first} to "
+                    f"{total_steps - 1 + first}."
                 )
             if frequency > end - begin:
                 raise UserError(
                     f"--pruning_frequency={frequency}: longer than the {end - begin} steps from "
                     f"begin_step={begin} to end_step={end}. Give at most {end - begin}."
                 )
+            if last != end and (config.end_step >= 0 or config.pruning_frequency):
+                logging.info(
+                    "the final sparsity is reached at step %d, not %d: masks are updated every "
+                    "%d steps from step %d on",
+                    last,
+                    end,
+                    frequency,
+                    begin,
+                )
         return cls(
-            initial_sparsity=config.initial_sparsity,
+            initial_sparsity=config.first_sparsity,
             final_sparsity=config.final_sparsity,
             begin_step=begin,
-            end_step=begin + (end - begin) // frequency * frequency,
+            end_step=last,
             frequency=frequency,
             total_steps=total_steps,
         )
@@ -119,6 +134,8 @@ class PruningMethod:
     """
 
     name = pruning.NO_PRUNING
+    # Why the method cannot run on several replicas at once; empty if it can.
+    one_device_only = ""
 
     def prepare(self, model: tf_keras.Model, context: PruningContext) -> tf_keras.Model:
         """Returns the model to train; called under the strategy's scope, before compile."""

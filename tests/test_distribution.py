@@ -1,0 +1,113 @@
+"""Training on several replicas, here two logical CPUs, gives what training on one gives."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tiny_bert
+
+from bert_glue_tf import distribution, experiment, modeling, results
+from bert_glue_tf.config import ExperimentConfig
+from bert_glue_tf.errors import UserError
+from bert_glue_tf.run_folder import RunFolder
+
+# Logical devices have to be set before TensorFlow is first used, so in a process of its own.
+ON_TWO_CPUS = """
+import json, pathlib, sys
+import bert_glue_tf
+import tensorflow as tf
+cpus = tf.config.list_physical_devices("CPU")
+tf.config.set_logical_device_configuration(cpus[0], [tf.config.LogicalDeviceConfiguration()] * 2)
+from bert_glue_tf import encoders, errors, experiment
+from bert_glue_tf.config import ExperimentConfig
+from bert_glue_tf.run_folder import RunFolder
+load = encoders.load
+for folder, native, values in json.loads(sys.argv[1]):
+    encoders.load = lambda source, **options: load(source, native=native, **options)
+    config = ExperimentConfig.from_json(values)
+    try:
+        experiment.train_and_evaluate(config, RunFolder.open(pathlib.Path(folder), config))
+    except errors.UserError as error:
+        print(f"refused: {error}")
+"""
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory):
+    """A short run without dropout, so that two runs can be compared number by number."""
+    folder = tiny_bert.write_huggingface(
+        tmp_path_factory.mktemp("hf"), tiny_bert.architecture(layers=1)
+    )
+    path = folder / "config.json"
+    values = json.loads(path.read_text())
+    values |= {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+    path.write_text(json.dumps(values))
+    return ExperimentConfig(
+        encoder=str(folder),
+        data="sample",
+        epochs=2,
+        batch_size=16,
+        learning_rate=1e-3,
+        dropout=0.0,
+        seq_length=32,
+        train_examples=96,
+    )
+
+
+def test_two_replicas_train_what_one_device_trains(settings, tmp_path):
+    one = experiment.train_and_evaluate(settings, RunFolder.open(tmp_path / "one", settings))
+    mirrored = dataclasses.replace(settings, strategy="mirrored")
+    pruned = dataclasses.replace(mirrored, pruning_method="magnitude")
+    runs = [
+        (str(tmp_path / "native"), True, mirrored.to_json()),
+        (str(tmp_path / "opaque"), False, mirrored.to_json()),
+        (str(tmp_path / "pruned"), True, pruned.to_json()),
+        # `auto` sees no GPU and takes one CPU, on which tfmot works.
+        (str(tmp_path / "auto"), True, dataclasses.replace(pruned, strategy="auto").to_json()),
+    ]
+    done = subprocess.run(
+        [sys.executable, "-c", ON_TWO_CPUS, json.dumps(runs)],
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    weights = modeling.load_classifier(tmp_path / "one" / "model").get_weights()
+    (record,) = results.load(tmp_path / "native" / "results.jsonl")
+    assert len([d for d in record.environment["devices"] if "CPU" in d]) == 2
+    assert record.metrics["loss"] == pytest.approx(one.metrics["loss"], abs=1e-4)
+    found = modeling.load_classifier(tmp_path / "native" / "model").get_weights()
+    for mine, theirs in zip(weights, found, strict=True):
+        np.testing.assert_allclose(mine, theirs, atol=1e-4)
+    assert [line for line in done.stdout.splitlines() if line.startswith("refused")] == [
+        f"refused: --strategy=mirrored: {reason}, and here are 2 CPUs. Good values here: auto, "
+        "cpu. On several replicas a native encoder (a standard BERT) trains with "
+        "--pruning_method=none."
+        for reason in (
+            f"an opaque encoder works on one replica only ({settings.encoder})",
+            "tfmot's pruning wrapper works on one replica only",
+        )
+    ]
+    for name in ("opaque", "pruned"):
+        assert not (tmp_path / name / "tensorboard").exists()
+    (record,) = results.load(tmp_path / "auto" / "results.jsonl")
+    assert record.sparsity["classifier/kernel"] == pytest.approx(0.8, abs=1 / 32)
+
+
+def test_mirrored_on_one_device_is_that_device():
+    strategy = distribution.build("mirrored", one_device_only="it cannot")
+    assert isinstance(strategy, tf.distribute.OneDeviceStrategy)
+    assert strategy.num_replicas_in_sync == 1
+
+
+def test_a_device_that_is_not_there_is_refused():
+    if tf.config.list_physical_devices("GPU"):
+        pytest.skip("there is a GPU here")
+    with pytest.raises(UserError, match="--strategy=gpu: TensorFlow sees no GPU here"):
+        distribution.build("gpu")
