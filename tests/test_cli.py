@@ -375,3 +375,57 @@ def test_a_disk_that_fills_up_during_the_run(small_disk, tmp_path, encoder):
     assert "going on after epoch 1 of 1" in done.stderr
     assert (small_disk / "run" / "history.csv").read_text() == history
     assert len((small_disk / "run" / "results.jsonl").read_text().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("raised", "goes_on", "status", "told"),
+    [
+        ("KeyboardInterrupt", "", 130, "\nInterrupted.\n"),
+        (
+            "KeyboardInterrupt",
+            "after the last epoch",
+            130,
+            "\nInterrupted. The same command goes on after the last epoch.\n",
+        ),
+        ("BrokenPipeError", "", 141, ""),
+        (
+            "OSError(28, 'No space left on device')",
+            "",
+            2,
+            "error: the disk is full. Make room and give the same command again.\n"
+            "([Errno 28] No space left on device)\n",
+        ),
+        (
+            "OSError(28, 'No space left on device')",
+            "there",
+            2,
+            "error: the disk is full. Make room and give the same command again; it goes on "
+            "there.\n([Errno 28] No space left on device)\n",
+        ),
+    ],
+)
+def test_how_a_command_ends_that_could_not_go_on(tmp_path, raised, goes_on, status, told):
+    script = tmp_path / "command.py"
+    script.write_text(
+        "from bert_glue_tf import cli\n\n\n"
+        f"def main():\n    print('begun')\n    raise {raised}\n\n\n"
+        f"cli.run(main, 'Doc.', {goes_on!r})\n"
+    )
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (status, told)
+
+
+def test_an_output_that_nobody_reads_ends_a_command_quietly(tmp_path):
+    script = tmp_path / "command.py"
+    # More than a pipe holds.
+    script.write_text(
+        "from bert_glue_tf import cli\n\n\n"
+        "def main():\n    print('x' * 1_000_000)\n\n\ncli.run(main, 'Doc.')\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, script], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        process.stdout.read(1)
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait(60) == 141
