@@ -89,3 +89,24 @@ def test_constraints_pin_every_package_that_is_installed():
     assert {"tensorflow", "ai-edge-quantizer", "ruff"} <= set(asked)
     wanted = {re.sub(r"[-_.]+", "-", name).lower() for name in asked}
     assert wanted <= pinned
+
+
+def test_the_table_of_recipes_has_every_recipe():
+    from bert_glue_tf import tflite
+
+    table = README[README.index("| `--recipes=` |") :]
+    rows = re.findall(r"^\| `(\w+)` \|", table[: table.index("\n\n")], re.MULTILINE)
+    assert rows == list(tflite.RECIPES)
+
+
+def test_the_other_commands_of_the_readme_have_the_flags_that_it_gives_them():
+    commands = re.findall(
+        r"python -m bert_glue_tf\.(export_tflite|predict|compare|reproduce_report) (.*)$",
+        README,
+        re.MULTILINE,
+    )
+    assert {name for name, _ in commands} >= {"export_tflite", "predict", "compare"}
+    for name, line in commands:
+        source = (ROOT / "bert_glue_tf" / f"{name}.py").read_text()
+        for flag in re.findall(r"--(\w+)", line):
+            assert f'"{flag}"' in source, f"{name} has no --{flag}"
