@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import tensorflow as tf
 
 from bert_glue_tf.preprocessing import TokenizedTexts
+
+if TYPE_CHECKING:  # Whoever only compares or predicts does without.
+    import tensorflow as tf
 
 BUCKETS = (8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
 
@@ -115,6 +118,7 @@ def training_dataset(
 
     Features are a dict of int32 [batch, length]; labels are [batch].
     """
+    import tensorflow as tf
 
     def generate() -> Iterator[tuple[dict[str, np.ndarray], np.ndarray]]:
         for epoch in epochs:
