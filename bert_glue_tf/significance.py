@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from bert_glue_tf import metrics
+
 Metric = Callable[[np.ndarray, np.ndarray], float]
 
 
@@ -20,12 +22,14 @@ class Difference:
       interval: 95 % paired bootstrap over the examples; NaN where it is not defined.
       by_seed: each seed's difference.
       mcnemar: each seed's p-value of McNemar's exact test; empty for regression.
+      of_accuracy: whether the score is the accuracy, which is what McNemar's test compares.
     """
 
     mean: float
     interval: tuple[float, float]
     by_seed: tuple[float, ...]
     mcnemar: tuple[float, ...]
+    of_accuracy: bool = False
 
     @property
     def is_defined(self) -> bool:
@@ -34,10 +38,16 @@ class Difference:
 
     @property
     def is_noise(self) -> bool:
-        """Whether the interval holds 0, or the seeds do not agree on the sign."""
+        """Whether the interval holds 0, the seeds disagree on the sign, or McNemar's test objects.
+
+        The test objects to a difference in accuracy for which no seed has a p-value below 0.05:
+        where only a handful of examples tell two models apart, the bootstrap's interval is too
+        narrow (four against none gives one above 0, and p = 0.125).
+        """
         low, high = self.interval
         agree = min(self.by_seed) > 0 or max(self.by_seed) < 0
-        return not (low > 0 or high < 0) or not agree
+        objects = self.of_accuracy and not any(p < 0.05 for p in self.mcnemar)
+        return not (low > 0 or high < 0) or not agree or objects
 
 
 def mcnemar(labels: np.ndarray, first: np.ndarray, second: np.ndarray) -> float:
@@ -114,4 +124,5 @@ def compare(
         mcnemar=tuple(mcnemar(labels, a, b) for a, b in zip(first, second, strict=True))
         if classes
         else (),
+        of_accuracy=classes and metric is metrics.accuracy,
     )

@@ -17,6 +17,7 @@ with the least mean squared error.
 from __future__ import annotations
 
 import dataclasses
+import re
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
@@ -354,7 +355,7 @@ def _units(model: bytes) -> tuple[list[Unit], list[Unit]]:
     content = flatbuffer.read(model)
     graph, names = content.subgraphs[0], flatbuffer.operators(content)[0]
     products = [
-        Unit(name, place, flatbuffer.output_name(graph, place))
+        Unit(name, place, _label(flatbuffer.output_name(graph, place)))
         for place, name in enumerate(names)
         if name == "FULLY_CONNECTED"
     ]
@@ -364,6 +365,11 @@ def _units(model: bytes) -> tuple[list[Unit], list[Unit]]:
         if name in names
     ]
     return products, others
+
+
+def _label(name: str) -> str:
+    """`layer_0/output/MatMul;layer_0/output/BiasAdd1` -> `layer_0/output`, as a person says it."""
+    return re.sub(r"/MatMul\d*$", "", name.split(";")[0])
 
 
 def _rules(model: bytes, units: Sequence[Unit]) -> tuple[Rule, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import pathlib
 import re
 
@@ -78,9 +79,34 @@ def test_constraints_pin_every_package_that_is_installed():
         for line in (ROOT / "constraints.txt").read_text().splitlines()
         if "==" in line
     }
-    asked = re.findall(
-        r"^    ([a-z][\w-]+)(?: [=<].*)?$", (ROOT / "setup.cfg").read_text(), re.MULTILINE
-    )
-    assert "tensorflow" in asked
-    wanted = {name.lower().replace("_", "-") for name in asked} - {"bert-glue-train"}
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    lines = [
+        *setup["options"]["install_requires"].splitlines(),
+        *setup["options.extras_require"]["dev"].splitlines(),
+    ]
+    asked = [re.split(r"[ =<]", line)[0] for line in lines if line and line[0] != "#"]
+    assert {"tensorflow", "ai-edge-quantizer", "ruff"} <= set(asked)
+    wanted = {re.sub(r"[-_.]+", "-", name).lower() for name in asked}
     assert wanted <= pinned
+
+
+def test_the_table_of_recipes_has_every_recipe():
+    from bert_glue_tf import tflite
+
+    table = README[README.index("| `--recipes=` |") :]
+    rows = re.findall(r"^\| `(\w+)` \|", table[: table.index("\n\n")], re.MULTILINE)
+    assert rows == list(tflite.RECIPES)
+
+
+def test_the_other_commands_of_the_readme_have_the_flags_that_it_gives_them():
+    commands = re.findall(
+        r"python -m bert_glue_tf\.(export_tflite|predict|compare|reproduce_report) (.*)$",
+        README,
+        re.MULTILINE,
+    )
+    assert {name for name, _ in commands} >= {"export_tflite", "predict", "compare"}
+    for name, line in commands:
+        source = (ROOT / "bert_glue_tf" / f"{name}.py").read_text()
+        for flag in re.findall(r"--(\w+)", line):
+            assert f'"{flag}"' in source, f"{name} has no --{flag}"

@@ -114,7 +114,7 @@ def test_models_that_answer_alike_differ_by_nothing():
     labels = np.arange(50) % 2
     same = np.roll(labels, 7)
     found = compare(labels, [same, labels], [same, labels])
-    assert found == Difference(0.0, (0.0, 0.0), (0.0, 0.0), (1.0, 1.0))
+    assert found == Difference(0.0, (0.0, 0.0), (0.0, 0.0), (1.0, 1.0), of_accuracy=True)
     assert found.is_noise
 
 
@@ -186,3 +186,20 @@ def test_what_cannot_be_compared_is_refused():
         compare(labels, [labels], [labels, labels])
     with pytest.raises(ValueError, match="the same examples"):
         compare(labels, [labels], [labels[:3]])
+
+
+def test_a_handful_of_examples_does_not_tell_two_accuracies_apart():
+    """Four sentences right for one model alone: the bootstrap is above 0, McNemar p = 0.125."""
+    labels = np.arange(408) % 2
+    first = labels.copy()
+    first[:100] ^= 1
+    second = first.copy()
+    second[:4] = labels[:4]
+    found = significance.compare(metrics.accuracy, labels, [first], [second], classes=True)
+    assert found.interval[0] > 0
+    assert found.mcnemar == (pytest.approx(0.125),)
+    assert found.is_noise
+    second[:12] = labels[:12]
+    found = significance.compare(metrics.accuracy, labels, [first], [second], classes=True)
+    assert found.mcnemar[0] < 0.05
+    assert not found.is_noise
