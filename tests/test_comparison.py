@@ -271,13 +271,15 @@ def test_a_pruned_run_against_the_unpruned_seed_by_seed(tmp_path):
     assert found.seeds == (1, 2)  # Those that both have.
     assert found.examples == 400
     assert found.difference.by_seed == pytest.approx((60 / 400, 40 / 400))
-    assert found.difference == significance.compare(
+    expected = significance.compare(
         sklearn_metrics.accuracy_score,
         LABELS,
         [unpruned[seed].argmax(1) for seed in (1, 2)],
         [pruned[seed].argmax(1) for seed in (1, 2)],
         classes=True,
     )
+    assert found.difference.interval == pytest.approx(expected.interval)
+    assert found.difference.mcnemar == expected.mcnemar
     assert found.verdict == "better"
     (row,) = comparison.difference_rows([found])
     assert row["difference"] == "+0.1250"
