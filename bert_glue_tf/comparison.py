@@ -148,7 +148,8 @@ class Model:
         if self.method == NO_PRUNING:
             left_out.update(_SCHEDULE)  # Given or not, they decide nothing.
         kept = {name: value for name, value in self.config.items() if name not in left_out}
-        return json.dumps([kept, self.digests, self.encoder_digest, self.recipe], sort_keys=True)
+        content = [self.source, self.digests, self.encoder_digest]
+        return json.dumps([kept, content, self.recipe], sort_keys=True)
 
 
 def _mean_interval(
@@ -474,7 +475,7 @@ def _compare(judged: Group, base: Group) -> Comparison | None:
         logging.warning("%s and %s: other labels, not compared", judged.name, base.name)
         return None
     task = model.task
-    if any(np.isnan(logits).any() for logits in (*first, *second)):
+    if any(metrics.diverged(logits) for logits in (*first, *second)):
         nan = float("nan")  # As `metrics.compute` has it for a model that diverged.
         difference = Difference(nan, (nan, nan), (nan,) * len(seeds), ())
     else:

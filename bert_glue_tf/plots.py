@@ -153,7 +153,8 @@ def _title(groups: Sequence[Group]) -> str:
 def svg(figure: Any) -> str:
     """The figure as an <svg> element."""
     text = io.StringIO()
-    figure.savefig(text, format="svg", bbox_inches="tight", metadata={"Date": None})
+    with plt.rc_context(_STYLE):
+        figure.savefig(text, format="svg", bbox_inches="tight", metadata={"Date": None})
     content = text.getvalue()
     return content[content.index("<svg") :]
 

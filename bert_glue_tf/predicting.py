@@ -20,7 +20,7 @@ import numpy as np
 from absl import logging
 from scipy import special
 
-from bert_glue_tf import data, exports, flatbuffer, preprocessing, tasks
+from bert_glue_tf import data, exports, flatbuffer, metrics, preprocessing, tasks
 from bert_glue_tf.errors import UserError
 from bert_glue_tf.litert import LiteModel
 from bert_glue_tf.run_folder import write_atomically
@@ -157,7 +157,7 @@ class Classifier:
             for start in range(0, len(members), _BATCH):
                 some = members[start : start + _BATCH]
                 found[some] = self.predict_fn(tokens.batch(some, self.lengths[place]))
-        if not np.isfinite(found).all():
+        if metrics.diverged(found):
             raise UserError(
                 "the model answers with values that are not numbers: its training diverged, or "
                 "the file is damaged. Train again, for example with a smaller --learning_rate."

@@ -48,7 +48,7 @@ def train(path: pathlib.Path, encoder: str, source: pathlib.Path, **settings: ob
         "encoder": encoder,
         "data": str(source),
         # Enough to get every dev sentence right.
-        "epochs": 8,
+        "epochs": 10,
         "batch_size": 8,
         "learning_rate": 1e-2,
         "weight_decay": 0.0,
