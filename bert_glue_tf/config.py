@@ -8,8 +8,10 @@ answered at once: nothing in this file imports it.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import math
+import os
 import pathlib
 import re
 import types
@@ -24,6 +26,10 @@ from bert_glue_tf.errors import UserError
 # The flags count as those of the command that defines them, so that its --help shows them.
 flags.disclaim_key_flags()
 
+# Settings that may name a folder.
+PLACES = ("encoder", "preprocessing", "data")
+# What a run's name says itself.
+_NAMED = ("task", "encoder", "data", "pruning_method", "seed")
 # The report's schedule starts here.
 DEFAULT_INITIAL_SPARSITY = 0.5
 STRATEGIES = ("auto", "cpu", "gpu", "mirrored", "tpu")
@@ -125,7 +131,7 @@ class ExperimentConfig:
                 continue
             # `not (a <= b)` and not `a > b`, so that NaN is refused as well.
             if not low <= value <= high or not math.isfinite(value):
-                raise UserError(f"--{name}={value}: must be {text}.")
+                raise UserError(f"--{name}={value}: must be {text}.{_percent(name, value)}")
         if self.initial_sparsity > self.final_sparsity:
             raise UserError(
                 f"--initial_sparsity={self.initial_sparsity}: larger than "
@@ -147,9 +153,27 @@ class ExperimentConfig:
 
     @property
     def run_name(self) -> str:
-        """Name of the run's default folder: task, encoder, data, method and seed."""
+        """Name of the run's default folder: task, encoder, data, method and seed.
+
+        Where other settings differ from their defaults, six digits of their checksum follow. A
+        setting that a later version adds has its default, and so leaves the names as they are.
+        Of a folder the name says the last part only: a second one of that name is refused by
+        what the run's folder holds, as any other configuration.
+        """
         parts = (self.task, _short(self.encoder), _short(self.data), self.pruning_method)
-        return "-".join((*parts, f"seed{self.seed}"))
+        name = "-".join((*parts, f"seed{self.seed}"))
+        defaults = ExperimentConfig().to_json()
+        other = {
+            setting: value
+            for setting, value in self.to_json().items()
+            if setting not in _NAMED and value != defaults[setting]
+        }
+        if self.first_sparsity == min(DEFAULT_INITIAL_SPARSITY, self.final_sparsity):
+            other.pop("initial_sparsity", None)  # Given, it is the value that is computed.
+        if not other:
+            return name
+        canonical = json.dumps(other, sort_keys=True, separators=(",", ":"))
+        return f"{name}-{hashlib.sha256(canonical.encode()).hexdigest()[:6]}"
 
     def to_json(self) -> dict[str, Any]:
         """The settings as a dict of JSON values, in the order of the fields."""
@@ -165,23 +189,31 @@ class ExperimentConfig:
         fields = {field.name: field for field in dataclasses.fields(cls)}
         unknown = sorted(set(values) - set(fields))
         if unknown:
-            raise UserError(f"unknown setting {unknown[0]!r}; good settings: {', '.join(fields)}.")
+            listed = ", ".join(map(repr, unknown))
+            what = "setting" if len(unknown) == 1 else "settings"
+            raise UserError(f"unknown {what} {listed}; good settings: {', '.join(fields)}.")
         for name, value in values.items():
             wanted = type(fields[name].default)
             number_for_float = wanted is float and type(value) is int
             if type(value) is not wanted and not number_for_float:
                 raise UserError(f"setting {name}={value!r}: must be of type {wanted.__name__}.")
-        return cls(**values)
+        # 1 and 1.0 are one setting, and have to be written alike.
+        floats = {name for name in values if type(fields[name].default) is float}
+        return cls(**{**values, **{name: float(values[name]) for name in floats}})
 
     def difference(self, other: ExperimentConfig) -> dict[str, tuple[Any, Any]]:
         """Fields that differ: name -> (value here, value of `other`).
 
         An initial sparsity that is computed is the same as the value that it stands for:
-        earlier records have 0.5 where nothing was given.
+        earlier records have 0.5 where nothing was given. A folder is the same however it is
+        written.
         """
         mine, theirs = self.to_json(), other.to_json()
         if self.first_sparsity == other.first_sparsity:
             del mine["initial_sparsity"]
+        for name in PLACES:
+            if canonical_place(mine[name]) == canonical_place(theirs[name]):
+                del mine[name]
         return {name: (mine[name], theirs[name]) for name in mine if mine[name] != theirs[name]}
 
     def checksum_text(self) -> str:
@@ -198,6 +230,7 @@ _COMPUTED: Mapping[str, float] = {
 }
 _BELOW_ONE = math.nextafter(1.0, 0.0)
 _FRACTION = (0.0, _BELOW_ONE, "in [0, 1)")
+_FRACTIONS = ("final_sparsity", "initial_sparsity", "dropout", "warmup_fraction")
 _RANGES: Mapping[str, tuple[float, float, str]] = {
     "epochs": (1, 1000, "a whole number from 1 to 1000"),
     "batch_size": (1, 65536, "a whole number from 1 to 65536"),
@@ -221,6 +254,23 @@ _RANGES: Mapping[str, tuple[float, float, str]] = {
 }
 
 
+def _percent(name: str, value: float) -> str:
+    """What may be meant by a sparsity of 80."""
+    is_percent = name in _FRACTIONS and 1 < value < 100
+    return f" Is {value / 100:g} meant ({value:g} %)?" if is_percent else ""
+
+
+def canonical_place(value: str) -> str:
+    """A folder that is there as its absolute path without links; anything else as it is."""
+    if value in ("tfds", "sample", *encoders.ENCODERS) or "://" in value:
+        return value
+    try:
+        path = pathlib.Path(value).expanduser()
+        return os.path.realpath(path) if value and path.is_dir() else value
+    except (OSError, RuntimeError, ValueError):  # No home folder, or a name that can be none.
+        return value
+
+
 def _short(name: str) -> str:
     """The last part of a path or handle (a bare version number keeps the part before)."""
     parts = [part for part in re.split(r"[/\\]", name) if part]
@@ -240,7 +290,7 @@ _DEFINERS: Mapping[type, Any] = types.MappingProxyType(
 
 
 def define_flags(flag_values: flags.FlagValues = flags.FLAGS) -> None:
-    """Defines a flag for each field of `ExperimentConfig`, and `--prune` and `--workdir`."""
+    """Defines a flag for each field of `ExperimentConfig`, and --prune, --workdir, --config."""
     for field in dataclasses.fields(ExperimentConfig):
         define = _DEFINERS[type(field.default)]
         define(field.name, field.default, field.metadata["help"], flag_values=flag_values)
@@ -254,7 +304,13 @@ def define_flags(flag_values: flags.FlagValues = flags.FLAGS) -> None:
         "workdir",
         "",
         "The run's folder; by default runs/ and a name made from task, encoder, data, "
-        "method and seed.",
+        "method and seed, and a checksum of other settings that are not the defaults.",
+        flag_values=flag_values,
+    )
+    flags.DEFINE_string(
+        "config",
+        "",
+        "Repeat a run: its config.json. Flags that are given besides replace its settings.",
         flag_values=flag_values,
     )
 
@@ -262,15 +318,25 @@ def define_flags(flag_values: flags.FlagValues = flags.FLAGS) -> None:
 def from_flags(flag_values: flags.FlagValues) -> ExperimentConfig:
     """The configuration that the parsed flags ask for.
 
+    Folders are written as their absolute paths, so that a run is the same wherever it is
+    started.
+
     Raises:
-      UserError: a value is out of its range, --prune and --pruning_method contradict, or the
-        schedule of a pruning is given where nothing is pruned.
+      UserError: a value is out of its range, --prune and --pruning_method contradict, the
+        schedule of a pruning is given where nothing is pruned, the method's file holds no such
+        method, or --config names no file of settings.
     """
     names = [field.name for field in dataclasses.fields(ExperimentConfig)]
     values = {name: flag_values[name].value for name in names}
+    if flag_values["config"].value:
+        kept = _read(flag_values["config"].value)
+        values |= {name: kept[name] for name in names if not flag_values[name].present}
     prune, method = flag_values["prune"], flag_values["pruning_method"]
-    if prune.present and prune.value and not method.present:
-        values["pruning_method"] = pruning.DEFAULT_METHOD
+    if prune.present and not method.present:
+        if not prune.value:
+            values["pruning_method"] = pruning.NO_PRUNING
+        elif values["pruning_method"] == pruning.NO_PRUNING:
+            values["pruning_method"] = pruning.DEFAULT_METHOD
     elif prune.present and method.present and prune.value == (method.value == pruning.NO_PRUNING):
         raise UserError(
             f"--{'' if prune.value else 'no'}prune --pruning_method={method.value}: "
@@ -285,7 +351,27 @@ def from_flags(flag_values: flags.FlagValues) -> ExperimentConfig:
                 f"{shown}: nothing is pruned without --prune. Add --prune, or leave {shown} out."
             )
         logging.info("%s: not used, since nothing is pruned", ", ".join(f"--{n}" for n in given))
-    return ExperimentConfig(**values)
+    values |= {name: canonical_place(values[name]) for name in PLACES}
+    settings = ExperimentConfig(**values)
+    pruning.check(settings.pruning_method)
+    return settings
+
+
+def _read(path: str) -> dict[str, Any]:
+    """The settings of a config.json; those that it leaves out have their defaults."""
+    try:
+        text = pathlib.Path(path).expanduser().read_text(encoding="utf-8")
+        values = json.loads(text)
+        if not isinstance(values, dict):
+            raise ValueError("no JSON object")
+        return ExperimentConfig.from_json(values).to_json()
+    except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: no such home folder.
+        raise UserError(
+            f"--config={path}: cannot be read as settings "
+            f"({getattr(error, 'strerror', None) or error}). Good: the config.json of a run."
+        ) from None
+    except UserError as error:
+        raise UserError(f"--config={path}: {error}") from None
 
 
 def workdir(flag_values: flags.FlagValues, config: ExperimentConfig) -> pathlib.Path:

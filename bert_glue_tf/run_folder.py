@@ -17,6 +17,7 @@ import csv
 import dataclasses
 import fcntl
 import io
+import itertools
 import json
 import os
 import pathlib
@@ -28,7 +29,7 @@ from typing import Any
 from absl import logging
 
 from bert_glue_tf import results
-from bert_glue_tf.config import ExperimentConfig
+from bert_glue_tf.config import ExperimentConfig, canonical_place
 from bert_glue_tf.errors import UserError
 
 LOCK = ".lock"
@@ -85,6 +86,14 @@ def _lock(folder: pathlib.Path) -> None:
 
 def _reason(error: OSError | ValueError) -> str:
     return getattr(error, "strerror", None) or str(error)
+
+
+def _free_beside(path: pathlib.Path) -> pathlib.Path:
+    """A folder that is not there yet: the same name with the next number."""
+    if path.name in ("", ".."):  # "." has no name to put a number to.
+        path = path.resolve()
+    numbered = (pathlib.Path(f"{path}-{number}") for number in itertools.count(2))
+    return next(other for other in numbered if not os.path.lexists(other))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -188,7 +197,8 @@ class RunFolder:
             )
             raise UserError(
                 f"--workdir={self.path}: holds a run of another configuration: {listed}. "
-                "Give another --workdir; the earlier run is untouched."
+                f"Give another folder, as --workdir={_free_beside(self.path)}; the earlier run is "
+                "untouched."
             )
 
     @property
@@ -276,7 +286,8 @@ class RunFolder:
             for name, now in inputs.items():
                 for key in _DECIDING:
                     before = earlier.get(name, {}).get(key)
-                    if before != now.get(key):
+                    # An encoder's name may be its folder, written in another way.
+                    if canonical_place(str(before)) != canonical_place(str(now.get(key))):
                         raise UserError(
                             f"--workdir={self.path}: the {name} is not what the run there was "
                             f"begun with: {key} was {before} and is {now.get(key)} now. Bring the "

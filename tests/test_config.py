@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import re
 
 import pytest
@@ -61,10 +62,11 @@ def test_contradiction_is_refused(arguments, shown):
     ("field", "value", "message"),
     [
         ("task", "colla", "--task=colla: no such task. Good values: cola, sst2, mrpc"),
-        ("pruning_method", "mag", "--pruning_method=mag: no such method. Good values: none, mag"),
+        ("pruning_method", "mag", "--pruning_method=mag: no such method. Good values: none, "),
         ("strategy", "gpus", "--strategy=gpus: no such strategy. Good values: auto, cpu"),
         ("final_sparsity", 1.0, "--final_sparsity=1.0: must be in [0, 1)."),
         ("final_sparsity", -0.1, "--final_sparsity=-0.1: must be in [0, 1)."),
+        ("final_sparsity", 80.0, "--final_sparsity=80.0: must be in [0, 1). Is 0.8 meant (80 %)?"),
         ("final_sparsity", float("nan"), "--final_sparsity=nan: must be in [0, 1)."),
         ("initial_sparsity", 1.5, "--initial_sparsity=1.5: must be -1 (computed) or in [0, 1)."),
         ("initial_sparsity", 0.9, "--initial_sparsity=0.9: larger than --final_sparsity=0.8"),
@@ -186,6 +188,75 @@ def test_a_whole_number_is_good_for_a_float():
 )
 def test_name_of_the_default_folder(settings, name):
     assert ExperimentConfig(**settings).run_name == name
+
+
+def test_other_settings_give_the_default_folder_another_name():
+    plain = "cola-bert_en_uncased_L-12_H-768_A-12-tfds-none-seed1"
+    # As `printf '{"epochs":4,"learning_rate":5e-05}' | sha256sum` begins: the names stay what they
+    # are from release to release.
+    assert ExperimentConfig(learning_rate=5e-5, epochs=4).run_name == f"{plain}-ea71e1"
+    one = {field.name for field in dataclasses.fields(ExperimentConfig)} - set(config._NAMED)
+    names = {plain}
+    for name in one:
+        default = getattr(ExperimentConfig(), name)
+        other = {bool: not default, str: "cpu", float: 0.25, int: 7}[type(default)]
+        names.add(ExperimentConfig(**{name: other}).run_name)
+    assert len(names) == len(one) + 1
+    # What is given as it would be computed is the same setting.
+    assert ExperimentConfig(initial_sparsity=0.5).run_name == plain
+    assert (
+        ExperimentConfig.from_json({"weight_decay": 1}).run_name
+        == ExperimentConfig(weight_decay=1.0).run_name
+    )
+
+
+def test_a_folder_is_the_same_however_it_is_written(tmp_path, monkeypatch):
+    (tmp_path / "glue" / "CoLA").mkdir(parents=True)
+    (tmp_path / "link").symlink_to("glue")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    whole = os.path.realpath(tmp_path / "glue")
+    for written in ("glue", "glue/", "./glue", "~/glue", f"{tmp_path}/link", "glue/CoLA/.."):
+        for flag in ("data", "encoder", "preprocessing"):
+            assert getattr(parse(f"--{flag}={written}"), flag) == whole
+        # Earlier records, and configurations made in Python, have it as it was written.
+        assert ExperimentConfig(data=written).difference(ExperimentConfig(data=whole)) == {}
+    # What is no folder stays, as do the names that a folder of the same name must not take.
+    for name in ("tfds", "sample", "minilm_l6", "link.txt", "https://a/b/1", "~nobody_/x", ""):
+        if name.isidentifier():
+            (tmp_path / name).mkdir()
+        assert config.canonical_place(name) == name
+
+
+def test_a_run_is_repeated_from_its_config_json(tmp_path):
+    settings = parse("--task=mrpc", "--prune", "--learning_rate=1e-4", "--nolength_buckets")
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps(settings.to_json()))
+    again = parse(f"--config={file}")
+    assert again == settings
+    # Flags win over it, also where they are given with the default's value.
+    changed = parse(f"--config={file}", "--learning_rate=2e-05", "--seed=2")
+    assert settings.difference(changed) == {"learning_rate": (1e-4, 2e-5), "seed": (1, 2)}
+    assert parse(f"--config={file}", "--noprune").pruning_method == "none"
+    assert parse(f"--config={file}", "--prune", "--final_sparsity=0.9").final_sparsity == 0.9
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "cannot be read as settings (No such file or directory). Good: the config.json"),
+        ("{", "cannot be read as settings (Expecting property name"),
+        ("[]", "cannot be read as settings (no JSON object). Good: the config.json of a run."),
+        ('{"tusk": 1, "epoch": 2}', "unknown settings 'epoch', 'tusk'; good settings: task, enc"),
+        ('{"epochs": 0}', "--epochs=0: must be a whole number from 1 to 1000."),
+    ],
+)
+def test_a_file_of_settings_that_is_none(tmp_path, text, message):
+    file = tmp_path / "config.json"
+    if text is not None:
+        file.write_text(text)
+    with pytest.raises(UserError, match="^" + re.escape(f"--config={file}: {message}")):
+        parse(f"--config={file}")
 
 
 def test_difference_names_both_values():

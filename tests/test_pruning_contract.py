@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import re
+import sys
 
 import numpy as np
 import pytest
@@ -229,13 +231,43 @@ def test_a_method_from_outside_is_found_by_its_name(monkeypatch):
 
         name = "mine"
 
-    assert pruning.names() == ["none", "magnitude", "mine"]
+    assert {"none", "magnitude", "mine"} <= set(pruning.names())
     assert pruning.get("mine") is Mine
     assert ExperimentConfig(pruning_method="mine").pruning_method == "mine"
     with pytest.raises(ValueError, match="'magnitude' exists already"):
         pruning.register(type("Other", (PruningMethod,), {"name": "magnitude"}))
     with pytest.raises(UserError, match=r"--pruning_method=yours: no such method\. Good values:"):
         pruning.get("yours")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('class A(PruningMethod):\n    name = "others"\n', "(found: 'others')"),
+        ("class A(PruningMethod):\n    pass\n", "(found: no name)"),
+        ('class A(PruningMethod):\n    name: str = "a"\n\nname = "odd"\n', "(found: 'a')"),
+        ("class A(PruningMethod:\n", "odd.py:1: no Python"),
+    ],
+)
+def test_a_files_method_has_the_files_name(monkeypatch, tmp_path, text, told):
+    monkeypatch.setattr(pruning, "__path__", [*pruning.__path__, str(tmp_path)])
+    start = "from bert_glue_tf.pruning.base import PruningMethod\n" * ("no Python" not in told)
+    (tmp_path / "odd.py").write_text(start + text)
+    assert "odd" in pruning.names()
+    with pytest.raises(UserError, match=re.escape(told)):
+        pruning.check("odd")  # Without running it ...
+    if "no Python" not in told:
+        with pytest.raises(UserError, match=re.escape(f"{tmp_path}/odd.py must define one")):
+            pruning.get("odd")  # ... and by running it.
+    sys.modules.pop("bert_glue_tf.pruning.odd", None)
+
+
+def test_a_file_whose_method_has_its_name_is_right(monkeypatch, tmp_path):
+    for name in pruning.names():
+        pruning.check(name)
+    monkeypatch.setattr(pruning, "__path__", [*pruning.__path__, str(tmp_path)])
+    (tmp_path / "even.py").write_text("class A(B):\n    name = str('even')\n")
+    pruning.check("even")  # A name that is computed there is left to `get`.
 
 
 @pytest.mark.parametrize(

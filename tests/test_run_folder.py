@@ -43,7 +43,8 @@ def test_another_configuration_is_refused_with_the_difference_and_touches_nothin
     before = content(tmp_path)
     message = (
         f"--workdir={tmp_path}: holds a run of another configuration: epochs is 3 there and "
-        "4 here, seed is 1 there and 2 here. Give another --workdir; the earlier run is untouched."
+        f"4 here, seed is 1 there and 2 here. Give another folder, as --workdir={tmp_path}-2; the "
+        "earlier run is untouched."
     )
     with pytest.raises(UserError, match="^" + re.escape(message) + "$"):
         RunFolder.open(tmp_path, ExperimentConfig(seed=2, epochs=4))
