@@ -230,6 +230,8 @@ def print_tables(records: Sequence[PeerResult], primary: str) -> None:
         print(f"({first.examples['too_long']:,} are longer than the longest length: left out)")
     versions = ", ".join(f"{k} {v}" for k, v in first.environment["packages"].items())
     print(textwrap.fill(versions, 79))
+    where = first.environment
+    print(f"{where['cores']} cores, load average {where['load_average']:.1f} in the last minute")
     print(f"\n{'':<27}{'other labels':>14}{'logits':>10}{primary:>12}{'MB':>10}")
     for record in records:
         print(
@@ -237,7 +239,7 @@ def print_tables(records: Sequence[PeerResult], primary: str) -> None:
             f"{record.metrics[primary]:>12.4f}{record.bytes / 1e6:>10.2f}"
         )
     for label in first.latency:
-        print(f"\n{_place(label)}, {first.threads} threads")
+        print(f"\n{_place(label)}, {_threads(first.threads)}")
         print(f"{'':<27}{'p50 ms':>9}{'min':>8}{'ratio':>8}   {'(quartiles)':<14}{'of min':>8}")
         for record in records:
             timed = record.latency[label]
@@ -263,6 +265,10 @@ def _place(label: str) -> str:
     if label == UNPADDED:
         return "one example not padded (ours: to the next of its lengths)"
     return f"one example padded to {label}"
+
+
+def _threads(number: int) -> str:
+    return f"{number} thread{'s' if number > 1 else ''}"
 
 
 def _name(record: PeerResult) -> str:
