@@ -131,7 +131,7 @@ def curve_rows(number: str, done: Sequence[Plan]) -> list[Row]:
             for column in _COLUMNS:
                 ours = [float(history[epoch][column]) for history in histories]
                 row[f"{column}: report"] = _cell(theirs.get(column))
-                row["ours" + " " * _COLUMNS.index(column)] = f"{np.mean(ours):.4f}"
+                row[f"{column}: ours"] = f"{np.mean(ours):.4f}"
             rows.append(row)
     return rows
 

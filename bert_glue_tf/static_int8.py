@@ -29,7 +29,7 @@ from bert_glue_tf.tflite import Rule
 
 # Noise power over the variance of the float logits that calibrated scales may add to that of
 # scales taken on the fly. At 1 % about 2 % of CoLA's labels flip, those near the boundary, and
-# its Matthews correlation moves by less than 0.01; docs/results/tflite.md.
+# its Matthews correlation moves by less than 0.01; docs/tflite.md.
 NOISE_BUDGET = 0.01
 _BINS = 2048
 # Judged by type. The matrix products are judged one by one.

@@ -123,7 +123,7 @@ _RECIPES = (
     QuantizationRecipe(
         "int4",
         "Weights of the encoder's dense layers in int4, embeddings and classifier in int8.",
-        # The smallest noise of the algorithms measured: docs/results/int4_cola.md.
+        # The smallest file, with no more noise than the others: docs/tflite.md.
         (*DYNAMIC_RULES, Rule("FULLY_CONNECTED", _LAYERS, 4, block=128, algorithm="OCTAV")),
     ),
 )
