@@ -25,6 +25,7 @@ table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size
 th, td { text-align: left; padding: .3rem .7rem .3rem 0; border-bottom: 1px solid var(--line);
          white-space: nowrap; }
 th { color: var(--soft); font-weight: 600; }
+td.name { white-space: normal; min-width: 13rem; }  /* Or the verdict lies out of sight. */
 tr:hover td { background: var(--wash); }
 .bad { color: #a4133c; font-weight: 600; }
 .good { color: #1b6e3c; font-weight: 600; }
@@ -133,14 +134,15 @@ def _table(rows: Sequence[Row]) -> str:
 
 
 def _cell(name: str, value: str) -> str:
-    kind = ""
+    kinds = ["name"] if name in ("model", "against") else []
     if "COLLAPSED" in value or value == "worse":
-        kind = ' class="bad"'
+        kinds.append("bad")
     elif value == "better":
-        kind = ' class="good"'
+        kinds.append("good")
     elif value == "within noise":
-        kind = ' class="noise"'
-    return f"<td{kind}>{html.escape(value)}</td>"
+        kinds.append("noise")
+    attribute = f' class="{" ".join(kinds)}"' if kinds else ""
+    return f"<td{attribute}>{html.escape(value)}</td>"
 
 
 def _settings(models: Sequence[Model]) -> list[str]:

@@ -13,6 +13,7 @@ import matplotlib
 matplotlib.use("Agg")  # Before pyplot: there may be no screen.
 
 import matplotlib.pyplot as plt
+from matplotlib import ticker
 
 from bert_glue_tf import comparison
 from bert_glue_tf.comparison import Group
@@ -30,6 +31,7 @@ _STYLE: Any = {
 }
 # Paul Tol's bright scheme: told apart with any colour vision, and on paper.
 _COLOURS = ("#4477AA", "#EE6677", "#228833", "#CCBB44", "#66CCEE", "#AA3377", "#BBBBBB")
+_MARKERS = ("o", "s", "^", "D")  # The next where the colours begin again.
 
 
 def training_curves(groups: Sequence[Group]) -> Any:
@@ -60,11 +62,10 @@ def training_curves(groups: Sequence[Group]) -> Any:
             axis.set_xlabel("epoch")
             axis.set_title(panel)
             axis.xaxis.get_major_locator().set_params(integer=True)
-        axes[0][-1].legend(fontsize=7, loc="center left", bbox_to_anchor=(1.0, 0.5))
         seeds = sorted({one.first.seed for one in trained})
         named = f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
         figure.suptitle(f"{_title(trained)}: training curves, {named}", fontsize=10)
-        figure.tight_layout()
+        _lay_out(figure, axes[0][-1])
     return figure
 
 
@@ -95,7 +96,9 @@ def score_against(groups: Sequence[Group], cost: str) -> Any:
             zorder=1,
             label="Pareto front",
         )
-        for colour, (value, one) in zip(_colours(len(points)), points, strict=True):
+        for place, (value, one) in enumerate(points):
+            colour = _COLOURS[place % len(_COLOURS)]
+            marker = _MARKERS[place // len(_COLOURS) % len(_MARKERS)]
             if one.interval:
                 axis.plot([value, value], one.interval, color=colour, alpha=0.25, linewidth=4)
             low, high = one.spread
@@ -104,23 +107,36 @@ def score_against(groups: Sequence[Group], cost: str) -> Any:
                 one.mean,
                 # The mean of equal scores may lie outside them by a rounding error.
                 yerr=[[max(0.0, one.mean - low)], [max(0.0, high - one.mean)]],
-                fmt="x" if one.collapsed else "o",
+                fmt="x" if one.collapsed else marker,
                 color=colour,
                 capsize=2,
                 label=one.name + (" COLLAPSED" if one.collapsed else ""),
             )
         if cost == "latency":
             axis.set_xscale("log")
+            axis.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+            # Plain numbers: matplotlib's own powers of ten are formulas, which are off.
+            axis.xaxis.set_major_formatter(ticker.StrMethodFormatter("{x:g}"))
+            axis.xaxis.set_minor_formatter(ticker.NullFormatter())
             axis.set_xlabel(f"ms an example at length {length} (median; compare the ratios)")
         else:
             axis.set_xlabel("MB on disk")
             axis.set_xlim(left=0)
         axis.set_ylabel(points[0][1].first.task.primary_metric)
-        axis.legend(fontsize=7, loc="center left", bbox_to_anchor=(1.0, 0.5))
         title = f"{_title([one for _, one in points])}: score against {cost}"
         axis.set_title(f"{title} (broad bars: 95 % interval)", fontsize=10)
-        figure.tight_layout()
+        _lay_out(figure, axis)
     return figure
+
+
+def _lay_out(figure: Any, axis: Any) -> None:
+    """Fits the axes into the figure, then puts the legend beside them.
+
+    In that order: the layout would make room for a long legend by narrowing the axes. When it
+    is saved, the figure grows instead.
+    """
+    figure.tight_layout()
+    axis.legend(fontsize=7, loc="center left", bbox_to_anchor=(1.0, 0.5))
 
 
 def _common_length(groups: Sequence[Group]) -> str | None:

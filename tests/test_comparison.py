@@ -621,6 +621,11 @@ def test_score_against_size_and_latency(tmp_path):
     assert labels == ["Pareto front", *names]
     axis = plots.score_against(groups, "latency").axes[0]
     assert axis.get_xlabel().startswith("ms an example at length 64")
+    figure = plots.score_against(groups, "latency")
+    figure.canvas.draw()
+    shown = [label.get_text() for label in figure.axes[0].get_xticklabels()]
+    assert {"10", "20"} <= set(shown)
+    assert not any("$" in text for text in shown)
     # int4 is slower and worse than int8; the trained model was not timed.
     assert list(axis.lines[0].get_xdata()) == [8.0, 20.0]
     assert axis.get_legend_handles_labels()[1] == ["Pareto front", names[1], names[2], names[3]]
@@ -634,6 +639,16 @@ def test_latencies_are_compared_at_a_length_that_all_have(tmp_path):
     axis = plots.score_against(comparison.group(read(short, longer)), "latency").axes[0]
     assert axis.get_xlabel().startswith("ms an example at length 32")
     assert list(axis.lines[0].get_xdata()) == [10.0, 11.0]
+
+
+def test_long_names_do_not_narrow_the_figure(tmp_path):
+    for rate in (1e-4, 5e-5):
+        run = tmp_path / str(rate)
+        write_run(run, LABELS, right(300), learning_rate=rate, history=history(0.5, 0.4))
+    groups = comparison.group(read(*tmp_path.iterdir()))
+    for figure in (plots.training_curves(groups), plots.score_against(groups, "size")):
+        width = sum(axis.get_position().width for axis in figure.axes)
+        assert width > 0.7  # Of the figure; the legend stands beside it.
 
 
 def test_a_collapsed_model_is_marked_in_the_figure(collapsed):
