@@ -85,6 +85,9 @@ class ExperimentConfig:
         0.01, "Decoupled weight decay; biases and layer norms are left out."
     )
     dropout: float = _option(0.1, "Dropout rate before the dense classifier.")
+    encoder_dropout: float = _option(
+        -1.0, "Dropout rate inside a native encoder; -1 = the encoder's own (BERT: 0.1)."
+    )
     seq_length: int = _option(128, "Longest input in word pieces; longer text is trimmed.")
     train_examples: int = _option(
         0, "Train on this many examples only, a fixed random choice; 0 = all."
@@ -224,6 +227,7 @@ class ExperimentConfig:
 # Values that stand for "computed from the other settings".
 _COMPUTED: Mapping[str, float] = {
     "initial_sparsity": -1.0,
+    "encoder_dropout": -1.0,
     "begin_step": -1,
     "end_step": -1,
     "pruning_frequency": 0,
@@ -247,6 +251,7 @@ _RANGES: Mapping[str, tuple[float, float, str]] = {
     "train_examples": (0, 2**31 - 1, "0 (all) or more"),
     "seed": (0, 2**31 - 1, "a whole number from 0 to 2147483647"),
     "initial_sparsity": (0.0, _BELOW_ONE, "-1 (computed) or in [0, 1)"),
+    "encoder_dropout": (0.0, _BELOW_ONE, "-1 (the encoder's own) or in [0, 1)"),
     "final_sparsity": _FRACTION,
     "begin_step": (0, 2**31 - 1, "-1 (computed) or a step from 0 on"),
     "end_step": (1, 2**31 - 1, "-1 (computed) or a step from 1 on"),

@@ -357,8 +357,16 @@ def load(source: EncoderSource, native: bool | None = None, seq_length: int = 12
     )
 
 
-def rebuild(encoder: Encoder) -> Encoder:
+def rebuild(encoder: Encoder, dropout: float | None = None) -> Encoder:
     """The same encoder in variables that are created anew.
+
+    Args:
+      encoder: from `load`.
+      dropout: rate inside the encoder, on attention weights and outputs; None keeps the
+        encoder's own.
+
+    Raises:
+      UserError: `dropout` is given, and the encoder is opaque.
 
     Under the scope of a distribution strategy they become variables of that strategy.
     `load` itself is called outside of the scope, because several replicas cannot call a
@@ -368,6 +376,18 @@ def rebuild(encoder: Encoder) -> Encoder:
 
     from bert_glue_tf.native import build_native, by_canonical_name
 
+    if dropout is not None:
+        if encoder.architecture is None:
+            raise UserError(
+                f"--encoder_dropout={dropout}: the encoder is opaque ({encoder.why_opaque}), so "
+                "its dropout cannot be set. Leave the flag out, or use a standard BERT."
+            )
+        encoder = dataclasses.replace(
+            encoder,
+            architecture=dataclasses.replace(
+                encoder.architecture, output_dropout=dropout, attention_dropout=dropout
+            ),
+        )
     if encoder.architecture is None:
         layer = hub.KerasLayer(encoder.encoder_path, trainable=True, name="encoder")
     else:

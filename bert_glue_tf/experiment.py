@@ -100,7 +100,9 @@ def train_and_evaluate(
     # Here, so that what was drawn while loading leaves the run as it is.
     tf_keras.utils.set_random_seed(config.seed)
     with strategy.scope():
-        encoder = encoders.rebuild(encoder)
+        encoder = encoders.rebuild(
+            encoder, None if config.encoder_dropout < 0 else config.encoder_dropout
+        )
         model = modeling.build_classifier(
             encoder.layer, task, dropout=config.dropout, seed=config.seed
         )
