@@ -213,7 +213,9 @@ def _config(file: pathlib.Path, config: Mapping[str, Any]) -> dict[str, Any]:
     try:
         if "task" not in config:
             raise UserError("the setting task is missing")
-        return ExperimentConfig.from_json(config).to_json()
+        settings = ExperimentConfig.from_json(config)
+        # Computed or given, the same sparsity is the same setting.
+        return settings.to_json() | {"initial_sparsity": settings.first_sparsity}
     except (UserError, TypeError) as error:
         raise UserError(f"{file}: its record has not the settings of a run ({error}).") from None
 
@@ -229,13 +231,6 @@ def _history(path: pathlib.Path) -> list[dict[str, str]]:
     except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
         raise UserError(f"{path}: not the history of a run ({error!r}).") from None
     return rows
-
-
-def _settings(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A record's settings as today's: one that is younger than the record has its default."""
-    settings = ExperimentConfig.from_json(config)
-    # Computed or given, the same sparsity is the same setting.
-    return settings.to_json() | {"initial_sparsity": settings.first_sparsity}
 
 
 def _splits(record: Any) -> list[str]:
@@ -257,7 +252,7 @@ def _trained(
     return Model(
         run=name,
         recipe=KERAS,
-        config=_settings(record.config),
+        config=record.config,
         data={split: record.data[split] for split in (*splits, "train")},
         encoder=record.encoder["name"],
         encoder_digest=str(record.encoder.get("sha256")),
