@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from typing import Self
 
+import rich.console
+import rich.progress
 import tensorflow as tf
 import tf_keras
 
 from bert_glue_tf.pruning.base import PruningMethod
 from bert_glue_tf.run_folder import RunFolder
+from bert_glue_tf.tasks import TaskSpec
 
 Logs = dict[str, float]
 
@@ -29,6 +35,101 @@ class Validate(tf_keras.callbacks.Callback):
         del epoch
         assert logs is not None
         logs.update({f"val_{name}": value for name, value in self._evaluate().items()})
+
+
+class Progress(tf_keras.callbacks.Callback):
+    """How far the training is: a bar while a terminal shows it, and a line for each epoch.
+
+    Keras's own bar has 82 to 86 characters with two metrics, and where the terminal has 80 it
+    leaves a line behind at every step. A context manager, so that no bar stays when it ends.
+    """
+
+    COLUMNS = 80
+    _SECONDS = 0.1  # Between two drawings.
+
+    def __init__(self, task: TaskSpec, epochs: int, steps: int):
+        """`epochs` of the whole training, `steps` of each."""
+        super().__init__()
+        self._task = task
+        self._epochs = epochs
+        self._steps = steps
+        self._bar: rich.progress.Progress | None = None
+        self._shown = self._start = 0.0
+        self._epoch = ""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stop()
+
+    def _stop(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
+        del logs
+        self._start = time.perf_counter()
+        self._epoch = f"epoch {epoch + 1}/{self._epochs}"
+        if not sys.stdout.isatty() or os.environ.get("TERM") == "dumb":
+            return
+        self._bar = rich.progress.Progress(
+            rich.progress.TextColumn("{task.description}"),
+            rich.progress.BarColumn(bar_width=None),
+            rich.progress.MofNCompleteColumn(),
+            rich.progress.TextColumn("{task.fields[scores]}"),
+            rich.progress.TimeRemainingColumn(),
+            console=rich.console.Console(highlight=False),
+            auto_refresh=False,
+            transient=True,
+            expand=True,
+        )
+        self._bar.add_task(self._epoch, total=self._steps, scores="")
+        self._bar.start()
+        # rich hides the cursor, and a process that is killed could not bring it back.
+        self._bar.console.show_cursor(True)
+
+    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        if self._bar is None:
+            return
+        done, now = batch + 1, time.perf_counter()
+        (number,) = self._bar.task_ids
+        self._bar.update(
+            number,
+            completed=done,
+            description=self._epoch + (", validating" if done == self._steps else ""),
+            scores=" ".join(_score(*item) for item in (logs or {}).items()),
+        )
+        if done == self._steps or now - self._shown >= self._SECONDS:
+            self._shown = now
+            self._bar.refresh()
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        del epoch
+        self._stop()
+        # What reads the output sees the line now, not when a buffer is full.
+        print(self.line(logs or {}, time.perf_counter() - self._start), flush=True)
+
+    def line(self, logs: Mapping[str, float], seconds: float) -> str:
+        """An epoch in at most 80 columns: the task's own metrics, and the losses if they fit."""
+        own = [
+            f"{name}{end}" for end in self._task.validation_splits for name in self._task.metrics
+        ]
+        shown = [_score(key, logs[f"val_{key}"]) for key in own if f"val_{key}" in logs]
+        loss = [_score("loss", logs["val_loss"])] if "val_loss" in logs else []
+        train = [_score("loss", logs["loss"])] if "loss" in logs else []
+        text = ""
+        for first, second in ((train, shown + loss), (train, shown), ([], shown)):
+            parts = [*first, *(["val: " + ", ".join(second)] if second else [])]
+            text = f"{self._epoch}, {seconds:.0f} s: {', '.join(parts)}"
+            if len(text) <= self.COLUMNS:
+                break
+        return text
+
+
+def _score(name: str, value: float) -> str:
+    return f"{name} {float(value):.4f}"
 
 
 class History(tf_keras.callbacks.Callback):

@@ -7,11 +7,11 @@ import errno
 import logging as std_logging
 import os
 import pathlib
+import re
 import shlex
 import shutil
 import sys
 import textwrap
-import warnings
 from collections.abc import Callable, Iterator
 from typing import NoReturn
 
@@ -30,7 +30,9 @@ _PACKAGE = str(pathlib.Path(__file__).parent)
 _DISK_FULL = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT))
 
 
-def run(main: Callable[[], None], doc: str | None, goes_on: str = "") -> NoReturn:
+def run(
+    main: Callable[[], None], doc: str | None, goes_on: str | Callable[[], str] = ""
+) -> NoReturn:
     """Parses the flags, runs `main` and exits.
 
     Exit status: 0 when done, 2 on a user's mistake (one message, no traceback), 130 when
@@ -39,7 +41,8 @@ def run(main: Callable[[], None], doc: str | None, goes_on: str = "") -> NoRetur
     Args:
       main: of the command.
       doc: what it does, for --help.
-      goes_on: where the same command, given again, goes on; empty where it begins anew.
+      goes_on: where the same command, given again, goes on; empty where nothing is to be said.
+        A function is asked when the command has ended; from it, empty is "starts again".
     """
     if any(argument in ("--help", "-h", "-help", "--helpfull") for argument in sys.argv[1:]):
         # As __main__, a module's flags are kept under the name of its file.
@@ -58,11 +61,11 @@ def run(main: Callable[[], None], doc: str | None, goes_on: str = "") -> NoRetur
         main()
         sys.stdout.flush()  # Here, where a reader that has gone away is still told of.
     except flags.Error as error:
-        _fail(f"{error}\nSee --help for the flags.")
+        _fail(f"{_plain(error)}\nSee --help for the flags.")
     except UserError as error:
         _fail(str(error))
     except KeyboardInterrupt:
-        again = f" The same command goes on {goes_on}." if goes_on else ""
+        again = f" The same command {_again(goes_on)}." if goes_on else ""
         print(f"\nInterrupted.{again}", file=sys.stderr)
         sys.exit(INTERRUPTED)
     except BrokenPipeError:
@@ -71,7 +74,7 @@ def run(main: Callable[[], None], doc: str | None, goes_on: str = "") -> NoRetur
             with contextlib.suppress(OSError):  # `2>&1 | head`: nobody reads this either.
                 print(
                     "\nThe reader of the output has ended, and so does this command. "
-                    f"Given again, it goes on {goes_on}.",
+                    f"Given again, it {_again(goes_on)}.",
                     file=sys.stderr,
                 )
         sys.exit(PIPE_CLOSED)
@@ -79,12 +82,18 @@ def run(main: Callable[[], None], doc: str | None, goes_on: str = "") -> NoRetur
         # TensorFlow reports a full disk under several exception types.
         if not any(text in str(error) for text in _DISK_FULL):
             raise
-        again = f"; it goes on {goes_on}" if goes_on else ""
+        again = f"; it {_again(goes_on)}" if goes_on else ""
         _fail(
             f"the disk is full. Make room and give the same command again{again}.\n"
             f"({textwrap.shorten(str(error), 160)})"
         )
     sys.exit(0)
+
+
+def _again(goes_on: str | Callable[[], str]) -> str:
+    """What the same command does when it is given again."""
+    where = goes_on if isinstance(goes_on, str) else goes_on()
+    return f"goes on {where}" if where else "starts again"
 
 
 @contextlib.contextmanager
@@ -97,6 +106,31 @@ def _refusing_binary_flagfiles() -> Iterator[None]:
             f"{named or '--flagfile'}: not UTF-8 text (the byte 0x{error.object[error.start]:02x} "
             f"at {error.start}). Good: a file with one flag a line; see configs/."
         ) from None
+
+
+# Python's reasons for refusing a value, and what would be good.
+_KINDS = {
+    "invalid literal for int()": "a whole number",
+    "could not convert string to float": "a number",
+    "('Non-boolean argument": "true or false",
+}
+
+
+def _plain(error: flags.Error) -> str:
+    """absl's message in the words of this project."""
+    text = str(error)
+    if isinstance(error, flags.CantOpenFlagFileError):
+        # ERROR:: Unable to open flagfile: [Errno 2] No such file or directory: 'a.flags'
+        found = re.search(r"\[Errno \d+\] (.*?): '(.*)'$", text)
+        if found:
+            return (
+                f"--flagfile={found[2]}: cannot be read ({found[1]}). Good: a file; see configs/."
+            )
+    for reason, kind in _KINDS.items():
+        found = re.match(rf"flag --(\w+)=(.*?): {re.escape(reason)}", text, re.DOTALL)
+        if found:
+            return f"--{found[1]}={found[2]}: must be {kind}."
+    return text
 
 
 def _discard_output() -> None:
@@ -132,15 +166,22 @@ class _OurLines(std_logging.Filter):
         return record.levelno >= std_logging.WARNING or record.pathname.startswith(_PACKAGE)
 
 
+class _Line(std_logging.Formatter):
+    """Time and text; what is more than a note says what it is."""
+
+    def format(self, record: std_logging.LogRecord) -> str:
+        important = record.levelno >= std_logging.WARNING
+        record.kind = f"{record.levelname.lower()}: " if important else ""
+        return super().format(record)
+
+
 def _log_our_lines_only() -> None:
     """Time and text on standard error; tf-models-official and others log through absl too."""
     logging.use_absl_handler()
     logging.set_verbosity(logging.INFO)
     handler = logging.get_absl_handler()
-    handler.setFormatter(std_logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    handler.setFormatter(_Line("%(asctime)s %(kind)s%(message)s", "%H:%M:%S"))
     handler.addFilter(_OurLines())
-    # tensorflow-hub 0.16 imports pkg_resources, which says so at every start.
-    warnings.filterwarnings("ignore", message="pkg_resources is deprecated")
 
 
 @contextlib.contextmanager
@@ -165,6 +206,7 @@ def suggesting_local_command(
             replaced["encoder"] = encoders.EMBEDDED
         if source == "tfds" and not data.is_prepared(task):
             replaced["data"] = "sample"
+            note = f" (and so does --data=/folder/with/glue, where {task.folder}/train.tsv lies)"
             if task.name not in sample.TASKS:
                 replaced["data"] = "FOLDER"
                 note = f" (FOLDER: where {task.folder}/train.tsv lies)"

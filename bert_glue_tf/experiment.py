@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import pathlib
-import sys
+import shutil
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -113,6 +113,11 @@ def train_and_evaluate(
             metrics=[] if task.is_regression else ["accuracy"],
         )
 
+    logging.info(
+        "tokenizing %s %s",
+        " + ".join(f"{len(read):,}" for read in examples.values()),
+        "sentences" if len(task.text_fields) == 1 else "pairs of sentences",
+    )
     preprocessor = preprocessing.build(encoder.preprocessing, task.text_fields, config.seq_length)
     train = _tokenize(preprocessor, "train", examples["train"])
     validation = {
@@ -148,11 +153,15 @@ def train_and_evaluate(
         model = method.finalize(model)
     logging.info("evaluating and saving")
     evaluations = evaluate(modeling.predict_fn(model))
+    warnings = []
     for suffix, done in evaluations.items():
         write_predictions(
             folder.predictions_file(validation[suffix].name), task, validation[suffix], done
         )
-        _warn_of_what_means_little(task, validation[suffix], done)
+        warning = _what_means_little(task, validation[suffix], done)
+        if warning:
+            logging.warning("%s", warning)
+            warnings.append(warning)
     modeling.save(model, encoder, task, folder.model)
     result = ExperimentResult(
         config=config.to_json(),
@@ -166,7 +175,13 @@ def train_and_evaluate(
         metrics=_flatten(evaluations),
         intervals=_intervals(task, validation, evaluations),
         sparsity=method.sparsities(model),
-        parameters=modeling.count_parameters(model),
+        parameters={
+            **modeling.count_parameters(model),
+            "pruned": sum(
+                int(np.count_nonzero(weight.numpy() == 0))
+                for weight in method.pruned_weights(model).values()
+            ),
+        },
         bytes=benchmark.size_on_disk(folder.model),
         speed={
             "train_examples_per_second": timing.examples_per_second(throughput),
@@ -179,8 +194,11 @@ def train_and_evaluate(
         environment=results.environment(
             [device.name for device in tf.config.list_logical_devices()]
         ),
+        warnings=tuple(warnings),
     )
     results.append(folder.results_file, result)
+    # A finished run never goes on, and the optimizer's state is twice as large as the model.
+    shutil.rmtree(folder.checkpoints, ignore_errors=True)
     return result
 
 
@@ -220,29 +238,31 @@ def _fit(
     throughput = callbacks.Throughput(len(train), config.batch_size)
     if first_epoch == config.epochs:
         return throughput
-    model.fit(
-        batching.training_dataset(
-            train,
-            config.batch_size,
-            buckets,
-            seed=config.seed,
-            epochs=range(first_epoch, config.epochs),
-        ),
-        initial_epoch=first_epoch,
-        epochs=config.epochs,
-        steps_per_epoch=math.ceil(len(train) / config.batch_size),
-        # The bar redraws itself; in a file, a line an epoch is what can be read.
-        verbose=1 if sys.stdout.isatty() else 2,
-        callbacks=[
-            throughput,
-            *method.callbacks(),
-            callbacks.Validate(evaluate),
-            callbacks.History(folder, method, timing, throughput),
-            tf_keras.callbacks.TensorBoard(str(folder.tensorboard), write_graph=False),
-            callbacks.Curves(folder, method, context.frequency),
-            callbacks.Checkpoint(manager),
-        ],
-    )
+    steps = math.ceil(len(train) / config.batch_size)
+    with callbacks.Progress(tasks.get(config.task), config.epochs, steps) as progress:
+        model.fit(
+            batching.training_dataset(
+                train,
+                config.batch_size,
+                buckets,
+                seed=config.seed,
+                epochs=range(first_epoch, config.epochs),
+            ),
+            initial_epoch=first_epoch,
+            epochs=config.epochs,
+            steps_per_epoch=steps,
+            verbose=0,
+            callbacks=[
+                throughput,
+                *method.callbacks(),
+                callbacks.Validate(evaluate),
+                progress,
+                callbacks.History(folder, method, timing, throughput),
+                tf_keras.callbacks.TensorBoard(str(folder.tensorboard), write_graph=False),
+                callbacks.Curves(folder, method, context.frequency),
+                callbacks.Checkpoint(manager),
+            ],
+        )
     return throughput
 
 
@@ -277,25 +297,24 @@ def _intervals(
     return intervals
 
 
-def _warn_of_what_means_little(task: TaskSpec, split: Split, done: Evaluation) -> None:
-    """A model that gives every example the same label can still have a fair accuracy."""
+def _what_means_little(task: TaskSpec, split: Split, done: Evaluation) -> str:
+    """Why scores mean less than they seem to; empty where nothing is known against them.
+
+    A model that gives every example the same label can still have a fair accuracy.
+    """
     if metrics.diverged(done.logits):
-        logging.warning(
-            "%s: the model diverged: its outputs for %d of %d examples are no numbers (NaN), so "
-            "its scores are undefined; a smaller --learning_rate may help",
-            split.name,
-            np.count_nonzero(~np.isfinite(done.logits).all(axis=1)),
-            len(split),
+        return (
+            f"{split.name}: the model diverged: its outputs for "
+            f"{np.count_nonzero(~np.isfinite(done.logits).all(axis=1))} of {len(split)} examples "
+            "are no numbers (NaN), so its scores are undefined; a smaller --learning_rate may help"
         )
-        return
     predicted = np.unique(metrics.to_predictions(task, done.logits))
     if not task.is_regression and len(predicted) == 1 and len(np.unique(split.labels)) > 1:
-        logging.warning(
-            "%s: every prediction is %r: the model has learned nothing that tells the classes "
-            "apart",
-            split.name,
-            task.labels[int(predicted[0])],
+        return (
+            f"{split.name}: every prediction is {task.labels[int(predicted[0])]!r}: the model has "
+            "learned nothing that tells the classes apart"
         )
+    return ""
 
 
 def write_predictions(path: pathlib.Path, task: TaskSpec, split: Split, done: Evaluation) -> None:

@@ -55,9 +55,12 @@ def rows(result: ExperimentResult) -> list[tuple[str, str]]:
         (f"sparsity of {name}", f"{100 * value:.2f} %") for name, value in result.sparsity.items()
     ]
     total, nonzero = result.parameters["total"], result.parameters["nonzero"]
+    # Embeddings may hold a few zeros of their own. Early records do not tell them apart.
+    pruned = result.parameters.get("pruned", 0)
+    by_pruning = f", of which {pruned:,} by pruning" if pruned else ""
     lines += [
         ("parameters", f"{total:,}"),
-        ("non-zero parameters", f"{nonzero:,} ({total - nonzero:,} are zero)"),
+        ("non-zero parameters", f"{nonzero:,} ({total - nonzero:,} are zero{by_pruning})"),
         ("saved model", _megabytes(result.bytes["plain"])),
         ("saved model, gzipped", _megabytes(result.bytes["gzip"])),
         ("", ""),
@@ -93,7 +96,7 @@ def notes(result: ExperimentResult) -> list[str]:
     used, of = result.data["train"]["examples"], result.data["train"]["split_examples"]
     if used != of:
         lines.append(f"Trained on {used:,} of {of:,} examples.")
-    return lines
+    return [*lines, *(f"Warning: {text}." for text in result.warnings)]
 
 
 def print_table(result: ExperimentResult) -> None:

@@ -49,6 +49,7 @@ class ExperimentResult:
       peak_memory_bytes: largest resident set of the process.
       environment: device, threads, library versions, commit.
       finished: time in UTC, ISO 8601.
+      warnings: what has to be known beside the numbers (every prediction the same, ...).
     """
 
     config: Mapping[str, Any]
@@ -66,6 +67,7 @@ class ExperimentResult:
     finished: str = dataclasses.field(
         default_factory=lambda: datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     )
+    warnings: tuple[str, ...] = ()
 
     def to_line(self) -> str:
         """The record as one line of strict JSON, without the line break."""
@@ -80,8 +82,10 @@ class ExperimentResult:
         """
         values = json.loads(line)
         names = {field.name for field in dataclasses.fields(cls)}
-        if not isinstance(values, dict) or set(values) != names:
+        # The first records of version 0.1.0 hold no warnings.
+        if not isinstance(values, dict) or {*values, "warnings"} != names:
             raise ValueError("no result record")
+        values["warnings"] = tuple(values.get("warnings", ()))
         for group in ("metrics", "sparsity"):
             values[group] = {
                 name: math.nan if value is None else value for name, value in values[group].items()

@@ -6,7 +6,7 @@ history.csv       loss and scores of training and validation, a row an epoch
 results.jsonl     the result record
 predictions/      label, prediction and logits of every validation example, as .tsv
 model/            the trained model (SavedModel) with its preprocessing
-checkpoints/      the last epoch's state, to go on from
+checkpoints/      the last epoch's state, to go on from; a finished run has none
 tensorboard/      curves: loss, scores, learning rate, sparsity
 .lock             held by the process that is running here
 """
@@ -224,6 +224,11 @@ class RunFolder:
     @property
     def checkpoints(self) -> pathlib.Path:
         return self.path / "checkpoints"
+
+    @property
+    def has_checkpoint(self) -> bool:
+        """Whether an epoch has been finished that the run can go on after."""
+        return (self.checkpoints / "checkpoint").is_file()  # TensorFlow's list of them.
 
     @property
     def tensorboard(self) -> pathlib.Path:

@@ -12,6 +12,7 @@ from bert_glue_tf.run_folder import RunFolder
 
 config.define_flags()
 FLAGS = flags.FLAGS
+_opened: list[RunFolder] = []  # The folder of this process's run.
 
 
 def main() -> None:
@@ -33,6 +34,7 @@ def main() -> None:
                 task, experiment_config.data, experiment_config.train_examples
             )
         folder = RunFolder.open(workdir, experiment_config)
+        _opened.append(folder)
 
         logging.info("starting TensorFlow")
         from bert_glue_tf import experiment
@@ -45,9 +47,14 @@ def main() -> None:
     print(f"Everything of this run is in {folder.path}.")
 
 
+def _goes_on() -> str:
+    begun = any(folder.has_checkpoint for folder in _opened)
+    return "after the last epoch that was finished" if begun else ""
+
+
 def command() -> None:
     """Entry point of `bert-glue-train`."""
-    cli.run(main, __doc__, "after the last epoch that was finished")
+    cli.run(main, __doc__, _goes_on)
 
 
 if __name__ == "__main__":

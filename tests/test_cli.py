@@ -101,7 +101,9 @@ def test_no_tensorflow_before_it_is_needed():
     [
         (("--tusk=cola",), "error: Unknown command line flag 'tusk'"),
         (("cola",), "error: 'cola': no flag. Flags look like --task=cola"),
-        (("--epochs=many",), "error: flag --epochs=many: invalid literal for int()"),
+        (("--epochs=many",), "error: --epochs=many: must be a whole number.\nSee --help"),
+        (("--dropout=a: b",), "error: --dropout=a: b: must be a number.\nSee --help"),
+        (("--prune=maybe",), "error: --prune=maybe: must be true or false.\nSee --help"),
         (("--task=colla",), "error: --task=colla: no such task. Good values: cola, sst2,"),
         (("--encoder=bert",), "error: --encoder=bert: no such encoder or folder; good values: "),
         (
@@ -114,7 +116,15 @@ def test_no_tensorflow_before_it_is_needed():
             "error: --begin_step=9: not before --end_step=3.",
         ),
         (("--seq_length=513",), "error: --seq_length=513: must be from 4 to 512"),
-        (("--flagfile=nothing.flags",), "error: "),
+        (
+            ("--flagfile=nothing.flags",),
+            "error: --flagfile=nothing.flags: cannot be read (No such file or directory). Good",
+        ),
+        (
+            ("--prune", "--final_sparsity=80"),
+            "error: --final_sparsity=80.0: must be in [0, 1). Is 0.8 meant (80 %)?",
+        ),
+        (("--config=nothing.json",), "error: --config=nothing.json: cannot be read as settings"),
         (("--final_sparsity=0.5",), "error: --final_sparsity=0.5: nothing is pruned without --p"),
         (("--workdir=~nosuchuser/x",), "error: --workdir=~nosuchuser/x: there is no such home"),
         (("--encoder=~nosuchuser/x",), "error: --encoder=~nosuchuser/x: there is no such home"),
@@ -173,6 +183,8 @@ def test_without_the_network_it_says_what_works_here(tmp_path, task):
         *("python", "-m", "bert_glue_tf.train", f"--task={task}", "--prune", "--epochs", "2"),
         *("--encoder=minilm_l6", f"--data={data}"),
     ]
+    if task == "cola":
+        assert "--data=/folder/with/glue, where CoLA/train.tsv lies" in told
     if task == "rte":
         assert "FOLDER: where RTE/train.tsv lies" in told
 
@@ -262,6 +274,41 @@ def test_a_run_from_the_command_line_and_the_folder_it_then_keeps(tmp_path, enco
     assert "matthews" in again.stdout
     after = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
     assert after == before
+
+
+@pytest.mark.parametrize(
+    ("when", "told"),
+    [
+        ("encoders.load = interrupt", "starts again."),
+        (
+            "results.append = interrupt",
+            "goes on after the last epoch that was finished.",
+        ),
+    ],
+)
+def test_interrupted_it_says_where_the_same_command_goes_on(tmp_path, encoder, when, told):
+    code = (
+        "from bert_glue_tf import cli, experiment, train\n"
+        "def interrupt(*_, **__):\n"
+        "    raise KeyboardInterrupt\n"
+        f"experiment.{when}\n"
+        "train.command()\n"
+    )
+    done = train(
+        *(f"--encoder={encoder}", "--data=sample", "--epochs=1", "--train_examples=32"),
+        *("--seq_length=32", "--learning_rate=1e-3"),
+        cwd=tmp_path,
+        command=[sys.executable, "-c", code],
+    )
+    assert done.returncode == 130, done.stderr
+    assert done.stderr.endswith(f"\nInterrupted. The same command {told}\n")
+    # Nothing was drawn into what is no terminal: a line an epoch, none without one.
+    assert re.fullmatch(
+        r"(epoch 1/1, \d+ s: loss [\d.]{6}, val: matthews [-\d.]+, accuracy [\d.]{6}, .*\n)?",
+        done.stdout,
+    )
+    assert bool(done.stdout) == ("goes on" in told)
+    assert re.search(r"^\d\d:\d\d:\d\d warning: data=sample: ", done.stderr, re.MULTILINE)
 
 
 def test_a_workdir_that_may_not_be_read(tmp_path):

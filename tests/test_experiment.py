@@ -60,6 +60,20 @@ def finished(settings, tmp_path_factory):
     return folder, experiment.train_and_evaluate(settings, folder)
 
 
+@pytest.fixture
+def trained(settings, tmp_path, monkeypatch):
+    """The folder of a run whose epochs are done, and that was killed before its record."""
+    with monkeypatch.context() as patched:
+        patched.setattr(experiment.results, "append", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            experiment.train_and_evaluate(settings, RunFolder.open(tmp_path / "run", settings))
+    return tmp_path / "run"
+
+
+def interrupt(*_):
+    raise KeyboardInterrupt
+
+
 def rows_of(folder):
     with folder.history_file.open(newline="") as file:
         return list(csv.DictReader(file))
@@ -99,6 +113,11 @@ def test_record_tells_what_ran_and_what_came_out(finished, settings):
     ]
 
 
+def test_a_finished_run_keeps_no_checkpoint(finished):
+    assert not finished[0].checkpoints.exists()
+    assert not finished[0].has_checkpoint
+
+
 def test_parameters_are_those_of_the_saved_model(finished):
     folder, record = finished
     model = modeling.load_classifier(folder.model)
@@ -106,7 +125,29 @@ def test_parameters_are_those_of_the_saved_model(finished):
     assert record.parameters["total"] == sum(value.size for value in values)
     assert record.parameters["nonzero"] == sum(np.count_nonzero(value) for value in values)
     kernel = model.get_layer("classifier").kernel.numpy()
-    assert np.count_nonzero(kernel == 0) == 26
+    assert np.count_nonzero(kernel == 0) == record.parameters["pruned"] == 26
+    zero = record.parameters["total"] - record.parameters["nonzero"]
+    shown = dict(reporting.rows(record))["non-zero parameters"]
+    assert shown.endswith(f"({zero:,} are zero, of which 26 by pruning)")
+    # As records of the first runs are shown, which do not tell them apart.
+    early = {name: record.parameters[name] for name in ("total", "nonzero")}
+    shown = dict(reporting.rows(dataclasses.replace(record, parameters=early)))
+    assert shown["non-zero parameters"].endswith(f"({zero:,} are zero)")
+
+
+def test_one_answer_to_everything_is_told_under_the_table(finished, settings, tmp_path, caplog):
+    config = dataclasses.replace(settings, epochs=1, train_examples=16, learning_rate=1e-9)
+    record = experiment.train_and_evaluate(config, RunFolder.open(tmp_path, config))
+    (told,) = record.warnings
+    assert re.fullmatch(r"validation: every prediction is '\w+': the model has learned no.*", told)
+    assert told in caplog.text
+    (again,) = results.load(tmp_path / "results.jsonl")
+    assert again.warnings == record.warnings
+    assert reporting.notes(again)[-1] == f"Warning: {told}."
+    # Records of the first runs have none.
+    line = json.loads(again.to_line())
+    del line["warnings"]
+    assert results.ExperimentResult.from_line(json.dumps(line)).warnings == ()
 
 
 def test_history_has_the_columns_of_the_reports_tables(finished):
@@ -209,14 +250,19 @@ def test_an_interrupted_run_goes_on_and_keeps_its_history(
     assert float(rows[1]["run_seconds"]) > float(rows[0]["run_seconds"]) + float(rows[1]["seconds"])
     assert record.speed["seconds"] > float(rows[1]["run_seconds"])
 
-    # Killed before its record was written: a process that trains nothing more.
-    folder.results_file.unlink()
+
+def test_a_run_that_is_killed_before_its_record_trains_nothing_more(trained, settings, finished):
+    folder = RunFolder.open(trained, settings)
+    rows = rows_of(folder)
     last = experiment.train_and_evaluate(settings, folder)
-    assert last.metrics == pytest.approx(record.metrics)
-    assert last.speed["train_examples_per_second"] == pytest.approx(
-        record.speed["train_examples_per_second"], rel=1e-3
-    )
+    assert rows_of(folder) == rows
+    assert last.metrics == pytest.approx(finished[1].metrics, abs=1e-4)
+    examples = sum(int(row["measured_examples"]) for row in rows)
+    seconds = sum(float(row["measured_seconds"]) for row in rows)
+    assert last.speed["train_examples_per_second"] == pytest.approx(examples / seconds, rel=1e-3)
     assert last.speed["seconds"] > float(rows[1]["run_seconds"])
+    # Now it never has to go on.
+    assert not folder.checkpoints.exists()
 
 
 def test_a_run_does_not_go_on_with_other_data_or_another_encoder(tmp_path, monkeypatch):
@@ -260,10 +306,9 @@ def test_a_run_does_not_go_on_with_other_data_or_another_encoder(tmp_path, monke
     assert record.encoder["sha256"] == kept["encoder"]["sha256"]
 
 
-def test_a_damaged_checkpoint_of_the_run_is_named(finished, settings, tmp_path):
-    shutil.copytree(finished[0].path, tmp_path / "run", ignore=lambda *_: {".lock"})
-    folder = RunFolder.open(tmp_path / "run", settings)
-    folder.results_file.unlink()
+def test_a_damaged_checkpoint_of_the_run_is_named(trained, settings):
+    folder = RunFolder.open(trained, settings)
+    assert folder.has_checkpoint
     (shard,) = folder.checkpoints.glob("*.data-*")
     shard.write_bytes(shard.read_bytes()[:1000])
     with pytest.raises(
