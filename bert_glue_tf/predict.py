@@ -31,10 +31,18 @@ _INPUT = flags.DEFINE_string(
     "separated by a tab. A first line with the benchmark's column names is taken for a header.",
 )
 _COLUMNS = flags.DEFINE_list(
-    "text_columns", [], "Columns of the texts in --input: numbers from 1, or names in its header."
+    "text_columns",
+    [],
+    "Columns of the texts in --input: numbers from 1 (then every line is data), or names in its "
+    "header.",
 )
 _FORMAT = flags.DEFINE_enum("format", "text", _FORMATS, "Of the output: text, tsv or jsonl.")
-_THREADS = flags.DEFINE_integer("threads", 2, "Threads of LiteRT.")
+_THREADS = flags.DEFINE_integer(
+    "threads",
+    2,
+    "Texts of a .tflite file that are predicted at the same time, each with a copy of it; at most "
+    "as many as there are processors.",
+)
 _SUBMISSION = flags.DEFINE_string(
     "glue_submission", "", "Folder for the benchmark's submission files, made from --data."
 )
