@@ -56,7 +56,7 @@ def main() -> None:
     )
     name = next(iter(task.validation_splits.values()))
     examples = data.load(task, run.config.data, name)
-    split = experiment._tokenize(preprocessor, name, examples)
+    split = experiment.tokenize(preprocessor, name, examples)
     expected = evaluation.read_predictions(folder.predictions_file("float32", name)).logits
     metric = task.primary_metric
     rows = []

@@ -119,9 +119,9 @@ def train_and_evaluate(
         "sentences" if len(task.text_fields) == 1 else "pairs of sentences",
     )
     preprocessor = preprocessing.build(encoder.preprocessing, task.text_fields, config.seq_length)
-    train = _tokenize(preprocessor, "train", examples["train"])
+    train = tokenize(preprocessor, "train", examples["train"])
     validation = {
-        suffix: _tokenize(preprocessor, split, examples[split])
+        suffix: tokenize(preprocessor, split, examples[split])
         for suffix, split in task.validation_splits.items()
     }
 
@@ -146,7 +146,7 @@ def train_and_evaluate(
         context,
         train,
         buckets,
-        lambda: _flatten(evaluate(predict_in_training)),
+        lambda: flatten(evaluate(predict_in_training)),
     )
 
     with strategy.scope():
@@ -172,8 +172,8 @@ def train_and_evaluate(
             "why_opaque": encoder.why_opaque,
         },
         pruning={} if config.pruning_method == pruning.NO_PRUNING else context.to_json(),
-        metrics=_flatten(evaluations),
-        intervals=_intervals(task, validation, evaluations),
+        metrics=flatten(evaluations),
+        intervals=intervals(task, validation, evaluations),
         sparsity=method.sparsities(model),
         parameters={
             **modeling.count_parameters(model),
@@ -202,7 +202,12 @@ def train_and_evaluate(
     return result
 
 
-def _tokenize(preprocessor: Any, name: str, examples: data.Examples) -> Split:
+def tokenize(preprocessor: Any, name: str, examples: data.Examples) -> Split:
+    """A labelled split in word pieces.
+
+    Raises:
+      UserError: it has no labels.
+    """
     if examples.labels is None:
         raise UserError(f"the split {name} has no labels, so it can neither train nor score.")
     return Split(name, preprocessing.tokenize(preprocessor, examples.texts), examples.labels)
@@ -272,7 +277,7 @@ def _finished_epochs(folder: RunFolder) -> int:
     return int(checkpoint.rsplit("-", 1)[1]) if checkpoint else 0
 
 
-def _flatten(evaluations: Mapping[str, Evaluation]) -> dict[str, float]:
+def flatten(evaluations: Mapping[str, Evaluation]) -> dict[str, float]:
     """Metrics of all validation splits, the split's suffix behind each name."""
     return {
         f"{name}{suffix}": value
@@ -281,7 +286,7 @@ def _flatten(evaluations: Mapping[str, Evaluation]) -> dict[str, float]:
     }
 
 
-def _intervals(
+def intervals(
     task: TaskSpec, validation: Mapping[str, Split], evaluations: Mapping[str, Evaluation]
 ) -> dict[str, tuple[float, float]]:
     """95 % bootstrap interval of each of the task's metrics."""

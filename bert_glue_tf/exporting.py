@@ -158,7 +158,7 @@ class _ExportRun:
             settings.seq_lengths[-1],
         )
         self._validation = {
-            suffix: experiment._tokenize(self._preprocessor, split, examples[split])
+            suffix: experiment.tokenize(self._preprocessor, split, examples[split])
             for suffix, split in self._task.validation_splits.items()
         }
         file = folder.model(FLOAT32)
@@ -268,8 +268,8 @@ class _ExportRun:
             file=path.name,
             sha256=exports.sha256(path),
             seq_lengths=self._settings.seq_lengths,
-            metrics=experiment._flatten(file.evaluations),
-            intervals=experiment._intervals(self._task, self._validation, file.evaluations),
+            metrics=experiment.flatten(file.evaluations),
+            intervals=experiment.intervals(self._task, self._validation, file.evaluations),
             collapsed=self._collapsed(file),
             flips=self._flips(file),
             parity=self._parity(file),
