@@ -76,6 +76,10 @@ _PREPROCESSING = (
     (r"(^|/)(bert_)?zh_l_", "https://tfhub.dev/tensorflow/bert_zh_preprocess/3"),
 )
 
+_NEARLY = (
+    r"^(config|bert_config|tokenizer.*)\.json$|^vocab|^(encoder|preprocessing|variables)$|"
+    r"^saved_model|\.ckpt|^pytorch_model|\.(safetensors|h5|bin)$"
+)
 _FOLDER_KINDS = (
     "  a pair of SavedModels: encoder/saved_model.pb and preprocessing/saved_model.pb\n"
     "  (or saved_model.pb itself, with --preprocessing=<handle or folder>)\n"
@@ -210,10 +214,13 @@ def _resolve_folder(encoder: str, folder: Path, given: str | None) -> EncoderSou
         and any(folder.glob("*.ckpt*.index"))
     ):
         return EncoderSource(encoder, "tf_checkpoint", str(folder), given)
-    found = sorted(path.name for path in folder.iterdir())
+    names = [path.name for path in folder.iterdir()]
+    # What may have been meant for an encoder; the names of other files help nobody.
+    found = sorted(name for name in names if re.search(_NEARLY, name))
     listed = ", ".join(found[:8]) + (", ..." if len(found) > 8 else "")
+    nothing = f"no file of one among {len(names):,}" if names else "nothing"
     raise UserError(
-        f"--encoder={encoder}: holds no encoder (found: {listed or 'nothing'}); "
+        f"--encoder={encoder}: holds no encoder (found: {listed or nothing}); "
         f"it needs one of\n{_FOLDER_KINDS}"
     )
 

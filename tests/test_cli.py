@@ -308,6 +308,7 @@ def test_interrupted_it_says_where_the_same_command_goes_on(tmp_path, encoder, w
         done.stdout,
     )
     assert bool(done.stdout) == ("goes on" in told)
+    assert bool(done.stdout) == (" tokenizing 32 + 550 sentences\n" in done.stderr)
     assert re.search(r"^\d\d:\d\d:\d\d warning: data=sample: ", done.stderr, re.MULTILINE)
 
 

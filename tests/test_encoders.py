@@ -89,8 +89,14 @@ def test_folders_are_told_apart(pair, tmp_path):
 
 
 def test_folder_without_an_encoder_says_what_was_found(pair, tmp_path):
+    with pytest.raises(UserError, match=r"holds no encoder \(found: nothing\);"):
+        encoders.resolve(str(tmp_path))
+    for name in ("notes.txt", "b.log", ".X11-unix"):
+        (tmp_path / name).touch()
+    with pytest.raises(UserError, match=r"\(found: no file of one among 3\);"):
+        encoders.resolve(str(tmp_path))
     (tmp_path / "pytorch_model.bin").touch()
-    with pytest.raises(UserError, match=r"found: pytorch_model\.bin"):
+    with pytest.raises(UserError, match=r"\(found: pytorch_model\.bin\)"):
         encoders.resolve(str(tmp_path))
     with pytest.raises(UserError, match="holds no encoder"):
         encoders.resolve(str(pair / "encoder"))  # no --preprocessing

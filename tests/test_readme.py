@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import configparser
+import json
+import os
 import pathlib
 import re
+import subprocess
+import sys
 
 import pytest
 from absl import flags
@@ -116,3 +120,56 @@ def test_the_other_commands_of_the_readme_have_the_flags_that_it_gives_them():
         source = (ROOT / "bert_glue_tf" / f"{name}.py").read_text()
         for flag in re.findall(r"--(\w+)", line):
             assert f'"{flag}"' in source, f"{name} has no --{flag}"
+
+
+def snippet(word, **replaced):
+    """The README's Python code with that word in it, some of its values replaced."""
+    (code,) = [
+        code for code in re.findall(r"^```python\n(.*?)^```$", README, re.M | re.S) if word in code
+    ]
+    for old, new in replaced.values():
+        assert old in code
+        code = code.replace(old, new)
+    return code
+
+
+def execute(code, folder):
+    # As a notebook's kernel would, from the start: the package's own settings have to do.
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def test_the_code_for_a_notebook_runs_a_method_of_its_own(tiny_encoder, tmp_path):
+    code = snippet(
+        "pruning.register",
+        encoder=('"minilm_l6"', repr(tiny_encoder)),
+        size=("epochs=1", "epochs=1, train_examples=64, seq_length=32"),
+    )
+    done = execute(code, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "pruning: mine" in done.stdout
+    assert "sparsity of classifier/kernel" in done.stdout
+    assert "pkg_resources" not in done.stderr
+    (run,) = (tmp_path / "runs").iterdir()
+    assert "-sample-mine-seed1-" in run.name
+    assert (run / "results.jsonl").is_file()
+
+
+def test_the_code_for_the_saved_model_classifies_a_sentence(exported, tmp_path):
+    run, _ = exported
+    code = snippet(
+        "tensorflow_text",
+        folder=("runs/demo", str(run.path)),
+        text=('"The cat sat on the mat."', '"this was a great film", "this was a bad film"'),
+    )
+    done = execute(code, tmp_path)
+    assert done.returncode == 0, done.stderr
+    description = json.loads((run.path / "model" / "architecture.json").read_text())
+    labels = [description["labels"][int(index)] for index in re.findall(r"\d", done.stdout)]
+    assert labels == ["positive", "negative"]
