@@ -57,10 +57,10 @@ def rows(result: ExperimentResult) -> list[tuple[str, str]]:
     total, nonzero = result.parameters["total"], result.parameters["nonzero"]
     # Embeddings may hold a few zeros of their own. Early records do not tell them apart.
     pruned = result.parameters.get("pruned", 0)
-    by_pruning = f", of which {pruned:,} by pruning" if pruned else ""
+    by_pruning = f", {pruned:,} pruned" if pruned else ""
     lines += [
         ("parameters", f"{total:,}"),
-        ("non-zero parameters", f"{nonzero:,} ({total - nonzero:,} are zero{by_pruning})"),
+        ("non-zero parameters", f"{nonzero:,} ({total - nonzero:,} zero{by_pruning})"),
         ("saved model", _megabytes(result.bytes["plain"])),
         ("saved model, gzipped", _megabytes(result.bytes["gzip"])),
         ("", ""),

@@ -128,7 +128,7 @@ def test_parameters_are_those_of_the_saved_model(finished):
     assert np.count_nonzero(kernel == 0) == record.parameters["pruned"] == 26
     zero = record.parameters["total"] - record.parameters["nonzero"]
     shown = dict(reporting.rows(record))["non-zero parameters"]
-    assert shown.endswith(f"({zero:,} are zero, of which 26 by pruning)")
+    assert shown.endswith(f"({zero:,} zero, 26 pruned)")
     # As records of the first runs are shown, which do not tell them apart.
     early = {name: record.parameters[name] for name in ("total", "nonzero")}
     shown = dict(reporting.rows(dataclasses.replace(record, parameters=early)))
