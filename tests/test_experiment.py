@@ -132,7 +132,7 @@ def test_parameters_are_those_of_the_saved_model(finished):
     # As records of the first runs are shown, which do not tell them apart.
     early = {name: record.parameters[name] for name in ("total", "nonzero")}
     shown = dict(reporting.rows(dataclasses.replace(record, parameters=early)))
-    assert shown["non-zero parameters"].endswith(f"({zero:,} are zero)")
+    assert shown["non-zero parameters"].endswith(f"({zero:,} zero)")
 
 
 def test_one_answer_to_everything_is_told_under_the_table(finished, settings, tmp_path, caplog):

@@ -131,7 +131,7 @@ def test_table_shows_each_figure_and_says_sample():
     assert shown["f1"] == "0.8000   [0.750, 0.850]"
     assert shown["loss"] == "0.5000"
     assert shown["sparsity of classifier/kernel"] == "80.00 %"
-    assert shown["non-zero parameters"] == "900 (100 are zero)"
+    assert shown["non-zero parameters"] == "900 (100 zero)"
     assert shown["saved model"] == "2.50 MB"
     assert shown["saved model, gzipped"] == "2.00 MB"
     assert shown["training"] == "50.0 examples/s"
