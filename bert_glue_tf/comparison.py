@@ -17,7 +17,7 @@ import numpy as np
 from absl import logging
 
 from bert_glue_tf import evaluation, exports, metrics, results, significance, tasks
-from bert_glue_tf.config import SCHEDULE, ExperimentConfig
+from bert_glue_tf.config import PRUNING, ExperimentConfig
 from bert_glue_tf.errors import UserError
 from bert_glue_tf.exports import ExportFolder
 from bert_glue_tf.pruning import NO_PRUNING
@@ -27,7 +27,7 @@ KERAS = "keras"  # Stands for the recipe of a model that was not exported.
 REFERENCE = "float32"
 # Settings that tell two trainings of the same experiment apart, or do not decide the model.
 _SEED = ("seed",)
-_PRUNING = ("pruning_method", *SCHEDULE)
+_PRUNING = ("pruning_method", *PRUNING)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -139,7 +139,7 @@ class Model:
         """
         left_out = {*without, "data"}
         if self.method == NO_PRUNING:
-            left_out.update(SCHEDULE)  # Given or not, they decide nothing.
+            left_out.update(PRUNING)  # Given or not, they decide nothing.
         kept = {name: value for name, value in self.config.items() if name not in left_out}
         content = [self.source, self.digests, self.encoder_digest]
         return json.dumps([kept, content, self.recipe], sort_keys=True)

@@ -35,12 +35,21 @@ DEFAULT_INITIAL_SPARSITY = 0.5
 STRATEGIES = ("auto", "cpu", "gpu", "mirrored", "tpu")
 
 
-SCHEDULE = (
+SCHEDULES = ("gradual", "one_shot", "iterative")
+SCOPES = ("head", "encoder", "embeddings", "all")
+RANKINGS = ("local", "global", "lamp")
+# The settings that say how something is pruned, and mean nothing where nothing is.
+PRUNING = (
     "initial_sparsity",
     "final_sparsity",
     "begin_step",
     "end_step",
     "pruning_frequency",
+    "pruning_schedule",
+    "pruning_scope",
+    "pruning_weights",
+    "ranking",
+    "pruning_options",
 )
 
 
@@ -96,6 +105,34 @@ class ExperimentConfig:
     pruning_method: str = _option(
         pruning.NO_PRUNING, f"Pruning method: {', '.join(pruning.names())}."
     )
+    pruning_options: str = _option(
+        "",
+        "Settings of the method's own, as name=value and spaces between them; "
+        "method.name=value where several methods have one.",
+    )
+    pruning_scope: str = _option(
+        "encoder",
+        f"Which weights may be pruned: {', '.join(SCOPES)}; encoder = the six matrices of "
+        "every layer.",
+    )
+    pruning_weights: str = _option(
+        "", "Regular expression: prune only weights of the scope whose names it is found in."
+    )
+    ranking: str = _option(
+        "local",
+        f"What a weight competes with: {', '.join(RANKINGS)}; local = its matrix, global = the "
+        "whole scope, lamp = the whole scope by LAMP's score.",
+    )
+    pruning_schedule: str = _option(
+        "gradual",
+        f"How the sparsity comes about: {', '.join(SCHEDULES)}; one_shot = at once at "
+        "--begin_step, iterative = in five steps.",
+    )
+    finetune_epochs: int = _option(
+        0,
+        "Fine-tune for so many epochs first, unpruned, in a run of its own beside this one, and "
+        "start from its weights; 0 = start from the pre-trained ones.",
+    )
     initial_sparsity: float = _option(
         -1.0,
         "Sparsity at which gradual pruning begins, in [0, 1); "
@@ -105,7 +142,9 @@ class ExperimentConfig:
     begin_step: int = _option(-1, "First step that prunes; -1 = the end of the warm-up.")
     end_step: int = _option(-1, "Step that reaches the final sparsity; -1 = 80 % of the steps.")
     pruning_frequency: int = _option(
-        0, "Steps between two updates of the masks; 0 = a hundredth of all steps."
+        0,
+        "Steps between two updates of the masks; 0 = a hundredth of all steps, or a fifth of "
+        "the pruning where it is iterative.",
     )
     strategy: str = _option(
         "auto", f"Distribution strategy: {', '.join(STRATEGIES)}; auto = TPU, else GPU, else CPU."
@@ -118,16 +157,20 @@ class ExperimentConfig:
 
     def __post_init__(self) -> None:
         tasks.get(self.task)
-        if self.pruning_method not in pruning.names():
+        pruning.split(self.pruning_method)
+        pruning.parse_options(self.pruning_options)
+        for name, good in _CHOICES.items():
+            if getattr(self, name) not in good:
+                raise UserError(
+                    f"--{name}={getattr(self, name)}: no such {name.removeprefix('pruning_')}. "
+                    f"Good values: {', '.join(good)}."
+                )
+        try:
+            re.compile(self.pruning_weights)
+        except re.error as error:
             raise UserError(
-                f"--pruning_method={self.pruning_method}: no such method. "
-                f"Good values: {', '.join(pruning.names())}."
-            )
-        if self.strategy not in STRATEGIES:
-            raise UserError(
-                f"--strategy={self.strategy}: no such strategy. "
-                f"Good values: {', '.join(STRATEGIES)}."
-            )
+                f"--pruning_weights={self.pruning_weights}: no regular expression ({error})."
+            ) from None
         for name, (low, high, text) in _RANGES.items():
             value = getattr(self, name)
             if value == _COMPUTED.get(name):
@@ -153,6 +196,22 @@ class ExperimentConfig:
         if self.initial_sparsity == _COMPUTED["initial_sparsity"]:
             return min(DEFAULT_INITIAL_SPARSITY, self.final_sparsity)
         return self.initial_sparsity
+
+    @property
+    def starting_point(self) -> ExperimentConfig | None:
+        """The run whose weights this one starts from; None where it starts from pre-training."""
+        if not self.finetune_epochs:
+            return None
+        unpruned = {
+            field.name: field.default for field in dataclasses.fields(self) if field.name in PRUNING
+        }
+        return dataclasses.replace(
+            self,
+            **unpruned,
+            pruning_method=pruning.NO_PRUNING,
+            epochs=self.finetune_epochs,
+            finetune_epochs=0,
+        )
 
     @property
     def run_name(self) -> str:
@@ -224,6 +283,12 @@ class ExperimentConfig:
         return json.dumps(self.to_json(), sort_keys=True)
 
 
+_CHOICES: Mapping[str, tuple[str, ...]] = {
+    "strategy": STRATEGIES,
+    "pruning_scope": SCOPES,
+    "ranking": RANKINGS,
+    "pruning_schedule": SCHEDULES,
+}
 # Values that stand for "computed from the other settings".
 _COMPUTED: Mapping[str, float] = {
     "initial_sparsity": -1.0,
@@ -238,6 +303,7 @@ _FRACTIONS = ("final_sparsity", "initial_sparsity", "dropout", "warmup_fraction"
 _RANGES: Mapping[str, tuple[float, float, str]] = {
     "epochs": (1, 1000, "a whole number from 1 to 1000"),
     "batch_size": (1, 65536, "a whole number from 1 to 65536"),
+    "finetune_epochs": (0, 1000, "a whole number from 0 to 1000"),
     "learning_rate": (math.nextafter(0.0, 1.0), 1.0, "above 0 and at most 1"),
     "warmup_fraction": (0.0, 1.0, "in [0, 1]"),
     "weight_decay": (0.0, 1.0, "in [0, 1]"),
@@ -347,7 +413,7 @@ def from_flags(flag_values: flags.FlagValues) -> ExperimentConfig:
             f"--{'' if prune.value else 'no'}prune --pruning_method={method.value}: "
             "these contradict. Give one of them."
         )
-    given = [name for name in SCHEDULE if flag_values[name].present]
+    given = [name for name in PRUNING if flag_values[name].present]
     if given and values["pruning_method"] == pruning.NO_PRUNING:
         shown = f"--{given[0]}={flag_values[given[0]].value}"
         # --noprune beside a flagfile that prunes is how its unpruned baseline is run.
@@ -358,7 +424,7 @@ def from_flags(flag_values: flags.FlagValues) -> ExperimentConfig:
         logging.info("%s: not used, since nothing is pruned", ", ".join(f"--{n}" for n in given))
     values |= {name: canonical_place(values[name]) for name in PLACES}
     settings = ExperimentConfig(**values)
-    pruning.check(settings.pruning_method)
+    pruning.check(settings.pruning_method, settings.pruning_options)
     return settings
 
 

@@ -20,14 +20,17 @@ if TYPE_CHECKING:
 
 NO_PRUNING = "none"
 DEFAULT_METHOD = "magnitude"
-_BASE = "base"  # Holds the protocol, no method.
+# Files of this folder that hold no method.
+_NO_METHODS = ("base", "engine", "structures", "scores")
+# What every method has of its own, instead of the flag of that name.
+COMMON_OPTIONS = ("final_sparsity",)
 
 _added: dict[str, type[PruningMethod]] = {}
 
 
 def names() -> list[str]:
     """Names of all methods: `none`, the files of this folder, and what `register` added."""
-    files = {module.name for module in pkgutil.iter_modules(__path__)} - {_BASE}
+    files = {module.name for module in pkgutil.iter_modules(__path__)} - set(_NO_METHODS)
     return [NO_PRUNING, *sorted(files | set(_added))]
 
 
@@ -44,34 +47,127 @@ def register(method: type[PruningMethod]) -> type[PruningMethod]:
     return method
 
 
-def check(name: str) -> None:
-    """Reads a method's file without running it, since that needs TensorFlow: 10 seconds.
+def split(value: str) -> tuple[str, ...]:
+    """The methods that --pruning_method names, in their order: `head,irregular`.
 
     Raises:
-      UserError: the file is no Python, or no class of it has the file's name as its `name`.
+      UserError: one is unknown, is named twice, or is `none` beside others.
     """
+    found = tuple(part.strip() for part in value.split(","))
+    for name in found:
+        if name not in names():
+            raise UserError(
+                f"--pruning_method={name}: no such method. Good values: {', '.join(names())}, "
+                "or several with commas between them."
+            )
+    if len(set(found)) < len(found):
+        twice = next(name for name in found if found.count(name) > 1)
+        raise UserError(f"--pruning_method={value}: {twice} is named twice. Name it once.")
+    if NO_PRUNING in found and len(found) > 1:
+        raise UserError(
+            f"--pruning_method={value}: {NO_PRUNING} contradicts the others. Leave it out."
+        )
+    return found
+
+
+def parse_options(text: str) -> dict[str, str]:
+    """`rounds=3 head.final_sparsity=0.5` as a dict.
+
+    Raises:
+      UserError: a part is not name=value, or a name is given twice.
+    """
+    options: dict[str, str] = {}
+    for part in text.split():
+        name, sign, value = part.partition("=")
+        if not sign or not name or not value:
+            raise UserError(
+                f"--pruning_options={text}: {part!r} is not name=value. Good: "
+                "--pruning_options='rounds=3 block=4x4'."
+            )
+        if name in options:
+            raise UserError(f"--pruning_options={text}: {name} is given twice. Give it once.")
+        options[name] = value
+    return options
+
+
+def check(value: str, options: str = "") -> None:
+    """Reads the methods' files without running them, since that needs TensorFlow: 10 seconds.
+
+    Args:
+      value: of --pruning_method.
+      options: of --pruning_options.
+
+    Raises:
+      UserError: a file is no Python, no class of it has the file's name as its `name`, or no
+        method has an option of that name.
+    """
+    known: dict[str, set[str]] = {}
+    for name in split(value):
+        found = _check_file(name)
+        if found is None:
+            return  # Only running it can tell which options it has; building it does.
+        known[name] = found
+    require_options(options, known)
+
+
+def require_options(text: str, known: dict[str, set[str]]) -> None:
+    """Refuses an option that no method has.
+
+    Args:
+      text: of --pruning_options.
+      known: method -> names of its options.
+
+    Raises:
+      UserError: names the option, and the good ones.
+    """
+    good = {name for own in known.values() for name in own}
+    good |= {f"{method}.{name}" for method, own in known.items() for name in own}
+    for given in parse_options(text):
+        if given not in good:
+            listed = ", ".join(
+                f"{method}: {', '.join(sorted(own)) or 'none'}" for method, own in known.items()
+            )
+            raise UserError(f"--pruning_options={text}: no option {given!r}. Options of {listed}.")
+
+
+def _check_file(name: str) -> set[str] | None:
+    """Names of the method's options; None where only running its file can tell them."""
     paths = [pathlib.Path(folder) / f"{name}.py" for folder in __path__]
     path = next((path for path in paths if path.is_file()), None)
-    if name in _added or path is None:
-        return
+    if name in _added:
+        return None
+    if path is None:
+        return set()
     try:
         tree = ast.parse(path.read_bytes(), str(path))
     except (SyntaxError, ValueError) as error:
         line = getattr(error, "lineno", None)
         raise UserError(f"{path}{f':{line}' if line else ''}: no Python ({error}).") from None
-    found = [
-        item.value
-        for node in ast.walk(tree)
-        if isinstance(node, ast.ClassDef)
-        for item in node.body
-        if isinstance(item, (ast.Assign, ast.AnnAssign))
-        for target in getattr(item, "targets", None) or [getattr(item, "target", None)]
-        if isinstance(target, ast.Name) and target.id == "name"
-    ]
+    found = _assigned(tree, "name")
     # What is computed there only running it can tell; `get` does.
     written = [value.value for value in found if isinstance(value, ast.Constant)]
     if len(written) == len(found) and name not in written:
         raise _misnamed(path, name, written)
+    options: set[str] = set(COMMON_OPTIONS)
+    for value in _assigned(tree, "options"):
+        try:
+            options |= set(ast.literal_eval(value))
+        except ValueError:
+            return None
+    return options
+
+
+def _assigned(tree: ast.Module, name: str) -> list[ast.expr]:
+    """What the classes of a file assign to `name`."""
+    return [
+        item.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ClassDef)
+        for item in node.body
+        if isinstance(item, (ast.Assign, ast.AnnAssign)) and item.value is not None
+        for target in getattr(item, "targets", None) or [getattr(item, "target", None)]
+        if isinstance(target, ast.Name) and target.id == name
+    ]
 
 
 def _misnamed(path: object, name: str, found: list[Any]) -> UserError:
