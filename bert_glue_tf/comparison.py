@@ -45,7 +45,7 @@ class Model:
       intervals: name -> 95 % bootstrap interval.
       collapsed: why the model is worthless; empty where it is not.
       flips: labels that differ from float32's; None for a trained model.
-      sparsity: mean over the pruned weights, weighted by nothing; None without pruning.
+      sparsity: pruned weights over those that could be; None without pruning.
       parameters: number of weights, and of those that are not zero.
       bytes: plain and gzipped.
       latency: length -> p50, p90, min and float32_p50, milliseconds; empty if not exported.
@@ -231,7 +231,11 @@ def _splits(record: Any) -> list[str]:
 
 
 def _mean_sparsity(record: results.ExperimentResult) -> float | None:
-    return float(np.mean(list(record.sparsity.values()))) if record.sparsity else None
+    if not record.sparsity:
+        return None
+    if record.parameters.get("prunable"):
+        return record.parameters["pruned"] / record.parameters["prunable"]
+    return float(np.mean(list(record.sparsity.values())))  # A record of version 0.1.0.
 
 
 def _trained(

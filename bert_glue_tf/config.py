@@ -135,8 +135,8 @@ class ExperimentConfig:
     )
     initial_sparsity: float = _option(
         -1.0,
-        "Sparsity at which gradual pruning begins, in [0, 1); "
-        f"-1 = {DEFAULT_INITIAL_SPARSITY}, or the final sparsity where that is lower.",
+        "Sparsity at which gradual pruning begins, in [0, 1); -1 = 0, and with "
+        f"{pruning.DEFAULT_METHOD} {DEFAULT_INITIAL_SPARSITY} or the final sparsity, if lower.",
     )
     final_sparsity: float = _option(0.8, "Sparsity at the end of pruning, in [0, 1).")
     begin_step: int = _option(-1, "First step that prunes; -1 = the end of the warm-up.")
@@ -184,6 +184,11 @@ class ExperimentConfig:
                 f"--final_sparsity={self.final_sparsity}. Pruning goes from the initial sparsity "
                 "up to the final one; give an initial sparsity that is smaller or equal."
             )
+        if self.pruning_schedule == "one_shot" and self.end_step >= 0:
+            raise UserError(
+                f"--end_step={self.end_step}: --pruning_schedule=one_shot prunes once, at "
+                "--begin_step. Leave --end_step out, or choose gradual."
+            )
         if self.begin_step >= 0 and 0 <= self.end_step <= self.begin_step:
             raise UserError(
                 f"--begin_step={self.begin_step}: not before --end_step={self.end_step}. "
@@ -194,15 +199,22 @@ class ExperimentConfig:
     def first_sparsity(self) -> float:
         """The sparsity at which gradual pruning begins, computed where it is not given."""
         if self.initial_sparsity == _COMPUTED["initial_sparsity"]:
-            return min(DEFAULT_INITIAL_SPARSITY, self.final_sparsity)
+            return self._computed_sparsity
         return self.initial_sparsity
+
+    @property
+    def _computed_sparsity(self) -> float:
+        """The report's for its method; others have no reason to begin with a leap."""
+        if self.pruning_method in (pruning.DEFAULT_METHOD, pruning.NO_PRUNING):
+            return min(DEFAULT_INITIAL_SPARSITY, self.final_sparsity)
+        return 0.0
 
     @property
     def starting_point(self) -> ExperimentConfig | None:
         """The run whose weights this one starts from; None where it starts from pre-training."""
         if not self.finetune_epochs:
             return None
-        unpruned = {
+        unpruned: dict[str, Any] = {
             field.name: field.default for field in dataclasses.fields(self) if field.name in PRUNING
         }
         return dataclasses.replace(
@@ -230,7 +242,7 @@ class ExperimentConfig:
             for setting, value in self.to_json().items()
             if setting not in _NAMED and value != defaults[setting]
         }
-        if self.first_sparsity == min(DEFAULT_INITIAL_SPARSITY, self.final_sparsity):
+        if self.first_sparsity == self._computed_sparsity:
             other.pop("initial_sparsity", None)  # Given, it is the value that is computed.
         if not other:
             return name

@@ -66,7 +66,7 @@ def train_and_evaluate(
 
     timing = callbacks.Timing(folder.read_history()[: _finished_epochs(folder)])
     task = tasks.get(config.task)
-    method = pruning.get(config.pruning_method)()
+    method = pruning.build(config)
     strategy = distribution.build(config.strategy, method.one_device_only)
     buckets = batching.bucket_lengths(
         config.seq_length, config.length_buckets and not distribution.is_tpu(strategy)
@@ -79,7 +79,7 @@ def train_and_evaluate(
 
     steps_per_epoch = math.ceil(len(examples["train"]) / config.batch_size)
     total_steps = steps_per_epoch * config.epochs
-    context = PruningContext.from_config(config, total_steps)
+    context = PruningContext.from_config(config, total_steps, method.needs_gradients)
 
     source = encoders.resolve(config.encoder, config.preprocessing)
     logging.info("loading the encoder %s", source.name)
@@ -87,6 +87,13 @@ def train_and_evaluate(
     encoder = encoders.load(source, seq_length=config.seq_length)
     if not encoder.is_native:
         logging.info("the encoder is opaque (hub.KerasLayer): %s", encoder.why_opaque)
+        if method.needs_native:
+            raise UserError(
+                f"--pruning_method={config.pruning_method}: {method.needs_native}, and the encoder "
+                f"{source.name} is opaque ({encoder.why_opaque}). Methods that look at variables "
+                "only can prune it, as irregular, random, gradient and movement; or give a "
+                "standard BERT."
+            )
         if strategy.num_replicas_in_sync > 1 and not distribution.is_tpu(strategy):
             # A SavedModel loaded for the replicas trains, but cannot be evaluated between two
             # epochs: "executing a graph generated from the cross-replica context".
@@ -108,7 +115,9 @@ def train_and_evaluate(
         )
         model = method.prepare(model, context)
         model.compile(
-            optimizer=method.wrap_optimizer(optimization.build_optimizer(config, total_steps)),
+            optimizer=method.wrap_optimizer(
+                optimization.build_optimizer(config, total_steps // method.cycles)
+            ),
             loss=modeling.build_loss(task),
             metrics=[] if task.is_regression else ["accuracy"],
         )
@@ -149,6 +158,7 @@ def train_and_evaluate(
         lambda: flatten(evaluate(predict_in_training)),
     )
 
+    removed = method.measure(model)
     with strategy.scope():
         model = method.finalize(model)
     logging.info("evaluating and saving")
@@ -174,13 +184,11 @@ def train_and_evaluate(
         pruning={} if config.pruning_method == pruning.NO_PRUNING else context.to_json(),
         metrics=flatten(evaluations),
         intervals=intervals(task, validation, evaluations),
-        sparsity=method.sparsities(model),
+        sparsity=removed.sparsities,
         parameters={
             **modeling.count_parameters(model),
-            "pruned": sum(
-                int(np.count_nonzero(weight.numpy() == 0))
-                for weight in method.pruned_weights(model).values()
-            ),
+            "pruned": removed.pruned,
+            "prunable": removed.prunable,
         },
         bytes=benchmark.size_on_disk(folder.model),
         speed={
@@ -226,7 +234,7 @@ def _fit(
     """Trains the epochs that are left, with everything that happens besides."""
     config = folder.config
     manager = tf.train.CheckpointManager(
-        tf.train.Checkpoint(model=model, optimizer=model.optimizer),
+        tf.train.Checkpoint(model=model, optimizer=model.optimizer, pruning=method.state()),
         str(folder.checkpoints),
         max_to_keep=1,
     )

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import tensorflow as tf
 import tf_keras
 from official.nlp import optimization
 
@@ -37,13 +40,60 @@ def build_schedule(
     )
 
 
-def build_optimizer(config: ExperimentConfig, total_steps: int) -> tf_keras.optimizers.Optimizer:
+class Hook:
+    """What happens around the update of one weight; as it stands, nothing.
+
+    Both methods are traced into the training step, for each weight and each replica, with
+    gradients that are summed over the replicas already.
+    """
+
+    def gradient(self, variable: tf.Variable, gradient: tf.Tensor) -> tf.Tensor:
+        """Returns the gradient to train with, of the weight's shape."""
+        del variable
+        return gradient
+
+    def rows_gradient(
+        self, variable: tf.Variable, gradient: tf.Tensor, rows: tf.Tensor
+    ) -> tf.Tensor:
+        """As `gradient` for rows of a table: [rows, ...] and the rows' numbers [rows]."""
+        del variable, rows
+        return gradient
+
+    def updated(self, variable: tf.Variable) -> Any:
+        """Called after the weight has been updated; may assign to it. Returns an operation."""
+        del variable
+        return tf.no_op()
+
+
+class AdamW(optimization.AdamWeightDecay):
+    """tf-models-official's AdamW, with a hook around the update of each weight."""
+
+    hook = Hook()
+
+    def _resource_apply_dense(
+        self, grad: tf.Tensor, var: tf.Variable, apply_state: Any = None
+    ) -> Any:
+        grad = self.hook.gradient(var, grad)
+        done = super()._resource_apply_dense(grad, var, apply_state)
+        with tf.control_dependencies([done]):
+            return self.hook.updated(var)
+
+    def _resource_apply_sparse(
+        self, grad: tf.Tensor, var: tf.Variable, indices: tf.Tensor, apply_state: Any = None
+    ) -> Any:
+        grad = self.hook.rows_gradient(var, grad, indices)
+        done = super()._resource_apply_sparse(grad, var, indices, apply_state)
+        with tf.control_dependencies([done]):
+            return self.hook.updated(var)
+
+
+def build_optimizer(config: ExperimentConfig, total_steps: int) -> AdamW:
     """AdamW (Loshchilov and Hutter 2019) with BERT's betas, clipped to a global norm of 1.
 
     `optimization.create_optimizer` of tf-models-official builds the same one, with the weight
     decay fixed at 0.01; here it is a setting.
     """
-    return optimization.AdamWeightDecay(
+    return AdamW(
         learning_rate=build_schedule(config, total_steps),
         weight_decay_rate=config.weight_decay,
         beta_1=BETA_1,

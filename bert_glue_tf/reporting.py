@@ -35,6 +35,17 @@ def _score(value: float, interval: tuple[float, float] | None, diverged: bool) -
     return text
 
 
+def _sparsity_rows(result: ExperimentResult) -> list[tuple[str, str]]:
+    """A row for each pruned weight; of more than a few, one row for all of them."""
+    values = result.sparsity
+    if len(values) <= 3:
+        return [(f"sparsity of {name}", f"{100 * value:.2f} %") for name, value in values.items()]
+    whole = result.parameters["pruned"] / result.parameters["prunable"]
+    low, high = min(values.values()), max(values.values())
+    among = "each" if low == high else f"from {100 * low:.1f} to {100 * high:.1f} %"
+    return [("sparsity", f"{100 * whole:.2f} % of {len(values)} weights, {among}")]
+
+
 def rows(result: ExperimentResult) -> list[tuple[str, str]]:
     """What the table shows: (name, value) pairs; an empty pair separates groups."""
     task = tasks.get(result.config["task"])
@@ -51,9 +62,7 @@ def rows(result: ExperimentResult) -> list[tuple[str, str]]:
                     (key, _score(result.metrics[key], result.intervals.get(key), diverged))
                 )
     lines.append(("", ""))
-    lines += [
-        (f"sparsity of {name}", f"{100 * value:.2f} %") for name, value in result.sparsity.items()
-    ]
+    lines += _sparsity_rows(result)
     total, nonzero = result.parameters["total"], result.parameters["nonzero"]
     # Embeddings may hold a few zeros of their own. Early records do not tell them apart.
     pruned = result.parameters.get("pruned", 0)

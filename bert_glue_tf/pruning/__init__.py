@@ -16,12 +16,22 @@ from typing import TYPE_CHECKING, Any
 from bert_glue_tf.errors import UserError
 
 if TYPE_CHECKING:
+    from bert_glue_tf.config import ExperimentConfig
     from bert_glue_tf.pruning.base import PruningMethod
 
 NO_PRUNING = "none"
 DEFAULT_METHOD = "magnitude"
 # Files of this folder that hold no method.
-_NO_METHODS = ("base", "engine", "structures", "scores")
+_NO_METHODS = (
+    "base",
+    "combined",
+    "first_order",
+    "masked",
+    "norms",
+    "ranking",
+    "start",
+    "structures",
+)
 # What every method has of its own, instead of the flag of that name.
 COMMON_OPTIONS = ("final_sparsity",)
 
@@ -207,3 +217,49 @@ def get(name: str) -> type[PruningMethod]:
     if len(named) != 1:
         raise _misnamed(module.__file__, name, [method.name for method in methods])
     return named[0]
+
+
+def build(config: ExperimentConfig) -> PruningMethod:
+    """The method of a run, or its methods as one, with their options.
+
+    Raises:
+      UserError: a file does not define its method, an option or its value cannot be used, or two
+        methods contradict each other.
+    """
+    classes = [get(name) for name in split(config.pruning_method)]
+    if len(classes) > 1:
+        for method in classes:
+            if method.alone:
+                raise UserError(
+                    f"--pruning_method={config.pruning_method}: {method.name} cannot run beside "
+                    f"others: {method.alone}. Give it a run of its own."
+                )
+    known = {method.name: {*COMMON_OPTIONS, *method.options} for method in classes}
+    require_options(config.pruning_options, known)
+    given = parse_options(config.pruning_options)
+    methods = []
+    for method in classes:
+        own: dict[str, Any] = {}
+        for name in known[method.name]:
+            text = given.get(f"{method.name}.{name}", given.get(name))
+            if text is not None:
+                own[name] = _value(method, name, text)
+        methods.append(method(own))
+    if len(methods) == 1:
+        return methods[0]
+    from bert_glue_tf.pruning.combined import Combined
+
+    return Combined(methods)
+
+
+def _value(method: type[PruningMethod], name: str, text: str) -> Any:
+    """An option's value, of its default's type."""
+    wanted = float if name in COMMON_OPTIONS else type(method.options[name][0])
+    try:
+        value = wanted(text)
+    except ValueError:
+        kind = {int: "a whole number", float: "a number"}[wanted]
+        raise UserError(f"--pruning_options: {name}={text}: must be {kind}.") from None
+    if name == "final_sparsity" and not 0.0 <= value < 1.0:
+        raise UserError(f"--pruning_options: {name}={text}: must be in [0, 1).")
+    return value

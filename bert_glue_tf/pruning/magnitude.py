@@ -8,6 +8,7 @@ import tensorflow as tf
 import tensorflow_model_optimization as tfmot
 import tf_keras
 
+from bert_glue_tf.errors import UserError
 from bert_glue_tf.pruning.base import PruningContext, PruningMethod
 
 
@@ -27,9 +28,22 @@ class Magnitude(PruningMethod):
     # nothing is trained. With two replicas of MirroredStrategy an evaluation of the wrapped
     # model fails in it (TypeError: tuple indices must be integers), and the training may, since
     # its reductions and those of the gradients come in no fixed order (CollectiveReduceV2).
+    alone = "tfmot's wrapper takes the place of the classifier's layer"
     one_device_only = "tfmot's pruning wrapper works on one replica only"
 
     def prepare(self, model: tf_keras.Model, context: PruningContext) -> tf_keras.Model:
+        if context.scope not in ("encoder", "head") or context.pattern:
+            given = (
+                f"--pruning_weights={context.pattern}"
+                if context.pattern
+                else f"--pruning_scope={context.scope}"
+            )
+            raise UserError(
+                f"{given}: --pruning_method={self.name} prunes the classifier's dense layer, and "
+                "nothing else. --pruning_method=irregular prunes by magnitude anywhere."
+            )
+        context = self.context(context)
+
         def wrap(layer: tf_keras.layers.Layer) -> tf_keras.layers.Layer:
             if isinstance(layer, tf_keras.layers.Dense):
                 return tfmot.sparsity.keras.prune_low_magnitude(

@@ -1,0 +1,128 @@
+"""Pruning by the alternating direction method of multipliers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from bert_glue_tf import pruning
+from bert_glue_tf.errors import UserError
+from bert_glue_tf.pruning.masked import MaskedPruning
+from bert_glue_tf.pruning.norms import unit_norms
+from bert_glue_tf.pruning.structures import Group, Member
+
+_STRUCTURES = ("irregular", "row", "column", "block", "pattern", "head", "neuron")
+
+
+class Admm(MaskedPruning):
+    """Pulls the weights towards a mask's structure while training, then prunes hard.
+
+    The loss gets rho/2 * |W - Z + U|^2: from --begin_step on, and at each of the schedule's
+    updates, Z is the projection of W + U on the structure at the final sparsity (the units of
+    largest L2 norm), and U grows by W - Z. At --end_step the weights are pruned by magnitude in
+    that structure; the steps after it train what is left.
+
+    Source: Zhang et al. 2018, "A systematic DNN weight pruning framework using alternating
+    direction method of multipliers", eqs. (5) to (9) (https://arxiv.org/abs/1804.03294).
+    """
+
+    name = "admm"
+    options = {
+        "structure": ("irregular", "the mask to go towards, by its method's name"),
+        "rho": (0.01, "weight of the pull"),
+        "block": ("", "of the structures block and pattern"),
+        "patterns": (0, "of the structure pattern"),
+    }
+
+    def __init__(self, options: Mapping[str, Any] | None = None) -> None:
+        super().__init__(options)
+        structure = self.settings["structure"]
+        if structure not in _STRUCTURES:
+            raise UserError(
+                f"--pruning_options: structure={structure}: no such structure. "
+                f"Good values: {', '.join(_STRUCTURES)}."
+            )
+        method = pruning.get(structure)
+        own = {
+            name: value
+            for name in ("block", "patterns")
+            if (value := self.settings[name]) and name in method.options
+        }
+        unused = [n for n in ("block", "patterns") if self.settings[n] and n not in own]
+        if unused:
+            raise UserError(
+                f"--pruning_options: {unused[0]}={self.settings[unused[0]]}: "
+                f"structure={structure} has no such setting. Leave it out."
+            )
+        if not self.settings["rho"] > 0:
+            raise UserError(
+                f"--pruning_options: rho={self.settings['rho']}: must be above 0. Good: 0.01."
+            )
+        inner = method(own)
+        assert isinstance(inner, MaskedPruning)
+        self._inner = inner
+        self.shrinks = inner.shrinks
+        self.needs_native = inner.needs_native
+        self.refused_rankings = inner.refused_rankings
+
+    def groups(
+        self, weights: Mapping[str, tf.Variable], variables: Sequence[tf.Variable]
+    ) -> list[Group]:
+        return self._inner.groups(weights, variables)
+
+    def require_reachable(self) -> None:
+        self._inner.plan, self._inner.all_groups = self.plan, self.all_groups
+        self._inner.require_reachable()
+
+    def create(self) -> None:
+        self._inner.earlier = self.earlier
+        self._pull = self.variable("rho", (), tf.float32, 0.0)
+        weights = {member.name: member for group in self.all_groups for member in group.members}
+        self._z, self._u = (
+            {
+                name: self.variable(f"{kind}/{name}", member.variable.shape, tf.float32, 0.0)
+                for name, member in weights.items()
+            }
+            for kind in ("z", "u")
+        )
+
+    def observe(self, group: Group, member: Member, gradient: tf.Tensor) -> tf.Tensor:
+        pulled = member.variable - self._z[member.name] + self._u[member.name]
+        return gradient + self._pull * pulled
+
+    def score(self, group: Group) -> np.ndarray:
+        return unit_norms(group, {m.name: m.variable.numpy() for m in group.members})
+
+    def choose(self, scores: Sequence[np.ndarray], sparsity: float) -> list[np.ndarray]:
+        return self._inner.choose(scores, sparsity)
+
+    def advance(self, step: int) -> None:
+        self.step.assign(step)
+        begin, end = self.plan.begin_step, self.plan.end_step
+        if step == end:
+            self._pull.assign(0.0)
+            self.update(self.plan.final_sparsity)
+        elif begin <= step < end and (step - begin) % self.plan.frequency == 0:
+            self._project(is_first=step == begin)
+            self._pull.assign(self.settings["rho"])
+
+    def _project(self, is_first: bool) -> None:
+        """Z from W + U, then U from W - Z."""
+        sums = {
+            member.name: member.variable.numpy() + self._u[member.name].numpy()
+            for group in self.all_groups
+            for member in group.members
+        }
+        masks = self.choose(
+            [unit_norms(group, sums) for group in self.all_groups], self.plan.final_sparsity
+        )
+        for group, mask in zip(self.all_groups, masks, strict=True):
+            for member in group.members:
+                kept = member.expand(tf.constant(mask)).numpy()
+                z = np.where(kept, sums[member.name], np.float32(0))
+                self._z[member.name].assign(z)
+                if not is_first:
+                    self._u[member.name].assign(sums[member.name] - z)

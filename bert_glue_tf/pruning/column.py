@@ -1,0 +1,28 @@
+"""Column pruning."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import tensorflow as tf
+
+from bert_glue_tf.pruning import structures
+from bert_glue_tf.pruning.norms import NormPruning
+from bert_glue_tf.pruning.structures import Group
+
+
+class Column(NormPruning):
+    """Removes whole columns of a weight matrix W of y = Wx + b, by their L2 norm.
+
+    A column is what one input adds to every output. Keras keeps W transposed, so a column is a
+    row of a Keras kernel.
+
+    Source: Li et al. 2020 (https://arxiv.org/abs/2009.08065), as `row`.
+    """
+
+    name = "column"
+
+    def groups(
+        self, weights: Mapping[str, tf.Variable], variables: Sequence[tf.Variable]
+    ) -> list[Group]:
+        return structures.lines(weights, 0, "column")

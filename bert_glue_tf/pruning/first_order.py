@@ -1,0 +1,39 @@
+"""The score by a mask's gradient, shared by the methods `gradient`, `head` and `neuron`."""
+
+from __future__ import annotations
+
+import numpy as np
+import tensorflow as tf
+
+from bert_glue_tf.pruning.masked import MaskedPruning
+from bert_glue_tf.pruning.structures import Group, Member
+
+# Weight of the past in the running mean of a score: about the last hundred steps count.
+DECAY = 0.99
+
+
+class FirstOrder(MaskedPruning):
+    """Ranks a unit by |dL/dm|, m being a mask's value of 1 on what the unit contributes.
+
+    Multiplying a unit by m multiplies its weights w in the matrix where its contribution leaves
+    it, so dL/dm is the sum of w * dL/dw over them, and no second backward pass is needed. Its
+    absolute value, for the mean loss of a batch, is averaged over the steps.
+    """
+
+    needs_gradients = True
+
+    def create(self) -> None:
+        self._means = {
+            group.name: self.variable(f"score/{group.name}", group.units, tf.float32, 0.0)
+            for group in self.all_groups
+        }
+
+    def observe(self, group: Group, member: Member, gradient: tf.Tensor) -> tf.Tensor:
+        if member is group.members[-1]:
+            mean = self._means[group.name]
+            now = tf.abs(member.total(member.variable * tf.cast(gradient, tf.float32)))
+            mean.assign(DECAY * mean + (1.0 - DECAY) * now)
+        return gradient
+
+    def score(self, group: Group) -> np.ndarray:
+        return np.asarray(self._means[group.name].numpy())

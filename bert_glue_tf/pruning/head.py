@@ -1,0 +1,39 @@
+"""Pruning of attention heads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from bert_glue_tf.pruning import structures
+from bert_glue_tf.pruning.first_order import FirstOrder
+from bert_glue_tf.pruning.structures import Group
+
+
+class Head(FirstOrder):
+    """Removes the attention heads of least importance, and cuts them out at the end.
+
+    A head's importance is the expected |dL/dm| of a mask m on its output, divided by the norm of
+    the importances of its layer, so that layers compare. It is learned from the training's own
+    gradients, over the steps before the pruning and between its updates.
+
+    Source: Michel et al. 2019, "Are sixteen heads really better than one?", eq. (2) and
+    section 4.1 (https://arxiv.org/abs/1905.10650).
+    """
+
+    name = "head"
+    needs_native = "the heads have to be found in its weights"
+    shrinks = True
+    refused_rankings = {"lamp": "ranks heads, and LAMP ranks weights"}
+
+    def groups(
+        self, weights: Mapping[str, tf.Variable], variables: Sequence[tf.Variable]
+    ) -> list[Group]:
+        return structures.heads(weights, variables, self.name)
+
+    def score(self, group: Group) -> np.ndarray:
+        importance = super().score(group)
+        norm = float(np.linalg.norm(importance))
+        return importance / norm if norm else importance

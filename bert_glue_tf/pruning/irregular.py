@@ -1,0 +1,27 @@
+"""Irregular pruning: the weights of smallest magnitude, wherever they stand."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bert_glue_tf.pruning.masked import MaskedPruning
+from bert_glue_tf.pruning.structures import Group
+
+
+class Irregular(MaskedPruning):
+    """Magnitude pruning inside of the encoder.
+
+    The score of a weight is its absolute value. --pruning_schedule says how: `one_shot` with
+    --finetune_epochs prunes the fine-tuned model and trains what is left, `gradual` prunes while
+    training, `iterative` in rounds.
+
+    Source: Han et al. 2015, "Learning both weights and connections for efficient neural
+    networks" (https://arxiv.org/abs/1506.02626); on BERT, Gordon et al. 2020, "Compressing BERT:
+    studying the effects of weight pruning on transfer learning"
+    (https://arxiv.org/abs/2002.08307).
+    """
+
+    name = "irregular"
+
+    def score(self, group: Group) -> np.ndarray:
+        return np.abs(group.members[0].variable.numpy())

@@ -1,0 +1,34 @@
+"""Pruning of feed-forward neurons."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import tensorflow as tf
+
+from bert_glue_tf.pruning import structures
+from bert_glue_tf.pruning.first_order import FirstOrder
+from bert_glue_tf.pruning.structures import Group
+
+
+class Neuron(FirstOrder):
+    """Removes feed-forward neurons of least importance, and cuts them out at the end.
+
+    A neuron's importance is the expected |dL/dm| of a mask m on its activation, as that of an
+    attention head is.
+
+    Source: Michel et al. 2019 (https://arxiv.org/abs/1905.10650), eq. (2), used for the neurons
+    by Prasanna et al. 2020, "When BERT plays the lottery, all tickets are winning", section 3.2
+    for whole layers of them (https://arxiv.org/abs/2005.00561); for single units it is the
+    first-order criterion of Molchanov et al. 2017, eq. (7) (https://arxiv.org/abs/1611.06440).
+    """
+
+    name = "neuron"
+    needs_native = "the feed-forward layers have to be found in its weights"
+    shrinks = True
+    refused_rankings = {"lamp": "ranks neurons, and LAMP ranks weights"}
+
+    def groups(
+        self, weights: Mapping[str, tf.Variable], variables: Sequence[tf.Variable]
+    ) -> list[Group]:
+        return structures.neurons(weights, variables, self.name)

@@ -1,0 +1,114 @@
+"""Pattern pruning."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from bert_glue_tf.errors import UserError
+from bert_glue_tf.pruning import ranking, structures
+from bert_glue_tf.pruning.block import parse_size
+from bert_glue_tf.pruning.masked import MaskedPruning
+from bert_glue_tf.pruning.structures import Group
+
+
+def fitting_patterns(blocks: np.ndarray, kept: int, count: int) -> np.ndarray:
+    """The patterns that fit most blocks: what most often are a block's largest weights.
+
+    Args:
+      blocks: float [blocks, weights of a block].
+      kept: weights that a pattern keeps.
+      count: patterns to return, at most.
+
+    Returns:
+      bool [patterns, weights of a block].
+    """
+    size = blocks.shape[1]
+    largest = np.argpartition(-np.abs(blocks), kept - 1, axis=1)[:, :kept]
+    own = np.zeros(blocks.shape, bool)
+    np.put_along_axis(own, largest, True, axis=1)
+    found, counts = np.unique(np.packbits(own, axis=1), axis=0, return_counts=True)
+    # A stable order, so that every replica and every resumed run finds the same ones.
+    best = found[np.argsort(-counts, kind="stable")[:count]]
+    return np.unpackbits(best, axis=1, count=size).astype(bool)
+
+
+def best_patterns(blocks: np.ndarray, patterns: np.ndarray) -> np.ndarray:
+    """For each block the pattern that keeps the largest L2 norm: bool, of the blocks' shape."""
+    energy = np.square(blocks) @ patterns.T.astype(blocks.dtype)
+    return patterns[np.argmax(energy, axis=1)]
+
+
+class Pattern(MaskedPruning):
+    """Every block of a matrix keeps one of a small set of patterns, the best by L2 norm.
+
+    The set belongs to the matrix: the patterns that most often are the largest weights of a
+    block. All patterns keep the same number of weights, so the sparsity goes in steps of one
+    weight of a block; --ranking does not come into it.
+
+    Source: Ma et al. 2020, "PCONV: the missing but desirable sparsity in DNN weight pruning for
+    real-time execution on mobile devices" (https://arxiv.org/abs/1909.05073), for matrices.
+    """
+
+    name = "pattern"
+    shrinks = True
+    regrows = True
+    options = {
+        "block": ("4x4", "size of a block, inputs x outputs"),
+        "patterns": (8, "number of patterns of a matrix"),
+    }
+    refused_rankings = {
+        kind: "fills every block alike, so nothing competes over the scope. Leave --ranking out"
+        for kind in ("global", "lamp")
+    }
+
+    def groups(
+        self, weights: Mapping[str, tf.Variable], variables: Sequence[tf.Variable]
+    ) -> list[Group]:
+        del variables
+        rows, columns = self._size
+        if not 1 <= self.settings["patterns"] <= 255:
+            raise UserError(
+                f"--pruning_options: patterns={self.settings['patterns']}: must be from 1 to 255."
+            )
+        structures.blocks(weights, rows, columns, "block")  # Refuses a size that does not divide.
+        return structures.elements(weights)
+
+    @property
+    def _size(self) -> tuple[int, int]:
+        return parse_size("block", self.settings["block"])
+
+    def require_reachable(self) -> None:
+        rows, columns = self._size
+        size, wanted = rows * columns, self.plan.final_sparsity
+        near = min(range(size), key=lambda n: abs(n / size - wanted))
+        if abs(near / size - wanted) > ranking.TOLERANCE:
+            lower = int(wanted * size)
+            steps = " or ".join(f"{n / size:.4g}" for n in (lower, min(lower + 1, size - 1)))
+            raise UserError(
+                f"--final_sparsity={wanted:g}: a pattern of {rows}x{columns} weights cannot reach "
+                f"it. The nearest: {steps}."
+            )
+
+    def score(self, group: Group) -> np.ndarray:
+        return np.abs(group.members[0].variable.numpy())
+
+    def choose(self, scores: Sequence[np.ndarray], sparsity: float) -> list[np.ndarray]:
+        return [
+            self._masks_of(group, score, sparsity)
+            for group, score in zip(self.all_groups, scores, strict=True)
+        ]
+
+    def _masks_of(self, group: Group, score: np.ndarray, sparsity: float) -> np.ndarray:
+        rows, columns = self._size
+        height, width = structures.matrix_shape(group.name, group.units)
+        split = (height // rows, rows, width // columns, columns)
+        blocks = score.reshape(split).transpose(0, 2, 1, 3).reshape(-1, rows * columns)
+        kept = rows * columns - round(sparsity * rows * columns)
+        if kept == rows * columns:
+            return np.ones(group.units, bool)
+        patterns = fitting_patterns(blocks, kept, self.settings["patterns"])
+        chosen = best_patterns(blocks, patterns).reshape(split[0], split[2], rows, columns)
+        return chosen.transpose(0, 2, 1, 3).reshape(group.units)

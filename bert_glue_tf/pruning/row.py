@@ -1,0 +1,30 @@
+"""Row pruning."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import tensorflow as tf
+
+from bert_glue_tf.pruning import structures
+from bert_glue_tf.pruning.norms import NormPruning
+from bert_glue_tf.pruning.structures import Group
+
+
+class Row(NormPruning):
+    """Removes whole rows of a weight matrix W of y = Wx + b, by their L2 norm.
+
+    A row makes one output. Keras keeps W transposed, [inputs, outputs], so a row is a column of
+    a Keras kernel. Biases stay.
+
+    Source: Li et al. 2020, "Efficient transformer-based large scale language representations
+    using hardware-friendly block structured pruning" (https://arxiv.org/abs/2009.08065), whose
+    comparison of irregular, row, column and block pruning this is part of.
+    """
+
+    name = "row"
+
+    def groups(
+        self, weights: Mapping[str, tf.Variable], variables: Sequence[tf.Variable]
+    ) -> list[Group]:
+        return structures.lines(weights, 1, "row")
