@@ -186,7 +186,9 @@ class InferenceGraph(tf.Module):
         def project(part: str, source: _Normalized, scale: float = 1.0) -> tf.Tensor:
             with tf.name_scope(part):
                 flat = self._dense(source, f"{prefix}/{part}", scale)
-                return tf.transpose(tf.reshape(flat, [-1, heads, flat.shape[1] // heads]), [1, 0, 2])
+                return tf.transpose(
+                    tf.reshape(flat, [-1, heads, flat.shape[1] // heads]), [1, 0, 2]
+                )
 
         query = project("query", queried, scale=1.0 / np.sqrt(key_dim))
         key, value = project("key", hidden), project("value", hidden)

@@ -23,6 +23,7 @@ from bert_glue_tf.evaluation import PredictFn
 from bert_glue_tf.tasks import TaskSpec
 
 CLASSIFIER = "classifier"
+DROPOUT = "dropout"
 INITIALIZER_RANGE = 0.02  # BERT's own (Devlin et al. 2019, and google-research/bert).
 _ARCHITECTURE = "architecture.json"
 _FEATURES = {name: tf.TensorSpec((None, None), tf.int32, name=name) for name in native.INPUTS}
@@ -31,7 +32,7 @@ _FEATURES = {name: tf.TensorSpec((None, None), tf.int32, name=name) for name in 
 def _head(encoder: tf_keras.layers.Layer, num_classes: int, dropout: float, seed: int) -> Any:
     inputs = {name: tf_keras.Input((None,), dtype=tf.int32, name=name) for name in native.INPUTS}
     pooled = encoder(inputs)["pooled_output"]
-    pooled = tf_keras.layers.Dropout(dropout, seed=seed, name="dropout")(pooled)
+    pooled = tf_keras.layers.Dropout(dropout, seed=seed, name=DROPOUT)(pooled)
     logits = tf_keras.layers.Dense(
         num_classes,
         kernel_initializer=tf_keras.initializers.TruncatedNormal(
@@ -212,7 +213,7 @@ def read_weights(folder: pathlib.Path) -> SavedWeights:
 
 
 def weights_of(model: tf_keras.Model, like: native.Architecture) -> SavedWeights:
-    """The weights of a live classifier with a native encoder, as `read_weights` gives a saved one's.
+    """The weights of a live classifier with a native encoder; `from_weights` is the way back.
 
     Args:
       model: from `build_classifier`, with plain layers.

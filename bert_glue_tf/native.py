@@ -59,8 +59,8 @@ class Block:
 
     def shapes(self, hidden_size: int) -> dict[str, tuple[int, ...]]:
         """Name below `transformer/layer_<i>` -> shape of every variable of the layer."""
-        hidden = (hidden_size,)
-        inner = (self.inner_dim,)
+        hidden: tuple[int, ...] = (hidden_size,)
+        inner: tuple[int, ...] = (self.inner_dim,)
         size = {"query": self.key_dim, "key": self.key_dim, "value": self.value_dim}
         norm = {"gamma": hidden, "beta": hidden}
         parts: dict[str, dict[str, tuple[int, ...]]] = {
