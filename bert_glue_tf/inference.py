@@ -10,7 +10,7 @@ take whole:
 - gamma and beta of a layer norm go into the dense layers behind it (gamma migration, Wei et
   al. 2022, "Outlier Suppression", section 4.1, https://arxiv.org/abs/2209.13325): gamma is
   what makes a few channels of BERT's activations so large that int8 loses the others;
-- 1/sqrt(head size) goes into the query's weights;
+- 1/sqrt(size of a key) goes into the query's weights;
 - the last layer computes its first position only, the one that the pooler reads.
 """
 
@@ -89,8 +89,8 @@ class InferenceGraph(tf.Module):
     """The classifier for one example at a time; shapes are static, for one length a function.
 
     Args:
-      weights: of the trained classifier. The number of heads and the inner width are read
-        from each layer's own weights.
+      weights: of the trained classifier. The number of heads, the sizes of keys and values
+        and the inner width are read from each layer's own weights.
     """
 
     def __init__(self, weights: SavedWeights) -> None:
@@ -180,20 +180,23 @@ class InferenceGraph(tf.Module):
     def _attention(
         self, prefix: str, queried: _Normalized, hidden: _Normalized, bias: tf.Tensor
     ) -> tf.Tensor:
-        heads, size = self._weight(f"{prefix}/query/kernel").shape[1:]
+        heads, key_dim = self._weight(f"{prefix}/key/kernel").shape[1:]
+        value_dim = self._weight(f"{prefix}/value/kernel").shape[2]
 
         def project(part: str, source: _Normalized, scale: float = 1.0) -> tf.Tensor:
             with tf.name_scope(part):
                 flat = self._dense(source, f"{prefix}/{part}", scale)
-                return tf.transpose(tf.reshape(flat, [-1, heads, size]), [1, 0, 2])
+                return tf.transpose(
+                    tf.reshape(flat, [-1, heads, flat.shape[1] // heads]), [1, 0, 2]
+                )
 
-        query = project("query", queried, scale=1.0 / np.sqrt(size))
+        query = project("query", queried, scale=1.0 / np.sqrt(key_dim))
         key, value = project("key", hidden), project("value", hidden)
         with tf.name_scope("scores"):
             weights = tf.nn.softmax(tf.matmul(query, key, transpose_b=True) + bias)
         with tf.name_scope("context"):
             context = tf.transpose(tf.matmul(weights, value), [1, 0, 2])
-            context = tf.reshape(context, [-1, heads * size])
+            context = tf.reshape(context, [-1, heads * value_dim])
         with tf.name_scope("attention_output"):
             return self._dense(context, f"{prefix}/attention_output")
 

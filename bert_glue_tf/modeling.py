@@ -23,6 +23,7 @@ from bert_glue_tf.evaluation import PredictFn
 from bert_glue_tf.tasks import TaskSpec
 
 CLASSIFIER = "classifier"
+DROPOUT = "dropout"
 INITIALIZER_RANGE = 0.02  # BERT's own (Devlin et al. 2019, and google-research/bert).
 _ARCHITECTURE = "architecture.json"
 _FEATURES = {name: tf.TensorSpec((None, None), tf.int32, name=name) for name in native.INPUTS}
@@ -31,7 +32,7 @@ _FEATURES = {name: tf.TensorSpec((None, None), tf.int32, name=name) for name in 
 def _head(encoder: tf_keras.layers.Layer, num_classes: int, dropout: float, seed: int) -> Any:
     inputs = {name: tf_keras.Input((None,), dtype=tf.int32, name=name) for name in native.INPUTS}
     pooled = encoder(inputs)["pooled_output"]
-    pooled = tf_keras.layers.Dropout(dropout, seed=seed, name="dropout")(pooled)
+    pooled = tf_keras.layers.Dropout(dropout, seed=seed, name=DROPOUT)(pooled)
     logits = tf_keras.layers.Dense(
         num_classes,
         kernel_initializer=tf_keras.initializers.TruncatedNormal(
@@ -92,6 +93,9 @@ def count_parameters(model: tf_keras.Model) -> dict[str, int]:
 def save(model: tf_keras.Model, encoder: Encoder, task: TaskSpec, folder: pathlib.Path) -> None:
     """Writes `folder` as a whole: SavedModel, preprocessing, and how to build the model again.
 
+    The architecture that is written is that of the model's own weights, which may be smaller
+    than `encoder`'s; the preprocessing is the folder that `encoder` names.
+
     The SavedModel has one signature, int32 [batch, length] features in, `logits` out.
     Keras's own `model.save` is not used: `BertEncoderV2` creates its weights when first
     called, and loaded that way it comes back with random ones, silently (tf-keras 2.20).
@@ -117,12 +121,15 @@ def _write(model: tf_keras.Model, encoder: Encoder, task: TaskSpec, folder: path
     with contextlib.redirect_stdout(io.StringIO()):  # It prints each captured variable.
         archive.write_out(str(folder))
     shutil.copytree(encoder.preprocessing_path, folder / "preprocessing")
+    architecture = encoder.architecture and native.describe(
+        native.by_canonical_name(model.variables), encoder.architecture
+    )
     description = {
         "task": task.name,
         "labels": task.labels,
         "num_classes": task.num_classes,
         # None for an opaque encoder: then only the SavedModel tells how to compute it.
-        "encoder": encoder.architecture and dataclasses.asdict(encoder.architecture),
+        "encoder": architecture and dataclasses.asdict(architecture),
     }
     (folder / _ARCHITECTURE).write_text(json.dumps(description, indent=2) + "\n")
 
@@ -151,7 +158,7 @@ def load_predict_fn(folder: pathlib.Path) -> PredictFn:
 
 @dataclasses.dataclass(frozen=True)
 class SavedWeights:
-    """What a saved classifier holds, by name.
+    """What a classifier with a native encoder holds, by name.
 
     Attributes:
       architecture: of the native encoder.
@@ -205,14 +212,43 @@ def read_weights(folder: pathlib.Path) -> SavedWeights:
     return SavedWeights(architecture, values, head["kernel"], head["bias"])
 
 
+def weights_of(model: tf_keras.Model, like: native.Architecture) -> SavedWeights:
+    """The weights of a live classifier with a native encoder; `from_weights` is the way back.
+
+    Args:
+      model: from `build_classifier`, with plain layers.
+      like: gives what no weight tells: activation and dropout rates of the encoder.
+
+    Raises:
+      NotNativeError: the encoder is not a native one.
+    """
+    variables = native.by_canonical_name(model.variables)
+    architecture = native.describe(variables, like)
+    kernel, bias = model.get_layer(CLASSIFIER).get_weights()
+    encoder = {name: variable.numpy() for name, variable in variables.items()}
+    return SavedWeights(architecture, encoder, kernel, bias)
+
+
+def from_weights(
+    weights: SavedWeights, dropout: float = 0.0, origin: str = "the weights"
+) -> tf_keras.Model:
+    """A trainable Keras model of plain layers, as `build_classifier` gives it; no custom class.
+
+    Args:
+      weights: of the architecture that they name.
+      dropout: rate before the classifier.
+      origin: where the weights come from, for messages.
+    """
+    encoder = native.build_native(weights.architecture, weights.encoder.__getitem__, origin)
+    model = _head(encoder, len(weights.bias), dropout, seed=0)
+    model.get_layer(CLASSIFIER).set_weights([weights.kernel, weights.bias])
+    return model
+
+
 def load_classifier(folder: pathlib.Path, dropout: float = 0.0) -> tf_keras.Model:
     """The saved model as a trainable Keras model of plain layers (native encoders only).
 
     Raises:
       UserError: the folder holds no model, or its encoder is opaque.
     """
-    weights = read_weights(folder)
-    encoder = native.build_native(weights.architecture, weights.encoder.__getitem__, str(folder))
-    model = _head(encoder, len(weights.bias), dropout, seed=0)
-    model.get_layer(CLASSIFIER).set_weights([weights.kernel, weights.bias])
-    return model
+    return from_weights(read_weights(folder), dropout, str(folder))

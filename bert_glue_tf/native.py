@@ -8,13 +8,16 @@ inside the functions that need it: the shapes can be judged without it.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import gc
+import logging
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
+from absl import logging as absl_logging
 
 from bert_glue_tf.errors import UserError
 
@@ -39,8 +42,60 @@ class NotNativeError(Exception):
 
 
 @dataclasses.dataclass(frozen=True)
+class Block:
+    """The widths of one layer.
+
+    Attributes:
+        heads: of the attention.
+        key_dim: of a query or key, by head.
+        value_dim: of a value, by head.
+        inner_dim: neurons between the two feed-forward matrices.
+    """
+
+    heads: int
+    key_dim: int
+    value_dim: int
+    inner_dim: int
+
+    def shapes(self, hidden_size: int) -> dict[str, tuple[int, ...]]:
+        """Name below `transformer/layer_<i>` -> shape of every variable of the layer."""
+        hidden: tuple[int, ...] = (hidden_size,)
+        inner: tuple[int, ...] = (self.inner_dim,)
+        size = {"query": self.key_dim, "key": self.key_dim, "value": self.value_dim}
+        norm = {"gamma": hidden, "beta": hidden}
+        parts: dict[str, dict[str, tuple[int, ...]]] = {
+            f"self_attention/{part}": {
+                "kernel": (hidden_size, self.heads, dim),
+                "bias": (self.heads, dim),
+            }
+            for part, dim in size.items()
+        }
+        parts |= {
+            "self_attention/attention_output": {
+                "kernel": (self.heads, self.value_dim, hidden_size),
+                "bias": hidden,
+            },
+            "self_attention_layer_norm": norm,
+            "intermediate": {"kernel": hidden + inner, "bias": inner},
+            "output": {"kernel": inner + hidden, "bias": hidden},
+            "output_layer_norm": norm,
+        }
+        return _flatten(parts)
+
+
+@dataclasses.dataclass(frozen=True)
 class Architecture:
-    """What decides the shapes and the arithmetic of a standard BERT encoder."""
+    """What decides the shapes and the arithmetic of a standard BERT encoder.
+
+    `Architecture(**values)` takes the values of `dataclasses.asdict` back, as JSON holds
+    them, and those of older files, which know no `blocks`.
+
+    Attributes:
+        heads: of every layer; the largest number where `blocks` is given.
+        inner_dim: of every layer; the largest where `blocks` is given.
+        blocks: the widths of each layer, where layers differ from each other or from the
+            standard (hidden_size / heads for keys and values); else empty.
+    """
 
     vocab_size: int
     hidden_size: int
@@ -52,38 +107,40 @@ class Architecture:
     activation: str
     output_dropout: float = 0.1
     attention_dropout: float = 0.1
+    blocks: tuple[Block, ...] = ()
+
+    def __post_init__(self) -> None:
+        blocks: Iterable[Any] = self.blocks
+        blocks = tuple(Block(**block) if isinstance(block, Mapping) else block for block in blocks)
+        if blocks and len(blocks) != self.layers:
+            raise ValueError(f"{len(blocks)} blocks for {self.layers} layers")
+        object.__setattr__(self, "blocks", blocks)
+
+    def each_block(self) -> tuple[Block, ...]:
+        """The widths of each layer, uniform or not."""
+        size = self.hidden_size // self.heads
+        return self.blocks or (Block(self.heads, size, size, self.inner_dim),) * self.layers
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Name -> shape of every variable of the encoder."""
         hidden: tuple[int, ...] = (self.hidden_size,)
-        inner: tuple[int, ...] = (self.inner_dim,)
-        split = (self.heads, self.hidden_size // self.heads)
         norm = {"gamma": hidden, "beta": hidden}
-        block: dict[str, dict[str, tuple[int, ...]]] = {
-            f"self_attention/{part}": {"kernel": hidden + split, "bias": split}
-            for part in ("query", "key", "value")
-        }
-        block |= {
-            "self_attention/attention_output": {"kernel": split + hidden, "bias": hidden},
-            "self_attention_layer_norm": norm,
-            "intermediate": {"kernel": hidden + inner, "bias": inner},
-            "output": {"kernel": inner + hidden, "bias": hidden},
-            "output_layer_norm": norm,
-        }
         parts: dict[str, dict[str, tuple[int, ...]]] = {
             "word_embeddings": {"embeddings": (self.vocab_size, *hidden)},
             "position_embedding": {"embeddings": (self.positions, *hidden)},
             "type_embeddings": {"embeddings": (self.type_vocab_size, *hidden)},
             "embeddings/layer_norm": norm,
         }
-        for i in range(self.layers):
-            parts |= {f"transformer/layer_{i}/{part}": leaves for part, leaves in block.items()}
+        for i, block in enumerate(self.each_block()):
+            parts[f"transformer/layer_{i}"] = block.shapes(self.hidden_size)
         parts["pooler_transform"] = {"kernel": hidden + hidden, "bias": hidden}
-        return {
-            f"{part}/{leaf}": shape
-            for part, leaves in parts.items()
-            for leaf, shape in leaves.items()
-        }
+        return _flatten(parts)
+
+
+def _flatten(parts: Mapping[str, Mapping[str, tuple[int, ...]]]) -> dict[str, tuple[int, ...]]:
+    return {
+        f"{part}/{leaf}": shape for part, leaves in parts.items() for leaf, shape in leaves.items()
+    }
 
 
 def canonical_name(name: str) -> str | None:
@@ -103,7 +160,9 @@ def build_network(network: type, architecture: Architecture) -> Any:
     import tensorflow as tf
     from official.modeling import activations
 
-    gelu_tanh = activations.gelu
+    activation = (
+        activations.gelu if architecture.activation == "gelu_tanh" else architecture.activation
+    )
     encoder = network(
         vocab_size=architecture.vocab_size,
         hidden_size=architecture.hidden_size,
@@ -112,15 +171,57 @@ def build_network(network: type, architecture: Architecture) -> Any:
         max_sequence_length=architecture.positions,
         inner_dim=architecture.inner_dim,
         type_vocab_size=architecture.type_vocab_size,
-        inner_activation=gelu_tanh
-        if architecture.activation == "gelu_tanh"
-        else architecture.activation,
+        inner_activation=activation,
         output_dropout=architecture.output_dropout,
         attention_dropout=architecture.attention_dropout,
         name="bert_encoder",
     )
-    encoder({name: tf.ones((1, 2), tf.int32) for name in INPUTS})
+    if architecture.blocks:
+        # The encoder itself knows layers of one width only. Nothing is built yet: a layer makes
+        # its weights when it is first called. The list is replaced as a whole, since Keras
+        # refuses to save one whose elements were.
+        encoder._transformer_layers = [
+            _block_layer(architecture, block, activation, i)
+            for i, block in enumerate(architecture.blocks)
+        ]
+    with _without_the_divisors_warning():
+        encoder({name: tf.ones((1, 2), tf.int32) for name in INPUTS})
     return encoder
+
+
+def _block_layer(architecture: Architecture, block: Block, activation: Any, index: int) -> Any:
+    """A layer with the arguments that `official`'s BertEncoderV2 gives to each of its own."""
+    import tf_keras
+    from official.nlp.modeling import layers
+
+    return layers.TransformerEncoderBlock(
+        num_attention_heads=block.heads,
+        inner_dim=block.inner_dim,
+        inner_activation=tf_keras.activations.get(activation),
+        output_dropout=architecture.output_dropout,
+        attention_dropout=architecture.attention_dropout,
+        kernel_initializer=tf_keras.initializers.TruncatedNormal(stddev=0.02),
+        key_dim=block.key_dim,
+        value_dim=block.value_dim,
+        # Else the attention's output would be as wide as its heads together.
+        output_last_dim=architecture.hidden_size,
+        name=f"transformer/layer_{index}",
+    )
+
+
+@contextlib.contextmanager
+def _without_the_divisors_warning() -> Iterator[None]:
+    """Hides that the hidden size is no multiple of a number of heads: the widths are given."""
+
+    def keep(record: logging.LogRecord) -> bool:
+        return "is not a multiple of the number of attention" not in record.getMessage()
+
+    logger = absl_logging.get_absl_logger()
+    logger.addFilter(keep)
+    try:
+        yield
+    finally:
+        logger.removeFilter(keep)
 
 
 def build_native(architecture: Architecture, read: Reader, origin: str = "the weights") -> Any:
@@ -220,6 +321,24 @@ def difference(left: Mapping[str, Any], right: Mapping[str, Any]) -> float:
     )
 
 
+def describe(variables: Mapping[str, Any], like: Architecture) -> Architecture:
+    """The architecture that the weights really have.
+
+    Args:
+        variables: canonical name -> array or variable.
+        like: gives what no shape tells: activation and dropout rates.
+
+    Raises:
+        NotNativeError: they are not a standard BERT's weights; the message is the reason.
+    """
+    return dataclasses.replace(
+        _architecture(variables),
+        activation=like.activation,
+        output_dropout=like.output_dropout,
+        attention_dropout=like.attention_dropout,
+    )
+
+
 def _architecture(variables: Mapping[str, Any]) -> Architecture:
     """Reads the architecture from the variables' shapes; raises NotNativeError."""
 
@@ -234,7 +353,7 @@ def _architecture(variables: Mapping[str, Any]) -> Architecture:
         return tuple(variables[name].shape)
 
     vocab_size, width = shape("word_embeddings/embeddings", 2)
-    hidden, heads, _ = shape("transformer/layer_0/self_attention/query/kernel", 3)
+    hidden = shape("transformer/layer_0/self_attention/query/kernel", 3)[0]
     if width != hidden:
         raise NotNativeError(
             f"its word embeddings are factorised (width {width}, hidden "
@@ -245,16 +364,24 @@ def _architecture(variables: Mapping[str, Any]) -> Architecture:
         for name in variables
         if name.startswith("transformer/")
     )
+    blocks = []
+    for i in range(layers):
+        at = f"transformer/layer_{i}"
+        _, heads, key_dim = shape(f"{at}/self_attention/query/kernel", 3)
+        value_dim = shape(f"{at}/self_attention/value/kernel", 3)[2]
+        blocks.append(Block(heads, key_dim, value_dim, shape(f"{at}/intermediate/kernel", 2)[1]))
     found = Architecture(
         vocab_size=vocab_size,
         hidden_size=hidden,
         layers=layers,
-        heads=heads,
-        inner_dim=shape("transformer/layer_0/intermediate/kernel", 2)[1],
+        heads=max(block.heads for block in blocks),
+        inner_dim=max(block.inner_dim for block in blocks),
         positions=shape("position_embedding/embeddings", 2)[0],
         type_vocab_size=shape("type_embeddings/embeddings", 2)[0],
         activation="gelu",
     )
+    if found.each_block() != tuple(blocks):
+        found = dataclasses.replace(found, blocks=tuple(blocks))
     for name, expected in found.shapes().items():
         if shape(name, len(expected)) != expected:
             raise NotNativeError(
