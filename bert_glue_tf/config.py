@@ -101,6 +101,9 @@ class ExperimentConfig:
     train_examples: int = _option(
         0, "Train on this many examples only, a fixed random choice; 0 = all."
     )
+    held_out: int = _option(
+        0, "Keep so many training examples apart, for a method that chooses by their score."
+    )
     seed: int = _option(1, "Seed of the classifier's weights, the order and the dropout.")
     pruning_method: str = _option(
         pruning.NO_PRUNING, f"Pruning method: {', '.join(pruning.names())}."
@@ -327,6 +330,7 @@ _RANGES: Mapping[str, tuple[float, float, str]] = {
         "the positions that BERT has learned",
     ),
     "train_examples": (0, 2**31 - 1, "0 (all) or more"),
+    "held_out": (0, 2**31 - 1, "0 (none) or a number of examples"),
     "seed": (0, 2**31 - 1, "a whole number from 0 to 2147483647"),
     "initial_sparsity": (0.0, _BELOW_ONE, "-1 (computed) or in [0, 1)"),
     "encoder_dropout": (0.0, _BELOW_ONE, "-1 (the encoder's own) or in [0, 1)"),

@@ -46,6 +46,30 @@ class Examples:
     def __len__(self) -> int:
         return len(self.texts[0])
 
+    def hold_out(self, count: int) -> tuple[Examples, Examples | None]:
+        """The examples without `count` of them, and those: a fixed pseudo-random choice.
+
+        Raises:
+          UserError: nothing would be left to train on.
+        """
+        if not count:
+            return self, None
+        if count >= len(self):
+            raise UserError(
+                f"--held_out={count}: the training split has only {len(self)} examples. "
+                "Give a small part of it."
+            )
+        order = np.random.RandomState(1).permutation(len(self))
+        return self._choose(np.sort(order[count:])), self._choose(np.sort(order[:count]))
+
+    def _choose(self, chosen: np.ndarray) -> Examples:
+        return dataclasses.replace(
+            self,
+            texts=tuple([field[i] for i in chosen] for field in self.texts),
+            labels=None if self.labels is None else self.labels[chosen],
+            provenance={**self.provenance, "examples": len(chosen)},
+        )
+
     def take(self, limit: int) -> Examples:
         """`limit` examples, 0 = all: a fixed pseudo-random subset, in the file's order.
 
@@ -62,11 +86,7 @@ class Examples:
             return self
         # RandomState's stream is frozen for good (NumPy's NEP 19); default_rng's is not.
         chosen = np.sort(np.random.RandomState(0).permutation(len(self))[:limit])
-        return Examples(
-            texts=tuple([field[i] for i in chosen] for field in self.texts),
-            labels=None if self.labels is None else self.labels[chosen],
-            provenance={**self.provenance, "examples": limit},
-        )
+        return self._choose(chosen)
 
 
 def check(task: TaskSpec, data: str, splits: Sequence[str] | None = None) -> None:

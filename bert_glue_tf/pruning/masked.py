@@ -17,11 +17,14 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 import tf_keras
+from absl import logging
 
+from bert_glue_tf import shrinking
 from bert_glue_tf.errors import UserError
 from bert_glue_tf.optimization import AdamW, Hook
 from bert_glue_tf.pruning import ranking, structures
 from bert_glue_tf.pruning.base import PruningContext, PruningMethod, zero_fraction
+from bert_glue_tf.pruning.start import Start
 from bert_glue_tf.pruning.structures import Group, Member
 
 
@@ -88,6 +91,10 @@ class MaskedPruning(PruningMethod):
         ranking.require_reachable(self.all_groups, self.plan.final_sparsity, self.plan.ranking)
 
     # The mechanics.
+
+    def reshape(self, start: Start) -> Start:
+        self._like = start.encoder.architecture
+        return start
 
     def prepare(self, model: tf_keras.Model, context: PruningContext) -> tf_keras.Model:
         self.plan = self.context(context)
@@ -170,6 +177,14 @@ class MaskedPruning(PruningMethod):
         for group in self.all_groups:
             for member in group.members:
                 member.variable.assign(self.masked(group, member, member.variable))
+
+    def finalize(self, model: tf_keras.Model) -> tf_keras.Model:
+        if not self.shrinks or self._like is None:
+            return model
+        smaller, report = shrinking.shrink_model(model, self._like)
+        for line in report.lines():
+            logging.info("%s", line)
+        return smaller
 
     def _alive(self) -> list[np.ndarray]:
         """For each group the units of which an earlier method has left something."""

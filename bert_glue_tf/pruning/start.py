@@ -6,8 +6,10 @@ import dataclasses
 
 import numpy as np
 
+from bert_glue_tf import native
 from bert_glue_tf.data import Examples
 from bert_glue_tf.encoders import Encoder
+from bert_glue_tf.modeling import SavedWeights
 from bert_glue_tf.tasks import TaskSpec
 
 
@@ -21,6 +23,7 @@ class Start:
         starts from a fine-tuned model, else None.
       task: of the run.
       train: the training examples.
+      held_out: training examples that no training sees, or None.
       sparsity: fraction that a method removes of what it cuts.
       seq_length: of the run.
       seed: of the run.
@@ -30,6 +33,28 @@ class Start:
     classifier: tuple[np.ndarray, np.ndarray] | None
     task: TaskSpec
     train: Examples
+    held_out: Examples | None
     sparsity: float
     seq_length: int
     seed: int
+
+    def weights(self) -> SavedWeights:
+        """The native encoder's weights; without a classifier, with one of zeros."""
+        architecture = self.encoder.architecture
+        assert architecture is not None  # A method that asks needs a native encoder.
+        classifier = self.classifier or (
+            np.zeros((architecture.hidden_size, self.task.num_classes), np.float32),
+            np.zeros(self.task.num_classes, np.float32),
+        )
+        variables = native.by_canonical_name(self.encoder.layer.variables)
+        values = {name: variable.numpy() for name, variable in variables.items()}
+        return SavedWeights(architecture, values, *classifier)
+
+    def with_weights(self, weights: SavedWeights) -> Start:
+        """The same with the encoder that `weights` describe."""
+        encoder = dataclasses.replace(
+            self.encoder,
+            layer=native.build_native(weights.architecture, weights.encoder.__getitem__),
+            architecture=weights.architecture,
+        )
+        return dataclasses.replace(self, encoder=encoder)

@@ -1,0 +1,133 @@
+"""Pruning of whole layers."""
+
+from __future__ import annotations
+
+import numpy as np
+import tf_keras
+from absl import logging
+
+from bert_glue_tf import batching, evaluation, modeling, preprocessing, shrinking
+from bert_glue_tf.errors import UserError
+from bert_glue_tf.pruning import ranking
+from bert_glue_tf.pruning.base import PruningMethod, Removed
+from bert_glue_tf.pruning.start import Start
+
+_ORDERS = ("top", "greedy")
+_BATCH = 64
+
+
+class Layer(PruningMethod):
+    """Drops layers before the training, which then makes up for them.
+
+    `order=top` drops the last layers. `order=greedy` drops one after the other, each time the
+    one without which a fine-tuned model scores best on training examples that were held out of
+    its training: it needs --finetune_epochs and --held_out. The sparsity is the fraction of the
+    layers that go.
+
+    Source: Sajjad et al. 2020, "On the effect of dropping layers of pre-trained transformer
+    models", section 3 (https://arxiv.org/abs/2004.03844); greedily, Peer et al. 2022,
+    "Greedy-layer pruning: speeding up transformer models for natural language processing",
+    algorithm 1 (https://arxiv.org/abs/2105.14839).
+    """
+
+    name = "layer"
+    options = {"order": ("top", "top or greedy")}
+    needs_native = "layers can only be taken out of a network that can be built anew"
+
+    def reshape(self, start: Start) -> Start:
+        architecture = start.encoder.architecture
+        assert architecture is not None  # `needs_native` has been asked for.
+        sparsity = start.sparsity if self.final_sparsity is None else self.final_sparsity
+        count = self._count(architecture.layers, sparsity)
+        order = self.settings["order"]
+        if order not in _ORDERS:
+            raise UserError(
+                f"--pruning_options: order={order}: no such order of layers. "
+                f"Good values: {', '.join(_ORDERS)}."
+            )
+        if order == "greedy":
+            if start.classifier is None or start.held_out is None:
+                missing = "--finetune_epochs" if start.classifier is None else "--held_out"
+                raise UserError(
+                    "--pruning_options: order=greedy tries a fine-tuned model on examples held "
+                    f"out of its training, and {missing} is 0. Give {missing}, or order=top."
+                )
+            keep = self._greedy(start, count)
+        else:
+            keep = list(range(architecture.layers - count))
+        before = self._parameters(start.weights().encoder)
+        weights = shrinking.drop_layers(start.weights(), keep)
+        self._removed = Removed(
+            {"layers": count / architecture.layers},
+            before - self._parameters(weights.encoder),
+            before,
+        )
+        logging.info(
+            "layers left: %s of %d", ", ".join(str(index) for index in keep), architecture.layers
+        )
+        return start.with_weights(weights)
+
+    @staticmethod
+    def _count(layers: int, sparsity: float) -> int:
+        count = round(sparsity * layers)
+        if count == layers:
+            raise UserError(
+                f"--final_sparsity={sparsity:g}: all {layers} layers would be gone. "
+                f"Give at most {(layers - 1) / layers:.4g}."
+            )
+        if abs(count / layers - sparsity) > ranking.TOLERANCE:
+            lower = int(sparsity * layers)
+            near = sorted({lower, min(lower + 1, layers - 1)})
+            raise UserError(
+                f"--final_sparsity={sparsity:g}: cannot be reached with {layers} layers. The "
+                f"nearest: {' or '.join(f'{n / layers:.4g}' for n in near)}."
+            )
+        return count
+
+    @staticmethod
+    def _parameters(encoder: object) -> int:
+        assert isinstance(encoder, dict)
+        return sum(int(v.size) for name, v in encoder.items() if name.startswith("transformer/"))
+
+    @staticmethod
+    def _greedy(start: Start, count: int) -> list[int]:
+        assert start.held_out is not None and start.held_out.labels is not None
+        preprocessor = preprocessing.build(
+            start.encoder.preprocessing, start.task.text_fields, start.seq_length
+        )
+        split = batching.Split(
+            "held out",
+            preprocessing.tokenize(preprocessor, start.held_out.texts),
+            start.held_out.labels,
+        )
+        weights = start.weights()
+        keep = list(range(weights.architecture.layers))
+        for _ in range(count):
+            scores = {}
+            for index in keep:
+                left = [other for other in keep if other != index]
+                model = modeling.from_weights(shrinking.drop_layers(weights, left))
+                found = evaluation.evaluate(
+                    modeling.predict_fn(model),
+                    split,
+                    start.task,
+                    batch_size=_BATCH,
+                    buckets=batching.bucket_lengths(start.seq_length, True),
+                ).metrics
+                # Of equal scores the smaller loss decides; an undefined score is the worst.
+                score = found[start.task.primary_metric]
+                scores[index] = (-np.inf if np.isnan(score) else score, -found["loss"])
+            worst = max(scores, key=scores.__getitem__)
+            logging.info(
+                "layer %d goes: %s without it %.4f on %d held-out examples",
+                worst,
+                start.task.primary_metric,
+                scores[worst][0],
+                len(split),
+            )
+            keep.remove(worst)
+        return keep
+
+    def measure(self, model: tf_keras.Model) -> Removed:
+        del model
+        return self._removed
