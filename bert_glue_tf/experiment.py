@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import pathlib
 import shutil
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -23,6 +25,7 @@ from bert_glue_tf import (
     evaluation,
     metrics,
     modeling,
+    native,
     optimization,
     preprocessing,
     pruning,
@@ -35,11 +38,13 @@ from bert_glue_tf.errors import UserError, reason_of
 from bert_glue_tf.evaluation import Evaluation, PredictFn
 from bert_glue_tf.pruning.base import PruningContext, PruningMethod
 from bert_glue_tf.results import ExperimentResult
-from bert_glue_tf.run_folder import RunFolder, write_atomically
+from bert_glue_tf.run_folder import BusyError, RunFolder, write_atomically
 from bert_glue_tf.tasks import TaskSpec
 
 # Evaluation keeps no activations for a gradient, so a batch can be larger than in training.
 EVALUATION_BATCH = 64
+# Between two looks at the run of another process, in seconds.
+_LOOK = 1.0
 
 
 def train_and_evaluate(
@@ -64,6 +69,7 @@ def train_and_evaluate(
     if finished:
         return finished
 
+    starting_model = _starting_model(config, folder, examples)
     timing = callbacks.Timing(folder.read_history()[: _finished_epochs(folder)])
     task = tasks.get(config.task)
     method = pruning.get(config.pruning_method)()
@@ -93,10 +99,10 @@ def train_and_evaluate(
             strategy = distribution.build(
                 config.strategy, f"an opaque encoder works on one replica only ({source.name})"
             )
-    folder.require_same_inputs(
-        {f"{split} data": read.provenance for split, read in examples.items()}
-        | {"encoder": encoder.provenance}
-    )
+    inputs = {f"{split} data": read.provenance for split, read in examples.items()}
+    inputs |= {"encoder": encoder.provenance}
+    folder.require_same_inputs(inputs)
+    started_from = _describe_start(config, starting_model, inputs)
     # Here, so that what was drawn while loading leaves the run as it is.
     tf_keras.utils.set_random_seed(config.seed)
     with strategy.scope():
@@ -106,6 +112,8 @@ def train_and_evaluate(
         model = modeling.build_classifier(
             encoder.layer, task, dropout=config.dropout, seed=config.seed
         )
+        if starting_model is not None:
+            _start_from(model, encoder, starting_model)
         model = method.prepare(model, context)
         model.compile(
             optimizer=method.wrap_optimizer(optimization.build_optimizer(config, total_steps)),
@@ -170,6 +178,7 @@ def train_and_evaluate(
             **encoder.provenance,
             "native": encoder.is_native,
             "why_opaque": encoder.why_opaque,
+            **started_from,
         },
         pruning={} if config.pruning_method == pruning.NO_PRUNING else context.to_json(),
         metrics=flatten(evaluations),
@@ -200,6 +209,105 @@ def train_and_evaluate(
     # A finished run never goes on, and the optimizer's state is twice as large as the model.
     shutil.rmtree(folder.checkpoints, ignore_errors=True)
     return result
+
+
+def _starting_model(
+    config: ExperimentConfig,
+    folder: RunFolder,
+    examples: Mapping[str, data.Examples] | None,
+) -> pathlib.Path | None:
+    """The model of the run that this one starts from; None where it starts from pre-training.
+
+    That run lies beside this one. It is run first where it is not finished; where another
+    process is running it, this one waits, and takes over if the other dies.
+
+    Raises:
+      UserError: as `train_and_evaluate`.
+    """
+    config_of_start = config.starting_point
+    if config_of_start is None:
+        return None
+    path = folder.path.parent / config_of_start.run_name
+    start = RunFolder(path, config_of_start)
+    is_told = False
+    while start.record() is None:
+        try:
+            opened = RunFolder.open(path, config_of_start)
+        except BusyError:
+            if not is_told:
+                logging.info("waiting for %s, which another process is running", path)
+                is_told = True
+            time.sleep(_LOOK)
+            continue
+        logging.info("fine-tuning first, in %s", path)
+        train_and_evaluate(config_of_start, opened, examples)
+        # Its graphs and variables have to make room for this run's.
+        tf_keras.backend.clear_session()
+        gc.collect()
+    return start.model
+
+
+def _describe_start(
+    config: ExperimentConfig,
+    starting_model: pathlib.Path | None,
+    inputs: Mapping[str, Mapping[str, Any]],
+) -> dict[str, Any]:
+    """What the record says of the starting point: its run and that run's scores.
+
+    Raises:
+      UserError: that run was begun with other data or another encoder than `inputs`.
+    """
+    if starting_model is None or config.starting_point is None:
+        return {}
+    start = RunFolder(starting_model.parent, config.starting_point)
+    try:
+        start.compare_inputs(inputs)
+    except UserError as error:
+        raise UserError(
+            f"--finetune_epochs={config.finetune_epochs}: the run to start from does not fit. "
+            f"{error}"
+        ) from error
+    record = start.record()
+    scores = dict(record.metrics) if record else {}
+    logging.info("starting from the weights of %s", start.path)
+    return {"starting_point": {"run": start.path.name, "metrics": scores}}
+
+
+def _start_from(model: tf_keras.Model, encoder: encoders.Encoder, folder: pathlib.Path) -> None:
+    """Assigns the weights of a saved classifier of the same encoder and task.
+
+    Those of a native encoder are found by their names. An opaque one was built from the same
+    SavedModel in both runs, so its variables come in the same order; what each is called and
+    its shape are compared.
+
+    Raises:
+      UserError: the folder holds no model, or one of other variables.
+    """
+    if encoder.is_native:
+        saved = modeling.read_weights(folder)
+        head = {"kernel": saved.kernel, "bias": saved.bias}
+        classifier = model.get_layer(modeling.CLASSIFIER)
+        pairs = [(getattr(classifier, name), value) for name, value in head.items()]
+        own = native.by_canonical_name(model.variables)
+        fits = own.keys() == saved.encoder.keys()
+        pairs += [(own[name], saved.encoder[name]) for name in own if fits]
+    else:
+        modeling.read_description(folder)  # Refuses a folder without a model.
+        variables = tf.saved_model.load(str(folder)).variables
+        fits = [variable.name for variable in variables] == [
+            variable.name for variable in model.variables
+        ]
+        pairs = [
+            (own, variable.numpy())
+            for own, variable in zip(model.variables, variables, strict=False)
+        ]
+    if not fits or any(tuple(own.shape) != value.shape for own, value in pairs):
+        raise UserError(
+            f"{folder}: its variables are not those of this run's model, so it cannot start from "
+            "them. Delete that run's folder to fine-tune anew."
+        )
+    for own, value in pairs:
+        own.assign(value)
 
 
 def tokenize(preprocessor: Any, name: str, examples: data.Examples) -> Split:
