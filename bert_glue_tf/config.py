@@ -217,16 +217,15 @@ class ExperimentConfig:
         """The run whose weights this one starts from; None where it starts from pre-training."""
         if not self.finetune_epochs:
             return None
-        unpruned: dict[str, Any] = {
+        return dataclasses.replace(self.unpruned, epochs=self.finetune_epochs, finetune_epochs=0)
+
+    @property
+    def unpruned(self) -> ExperimentConfig:
+        """The same run with nothing pruned: what says how to prune has its defaults."""
+        defaults: dict[str, Any] = {
             field.name: field.default for field in dataclasses.fields(self) if field.name in PRUNING
         }
-        return dataclasses.replace(
-            self,
-            **unpruned,
-            pruning_method=pruning.NO_PRUNING,
-            epochs=self.finetune_epochs,
-            finetune_epochs=0,
-        )
+        return dataclasses.replace(self, **defaults, pruning_method=pruning.NO_PRUNING)
 
     @property
     def run_name(self) -> str:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+import gc
 import math
 import pathlib
 import shutil
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -23,6 +26,7 @@ from bert_glue_tf import (
     evaluation,
     metrics,
     modeling,
+    native,
     optimization,
     preprocessing,
     pruning,
@@ -34,12 +38,15 @@ from bert_glue_tf.config import ExperimentConfig
 from bert_glue_tf.errors import UserError, reason_of
 from bert_glue_tf.evaluation import Evaluation, PredictFn
 from bert_glue_tf.pruning.base import PruningContext, PruningMethod
+from bert_glue_tf.pruning.start import Start
 from bert_glue_tf.results import ExperimentResult
-from bert_glue_tf.run_folder import RunFolder, write_atomically
+from bert_glue_tf.run_folder import BusyError, RunFolder, write_atomically
 from bert_glue_tf.tasks import TaskSpec
 
 # Evaluation keeps no activations for a gradient, so a batch can be larger than in training.
 EVALUATION_BATCH = 64
+# Between two looks at the run of another process, in seconds.
+_LOOK = 1.0
 
 
 def train_and_evaluate(
@@ -64,6 +71,7 @@ def train_and_evaluate(
     if finished:
         return finished
 
+    starting_model = _starting_model(config, folder, examples)
     timing = callbacks.Timing(folder.read_history()[: _finished_epochs(folder)])
     task = tasks.get(config.task)
     method = pruning.build(config)
@@ -77,6 +85,8 @@ def train_and_evaluate(
     if config.data == "sample":
         logging.warning("data=sample: generated sentences; its scores say nothing about GLUE")
 
+    train_examples, held_out = examples["train"].hold_out(config.held_out)
+    examples = {**examples, "train": train_examples}
     steps_per_epoch = math.ceil(len(examples["train"]) / config.batch_size)
     total_steps = steps_per_epoch * config.epochs
     context = PruningContext.from_config(config, total_steps, method.needs_gradients)
@@ -100,19 +110,36 @@ def train_and_evaluate(
             strategy = distribution.build(
                 config.strategy, f"an opaque encoder works on one replica only ({source.name})"
             )
-    folder.require_same_inputs(
-        {f"{split} data": read.provenance for split, read in examples.items()}
-        | {"encoder": encoder.provenance}
+    inputs = {f"{split} data": read.provenance for split, read in examples.items()}
+    inputs |= {"encoder": encoder.provenance}
+    folder.require_same_inputs(inputs)
+    started_from = _describe_start(config, starting_model, inputs)
+    start = Start(
+        encoder=encoder,
+        classifier=None,
+        task=task,
+        train=examples["train"],
+        held_out=held_out,
+        sparsity=config.final_sparsity,
+        seq_length=config.seq_length,
+        seed=config.seed,
     )
+    if starting_model is not None and encoder.is_native:
+        start = _fine_tuned(start, starting_model)
+    start = method.reshape(start)
     # Here, so that what was drawn while loading leaves the run as it is.
     tf_keras.utils.set_random_seed(config.seed)
     with strategy.scope():
         encoder = encoders.rebuild(
-            encoder, None if config.encoder_dropout < 0 else config.encoder_dropout
+            start.encoder, None if config.encoder_dropout < 0 else config.encoder_dropout
         )
         model = modeling.build_classifier(
             encoder.layer, task, dropout=config.dropout, seed=config.seed
         )
+        if start.classifier is not None:
+            model.get_layer(modeling.CLASSIFIER).set_weights(start.classifier)
+        elif starting_model is not None:
+            _start_opaque(model, starting_model)
         model = method.prepare(model, context)
         model.compile(
             optimizer=method.wrap_optimizer(
@@ -180,6 +207,7 @@ def train_and_evaluate(
             **encoder.provenance,
             "native": encoder.is_native,
             "why_opaque": encoder.why_opaque,
+            **started_from,
         },
         pruning={} if config.pruning_method == pruning.NO_PRUNING else context.to_json(),
         metrics=flatten(evaluations),
@@ -208,6 +236,113 @@ def train_and_evaluate(
     # A finished run never goes on, and the optimizer's state is twice as large as the model.
     shutil.rmtree(folder.checkpoints, ignore_errors=True)
     return result
+
+
+def _starting_model(
+    config: ExperimentConfig,
+    folder: RunFolder,
+    examples: Mapping[str, data.Examples] | None,
+) -> pathlib.Path | None:
+    """The model of the run that this one starts from; None where it starts from pre-training.
+
+    That run lies beside this one. It is run first where it is not finished; where another
+    process is running it, this one waits, and takes over if the other dies.
+
+    Raises:
+      UserError: as `train_and_evaluate`.
+    """
+    config_of_start = config.starting_point
+    if config_of_start is None:
+        return None
+    path = folder.path.parent / config_of_start.run_name
+    start = RunFolder(path, config_of_start)
+    is_told = False
+    while start.record() is None:
+        try:
+            opened = RunFolder.open(path, config_of_start)
+        except BusyError:
+            if not is_told:
+                logging.info("waiting for %s, which another process is running", path)
+                is_told = True
+            time.sleep(_LOOK)
+            continue
+        logging.info("fine-tuning first, in %s", path)
+        train_and_evaluate(config_of_start, opened, examples)
+        # Its graphs and variables have to make room for this run's.
+        tf_keras.backend.clear_session()
+        gc.collect()
+    return start.model
+
+
+def _describe_start(
+    config: ExperimentConfig,
+    starting_model: pathlib.Path | None,
+    inputs: Mapping[str, Mapping[str, Any]],
+) -> dict[str, Any]:
+    """What the record says of the starting point: its run and that run's scores.
+
+    Raises:
+      UserError: that run was begun with other data or another encoder than `inputs`.
+    """
+    if starting_model is None or config.starting_point is None:
+        return {}
+    start = RunFolder(starting_model.parent, config.starting_point)
+    try:
+        start.compare_inputs(inputs)
+    except UserError as error:
+        raise UserError(
+            f"--finetune_epochs={config.finetune_epochs}: the run to start from does not fit. "
+            f"{error}"
+        ) from error
+    record = start.record()
+    scores = dict(record.metrics) if record else {}
+    logging.info("starting from the weights of %s", start.path)
+    return {"starting_point": {"run": start.path.name, "metrics": scores}}
+
+
+def _fine_tuned(start: Start, folder: pathlib.Path) -> Start:
+    """`start` with the weights of a saved classifier of the same native encoder and task.
+
+    Raises:
+      UserError: the folder holds no model, or one of other weights.
+    """
+    saved = modeling.read_weights(folder)
+    own = native.by_canonical_name(start.encoder.layer.variables)
+    shapes = {name: tuple(variable.shape) for name, variable in own.items()}
+    classes = (start.task.num_classes,)
+    if saved.bias.shape != classes or shapes != {n: v.shape for n, v in saved.encoder.items()}:
+        raise _other_variables(folder)
+    # The dropout rates are this run's own.
+    architecture = start.encoder.architecture
+    assert architecture is not None
+    return dataclasses.replace(
+        start.with_weights(dataclasses.replace(saved, architecture=architecture)),
+        classifier=(saved.kernel, saved.bias),
+    )
+
+
+def _start_opaque(model: tf_keras.Model, folder: pathlib.Path) -> None:
+    """Assigns the weights of a saved classifier of the same opaque encoder and task.
+
+    Both were built from the same SavedModel, so their variables come in the same order; what
+    each is called and its shape are compared.
+
+    Raises:
+      UserError: the folder holds no model, or one of other variables.
+    """
+    modeling.read_description(folder)  # Refuses a folder without a model.
+    saved = tf.saved_model.load(str(folder)).variables
+    if [(v.name, v.shape) for v in saved] != [(v.name, v.shape) for v in model.variables]:
+        raise _other_variables(folder)
+    for own, variable in zip(model.variables, saved, strict=True):
+        own.assign(variable.numpy())
+
+
+def _other_variables(folder: pathlib.Path) -> UserError:
+    return UserError(
+        f"{folder}: its variables are not those of this run's model, so it cannot start from "
+        "them. Delete that run's folder to fine-tune anew."
+    )
 
 
 def tokenize(preprocessor: Any, name: str, examples: data.Examples) -> Split:

@@ -39,6 +39,10 @@ _DECIDING = ("name", "version", "sha256", "examples", "vocabulary_sha256")
 _held: dict[tuple[int, int], int] = {}
 
 
+class BusyError(UserError):
+    """Another process is running in the folder."""
+
+
 def write_atomically(path: pathlib.Path, content: str | bytes) -> None:
     """Replaces a file as a whole: a reader sees the old content or the new."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -59,7 +63,7 @@ def _lock(folder: pathlib.Path) -> None:
     """Takes the folder's lock for as long as the process lives; the system gives it back.
 
     Raises:
-      UserError: another process holds it.
+      BusyError: another process holds it.
     """
     descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
     status = os.fstat(descriptor)
@@ -71,7 +75,7 @@ def _lock(folder: pathlib.Path) -> None:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(descriptor)
-        raise UserError(
+        raise BusyError(
             f"--workdir={folder}: another process is running in this folder. "
             "Wait until it has ended, or give another --workdir."
         ) from None
@@ -82,6 +86,13 @@ def _lock(folder: pathlib.Path) -> None:
             error.strerror,
         )
     _held[key] = descriptor
+
+
+def adopt(descriptor: int) -> None:
+    """Takes over the lock that the process was started with; see `RunFolder.hand_over`."""
+    os.set_inheritable(descriptor, False)
+    status = os.fstat(descriptor)
+    _held[(status.st_dev, status.st_ino)] = descriptor
 
 
 def _reason(error: OSError | ValueError) -> str:
@@ -110,8 +121,8 @@ class RunFolder:
         The claim holds until the process ends; the same process may claim a folder again.
 
         Raises:
-          UserError: the folder cannot be written, another process runs in it, it holds
-            something else, or it holds a run of another configuration (the message names the
+          BusyError: another process runs in it.
+          UserError: the folder cannot be written, it holds something else, or it holds a run of another configuration (the message names the
             difference). Nothing in it is touched.
         """
         folder = cls(path, config)
@@ -132,6 +143,15 @@ class RunFolder:
                 "Give a folder that you may write, on a disk with space left."
             ) from error
         return folder
+
+    def hand_over(self) -> int:
+        """The descriptor of the lock that `open` took, for the process that is to run here.
+
+        The lock is held as long as any process has the descriptor open: it is passed to a new
+        process, which calls `adopt`, and closed here.
+        """
+        status = os.stat(self.path / LOCK)
+        return _held.pop((status.st_dev, status.st_ino))
 
     def _judge(self) -> None:
         """Refuses a folder that holds anything but a run of this configuration."""
@@ -242,6 +262,13 @@ class RunFolder:
         return self.predictions / f"{split}.tsv"
 
     def finished_result(self) -> results.ExperimentResult | None:
+        """The run's record, as `record` reads it, with a line in the log that it was there."""
+        result = self.record()
+        if result is not None:
+            logging.info("%s: this run is finished; these are its results", self.path)
+        return result
+
+    def record(self) -> results.ExperimentResult | None:
         """The run's record if it has been written, else None; nothing is claimed or written.
 
         Raises:
@@ -267,7 +294,6 @@ class RunFolder:
                 "Give another --workdir."
             ) from error
         self._refuse_another_run(earlier)
-        logging.info("%s: this run is finished; these are its results", self.path)
         return records[-1]
 
     def require_same_inputs(self, inputs: Mapping[str, Mapping[str, Any]]) -> None:
@@ -280,26 +306,34 @@ class RunFolder:
           UserError: training has begun here, and with something else; the message names it.
         """
         if self._holds_training() and self.inputs_file.exists():
-            try:
-                earlier = json.loads(self.inputs_file.read_text(encoding="utf-8"))
-                earlier = {name: dict(values) for name, values in earlier.items()}
-            except (OSError, ValueError, TypeError, AttributeError) as error:
-                raise UserError(
-                    f"{self.inputs_file}: not what a run was begun with ({error}). "
-                    "Give another --workdir."
-                ) from error
-            for name, now in inputs.items():
-                for key in _DECIDING:
-                    before = earlier.get(name, {}).get(key)
-                    # An encoder's name may be its folder, written in another way.
-                    if canonical_place(str(before)) != canonical_place(str(now.get(key))):
-                        raise UserError(
-                            f"--workdir={self.path}: the {name} is not what the run there was "
-                            f"begun with: {key} was {before} and is {now.get(key)} now. Bring the "
-                            "earlier one back, or give another --workdir; the run is untouched."
-                        )
+            self.compare_inputs(inputs)
             return
         write_atomically(self.inputs_file, json.dumps(inputs, indent=2) + "\n")
+
+    def compare_inputs(self, inputs: Mapping[str, Mapping[str, Any]]) -> None:
+        """Compares what the run was begun with; for `inputs` see `require_same_inputs`.
+
+        Raises:
+          UserError: it was something else (the message names it), or it cannot be read.
+        """
+        try:
+            earlier = json.loads(self.inputs_file.read_text(encoding="utf-8"))
+            earlier = {name: dict(values) for name, values in earlier.items()}
+        except (OSError, ValueError, TypeError, AttributeError) as error:
+            raise UserError(
+                f"{self.inputs_file}: not what a run was begun with ({error}). "
+                "Give another --workdir."
+            ) from error
+        for name, now in inputs.items():
+            for key in _DECIDING:
+                before = earlier.get(name, {}).get(key)
+                # An encoder's name may be its folder, written in another way.
+                if canonical_place(str(before)) != canonical_place(str(now.get(key))):
+                    raise UserError(
+                        f"--workdir={self.path}: the {name} is not what the run there was "
+                        f"begun with: {key} was {before} and is {now.get(key)} now. Bring the "
+                        "earlier one back, or give another --workdir; the run is untouched."
+                    )
 
     def write_history(self, rows: Sequence[Mapping[str, object]]) -> None:
         """Writes the history per epoch as a whole."""
