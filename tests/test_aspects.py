@@ -24,9 +24,7 @@ def write(folder: pathlib.Path) -> pathlib.Path:
         lines = []
         for i in range(number):
             tag, noun = TASK.tsv_labels[i % 3], random.choice(NOUNS)
-            lines.append(
-                f"the {noun} is {WORDS[tag]}####the=O {noun}={tag} is=O {WORDS[tag]}=O\n"
-            )
+            lines.append(f"the {noun} is {WORDS[tag]}####the=O {noun}={tag} is=O {WORDS[tag]}=O\n")
         (folder / TASK.folder / f"{name}.txt").write_text("".join(lines))
     return folder
 
