@@ -209,7 +209,7 @@ def suggesting_local_command(
             note = f" (and so does --data=/folder/with/glue, where {task.folder}/train.tsv lies)"
             if task.name not in sample.TASKS:
                 replaced["data"] = "FOLDER"
-                note = f" (FOLDER: where {task.folder}/train.tsv lies)"
+                note = f" (FOLDER: where {task.folder}/{task.split_file('train')} lies)"
         raise UserError(
             f"{error}\nWithout the network, this works{note}:\n  {_command_with(replaced)}"
         ) from None

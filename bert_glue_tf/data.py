@@ -1,4 +1,4 @@
-"""A task and a place -> its examples: TFDS, the benchmark's .tsv folders, the embedded sample.
+"""A task and a place -> its examples: TFDS, the benchmark's own folders, the embedded sample.
 
 Nothing here needs TensorFlow but the reading of TFDS, which imports it when called:
 `check` answers before it is loaded.
@@ -19,9 +19,6 @@ from bert_glue_tf import network, tsv
 from bert_glue_tf.errors import UserError
 from bert_glue_tf.tasks import TaskSpec
 
-GOOD_VALUES = (
-    "tfds, sample, or a folder that holds the benchmark's task folders (e.g. CoLA/train.tsv)"
-)
 # Where TFDS fetches GLUE from (tensorflow_datasets/url_checksums/glue.txt).
 _TFDS_HOST = "https://dl.fbaipublicfiles.com"
 
@@ -32,16 +29,19 @@ class Examples:
 
     Attributes:
       texts: one list of n strings per text field of the task.
-      labels: int32 [n] class ids, float32 [n] for regression, None for a test split.
-      provenance: JSON-able: `name` ("tfds", "tsv" or "sample"), `split`, `version`
-        (None for .tsv), `sha256` (of the .tsv file's bytes; else of the split's
-        examples as JSON lines), `path` (.tsv only), `examples` (n here),
+      labels: int32 [n] class ids, float32 [n] for regression, None for a test split of GLUE.
+      provenance: JSON-able: `name` ("tfds", "tsv", "aspects" or "sample"), `split`, `version`
+        (None for a file), `sha256` (of the file's bytes; else of the split's
+        examples as JSON lines), `path` (files only), `examples` (n here),
         `split_examples` (n before any limit), `dropped_rows`.
+      sources: n codes of where each example comes from (CoLA: the publication), where the
+        task's files have them; else None. TFDS leaves them out.
     """
 
     texts: tuple[list[str], ...]
     labels: np.ndarray | None
     provenance: Mapping[str, object]
+    sources: list[str] | None = None
 
     def __len__(self) -> int:
         return len(self.texts[0])
@@ -68,6 +68,7 @@ class Examples:
             texts=tuple([field[i] for i in chosen] for field in self.texts),
             labels=None if self.labels is None else self.labels[chosen],
             provenance={**self.provenance, "examples": len(chosen)},
+            sources=None if self.sources is None else [self.sources[i] for i in chosen],
         )
 
     def take(self, limit: int) -> Examples:
@@ -106,6 +107,11 @@ def check(task: TaskSpec, data: str, splits: Sequence[str] | None = None) -> Non
     """
     if splits is None:
         splits = ("train", *task.validation_splits.values())
+    if data in ("tfds", "sample") and not task.is_glue:
+        raise UserError(
+            f"--data={data}: {task.name} is no task of GLUE, and is read from its files only.\n"
+            f"Good: --data=FOLDER, where {task.folder}/{task.split_file('train')} and so on lie."
+        )
     if data == "tfds":
         if _prepared_folder(task) is None and not network.reachable(_TFDS_HOST):
             raise network.UnreachableError(
@@ -119,14 +125,14 @@ def check(task: TaskSpec, data: str, splits: Sequence[str] | None = None) -> Non
     else:
         folder = _task_folder(task, data)
         for split in splits:
-            path = os.path.join(folder, task.tsv_file(split))
+            path = os.path.join(folder, task.split_file(split))
             if not os.path.isfile(os.path.expanduser(path)):
                 raise _missing_file(task, path)
 
 
 def is_prepared(task: TaskSpec) -> bool:
     """Whether TFDS has the task on this machine already, so that no network is needed."""
-    return _prepared_folder(task) is not None
+    return task.is_glue and _prepared_folder(task) is not None
 
 
 def load(task: TaskSpec, data: str, split: str, limit: int = 0) -> Examples:
@@ -142,16 +148,14 @@ def load(task: TaskSpec, data: str, split: str, limit: int = 0) -> Examples:
     Raises:
       UserError: the source cannot serve the split, or a file is malformed.
     """
-    if data == "tfds":
-        check(task, data)
-        examples = _load_tfds(task, split)
-    elif data == "sample":
-        examples = _load_sample(task, split)
+    if data in ("tfds", "sample"):
+        check(task, data, [split])
+        examples = (_load_tfds if data == "tfds" else _load_sample)(task, split)
     elif split in task.tsv_files:
-        examples = _load_tsv(task, _one_of(data, task.tsv_files[split]), split)
+        examples = _load_file(task, _one_of(data, task.tsv_files[split]), split)
     else:
-        examples = _load_tsv(
-            task, os.path.join(_task_folder(task, data), task.tsv_file(split)), split
+        examples = _load_file(
+            task, os.path.join(_task_folder(task, data), task.split_file(split)), split
         )
     return examples.take(limit)
 
@@ -182,13 +186,12 @@ def load_for_training(task: TaskSpec, data: str, train_examples: int = 0) -> dic
     }
 
 
-def _is_test(split: str) -> bool:
-    # The benchmark keeps its test labels: files hold none, TFDS holds -1.
-    return split.startswith("test")
-
-
 def _examples(
-    task: TaskSpec, fields: Iterable[Iterable[str]], labels: Iterable | None, **provenance
+    task: TaskSpec,
+    fields: Iterable[Iterable[str]],
+    labels: Iterable | None,
+    sources: list[str] | None = None,
+    **provenance,
 ) -> Examples:
     texts = tuple(list(field) for field in fields)
     array = None
@@ -202,7 +205,7 @@ def _examples(
         provenance["sha256"] = digest.hexdigest()
     n = len(texts[0])
     common = {"path": None, "examples": n, "split_examples": n, "dropped_rows": 0}
-    return Examples(texts=texts, labels=array, provenance={**common, **provenance})
+    return Examples(texts=texts, labels=array, provenance={**common, **provenance}, sources=sources)
 
 
 # --- the embedded sample ---
@@ -226,7 +229,6 @@ def _check_sample(task: TaskSpec, split: str) -> None:
 def _load_sample(task: TaskSpec, split: str) -> Examples:
     from bert_glue_tf import sample
 
-    _check_sample(task, split)
     rows = sample.examples(task.name, split)
     fields = zip(*(texts for texts, _ in rows), strict=True)
     labels = [label for _, label in rows]
@@ -299,14 +301,14 @@ def _load_tfds(task: TaskSpec, split: str) -> Examples:
             places.extend(batch["idx"].tolist())
     except (tf.errors.OpError, LookupError, ValueError, TypeError, AttributeError) as error:
         raise _damaged_tfds(builder.data_dir, error) from error
-    if _is_test(split):
+    if not task.has_labels(split):
         # TFDS shuffles what it writes; a submission has the order of the benchmark's file.
         order = np.argsort(places)
         fields = [[field[i] for i in order] for field in fields]
     return _examples(
         task,
         fields,
-        None if _is_test(split) else labels,
+        labels if task.has_labels(split) else None,  # TFDS has -1 for each
         name="tfds",
         split=split,
         version=str(builder.info.version),
@@ -325,7 +327,7 @@ def _one_line(error: Exception) -> str:
     return text if len(text) <= 200 else text[:200] + "..."
 
 
-# --- the benchmark's .tsv folders ---
+# --- the benchmark's own folders ---
 
 
 def _task_folder(task: TaskSpec, data: str) -> str:
@@ -333,11 +335,15 @@ def _task_folder(task: TaskSpec, data: str) -> str:
     root = os.path.expanduser(data)
     if not os.path.isdir(root):
         what = "a file, not a folder" if os.path.exists(root) else "no such folder"
-        raise UserError(f"--data={data}: {what}. Good values: {GOOD_VALUES}.")
+        example = f"(e.g. {task.folder}/{task.split_file('train')})"
+        raise UserError(
+            f"--data={data}: {what}. Good values: {'tfds, sample, or ' if task.is_glue else ''}"
+            f"a folder that holds the benchmark's task folders {example}."
+        )
     if os.path.isdir(os.path.join(root, task.folder)):
         return os.path.join(data, task.folder)
     names = _listing(data)
-    if any(name.endswith(".tsv") for name in names):
+    if any(name.endswith(task.file_suffix) for name in names):
         return data
 
     def plain(name: str) -> str:
@@ -351,8 +357,8 @@ def _task_folder(task: TaskSpec, data: str) -> str:
                 f"Good: rename that to {task.folder}, or pass --data={near}."
             )
     raise UserError(
-        f"--data={data}: no folder {task.folder} and no .tsv file in it. "
-        f"Good: {os.path.join(data, task.folder, task.tsv_file('train'))} and so on."
+        f"--data={data}: no folder {task.folder} and no {task.file_suffix} file in it. "
+        f"Good: {os.path.join(data, task.folder, task.split_file('train'))} and so on."
     )
 
 
@@ -365,14 +371,15 @@ def _listing(folder: str) -> list[str]:
 
 def _missing_file(task: TaskSpec, path: str) -> UserError:
     folder, name = os.path.split(path)
-    found = [other for other in _listing(folder) if other.endswith(".tsv")]
+    found = [other for other in _listing(folder) if other.endswith(task.file_suffix)]
+    listed = ", ".join(found) or f"no {task.file_suffix} file"
     return UserError(
-        f"{path}: no such file. Found in {folder}: {', '.join(found) or 'no .tsv file'}. "
+        f"{path}: no such file. Found in {folder}: {listed}. "
         f"Good: the benchmark's own {task.folder} files, {name} among them."
     )
 
 
-def _load_tsv(task: TaskSpec, path: str, split: str) -> Examples:
+def _load_file(task: TaskSpec, path: str, split: str) -> Examples:
     try:
         with open(os.path.expanduser(path), "rb") as file:
             raw = file.read()
@@ -380,12 +387,16 @@ def _load_tsv(task: TaskSpec, path: str, split: str) -> Examples:
         raise _missing_file(task, path) from None
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}. Good: a file you can read.") from error
-    table = tsv.parse(task, path, raw, labelled=not _is_test(split))
+    if task.file_format == "aspects":
+        table = tsv.parse_aspects(task, path, raw)
+    else:
+        table = tsv.parse(task, path, raw, labelled=task.has_labels(split))
     return _examples(
         task,
         table.fields,
         table.labels,
-        name="tsv",
+        table.sources,
+        name=task.file_format,
         split=split,
         version=None,
         sha256=table.sha256,

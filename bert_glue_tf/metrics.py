@@ -1,4 +1,4 @@
-"""The metrics that GLUE reports, in NumPy: accuracy, F1, Matthews, Pearson, Spearman.
+"""The metrics of the tasks, in NumPy: accuracy, F1, macro F1, Matthews, Pearson, Spearman.
 
 They agree with scikit-learn (`accuracy_score`, `f1_score`, `matthews_corrcoef`) and SciPy
 (`pearsonr`, `spearmanr`) to 1e-9, degenerate cases included, without their import time.
@@ -44,6 +44,28 @@ def f1(labels: np.ndarray, predictions: np.ndarray) -> float:
     positives = np.count_nonzero(labels) + np.count_nonzero(predictions)
     true_positives = np.count_nonzero((labels == 1) & (predictions == 1))
     return 2 * true_positives / positives if positives else 0.0
+
+
+def macro_f1(labels: np.ndarray, predictions: np.ndarray) -> float:
+    """The mean of the F1 of every class, each counting alike, however rare it is.
+
+    Of the classes that occur on either side, as scikit-learn does; one that occurs on one side
+    alone has an F1 of 0.
+
+    Args:
+      labels: [n] class ids.
+      predictions: [n] class ids.
+
+    Raises:
+      ValueError: no examples, or the two differ in length.
+    """
+    labels, predictions = _paired(labels, predictions)
+    classes, ids = np.unique(np.concatenate([labels, predictions]), return_inverse=True)
+    # 2 TP + FP + FN counts each member of a class once per side that has it.
+    members = np.bincount(ids, minlength=len(classes))
+    right = ids[: len(labels)][labels == predictions]
+    true_positives = np.bincount(right, minlength=len(classes))
+    return float(np.mean(2 * true_positives / members))
 
 
 def matthews(labels: np.ndarray, predictions: np.ndarray) -> float:
@@ -110,7 +132,7 @@ def spearman(labels: np.ndarray, predictions: np.ndarray) -> float:
 
 
 METRICS: Mapping[str, Callable[[np.ndarray, np.ndarray], float]] = {
-    metric.__name__: metric for metric in (accuracy, f1, matthews, pearson, spearman)
+    metric.__name__: metric for metric in (accuracy, f1, macro_f1, matthews, pearson, spearman)
 }
 
 

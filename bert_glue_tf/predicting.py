@@ -493,8 +493,14 @@ def write_submission(classifier: Classifier, source: str, folder: pathlib.Path) 
       folder: to write to; files that are there are not overwritten.
 
     Raises:
-      UserError: the test data is missing, or a file is there already.
+      UserError: no task of GLUE, the test data is missing, or a file is there already.
     """
+    if not classifier.task.is_glue:
+        known = ", ".join(name for name, task in tasks.TASKS.items() if task.is_glue)
+        raise UserError(
+            f"--glue_submission={folder}: the model is for {classifier.task.name}, which the "
+            f"benchmark's server does not take. Good: a model for {known}."
+        )
     answered = [classifier.task, *(tasks.DIAGNOSTICS[n] for n in classifier.task.also_answers)]
     planned = [
         (folder / file, task, split)

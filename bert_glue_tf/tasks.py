@@ -1,33 +1,42 @@
-"""The nine GLUE tasks, each fact once: flags, readers, metrics and docs derive from here.
+"""The tasks, each fact once: flags, readers, metrics and docs derive from here.
 
-Source of the facts: Wang et al. 2019, "GLUE: A Multi-Task Benchmark and Analysis
-Platform for Natural Language Understanding" (https://arxiv.org/abs/1804.07461), the
+The nine of GLUE. Source of the facts: Wang et al. 2019, "GLUE: A Multi-Task Benchmark and
+Analysis Platform for Natural Language Understanding" (https://arxiv.org/abs/1804.07461), the
 benchmark's own .tsv files, and the TFDS data set `glue`.
+
+Three of aspect-based sentiment: the laptop and restaurant reviews of SemEval-2014 task 4
+(https://aclanthology.org/S14-2004/) and the restaurant reviews of SemEval-2016 task 5
+(https://aclanthology.org/S16-1002/), in the files of Li et al. 2019, "Exploiting BERT for
+End-to-End Aspect-based Sentiment Analysis" (https://arxiv.org/abs/1910.00883). Their task is
+end to end: to find the aspects and to classify them. Here it is the second half, the polarity of
+aspects that are given, so that scores do not compare with theirs.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Literal
 
 from bert_glue_tf.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)
 class TaskSpec:
-    """One GLUE task.
+    """One task.
 
     Attributes:
-      name: the task's name in flags, records and tables; TFDS's `glue/<name>`.
+      name: the task's name in flags, records and tables; for GLUE, TFDS's `glue/<name>`.
       folder: the task's folder in the benchmark's own distribution.
       text_fields: the text features, in TFDS's names (one sentence, or a pair).
       labels: label names in the order of their integer ids; empty for regression.
-      metrics: names of the functions in `metrics.py` that GLUE reports.
+      metrics: names of the functions in `metrics.py` that are reported.
       primary_metric: the one that a single comparison uses.
       tsv_text: columns of the text in the .tsv files, as named in their header.
       tsv_label: column of the label in the .tsv files.
       tsv_columns: the columns' names where the labelled files have no header.
-      tsv_labels: the spelling of the labels in the .tsv files.
+      tsv_labels: the spelling of the labels in the files, aspect files too.
+      tsv_source: column of the .tsv files that says where an example comes from, if any.
       validation_splits: suffix of the metrics' names -> TFDS name of the split.
       label_range: the smallest and largest label of a regression task.
       submission_files: TFDS name of a test split -> the file that the benchmark's server takes
@@ -36,6 +45,8 @@ class TaskSpec:
       also_answers: names of `DIAGNOSTICS` that a model for this task answers as well.
       drops_short_rows: whether rows with too few columns are counted and dropped
         instead of refused.
+      file_format: "tsv", GLUE's, or "aspects", SemEval's (see `tsv.parse_aspects`), whose
+        test files are labelled, and which neither TFDS nor GLUE's server knows.
     """
 
     name: str
@@ -56,6 +67,8 @@ class TaskSpec:
     also_answers: tuple[str, ...] = ()
     tsv_files: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
     drops_short_rows: bool = False
+    tsv_source: str = ""
+    file_format: Literal["tsv", "aspects"] = "tsv"
 
     @property
     def num_classes(self) -> int:
@@ -67,16 +80,46 @@ class TaskSpec:
         return not self.labels
 
     @property
+    def is_glue(self) -> bool:
+        return self.file_format == "tsv"
+
+    @property
     def tfds_name(self) -> str:
+        """TFDS's name of a task of GLUE."""
         return f"glue/{self.name}"
 
-    def tsv_file(self, split: str) -> str:
-        """The .tsv file of a TFDS split name, e.g. `validation_matched` -> `dev_matched.tsv`."""
-        return split.replace("validation", "dev") + ".tsv"
+    @property
+    def file_suffix(self) -> str:
+        return ".tsv" if self.file_format == "tsv" else ".txt"
+
+    def split_file(self, split: str) -> str:
+        """The file of a TFDS split name, e.g. `validation_matched` -> `dev_matched.tsv`."""
+        return split.replace("validation", "dev") + self.file_suffix
+
+    def has_labels(self, split: str) -> bool:
+        """Whether a split's labels are public: GLUE keeps those of its test splits."""
+        return not (self.is_glue and split.startswith("test"))
 
 
 _PAIR = ("sentence1", "sentence2")
 _ENTAILMENT = ("entailment", "not_entailment")
+
+
+def _aspects(name: str) -> TaskSpec:
+    return TaskSpec(
+        name=name,
+        folder=name,
+        text_fields=("sentence", "aspect"),
+        labels=("negative", "neutral", "positive"),
+        # The two that the field reports, since the classes are far from balanced.
+        metrics=("accuracy", "macro_f1"),
+        primary_metric="accuracy",
+        tsv_text=("sentence", "aspect"),
+        tsv_label="tag",
+        tsv_labels=("T-NEG", "T-NEU", "T-POS"),
+        file_format="aspects",
+    )
+
 
 _SPECS = (
     TaskSpec(
@@ -91,6 +134,7 @@ _SPECS = (
         tsv_label="label",
         # train.tsv and dev.tsv have no header; test.tsv has one.
         tsv_columns=("source", "label", "star", "sentence"),
+        tsv_source="source",
     ),
     TaskSpec(
         name="sst2",
@@ -195,6 +239,7 @@ _SPECS = (
         tsv_text=_PAIR,
         tsv_label="label",
     ),
+    *map(_aspects, ("laptop14", "rest14", "rest16")),
 )
 
 TASKS: Mapping[str, TaskSpec] = {spec.name: spec for spec in _SPECS}

@@ -13,6 +13,7 @@ import bert_glue_tf  # noqa: F401  (chooses Keras 2 before any test imports Tens
 from bert_glue_tf.exports import ExportFolder, Run
 
 GLUE_DIR = "BERT_GLUE_TF_GLUE_DIR"
+ABSA_DIR = "BERT_GLUE_TF_ABSA_DIR"
 
 
 @pytest.fixture(scope="session")
@@ -21,6 +22,15 @@ def glue_dir() -> pathlib.Path:
     folder = os.environ.get(GLUE_DIR)
     if not folder:
         pytest.skip(f"{GLUE_DIR} does not name a folder with GLUE's .tsv folders")
+    return pathlib.Path(folder)
+
+
+@pytest.fixture(scope="session")
+def absa_dir() -> pathlib.Path:
+    """The folder of SemEval's laptop14, rest14 and rest16; skipped as `glue_dir` is."""
+    folder = os.environ.get(ABSA_DIR)
+    if not folder:
+        pytest.skip(f"{ABSA_DIR} does not name a folder with laptop14, rest14 and rest16")
     return pathlib.Path(folder)
 
 

@@ -97,7 +97,7 @@ def test_the_real_files(glue_dir, name):
     data.check(task, str(glue_dir), ("train", "validation", "test"))
     for split, count in zip(("train", "validation", "test"), COUNTS[name], strict=True):
         examples = data.load(task, str(glue_dir), split)
-        path = os.path.join(str(glue_dir), task.folder, task.tsv_file(split))
+        path = os.path.join(str(glue_dir), task.folder, task.split_file(split))
         assert len(examples) == count
         assert [len(field) for field in examples.texts] == [count] * len(task.text_fields)
         assert examples.provenance == {
@@ -130,6 +130,61 @@ def test_the_real_majority_classes(glue_dir):
     assert data.load(MRPC, str(glue_dir), "validation").labels.mean() == pytest.approx(279 / 408)
     assert data.load(COLA, str(glue_dir), "validation").labels.mean() == pytest.approx(721 / 1043)
     assert data.load(SST2, str(glue_dir), "validation").labels.mean() == pytest.approx(444 / 872)
+
+
+ASPECTS = {  # train, dev, test: negative, neutral and positive aspects
+    "laptop14": ((755, 408, 884), (106, 46, 104), (130, 165, 339)),
+    "rest14": ((737, 576, 1959), (64, 53, 214), (196, 198, 728)),
+    "rest16": ((410, 60, 1119), (36, 9, 122), (119, 32, 471)),
+}
+
+
+@pytest.mark.parametrize("name", ASPECTS)
+def test_the_real_aspects(absa_dir, name):
+    task = tasks.get(name)
+    data.check(task, str(absa_dir), ("train", "validation", "test"))
+    for split, counts in zip(("train", "validation", "test"), ASPECTS[name], strict=True):
+        examples = data.load(task, str(absa_dir), split)
+        path = absa_dir / name / task.split_file(split)
+        assert np.bincount(examples.labels).tolist() == list(counts)
+        assert examples.labels.dtype == np.int32
+        assert examples.sources is None
+        assert examples.provenance == {
+            "name": "aspects",
+            "split": split,
+            "version": None,
+            "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+            "path": str(path),
+            "examples": sum(counts),
+            "split_examples": sum(counts),
+            "dropped_rows": 0,
+        }
+        # A term that occurs twice in a sentence has the same polarity there, so that the pair
+        # of texts always decides the label.
+        pairs = list(zip(*examples.texts, strict=True))
+        assert len(set(zip(pairs, examples.labels.tolist(), strict=True))) == len(set(pairs))
+    assert data.load(task, str(absa_dir), "train").take(20).labels.shape == (20,)
+
+
+def test_the_first_real_aspects(absa_dir):
+    examples = data.load(tasks.get("laptop14"), str(absa_dir), "train")
+    sentence = (
+        "I charge it at night and skip taking the cord with me because of the good battery life."
+    )
+    assert examples.texts[0][:2] == [sentence, sentence]
+    assert examples.texts[1][:2] == ["cord", "battery life"]
+    assert examples.labels[:2].tolist() == [1, 2]
+
+
+def test_the_real_sources_of_cola(glue_dir):
+    train, dev, test = (
+        data.load(COLA, str(glue_dir), split) for split in ("train", "validation", "test")
+    )
+    assert (train.sources[0], train.sources[-1]) == ("gj04", "ad03")
+    assert (len(train.sources), len(set(train.sources))) == (8551, 17)
+    assert (len(dev.sources), len(set(dev.sources))) == (1043, 23)
+    assert test.sources is None  # index and sentence are its columns
+    assert data.load(SST2, str(glue_dir), "validation").sources is None
 
 
 def test_the_task_folder_itself_is_accepted(glue_dir):
@@ -231,6 +286,113 @@ def test_a_home_folder_is_expanded_and_shown_as_given(write, monkeypatch):
     monkeypatch.setenv("HOME", write(SST2, b"good\t1\n"))
     data.check(SST2, "~", ["train"])
     assert data.load(SST2, "~", "train").provenance["path"] == "~/SST-2/train.tsv"
+
+
+# --- aspect files ---
+
+REST16 = tasks.get("rest16")
+
+
+def test_each_aspect_is_an_example(write):
+    lines = (
+        "Good food, bad wait staff.####Good=O food=T-POS ,=O bad=O wait=T-NEG staff=T-NEG .=O\n"
+        "It rains.####It=O rains=O .=O\n"
+        "Pizza = love\u2028####Pizza=T-POS ==T-NEU a=b=T-NEU caf\u00e9=O\n"
+    ).encode()
+    folder = write(REST16, lines, "test.txt")
+    examples = data.load(REST16, folder, "test")  # its labels are public
+    first, last = "Good food, bad wait staff.", "Pizza = love\u2028"
+    assert examples.texts == (
+        [first, first, last, last],
+        # Neighbours of different polarity are two aspects; a token may hold a "=".
+        ["food", "wait staff", "Pizza", "= a=b"],
+    )
+    assert examples.labels.tolist() == [2, 0, 2, 1]
+    assert examples.provenance["path"] == f"{folder}/rest16/test.txt"
+    # The task's own folder serves as well; so does a mark at the start, and CRLF.
+    marked = b"\xef\xbb\xbf" + lines.replace(b"\n", b"\r\n")
+    write(REST16, marked, "test.txt")
+    again = data.load(REST16, f"{folder}/rest16", "test")
+    assert again.texts == examples.texts
+
+
+TAGS = "Good: token=TAG, with single blanks between, and the tags O, T-NEG, T-NEU, T-POS."
+BAD_ASPECTS = {
+    "no separator": (
+        b"a####a=O\nfood=T-POS\n",
+        ":2: '####' occurs 0 times. Good: sentence####token=TAG token=TAG ...",
+    ),
+    "two separators": (
+        b"a####a=O####b=O\n",
+        ":1: '####' occurs 2 times. Good: sentence####token=TAG token=TAG ...",
+    ),
+    "no tag": (b"a b####a=O b\n", f":1: wrong token 'b' after '####'. {TAGS}"),
+    "another tag": (b"a####a=T-CON\n", f":1: wrong token 'a=T-CON' after '####'. {TAGS}"),
+    "no token": (b"a####=T-POS\n", f":1: wrong token '=T-POS' after '####'. {TAGS}"),
+    "nothing after it": (b"a####\n", f":1: wrong token '' after '####'. {TAGS}"),
+    "two blanks": (b"a####a=O  b=O\n", f":1: wrong token '' after '####'. {TAGS}"),
+    "not UTF-8": (
+        b"a####a=T-POS\ncaf\xe9####caf\xe9=O\n",
+        ":2: not UTF-8: byte 4 of the line is 0xe9. Good: the file saved as UTF-8.",
+    ),
+    "no aspect": (
+        b"a####a=O\n",
+        ": no aspect in it. Good: rest16's train.txt, with lines sentence####token=TAG "
+        "token=TAG ... and the tags O, T-NEG, T-NEU, T-POS.",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD_ASPECTS)
+def test_bad_aspects(write, case):
+    lines, expected = BAD_ASPECTS[case]
+    folder = write(REST16, lines, "train.txt")
+    assert _message(data.load, REST16, folder, "train") == f"{folder}/rest16/train.txt{expected}"
+
+
+@pytest.mark.parametrize("call", [data.check, lambda task, where: data.load(task, where, "train")])
+@pytest.mark.parametrize("source", ["tfds", "sample"])
+def test_aspects_are_in_files_only(call, source):
+    assert _message(call, REST16, source) == (
+        f"--data={source}: rest16 is no task of GLUE, and is read from its files only.\n"
+        "Good: --data=FOLDER, where rest16/train.txt and so on lie."
+    )
+    assert not data.is_prepared(REST16)
+
+
+def test_folders_without_aspects(write, tmp_path):
+    missing = str(tmp_path / "nowhere")
+    assert _message(data.check, REST16, missing) == (
+        f"--data={missing}: no such folder. Good values: a folder that holds the benchmark's "
+        "task folders (e.g. rest16/train.txt)."
+    )
+    assert _message(data.check, REST16, str(tmp_path)) == (
+        f"--data={tmp_path}: no folder rest16 and no .txt file in it. "
+        f"Good: {tmp_path}/rest16/train.txt and so on."
+    )
+    folder = write(REST16, b"a####a=T-POS\n", "train.txt")
+    assert _message(data.check, REST16, folder) == (
+        f"{folder}/rest16/dev.txt: no such file. Found in {folder}/rest16: train.txt. "
+        "Good: the benchmark's own rest16 files, dev.txt among them."
+    )
+
+
+# --- where examples come from ---
+
+
+def test_sources_follow_their_examples(write):
+    rows = b"".join(b"s%d\t1\t\ttext %d\n" % (i, i) for i in range(50))
+    some = data.load(COLA, write(COLA, rows), "train", limit=9)
+    assert [code.removeprefix("s") for code in some.sources] == [
+        text.removeprefix("text ") for text in some.texts[0]
+    ]
+    folder = write(COLA, b"0\tIt rains.\n", "test.tsv", b"index\tsentence\n")
+    assert data.load(COLA, folder, "test").sources is None
+
+
+def test_a_column_without_a_name_is_no_source(write):
+    folder = write(SST2, b"good\t1\tx\n", header=b"sentence\tlabel\t\n")
+    assert data.load(SST2, folder, "train").sources is None
 
 
 # --- what is refused: the whole message ---
@@ -555,6 +717,7 @@ def test_take_all_and_take_too_many():
         examples.take(-1)
     unlabelled = data.Examples((["a", "b", "c"],), None, {}).take(2)
     assert unlabelled.labels is None
+    assert unlabelled.sources is None
     assert len(unlabelled) == 2
 
 

@@ -47,6 +47,8 @@ def _sklearn(name, labels, predictions):
         warnings.simplefilter("ignore")  # scikit-learn warns of a single class
         if name == "f1":
             return sklearn_metrics.f1_score(labels, predictions, zero_division=0.0)
+        if name == "macro_f1":
+            return sklearn_metrics.f1_score(labels, predictions, average="macro", zero_division=0.0)
         if name == "matthews":
             return sklearn_metrics.matthews_corrcoef(labels, predictions)
         return sklearn_metrics.accuracy_score(labels, predictions)
@@ -63,12 +65,22 @@ def test_classification_metrics_agree_with_scikit_learn(seed):
     labels, predictions = _classes(seed)
     _same(metrics.accuracy(labels, predictions), _sklearn("accuracy", labels, predictions))
     _same(metrics.matthews(labels, predictions), _sklearn("matthews", labels, predictions))
+    _same(metrics.macro_f1(labels, predictions), _sklearn("macro_f1", labels, predictions))
     labels, predictions = labels % 2, predictions % 2
     _same(metrics.f1(labels, predictions), _sklearn("f1", labels, predictions))
     _same(metrics.matthews(labels, predictions), _sklearn("matthews", labels, predictions))
 
 
-@pytest.mark.parametrize("name", ["accuracy", "f1", "matthews"])
+def test_macro_f1_by_hand():
+    labels = np.array([0, 0, 0, 1, 2, 2])
+    predictions = np.array([0, 0, 1, 1, 0, 0])
+    # F1 of 0: 2*2/(3+4); of 1: 2*1/(1+2); of 2: never right.
+    assert metrics.macro_f1(labels, predictions) == pytest.approx((4 / 7 + 2 / 3 + 0) / 3)
+    # A class that neither side has does not count; the ids need not be neighbours.
+    assert metrics.macro_f1(np.array([5, 9]), np.array([5, 9])) == 1.0
+
+
+@pytest.mark.parametrize("name", ["accuracy", "f1", "macro_f1", "matthews"])
 @pytest.mark.parametrize(
     ("labels", "predictions"),
     [

@@ -1,4 +1,4 @@
-"""The table of tasks against GLUE's own definitions and TFDS's."""
+"""The table of tasks against GLUE's own definitions and TFDS's, and SemEval's three."""
 
 import dataclasses
 
@@ -21,9 +21,14 @@ GLUE = {
     "rte": ("RTE", 2, 2, {"accuracy"}, "accuracy"),
     "wnli": ("WNLI", 2, 2, {"accuracy"}, "accuracy"),
 }
+# Pairs of sentence and aspect; three polarities.
+ASPECTS = {
+    name: (name, 2, 3, {"accuracy", "macro_f1"}, "accuracy")
+    for name in ("laptop14", "rest14", "rest16")
+}
 
 
-def test_the_table_holds_the_nine_tasks_of_glue():
+def test_the_table_holds_the_nine_tasks_of_glue_and_three_of_aspects():
     table = {
         name: (
             task.folder,
@@ -34,13 +39,13 @@ def test_the_table_holds_the_nine_tasks_of_glue():
         )
         for name, task in tasks.TASKS.items()
     }
-    assert table == GLUE
+    assert table == {**GLUE, **ASPECTS}
+    assert {name for name, task in tasks.TASKS.items() if task.is_glue} == set(GLUE)
 
 
 @pytest.mark.parametrize("task", tasks.TASKS.values(), ids=lambda task: task.name)
 def test_each_row_is_consistent(task):
     assert tasks.get(task.name) is task
-    assert task.tfds_name == f"glue/{task.name}"
     assert task.primary_metric in task.metrics
     assert len(set(task.metrics)) == len(task.metrics)
     assert len(task.tsv_text) == len(task.text_fields) == len(set(task.text_fields))
@@ -48,10 +53,15 @@ def test_each_row_is_consistent(task):
     if task.labels:
         assert len(task.tsv_labels) == len(task.labels) == len(set(task.labels))
     # Spelled labels stand in the order of their ids, as the names do.
-    if "0" not in task.tsv_labels:
+    if not task.is_glue:
+        assert [tag.removeprefix("T-").lower() for tag in task.tsv_labels] == [
+            label[:3] for label in task.labels
+        ]
+    elif "0" not in task.tsv_labels:
         assert task.tsv_labels == task.labels
     if task.tsv_columns:
         assert {task.tsv_label, *task.tsv_text} <= set(task.tsv_columns)
+        assert not task.tsv_source or task.tsv_source in task.tsv_columns
     with pytest.raises(dataclasses.FrozenInstanceError):
         task.name = "other"
 
@@ -63,19 +73,34 @@ def test_only_cola_has_no_header_and_only_qqp_loses_rows():
 
 
 def test_files_and_splits():
-    for name in set(GLUE) - {"mnli"}:
+    for name in {*GLUE, *ASPECTS} - {"mnli"}:
         assert tasks.get(name).validation_splits == {"": "validation"}
     mnli = tasks.get("mnli")
     assert mnli.validation_splits == {
         "_matched": "validation_matched",
         "_mismatched": "validation_mismatched",
     }
-    assert [mnli.tsv_file(s) for s in ("train", "validation_matched", "test_mismatched")] == [
+    assert [mnli.split_file(s) for s in ("train", "validation_matched", "test_mismatched")] == [
         "train.tsv",
         "dev_matched.tsv",
         "test_mismatched.tsv",
     ]
-    assert tasks.get("cola").tsv_file("validation") == "dev.tsv"
+    assert tasks.get("cola").split_file("validation") == "dev.tsv"
+    assert [tasks.get("rest16").split_file(s) for s in ("train", "validation", "test")] == [
+        "train.txt",
+        "dev.txt",
+        "test.txt",
+    ]
+
+
+def test_glue_alone_keeps_the_labels_of_its_test_splits():
+    for name in GLUE:
+        assert tasks.get(name).has_labels("train")
+        assert tasks.get(name).has_labels("validation_matched")
+        assert not tasks.get(name).has_labels("test")
+        assert not tasks.get(name).has_labels("test_mismatched")
+    for name in ASPECTS:
+        assert all(tasks.get(name).has_labels(split) for split in ("train", "validation", "test"))
 
 
 def test_an_unknown_task_lists_the_good_ones():
@@ -83,7 +108,8 @@ def test_an_unknown_task_lists_the_good_ones():
         tasks.get("CoLA")
     assert str(caught.value) == (
         "--task=CoLA: no such task. "
-        "Good values: cola, sst2, mrpc, stsb, qqp, mnli, qnli, rte, wnli."
+        "Good values: cola, sst2, mrpc, stsb, qqp, mnli, qnli, rte, wnli, laptop14, rest14, "
+        "rest16."
     )
 
 
@@ -91,7 +117,8 @@ def test_fields_labels_and_columns_are_those_of_tfds():
     from tensorflow_datasets.text.glue import Glue
 
     configs = {config.name: config for config in Glue.BUILDER_CONFIGS}
-    for task in tasks.TASKS.values():
+    for task in map(tasks.get, GLUE):
+        assert task.tfds_name == f"glue/{task.name}"
         config = configs[task.name]
         assert task.text_fields == tuple(config.text_features)
         assert task.labels == tuple(config.label_classes or ())

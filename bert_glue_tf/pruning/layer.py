@@ -91,7 +91,8 @@ class Layer(PruningMethod):
 
     @staticmethod
     def _greedy(start: Start, count: int) -> list[int]:
-        assert start.held_out is not None and start.held_out.labels is not None
+        assert start.held_out is not None
+        assert start.held_out.labels is not None
         preprocessor = preprocessing.build(
             start.encoder.preprocessing, start.task.text_fields, start.seq_length
         )
