@@ -69,7 +69,7 @@ class ExperimentConfig:
       UserError: a value is out of its range; the message names the flag.
     """
 
-    task: str = _option("cola", f"GLUE task: {', '.join(tasks.TASKS)}.")
+    task: str = _option("cola", f"GLUE or aspect sentiment task: {', '.join(tasks.TASKS)}.")
     encoder: str = _option(
         encoders.DEFAULT,
         "BERT encoder: a short name "
@@ -82,7 +82,7 @@ class ExperimentConfig:
     data: str = _option(
         "tfds",
         "Where the sentences come from: tfds, sample (embedded, generated: cola, mrpc, sst2), "
-        "or a folder that holds GLUE's own .tsv folders.",
+        "or a folder that holds the tasks' own folders of .tsv or .txt files.",
     )
     epochs: int = _option(3, "Passes over the training split.")
     batch_size: int = _option(32, "Examples a training step, over all replicas.")

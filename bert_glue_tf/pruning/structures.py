@@ -94,7 +94,8 @@ class Group:
 
     @property
     def is_elementwise(self) -> bool:
-        return self.unit_size == 1
+        """Whether a unit is a single weight, so that a whole matrix of them may go."""
+        return self.what == "weight"
 
 
 def name_of(variable: tf.Variable) -> str:
