@@ -197,9 +197,15 @@ def test_other_settings_give_the_default_folder_another_name():
     assert ExperimentConfig(learning_rate=5e-5, epochs=4).run_name == f"{plain}-ea71e1"
     one = {field.name for field in dataclasses.fields(ExperimentConfig)} - set(config._NAMED)
     names = {plain}
+    choices = {
+        "pruning_options": "rounds=3",
+        "pruning_scope": "all",
+        "pruning_schedule": "one_shot",
+        "ranking": "lamp",
+    }
     for name in one:
         default = getattr(ExperimentConfig(), name)
-        other = {bool: not default, str: "cpu", float: 0.25, int: 7}[type(default)]
+        other = choices.get(name, {bool: not default, str: "cpu", float: 0.25, int: 7}[type(default)])
         names.add(ExperimentConfig(**{name: other}).run_name)
     assert len(names) == len(one) + 1
     # What is given as it would be computed is the same setting.
