@@ -137,6 +137,34 @@ def clip_constants(model: Any, lowest: float) -> int:
     return len(clipped)
 
 
+def replace_zero_scales(model: Any) -> int:
+    """Gives a scale of 1 to channels and blocks whose scale is 0; returns how many there were.
+
+    `ai-edge-quantizer`'s OCTAV leaves 0 where all weights are zero, as pruning leaves them, and
+    XNNPACK refuses the file. The integers there are 0, so that any scale says the same.
+    """
+    replaced, seen = 0, set()
+    for graph in model.subgraphs:
+        for tensor in graph.tensors:
+            quantization = tensor.quantization
+            if quantization is None:
+                continue
+            if quantization.scale is not None:
+                scales = np.asarray(quantization.scale)
+                replaced += int(np.count_nonzero(scales == 0))
+                quantization.scale = np.where(scales == 0, np.float32(1), scales)
+            blocks = quantization.details
+            if isinstance(blocks, schema.BlockwiseQuantizationT):
+                place = graph.tensors[blocks.scales].buffer
+                if place not in seen:
+                    seen.add(place)
+                    scales = np.frombuffer(bytes(model.buffers[place].data), np.float16)
+                    replaced += int(np.count_nonzero(scales == 0))
+                    scales = np.where(scales == 0, np.float16(1), scales)
+                    model.buffers[place].data = np.frombuffer(scales.tobytes(), np.uint8)
+    return replaced
+
+
 def only_signature(model: Any, key: str) -> None:
     """Leaves one signature and its subgraph.
 

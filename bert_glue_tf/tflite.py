@@ -211,7 +211,9 @@ def quantize(
         except (ValueError, RuntimeError) as error:
             raise UserError(f"ai-edge-quantizer refuses the recipe: {error}") from error
     assert result.quantized_model is not None
-    return bytes(result.quantized_model)
+    quantized = bytes(result.quantized_model)
+    content = flatbuffer.read(quantized)
+    return flatbuffer.write(content) if flatbuffer.replace_zero_scales(content) else quantized
 
 
 def _fitting_block(model: bytes, largest: int) -> int:

@@ -269,11 +269,9 @@ def test_a_shrunk_network_is_saved_loaded_and_exported(kind, batch, tmp_path):
     float32 = tflite.convert(tmp_path / "model", (12,))
     found = litert.LiteModel(float32).predict(batch)
     np.testing.assert_allclose(found, expected, atol=1e-5)
-    for recipe in ("dynamic_int8", "int4"):
-        file = tflite.quantize(float32, tflite.get(recipe).rules)
-        noise = litert.LiteModel(file).predict(batch) - expected
-        assert np.sqrt(np.mean(np.square(noise))) / expected.std() < 0.5
-        assert len(file) < len(float32)
+    file = tflite.quantize(float32, tflite.get("dynamic_int8").rules)
+    noise = litert.LiteModel(file).predict(batch) - expected
+    assert np.sqrt(np.mean(np.square(noise))) / expected.std() < 0.2
 
 
 def test_the_network_is_trainable_and_of_known_classes(batch):
@@ -325,7 +323,7 @@ def test_parameters_and_zeros_counted_by_hand():
         "layer 0: neurons 32 -> 22",
         "layer 1: heads 4 -> 3",
         f"parameters: {total:,} -> {total - 330 - head:,} ({(330 + head) / total:.1%} removed)",
-        f"exact zeros: {report.zeros_before} -> 218, which cannot be cut",
+        f"exact zeros: {report.zeros_before} -> 202, which cannot be cut",
         "  136 fill up narrower heads, since the heads of a layer share their sizes",
         "  16 are a constant query's, of which only the bias counts",
         "  32 are whole lines along the hidden features, which every layer shares",

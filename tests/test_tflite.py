@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import tiny_bert
@@ -114,6 +116,29 @@ def test_a_file_has_built_in_operators_and_named_inputs_only(recipe, files):
         assert {tensor.name.decode() for tensor in signature.inputs} == set(native.INPUTS)
         assert [tensor.name.decode() for tensor in signature.outputs] == ["logits"]
     assert sorted(s.signatureKey.decode() for s in model.signatureDefs) == ["length_16", "length_8"]
+
+
+@pytest.mark.parametrize("hidden", [20, 64])  # A scale by channel, and by block.
+def test_int4_takes_channels_and_blocks_of_zeros(hidden, tmp_path):
+    """As near-zeros, which have scales of their own; before, LiteRT refused the file."""
+    architecture = tiny_bert.architecture(layers=1, hidden=hidden, heads=4)
+    pair = tiny_bert.write_pair(tmp_path / "pair")
+    encoder = encoders.load(encoders.resolve(str(pair), ""), seq_length=8)
+    encoder = dataclasses.replace(encoder, architecture=architecture)
+    batch = random_batch(architecture.vocab_size, 4, 8)
+    found = []
+    for factor in (0, 1e-3):
+        drawn = tiny_bert.weights(architecture)
+        for part in ("intermediate", "output"):
+            drawn[f"transformer/layer_0/{part}/kernel"][:, :2] *= factor
+        drawn["transformer/layer_0/intermediate/kernel"][:32, 5:9] *= factor
+        kernel = np.random.default_rng(0).normal(size=(hidden, 3)).astype(np.float32)
+        weights = modeling.SavedWeights(architecture, drawn, kernel, np.zeros(3, np.float32))
+        modeling.save(modeling.from_weights(weights), encoder, tasks.get("mnli"), tmp_path / "m")
+        file = tflite.quantize(tflite.convert(tmp_path / "m", (8,)), tflite.get("int4").rules)
+        found.append(litert.LiteModel(file).predict(batch))
+    assert found[0].std() > 1
+    np.testing.assert_allclose(*found, atol=0.05 * found[0].std())
 
 
 def weight_types(content):
