@@ -119,6 +119,7 @@ def train_and_evaluate(
         classifier=None,
         task=task,
         train=examples["train"],
+        validation={split: examples[split] for split in task.validation_splits.values()},
         held_out=held_out,
         sparsity=config.final_sparsity,
         seq_length=config.seq_length,

@@ -205,7 +205,9 @@ def test_other_settings_give_the_default_folder_another_name():
     }
     for name in one:
         default = getattr(ExperimentConfig(), name)
-        other = choices.get(name, {bool: not default, str: "cpu", float: 0.25, int: 7}[type(default)])
+        other = choices.get(
+            name, {bool: not default, str: "cpu", float: 0.25, int: 7}[type(default)]
+        )
         names.add(ExperimentConfig(**{name: other}).run_name)
     assert len(names) == len(one) + 1
     # What is given as it would be computed is the same setting.

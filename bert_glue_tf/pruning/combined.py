@@ -8,7 +8,7 @@ import tensorflow as tf
 import tf_keras
 
 from bert_glue_tf.optimization import AdamW
-from bert_glue_tf.pruning.base import PruningContext, PruningMethod
+from bert_glue_tf.pruning.base import PruningContext, PruningMethod, Removed
 from bert_glue_tf.pruning.masked import MaskedPruning, Masking, UpdateMasks
 from bert_glue_tf.pruning.start import Start
 
@@ -65,6 +65,19 @@ class Combined(PruningMethod):
         for method in self.methods:
             found |= method.sparsities(model)
         return found
+
+    def measure(self, model: tf_keras.Model) -> Removed:
+        # Methods that share weights (a head's, then single ones of the others) are one sum.
+        masked = super().measure(model)
+        cut = [m.measure(model) for m in self.methods if not isinstance(m, MaskedPruning)]
+        sparsities = dict(masked.sparsities)
+        for removed in cut:
+            sparsities |= removed.sparsities
+        return Removed(
+            sparsities,
+            masked.pruned + sum(removed.pruned for removed in cut),
+            masked.prunable + sum(removed.prunable for removed in cut),
+        )
 
     def finalize(self, model: tf_keras.Model) -> tf_keras.Model:
         for method in self.methods:

@@ -133,11 +133,12 @@ def require_reachable(groups: Sequence[Group], sparsity: float, ranking: str) ->
     Raises:
       UserError: names the nearest sparsity that can be had.
     """
-    counts = (
-        {group.count: group for group in groups}
-        if ranking == "local"
-        else {sum(group.count for group in groups): groups[0]}
-    )
+    counts: dict[int, Group] = {}
+    if ranking == "local":
+        for group in groups:
+            counts.setdefault(group.count, group)
+    else:
+        counts[sum(group.count for group in groups)] = groups[0]
     for count, group in counts.items():
         gone = round(sparsity * count)
         most = count - (0 if group.is_elementwise else (1 if ranking == "local" else len(groups)))

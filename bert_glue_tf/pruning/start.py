@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -23,6 +24,7 @@ class Start:
         starts from a fine-tuned model, else None.
       task: of the run.
       train: the training examples.
+      validation: what the run validates on, by the split's name; for reports only.
       held_out: training examples that no training sees, or None.
       sparsity: fraction that a method removes of what it cuts.
       seq_length: of the run.
@@ -33,6 +35,7 @@ class Start:
     classifier: tuple[np.ndarray, np.ndarray] | None
     task: TaskSpec
     train: Examples
+    validation: Mapping[str, Examples]
     held_out: Examples | None
     sparsity: float
     seq_length: int

@@ -1,0 +1,75 @@
+"""Pruning of the vocabulary."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+import tempfile
+
+import numpy as np
+import tf_keras
+from absl import logging
+
+from bert_glue_tf import preprocessing, shrinking
+from bert_glue_tf import vocabulary as pieces
+from bert_glue_tf.errors import UserError
+from bert_glue_tf.pruning.base import PruningMethod, Removed
+from bert_glue_tf.pruning.start import Start
+
+_TABLE = "word_embeddings/embeddings"
+
+
+class Vocabulary(PruningMethod):
+    """Cuts the rows of word pieces that the task's training text never uses.
+
+    Before the training: the text that the model trains on is tokenized as before, so nothing
+    changes for it. Special tokens and single characters stay, so that an unseen word splits
+    instead of vanishing, and of the other pieces the most frequent ones up to the share `keep`.
+    What is removed follows from the text: --final_sparsity does not come into it.
+
+    Source: Abdaoui et al. 2020, "Load what you need: smaller versions of multilingual BERT"
+    (https://arxiv.org/abs/2010.05609), for the text of a task in the place of a language.
+    """
+
+    name = "vocabulary"
+    options = {"keep": (pieces.KEPT_SHARE, "share of the pieces that may stay")}
+    needs_native = "rows can only be cut out of a network that can be built anew"
+
+    def reshape(self, start: Start) -> Start:
+        if not 0.0 < self.settings["keep"] <= 1.0:
+            raise UserError(
+                f"--pruning_options: keep={self.settings['keep']}: must be above 0 and at most 1."
+            )
+        texts = start.train.texts
+        tokenized = preprocessing.tokenize(
+            preprocessing.build(
+                start.encoder.preprocessing, start.task.text_fields, start.seq_length
+            ),
+            texts,
+        )
+        # Kept with the method: the preprocessing is read until the run has saved its model.
+        self._folder = tempfile.TemporaryDirectory()
+        folder = pathlib.Path(self._folder.name) / "preprocessing"
+        before = pathlib.Path(start.encoder.preprocessing_path)
+        ids = pieces.prune(before, folder, np.unique(tokenized.ids), self.settings["keep"])
+        for split, examples in start.validation.items():
+            logging.info("%s:", split)
+            for line in pieces.compare(before, folder, examples.texts).lines():
+                logging.info("  %s", line)
+        weights = start.weights()
+        rows, width = weights.encoder[_TABLE].shape
+        gone = rows - len(ids)
+        self._removed = Removed({_TABLE: gone / rows}, gone * width, rows * width)
+        start = start.with_weights(shrinking.keep_pieces(weights, ids))
+        return dataclasses.replace(
+            start,
+            encoder=dataclasses.replace(
+                start.encoder,
+                preprocessing=preprocessing.load(str(folder), str(folder)),
+                preprocessing_path=str(folder),
+            ),
+        )
+
+    def measure(self, model: tf_keras.Model) -> Removed:
+        del model
+        return self._removed
