@@ -41,7 +41,8 @@ def collect(run: exports.Run, calibration_examples: int = CALIBRATION_EXAMPLES) 
       calibration_examples: training sentences, a fixed random choice.
 
     Raises:
-      UserError: the encoder is opaque, or the data has changed since the run was scored.
+      UserError: the encoder is opaque or its layers differ in width, or the data has changed
+        since the run was scored.
     """
     task = tasks.get(run.config.task)
     split = next(iter(task.validation_splits.values()))
@@ -50,6 +51,11 @@ def collect(run: exports.Run, calibration_examples: int = CALIBRATION_EXAMPLES) 
 
     exporting.check_data(run, examples)
     saved = modeling.read_weights(run.folder.model)
+    if saved.architecture.blocks:
+        raise UserError(
+            f"{run.path}: its network was shrunk, and the peers' models have layers of one width. "
+            "Give a run without structured pruning."
+        )
     tokenizer = str(run.folder.model / "preprocessing")
     preprocessor = preprocessing.build(
         preprocessing.load(tokenizer, tokenizer), task.text_fields, run.config.seq_length

@@ -293,8 +293,8 @@ def _shrink_attention(layer: Mapping[str, np.ndarray]) -> _Part:
 
     (query, query_bias), (key, key_bias) = of("query"), of("key")
     (value, value_bias), (out, out_bias) = of("value"), of("attention_output")
-    used: np.ndarray = out.any(axis=2)  # [heads, value_dim]
-    constant = used & ~np.asarray(value.any(axis=0))
+    used = np.asarray(out.any(axis=2))  # [heads, value_dim]
+    constant = np.logical_and(used, ~value.any(axis=0))
     carried = value_bias[constant].astype(np.float64)
     live: np.ndarray = used & ~constant
     heads = [head for head in range(len(live)) if live[head].any()]

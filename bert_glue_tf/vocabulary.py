@@ -27,6 +27,7 @@ from bert_glue_tf.foreign_weights import SPECIAL_TOKENS
 
 CONTINUATION = "##"
 UNKNOWN = "[UNK]"
+MASK = "[MASK]"  # Not every vocabulary has it.
 KEPT_SHARE = 0.5
 _EXAMPLES = 10
 
@@ -82,7 +83,7 @@ def choose(
     needed = np.zeros(len(pieces), bool)
     needed[ids] = True
     for i, piece in enumerate(pieces):
-        needed[i] |= piece in SPECIAL_TOKENS or len(piece.removeprefix(CONTINUATION)) == 1
+        needed[i] |= piece in (*SPECIAL_TOKENS, MASK) or len(piece.removeprefix(CONTINUATION)) == 1
     places = [piece.startswith("[unused") for piece in pieces]
     free = np.flatnonzero(~needed & ~np.array(places))
     room = max(0, int(share * len(pieces)) - np.count_nonzero(needed))
@@ -191,7 +192,7 @@ def compare(before: Path, after: Path, texts: Sequence[Sequence[str]]) -> Report
                 unknown[side] += sum(word.count(UNKNOWN) for word in found)
             words += len(old)
             if len(old) != len(new):  # Another tokenizer, which finds other words.
-                old, new = [sum(old, [])], [sum(new, [])]
+                old, new = ([[p for word in found for p in word]] for found in (old, new))
             changed.update(
                 (" ".join(was), " ".join(now))
                 for was, now in zip(old, new, strict=True)

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
 import string
 
 import numpy as np
 import pytest
 import tiny_bert
 
-from bert_glue_tf import data, embedded, preprocessing, tasks, vocabulary, wordpiece
+from bert_glue_tf import (
+    data,
+    embedded,
+    encoders,
+    modeling,
+    preprocessing,
+    shrinking,
+    tasks,
+    vocabulary,
+    wordpiece,
+)
 from bert_glue_tf.errors import UserError
 
 PIECES = tiny_bert.VOCABULARY
@@ -74,6 +85,33 @@ def test_texts_that_were_used_are_tokenized_as_before(whole, tmp_path):
     np.testing.assert_array_equal(ids[after.ids], before.ids)
     np.testing.assert_array_equal(after.row_splits, before.row_splits)
     assert after.padding_id == list(ids).index(before.padding_id)
+
+
+def test_the_smaller_classifier_answers_the_same(whole, tmp_path):
+    before = tokenized(whole, TEXTS)
+    architecture = tiny_bert.architecture()
+    random = np.random.default_rng(0)
+    weights = modeling.SavedWeights(
+        architecture,
+        tiny_bert.weights(architecture),
+        random.normal(size=(16, 2)).astype(np.float32),
+        np.zeros(2, np.float32),
+    )
+    ids = vocabulary.prune(whole, tmp_path / "small", before.ids, share=0)
+    small = shrinking.keep_pieces(weights, ids)
+    assert small.encoder["word_embeddings/embeddings"].shape == (len(ids), 16)
+    encoder = encoders.load(
+        encoders.resolve(str(tiny_bert.write_pair(tmp_path / "pair")), ""), seq_length=16
+    )
+    encoder = dataclasses.replace(encoder, preprocessing_path=str(tmp_path / "small"))
+    model = modeling.from_weights(small)
+    modeling.save(model, encoder, tasks.get("sst2"), tmp_path / "model")
+    after = tokenized(tmp_path / "model" / "preprocessing", TEXTS)
+    found = modeling.load_predict_fn(tmp_path / "model")(after.batch([0, 1], 16))
+    expected = modeling.predict_fn(modeling.from_weights(weights))(before.batch([0, 1], 16))
+    assert np.ptp(expected) > 0.1
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert modeling.read_weights(tmp_path / "model").architecture.vocab_size == len(ids)
 
 
 def test_the_report_counts_what_changed(whole, tmp_path):
