@@ -293,7 +293,7 @@ def test_without_pruning_one_run_stands_for_all_sparsities():
         ("pruning_method=none,magnitude;final_sparsity=0.1,0.3", {}),
         ("pruning_method=none,magnitude;final_sparsity=0.1,0.3", {"prune": "true"}),
         ("prune=false,true;final_sparsity=0.1,0.3", {}),
-        ("prune=no,yes;final_sparsity=0.1,0.3", {"pruning_method": "magnitude"}),
+        ("prune=f,t;final_sparsity=0.1,0.3", {"pruning_method": "magnitude"}),
     ):
         assert configurations(grid, **given) == [unpruned, *pruned], (grid, given)
     # The same initial sparsity, computed and given, is one run.
@@ -765,7 +765,7 @@ def test_a_grid_killed_in_the_middle_is_finished_by_two_sweeps_and_then_left_alo
     assert dry.stdout.count("finished: accuracy 0.") == 4
     # The compare command reads the same folder.
     models = comparison.read((tmp_path / "runs").iterdir())
-    assert sorted(model.name for model in models) == sorted(run.name for run in runs)
+    assert sorted(model.run for model in models) == sorted(run.name for run in runs)
 
 
 def test_a_run_of_the_command_that_fails_is_told_and_the_status_is_1(settings, tmp_path):
