@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import errno
-import functools
 import json
 import logging
 import math
@@ -29,17 +28,16 @@ from absl import flags
 from bert_glue_tf import (
     comparison,
     config,
-    data,
     encoders,
     experiment,
     modeling,
+    native,
     run_folder,
     sweeping,
     tasks,
 )
 from bert_glue_tf.config import ExperimentConfig
 from bert_glue_tf.errors import UserError
-from bert_glue_tf.pruning.start import Start
 from bert_glue_tf.run_folder import BusyError, RunFolder
 
 
@@ -166,21 +164,19 @@ def load_opaque(source, **arguments):
 original_load = encoders.load
 
 
-def test_a_model_of_other_variables_is_no_starting_point(started, tmp_path):
+def test_a_model_of_other_variables_is_no_starting_point(started):
     folder, _ = started
-    wider = tiny_bert.write_pair(tmp_path / "wider", layers=2)
-    encoder = encoders.rebuild(encoders.load(encoders.resolve(str(wider)), seq_length=32))
+    shapes = tiny_bert.architecture(layers=2)  # The starting point has one.
+    layer = native.build_native(shapes, tiny_bert.weights(shapes).__getitem__)
     task = tasks.get("sst2")
-    model = modeling.build_classifier(encoder.layer, task, dropout=0.0, seed=1)
-    opaque = functools.partial(experiment._start_opaque, model)
-    train = data.load(task, folder.config.data, "train")
-    native = functools.partial(
-        experiment._fine_tuned,
-        Start(encoder, None, task, train, None, sparsity=0.5, seq_length=32, seed=1),
-    )
-    for assign in (opaque, native):
-        with pytest.raises(UserError, match="its variables are not those of this run's model"):
-            assign(start_of(folder).model)
+    model = modeling.build_classifier(layer, task, dropout=0.0, seed=1)
+    # What is looked at before anything is taken.
+    start = types.SimpleNamespace(encoder=types.SimpleNamespace(layer=layer), task=task)
+    refusal = "its variables are not those of this run's model"
+    with pytest.raises(UserError, match=refusal):
+        experiment._start_opaque(model, start_of(folder).model)
+    with pytest.raises(UserError, match=refusal):
+        experiment._fine_tuned(start, start_of(folder).model)
 
 
 def test_a_run_waits_for_a_starting_point_that_another_process_runs(
