@@ -61,7 +61,7 @@ def run(
         main()
         sys.stdout.flush()  # Here, where a reader that has gone away is still told of.
     except flags.Error as error:
-        _fail(f"{_plain(error)}\nSee --help for the flags.")
+        _fail(f"{plain(error)}\nSee --help for the flags.")
     except UserError as error:
         _fail(str(error))
     except KeyboardInterrupt:
@@ -116,7 +116,7 @@ _KINDS = {
 }
 
 
-def _plain(error: flags.Error) -> str:
+def plain(error: flags.Error) -> str:
     """absl's message in the words of this project."""
     text = str(error)
     if isinstance(error, flags.CantOpenFlagFileError):

@@ -122,8 +122,8 @@ class RunFolder:
 
         Raises:
           BusyError: another process runs in it.
-          UserError: the folder cannot be written, it holds something else, or it holds a run of another configuration (the message names the
-            difference). Nothing in it is touched.
+          UserError: the folder cannot be written, it holds something else, or it holds a run of
+            another configuration (the message names the difference). Nothing in it is touched.
         """
         folder = cls(path, config)
         try:

@@ -1,0 +1,69 @@
+"""Command: a grid of runs; what is missing is run, what is finished is not; then the table.
+
+python -m bert_glue_tf.sweep --task=cola --prune --grid='final_sparsity=0.1,0.5;seed=1,2,3'
+"""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import sys
+
+from absl import flags, logging
+
+from bert_glue_tf import cli, config
+
+config.define_flags()
+FLAGS = flags.FLAGS
+_GRID = flags.DEFINE_string(
+    "grid",
+    "",
+    "Settings and their values, name=value,value;name=value: every combination is a run. A value "
+    "that holds commas stands in parentheses: pruning_method=(head,irregular),magnitude.",
+)
+_RUNS_DIR = flags.DEFINE_string(
+    "runs_dir", "runs", "Folder of the runs, each in its own as the train command names it."
+)
+_WORKERS = flags.DEFINE_integer(
+    "workers",
+    1,
+    "Runs at a time on this machine. The same command may be given on several machines that "
+    "share --runs_dir.",
+    lower_bound=1,
+)
+_DRY_RUN = flags.DEFINE_bool("dry_run", False, "Show what would be run, and what is finished.")
+
+
+def main() -> None:
+    from bert_glue_tf import reporting, sweeping
+
+    given = {name: FLAGS[name] for name in sweeping.setting_names() if FLAGS[name].present}
+    if FLAGS["workdir"].present:
+        logging.warning("--workdir: not used; each run has its own folder in %s", _RUNS_DIR.value)
+    grid = sweeping.parse_grid(_GRID.value)
+    configs = sweeping.configurations({k: str(v.value) for k, v in given.items()}, grid)
+    root = pathlib.Path(os.path.expanduser(_RUNS_DIR.value))
+    runs = sweeping.plan(configs, root)
+    sweep = sweeping.Sweep(runs, _WORKERS.value)
+    if _DRY_RUN.value:
+        reporting.print_rows(f"Runs in {root}", sweeping.dry_rows(runs, sweep.records))
+        return
+    sweeping.check(sweep.missing())
+    sweep.run()
+    rows = sweeping.table(runs, sweep.records, sweep.failures, list(grid))
+    reporting.print_rows("Primary metric", rows)
+    for line in sweeping.notes(sweep.records):
+        print(line)
+    print(f"The runs are in {root}; bert_glue_tf.compare --runs='{root}/*' compares them.")
+    if sweep.failures:
+        print("\n".join(sweeping.told_failures(runs, sweep.failures)))
+        sys.exit(1)
+
+
+def command() -> None:
+    """Entry point of `bert-glue-sweep`."""
+    cli.run(main, __doc__, "with what is left, each run after its last finished epoch")
+
+
+if __name__ == "__main__":
+    command()
