@@ -54,7 +54,7 @@ def build(name: str, one_device_only: str = "") -> tf.distribute.Strategy:
             raise UserError(
                 f"--strategy=mirrored: {one_device_only}, and here are {len(devices)} {kind}s. "
                 f"Good values here: auto, {kind.lower()}. On several replicas a native encoder "
-                "(a standard BERT) trains with --pruning_method=none."
+                "(a standard BERT) trains with every --pruning_method but magnitude."
             )
         return tf.distribute.MirroredStrategy()
     try:

@@ -287,7 +287,7 @@ def test_soft_movement_pulls_its_scores_down_and_ranks_over_the_whole_scope():
     made.observe(group, group.members[0], zero)
     # The penalty's gradient at a score of 0 is 4 * 0.5 * 0.5, times the rate of 0.5.
     np.testing.assert_allclose(made.score(group), np.full(group.units, -0.5), rtol=1e-6)
-    with pytest.raises(UserError, match="variant=medium: no such variant .*hard, soft"):
+    with pytest.raises(UserError, match=r"variant=medium: no such variant .*hard, soft"):
         prepare("movement", pruning_options="variant=medium")
 
 

@@ -6,10 +6,11 @@ import pathlib
 
 import numpy as np
 import pytest
+import tensorflow as tf
 import tiny_bert
 import tiny_runs
 
-from bert_glue_tf import batching, data, evaluation, exports, modeling, native, tasks, vocabulary
+from bert_glue_tf import batching, data, encoders, evaluation, exports, modeling, native, tasks, vocabulary
 from bert_glue_tf.errors import UserError
 from bert_glue_tf.predicting import Classifier
 
@@ -177,3 +178,19 @@ def test_pruning_a_fine_tuned_model_at_once(tmp_path, encoder, tiny_glue):
 def found_shapes(run: exports.Run) -> dict:
     description = modeling.read_description(run.folder.model)["encoder"]
     return {name: value for name, value in description.items() if name != "blocks"}
+
+
+def test_an_opaque_encoder_is_pruned_by_its_variables(tmp_path, encoder, tiny_glue, monkeypatch):
+    load = encoders.load
+    monkeypatch.setattr(
+        encoders, "load", lambda source, **options: load(source, **{**options, "native": False})
+    )
+    run = train(tmp_path / "irregular", encoder, tiny_glue, "irregular", epochs=1)
+    assert run.result.encoder["native"] is False
+    assert len(run.result.sparsity) == 12  # Six matrices of two layers.
+    assert set(run.result.sparsity.values()) == {0.5}
+    saved = tf.saved_model.load(str(run.folder.model))
+    zeros = {v.name: np.mean(v.numpy() == 0) for v in saved.variables if "query/kernel" in v.name}
+    assert list(zeros.values()) == [0.5, 0.5]
+    with pytest.raises(UserError, match="the heads have to be found in its weights, and the enc"):
+        train(tmp_path / "head", encoder, tiny_glue, "head", epochs=1)

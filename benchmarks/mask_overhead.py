@@ -1,0 +1,94 @@
+"""What training with masks costs: a step with a pruning method over one without.
+
+python benchmarks/mask_overhead.py
+
+Models with the embedded encoder, one for each method, train on the same random sentences in turns,
+a few steps of each at a time, masks updated as in a training of `--steps` steps. Only the ratios
+mean something on another machine.
+"""
+
+from __future__ import annotations
+
+import time
+
+from absl import flags, logging
+
+from bert_glue_tf import cli
+
+flags.DEFINE_list("methods", ["irregular", "movement", "gradient"], "Methods to compare with none.")
+flags.DEFINE_integer("batch_size", 32, "Sentences a step.")
+flags.DEFINE_integer("length", 64, "Word pieces of a sentence.")
+flags.DEFINE_integer("steps", 345, "Steps of the training that is imitated (MRPC, three epochs).")
+flags.DEFINE_integer("turns", 8, "Turns of each.")
+flags.DEFINE_integer("steps_a_turn", 6, "Steps of a turn.")
+FLAGS = flags.FLAGS
+
+
+def main() -> None:
+    import numpy as np
+    import tf_keras
+
+    from bert_glue_tf import encoders, modeling, native, optimization, pruning, reporting, tasks
+    from bert_glue_tf.config import ExperimentConfig
+    from bert_glue_tf.pruning.base import PruningContext
+    from bert_glue_tf.pruning.start import Start
+
+    task = tasks.get("mrpc")
+    random = np.random.default_rng(0)
+    shape = (FLAGS.batch_size, FLAGS.length)
+    features = {name: np.ones(shape, np.int32) for name in native.INPUTS}
+    features["input_word_ids"] = random.integers(1000, 30000, shape).astype(np.int32)
+    labels = random.integers(0, 2, FLAGS.batch_size).astype(np.int32)
+    source = encoders.load(encoders.resolve("minilm_l6"))
+    models, drivers = {}, {}
+    for name in (pruning.NO_PRUNING, *FLAGS.methods):
+        logging.info("building %s", name)
+        config = ExperimentConfig(
+            task="mrpc", pruning_method=name, final_sparsity=0.5, encoder_dropout=0.0, begin_step=1
+        )
+        encoder = encoders.rebuild(source, 0.0)
+        method = pruning.build(config)
+        context = PruningContext.from_config(config, FLAGS.steps, method.needs_gradients)
+        assert source.architecture is not None
+        method.reshape(
+            Start(source, None, task, None, {}, None, 0.5, FLAGS.length, 1)  # type: ignore[arg-type]
+        )
+        model = method.prepare(
+            modeling.build_classifier(encoder.layer, task, dropout=0.0, seed=1), context
+        )
+        model.compile(
+            optimizer=method.wrap_optimizer(optimization.build_optimizer(config, FLAGS.steps)),
+            loss=modeling.build_loss(task),
+        )
+        models[name] = model
+        drivers[name] = tf_keras.callbacks.CallbackList(method.callbacks(), model=model)
+        drivers[name].on_train_begin()
+        for step in range(3):  # Traces the graph, and the first updates.
+            model.train_on_batch(features, labels)
+            drivers[name].on_train_batch_end(step)
+    seconds: dict[str, list[float]] = {name: [] for name in models}
+    for _ in range(FLAGS.turns):
+        for name, model in models.items():
+            start = time.perf_counter()
+            for step in range(FLAGS.steps_a_turn):
+                model.train_on_batch(features, labels)
+                drivers[name].on_train_batch_end(step)
+            seconds[name].append((time.perf_counter() - start) / FLAGS.steps_a_turn)
+    plain = np.array(seconds[pruning.NO_PRUNING])
+    rows = []
+    for name, values in seconds.items():
+        # Turns that follow each other have met the same neighbours on the machine.
+        ratios = np.array(values) / plain
+        rows.append(
+            {
+                "method": name,
+                "of none (median)": f"{np.median(ratios):.3f}",
+                "of none (fastest turns)": f"{min(values) / plain.min():.3f}",
+                "seconds a step (median)": f"{np.median(values):.3f}",
+            }
+        )
+    reporting.print_rows(rows)
+
+
+if __name__ == "__main__":
+    cli.run(main, __doc__)
