@@ -67,7 +67,10 @@ class MaskedPruning(PruningMethod):
         """Makes the variables that the score needs, under the strategy's scope."""
 
     def score(self, group: Group) -> np.ndarray:
-        """float32 of the group's units' shape; the higher, the more a unit is worth."""
+        """float32 of the group's units' shape; the higher, the more a unit is worth.
+
+        Not negative, unless units may come back (`regrows`).
+        """
         raise NotImplementedError
 
     def observe(self, group: Group, member: Member, gradient: tf.Tensor) -> tf.Tensor:
@@ -166,7 +169,9 @@ class MaskedPruning(PruningMethod):
         for group in self.all_groups:
             score = np.asarray(self.score(group))
             if not self.regrows:
-                score = np.where(self.mask(group), score, -np.inf)
+                if (score < 0).any():
+                    raise ValueError(f"{self.name}: a score is negative, and `regrows` is False")
+                score = score * self.mask(group)  # What is gone ranks lowest.
             scores.append(score)
         self.set_masks(self.choose(scores, sparsity))
 

@@ -21,14 +21,13 @@ def lowest(scores: np.ndarray, count: int) -> np.ndarray:
 
     Of equal scores those that come first go.
     """
+    if count <= 0:
+        return np.ones(scores.shape, bool)
     flat = scores.reshape(-1)
-    mask = np.ones(flat.shape, bool)
-    if count > 0:
-        threshold = np.partition(flat, count - 1)[count - 1]
-        below = flat < threshold
-        mask[below] = False
-        equal = np.flatnonzero(flat == threshold)[: count - np.count_nonzero(below)]
-        mask[equal] = False
+    threshold = np.partition(flat, count - 1)[count - 1]
+    mask = flat >= threshold
+    below = flat.size - np.count_nonzero(mask)
+    mask[np.flatnonzero(flat == threshold)[: count - below]] = False
     return mask.reshape(scores.shape)
 
 
@@ -59,7 +58,7 @@ def choose(
 
     Args:
       groups: what is ranked.
-      scores: for each group, of its units' shape; -inf for a unit that has to go first.
+      scores: for each group, of its units' shape.
       sparsity: fraction of the units that go; of the weights where the units differ in size.
       ranking: local, global or lamp.
       alive: for each group False for a unit that is gone already by another method; such units

@@ -51,6 +51,8 @@ class Member:
 
     def expand(self, units: tf.Tensor) -> tf.Tensor:
         """A value for each unit (the group's shape) to one for each weight (the weight's)."""
+        if len(self.unit_axes) == len(self.view):
+            return tf.reshape(units, self.variable.shape)  # A unit is one weight.
         shape = [n if axis in self.unit_axes else 1 for axis, n in enumerate(self.view)]
         spread = tf.broadcast_to(tf.reshape(units, shape), self.view)
         return tf.reshape(spread, self.variable.shape)
