@@ -201,15 +201,22 @@ class Curves(tf_keras.callbacks.Callback):
         self._writer = tf.summary.create_file_writer(str(folder.tensorboard / "steps"))
         self._method = method
         self._frequency = frequency
+        self._epoch = 0
+
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
+        del logs
+        self._epoch = epoch
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
-        del batch, logs
-        step = int(self.model.optimizer.iterations.numpy())
+        del logs
+        # Not the optimizer's own count, which begins anew where a method winds back.
+        step = self._epoch * self.params["steps"] + batch + 1
         if step % self._frequency:
             return
         with self._writer.as_default(step=step):
             rate = self.model.optimizer.learning_rate
-            tf.summary.scalar("learning_rate", rate(step) if callable(rate) else rate)
+            count = self.model.optimizer.iterations
+            tf.summary.scalar("learning_rate", rate(count) if callable(rate) else rate)
             for name, value in self._method.sparsities(self.model).items():
                 tf.summary.scalar(f"sparsity/{name}", value)
 
