@@ -162,10 +162,10 @@ def dense_weight_bytes(model: Any) -> int:
     """Bytes of the weights of all FULLY_CONNECTED; those that subgraphs share count once.
 
     Of sparse weights the values stored and their places count, whether or not a DENSIFY stands
-    between them and the operator.
+    between them and the operator. Subgraphs share the values, but each has the places anew.
     """
     total = 0
-    seen: set[int] = set()
+    counted: set[int] = set()
     for names, graph in zip(operators(model), model.subgraphs, strict=True):
         origin = {
             op.outputs[0]: op.inputs[0]
@@ -177,10 +177,13 @@ def dense_weight_bytes(model: Any) -> int:
                 continue
             tensor = graph.tensors[origin.get(op.inputs[1], op.inputs[1])]
             data = model.buffers[tensor.buffer].data
-            if data is None or tensor.buffer in seen:
+            if data is None:
                 continue
-            seen.add(tensor.buffer)
-            total += len(data) + (_index_bytes(tensor.sparsity) if tensor.sparsity else 0)
+            if tensor.buffer not in counted:
+                counted.add(tensor.buffer)
+                total += len(data)
+            if tensor.sparsity is not None:
+                total += _index_bytes(tensor.sparsity)
     return total
 
 

@@ -64,6 +64,11 @@ def test_a_file_is_dense_unless_it_has_zeros_and_is_asked_to_be_sparse(inputs, s
 def test_weights_that_signatures_share_count_once():
     model = flatbuffer.read(file(0, False, lengths=(8, 12)))
     assert flatbuffer.dense_weight_bytes(model) == 4 * DENSE
+    one, two = (flatbuffer.read(file(4, True, lengths)) for lengths in ((8,), (8, 12)))
+    # The values, that is; where they belong stands in the file twice.
+    places = sum(t.bytes - 4 * t.values for t in flatbuffer.sparse_tensors(one))
+    assert flatbuffer.dense_weight_bytes(two) == flatbuffer.dense_weight_bytes(one) + places
+    assert places == 4 * (512 + 130) + (1024 + 258) + (1024 + 130)
 
 
 def sizes(found):
