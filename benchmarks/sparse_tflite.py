@@ -20,10 +20,13 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import functools
+import itertools
 import json
 import os
 import pathlib
+import re
 import signal
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -59,6 +62,7 @@ _INT8_TOLERANCE = 4.0  # Times the dense file's own distance from float32.
 
 flags.DEFINE_string("run", "", "Folder of a finished run, whose weights are taken.")
 flags.DEFINE_string("output", "", f"New folder for {_NAME}.jsonl and {_NAME}.md.")
+flags.DEFINE_string("records", "", f"A {_NAME}.jsonl: print its tables again, measure nothing.")
 flags.DEFINE_list("sparsities", ["50", "70", "90"], "Percent of zeros.")
 flags.DEFINE_list("recipes", list(_RECIPES), f"Of {', '.join(_RECIPES)}.")
 flags.DEFINE_integer("seq_length", 128, "Length in word pieces.")
@@ -308,16 +312,28 @@ class _Experiment:
             FLAGS.repetitions,
             warmup=3,
         )
-        reference = timed[files[0].key, "XNNPACK"]
         for file in files:
             for name, run in file.runs.items():
                 if (latency := timed.get((file.key, name))) is not None:
                     run["latency_ms"] = latency
-                    run["ratio"] = {k: latency[k] / reference[k] for k in ("min", "p50")}
 
 
-def _cells(file: _File, dense: _File) -> dict[str, str]:
-    """A row of the table."""
+def _dense_times(files: Sequence[_File]) -> dict[str, list[float]]:
+    """Times of the recipe's dense files in XNNPACK, ascending, by "min" and "p50".
+
+    They hold the same operators and differ in their numbers only, so that what they differ by
+    is the machine's doing.
+    """
+    times = [
+        file.runs["XNNPACK"]["latency_ms"]
+        for file in files
+        if file.encoding == "dense" and "latency_ms" in file.runs.get("XNNPACK", {})
+    ]
+    return {key: sorted(each[key] for each in times) for key in ("min", "p50")}
+
+
+def _cells(file: _File, plain_bytes: int, reference: Mapping[str, float]) -> dict[str, str]:
+    """A row of the table; bytes and milliseconds of the dense, unpruned file to compare with."""
     row = {
         "zeros": f"{100 * file.sparsity:.0f} % {file.pattern}" if file.sparsity else "none",
         "encoding": file.encoding,
@@ -332,7 +348,7 @@ def _cells(file: _File, dense: _File) -> dict[str, str]:
             "MB": f"{plain / 1e6:.2f}",
             "gzip": f"{file.bytes['gzip'] / 1e6:.2f}",
             "weights": f"{file.weight_bytes / 1e6:.2f}",
-            "smaller": f"{100 * (1 - plain / dense.bytes['plain']):.0f} %",
+            "smaller": f"{100 * (1 - plain / plain_bytes):.0f} %".replace("-0", "0"),
             "sparse": blocks or "0",
             "DENSIFY": str(file.densify),
             "read by": ", ".join(f"{n} {name}" for name, n in file.consumers.items()) or "-",
@@ -341,16 +357,14 @@ def _cells(file: _File, dense: _File) -> dict[str, str]:
         run = file.runs.get(name, {})
         row[f"{name}: runs"] = run.get("how", "")
         row[f"{name}: difference"] = f"{run['difference']:.1e}" if "difference" in run else ""
-        ratio = run.get("ratio")
-        row[f"{name}: time"] = f"{ratio['min']:.2f} / {ratio['p50']:.2f}" if ratio else ""
+        latency = run.get("latency_ms")
+        row[f"{name}: time"] = (
+            " / ".join(f"{latency[key] / reference[key]:.2f}" for key in ("min", "p50"))
+            if latency
+            else ""
+        )
     row["pieces"] = str(file.runs.get("XNNPACK", {}).get("pieces", ""))
     return row
-
-
-def _markdown(rows: Sequence[Mapping[str, str]]) -> str:
-    heads = list(rows[0])
-    lines = [heads, ["---"] * len(heads), *([row[head] for head in heads] for row in rows)]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
 
 
 def _reasons(files: Sequence[_File]) -> list[str]:
@@ -359,14 +373,63 @@ def _reasons(files: Sequence[_File]) -> list[str]:
     for file in files:
         case = f"{100 * file.sparsity:.0f} % {file.pattern}"
         if file.refused:
-            found.setdefault(f"No file: {file.refused}", []).append(case)
+            found.setdefault(f"No file: {_first(file.refused)}", []).append(case)
         for name, run in file.runs.items():
             if "refused" in run:
-                found.setdefault(f"{name}: {run['refused']}", []).append(case)
+                found.setdefault(f"{name}: {_first(run['refused'])}", []).append(case)
     return [f"{reason} ({', '.join(cases)})" for reason, cases in found.items()]
 
 
+def _first(reason: str) -> str:
+    """The first of LiteRT's complaints about one operator after the other, without numbers."""
+    reason = re.sub(r"^the file: cannot be run by LiteRT \((.*)\)\.$", r"\1", reason)
+    reason = re.sub(r" node #\d+.*", "", reason)
+    return re.sub(r"of size \d+", "of size ...", reason)
+
+
+def _page(records: Sequence[Mapping[str, Any]], show: bool = False) -> str:
+    """The records of one recipe as Markdown; `show` prints what of it fits into a terminal."""
+    from bert_glue_tf import reporting
+
+    fields = [field.name for field in dataclasses.fields(_File)]
+    files = [_File(**{name: record[name] for name in fields}) for record in records]
+    first = records[0]
+    times = _dense_times(files)
+    reference = {"min": times["min"][0], "p50": statistics.median(times["p50"])}
+    rows = [_cells(file, files[0].bytes["plain"], reference) for file in files]
+    title = f"{first['recipe']}: {_RECIPES[first['recipe']]}"
+    low, high = (times["p50"][place] / reference["p50"] for place in (0, -1))
+    note = (
+        f"1.00 is {reference['min']:.1f} ms (shortest call of all dense files) and "
+        f"{reference['p50']:.1f} ms (median of their medians, which reach from {low:.2f} to "
+        f"{high:.2f} of it) at length {first['seq_length']}, {first['threads']} threads, "
+        f"{first['repetitions']} calls of each; load average {first['load_average']:.1f}."
+    )
+    reasons = _reasons(files)
+    if show:
+        reporting.print_rows(title, [{head: row[head] for head in _BRIEF} for row in rows])
+        print(note, *reasons, sep="\n")
+    heads = list(rows[0])
+    lines = [heads, ["---"] * len(heads), *([row[head] for head in heads] for row in rows)]
+    table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    listed = "".join(f"\n- {reason}" for reason in reasons)
+    return f"## {title}\n\n{note}\n\n{table}\n{listed}\n"
+
+
+def _tables_again(path: pathlib.Path) -> None:
+    """Prints the tables of earlier records."""
+    try:
+        records = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    except (OSError, ValueError) as error:
+        raise UserError(f"--records={path}: cannot be read ({error}).") from None
+    for _, some in itertools.groupby(records, key=lambda record: record["recipe"]):
+        print(_page(list(some)))
+
+
 def main() -> None:
+    if FLAGS.records:
+        _tables_again(pathlib.Path(FLAGS.records))
+        return
     if not FLAGS.output:
         raise UserError("--output is missing. Give a folder for the records and the table.")
     output = pathlib.Path(FLAGS.output)
@@ -379,7 +442,7 @@ def main() -> None:
             raise UserError(f"--recipes={recipe}: none. Good values: {', '.join(_RECIPES)}.")
     if "float32" != FLAGS.recipes[0]:
         raise UserError("--recipes: must begin with float32, which the others are compared with.")
-    from bert_glue_tf import reporting, results, run_folder
+    from bert_glue_tf import results, run_folder
 
     output.mkdir(parents=True, exist_ok=True)
     environment = results.environment(["CPU"])
@@ -389,34 +452,21 @@ def main() -> None:
         for recipe in FLAGS.recipes:
             files = experiment.make(recipe)
             experiment.time(files)
-            load = os.getloadavg()[0]
-            for file in files:
-                record = {
-                    **dataclasses.asdict(file),
-                    "model": experiment.what,
-                    "seq_length": FLAGS.seq_length,
-                    "threads": FLAGS.threads,
-                    "repetitions": FLAGS.repetitions,
-                    "load_average": load,
-                    "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-                    "environment": environment,
-                }
-                lines.append(json.dumps(record) + "\n")
-            rows = [_cells(file, files[0]) for file in files]
-            title = f"{recipe}: {_RECIPES[recipe]}"
-            milliseconds = files[0].runs["XNNPACK"]["latency_ms"]
-            note = (
-                f"Dense, unpruned: {milliseconds['min']:.1f} ms (shortest), "
-                f"{milliseconds['p50']:.1f} ms (median) at length {FLAGS.seq_length}, "
-                f"{FLAGS.threads} threads; load average {load:.1f}."
-            )
-            reasons = "".join(f"- {reason}\n" for reason in _reasons(files))
-            pages.append(f"## {title}\n\n{note}\n\n{_markdown(rows)}\n{reasons}")
+            common = {
+                "model": experiment.what,
+                "seq_length": FLAGS.seq_length,
+                "threads": FLAGS.threads,
+                "repetitions": FLAGS.repetitions,
+                "load_average": os.getloadavg()[0],
+                "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+                "environment": environment,
+            }
+            made = [{**dataclasses.asdict(file), **common} for file in files]
+            lines += [json.dumps(record) + "\n" for record in made]
+            pages.append(_page(made, show=True))
             # After each recipe, so that an interruption loses one only.
             run_folder.write_atomically(records, "".join(lines))
             run_folder.write_atomically(page, "\n".join(pages))
-            reporting.print_rows(title, [{head: row[head] for head in _BRIEF} for row in rows])
-            print(note, *_reasons(files), sep="\n")
             for file in files if recipe != "float32" else ():
                 experiment.path(file).unlink(missing_ok=True)
 
