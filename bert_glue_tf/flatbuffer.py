@@ -7,6 +7,7 @@ only what this project asks of a file. TensorFlow is not needed.
 from __future__ import annotations
 
 import collections
+import dataclasses
 import itertools
 import json
 from collections.abc import Mapping
@@ -71,6 +72,119 @@ def dense_input_widths(model: Any) -> list[int]:
         for op in graph.operators
         if _code(model.operatorCodes[op.opcodeIndex]) == _OPERATORS.FULLY_CONNECTED
     ]
+
+
+@dataclasses.dataclass(frozen=True)
+class SparseTensor:
+    """A constant that the file holds without (most of) its zeros.
+
+    The encoding is TFLite's `SparsityParameters`
+    (https://github.com/tensorflow/tensorflow/blob/master/tensorflow/compiler/mlir/lite/schema/schema.fbs).
+
+    Attributes:
+      name: of the tensor.
+      shape: as if it were dense; [out, in] for the weights of FULLY_CONNECTED.
+      block: what is stored or left out as a whole, along the same dimensions: (1, 4) is four
+        inputs of one output; (1, 1) single values.
+      values: number of values stored, zeros inside blocks among them.
+      bytes: of the values and of the numbers that say where they belong.
+      consumers: names of the operators that read it. DENSIFY makes it dense when the model
+        is loaded; only another operator can make use of the zeros.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    block: tuple[int, ...]
+    values: int
+    bytes: int
+    consumers: tuple[str, ...]
+
+
+_VALUE_BYTES = {
+    schema.TensorType.FLOAT32: 4,
+    schema.TensorType.FLOAT16: 2,
+    schema.TensorType.INT8: 1,
+}
+_INDEX_TYPES = {
+    schema.SparseIndexVector.Int32Vector: np.int32,
+    schema.SparseIndexVector.Uint16Vector: np.uint16,
+    schema.SparseIndexVector.Uint8Vector: np.uint8,
+}
+
+
+def _index_bytes(sparsity: Any) -> int:
+    """Bytes of the row boundaries and of the columns of a sparse tensor."""
+    return sum(
+        len(vector.values) * np.dtype(_INDEX_TYPES[kind]).itemsize
+        for dimension in sparsity.dimMetadata
+        for kind, vector in (
+            (dimension.arraySegmentsType, dimension.arraySegments),
+            (dimension.arrayIndicesType, dimension.arrayIndices),
+        )
+        if vector is not None
+    )
+
+
+def sparse_tensors(model: Any) -> list[SparseTensor]:
+    """The constants of all subgraphs that are stored sparse."""
+    found = []
+    for names, graph in zip(operators(model), model.subgraphs, strict=True):
+        consumers = collections.defaultdict(list)
+        for name, op in zip(names, graph.operators, strict=True):
+            for index in op.inputs:
+                consumers[int(index)].append(name)
+        for index, tensor in enumerate(graph.tensors):
+            sparsity = tensor.sparsity
+            if sparsity is None:
+                continue
+            rank = len(tensor.shape)
+            block = [1] * rank
+            for dimension, metadata in zip(
+                sparsity.traversalOrder, sparsity.dimMetadata, strict=True
+            ):
+                if dimension >= rank:  # An inner dimension of a block.
+                    block[sparsity.blockMap[dimension - rank]] = metadata.denseSize
+            stored = len(model.buffers[tensor.buffer].data)
+            found.append(
+                SparseTensor(
+                    tensor.name.decode(),
+                    tuple(map(int, tensor.shape)),
+                    tuple(map(int, block)),
+                    stored // _VALUE_BYTES[tensor.type],
+                    stored + _index_bytes(sparsity),
+                    tuple(consumers[index]),
+                )
+            )
+    return found
+
+
+def dense_weight_bytes(model: Any) -> int:
+    """Bytes of the weights of all FULLY_CONNECTED; those that subgraphs share count once.
+
+    Of sparse weights the values stored and their places count, whether or not a DENSIFY stands
+    between them and the operator. Subgraphs share the values, but each has the places anew.
+    """
+    total = 0
+    counted: set[int] = set()
+    for names, graph in zip(operators(model), model.subgraphs, strict=True):
+        origin = {
+            op.outputs[0]: op.inputs[0]
+            for name, op in zip(names, graph.operators, strict=True)
+            if name == "DENSIFY"
+        }
+        for name, op in zip(names, graph.operators, strict=True):
+            if name != "FULLY_CONNECTED":
+                continue
+            tensor = graph.tensors[origin.get(op.inputs[1], op.inputs[1])]
+            data = model.buffers[tensor.buffer].data
+            if data is None:
+                continue
+            if tensor.buffer not in counted:
+                counted.add(tensor.buffer)
+                total += len(data)
+            if tensor.sparsity is not None:
+                total += _index_bytes(tensor.sparsity)
+    return total
 
 
 def output_name(graph: Any, place: int) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from ai_edge_litert.interpreter import Interpreter
+from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from bert_glue_tf import flatbuffer, quiet
 from bert_glue_tf.errors import UserError
@@ -27,18 +27,30 @@ class LiteModel:
       model: the file's content.
       threads: for LiteRT.
       name: of the file, for messages.
+      delegate: whether XNNPACK takes over what it can, as is LiteRT's default; else all
+        operators run in LiteRT's own kernels.
 
     Raises:
       UserError: no .tflite file, or not one of this project's classifiers.
     """
 
     def __init__(
-        self, model: bytes, threads: int = DEFAULT_THREADS, name: str = "the model"
+        self,
+        model: bytes,
+        threads: int = DEFAULT_THREADS,
+        name: str = "the model",
+        delegate: bool = True,
     ) -> None:
         try:
             if model[4:8] != flatbuffer.IDENTIFIER:
                 raise ValueError("the identifier TFL3 is missing")
-            self._interpreter = Interpreter(model_content=model, num_threads=threads)
+            self._interpreter = Interpreter(
+                model_content=model,
+                num_threads=threads,
+                experimental_op_resolver_type=OpResolverType.AUTO
+                if delegate
+                else OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+            )
             keys = list(self._interpreter.get_signature_list())
         except (ValueError, RuntimeError) as error:
             reason = str(error).splitlines()[0]

@@ -16,12 +16,17 @@ import re
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bert_glue_tf import flatbuffer, litert, quiet
 from bert_glue_tf.errors import UserError
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+    from bert_glue_tf.inference import InferenceGraph, OpaqueGraph
 
 FLOAT32 = "float32"
 _MATRICES = ("FULLY_CONNECTED", "EMBEDDING_LOOKUP")
@@ -151,26 +156,79 @@ def convert(model_folder: pathlib.Path, lengths: Sequence[int]) -> bytes:
       UserError: the folder holds no model, a length is above what the encoder's positions
         allow, or the graph needs operators that LiteRT does not have.
     """
+    from bert_glue_tf import inference
+
+    return convert_module(inference.load(model_folder), lengths, str(model_folder))
+
+
+def convert_module(
+    module: InferenceGraph | OpaqueGraph, lengths: Sequence[int], what: str, sparse: bool = False
+) -> bytes:
+    """`convert` for a graph in memory.
+
+    Args:
+      module: of `inference`.
+      lengths: as for `convert`.
+      what: names the graph in messages.
+      sparse: whether constants with many zeros are stored sparse
+        (`tf.lite.Optimize.EXPERIMENTAL_SPARSITY`). No recipe does: docs/results/sparse_tflite.md
+        says what comes of it.
+
+    Raises:
+      UserError: as `convert`.
+    """
     import tensorflow as tf
 
     from bert_glue_tf import inference
 
-    module = inference.load(model_folder)
+    optimizations = [tf.lite.Optimize.EXPERIMENTAL_SPARSITY] if sparse else []
+    model = flatbuffer.read(from_converter(module, lengths, what, optimizations))
+    flatbuffer.require_builtin(model, what)
+    flatbuffer.use_embedding_lookup(model)
+    flatbuffer.clip_constants(model, inference.MASKED)
+    return flatbuffer.write(model)
+
+
+def from_converter(
+    module: InferenceGraph | OpaqueGraph,
+    lengths: Sequence[int],
+    what: str,
+    optimizations: Sequence[tf.lite.Optimize] = (),
+    examples: Sequence[Mapping[str, np.ndarray]] = (),
+) -> bytes:
+    """The file as TensorFlow's converter makes it, with its own optimizations.
+
+    Args:
+      module: of `inference`.
+      lengths: a signature for each.
+      what: names the graph in messages.
+      optimizations: of the converter; `DEFAULT` quantizes weights to int8.
+      examples: with `DEFAULT`: features, int32 [1, one of `lengths`] each, that calibrate static
+        int8 activations; none leaves the activations float.
+
+    Raises:
+      UserError: the converter refuses the graph.
+    """
+    import tensorflow as tf
+
     functions = {litert.SIGNATURE.format(length): module.function(length) for length in lengths}
     with tempfile.TemporaryDirectory() as folder, _quiet():
         tf.saved_model.save(module, folder, signatures=functions)
         converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=list(functions))
+        converter.optimizations = list(optimizations)
+        if examples:
+            keyed = [
+                (litert.SIGNATURE.format(features["input_mask"].shape[1]), features)
+                for features in examples
+            ]
+            converter.representative_dataset = lambda: iter(keyed)
         try:
-            model = flatbuffer.read(converter.convert())
+            return bytes(converter.convert())
         except Exception as error:  # MLIR's errors have many types and long texts.
             reason = str(error).strip().splitlines()[0][:200]
             raise UserError(
-                f"{model_folder}: TensorFlow's converter to TFLite refuses it ({reason})."
+                f"{what}: TensorFlow's converter to TFLite refuses it ({reason})."
             ) from None
-    flatbuffer.require_builtin(model, str(model_folder))
-    flatbuffer.use_embedding_lookup(model)
-    flatbuffer.clip_constants(model, inference.MASKED)
-    return flatbuffer.write(model)
 
 
 def quantize(
