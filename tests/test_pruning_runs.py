@@ -10,7 +10,17 @@ import tensorflow as tf
 import tiny_bert
 import tiny_runs
 
-from bert_glue_tf import batching, data, encoders, evaluation, exports, modeling, native, tasks, vocabulary
+from bert_glue_tf import (
+    batching,
+    data,
+    encoders,
+    evaluation,
+    exports,
+    modeling,
+    native,
+    tasks,
+    vocabulary,
+)
 from bert_glue_tf.errors import UserError
 from bert_glue_tf.predicting import Classifier
 

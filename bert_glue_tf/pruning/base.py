@@ -190,7 +190,11 @@ class PruningContext:
         )
 
     def to_json(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)
+        """The schedule as it has been computed; the rest stands in the settings."""
+        kept = dataclasses.asdict(self)
+        for name in ("kind", "scope", "pattern", "ranking", "seed"):
+            del kept[name]
+        return kept
 
 
 @dataclasses.dataclass(frozen=True)
