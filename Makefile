@@ -78,7 +78,7 @@ $(PEERS_INSTALLED): benchmarks/peers_requirements.txt | $(INSTALLED)
 	@touch $@
 
 test: $(INSTALLED)  ## the whole test suite; GLUE's files are found through BERT_GLUE_TF_GLUE_DIR
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(INSTALLED)  ## style and types
 	$(BIN)/ruff check .
