@@ -13,6 +13,8 @@ from bert_glue_tf.pruning.masked import MaskedPruning
 from bert_glue_tf.pruning.structures import Group, Member
 
 _VARIANTS = ("hard", "soft")
+_INITIALS = ("zero", "magnitude")
+_BETA_2 = 0.999  # Of Adam, its authors' value.
 
 
 class Movement(MaskedPruning):
@@ -20,9 +22,15 @@ class Movement(MaskedPruning):
 
     A weight's score is S = -sum over the steps of dL/dW' * W, W' being the masked weight and W
     the weight itself, which keeps its value while it is masked and comes back with it
-    (straight-through estimator). The sum of a step is divided by its root mean square over the
-    matrix, which stands in for the Adam that the paper trains its scores with: one rate suits
-    every matrix.
+    (straight-through estimator). As in the paper, Adam takes the steps of the scores: each is
+    divided by its own root mean square so far. Without that a large weight whose gradients are
+    mere noise would be among the lowest scores half of the time. Adam's first moment is left
+    out; in a sum it only delays.
+
+    `initial=zero` begins with scores of zero, as the paper does, which takes the thousands of
+    steps that it trains for: until then the ranking is mere chance. `initial=magnitude` begins
+    with |W| over its root mean square in the matrix, for short trainings. That is ours, not the
+    paper's: a pre-trained weight has moved away from zero once already.
 
     `variant=hard` keeps the best scores (--ranking says among which). `variant=soft` compares
     sigmoid(S) with one threshold for the whole scope and lets a penalty on sigmoid(S) pull the
@@ -38,6 +46,7 @@ class Movement(MaskedPruning):
     regrows = True
     options = {
         "variant": ("hard", "hard or soft"),
+        "initial": ("zero", "scores at the start: zero or magnitude"),
         "score_rate": (0.01, "step of the scores"),
         "penalty": (0.1, "of soft: weight of the penalty on sigmoid(score)"),
     }
@@ -45,13 +54,13 @@ class Movement(MaskedPruning):
 
     def context(self, context: PruningContext) -> PruningContext:
         context = super().context(context)
-        variant = self.settings["variant"]
-        if variant not in _VARIANTS:
-            raise UserError(
-                f"--pruning_options: variant={variant}: no such variant of movement. "
-                f"Good values: {', '.join(_VARIANTS)}."
-            )
-        self._is_soft = variant == "soft"
+        for name, good in (("variant", _VARIANTS), ("initial", _INITIALS)):
+            if self.settings[name] not in good:
+                raise UserError(
+                    f"--pruning_options: {name}={self.settings[name]}: movement has no such "
+                    f"{name}. Good values: {', '.join(good)}."
+                )
+        self._is_soft = self.settings["variant"] == "soft"
         # One threshold for all weights is a ranking over the whole scope.
         return context.globally() if self._is_soft else context
 
@@ -63,13 +72,21 @@ class Movement(MaskedPruning):
             }
 
         self._scores = filled("score")
+        if self.settings["initial"] == "magnitude":
+            for group in self.all_groups:
+                size = tf.abs(group.members[0].variable)
+                root = tf.sqrt(tf.reduce_mean(tf.square(size)))
+                self._scores[group.name].assign(tf.math.divide_no_nan(size, root))
+        self._squares = filled("square")  # Adam's second moment.
         self._hidden = filled("hidden")  # Values of the weights that are masked.
 
     def observe(self, group: Group, member: Member, gradient: tf.Tensor) -> tf.Tensor:
         score, rate = self._scores[group.name], self.settings["score_rate"]
         moved = gradient * (member.variable + self._hidden[group.name])
-        size = tf.sqrt(tf.reduce_mean(tf.square(moved)))
-        change = tf.math.divide_no_nan(moved, size)
+        square = self._squares[group.name]
+        square.assign_add((1.0 - _BETA_2) * (tf.square(moved) - square))
+        seen = tf.cast(self.step + 1, tf.float32)
+        change = tf.math.divide_no_nan(moved, tf.sqrt(square / (1.0 - tf.pow(_BETA_2, seen))))
         if self._is_soft:
             gate = tf.sigmoid(score)
             change += self.settings["penalty"] * gate * (1.0 - gate)
