@@ -266,12 +266,15 @@ def spread_rows(found: Spread) -> list[Row]:
     ]
 
 
-def compact_spread(found: Spread) -> list[list[Row]]:
-    """The same, a table for each ranking, for a terminal of 100 columns."""
-    return [
-        spread_rows({key: values for key, values in found.items() if key[0] == ranking})
-        for ranking in RANKINGS
-    ]
+def compact_spread(found: Spread) -> dict[str, list[Row]]:
+    """The same for a terminal of 100 columns: ranking -> rows with a column for each sparsity."""
+    tables = {}
+    for ranking in RANKINGS:
+        rows = spread_rows({key: values for key, values in found.items() if key[0] == ranking})
+        tables[ranking] = [
+            {head.removeprefix(f"{ranking} "): value for head, value in row.items()} for row in rows
+        ]
+    return tables
 
 
 # Figures and text.

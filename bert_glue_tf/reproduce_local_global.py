@@ -36,8 +36,8 @@ def main() -> None:
     for grid in grids:
         title = f"{grid.task}{studying.sample_mark(study)}"
         reporting.print_rows(title, local_global.compact(local_global.score_rows(study, grid)))
-        for rows in local_global.compact_spread(found[grid.task]):
-            reporting.print_rows(f"{title}: percent of zeros in each part", rows)
+        for ranking, rows in local_global.compact_spread(found[grid.task]).items():
+            reporting.print_rows(f"{title}: percent of zeros in each part, {ranking}", rows)
         print("\n".join(local_global.finding(study, grid)))
     print(f"The study's claim: {local_global.published()['claim']}.")
     print("\n".join(study.notes()))

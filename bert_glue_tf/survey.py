@@ -10,7 +10,6 @@ import sys
 from absl import flags
 
 from bert_glue_tf import cli, robustness, studying
-from bert_glue_tf.errors import UserError
 
 studying.define_flags(
     "survey",
@@ -33,8 +32,6 @@ _TYPOS = flags.DEFINE_float("typos", robustness.RATE, "Share of the words that g
 def main() -> None:
     from bert_glue_tf import reporting, surveying
 
-    if not 0 <= _TYPOS.value <= 1:
-        raise UserError(f"--typos={_TYPOS.value}: must be from 0 to 1.")
     lengths = studying.numbers("seq_lengths", "32,64,128")
     settings = surveying.Settings(lengths, _THREADS.value, _TIMED.value, _TYPOS.value)
     given = studying.settings("task", "final_sparsity", "pruning_schedule", "pruning_scope")

@@ -25,6 +25,7 @@ from bert_glue_tf import (
     cli,
     comparison,
     data,
+    encoders,
     exports,
     local_global,
     pruning,
@@ -71,6 +72,8 @@ def cells(
       UserError: an unknown method or option, or a setting is none of a run.
     """
     chosen = [name for name in methods or pruning.names() if name != NO_PRUNING]
+    if not chosen:
+        raise UserError(f"--methods={','.join(methods)}: give methods to compare with no pruning.")
     own: dict[str, list[str]] = {name: [] for name in chosen}
     for name, value in pruning.parse_options(options).items():
         method = name.partition(".")[0]
@@ -103,12 +106,23 @@ class Settings:
       threads: of LiteRT.
       repetitions: timed runs of each file at each length.
       rate: of the typos, see `robustness.typos`.
+
+    Raises:
+      UserError: a length is none that an encoder can have, or the rate is no share.
     """
 
     seq_lengths: tuple[int, ...] = (32, 64, 128)
     threads: int = 2
     repetitions: int = 50
     rate: float = robustness.RATE
+
+    def __post_init__(self) -> None:
+        low, high = encoders.MIN_SEQ_LENGTH, encoders.MAX_SEQ_LENGTH
+        if not all(low <= length <= high for length in self.seq_lengths):
+            given = ",".join(map(str, self.seq_lengths))
+            raise UserError(f"--seq_lengths={given}: give whole numbers from {low} to {high}.")
+        if not 0 <= self.rate <= 1:
+            raise UserError(f"--typos={self.rate}: must be from 0 to 1.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -486,10 +500,10 @@ def notes(
     base = measured[models[0].label]
     length = max(base.latency, key=int)
     lines = [
-        "Score: the trained model's, mean of the seeds; all other columns: the model of the first "
-        "seed. of all weights: the share of the unpruned model's weights among which was pruned, "
-        "and sparsity, how much of that is gone. ratio: weights of the unpruned model over those "
-        "that are left and not zero.",
+        "Score and difference: of the trained model, means over the seeds; the other columns: the "
+        "model of the first seed. of all weights: the share of the unpruned model's weights among "
+        "which was pruned, and sparsity, how much of that is gone. ratio: weights of the unpruned "
+        "model over those that are left and not zero.",
         f"ms: median of one example of {length} word pieces in the dynamic_int8 file, "
         f"{settings.threads} threads, {settings.repetitions} runs, all files in turns (the "
         f"unpruned float32 file: {base.latency[length]['float32_p50']:.2f} ms); speed: against "

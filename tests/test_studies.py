@@ -178,6 +178,32 @@ def test_the_ranking_without_the_papers(tmp_path):
     )
 
 
+def width(rows):
+    """Of a table that `reporting.print_rows` prints, where no cell is folded."""
+    heads = [head for head in rows[0] if any(row[head] for row in rows)]
+    return sum(max(len(head), *(len(row[head]) for row in rows)) + 2 for head in heads)
+
+
+def test_tables_for_the_terminal_fit_it(tmp_path):
+    study, table = written(tmp_path / "a", SCORES)
+    assert width(structured.compact(structured.rows(study, table))) <= 100
+    grid = local_global.Grid("mrpc", {"encoder": "tiny", "data": "tsv"}, [0.5], [1])
+    write(grid.unpruned, tmp_path, [right(350)])
+    for one in grid.pruned.values():
+        write(one, tmp_path, [right(340)])
+    rows = local_global.score_rows(finished(grid.cells, tmp_path), grid)
+    assert width(local_global.compact(rows)) <= 80
+    parts = [*(f"layer {i}" for i in range(12)), "classifier"]
+    spread = {
+        (ranking, tenth / 10): dict.fromkeys(parts, 0.999)
+        for ranking in ("local", "global")
+        for tenth in range(1, 10)
+    }
+    local, global_ = local_global.compact_spread(spread).values()
+    assert [len(local), len(global_)] == [13, 13]
+    assert max(width(local), width(global_)) <= 80
+
+
 @pytest.mark.parametrize(
     ("theirs", "verdict"),
     [
