@@ -8,7 +8,7 @@ import json
 import math
 
 import pytest
-from test_studies import TINY, command, train
+from study_runs import TINY, command, train
 
 from bert_glue_tf import benchmark, exports, plots, pruning, robustness, studying, surveying
 from bert_glue_tf.errors import UserError
