@@ -19,11 +19,11 @@ PIP_INSTALL := pip install --quiet --disable-pip-version-check --use-pep517
 VERSION := import sys; print("%d.%d" % sys.version_info[:2])
 
 .DEFAULT_GOAL := help
-.PHONY: help install same-python demo export-tflite reproduce-report bench-peers need-run test lint \
-    lock clean
+.PHONY: help install same-python demo export-tflite reproduce-report reproduce-structured \
+    reproduce-local-global survey bench-peers need-run test lint lock clean
 
 help:  ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 26
 
 install: $(INSTALLED)  ## build the environment in .venv (Python 3.11 to 3.13)
 	@echo "Next: . $(BIN)/activate   and then: python -m bert_glue_tf.train --help"
@@ -39,7 +39,8 @@ $(INSTALLED): constraints.txt setup.cfg
 
 # A PYTHON that is asked for cannot change an environment that is there already. After the
 # installation, so that one that is built anew is silent.
-install demo export-tflite reproduce-report test lint lock: | same-python
+install demo export-tflite reproduce-report reproduce-structured reproduce-local-global survey \
+    test lint lock: | same-python
 same-python: $(INSTALLED)
 ifneq ($(filter command environment,$(origin PYTHON)),)
 	@asked=$$($(PYTHON) -c '$(VERSION)') && built=$$($(BIN)/python -c '$(VERSION)') && \
@@ -62,6 +63,15 @@ export-tflite: $(INSTALLED)  ## .tflite files of RUN=runs/... (by default the la
 
 reproduce-report: $(INSTALLED)  ## the report's Tables 1 to 3 beside ours (ARGS="--data=... ...")
 	$(BIN)/python -m bert_glue_tf.reproduce_report $(ARGS)
+
+reproduce-structured: $(INSTALLED)  ## irregular, row, column, block pruning (ARGS="--data=... ...")
+	$(BIN)/python -m bert_glue_tf.reproduce_structured $(ARGS)
+
+reproduce-local-global: $(INSTALLED)  ## local against global pruning (ARGS="--data=... ...")
+	$(BIN)/python -m bert_glue_tf.reproduce_local_global $(ARGS)
+
+survey: $(INSTALLED)  ## every pruning method at one sparsity (ARGS="--data=... ...")
+	$(BIN)/python -m bert_glue_tf.survey $(ARGS)
 
 bench-peers: need-run $(INSTALLED) $(PEERS_INSTALLED)  ## PyTorch, ONNX Runtime, OpenVINO and our files of RUN, side by side
 	$(BIN)/python benchmarks/peers_weights.py --run="$(RUN)"

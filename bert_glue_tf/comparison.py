@@ -314,10 +314,12 @@ class Group:
     Attributes:
       models: by rising seed.
       settings: those in which it differs from other groups of its task, apart from pruning.
+      label: what to call it; empty for a name made from its settings.
     """
 
     models: tuple[Model, ...]
     settings: tuple[str, ...] = ()
+    label: str = ""
 
     @property
     def first(self) -> Model:
@@ -355,6 +357,8 @@ class Group:
     @property
     def name(self) -> str:
         """What tells it from the other groups of its task."""
+        if self.label:
+            return self.label
         model = self.first
         name = "no pruning" if model.method == NO_PRUNING else f"pruned: {model.method}"
         if model.method != NO_PRUNING:
@@ -455,15 +459,20 @@ def differences(models: Sequence[Model]) -> list[Comparison]:
         if model.method != NO_PRUNING:
             base = unpruned.get(model.key((*_SEED, *_PRUNING)))
             if base:
-                found.append(_compare(judged, base))
+                found.append(compare(judged, base))
         if model.recipe not in (KERAS, REFERENCE):
             base = by_key.get(dataclasses.replace(model, recipe=REFERENCE).key())
             if base:
-                found.append(_compare(judged, base))
+                found.append(compare(judged, base))
     return [comparison for comparison in found if comparison]
 
 
-def _compare(judged: Group, base: Group) -> Comparison | None:
+def compare(judged: Group, base: Group) -> Comparison | None:
+    """One group against another of the same task, over the seeds that both have.
+
+    Returns:
+      None where they share no seed, or have answered other examples.
+    """
     seeds = tuple(seed for seed in judged.seeds if seed in base.seeds)
     if not seeds:
         return None
@@ -474,17 +483,6 @@ def _compare(judged: Group, base: Group) -> Comparison | None:
         logging.warning("%s and %s: other labels, not compared", judged.name, base.name)
         return None
     task = model.task
-    if any(metrics.diverged(logits) for logits in (*first, *second)):
-        nan = float("nan")  # As `metrics.compute` has it for a model that diverged.
-        difference = Difference(nan, (nan, nan), (nan,) * len(seeds), ())
-    else:
-        difference = significance.compare(
-            metrics.METRICS[task.primary_metric],
-            labels,
-            [metrics.to_predictions(task, logits) for logits in first],
-            [metrics.to_predictions(task, logits) for logits in second],
-            classes=not task.is_regression,
-        )
     return Comparison(
         task=task.name,
         source=model.source,
@@ -493,9 +491,49 @@ def _compare(judged: Group, base: Group) -> Comparison | None:
         what=judged.name,
         against=base.name,
         seeds=seeds,
-        difference=difference,
+        difference=_difference(task, labels, first, second),
         collapsed=any(m.collapsed for m in judged.models if m.seed in seeds),
         base_collapsed=any(m.collapsed for m in base.models if m.seed in seeds),
+    )
+
+
+def mean_difference(pairs: Sequence[tuple[Group, Group]]) -> Difference | None:
+    """The mean of several differences (judged, base) on the same examples, with its interval.
+
+    Each pair and each seed that both have counts once; `by_seed` and `mcnemar` are theirs in a
+    row. None where there is none, or they have answered different examples.
+    """
+    labels: np.ndarray | None = None
+    first: list[np.ndarray] = []
+    second: list[np.ndarray] = []
+    for judged, base in pairs:
+        seeds = [seed for seed in judged.seeds if seed in base.seeds]
+        for group, answers in ((base, first), (judged, second)):
+            own, found = _answers(group, seeds)
+            if seeds and labels is not None and not np.array_equal(labels, own):
+                return None
+            labels = own if seeds else labels
+            answers += found
+    if labels is None:
+        return None
+    return _difference(pairs[0][0].first.task, labels, first, second)
+
+
+def _difference(
+    task: tasks.TaskSpec,
+    labels: np.ndarray,
+    first: Sequence[np.ndarray],
+    second: Sequence[np.ndarray],
+) -> Difference:
+    if any(metrics.diverged(logits) for logits in (*first, *second)):
+        nan = float("nan")  # As `metrics.compute` has it for a model that diverged.
+        return Difference(nan, (nan, nan), (nan,) * len(first), ())
+    return significance.compare(
+        metrics.METRICS[task.primary_metric],
+        labels,
+        [metrics.to_predictions(task, logits) for logits in first],
+        [metrics.to_predictions(task, logits) for logits in second],
+        classes=not task.is_regression,
     )
 
 
@@ -647,6 +685,11 @@ def csv_text(models: Sequence[Model]) -> str:
             for name, value in timed.items()
         }
         rows.append({**row, **numbers, **latency, "bytes": str(model.bytes["plain"])})
+    return rows_csv(rows)
+
+
+def rows_csv(rows: Sequence[Row]) -> str:
+    """Rows as CSV; a column that a row has not is empty there."""
     heads = list(dict.fromkeys(name for row in rows for name in row))
     text = io.StringIO()
     writer = csv.DictWriter(text, heads, restval="", lineterminator="\n")

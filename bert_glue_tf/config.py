@@ -375,11 +375,20 @@ _DEFINERS: Mapping[type, Any] = types.MappingProxyType(
 )
 
 
+def define_settings(
+    defaults: Mapping[str, Any], flag_values: flags.FlagValues = flags.FLAGS
+) -> None:
+    """Defines the flags of some fields of `ExperimentConfig`, with these defaults."""
+    fields = {field.name: field for field in dataclasses.fields(ExperimentConfig)}
+    for name, default in defaults.items():
+        field = fields[name]
+        define = _DEFINERS[type(field.default)]
+        define(name, default, field.metadata["help"], flag_values=flag_values)
+
+
 def define_flags(flag_values: flags.FlagValues = flags.FLAGS) -> None:
     """Defines a flag for each field of `ExperimentConfig`, and --prune, --workdir, --config."""
-    for field in dataclasses.fields(ExperimentConfig):
-        define = _DEFINERS[type(field.default)]
-        define(field.name, field.default, field.metadata["help"], flag_values=flag_values)
+    define_settings(ExperimentConfig().to_json(), flag_values)
     flags.DEFINE_bool(
         "prune",
         False,

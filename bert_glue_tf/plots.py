@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import math
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib
@@ -126,6 +126,82 @@ def score_against(groups: Sequence[Group], cost: str) -> Any:
         title = f"{_title([one for _, one in points])}: score against {cost}"
         axis.set_title(f"{title} (broad bars: 95 % interval)", fontsize=10)
         _lay_out(figure, axis)
+    return figure
+
+
+def score_against_sparsity(
+    title: str, curves: Mapping[str, Sequence[tuple[float, Group]]], base: Group | None
+) -> Any:
+    """Score against sparsity, a curve for each name; the unpruned model as a level line.
+
+    Points are means over the seeds, bars their range, pale bands the 95 % bootstrap interval
+    over the examples. Crosses are models that collapsed.
+    """
+    with plt.rc_context(_STYLE):
+        figure, axis = plt.subplots(figsize=(6.4, 3.8))
+        if base is not None and not math.isnan(base.mean):
+            axis.axhline(base.mean, color="#999999", linewidth=1, label="unpruned")
+        metric = ""
+        for place, (name, points) in enumerate(curves.items()):
+            points = [(x, one) for x, one in points if not math.isnan(one.mean)]
+            if not points:
+                continue
+            colour, marker = _COLOURS[place % len(_COLOURS)], _MARKERS[place % len(_MARKERS)]
+            metric = points[0][1].first.task.primary_metric
+            x = [100 * sparsity for sparsity, _ in points]
+            y = [one.mean for _, one in points]
+            bars = [
+                [max(0.0, one.mean - one.spread[0]) for _, one in points],
+                [max(0.0, one.spread[1] - one.mean) for _, one in points],
+            ]
+            axis.errorbar(
+                x, y, yerr=bars, fmt=f"{marker}-", color=colour, capsize=2, label=name, zorder=3
+            )
+            known = [(100 * s, one.interval) for s, one in points if one.interval]
+            axis.fill_between(
+                [at for at, _ in known],
+                [ends[0] for _, ends in known],
+                [ends[1] for _, ends in known],
+                color=colour,
+                alpha=0.15,
+                linewidth=0,
+            )
+            fallen = [(100 * s, one.mean) for s, one in points if one.collapsed]
+            if fallen:
+                axis.plot(*zip(*fallen, strict=True), "x", color="#000000", zorder=4)
+        axis.set_xlabel("percent of the weights pruned (crosses: COLLAPSED)")
+        axis.set_ylabel(metric)
+        axis.set_title(f"{title} (bands: 95 % interval)", fontsize=10)
+        _lay_out(figure, axis)
+    return figure
+
+
+def zeros_by_part(title: str, panels: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Any:
+    """Fraction of zeros in each part of a model: panel -> line -> part -> fraction."""
+    panels = {name: lines for name, lines in panels.items() if lines}
+    parts = list(
+        dict.fromkeys(p for lines in panels.values() for one in lines.values() for p in one)
+    )
+    with plt.rc_context(_STYLE):
+        figure, axes = plt.subplots(
+            1, len(panels), figsize=(4.2 * len(panels), 3.6), squeeze=False, sharey=True
+        )
+        shades = plt.get_cmap("viridis")
+        for axis, (panel, lines) in zip(axes[0], panels.items(), strict=True):
+            for place, (name, values) in enumerate(lines.items()):
+                axis.plot(
+                    range(len(parts)),
+                    [100 * values.get(part, math.nan) for part in parts],
+                    "o-",
+                    markersize=3,
+                    color=shades(0.9 * place / max(1, len(lines) - 1)),
+                    label=name,
+                )
+            axis.set_xticks(range(len(parts)), parts, rotation=60, ha="right")
+            axis.set_title(panel)
+        axes[0][0].set_ylabel("percent of zeros")
+        figure.suptitle(title, fontsize=10)
+        _lay_out(figure, axes[0][-1])
     return figure
 
 

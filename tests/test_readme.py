@@ -122,6 +122,25 @@ def test_the_other_commands_of_the_readme_have_the_flags_that_it_gives_them():
             assert f'"{flag}"' in source, f"{name} has no --{flag}"
 
 
+def test_the_studies_of_the_readme_have_the_flags_that_it_gives_them():
+    commands = re.findall(r'^make ([\w-]+) ARGS="(.*)"$', README, re.MULTILINE)
+    assert {name for name, _ in commands} == {
+        "reproduce-report",
+        "reproduce-structured",
+        "reproduce-local-global",
+        "survey",
+    }
+    makefile = (ROOT / "Makefile").read_text()
+    for name, arguments in commands:
+        module = f"bert_glue_tf.{name.replace('-', '_')}"
+        assert f"python -m {module} $(ARGS)" in makefile
+        done = subprocess.run(
+            [sys.executable, "-m", module, "--help"], capture_output=True, text=True, timeout=60
+        )
+        for flag in re.findall(r"--(\w+)", arguments):
+            assert f"  --{flag}=" in done.stdout, f"{name} has no --{flag}"
+
+
 def snippet(word, **replaced):
     """The README's Python code with that word in it, some of its values replaced."""
     (code,) = [
