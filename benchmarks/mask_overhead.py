@@ -53,7 +53,7 @@ def main() -> None:
         )
         encoder = encoders.rebuild(source, 0.0)
         method = pruning.build(config)
-        context = PruningContext.from_config(config, FLAGS.steps, method.needs_gradients)
+        context = PruningContext.from_config(config, FLAGS.steps, method.waits)
         assert source.architecture is not None
         method.reshape(
             Start(source, None, task, None, {}, None, 0.5, FLAGS.length, 1)  # type: ignore[arg-type]

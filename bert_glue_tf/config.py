@@ -160,7 +160,8 @@ class ExperimentConfig:
 
     def __post_init__(self) -> None:
         tasks.get(self.task)
-        pruning.split(self.pruning_method)
+        # However it is written, the same methods are the same run.
+        object.__setattr__(self, "pruning_method", ",".join(pruning.split(self.pruning_method)))
         pruning.parse_options(self.pruning_options)
         for name, good in _CHOICES.items():
             if getattr(self, name) not in good:
@@ -197,6 +198,15 @@ class ExperimentConfig:
                 f"--begin_step={self.begin_step}: not before --end_step={self.end_step}. "
                 "Give a begin_step smaller than end_step, or leave one out."
             )
+
+    @property
+    def given_pruning(self) -> dict[str, Any]:
+        """Those settings of the pruning that have not their defaults."""
+        return {
+            field.name: value
+            for field in dataclasses.fields(self)
+            if field.name in PRUNING and (value := getattr(self, field.name)) != field.default
+        }
 
     @property
     def first_sparsity(self) -> float:
@@ -448,7 +458,7 @@ def from_flags(flag_values: flags.FlagValues) -> ExperimentConfig:
         logging.info("%s: not used, since nothing is pruned", ", ".join(f"--{n}" for n in given))
     values |= {name: canonical_place(values[name]) for name in PLACES}
     settings = ExperimentConfig(**values)
-    pruning.check(settings.pruning_method, settings.pruning_options)
+    pruning.check(settings.pruning_method, settings.pruning_options, settings.given_pruning)
     return settings
 
 

@@ -37,7 +37,7 @@ from bert_glue_tf.batching import Split
 from bert_glue_tf.config import ExperimentConfig
 from bert_glue_tf.errors import UserError, reason_of
 from bert_glue_tf.evaluation import Evaluation, PredictFn
-from bert_glue_tf.pruning.base import PruningContext, PruningMethod
+from bert_glue_tf.pruning.base import UPDATES, PruningContext, PruningMethod
 from bert_glue_tf.pruning.start import Start
 from bert_glue_tf.results import ExperimentResult
 from bert_glue_tf.run_folder import BusyError, RunFolder, write_atomically
@@ -71,75 +71,33 @@ def train_and_evaluate(
     if finished:
         return finished
 
+    task = tasks.get(config.task)
+    if examples is None:
+        examples = data.load_for_training(task, config.data, config.train_examples)
     starting_model = _starting_model(config, folder, examples)
     timing = callbacks.Timing(folder.read_history()[: _finished_epochs(folder)])
-    task = tasks.get(config.task)
     method = pruning.build(config)
-    strategy = distribution.build(config.strategy, method.one_device_only)
+    examples, held_out, context = _plan(config, method, examples)
+    total_steps = context.total_steps
+    encoder, strategy = _load_encoder(config, method)
     buckets = batching.bucket_lengths(
         config.seq_length, config.length_buckets and not distribution.is_tpu(strategy)
     )
-
-    if examples is None:
-        examples = data.load_for_training(task, config.data, config.train_examples)
     if config.data == "sample":
         logging.warning("data=sample: generated sentences; its scores say nothing about GLUE")
-
-    train_examples, held_out = examples["train"].hold_out(config.held_out)
-    examples = {**examples, "train": train_examples}
-    steps_per_epoch = math.ceil(len(examples["train"]) / config.batch_size)
-    total_steps = steps_per_epoch * config.epochs
-    context = PruningContext.from_config(config, total_steps, method.needs_gradients)
-
-    source = encoders.resolve(config.encoder, config.preprocessing)
-    logging.info("loading the encoder %s", source.name)
-    # Outside the scope, under which a SavedModel cannot be called to be probed.
-    encoder = encoders.load(source, seq_length=config.seq_length)
-    if not encoder.is_native:
-        logging.info("the encoder is opaque (hub.KerasLayer): %s", encoder.why_opaque)
-        if method.needs_native:
-            raise UserError(
-                f"--pruning_method={config.pruning_method}: {method.needs_native}, and the encoder "
-                f"{source.name} is opaque ({encoder.why_opaque}). Methods that look at variables "
-                "only can prune it, as irregular, random, gradient and movement; or give a "
-                "standard BERT."
-            )
-        if strategy.num_replicas_in_sync > 1 and not distribution.is_tpu(strategy):
-            # A SavedModel loaded for the replicas trains, but cannot be evaluated between two
-            # epochs: "executing a graph generated from the cross-replica context".
-            strategy = distribution.build(
-                config.strategy, f"an opaque encoder works on one replica only ({source.name})"
-            )
     inputs = {f"{split} data": read.provenance for split, read in examples.items()}
     inputs |= {"encoder": encoder.provenance}
     folder.require_same_inputs(inputs)
     started_from = _describe_start(config, starting_model, inputs)
-    start = Start(
-        encoder=encoder,
-        classifier=None,
-        task=task,
-        train=examples["train"],
-        validation={split: examples[split] for split in task.validation_splits.values()},
-        held_out=held_out,
-        sparsity=config.final_sparsity,
-        seq_length=config.seq_length,
-        seed=config.seed,
-    )
+    start = _start(config, encoder, examples, held_out)
     if starting_model is not None and encoder.is_native:
         start = _fine_tuned(start, starting_model)
     start = method.reshape(start)
     # Here, so that what was drawn while loading leaves the run as it is.
     tf_keras.utils.set_random_seed(config.seed)
     with strategy.scope():
-        encoder = encoders.rebuild(
-            start.encoder, None if config.encoder_dropout < 0 else config.encoder_dropout
-        )
-        model = modeling.build_classifier(
-            encoder.layer, task, dropout=config.dropout, seed=config.seed
-        )
-        if start.classifier is not None:
-            model.get_layer(modeling.CLASSIFIER).set_weights(start.classifier)
-        elif starting_model is not None:
+        encoder, model = _build(config, start)
+        if start.classifier is None and starting_model is not None:
             _start_opaque(model, starting_model)
         model = method.prepare(model, context)
         model.compile(
@@ -239,10 +197,108 @@ def train_and_evaluate(
     return result
 
 
-def _starting_model(
+def _plan(
+    config: ExperimentConfig, method: PruningMethod, examples: Mapping[str, data.Examples]
+) -> tuple[dict[str, data.Examples], data.Examples | None, PruningContext]:
+    """The examples without those that are held out, these, and when the method prunes."""
+    train, held_out = examples["train"].hold_out(config.held_out)
+    steps = math.ceil(len(train) / config.batch_size) * config.epochs
+    context = PruningContext.from_config(config, steps, method.waits)
+    return {**examples, "train": train}, held_out, context
+
+
+def _load_encoder(
+    config: ExperimentConfig, method: PruningMethod
+) -> tuple[encoders.Encoder, tf.distribute.Strategy]:
+    """The encoder, and the strategy under which method and encoder can be trained.
+
+    Raises:
+      UserError: the encoder cannot be loaded, or cannot carry the method.
+    """
+    strategy = distribution.build(config.strategy, method.one_device_only)
+    source = encoders.resolve(config.encoder, config.preprocessing)
+    logging.info("loading the encoder %s", source.name)
+    # Outside the scope, under which a SavedModel cannot be called to be probed.
+    encoder = encoders.load(source, seq_length=config.seq_length)
+    if not encoder.is_native:
+        logging.info("the encoder is opaque (hub.KerasLayer): %s", encoder.why_opaque)
+        if method.needs_native:
+            raise UserError(
+                f"--pruning_method={config.pruning_method}: {method.needs_native}, and the encoder "
+                f"{source.name} is opaque ({encoder.why_opaque}). Methods that look at variables "
+                "only can prune it, as irregular, random, gradient and movement; or give a "
+                "standard BERT."
+            )
+        if strategy.num_replicas_in_sync > 1 and not distribution.is_tpu(strategy):
+            # A SavedModel loaded for the replicas trains, but cannot be evaluated between two
+            # epochs: "executing a graph generated from the cross-replica context".
+            strategy = distribution.build(
+                config.strategy, f"an opaque encoder works on one replica only ({source.name})"
+            )
+    return encoder, strategy
+
+
+def _start(
     config: ExperimentConfig,
-    folder: RunFolder,
-    examples: Mapping[str, data.Examples] | None,
+    encoder: encoders.Encoder,
+    examples: Mapping[str, data.Examples],
+    held_out: data.Examples | None,
+) -> Start:
+    """What the run starts from where it starts from pre-training."""
+    task = tasks.get(config.task)
+    return Start(
+        encoder=encoder,
+        classifier=None,
+        task=task,
+        train=examples["train"],
+        validation={split: examples[split] for split in task.validation_splits.values()},
+        held_out=held_out,
+        sparsity=config.final_sparsity,
+        seq_length=config.seq_length,
+        seed=config.seed,
+    )
+
+
+def _build(config: ExperimentConfig, start: Start) -> tuple[encoders.Encoder, tf_keras.Model]:
+    """The encoder under the strategy of the scope, and the classifier on it."""
+    encoder = encoders.rebuild(
+        start.encoder, None if config.encoder_dropout < 0 else config.encoder_dropout
+    )
+    model = modeling.build_classifier(
+        encoder.layer, start.task, dropout=config.dropout, seed=config.seed
+    )
+    if start.classifier is not None:
+        model.get_layer(modeling.CLASSIFIER).set_weights(start.classifier)
+    return encoder, model
+
+
+def _rehearse(config: ExperimentConfig, examples: Mapping[str, data.Examples]) -> None:
+    """Prepares the pruning with the weights of pre-training, before there are fine-tuned ones.
+
+    What the method cannot do it refuses here, and not after the hours of a fine-tuning.
+
+    Raises:
+      UserError: as `train_and_evaluate`.
+    """
+    logging.info("before the fine-tuning: whether the pruning can be done")
+    method = pruning.build(config)
+    examples, held_out, context = _plan(config, method, examples)
+    encoder, strategy = _load_encoder(config, method)
+    start = _start(config, encoder, examples, held_out)
+    start = method.reshape(dataclasses.replace(start, is_rehearsal=True))
+    with strategy.scope():
+        _, model = _build(config, start)
+        method.prepare(model, context)
+
+
+def _make_room() -> None:
+    """Lets go of the graphs and variables of a model that has done its work."""
+    tf_keras.backend.clear_session()
+    gc.collect()
+
+
+def _starting_model(
+    config: ExperimentConfig, folder: RunFolder, examples: Mapping[str, data.Examples]
 ) -> pathlib.Path | None:
     """The model of the run that this one starts from; None where it starts from pre-training.
 
@@ -257,6 +313,9 @@ def _starting_model(
         return None
     path = folder.path.parent / config_of_start.run_name
     start = RunFolder(path, config_of_start)
+    if start.record() is None:
+        _rehearse(config, examples)
+        _make_room()
     is_told = False
     while start.record() is None:
         try:
@@ -269,9 +328,7 @@ def _starting_model(
             continue
         logging.info("fine-tuning first, in %s", path)
         train_and_evaluate(config_of_start, opened, examples)
-        # Its graphs and variables have to make room for this run's.
-        tf_keras.backend.clear_session()
-        gc.collect()
+        _make_room()
     return start.model
 
 
@@ -408,7 +465,7 @@ def _fit(
                 progress,
                 callbacks.History(folder, method, timing, throughput),
                 tf_keras.callbacks.TensorBoard(str(folder.tensorboard), write_graph=False),
-                callbacks.Curves(folder, method, context.frequency),
+                callbacks.Curves(folder, method, max(1, context.total_steps // UPDATES)),
                 callbacks.Checkpoint(manager),
             ],
         )

@@ -56,6 +56,7 @@ _TICK = 0.1  # Seconds between two looks at the own processes,
 _LOOK = 2.0  # and at runs of others.
 _GRACE = 15.0  # Seconds in which an interrupted run has to end.
 _CLAIMS = ".claims"
+_SUPERSEDED = os.EX_TEMPFAIL  # Exit status of a process whose run another machine has now.
 # Flags of the train command that are none of a sweep's: each run has a folder of its own.
 _FOLDER_FLAGS = ("workdir",)
 _HELD, _FAILED, _STOPPED = "held", "failed", "stopped"
@@ -410,10 +411,10 @@ def _beat(claim: pathlib.Path, sweep: int) -> None:
             beaten = time.monotonic()
             try:
                 if next_claim.exists():
-                    os._exit(1)  # At once: another machine writes into the folder.
+                    os._exit(_SUPERSEDED)  # At once: another machine writes into the folder.
                 os.utime(claim)
             except FileNotFoundError:  # Another machine has finished the run.
-                os._exit(1)
+                os._exit(_SUPERSEDED)
             except OSError:  # The folder cannot be reached for a while.
                 continue
         time.sleep(1)
@@ -623,6 +624,9 @@ class Sweep:
     def _collect(self, process: _Process) -> str:
         run = process.run
         del self._running[run.name]
+        if process.status() == _SUPERSEDED:
+            # Its claim is the other's now: this sweep waits for what comes of it.
+            return self._line(run, "another machine has taken it over")
         try:
             record = run.folder.record() if process.status() == 0 else None
         except UserError as error:

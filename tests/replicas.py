@@ -57,7 +57,7 @@ def train(name: str, strategy: tf.distribute.Strategy) -> dict[str, np.ndarray]:
         pruning_scope="all" if name in ("irregular", "movement", "gradient") else "encoder",
     )
     method = pruning.build(config)
-    context = PruningContext.from_config(config, STEPS, method.needs_gradients)
+    context = PruningContext.from_config(config, STEPS, method.waits)
     shapes = dataclasses.replace(
         tiny_bert.architecture(layers=1, heads=4), output_dropout=0.0, attention_dropout=0.0
     )

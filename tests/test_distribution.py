@@ -120,6 +120,7 @@ def test_every_method_prunes_on_two_replicas_what_it_prunes_on_one_device():
         assert line["masks_differ"] <= 0.001 * line["units"], name
         if not line["masks_differ"]:
             assert line["weights_differ"] < 1e-4, name
+    assert sum(not line["masks_differ"] for line in found.values()) >= len(names) - 3
 
 
 def test_mirrored_on_one_device_is_that_device():

@@ -72,14 +72,16 @@ class Training:
 
     def __init__(self, name: str, config: ExperimentConfig = CONFIG):
         tf_keras.utils.set_random_seed(config.seed)
+        defaults = ExperimentConfig()
         config = dataclasses.replace(
             config,
+            **{unused: getattr(defaults, unused) for unused in pruning.get(name).unused},
             pruning_method=name,
             pruning_options=config.pruning_options or OPTIONS.get(name, ""),
         )
         total_steps = STEPS_PER_EPOCH * EPOCHS
         self.method = pruning.build(config)
-        self.context = PruningContext.from_config(config, total_steps, self.method.needs_gradients)
+        self.context = PruningContext.from_config(config, total_steps, self.method.waits)
         # No dropout, so that a resumed training can be compared number by number.
         shapes = dataclasses.replace(
             tiny_bert.architecture(layers=1, heads=4), output_dropout=0.0, attention_dropout=0.0

@@ -40,7 +40,7 @@ def prepare(method: str, model: tf_keras.Model | None = None, steps: int = 10, *
     """The method on a tiny classifier, and the optimizer that drives it."""
     config = settings(method, **changes)
     made = pruning.build(config)
-    context = PruningContext.from_config(config, steps, made.needs_gradients)
+    context = PruningContext.from_config(config, steps, made.waits)
     model = made.prepare(model or classifier(), context)
     optimizer = made.wrap_optimizer(optimization.build_optimizer(config, steps // made.cycles))
     return made, model, optimizer
@@ -302,6 +302,17 @@ def test_movement_may_begin_with_the_magnitudes():
     np.testing.assert_allclose(made.score(group), size / np.sqrt((size**2).mean()), rtol=1e-5)
     zero, _, _ = prepare("movement")
     assert not zero.score(group_of(zero, QUERY)).any()
+    for option, wanted in (
+        ("score_rate=-1", "above 0"),
+        ("score_rate=0", "above 0"),
+        ("penalty=-1", "0 or above"),
+        ("score_rate=nan", "a number"),
+        ("penalty=inf", "a number"),
+    ):
+        with pytest.raises(UserError, match=f"{option}.*: must be {wanted}"):
+            prepare("movement", pruning_options=option)
+    with pytest.raises(UserError, match="--ranking=lamp: --pruning_method=movement has scores"):
+        prepare("movement", pruning_options="variant=soft", ranking="lamp")
     with pytest.raises(UserError, match=r"initial=random: movement has no such initial.*zero, m"):
         prepare("movement", pruning_options="initial=random")
 
@@ -421,7 +432,7 @@ def test_a_methods_own_final_sparsity():
     made = pruning.build(
         settings("head,irregular", pruning_options="irregular.final_sparsity=0.25")
     )
-    context = PruningContext.from_config(settings("head,irregular"), 20, True)
+    context = PruningContext.from_config(settings("head,irregular"), 20, "waits")
     made.prepare(classifier(), context)
     assert [m.plan.final_sparsity for m in made.methods] == [0.5, 0.25]
 
@@ -446,3 +457,89 @@ def test_iterative_pruning_updates_five_times():
     config = settings("irregular", pruning_schedule="iterative", begin_step=0, end_step=50)
     context = PruningContext.from_config(config, 100)
     assert (context.frequency, context.end_step) == (10, 50)
+    made = pruning.build(config)
+    model = made.prepare(classifier(), context)
+    found = []
+    for step in range(101):
+        made.advance(step)
+        zeros = np.mean(weight(model, QUERY).numpy() == 0)
+        if not found or found[-1] != zeros:
+            found.append(zeros)
+    # The same share each time, of a matrix of 256 weights.
+    assert found == [0, *(round(256 * share) / 256 for share in (0.1, 0.2, 0.3, 0.4, 0.5))]
+
+
+def test_each_method_of_a_combination_has_its_own_rounds():
+    config = settings("head,irregular", pruning_schedule="iterative", begin_step=10, end_step=110)
+    context = PruningContext.from_config(config, 120, "waits")
+    parts = [context.part(number, 2) for number in range(2)]
+    assert [(p.begin_step, p.end_step, p.frequency) for p in parts] == [(10, 60, 10), (60, 110, 10)]
+
+
+def test_one_head_of_a_layer_is_left_whatever_the_methods_before_have_done():
+    made, _, _ = prepare(
+        "head,row",
+        pruning_options="head.final_sparsity=0.75 row.final_sparsity=0.875",
+        pruning_schedule="one_shot",
+        begin_step=1,
+    )
+    head, row = made.methods
+    head.update(0.75)
+    row.update(0.875)
+    (heads,) = head.all_groups
+    assert head.mask(heads).sum() == 1
+    query = group_of(row, QUERY)
+    # Of the four outputs of the head that is left, one is; those of the others are not ranked.
+    left = row.mask(query).reshape(4, 4)[head.mask(heads)]
+    assert left.sum() == 1
+
+
+def test_a_neuron_that_gives_nothing_any_more_is_gone_for_the_next_method():
+    made, _, _ = prepare("column,neuron", pruning_schedule="one_shot", begin_step=1)
+    column, neuron = made.methods
+    column.update(0.5)
+    output = group_of(column, "transformer/layer_0/output/kernel")
+    gone = ~column.mask(output)
+    (group,) = neuron.all_groups
+    (alive,) = neuron._alive()
+    np.testing.assert_array_equal(alive, ~gone)
+    neuron.update(0.5)
+    # Half of those that were left, and of these only.
+    assert np.count_nonzero(~neuron.mask(group)) == alive.sum() // 2
+    assert not (~neuron.mask(group) & gone).any()
+
+
+def test_weights_of_one_name_are_refused():
+    twins = [tf.Variable(np.ones((4, 4), np.float32), name="kernel") for _ in range(2)]
+    with pytest.raises(UserError, match="several weights named kernel"):
+        structures.in_scope(twins, "encoder")
+    # Where they are left out they do no harm.
+    other = tf.Variable(np.ones((4, 4), np.float32), name="table")
+    assert list(structures.in_scope([*twins, other], "encoder", "table")) == ["table"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        (("lottery_ticket,head",), "lottery_ticket cannot run beside others"),
+        (("magnitude", "ranking"), "--ranking=lamp: does not come into --pruning_method=magnitude"),
+        (("layer", "pruning_weights"), "--pruning_weights=query: does not come into"),
+        (("vocabulary", "ranking"), "--ranking=lamp: does not come into"),
+        (("lottery_ticket", "begin_step"), "--begin_step=3: does not come into"),
+    ],
+)
+def test_what_contradicts_is_told_without_tensorflow(changes, told):
+    method, *name = changes
+    given = {"ranking": "lamp", "pruning_weights": "query", "begin_step": 3}
+    config = settings(method, **{key: given[key] for key in name})
+    for refuse in (
+        lambda: pruning.check(method, "", config.given_pruning),
+        lambda: pruning.build(config),
+    ):
+        with pytest.raises(UserError, match=told):
+            refuse()
+
+
+def test_admm_needs_steps():
+    with pytest.raises(UserError, match="--pruning_schedule=one_shot: --pruning_method=admm pulls"):
+        prepare("admm", pruning_schedule="one_shot", begin_step=1)

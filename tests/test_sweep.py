@@ -358,6 +358,11 @@ if seed == 14:
     raise ValueError("a defect")
 if seed == 15:
     os.kill(os.getpid(), 9)
+if seed == 17:
+    claim = pathlib.Path(passed["claim"])
+    held = {"state": "held", "machine": "elsewhere", "message": ""}
+    claim.with_name(claim.name[:-1] + "2").write_text(json.dumps(held))
+    sweeping._beat(claim, passed["sweep"])
 time.sleep(60 if seed == 16 else 0.2)
 template = results.ExperimentResult.from_line(pathlib.Path(os.environ["TEMPLATE"]).read_text())
 accuracy = {"accuracy": seed / 100}
@@ -614,6 +619,34 @@ def test_of_two_that_take_over_one_wins(tmp_path, monkeypatch):
     os.close(RunFolder.open(run.folder.path, run.config).hand_over())
 
 
+def test_a_run_that_another_machine_takes_over_is_waited_for(
+    tmp_path, stand_in, monkeypatch, capsys
+):
+    root = tmp_path / "runs"
+    (run,) = sst2(root, "seed=17")
+    sweep = sweeping.Sweep([run], 1, stand_in)
+    theirs = root / ".claims" / f"{run.name}.2"
+
+    def other_machine():
+        wait_for(theirs.exists, 30)
+        wait_for(lambda: "taken it over" in said[-1], 30)
+        line = json.loads(pathlib.Path(os.environ["TEMPLATE"]).read_text())
+        line |= {"config": run.config.to_json(), "metrics": {"accuracy": 0.17}}
+        (run.folder.path / "results.jsonl").write_text(json.dumps(line) + "\n")
+
+    said, line_of = [""], sweep._line
+    monkeypatch.setattr(sweep, "_line", lambda run, text: said.append(text) or line_of(run, text))
+    other = threading.Thread(target=other_machine)
+    other.start()
+    sweep.run()
+    other.join()
+    assert sweep.failures == {}
+    assert sweep.records[run.name].metrics == {"accuracy": 0.17}
+    printed = capsys.readouterr().out
+    assert f"{run.name}: another machine has taken it over" in printed
+    assert f"1/1 {run.name}: accuracy 0.1700, by another process" in printed
+
+
 @pytest.mark.parametrize("how", ["superseded", "finished elsewhere"])
 def test_a_process_whose_claim_is_lost_ends_at_once(tmp_path, how):
     claim = tmp_path / "run.4"
@@ -635,7 +668,7 @@ def test_a_process_whose_claim_is_lost_ends_at_once(tmp_path, how):
             claim.with_name("run.5").write_text("{}")
         else:
             claim.unlink()
-        assert process.wait(20) == 1
+        assert process.wait(20) == sweeping._SUPERSEDED
     finally:
         process.kill()
         process.stdout.close()

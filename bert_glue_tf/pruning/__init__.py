@@ -8,9 +8,12 @@ a wrong `--pruning_method` is answered at once.
 from __future__ import annotations
 
 import ast
+import dataclasses
 import importlib
+import math
 import pathlib
 import pkgutil
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from bert_glue_tf.errors import UserError
@@ -36,6 +39,18 @@ _NO_METHODS = (
 COMMON_OPTIONS = ("final_sparsity",)
 
 _added: dict[str, type[PruningMethod]] = {}
+
+
+@dataclasses.dataclass(frozen=True)
+class Facts:
+    """What the class of a method says about it, for the attributes of `base.PruningMethod`.
+
+    None as options: only running the file can tell them.
+    """
+
+    options: frozenset[str] | None
+    alone: str = ""
+    unused: tuple[str, ...] = ()
 
 
 def names() -> list[str]:
@@ -65,11 +80,7 @@ def split(value: str) -> tuple[str, ...]:
     """
     found = tuple(part.strip() for part in value.split(","))
     for name in found:
-        if name not in names():
-            raise UserError(
-                f"--pruning_method={name}: no such method. Good values: {', '.join(names())}, "
-                "or several with commas between them."
-            )
+        _require_known(name)
     if len(set(found)) < len(found):
         twice = next(name for name in found if found.count(name) > 1)
         raise UserError(f"--pruning_method={value}: {twice} is named twice. Name it once.")
@@ -78,6 +89,14 @@ def split(value: str) -> tuple[str, ...]:
             f"--pruning_method={value}: {NO_PRUNING} contradicts the others. Leave it out."
         )
     return found
+
+
+def _require_known(name: str) -> None:
+    if name not in names():
+        raise UserError(
+            f"--pruning_method={name}: no such method. Good values: {', '.join(names())}, "
+            "or several with commas between them."
+        )
 
 
 def parse_options(text: str) -> dict[str, str]:
@@ -100,54 +119,70 @@ def parse_options(text: str) -> dict[str, str]:
     return options
 
 
-def check(value: str, options: str = "") -> None:
+def check(value: str, options: str = "", given: Mapping[str, Any] | None = None) -> None:
     """Reads the methods' files without running them, since that needs TensorFlow: 10 seconds.
 
     Args:
       value: of --pruning_method.
       options: of --pruning_options.
+      given: settings that have not their defaults.
 
     Raises:
-      UserError: a file is no Python, no class of it has the file's name as its `name`, or no
-        method has an option of that name.
+      UserError: a file is no Python, no class of it has the file's name as its `name`, or what is
+        given does not fit the methods, see `require_fitting`.
     """
-    known: dict[str, set[str]] = {}
-    for name in split(value):
-        found = _check_file(name)
-        if found is None:
-            return  # Only running it can tell which options it has; building it does.
-        known[name] = found
-    require_options(options, known)
+    require_fitting({name: _read_file(name) for name in split(value)}, options, given or {})
 
 
-def require_options(text: str, known: dict[str, set[str]]) -> None:
-    """Refuses an option that no method has.
+def require_fitting(known: Mapping[str, Facts], options: str, given: Mapping[str, Any]) -> None:
+    """Refuses methods that contradict each other, or settings that contradict them.
 
     Args:
-      text: of --pruning_options.
-      known: method -> names of its options.
+      known: the methods of a run, in their order.
+      options: of --pruning_options.
+      given: settings that have not their defaults.
 
     Raises:
-      UserError: names the option, and the good ones.
+      UserError: a method has to stand alone and does not, no method has an option, or the only
+        method makes no use of a setting.
     """
-    good = {name for own in known.values() for name in own}
-    good |= {f"{method}.{name}" for method, own in known.items() for name in own}
-    for given in parse_options(text):
-        if given not in good:
-            listed = ", ".join(
-                f"{method}: {', '.join(sorted(own)) or 'none'}" for method, own in known.items()
+    together = ",".join(known)
+    for method, facts in known.items():
+        if facts.alone and len(known) > 1:
+            raise UserError(
+                f"--pruning_method={together}: {method} cannot run beside others: {facts.alone}. "
+                "Give it a run of its own."
             )
-            raise UserError(f"--pruning_options={text}: no option {given!r}. Options of {listed}.")
+        for name in facts.unused:
+            if name in given and len(known) == 1:
+                raise UserError(
+                    f"--{name}={given[name]}: does not come into --pruning_method={method}. "
+                    "Leave it out."
+                )
+    own = {method: facts.options for method, facts in known.items() if facts.options is not None}
+    if len(own) < len(known):
+        return
+    good = {name for names_of_one in own.values() for name in names_of_one}
+    good |= {f"{method}.{name}" for method, names_of_one in own.items() for name in names_of_one}
+    for name in parse_options(options):
+        if name not in good:
+            listed = ", ".join(
+                f"{method}: {', '.join(sorted(names_of_one)) or 'none'}"
+                for method, names_of_one in own.items()
+            )
+            raise UserError(
+                f"--pruning_options={options}: no option {name!r}. Options of {listed}."
+            )
 
 
-def _check_file(name: str) -> set[str] | None:
-    """Names of the method's options; None where only running its file can tell them."""
+def _read_file(name: str) -> Facts:
+    """What the class of a method's file says of itself, as far as it is written as a literal."""
     paths = [pathlib.Path(folder) / f"{name}.py" for folder in __path__]
     path = next((path for path in paths if path.is_file()), None)
     if name in _added:
-        return None
+        return Facts(None)
     if path is None:
-        return set()
+        return Facts(frozenset())
     try:
         tree = ast.parse(path.read_bytes(), str(path))
     except (SyntaxError, ValueError) as error:
@@ -158,13 +193,19 @@ def _check_file(name: str) -> set[str] | None:
     written = [value.value for value in found if isinstance(value, ast.Constant)]
     if len(written) == len(found) and name not in written:
         raise _misnamed(path, name, written)
-    options: set[str] = set(COMMON_OPTIONS)
-    for value in _assigned(tree, "options"):
-        try:
-            options |= set(ast.literal_eval(value))
-        except ValueError:
-            return None
-    return options
+    said: dict[str, Any] = {"options": {}}
+    for attribute in ("options", "alone", "unused"):
+        for value in _assigned(tree, attribute):
+            try:
+                said[attribute] = ast.literal_eval(value)
+            except ValueError:
+                said[attribute] = None
+    options = said["options"]
+    return Facts(
+        None if options is None else frozenset({*COMMON_OPTIONS, *options}),
+        said.get("alone") or "",
+        said.get("unused") or (),
+    )
 
 
 def _assigned(tree: ast.Module, name: str) -> list[ast.expr]:
@@ -195,10 +236,7 @@ def get(name: str) -> type[PruningMethod]:
       UserError: there is no such method, or its file does not define exactly one method of the
         file's name.
     """
-    if name not in names():
-        raise UserError(
-            f"--pruning_method={name}: no such method. Good values: {', '.join(names())}."
-        )
+    _require_known(name)
     if name in _added:
         return _added[name]
     from bert_glue_tf.pruning import base
@@ -227,20 +265,18 @@ def build(config: ExperimentConfig) -> PruningMethod:
         methods contradict each other.
     """
     classes = [get(name) for name in split(config.pruning_method)]
-    if len(classes) > 1:
-        for method in classes:
-            if method.alone:
-                raise UserError(
-                    f"--pruning_method={config.pruning_method}: {method.name} cannot run beside "
-                    f"others: {method.alone}. Give it a run of its own."
-                )
-    known = {method.name: {*COMMON_OPTIONS, *method.options} for method in classes}
-    require_options(config.pruning_options, known)
+    known = {
+        method.name: Facts(
+            frozenset({*COMMON_OPTIONS, *method.options}), method.alone, method.unused
+        )
+        for method in classes
+    }
+    require_fitting(known, config.pruning_options, config.given_pruning)
     given = parse_options(config.pruning_options)
     methods = []
     for method in classes:
         own: dict[str, Any] = {}
-        for name in known[method.name]:
+        for name in (*COMMON_OPTIONS, *method.options):
             text = given.get(f"{method.name}.{name}", given.get(name))
             if text is not None:
                 own[name] = _value(method, name, text)
@@ -257,6 +293,8 @@ def _value(method: type[PruningMethod], name: str, text: str) -> Any:
     wanted = float if name in COMMON_OPTIONS else type(method.options[name][0])
     try:
         value = wanted(text)
+        if wanted is float and not math.isfinite(value):
+            raise ValueError(text)
     except ValueError:
         kind = {int: "a whole number", float: "a number"}[wanted]
         raise UserError(f"--pruning_options: {name}={text}: must be {kind}.") from None

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from bert_glue_tf import pruning
 from bert_glue_tf.errors import UserError
+from bert_glue_tf.pruning.base import PruningContext
 from bert_glue_tf.pruning.masked import MaskedPruning
 from bert_glue_tf.pruning.norms import unit_norms
 from bert_glue_tf.pruning.structures import Group, Member
@@ -67,6 +68,14 @@ class Admm(MaskedPruning):
         self.shrinks = inner.shrinks
         self.needs_native = inner.needs_native
         self.refused_rankings = inner.refused_rankings
+
+    def context(self, context: PruningContext) -> PruningContext:
+        if context.kind == "one_shot":
+            raise UserError(
+                "--pruning_schedule=one_shot: --pruning_method=admm pulls the weights towards the "
+                "mask over many steps. Choose gradual or iterative."
+            )
+        return super().context(context)
 
     def groups(
         self, weights: Mapping[str, tf.Variable], variables: Sequence[tf.Variable]

@@ -73,14 +73,14 @@ class PruningContext:
 
     @classmethod
     def from_config(
-        cls, config: ExperimentConfig, total_steps: int, needs_gradients: bool = False
+        cls, config: ExperimentConfig, total_steps: int, waits: str = ""
     ) -> PruningContext:
         """The schedule that `config` asks for in a training of `total_steps` steps.
 
         Args:
           config: the settings.
           total_steps: of the training.
-          needs_gradients: whether the method has to see some steps before it can prune.
+          waits: why the method cannot prune before the first step; empty if it can.
 
         Raises:
           UserError: the schedule does not fit into the training; the message names the
@@ -88,15 +88,16 @@ class PruningContext:
         """
         begin, end = config.begin_step, config.end_step
         one_shot = config.pruning_schedule == "one_shot"
-        if begin == 0 and needs_gradients and config.pruning_method != pruning.NO_PRUNING:
+        if begin == 0 and waits:
             raise UserError(
-                f"--begin_step=0: --pruning_method={config.pruning_method} ranks by gradients, and "
-                "before the first step there are none. Give a step from 1 on."
+                f"--begin_step=0: --pruning_method={config.pruning_method} {waits}. "
+                "Give a step from 1 on."
             )
         if begin < 0:
-            begin = max(int(needs_gradients), int(total_steps * config.warmup_fraction))
-            if one_shot and config.finetune_epochs and not needs_gradients:
+            begin = int(total_steps * config.warmup_fraction)
+            if one_shot and config.finetune_epochs:
                 begin = 0  # Fine-tuned weights are ranked as they are, before anything moves them.
+            begin = max(begin, 1 if waits else 0)
             if end >= 0:
                 begin = min(begin, max(0, end - 1))
         if end < 0:
@@ -111,7 +112,7 @@ class PruningContext:
                 raise UserError(
                     f"--warmup_fraction={config.warmup_fraction}: pruning begins after the "
                     f"warm-up, and this one lasts all {total_steps} steps of the training. Give "
-                    "a smaller --warmup_fraction, or --begin_step=0 to prune from the start."
+                    "a smaller --warmup_fraction, or --begin_step=1 to prune from the start."
                 )
             if end > total_steps:
                 name, value, first = "begin_step", begin, 0
@@ -167,7 +168,9 @@ class PruningContext:
         if self.kind == "one_shot" or count == 1:
             return self  # All at once, in their order.
         length = (self.end_step - self.begin_step) // count
-        frequency = max(1, min(self.frequency, length))
+        # An iterative stage has all its rounds; a gradual one updates as often as before.
+        own = self.frequency // count if self.kind == "iterative" else self.frequency
+        frequency = max(1, min(own, length))
         begin = self.begin_step + number * length
         end = begin + max(1, length // frequency) * frequency
         return dataclasses.replace(self, begin_step=begin, end_step=end, frequency=frequency)
@@ -175,6 +178,7 @@ class PruningContext:
     def schedule(self) -> tfmot.sparsity.keras.PruningSchedule:
         """tfmot's cubic `PolynomialDecay` (Zhu and Gupta 2017, eq. 1, arXiv:1710.01878).
 
+        A linear one where pruning is iterative, with the same share in each round, and
         `ConstantSparsity` at one step where everything is pruned at once.
         """
         if self.kind == "one_shot":
@@ -186,6 +190,7 @@ class PruningContext:
             final_sparsity=self.final_sparsity,
             begin_step=self.begin_step,
             end_step=self.end_step,
+            power=1 if self.kind == "iterative" else 3,
             frequency=self.frequency,
         )
 
@@ -205,11 +210,14 @@ class Removed:
       sparsities: name of a weight -> fraction of it that is pruned.
       pruned: number of weights that are.
       prunable: number of weights of which they are, those in the method's scope.
+      within: regular expression, which the names of these weights match, of a method that cuts
+        before the training; empty for others.
     """
 
     sparsities: Mapping[str, float]
     pruned: int
     prunable: int
+    within: str = ""
 
 
 class PruningMethod:
@@ -232,8 +240,10 @@ class PruningMethod:
     alone = ""
     # Why it needs a native encoder; empty if variables are enough.
     needs_native = ""
-    # Whether it has to see gradients before it can rank anything.
-    needs_gradients = False
+    # Why it cannot prune before the first step, after the method's name; empty if it can.
+    waits = ""
+    # Settings that do not come into it: in a run of its own they have to keep their defaults.
+    unused: tuple[str, ...] = ()
     # How many times the learning rate's schedule runs through within the training.
     cycles = 1
 

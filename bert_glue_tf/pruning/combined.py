@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Mapping, Sequence
 
 import tensorflow as tf
@@ -31,7 +33,10 @@ class Combined(PruningMethod):
             method.earlier = self._masked[:number]
         self.name = ",".join(method.name for method in methods)
         self.needs_native = next((m.needs_native for m in methods if m.needs_native), "")
-        self.needs_gradients = any(method.needs_gradients for method in methods)
+        self._others = [method for method in methods if method not in self._masked]
+        self.waits = next((m.waits for m in methods if m.waits), "")
+        self.one_device_only = next((m.one_device_only for m in methods if m.one_device_only), "")
+        self.cycles = max(method.cycles for method in methods)
 
     def reshape(self, start: Start) -> Start:
         for method in self.methods:
@@ -40,16 +45,20 @@ class Combined(PruningMethod):
 
     def prepare(self, model: tf_keras.Model, context: PruningContext) -> tf_keras.Model:
         count = len(self._masked)
-        for number, method in enumerate(self._masked):
-            model = method.prepare(model, context.part(number, count))
+        parts = {id(m): context.part(number, count) for number, m in enumerate(self._masked)}
+        for method in self.methods:
+            model = method.prepare(model, parts.get(id(method), context))
         return model
 
     def wrap_optimizer(self, optimizer: AdamW) -> AdamW:
+        for method in self._others:
+            optimizer = method.wrap_optimizer(optimizer)
         optimizer.hook = Masking(self._masked)
         return optimizer
 
     def callbacks(self) -> list[tf_keras.callbacks.Callback]:
-        return [UpdateMasks(self._masked)]
+        others = [callback for method in self._others for callback in method.callbacks()]
+        return [UpdateMasks(self._masked), *others]
 
     def state(self) -> tf.train.Checkpoint:
         return tf.train.Checkpoint(methods=[method.state() for method in self.methods])
@@ -68,15 +77,25 @@ class Combined(PruningMethod):
 
     def measure(self, model: tf_keras.Model) -> Removed:
         # Methods that share weights (a head's, then single ones of the others) are one sum.
-        masked = super().measure(model)
-        cut = [m.measure(model) for m in self.methods if not isinstance(m, MaskedPruning)]
-        sparsities = dict(masked.sparsities)
+        weights: dict[str, tf.Variable] = {}
+        sparsities: dict[str, float] = {}
+        for method in self._masked:
+            weights |= method.pruned_weights(model)
+            sparsities |= method.sparsities(model)
+        sizes = {name: math.prod(weights[name].shape) for name in sparsities}
+        pruned = sum(round(value * sizes[name]) for name, value in sparsities.items())
+        cut = [method.measure(model) for method in self._others]
         for removed in cut:
-            sparsities |= removed.sparsities
+            for name, gone in removed.sparsities.items():
+                left = (1.0 - gone) * (1.0 - sparsities.get(name, 0.0))
+                sparsities[name] = 1.0 - left
+        # What a cut has left of the weights that it counts is not counted again.
+        within = [removed.within for removed in cut if removed.within]
+        apart = (n for name, n in sizes.items() if not any(re.match(p, name) for p in within))
         return Removed(
             sparsities,
-            masked.pruned + sum(removed.pruned for removed in cut),
-            masked.prunable + sum(removed.prunable for removed in cut),
+            pruned + sum(removed.pruned for removed in cut),
+            sum(apart) + sum(removed.prunable for removed in cut),
         )
 
     def finalize(self, model: tf_keras.Model) -> tf_keras.Model:

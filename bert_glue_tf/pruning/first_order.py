@@ -17,10 +17,11 @@ class FirstOrder(MaskedPruning):
 
     Multiplying a unit by m multiplies its weights w in the matrix where its contribution leaves
     it, so dL/dm is the sum of w * dL/dw over them, and no second backward pass is needed. Its
-    absolute value, for the mean loss of a batch, is averaged over the steps.
+    absolute value, for the mean loss of a batch, is averaged over the steps. The gradients are
+    those of the update, clipped to a global norm of 1.
     """
 
-    needs_gradients = True
+    waits = "ranks by gradients, and before the first step there are none"
 
     def create(self) -> None:
         self._means = {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import tf_keras
 from absl import logging
@@ -13,6 +15,7 @@ from bert_glue_tf.pruning.base import PruningMethod, Removed
 from bert_glue_tf.pruning.start import Start
 
 _ORDERS = ("top", "greedy")
+_LAYERS = "transformer/"
 _BATCH = 64
 
 
@@ -32,6 +35,14 @@ class Layer(PruningMethod):
 
     name = "layer"
     options = {"order": ("top", "top or greedy")}
+    unused = (
+        "pruning_weights",
+        "ranking",
+        "initial_sparsity",
+        "begin_step",
+        "end_step",
+        "pruning_frequency",
+    )
     needs_native = "layers can only be taken out of a network that can be built anew"
 
     def reshape(self, start: Start) -> Start:
@@ -46,12 +57,14 @@ class Layer(PruningMethod):
                 f"Good values: {', '.join(_ORDERS)}."
             )
         if order == "greedy":
-            if start.classifier is None or start.held_out is None:
-                missing = "--finetune_epochs" if start.classifier is None else "--held_out"
+            is_pretrained = start.classifier is None and not start.is_rehearsal
+            if is_pretrained or start.held_out is None:
+                missing = "--finetune_epochs" if is_pretrained else "--held_out"
                 raise UserError(
                     "--pruning_options: order=greedy tries a fine-tuned model on examples held "
                     f"out of its training, and {missing} is 0. Give {missing}, or order=top."
                 )
+        if order == "greedy" and not start.is_rehearsal:
             keep = self._greedy(start, count)
         else:
             keep = list(range(architecture.layers - count))
@@ -61,6 +74,7 @@ class Layer(PruningMethod):
             {"layers": count / architecture.layers},
             before - self._parameters(weights.encoder),
             before,
+            within=_LAYERS,
         )
         logging.info(
             "layers left: %s of %d", ", ".join(str(index) for index in keep), architecture.layers
@@ -87,7 +101,7 @@ class Layer(PruningMethod):
     @staticmethod
     def _parameters(encoder: object) -> int:
         assert isinstance(encoder, dict)
-        return sum(int(v.size) for name, v in encoder.items() if name.startswith("transformer/"))
+        return sum(int(v.size) for name, v in encoder.items() if re.match(_LAYERS, name))
 
     @staticmethod
     def _greedy(start: Start, count: int) -> list[int]:

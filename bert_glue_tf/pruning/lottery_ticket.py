@@ -29,6 +29,7 @@ class LotteryTicket(MaskedPruning):
 
     name = "lottery_ticket"
     alone = "it winds every weight back at the end of a round, and with it what others have done"
+    unused = ("begin_step", "end_step", "pruning_frequency", "initial_sparsity")
     options = {"rounds": (3, "trainings, with a pruning between each two")}
 
     @property
@@ -41,16 +42,13 @@ class LotteryTicket(MaskedPruning):
                 f"--pruning_options: rounds={self.cycles}: must be from 2 (train, prune, train) "
                 f"to the training's {context.total_steps} steps."
             )
-        return super().prepare(self._remember(model), context)
-
-    def _remember(self, model: tf_keras.Model) -> tf_keras.Model:
         self._weights = list(model.trainable_variables)
         self._first = []
         for number, weight in enumerate(self._weights):
             first = self.variable(f"first/{number}", weight.shape, weight.dtype, 0)
             first.assign(weight)
             self._first.append(first)
-        return model
+        return super().prepare(model, context)
 
     def wrap_optimizer(self, optimizer: AdamW) -> AdamW:
         self._optimizer = super().wrap_optimizer(optimizer)

@@ -30,6 +30,8 @@ class Magnitude(PruningMethod):
     # its reductions and those of the gradients come in no fixed order (CollectiveReduceV2).
     alone = "tfmot's wrapper takes the place of the classifier's layer"
     one_device_only = "tfmot's pruning wrapper works on one replica only"
+    waits = "counts the steps from 1 on, as tfmot does"
+    unused = ("ranking",)
 
     def prepare(self, model: tf_keras.Model, context: PruningContext) -> tf_keras.Model:
         if context.scope not in ("encoder", "head") or context.pattern:

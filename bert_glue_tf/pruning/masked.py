@@ -192,17 +192,15 @@ class MaskedPruning(PruningMethod):
         return smaller
 
     def _alive(self) -> list[np.ndarray]:
-        """For each group the units of which an earlier method has left something."""
+        """For each group the units of whose result an earlier method has left something."""
         alive = []
         for group in self.all_groups:
-            left = np.zeros(group.units, np.int64)
-            for member in group.members:
-                kept = np.ones(member.variable.shape, bool)
-                for method in self.earlier:
-                    for other, part in method.parts(member.variable):
-                        kept &= part.expand(tf.constant(method.mask(other))).numpy()
-                left += member.total_numpy(kept.astype(np.int64))
-            alive.append(left > 0)
+            member = group.members[-1]
+            kept = np.ones(member.variable.shape, bool)
+            for method in self.earlier:
+                for other, part in method.parts(member.variable):
+                    kept &= part.expand(tf.constant(method.mask(other))).numpy()
+            alive.append(member.total_numpy(kept.astype(np.int64)) > 0)
         return alive
 
     def pruned_weights(self, model: tf_keras.Model) -> Mapping[str, tf.Variable]:

@@ -42,7 +42,7 @@ class Movement(MaskedPruning):
     """
 
     name = "movement"
-    needs_gradients = True
+    waits = "ranks by gradients, and before the first step there are none"
     regrows = True
     options = {
         "variant": ("hard", "hard or soft"),
@@ -60,9 +60,19 @@ class Movement(MaskedPruning):
                     f"--pruning_options: {name}={self.settings[name]}: movement has no such "
                     f"{name}. Good values: {', '.join(good)}."
                 )
+        for name, is_good, wanted in (
+            ("score_rate", self.settings["score_rate"] > 0, "above 0"),
+            ("penalty", self.settings["penalty"] >= 0, "0 or above"),
+        ):
+            if not is_good:
+                raise UserError(
+                    f"--pruning_options: {name}={self.settings[name]}: must be {wanted}."
+                )
         self._is_soft = self.settings["variant"] == "soft"
         # One threshold for all weights is a ranking over the whole scope.
-        return context.globally() if self._is_soft else context
+        if self._is_soft and context.ranking not in self.refused_rankings:
+            return context.globally()
+        return context
 
     def create(self) -> None:
         def filled(kind: str) -> dict[str, tf.Variable]:

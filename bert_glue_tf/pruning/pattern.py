@@ -46,7 +46,8 @@ class Pattern(MaskedPruning):
 
     The set belongs to the matrix: the patterns that most often are the largest weights of a
     block. All patterns keep the same number of weights, so the sparsity goes in steps of one
-    weight of a block; --ranking does not come into it.
+    weight of a block; --ranking does not come into it. After another method, what is gone
+    already counts among the zeros of a pattern.
 
     Source: Ma et al. 2020, "PCONV: the missing but desirable sparsity in DNN weight pruning for
     real-time execution on mobile devices" (https://arxiv.org/abs/1909.05073), for matrices.
@@ -86,7 +87,9 @@ class Pattern(MaskedPruning):
         near = min(range(size), key=lambda n: abs(n / size - wanted))
         if abs(near / size - wanted) > ranking.TOLERANCE:
             lower = int(wanted * size)
-            steps = " or ".join(f"{n / size:.4g}" for n in (lower, min(lower + 1, size - 1)))
+            steps = " or ".join(
+                f"{n / size:.4g}" for n in sorted({lower, min(lower + 1, size - 1)})
+            )
             raise UserError(
                 f"--final_sparsity={wanted:g}: a pattern of {rows}x{columns} weights cannot reach "
                 f"it. The nearest: {steps}."

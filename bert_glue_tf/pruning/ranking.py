@@ -70,10 +70,14 @@ def choose(
     if alive is None:
         alive = [np.ones(group.units, bool) for group in groups]
     if ranking == "local":
-        return [
-            _among(score, live, round(sparsity * np.count_nonzero(live)))
-            for score, live in zip(scores, alive, strict=True)
-        ]
+        masks = []
+        for group, score, live in zip(groups, scores, alive, strict=True):
+            left = int(np.count_nonzero(live))
+            # One unit stays, as below; which was refused before, unless other methods have left
+            # fewer units than the structure has.
+            most = left if group.is_elementwise else left - 1
+            masks.append(_among(score, live, min(round(sparsity * left), most)))
+        return masks
     if ranking == "lamp":
         scores = [
             lamp(np.where(live, score, -np.inf)) for score, live in zip(scores, alive, strict=True)
@@ -115,14 +119,13 @@ def _by_size(
     scores: np.ndarray, alive: np.ndarray, sizes: np.ndarray, sparsity: float
 ) -> np.ndarray:
     """Removes the lowest scores as long as that brings their size nearer to what is asked for."""
-    sizes = np.where(alive, sizes, 0)
-    order = np.argsort(np.where(alive, scores, np.inf), kind="stable")
+    wanted = sparsity * sizes[alive].sum()
+    order = np.argsort(scores, kind="stable")
+    order = order[alive[order] & (scores[order] < np.inf)]  # The others stay in any case.
     gone = np.cumsum(sizes[order])
-    wanted = sparsity * sizes.sum()
     count = int(np.argmin(np.abs(np.concatenate([[0], gone]) - wanted)))
     mask = np.ones(scores.shape, bool)
     mask[order[:count]] = False
-    mask[~alive] = True
     return mask
 
 
@@ -132,6 +135,16 @@ def require_reachable(groups: Sequence[Group], sparsity: float, ranking: str) ->
     Raises:
       UserError: names the nearest sparsity that can be had.
     """
+    if ranking != "local" and len({group.unit_size for group in groups}) > 1:
+        # Units of several sizes: weights are counted, and the best unit of each group stays.
+        total = sum(group.unit_size * group.count for group in groups)
+        stay = sum(group.unit_size for group in groups if not group.is_elementwise)
+        if sparsity * total > total - stay:
+            raise UserError(
+                f"--final_sparsity={sparsity:g}: a whole matrix or layer would be gone, since one "
+                f"{groups[0].what} of each has to stay. Give at most {1 - stay / total:.4g}."
+            )
+        return
     counts: dict[int, Group] = {}
     if ranking == "local":
         for group in groups:

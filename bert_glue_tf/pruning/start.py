@@ -29,6 +29,8 @@ class Start:
       sparsity: fraction that a method removes of what it cuts.
       seq_length: of the run.
       seed: of the run.
+      is_rehearsal: True where only whether a method can do its work is asked for, before there
+        are fine-tuned weights; nothing has to be measured then.
     """
 
     encoder: Encoder
@@ -40,6 +42,7 @@ class Start:
     sparsity: float
     seq_length: int
     seed: int
+    is_rehearsal: bool = False
 
     def weights(self) -> SavedWeights:
         """The native encoder's weights; without a classifier, with one of zeros."""

@@ -7,6 +7,7 @@ layer); its `Member`s are the weights of which the units are parts.
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import difflib
 import math
@@ -130,12 +131,27 @@ def in_scope(
       pattern: regular expression that a name must have somewhere; empty for any.
 
     Raises:
-      UserError: nothing matches; the message lists names that are near.
+      UserError: nothing matches; the message lists names that are near. Or two weights have one
+        name.
     """
     named = [(name_of(variable), variable) for variable in variables]
     parts = {name: _part(name, len(variable.shape)) for name, variable in named}
     scoped = {n: v for n, v in named if parts[n] and scope in ("all", parts[n])}
     found = {name: v for name, v in scoped.items() if re.search(pattern, name)}
+    twice = next(
+        (
+            n
+            for n, count in collections.Counter(n for n, _ in named).items()
+            if count > 1 and n in found
+        ),
+        None,
+    )
+    if twice:
+        raise UserError(
+            f"--pruning_scope={scope}: the model has several weights named {twice}, and a mask is "
+            "kept by its weight's name. Save the encoder with a name for each variable, or leave "
+            "them out with --pruning_weights."
+        )
     if found:
         return found
     if not scoped:

@@ -22,9 +22,10 @@ _TABLE = "word_embeddings/embeddings"
 class Vocabulary(PruningMethod):
     """Cuts the rows of word pieces that the task's training text never uses.
 
-    Before the training: the text that the model trains on is tokenized as before, so nothing
-    changes for it. Special tokens and single characters stay, so that an unseen word splits
-    instead of vanishing, and of the other pieces the most frequent ones up to the share `keep`.
+    Before the training: the text that the model trains on is tokenized as before (a published
+    tokenizer may differ from ours in rare characters, see docs/tokenization.md). Special tokens
+    and single characters stay, so that an unseen word splits instead of vanishing, and of the
+    other pieces the most frequent ones up to the share `keep`.
     What is removed follows from the text: --final_sparsity does not come into it.
 
     Source: Abdaoui et al. 2020, "Load what you need: smaller versions of multilingual BERT"
@@ -33,6 +34,14 @@ class Vocabulary(PruningMethod):
 
     name = "vocabulary"
     options = {"keep": (pieces.KEPT_SHARE, "share of the pieces that may stay")}
+    unused = (
+        "pruning_weights",
+        "ranking",
+        "initial_sparsity",
+        "begin_step",
+        "end_step",
+        "pruning_frequency",
+    )
     needs_native = "rows can only be cut out of a network that can be built anew"
 
     def reshape(self, start: Start) -> Start:
@@ -52,14 +61,14 @@ class Vocabulary(PruningMethod):
         folder = pathlib.Path(self._folder.name) / "preprocessing"
         before = pathlib.Path(start.encoder.preprocessing_path)
         ids = pieces.prune(before, folder, np.unique(tokenized.ids), self.settings["keep"])
-        for split, examples in start.validation.items():
+        for split, examples in () if start.is_rehearsal else start.validation.items():
             logging.info("%s:", split)
             for line in pieces.compare(before, folder, examples.texts).lines():
                 logging.info("  %s", line)
         weights = start.weights()
         rows, width = weights.encoder[_TABLE].shape
         gone = rows - len(ids)
-        self._removed = Removed({_TABLE: gone / rows}, gone * width, rows * width)
+        self._removed = Removed({_TABLE: gone / rows}, gone * width, rows * width, _TABLE)
         start = start.with_weights(shrinking.keep_pieces(weights, ids))
         return dataclasses.replace(
             start,
