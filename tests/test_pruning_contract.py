@@ -44,7 +44,8 @@ OPTIONS = {"block": "block=4x4"}
 OWN_SCHEDULE = {"lottery_ticket", "admm"}
 # Methods that cut before the training, by data or layers; their own tests are elsewhere.
 CUTTING = {"layer", "vocabulary"}
-every_method = pytest.mark.parametrize("name", sorted(set(pruning.names()) - CUTTING))
+ALL = sorted(set(pruning.names()) - CUTTING)
+every_method = pytest.mark.parametrize("name", ALL)
 
 
 def batches(first: int, last: int):
@@ -75,7 +76,7 @@ class Training:
         defaults = ExperimentConfig()
         config = dataclasses.replace(
             config,
-            **{unused: getattr(defaults, unused) for unused in pruning.get(name).unused},
+            **{n: getattr(defaults, n) for m in name.split(",") for n in pruning.get(m).unused},
             pruning_method=name,
             pruning_options=config.pruning_options or OPTIONS.get(name, ""),
         )
@@ -201,6 +202,40 @@ def test_a_resumed_training_ends_with_the_same_masks_and_weights(name, tmp_path)
     assert len(one.weights) == len(other.weights)
     for left, right in zip(one.weights, other.weights, strict=True):
         np.testing.assert_array_equal(left.numpy(), right.numpy(), err_msg=left.name)
+
+
+@pytest.mark.parametrize("name", ["head,irregular", "movement,pattern", "admm,neuron"])
+def test_a_resumed_training_with_several_methods_ends_with_the_same(name, tmp_path):
+    whole = Training(name).fit()
+    # In the middle of what the second one does.
+    saved = Training(name).fit(0, 2).checkpoint.save(str(tmp_path / "checkpoint"))
+    second = Training(name)
+    second.checkpoint.restore(saved)
+    second.fit(2, EPOCHS)
+    one, other = whole.finalize(), second.finalize()
+    assert len(one.weights) == len(other.weights)
+    for left, right in zip(one.weights, other.weights, strict=True):
+        np.testing.assert_array_equal(left.numpy(), right.numpy(), err_msg=left.name)
+
+
+@pytest.mark.parametrize("name", [n for n in ALL if n not in ("lottery_ticket", "admm", "none")])
+def test_at_once_it_prunes_at_once(name):
+    config = dataclasses.replace(
+        CONFIG,
+        pruning_schedule="one_shot",
+        finetune_epochs=1,
+        begin_step=-1,
+        end_step=-1,
+        pruning_frequency=0,
+        initial_sparsity=-1.0,
+    )
+    training = Training(name, config)
+    step = 1 if training.method.waits else 0
+    assert (training.context.begin_step, training.context.end_step) == (step, step)
+    training.fit(0, 1)
+    sparsities = training.method.sparsities(training.model)
+    assert sparsities == {weight: FINAL for weight in sparsities}
+    assert sparsities
 
 
 @every_method

@@ -148,6 +148,58 @@ def test_what_cannot_be_cut_is_told_before_any_training(
     assert not (tmp_path / "run" / "history.csv").exists()
 
 
+@pytest.mark.parametrize(
+    ("method", "settings", "told"),
+    [
+        ("head", {"final_sparsity": 0.3}, "4 heads in transformer/layer_0/heads. The nearest"),
+        ("block", {"pruning_options": "block=5x5"}, "block=5x5 does not divide"),
+        ("irregular", {"pruning_weights": "qerry"}, "Names that are near: "),
+        ("layer", {"pruning_options": "order=greedy"}, "--held_out is 0. Give --held_out"),
+        ("gradient", {"begin_step": 0}, "before the first step there are none"),
+    ],
+)
+def test_what_cannot_be_done_is_told_before_the_fine_tuning(
+    tmp_path, encoder, tiny_glue, method, settings, told
+):
+    with pytest.raises(UserError, match=told):
+        train(tmp_path / "run", encoder, tiny_glue, method, finetune_epochs=1, **settings)
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+    assert not (tmp_path / "run" / "history.csv").exists()
+
+
+def test_what_a_cut_and_a_mask_remove_of_the_same_weights_is_counted_once(
+    tmp_path, encoder, tiny_glue
+):
+    run = train(tmp_path / "layers", encoder, tiny_glue, "layer,irregular", epochs=1)
+    shapes = native.Architecture(**found_shapes(run)).shapes()
+    layer = {n: int(np.prod(s)) for n, s in shapes.items() if n.startswith("transformer/layer_0/")}
+    kernels = sum(size for name, size in layer.items() if name.endswith("kernel"))
+    # One of two layers, and half of the other's kernels.
+    assert run.result.parameters["prunable"] == 2 * sum(layer.values())
+    assert run.result.parameters["pruned"] == sum(layer.values()) + kernels // 2
+
+    run = train(
+        tmp_path / "pieces",
+        encoder,
+        tiny_glue,
+        "vocabulary,irregular",
+        pruning_options="keep=0.8",
+        pruning_weights="word_embeddings",
+        pruning_scope="embeddings",
+        epochs=1,
+    )
+    table = weights(run).encoder["word_embeddings/embeddings"]
+    rows = int(0.8 * PIECES)
+    left = np.count_nonzero(table)
+    assert table.shape == (rows, HIDDEN)
+    assert left == rows * HIDDEN - round(rows * HIDDEN / 2)
+    assert run.result.parameters["prunable"] == PIECES * HIDDEN
+    assert run.result.parameters["pruned"] == PIECES * HIDDEN - left
+    assert run.result.sparsity == {
+        "word_embeddings/embeddings": pytest.approx(1 - left / (PIECES * HIDDEN))
+    }
+
+
 def test_a_smaller_vocabulary_goes_with_the_model(tmp_path, encoder, tiny_glue):
     run = train(
         tmp_path / "run", encoder, tiny_glue, "vocabulary,neuron", pruning_options="keep=0.8"
