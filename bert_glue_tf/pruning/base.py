@@ -30,6 +30,7 @@ from bert_glue_tf.errors import UserError
 if TYPE_CHECKING:
     from bert_glue_tf.config import ExperimentConfig
     from bert_glue_tf.optimization import AdamW
+    from bert_glue_tf.pruning.start import Start
 
 # Where gradual pruning starts and ends if the user does not say: after the warm-up, when
 # the classifier's random weights have begun to mean something, and early enough that the
@@ -223,8 +224,8 @@ class Removed:
 class PruningMethod:
     """One way of pruning, and, as it stands, the way that prunes nothing.
 
-    A method is one file of this folder with one subclass whose `name` is the file's. Every
-    registered method passes the contract suite `tests/test_pruning_contract.py`.
+    A method is one file of this folder with one subclass whose `name` is the file's. All but those
+    that cut before the training pass the contract suite `tests/test_pruning_contract.py`.
 
     Args:
       options: name -> value, those of `options` that differ from their defaults.
@@ -259,8 +260,8 @@ class PruningMethod:
             return context
         return context.with_sparsity(self.final_sparsity)
 
-    def reshape(self, start: Any) -> Any:
-        """Returns the `start.Start` to build the model from; may cut what never trains."""
+    def reshape(self, start: Start) -> Start:
+        """Returns the `Start` to build the model from; may cut what never trains."""
         return start
 
     def prepare(self, model: tf_keras.Model, context: PruningContext) -> tf_keras.Model:
