@@ -20,7 +20,7 @@ from typing import Any
 
 from absl import flags, logging
 
-from bert_glue_tf import encoders, pruning, tasks
+from bert_glue_tf import encoders, jsontext, pruning, tasks
 from bert_glue_tf.errors import UserError
 
 # The flags count as those of the command that defines them, so that its --help shows them.
@@ -285,7 +285,11 @@ class ExperimentConfig:
                 raise UserError(f"setting {name}={value!r}: must be of type {wanted.__name__}.")
         # 1 and 1.0 are one setting, and have to be written alike.
         floats = {name for name in values if type(fields[name].default) is float}
-        return cls(**{**values, **{name: float(values[name]) for name in floats}})
+        try:
+            numbers = {name: float(values[name]) for name in floats}
+        except OverflowError:
+            raise UserError("a number in it is too large for any setting.") from None
+        return cls(**{**values, **numbers})
 
     def difference(self, other: ExperimentConfig) -> dict[str, tuple[Any, Any]]:
         """Fields that differ: name -> (value here, value of `other`).
@@ -466,7 +470,7 @@ def _read(path: str) -> dict[str, Any]:
     """The settings of a config.json; those that it leaves out have their defaults."""
     try:
         text = pathlib.Path(path).expanduser().read_text(encoding="utf-8")
-        values = json.loads(text)
+        values = jsontext.loads(text)
         if not isinstance(values, dict):
             raise ValueError("no JSON object")
         return ExperimentConfig.from_json(values).to_json()

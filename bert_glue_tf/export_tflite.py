@@ -6,6 +6,7 @@ python -m bert_glue_tf.export_tflite --run=runs/cola-minilm_l6-sample-none-seed1
 from __future__ import annotations
 
 import pathlib
+import re
 
 from absl import flags, logging
 
@@ -43,7 +44,8 @@ def seq_lengths(values: list[str], longest: int) -> tuple[int, ...]:
     """
     low, high = encoders.MIN_SEQ_LENGTH, encoders.MAX_SEQ_LENGTH
     for value in values:
-        if not value.isdigit() or not low <= int(value) <= high:
+        # Four digits at most: Python refuses to read thousands of them.
+        if not re.fullmatch("[0-9]{1,4}", value) or not low <= int(value) <= high:
             raise UserError(
                 f"--seq_lengths={','.join(values)}: {value!r} is no length. "
                 f"Give whole numbers from {low} to {high}, separated by commas."

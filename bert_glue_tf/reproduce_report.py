@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
+import re
 
 from absl import flags
 
@@ -31,7 +32,7 @@ _WORKDIR = flags.DEFINE_string(
 
 
 def main() -> None:
-    if not _SEEDS.value or not all(seed.isdigit() for seed in _SEEDS.value):
+    if not _SEEDS.value or not all(re.fullmatch("[0-9]{1,10}", seed) for seed in _SEEDS.value):
         raise UserError(f"--seeds={','.join(_SEEDS.value)}: give whole numbers, as in 1,2,3.")
     if _SST2.value < 0:
         raise UserError(f"--sst2_train_examples={_SST2.value}: must be 0 (all) or more.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import pathlib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -79,7 +80,7 @@ def numbers(flag: str, good: str = "1,2,3") -> tuple[int, ...]:
       UserError: it is empty, or holds something else.
     """
     values = flags.FLAGS[flag].value
-    if not values or not all(value.isdigit() for value in values):
+    if not values or not all(re.fullmatch("[0-9]{1,10}", value) for value in values):
         raise UserError(f"--{flag}={','.join(values)}: give whole numbers, as in {good}.")
     return tuple(dict.fromkeys(map(int, values)))
 

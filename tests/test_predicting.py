@@ -333,7 +333,7 @@ def test_a_file_answers_as_it_did_when_it_was_scored(exported, dev, recipe):
     assert classifier.task.name == "sst2"
     assert list(classifier.lengths) == [8, 16, 32]
     texts = [(text,) for text, _ in dev]
-    scored = read_predictions(folder.predictions_file(recipe, "validation")).logits
+    scored = read_predictions(folder.predictions_file(recipe, "validation"), SST2).logits
     np.testing.assert_allclose(classifier.logits(texts), scored, atol=1e-5)
     predictions = classifier.predict(texts)
     right = ["positive" if label else "negative" for _, label in dev]
