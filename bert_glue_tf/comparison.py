@@ -9,6 +9,7 @@ import dataclasses
 import io
 import json
 import math
+import os
 import pathlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -173,6 +174,7 @@ def read(folders: Iterable[pathlib.Path]) -> list[Model]:
             logging.warning("%s: no record in it (%s), left out", folder, results.FILE_NAME)
             continue
         name = folder.name if names[folder.name] == 1 else str(folder)
+        name = os.fsencode(name).decode(errors="replace")  # A name need not be UTF-8.
         record = dataclasses.replace(records[-1], config=_config(file, records[-1].config))
         history = run_folder.read_history(folder / "history.csv")
         export = ExportFolder(folder / exports.FOLDER)
@@ -195,6 +197,8 @@ def _whole(model: Model) -> Model:
     plain = [model.seed, model.milliseconds or 0, *map(float, model.bytes.values())]
     if not all(map(math.isfinite, plain)):
         raise ValueError(f"{plain} are no numbers")
+    if not isinstance(model.encoder, str):
+        raise TypeError(f"the encoder's name is {model.encoder!r}")
     json.dumps([model.key(), model.interval, model.digests])
     return model
 

@@ -159,6 +159,8 @@ class ExperimentConfig:
     )
 
     def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            _refuse_huge(field.name, getattr(self, field.name))
         tasks.get(self.task)
         # However it is written, the same methods are the same run.
         object.__setattr__(self, "pruning_method", ",".join(pruning.split(self.pruning_method)))
@@ -354,6 +356,12 @@ _RANGES: Mapping[str, tuple[float, float, str]] = {
 }
 
 
+def _refuse_huge(name: str, value: Any) -> None:
+    """Python refuses to write a number of thousands of digits, which 0x... can bring in."""
+    if isinstance(value, int) and value.bit_length() > 64:
+        raise UserError(f"--{name}: a number of {value.bit_length()} bits is too large.")
+
+
 def _percent(name: str, value: float) -> str:
     """What may be meant by a sparsity of 80."""
     is_percent = name in _FRACTIONS and 1 < value < 100
@@ -437,6 +445,8 @@ def from_flags(flag_values: flags.FlagValues) -> ExperimentConfig:
     """
     names = [field.name for field in dataclasses.fields(ExperimentConfig)]
     values = {name: flag_values[name].value for name in names}
+    for name, value in values.items():
+        _refuse_huge(name, value)
     if flag_values["config"].value:
         kept = _read(flag_values["config"].value)
         values |= {name: kept[name] for name in names if not flag_values[name].present}
@@ -495,7 +505,7 @@ def workdir(flag_values: flags.FlagValues, config: ExperimentConfig) -> pathlib.
     try:
         # A shell expands ~ at the start of a word only, and this one comes after "--workdir=".
         return pathlib.Path(given).expanduser()
-    except RuntimeError:
+    except (RuntimeError, ValueError):  # ValueError: a NUL in a name.
         raise UserError(
             f"--workdir={given}: there is no such home folder. Give the folder's whole path."
         ) from None

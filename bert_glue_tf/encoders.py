@@ -191,6 +191,8 @@ def _refusing_unreadable(flag: str) -> Iterator[None]:
         raise UserError(
             f"{flag}: there is no such home folder; give the folder's whole path"
         ) from None
+    except ValueError as error:  # A NUL, or half of a surrogate pair.
+        raise UserError(f"{flag}: can be no folder's name ({error})") from None
     except OSError as error:
         raise UserError(
             f"{flag}: cannot be read ({error.strerror}); give a folder that you may read"
@@ -460,7 +462,12 @@ def _is_handle(location: str) -> bool:
 
 def _refuse_plain_http(flag: str, location: str) -> None:
     """A SavedModel is a program, and without TLS whoever sits on the way can replace it."""
-    host = urllib.parse.urlsplit(location).hostname
+    if not _is_handle(location):
+        return
+    try:
+        host = urllib.parse.urlsplit(location).hostname
+    except ValueError as error:
+        raise UserError(f"--{flag}={location}: no address ({error}). Good: https://...") from None
     if location.startswith("http://") and host not in ("localhost", "127.0.0.1", "::1"):
         raise UserError(
             f"--{flag}={location}: is not encrypted, so that it could be replaced on the way. "

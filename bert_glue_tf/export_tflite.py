@@ -5,7 +5,6 @@ python -m bert_glue_tf.export_tflite --run=runs/cola-minilm_l6-sample-none-seed1
 
 from __future__ import annotations
 
-import pathlib
 import re
 
 from absl import flags, logging
@@ -61,7 +60,7 @@ def main() -> None:
         if flag.value < 1:
             raise UserError(f"--{flag.name}={flag.value}: must be 1 or more.")
     recipes = [tflite.get(name) for name in _RECIPES.value or tflite.RECIPES]
-    run = Run.read(pathlib.Path(_RUN.value).expanduser())
+    run = Run.read(cli.path("run", _RUN.value))
     lengths = seq_lengths(_LENGTHS.value, run.config.seq_length)
     examples = data.load_for_training(
         tasks.get(run.config.task), run.config.data, run.config.train_examples
@@ -75,7 +74,7 @@ def main() -> None:
         lengths, _CALIBRATION.value, _THREADS.value, _REPETITIONS.value
     )
     folder = ExportFolder.open(
-        pathlib.Path(_OUTPUT.value).expanduser() if _OUTPUT.value else run.path / FOLDER,
+        cli.path("output", _OUTPUT.value) if _OUTPUT.value else run.path / FOLDER,
         exporting.identity(run, settings),
     )
     records = exporting.export(run, settings, recipes, folder, examples)

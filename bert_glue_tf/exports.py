@@ -145,8 +145,13 @@ class Run:
           UserError: there is no such folder, or it holds no finished run.
         """
         config_file = path / "config.json"
-        if not path.is_dir() or not config_file.is_file():
-            what = "no run (no config.json)" if path.is_dir() else "no such folder"
+        try:
+            is_folder, is_run = path.is_dir(), config_file.is_file()
+        except (OSError, ValueError) as error:  # A name that is too long, or can be none.
+            reason = getattr(error, "strerror", None) or error
+            raise UserError(f"--{flag}={path}: cannot be read ({reason}).") from None
+        if not is_run:
+            what = "no run (no config.json)" if is_folder else "no such folder"
             raise UserError(f"--{flag}={path}: {what}. Give the folder of a finished run.")
         try:
             values = jsontext.loads(config_file.read_text(encoding="utf-8"))

@@ -13,6 +13,7 @@ import math
 import os
 import pathlib
 import queue
+import re
 import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -354,7 +355,7 @@ class TextReader:
                 f"--text_columns={','.join(columns)}: {task.name} has {len(task.text_fields)} "
                 f"text(s) a line ({', '.join(task.text_fields)}). Give as many columns."
             )
-        if columns and all(column.isdecimal() for column in columns):
+        if columns and all(re.fullmatch("[0-9]{1,9}", column) for column in columns):
             self._places = [int(column) - 1 for column in columns]
             if min(self._places) < 0:
                 raise UserError(f"--text_columns={','.join(columns)}: columns are counted from 1.")

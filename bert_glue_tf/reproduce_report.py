@@ -6,7 +6,6 @@ python -m bert_glue_tf.reproduce_report
 from __future__ import annotations
 
 import dataclasses
-import pathlib
 import re
 
 from absl import flags
@@ -45,7 +44,7 @@ def main() -> None:
     from bert_glue_tf import reproducing
     from bert_glue_tf.run_folder import write_atomically
 
-    root = pathlib.Path(_WORKDIR.value).expanduser()
+    root = cli.path("workdir", _WORKDIR.value)
     seeds = list(dict.fromkeys(map(int, _SEEDS.value)))
     plans = reproducing.plans(root, seeds, _SST2.value)
     for plan in plans:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import pathlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,7 +10,7 @@ from typing import Any
 
 from absl import flags
 
-from bert_glue_tf import comparison, config, sweeping, tasks
+from bert_glue_tf import cli, comparison, config, sweeping, tasks
 from bert_glue_tf.comparison import Comparison, Group, Model, Row
 from bert_glue_tf.config import ExperimentConfig
 from bert_glue_tf.errors import UserError
@@ -92,7 +91,7 @@ def settings(*names: str) -> dict[str, str]:
 
 def folder(flag: str) -> pathlib.Path:
     """The folder that a flag names."""
-    return pathlib.Path(os.path.expanduser(flags.FLAGS[flag].value))
+    return cli.path(flag, flags.FLAGS[flag].value)
 
 
 # Runs.
