@@ -11,6 +11,13 @@ INSTALLED := $(VENV)/.installed
 PEERS_VENV := .venv-peers
 PEERS_BIN := $(PEERS_VENV)/bin
 PEERS_INSTALLED := $(PEERS_VENV)/.installed
+# So does pip-audit, with what it needs.
+AUDIT_VENV := .venv-audit
+AUDIT := $(AUDIT_VENV)/bin/pip-audit
+PIP_AUDIT := pip-audit==2.9.0
+# pip-audit asks for a page like this for each package. A package index without advisories may
+# answer as well, so that the question is one whose answer is known: this pip is vulnerable.
+ADVISORIES := https://pypi.org/pypi/pip/9.0.1/json
 
 # pip 23.0 (Debian 12) builds seqeval, which has no wheel, the legacy way unless told otherwise,
 # and fails for want of what its setup.py asks for.
@@ -20,7 +27,7 @@ VERSION := import sys; print("%d.%d" % sys.version_info[:2])
 
 .DEFAULT_GOAL := help
 .PHONY: help install same-python demo export-tflite reproduce-report reproduce-structured \
-    reproduce-local-global survey bench-peers need-run test lint lock clean
+    reproduce-local-global survey bench-peers need-run test lint audit lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 26
@@ -95,10 +102,20 @@ lint: $(INSTALLED)  ## style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+audit: $(AUDIT)  ## known vulnerabilities of the versions in constraints.txt (asks pypi.org)
+	@$(AUDIT_VENV)/bin/python -c 'import sys, requests; requests.get(sys.argv[1], timeout=15).json()["vulnerabilities"][0]' \
+	$(ADVISORIES) 2>/dev/null || { echo "error: the advisories of pypi.org cannot be reached ($(ADVISORIES))," \
+	"so nothing was audited. Good: a network that reaches them." >&2; exit 2; }
+	$(AUDIT) --strict --requirement constraints.txt --no-deps --disable-pip --progress-spinner=off
+
+$(AUDIT):
+	$(PYTHON) -m venv --clear $(AUDIT_VENV)
+	$(AUDIT_VENV)/bin/python -m $(PIP_INSTALL) $(PIP_AUDIT)
+
 lock: $(INSTALLED)  ## pin every version anew in constraints.txt
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile setup.cfg --extra dev --universal --python-version 3.11 --upgrade \
 	    --no-header --no-annotate --output-file constraints.txt
 
 clean:  ## remove the environments and what tools left behind; runs/ stays
-	rm -rf $(VENV) $(PEERS_VENV) .pytest_cache .ruff_cache .mypy_cache build *.egg-info
+	rm -rf $(VENV) $(PEERS_VENV) $(AUDIT_VENV) .pytest_cache .ruff_cache .mypy_cache build *.egg-info

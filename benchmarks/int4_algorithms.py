@@ -57,7 +57,7 @@ def main() -> None:
     name = next(iter(task.validation_splits.values()))
     examples = data.load(task, run.config.data, name)
     split = experiment.tokenize(preprocessor, name, examples)
-    expected = evaluation.read_predictions(folder.predictions_file("float32", name)).logits
+    expected = evaluation.read_predictions(folder.predictions_file("float32", name), task).logits
     metric = task.primary_metric
     rows = []
     for block, algorithm in _VARIANTS:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import logging as std_logging
 import os
 import pathlib
@@ -44,6 +45,9 @@ def run(
       goes_on: where the same command, given again, goes on; empty where nothing is to be said.
         A function is asked when the command has ended; from it, empty is "starts again".
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # The name of a folder need not be UTF-8, and a terminal's encoding may be less.
+        sys.stdout.reconfigure(errors="backslashreplace")
     if any(argument in ("--help", "-h", "-help", "--helpfull") for argument in sys.argv[1:]):
         # As __main__, a module's flags are kept under the name of its file.
         module = sys.argv[0] if main.__module__ == "__main__" else main.__module__
@@ -88,6 +92,24 @@ def run(
             f"({textwrap.shorten(str(error), 160)})"
         )
     sys.exit(0)
+
+
+def path(flag: str, value: str) -> pathlib.Path:
+    """The file or folder that a flag names, `~` replaced.
+
+    Raises:
+      UserError: it begins with the home folder of nobody, or no path can be so.
+    """
+    try:
+        found = pathlib.Path(value).expanduser()
+        os.path.lexists(os.fsencode(found))
+    except (RuntimeError, ValueError):  # ValueError: a NUL, or what no file's name can hold.
+        raise UserError(
+            f"--{flag}={value!r}: no path, or there is no such home folder. Give the whole path."
+        ) from None
+    if "\0" in value:
+        raise UserError(f"--{flag}={value!r}: no path: it holds the character 0.")
+    return found
 
 
 def _again(goes_on: str | Callable[[], str]) -> str:

@@ -35,12 +35,12 @@ def main() -> None:
     reporting.print_rows("Differences", comparison.difference_rows(differences))
     for line in comparison.notes(models):
         print(line)
-    page = comparing.write(pathlib.Path(_OUTPUT.value).expanduser(), groups, differences)
+    page = comparing.write(cli.path("output", _OUTPUT.value), groups, differences)
     print(f"Tables, plots and the page are in {page.parent}; open {page}.")
 
 
 def _folders(pattern: str) -> list[pathlib.Path]:
-    path = pathlib.Path(pattern).expanduser()
+    path = cli.path("runs", pattern)
     # A name may hold brackets without being meant as a pattern.
     return [path] if path.exists() else [pathlib.Path(name) for name in glob.glob(str(path))]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import pathlib
+import re
 from collections.abc import Sequence
 
 from bert_glue_tf import comparison, html_report, plots
@@ -46,7 +47,7 @@ def write(
             sorted(groups, key=lambda one: one.subject), key=lambda one: one.subject
         ):
             together = list(some)
-            name = f"{task}_{source}_{encoder}".replace("/", "_")
+            name = re.sub(r"[/\0]", "_", f"{task}_{source}_{encoder}")
             for kind, figure in (
                 ("curves", plots.training_curves(together)),
                 ("size", plots.score_against(together, "size")),

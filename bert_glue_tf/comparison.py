@@ -9,6 +9,7 @@ import dataclasses
 import io
 import json
 import math
+import os
 import pathlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -16,7 +17,7 @@ from typing import Any
 import numpy as np
 from absl import logging
 
-from bert_glue_tf import evaluation, exports, metrics, results, significance, tasks
+from bert_glue_tf import evaluation, exports, metrics, results, run_folder, significance, tasks
 from bert_glue_tf.config import PRUNING, ExperimentConfig
 from bert_glue_tf.errors import UserError
 from bert_glue_tf.exports import ExportFolder
@@ -173,14 +174,15 @@ def read(folders: Iterable[pathlib.Path]) -> list[Model]:
             logging.warning("%s: no record in it (%s), left out", folder, results.FILE_NAME)
             continue
         name = folder.name if names[folder.name] == 1 else str(folder)
+        name = os.fsencode(name).decode(errors="replace")  # A name need not be UTF-8.
         record = dataclasses.replace(records[-1], config=_config(file, records[-1].config))
-        history = _history(folder / "history.csv")
+        history = run_folder.read_history(folder / "history.csv")
         export = ExportFolder(folder / exports.FOLDER)
         with _naming(file):
-            models.append(_trained(folder, name, record, history))
+            models.append(_whole(_trained(folder, name, record, history)))
         with _naming(export.results_file):
             for exported in export.records().values():
-                models.append(_exported(name, export, exported, record, history))
+                models.append(_whole(_exported(name, export, exported, record, history)))
     if not models:
         raise UserError(
             f"--runs: {len(found)} folder(s), none with a finished run. Give folders of the train "
@@ -189,12 +191,24 @@ def read(folders: Iterable[pathlib.Path]) -> list[Model]:
     return models
 
 
+def _whole(model: Model) -> Model:
+    """The model, once everything that a table or a figure asks of it has been computed."""
+    csv_text([model])
+    plain = [model.seed, model.milliseconds or 0, *map(float, model.bytes.values())]
+    if not all(map(math.isfinite, plain)):
+        raise ValueError(f"{plain} are no numbers")
+    if not isinstance(model.encoder, str):
+        raise TypeError(f"the encoder's name is {model.encoder!r}")
+    json.dumps([model.key(), model.interval, model.digests])
+    return model
+
+
 @contextlib.contextmanager
 def _naming(file: pathlib.Path) -> Iterator[None]:
     """Names the file of a record that lacks what a comparison needs."""
     try:
         yield
-    except (LookupError, TypeError, ValueError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise UserError(
             f"{file}: its record lacks something, or holds something else ({error!r}). "
             "Each line must be one record as the commands write it."
@@ -211,19 +225,6 @@ def _config(file: pathlib.Path, config: Mapping[str, Any]) -> dict[str, Any]:
         return settings.to_json() | {"initial_sparsity": settings.first_sparsity}
     except (UserError, TypeError) as error:
         raise UserError(f"{file}: its record has not the settings of a run ({error}).") from None
-
-
-def _history(path: pathlib.Path) -> list[dict[str, str]]:
-    if not path.is_file():
-        return []
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
-        for row in rows:
-            int(row["epoch"])
-    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
-        raise UserError(f"{path}: not the history of a run ({error!r}).") from None
-    return rows
 
 
 def _splits(record: Any) -> list[str]:
@@ -271,8 +272,8 @@ def _trained(
 def _collapsed(record: results.ExperimentResult, predictions: Mapping[str, pathlib.Path]) -> str:
     task = tasks.get(record.config["task"])
     reasons = []
-    for path in predictions.values():
-        answers = evaluation.read_predictions(path)
+    for split, path in predictions.items():
+        answers = evaluation.read_predictions(path, task, record.data[split]["examples"])
         reasons.append(metrics.collapse(task, answers.labels, answers.logits))
     return "; ".join(dict.fromkeys(reason for reason in reasons if reason))
 
@@ -543,7 +544,11 @@ def _answers(models: Group, seeds: Sequence[int]) -> tuple[np.ndarray, list[np.n
     labels: np.ndarray = np.zeros(0)
     answers = []
     for seed in seeds:
-        read = [evaluation.read_predictions(path) for path in by_seed[seed].predictions.values()]
+        model = by_seed[seed]
+        read = [
+            evaluation.read_predictions(path, model.task, model.data[split]["examples"])
+            for split, path in model.predictions.items()
+        ]
         labels = np.concatenate([one.labels for one in read])
         answers.append(np.concatenate([one.logits for one in read]))
     return labels, answers

@@ -20,7 +20,7 @@ from typing import Any
 
 from absl import flags, logging
 
-from bert_glue_tf import encoders, pruning, tasks
+from bert_glue_tf import encoders, jsontext, pruning, tasks
 from bert_glue_tf.errors import UserError
 
 # The flags count as those of the command that defines them, so that its --help shows them.
@@ -159,6 +159,8 @@ class ExperimentConfig:
     )
 
     def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            _refuse_huge(field.name, getattr(self, field.name))
         tasks.get(self.task)
         # However it is written, the same methods are the same run.
         object.__setattr__(self, "pruning_method", ",".join(pruning.split(self.pruning_method)))
@@ -285,7 +287,11 @@ class ExperimentConfig:
                 raise UserError(f"setting {name}={value!r}: must be of type {wanted.__name__}.")
         # 1 and 1.0 are one setting, and have to be written alike.
         floats = {name for name in values if type(fields[name].default) is float}
-        return cls(**{**values, **{name: float(values[name]) for name in floats}})
+        try:
+            numbers = {name: float(values[name]) for name in floats}
+        except OverflowError:
+            raise UserError("a number in it is too large for any setting.") from None
+        return cls(**{**values, **numbers})
 
     def difference(self, other: ExperimentConfig) -> dict[str, tuple[Any, Any]]:
         """Fields that differ: name -> (value here, value of `other`).
@@ -348,6 +354,12 @@ _RANGES: Mapping[str, tuple[float, float, str]] = {
     "end_step": (1, 2**31 - 1, "-1 (computed) or a step from 1 on"),
     "pruning_frequency": (1, 2**31 - 1, "0 (computed) or a number of steps from 1 on"),
 }
+
+
+def _refuse_huge(name: str, value: Any) -> None:
+    """Python refuses to write a number of thousands of digits, which 0x... can bring in."""
+    if isinstance(value, int) and value.bit_length() > 64:
+        raise UserError(f"--{name}: a number of {value.bit_length()} bits is too large.")
 
 
 def _percent(name: str, value: float) -> str:
@@ -433,6 +445,8 @@ def from_flags(flag_values: flags.FlagValues) -> ExperimentConfig:
     """
     names = [field.name for field in dataclasses.fields(ExperimentConfig)]
     values = {name: flag_values[name].value for name in names}
+    for name, value in values.items():
+        _refuse_huge(name, value)
     if flag_values["config"].value:
         kept = _read(flag_values["config"].value)
         values |= {name: kept[name] for name in names if not flag_values[name].present}
@@ -466,7 +480,7 @@ def _read(path: str) -> dict[str, Any]:
     """The settings of a config.json; those that it leaves out have their defaults."""
     try:
         text = pathlib.Path(path).expanduser().read_text(encoding="utf-8")
-        values = json.loads(text)
+        values = jsontext.loads(text)
         if not isinstance(values, dict):
             raise ValueError("no JSON object")
         return ExperimentConfig.from_json(values).to_json()
@@ -491,7 +505,7 @@ def workdir(flag_values: flags.FlagValues, config: ExperimentConfig) -> pathlib.
     try:
         # A shell expands ~ at the start of a word only, and this one comes after "--workdir=".
         return pathlib.Path(given).expanduser()
-    except RuntimeError:
+    except (RuntimeError, ValueError):  # ValueError: a NUL in a name.
         raise UserError(
             f"--workdir={given}: there is no such home folder. Give the folder's whole path."
         ) from None

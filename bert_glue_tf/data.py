@@ -12,15 +12,17 @@ import json
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
-from bert_glue_tf import network, tsv
+from bert_glue_tf import jsontext, network, tsv
 from bert_glue_tf.errors import UserError
 from bert_glue_tf.tasks import TaskSpec
 
 # Where TFDS fetches GLUE from (tensorflow_datasets/url_checksums/glue.txt).
 _TFDS_HOST = "https://dl.fbaipublicfiles.com"
+_TFDS_CLASSES = "tensorflow_datasets.core."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -266,6 +268,7 @@ def _load_tfds(task: TaskSpec, split: str) -> Examples:
     if prepared:
         # Reads the folder alone, and so never asks the network or the builder's code.
         try:
+            _check_features(prepared)
             builder = tfds.builder_from_directory(prepared)
         except ImportError:
             raise
@@ -274,7 +277,9 @@ def _load_tfds(task: TaskSpec, split: str) -> Examples:
     else:
         builder = tfds.builder(task.tfds_name, data_dir=_tfds_root())
         try:
-            builder.download_and_prepare()
+            # TFDS knows the SHA-256 of all that GLUE consists of, and takes nothing else.
+            checked = tfds.download.DownloadConfig(force_checksums_validation=True)
+            builder.download_and_prepare(download_config=checked)
         except ImportError:
             raise  # a broken installation, whose traceback is wanted
         except Exception as error:  # TFDS's own errors have no common base class
@@ -313,6 +318,29 @@ def _load_tfds(task: TaskSpec, split: str) -> Examples:
         split=split,
         version=str(builder.info.version),
     )
+
+
+def _check_features(folder: str) -> None:
+    """Raises ValueError unless features.json names TFDS's own classes only.
+
+    TFDS imports the module of any class that is named there.
+    """
+    with open(os.path.join(folder, "features.json"), encoding="utf-8") as file:
+        waiting: list[Any] = [jsontext.loads(file.read())]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, list):
+            waiting += value
+        elif isinstance(value, dict):
+            waiting += value.values()
+            for key in ("pythonClassName", "python_class_name", "type"):
+                name = value.get(key, _TFDS_CLASSES)
+                if key == "type" and "content" not in value:
+                    continue
+                if not str(name).startswith(_TFDS_CLASSES):
+                    raise ValueError(f"features.json names {name!r}, which is no class of TFDS")
+        elif isinstance(value, str) and value.lstrip().startswith("{"):
+            waiting.append(jsontext.loads(value))  # As some features keep theirs.
 
 
 def _damaged_tfds(folder: str, error: Exception) -> UserError:

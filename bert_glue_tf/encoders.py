@@ -13,6 +13,7 @@ import hashlib
 import os
 import re
 import tempfile
+import urllib.parse
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -75,6 +76,9 @@ _PREPROCESSING = (
     (r"(^|/)(bert_)?multi_cased_l_", "https://tfhub.dev/tensorflow/bert_multi_cased_preprocess/3"),
     (r"(^|/)(bert_)?zh_l_", "https://tfhub.dev/tensorflow/bert_zh_preprocess/3"),
 )
+
+# Bytes that one handle may unpack to: ten times BERT-large's, in which a full disk is not.
+LARGEST_DOWNLOAD = 14 * 10**9
 
 _NEARLY = (
     r"^(config|bert_config|tokenizer.*)\.json$|^vocab|^(encoder|preprocessing|variables)$|"
@@ -150,6 +154,8 @@ def resolve(encoder: str, preprocessing: str = "") -> EncoderSource:
         UserError: unknown name, or a folder that cannot be read or holds no encoder.
     """
     given = preprocessing or None
+    for flag, location in (("encoder", encoder), ("preprocessing", preprocessing)):
+        _refuse_plain_http(flag, location)
     if preprocessing and not _is_handle(preprocessing):
         with _refusing_unreadable(f"--preprocessing={preprocessing}"):
             path = Path(preprocessing).expanduser()
@@ -185,6 +191,8 @@ def _refusing_unreadable(flag: str) -> Iterator[None]:
         raise UserError(
             f"{flag}: there is no such home folder; give the folder's whole path"
         ) from None
+    except ValueError as error:  # A NUL, or half of a surrogate pair.
+        raise UserError(f"{flag}: can be no folder's name ({error})") from None
     except OSError as error:
         raise UserError(
             f"{flag}: cannot be read ({error.strerror}); give a folder that you may read"
@@ -452,20 +460,77 @@ def _is_handle(location: str) -> bool:
     return location.startswith(("https://", "http://"))
 
 
+def _refuse_plain_http(flag: str, location: str) -> None:
+    """A SavedModel is a program, and without TLS whoever sits on the way can replace it."""
+    if not _is_handle(location):
+        return
+    try:
+        host = urllib.parse.urlsplit(location).hostname
+    except ValueError as error:
+        raise UserError(f"--{flag}={location}: no address ({error}). Good: https://...") from None
+    if location.startswith("http://") and host not in ("localhost", "127.0.0.1", "::1"):
+        raise UserError(
+            f"--{flag}={location}: is not encrypted, so that it could be replaced on the way. "
+            "Good: https://..., or a folder that you have checked."
+        )
+
+
+def _refuse_foreign_cache() -> None:
+    """Where TF-Hub's cache is the usual one, in the folder for temporary files of everybody.
+
+    Its folders' names follow from the handles, so that another user could have put a SavedModel
+    there first.
+    """
+    folder = Path(_hub_cache())
+    if not os.environ.get("TFHUB_CACHE_DIR") and folder.exists():
+        owner = folder.stat().st_uid
+        if owner not in (os.getuid(), 0):
+            raise UserError(
+                f"{folder}: TF-Hub's cache folder belongs to another user (number {owner}), who "
+                "could have put any model there. Set TFHUB_CACHE_DIR to a folder of your own."
+            )
+
+
 def _fetch(location: str) -> str:
-    """The local folder of a SavedModel, downloaded by tensorflow_hub where it is a handle."""
+    """The local folder of a SavedModel, downloaded by tensorflow_hub where it is a handle.
+
+    TF-Hub unpacks plain files and folders only, and only below its cache folder
+    (`file_utils.extract_tarfile_to_destination`); how much, it does not limit.
+
+    Raises:
+        UserError: it cannot be had, is larger than any encoder, or lies in a folder of another
+            user's.
+    """
     import tensorflow_hub as hub
+    from tensorflow_hub import resolver
 
     from bert_glue_tf import network
 
+    class Bounded(resolver.DownloadManager):
+        def _log_progress(self, bytes_downloaded: int) -> None:
+            super()._log_progress(bytes_downloaded)
+            if self._total_bytes_downloaded > LARGEST_DOWNLOAD:
+                raise UserError(
+                    f"{location}: unpacks to more than {LARGEST_DOWNLOAD:,} bytes, which no "
+                    "encoder has. Nothing of it was kept."
+                )
+
+    if _is_handle(location):
+        _refuse_foreign_cache()
+    original = resolver.DownloadManager
+    resolver.DownloadManager = Bounded  # TF-Hub offers no other place to count.
     try:
         return hub.resolve(location)
+    except UserError:
+        raise
     except Exception as error:  # URL, TLS, tar and file errors alike
         if not _is_handle(location):
             raise UserError(f"{location}: {reason_of(error)}") from None
         raise network.UnreachableError(
             f"{location} cannot be downloaded: {reason_of(error)}", what="encoder"
         ) from None
+    finally:
+        resolver.DownloadManager = original
 
 
 def _own_outputs(layer: Any, batch: Mapping[str, Any], location: str) -> dict[str, Any]:

@@ -111,20 +111,37 @@ class Predictions:
     logits: np.ndarray
 
 
-def read_predictions(path: pathlib.Path) -> Predictions:
+def read_predictions(
+    path: pathlib.Path, task: TaskSpec, examples: int | None = None
+) -> Predictions:
     """Reads what `experiment.write_predictions` wrote.
 
+    Args:
+      path: of the file.
+      task: that the answers are of.
+      examples: how many answers there have to be; None where nobody knows.
+
     Raises:
-      UserError: the file is missing or is no such file.
+      UserError: the file is missing, was cut short, or is no such file.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()[1:]
+        _, *lines, end = path.read_text(encoding="utf-8").split("\n")
+        if end or examples not in (None, len(lines)):
+            expected = "" if examples is None else f" of {examples}"
+            raise ValueError(f"cut short: {len(lines)} whole lines{expected}")
         rows = [line.split("\t") for line in lines]
         logits = np.array([row[3:] for row in rows], np.float32)
         labels = np.array([float(row[1]) for row in rows])
         if logits.ndim != 2 or not logits.size:
             raise ValueError("no logits")
+        if logits.shape[1] != task.num_classes:
+            raise ValueError(f"{logits.shape[1]} logits a line, {task.name} has {task.num_classes}")
+        if task.is_regression:
+            good = np.isfinite(labels)
+        else:
+            good = np.isin(labels, range(task.num_classes))
+        if not good.all():
+            raise ValueError(f"line {np.argmin(good) + 2}: no label of {task.name}")
     except (OSError, ValueError, IndexError) as error:
         raise UserError(f"{path}: not the predictions of a run ({error}).") from None
-    whole = labels.astype(np.int64)
-    return Predictions(whole if np.array_equal(whole, labels) else labels, logits)
+    return Predictions(labels if task.is_regression else labels.astype(np.int64), logits)

@@ -5,7 +5,7 @@ python -m bert_glue_tf.export_tflite --run=runs/cola-minilm_l6-sample-none-seed1
 
 from __future__ import annotations
 
-import pathlib
+import re
 
 from absl import flags, logging
 
@@ -43,7 +43,8 @@ def seq_lengths(values: list[str], longest: int) -> tuple[int, ...]:
     """
     low, high = encoders.MIN_SEQ_LENGTH, encoders.MAX_SEQ_LENGTH
     for value in values:
-        if not value.isdigit() or not low <= int(value) <= high:
+        # Four digits at most: Python refuses to read thousands of them.
+        if not re.fullmatch("[0-9]{1,4}", value) or not low <= int(value) <= high:
             raise UserError(
                 f"--seq_lengths={','.join(values)}: {value!r} is no length. "
                 f"Give whole numbers from {low} to {high}, separated by commas."
@@ -59,7 +60,7 @@ def main() -> None:
         if flag.value < 1:
             raise UserError(f"--{flag.name}={flag.value}: must be 1 or more.")
     recipes = [tflite.get(name) for name in _RECIPES.value or tflite.RECIPES]
-    run = Run.read(pathlib.Path(_RUN.value).expanduser())
+    run = Run.read(cli.path("run", _RUN.value))
     lengths = seq_lengths(_LENGTHS.value, run.config.seq_length)
     examples = data.load_for_training(
         tasks.get(run.config.task), run.config.data, run.config.train_examples
@@ -73,7 +74,7 @@ def main() -> None:
         lengths, _CALIBRATION.value, _THREADS.value, _REPETITIONS.value
     )
     folder = ExportFolder.open(
-        pathlib.Path(_OUTPUT.value).expanduser() if _OUTPUT.value else run.path / FOLDER,
+        cli.path("output", _OUTPUT.value) if _OUTPUT.value else run.path / FOLDER,
         exporting.identity(run, settings),
     )
     records = exporting.export(run, settings, recipes, folder, examples)

@@ -312,7 +312,7 @@ class _ExportRun:
         largest, labels, compared = 0.0, 0, 0
         for suffix, split in self._validation.items():
             path = self._run.folder.predictions_file(split.name)
-            keras = evaluation.read_predictions(path).logits
+            keras = evaluation.read_predictions(path, self._task, len(split)).logits
             # A longer example was trimmed by the shorter of the two models only.
             limit = min(self._settings.seq_lengths[-1], self._run.config.seq_length)
             same = split.tokens.lengths < limit

@@ -18,10 +18,11 @@ import hashlib
 import json
 import math
 import pathlib
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bert_glue_tf import results
+from bert_glue_tf import jsontext, results
 from bert_glue_tf.config import ExperimentConfig
 from bert_glue_tf.errors import UserError
 from bert_glue_tf.results import ExperimentResult
@@ -100,9 +101,14 @@ class ExportResult:
         Raises:
           ValueError: the line is no such record.
         """
-        values = json.loads(line)
+        values = jsontext.loads(line)
         if not isinstance(values, dict) or set(values) != {f.name for f in dataclasses.fields(cls)}:
             raise ValueError("no record of an export")
+        results.check_types(cls, values)
+        recipe = values["recipe"]
+        # They become names in the export's folder, and must not lead out of it.
+        if not re.fullmatch(r"[\w+-]+", recipe) or values["file"] != f"{recipe}.tflite":
+            raise ValueError(f"{recipe!r} with the file {values['file']!r} is no recipe")
         values["metrics"] = {
             name: math.nan if value is None else value for name, value in values["metrics"].items()
         }
@@ -139,11 +145,16 @@ class Run:
           UserError: there is no such folder, or it holds no finished run.
         """
         config_file = path / "config.json"
-        if not path.is_dir() or not config_file.is_file():
-            what = "no run (no config.json)" if path.is_dir() else "no such folder"
+        try:
+            is_folder, is_run = path.is_dir(), config_file.is_file()
+        except (OSError, ValueError) as error:  # A name that is too long, or can be none.
+            reason = getattr(error, "strerror", None) or error
+            raise UserError(f"--{flag}={path}: cannot be read ({reason}).") from None
+        if not is_run:
+            what = "no run (no config.json)" if is_folder else "no such folder"
             raise UserError(f"--{flag}={path}: {what}. Give the folder of a finished run.")
         try:
-            values = json.loads(config_file.read_text(encoding="utf-8"))
+            values = jsontext.loads(config_file.read_text(encoding="utf-8"))
             config = ExperimentConfig.from_json(values)
         except (OSError, ValueError, TypeError, AttributeError, UserError) as error:
             raise UserError(f"{config_file}: not the settings of a run ({error}).") from error
@@ -198,7 +209,7 @@ class ExportFolder:
 
     def _require(self, settings: Mapping[str, Any]) -> None:
         try:
-            earlier = json.loads(self.settings_file.read_text(encoding="utf-8"))
+            earlier = jsontext.loads(self.settings_file.read_text(encoding="utf-8"))
             different = sorted(
                 name for name in {*earlier, *settings} if earlier.get(name) != settings.get(name)
             )

@@ -17,6 +17,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.tools import flatbuffer_utils
 
+from bert_glue_tf import jsontext
 from bert_glue_tf.errors import UserError
 
 IDENTIFIER = b"TFL3"
@@ -319,5 +320,5 @@ def read_metadata(model: bytes) -> dict[str, Any] | None:
     for index in range(root.MetadataLength()):
         entry = root.Metadata(index)
         if entry.Name().decode() == METADATA:
-            return json.loads(bytes(root.Buffers(entry.Buffer()).DataAsNumpy()))
+            return jsontext.loads(bytes(root.Buffers(entry.Buffer()).DataAsNumpy()))
     return None

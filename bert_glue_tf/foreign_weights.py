@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from bert_glue_tf import jsontext
 from bert_glue_tf.errors import UserError, reason_of
 from bert_glue_tf.native import Architecture, Reader, build_network, by_canonical_name
 
@@ -64,7 +65,7 @@ def read_config(path: Path, activations: Mapping[str, str] = HF_ACTIVATIONS) -> 
         UserError: unreadable, no BERT, or a BERT that the native encoder cannot compute.
     """
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        config = jsontext.loads(path.read_text(encoding="utf-8"))
         if not isinstance(config, dict):
             raise ValueError("not a JSON object")
     except (OSError, ValueError) as error:
@@ -146,14 +147,14 @@ def read_safetensors_header(path: Path) -> dict[str, dict[str, Any]]:
             length = int.from_bytes(file.read(8), "little")
             if length > size - 8:
                 raise ValueError(f"its header needs {length} bytes, the file has {size}")
-            header = json.loads(file.read(length))
+            header = jsontext.loads(file.read(length))
         if not isinstance(header, dict):
             raise ValueError("its header is no JSON object")
         header.pop("__metadata__", None)
         end = 8 + length + _check_tensors(header)
         if end != size:
             raise ValueError(f"its tensors need {end} bytes, the file has {size}")
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         raise UserError(f"{path}: not a whole safetensors file: {error}") from None
     return header
 
@@ -256,7 +257,7 @@ def lower_case(kind: str, folder: Path) -> bool:
     if not path.exists():
         return True
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        config = jsontext.loads(path.read_text(encoding="utf-8"))
         lower = bool(config.get("do_lower_case", True))
     except (OSError, ValueError, AttributeError) as error:
         raise UserError(f"{path}: cannot be read as JSON: {error}") from None

@@ -21,6 +21,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from bert_glue_tf import jsontext
 from bert_glue_tf.errors import UserError
 from bert_glue_tf.foreign_weights import (
     CONFIG,
@@ -130,7 +131,7 @@ def write_encoder(encoder: Any, folder: Path) -> None:
 def read_record(folder: Path) -> dict[str, Any] | None:
     """The import.json of a finished import; None where there is no such thing."""
     try:
-        record = json.loads((folder / IMPORT_RECORD).read_text(encoding="utf-8"))
+        record = jsontext.loads((folder / IMPORT_RECORD).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     return record if isinstance(record, dict) and record.get("format") == FORMAT else None
@@ -224,7 +225,7 @@ def _remove_leftovers(target: Path) -> None:
     for path in target.parent.glob(f".{target.name}.*"):
         host, _, rest = path.name.removeprefix(f".{target.name}.").partition(".")
         process = rest.split(".")[0]
-        if host == _host() and process.isdigit() and not _alive(int(process)):
+        if host == _host() and process.isdecimal() and not _alive(int(process)):
             shutil.rmtree(path, ignore_errors=True)
 
 

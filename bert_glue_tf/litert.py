@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import pathlib
 import re
+import signal
+import subprocess
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,6 +21,44 @@ from bert_glue_tf.native import INPUTS
 SIGNATURE = "length_{}"
 _SIGNATURE = re.compile(r"length_(\d+)")
 DEFAULT_THREADS = 2
+# BERT-large at 512 takes some seconds; a file whose graph goes in circles takes for ever.
+TRY_OUT_SECONDS = 120.0
+_TRY_OUT = "import sys; from bert_glue_tf import litert; litert.LiteModel(sys.stdin.buffer.read())"
+
+
+def try_out(model: bytes, name: str, seconds: float = TRY_OUT_SECONDS) -> None:
+    """Loads and runs a file of unknown origin in a process of its own, for LiteRT may crash.
+
+    LiteRT verifies the layout of a file, but not all of its sense: an operator without the input
+    that its kernel reads ends the process with a segmentation fault. What is wrong with the file
+    and is noticed, `LiteModel` says.
+
+    Args:
+      model: the file's content.
+      name: of the file, for messages.
+      seconds: that loading and running it may take.
+
+    Raises:
+      UserError: the process has crashed, or has not ended in time.
+    """
+    try:
+        status = subprocess.run(
+            [sys.executable, "-c", _TRY_OUT],
+            input=model,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            timeout=seconds,
+        ).returncode
+    except subprocess.TimeoutExpired:
+        raise UserError(
+            f"{name}: damaged, or not made for this: LiteRT has not run it once in {seconds:g} "
+            "seconds. Export it again."
+        ) from None
+    if status < 0:
+        raise UserError(
+            f"{name}: damaged: LiteRT crashes on it ({signal.Signals(-status).name}). Copy it "
+            "again from where it was exported, or export it again."
+        )
 
 
 class LiteModel:
@@ -29,6 +70,9 @@ class LiteModel:
       name: of the file, for messages.
       delegate: whether XNNPACK takes over what it can, as is LiteRT's default; else all
         operators run in LiteRT's own kernels.
+
+    Attributes:
+      classes: how many logits an answer has.
 
     Raises:
       UserError: no .tflite file, or not one of this project's classifiers.
@@ -69,12 +113,22 @@ class LiteModel:
                     for length, key in sorted(found.items())
                 }
                 # LiteRT prepares a signature, and speaks, when it is first run.
-                for length, runner in self._runners.items():
-                    runner(**{name: np.zeros((1, length), np.int32) for name in INPUTS})
-        except (ValueError, RuntimeError) as error:
+                shapes = {
+                    np.shape(
+                        runner(**{name: np.zeros((1, length), np.int32) for name in INPUTS})[
+                            "logits"
+                        ]
+                    )
+                    for length, runner in self._runners.items()
+                }
+            if {len(shape) for shape in shapes} != {2} or len(shapes) > 1:
+                raise ValueError(f"its logits have the shapes {sorted(shapes)}")
+        except (ValueError, RuntimeError, KeyError) as error:
             raise UserError(
                 f"{name}: cannot be run by LiteRT ({str(error).splitlines()[0]})."
             ) from None
+        self._name = name
+        ((_, self.classes),) = shapes
 
     @classmethod
     def load(cls, path: pathlib.Path, threads: int = DEFAULT_THREADS) -> LiteModel:
@@ -97,15 +151,24 @@ class LiteModel:
         """Logits, float32 [batch, classes], of int32 [batch, length] features.
 
         The file takes one example at a time. `length` must be one of `lengths`.
+
+        Raises:
+          UserError: LiteRT fails on them, as where the file has no embedding for an id.
         """
         rows = next(iter(features.values()))
         runner = self._runners[rows.shape[1]]
-        return np.concatenate(
-            [
-                runner(**{name: value[i : i + 1] for name, value in features.items()})["logits"]
-                for i in range(len(rows))
-            ]
-        )
+        try:
+            return np.concatenate(
+                [
+                    runner(**{name: value[i : i + 1] for name, value in features.items()})["logits"]
+                    for i in range(len(rows))
+                ]
+            )
+        except (ValueError, RuntimeError) as error:
+            raise UserError(
+                f"{self._name}: cannot be run by LiteRT ({str(error).splitlines()[0]}). The file "
+                "is damaged; copy it again."
+            ) from None
 
 
 def pieces(model: bytes, threads: int = DEFAULT_THREADS) -> int:

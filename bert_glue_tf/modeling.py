@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from bert_glue_tf import native
+from bert_glue_tf import jsontext, native
 from bert_glue_tf.encoders import Encoder
 from bert_glue_tf.errors import UserError
 from bert_glue_tf.evaluation import PredictFn
@@ -180,7 +180,7 @@ def read_description(folder: pathlib.Path) -> dict[str, Any]:
       UserError: the folder holds no model.
     """
     try:
-        return dict(json.loads((folder / _ARCHITECTURE).read_text(encoding="utf-8")))
+        return dict(jsontext.loads((folder / _ARCHITECTURE).read_text(encoding="utf-8")))
     except (OSError, ValueError) as error:
         raise UserError(
             f"{folder}: holds no model of this project ({_ARCHITECTURE}: {error}). "

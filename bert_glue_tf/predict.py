@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import pathlib
 import sys
 from typing import TYPE_CHECKING
 
@@ -64,11 +63,9 @@ def main() -> None:
 
         from bert_glue_tf import predicting
 
-        classifier = predicting.Classifier.load(
-            pathlib.Path(_MODEL.value).expanduser(), _THREADS.value
-        )
+        classifier = predicting.Classifier.load(cli.path("model", _MODEL.value), _THREADS.value)
         if _SUBMISSION.value:
-            folder = pathlib.Path(_SUBMISSION.value).expanduser()
+            folder = cli.path("glue_submission", _SUBMISSION.value)
             names = predicting.write_submission(classifier, _DATA.value, folder)
             print(f"Written to {folder}: {', '.join(names)}.")
         elif file is None:
@@ -85,7 +82,7 @@ def _open_input(stack: contextlib.ExitStack) -> io.BufferedReader:
             logging.info("reading from the terminal, a text a line; Ctrl-D ends it")
         return sys.stdin.buffer  # type: ignore[return-value]
     try:
-        return stack.enter_context(pathlib.Path(_INPUT.value).expanduser().open("rb"))
+        return stack.enter_context(cli.path("input", _INPUT.value).open("rb"))
     except OSError as error:
         raise UserError(f"--input={_INPUT.value}: cannot be read ({error.strerror}).") from None
 

@@ -13,6 +13,8 @@ import math
 import os
 import pathlib
 import queue
+import re
+import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +22,7 @@ import numpy as np
 from absl import logging
 from scipy import special
 
-from bert_glue_tf import data, exports, flatbuffer, metrics, preprocessing, tasks
+from bert_glue_tf import data, exports, flatbuffer, litert, metrics, preprocessing, tasks
 from bert_glue_tf.errors import UserError
 from bert_glue_tf.litert import LiteModel
 from bert_glue_tf.run_folder import write_atomically
@@ -123,10 +125,17 @@ class Classifier:
             ) from None
         except OSError as error:
             raise UserError(f"--model={path}: cannot be read ({error.strerror}).") from None
+        folder = exports.ExportFolder(path.parent)
+        # What was exported has been run by the export; of another file nobody knows.
+        if not _check_sum(path, folder, content):
+            litert.try_out(content, str(path))
         model = ParallelModel(content, threads, str(path))
         task, vocabulary = _read_metadata(path, content)
-        folder = exports.ExportFolder(path.parent)
-        _check_sum(path, folder, content)
+        if model.classes != task.num_classes:
+            raise UserError(
+                f"{path}: damaged: it has {model.classes} logits, and {task.name} has "
+                f"{task.num_classes}. Copy it again."
+            )
         check_vocabulary(path, folder, vocabulary)
         return cls(task, model.predict, model.lengths, folder.preprocessing)
 
@@ -206,7 +215,7 @@ class ParallelModel:
         self._content, self._name = content, name
         self._number = max(1, min(threads, os.cpu_count() or 1))
         first = LiteModel(content, 1, name)
-        self.lengths = first.lengths
+        self.lengths, self.classes = first.lengths, first.classes
         self._idle: queue.SimpleQueue[LiteModel] = queue.SimpleQueue()
         self._idle.put(first)
         self._pool: concurrent.futures.ThreadPoolExecutor | None = None
@@ -240,7 +249,7 @@ def _read_metadata(path: pathlib.Path, content: bytes) -> tuple[TaskSpec, str]:
     try:
         metadata = flatbuffer.read_metadata(content) or {}
         task, vocabulary = tasks.TASKS[metadata["task"]], str(metadata["vocabulary_sha256"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, LookupError, TypeError, AttributeError, struct.error):
         raise UserError(
             f"{path}: holds no metadata of this project, so its task is unknown. Give a file "
             "that export_tflite wrote."
@@ -253,12 +262,20 @@ def _read_metadata(path: pathlib.Path, content: bytes) -> tuple[TaskSpec, str]:
     return task, vocabulary
 
 
-def _check_sum(path: pathlib.Path, folder: exports.ExportFolder, content: bytes) -> None:
-    """Raises UserError if SHA256SUMS, where it lies beside the file, names another content."""
+def _check_sum(path: pathlib.Path, folder: exports.ExportFolder, content: bytes) -> bool:
+    """Whether SHA256SUMS beside the file names it, with this content.
+
+    Raises:
+      UserError: it names the file with another content, or cannot be read.
+    """
     if not folder.checksums.is_file():
-        return
+        return False
     named = {}
-    for line in folder.checksums.read_text(encoding="utf-8", errors="replace").splitlines():
+    try:
+        text = folder.checksums.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise UserError(f"{folder.checksums}: cannot be read ({error.strerror}).") from None
+    for line in text.splitlines():
         digest, _, name = line.partition("  ")
         named[name] = digest
     if named.get(path.name, found := hashlib.sha256(content).hexdigest()) != found:
@@ -266,6 +283,7 @@ def _check_sum(path: pathlib.Path, folder: exports.ExportFolder, content: bytes)
             f"{path}: damaged, or not the file that was exported (SHA-256 {found[:12]}..., "
             f"{folder.checksums.name} has {named[path.name][:12]}...). Copy it again."
         )
+    return path.name in named
 
 
 def check_vocabulary(path: pathlib.Path, folder: exports.ExportFolder, digest: str) -> None:
@@ -337,7 +355,7 @@ class TextReader:
                 f"--text_columns={','.join(columns)}: {task.name} has {len(task.text_fields)} "
                 f"text(s) a line ({', '.join(task.text_fields)}). Give as many columns."
             )
-        if columns and all(column.isdecimal() for column in columns):
+        if columns and all(re.fullmatch("[0-9]{1,9}", column) for column in columns):
             self._places = [int(column) - 1 for column in columns]
             if min(self._places) < 0:
                 raise UserError(f"--text_columns={','.join(columns)}: columns are counted from 1.")

@@ -6,7 +6,7 @@ python -m bert_glue_tf.reproduce_report
 from __future__ import annotations
 
 import dataclasses
-import pathlib
+import re
 
 from absl import flags
 
@@ -31,7 +31,7 @@ _WORKDIR = flags.DEFINE_string(
 
 
 def main() -> None:
-    if not _SEEDS.value or not all(seed.isdigit() for seed in _SEEDS.value):
+    if not _SEEDS.value or not all(re.fullmatch("[0-9]{1,10}", seed) for seed in _SEEDS.value):
         raise UserError(f"--seeds={','.join(_SEEDS.value)}: give whole numbers, as in 1,2,3.")
     if _SST2.value < 0:
         raise UserError(f"--sst2_train_examples={_SST2.value}: must be 0 (all) or more.")
@@ -44,7 +44,7 @@ def main() -> None:
     from bert_glue_tf import reproducing
     from bert_glue_tf.run_folder import write_atomically
 
-    root = pathlib.Path(_WORKDIR.value).expanduser()
+    root = cli.path("workdir", _WORKDIR.value)
     seeds = list(dict.fromkeys(map(int, _SEEDS.value)))
     plans = reproducing.plans(root, seeds, _SST2.value)
     for plan in plans:

@@ -252,11 +252,12 @@ def _difference(pairs: Sequence[_Pair]) -> Difference:
 
 
 def _accurate(plan: Plan, recipe: str) -> evaluation.Predictions:
-    (split,) = tasks.get(plan.task).validation_splits.values()
+    task = tasks.get(plan.task)
+    (split,) = task.validation_splits.values()
     if recipe:
         folder = exports.ExportFolder(plan.folder / exports.FOLDER)
-        return evaluation.read_predictions(folder.predictions_file(recipe, split))
-    return evaluation.read_predictions(plan.folder / "predictions" / f"{split}.tsv")
+        return evaluation.read_predictions(folder.predictions_file(recipe, split), task)
+    return evaluation.read_predictions(plan.folder / "predictions" / f"{split}.tsv", task)
 
 
 def _interval(difference: Difference) -> str:

@@ -10,15 +10,19 @@ import math
 import os
 import pathlib
 import platform
+import re
 import subprocess
-from collections.abc import Mapping
+import typing
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, Self, TypeVar
 
 from absl import logging
 
+from bert_glue_tf import jsontext
 from bert_glue_tf.errors import UserError
 
 FILE_NAME = "results.jsonl"
+_LARGEST = 2**63  # No count of bytes, weights or milliseconds is beyond it.
 # The same package under the names of its builds, of which one is installed.
 _TENSORFLOW = ("tensorflow", "tensorflow-cpu", "tensorflow-tpu")
 _PACKAGES = (
@@ -80,12 +84,14 @@ class ExperimentResult:
         Raises:
           ValueError: the line is no such record.
         """
-        values = json.loads(line)
+        values = jsontext.loads(line)
         names = {field.name for field in dataclasses.fields(cls)}
         # The first records of version 0.1.0 hold no warnings.
         if not isinstance(values, dict) or {*values, "warnings"} != names:
             raise ValueError("no result record")
-        values["warnings"] = tuple(values.get("warnings", ()))
+        values.setdefault("warnings", [])
+        check_types(cls, values)
+        values["warnings"] = tuple(values["warnings"])
         for group in ("metrics", "sparsity"):
             values[group] = {
                 name: math.nan if value is None else value for name, value in values[group].items()
@@ -103,6 +109,41 @@ class Record(Protocol):
 
 
 _R = TypeVar("_R", bound=Record)
+
+
+def check_types(record: type, values: Mapping[str, Any]) -> None:
+    """Compares what a line of JSON holds with the annotations of a record's fields.
+
+    A number may be null, as NaN is written. What is annotated `Any` is what differs from run to
+    run, and is not looked at.
+
+    Raises:
+      ValueError: naming a field that holds something else.
+    """
+    for name, wanted in typing.get_type_hints(record).items():
+        if not _fits(values[name], wanted):
+            kind = getattr(wanted, "__name__", "") if not typing.get_args(wanted) else str(wanted)
+            kind = re.sub(r"\b(collections\.abc|typing)\.", "", kind)
+            raise ValueError(f"its {name} is no {kind}")
+
+
+def _fits(value: Any, wanted: Any) -> bool:
+    origin, inner = typing.get_origin(wanted), typing.get_args(wanted)
+    if wanted is Any:
+        return True
+    if wanted is float:
+        return value is None or _fits(value, int) or type(value) is float
+    if wanted is int:
+        return type(value) is int and abs(value) < _LARGEST
+    if origin is Mapping:
+        return isinstance(value, dict) and all(_fits(item, inner[1]) for item in value.values())
+    if origin is Sequence or (origin is tuple and inner[-1] is Ellipsis):
+        return isinstance(value, list) and all(_fits(item, inner[0]) for item in value)
+    if origin is tuple:
+        return (
+            isinstance(value, list) and len(value) == len(inner) and all(map(_fits, value, inner))
+        )
+    return isinstance(value, wanted)
 
 
 def to_json_line(record: Any) -> str:

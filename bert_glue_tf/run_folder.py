@@ -28,11 +28,12 @@ from typing import Any
 
 from absl import logging
 
-from bert_glue_tf import results
+from bert_glue_tf import jsontext, results
 from bert_glue_tf.config import ExperimentConfig, canonical_place
 from bert_glue_tf.errors import UserError
 
 LOCK = ".lock"
+_EPOCHS = 10**6  # More than any run has.
 # What has to stay the same from the first process of a run to its last; a path may change.
 _DECIDING = ("name", "version", "sha256", "examples", "vocabulary_sha256")
 # Descriptors of the lock files that this process holds until it ends, by device and inode.
@@ -193,14 +194,14 @@ class RunFolder:
     def _is_settings(self, path: pathlib.Path) -> bool:
         """Whether a config.json was written by `open`: it has every setting, and no other."""
         try:
-            values = json.loads(path.read_text(encoding="utf-8"))
+            values = jsontext.loads(path.read_text(encoding="utf-8"))
             return set(ExperimentConfig.from_json(values).to_json()) == set(values)
         except (IsADirectoryError, ValueError, TypeError, AttributeError, UserError):
             return False
 
     def _require_same_config(self) -> None:
         try:
-            values = json.loads(self.config_file.read_text(encoding="utf-8"))
+            values = jsontext.loads(self.config_file.read_text(encoding="utf-8"))
             earlier = ExperimentConfig.from_json(values)
         except (ValueError, TypeError, AttributeError, UserError) as error:
             raise UserError(
@@ -317,7 +318,7 @@ class RunFolder:
           UserError: it was something else (the message names it), or it cannot be read.
         """
         try:
-            earlier = json.loads(self.inputs_file.read_text(encoding="utf-8"))
+            earlier = jsontext.loads(self.inputs_file.read_text(encoding="utf-8"))
             earlier = {name: dict(values) for name, values in earlier.items()}
         except (OSError, ValueError, TypeError, AttributeError) as error:
             raise UserError(
@@ -348,8 +349,26 @@ class RunFolder:
         write_atomically(self.history_file, text.getvalue())
 
     def read_history(self) -> list[dict[str, str]]:
-        """The history per epoch as it was written; empty if there is none yet."""
-        if not self.history_file.exists():
-            return []
-        with self.history_file.open(encoding="utf-8", newline="") as file:
-            return list(csv.DictReader(file))
+        """The history per epoch as it was written; see the function `read_history`."""
+        return read_history(self.history_file)
+
+
+def read_history(path: pathlib.Path) -> list[dict[str, str]]:
+    """The rows of a run's history.csv, an epoch each; empty if there is no such file.
+
+    Raises:
+      UserError: it cannot be read, or holds something else than numbers.
+    """
+    if not path.is_file():
+        return []
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+        for row in rows:
+            if not 0 <= int(row["epoch"]) <= _EPOCHS:
+                raise ValueError(f"epoch {row['epoch']}")
+            for value in row.values():
+                float(value or "nan")  # Of a column that an earlier version did not write.
+    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
+        raise UserError(f"{path}: not the history of a run ({error!r}).") from None
+    return rows

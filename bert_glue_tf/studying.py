@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import pathlib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from absl import flags
 
-from bert_glue_tf import comparison, config, sweeping, tasks
+from bert_glue_tf import cli, comparison, config, sweeping, tasks
 from bert_glue_tf.comparison import Comparison, Group, Model, Row
 from bert_glue_tf.config import ExperimentConfig
 from bert_glue_tf.errors import UserError
@@ -79,7 +79,7 @@ def numbers(flag: str, good: str = "1,2,3") -> tuple[int, ...]:
       UserError: it is empty, or holds something else.
     """
     values = flags.FLAGS[flag].value
-    if not values or not all(value.isdigit() for value in values):
+    if not values or not all(re.fullmatch("[0-9]{1,10}", value) for value in values):
         raise UserError(f"--{flag}={','.join(values)}: give whole numbers, as in {good}.")
     return tuple(dict.fromkeys(map(int, values)))
 
@@ -91,7 +91,7 @@ def settings(*names: str) -> dict[str, str]:
 
 def folder(flag: str) -> pathlib.Path:
     """The folder that a flag names."""
-    return pathlib.Path(os.path.expanduser(flags.FLAGS[flag].value))
+    return cli.path(flag, flags.FLAGS[flag].value)
 
 
 # Runs.

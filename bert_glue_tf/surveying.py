@@ -27,6 +27,7 @@ from bert_glue_tf import (
     data,
     encoders,
     exports,
+    jsontext,
     local_global,
     pruning,
     robustness,
@@ -209,8 +210,10 @@ class _Kept:
         self._path = path
         try:
             text = path.read_text(encoding="utf-8") if path.exists() else "{}"
-            self._values: dict[str, Any] = dict(json.loads(text))
-        except (ValueError, TypeError) as error:
+            self._values: dict[str, Any] = dict(jsontext.loads(text))
+            if not all(set(value) == {"key", "value"} for value in self._values.values()):
+                raise ValueError("an entry has not the form {key, value}")
+        except (OSError, ValueError, TypeError) as error:
             raise UserError(
                 f"{path}: not what a survey has measured ({error}). Delete it to measure anew."
             ) from None

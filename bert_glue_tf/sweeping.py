@@ -43,7 +43,16 @@ import rich.console
 import rich.progress
 from absl import flags, logging
 
-from bert_glue_tf import cli, config, data, encoders, reporting, run_folder, tasks
+from bert_glue_tf import (
+    cli,
+    config,
+    data,
+    encoders,
+    jsontext,
+    reporting,
+    run_folder,
+    tasks,
+)
 from bert_glue_tf.config import PRUNING, ExperimentConfig
 from bert_glue_tf.errors import UserError
 from bert_glue_tf.pruning import NO_PRUNING
@@ -284,15 +293,15 @@ def _generations(run: Run) -> dict[int, pathlib.Path]:
     with contextlib.suppress(FileNotFoundError):
         for name in os.listdir(folder):
             start, _, number = name.rpartition(".")
-            if start == run.name and number.isdigit():
+            if start == run.name and number.isdecimal():
                 found[int(number)] = folder / name
     return dict(sorted(found.items()))
 
 
 def _read_claim(path: pathlib.Path) -> dict[str, str]:
     """What a claim says; an unreadable one (of a killed process) as one of nobody knows whom."""
-    with contextlib.suppress(OSError, ValueError):
-        values = json.loads(path.read_text(encoding="utf-8"))
+    with contextlib.suppress(OSError, ValueError, TypeError):
+        values = jsontext.loads(path.read_text(encoding="utf-8"))
         return {"state": _HELD, "machine": "", "message": ""} | dict(values)
     return {"state": _HELD, "machine": "", "message": ""}
 

@@ -46,7 +46,7 @@ def test_the_record_has_both_metrics(finished):
     }
     assert record.data["validation"]["name"] == "aspects"
     assert record.data["train"]["examples"] == 180
-    answers = evaluation.read_predictions(run.folder.predictions_file("validation"))
+    answers = evaluation.read_predictions(run.folder.predictions_file("validation"), TASK)
     assert np.bincount(answers.labels).tolist() == [15, 15, 15]
 
 

@@ -162,7 +162,7 @@ def changed(run, **values):
         ({"config": {"task": "x"}}, "its record has not the settings of a run (--task=x: no such"),
         ({"config": {"task": "mrpc", "colour": 1}}, "its record has not the settings of a run (un"),
         ({"data": {}}, "its record lacks something, or holds something else (KeyError('validatio"),
-        ({"encoder": []}, "its record lacks something, or holds something else (TypeError("),
+        ({"encoder": {}}, "its record lacks something, or holds something else (KeyError('name'"),
     ],
 )
 def test_a_record_that_lacks_something(tmp_path, values, told):

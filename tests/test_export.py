@@ -103,9 +103,9 @@ def test_float32_has_the_labels_and_logits_of_the_keras_model(done, run):
 
 def test_scores_and_flips_are_those_of_the_files_predictions(done, folder):
     task = tasks.get("cola")
-    reference = evaluation.read_predictions(folder.predictions_file("float32", "validation"))
+    reference = evaluation.read_predictions(folder.predictions_file("float32", "validation"), task)
     for recipe, record in done.items():
-        answers = evaluation.read_predictions(folder.predictions_file(recipe, "validation"))
+        answers = evaluation.read_predictions(folder.predictions_file(recipe, "validation"), task)
         scores = metrics.compute(task, answers.labels, answers.logits)
         assert record.metrics["accuracy"] == pytest.approx(scores["accuracy"])
         different = answers.logits.argmax(1) != reference.logits.argmax(1)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import tiny_bert
 
-from bert_glue_tf import evaluation, experiment, exporting, sample
+from bert_glue_tf import evaluation, experiment, exporting, sample, tasks
 from bert_glue_tf.config import ExperimentConfig
 from bert_glue_tf.errors import UserError
 from bert_glue_tf.exports import Run
@@ -73,7 +73,9 @@ def test_weights_and_word_pieces_give_the_keras_logits_in_numpy(written):
 
 def test_logits_and_labels_are_those_of_the_run(written, run):
     _, inputs, _ = written
-    predictions = evaluation.read_predictions(run.folder.predictions_file("validation"))
+    predictions = evaluation.read_predictions(
+        run.folder.predictions_file("validation"), tasks.get(run.config.task)
+    )
     np.testing.assert_array_equal(inputs.labels, predictions.labels)
     np.testing.assert_allclose(inputs.keras_logits, predictions.logits, atol=1e-5)
     assert len(inputs.dev) == len(sample.examples("cola", "validation"))
