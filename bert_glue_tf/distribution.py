@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import re
+import textwrap
 import zlib
 from collections.abc import Iterator
 
@@ -169,7 +171,7 @@ def require_agreement(strategy: tf.distribute.Strategy, what: str, value: str) -
     if len(set(found)) > 1:
         raise UserError(
             f"--strategy={cluster.STRATEGY}: the workers do not have the same {what} (here: "
-            f"{value}). Give each of them the same command and the same data, and a --workdir on "
+            f"{textwrap.shorten(value, 160)}). Give each of them the same command and the same data, and a --workdir on "
             "a disk that all of them see."
         )
 
@@ -196,10 +198,17 @@ def noticing_lost_workers(strategy: tf.distribute.Strategy) -> Iterator[None]:
     ) as error:
         if not is_multi_worker(strategy):
             raise
-        lines = [line for line in str(error).splitlines() if "aborted by" in line.lower()]
         raise WorkerLostError(
             f"--strategy={cluster.STRATEGY}: another worker has ended or cannot be reached any "
-            f"more; what it said itself tells why ({(lines or [reason_of(error)])[0][:200]}). "
-            "Give every worker its command again: the run goes on after the last epoch that was "
-            "finished."
+            f"more ({_who_is_lost(str(error))}). Its own output tells why. Give every worker its "
+            "command again: the run goes on after the last epoch that was finished."
         ) from error
+
+
+def _who_is_lost(text: str) -> str:
+    """What TensorFlow's error says of the worker or of its connection, in one line."""
+    unhealthy = re.search(r"stopped sending heartbeats\):\s*(/job:\S+)", text)
+    if unhealthy:
+        return f"{unhealthy[1]} sends no heartbeats"
+    reason = text.rsplit("aborted by: ", 1)[-1].strip().split("\n")[0]
+    return textwrap.shorten(reason, 160)

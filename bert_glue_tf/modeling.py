@@ -70,9 +70,7 @@ def build_loss(task: TaskSpec) -> tf_keras.losses.Loss:
     return tf_keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
 
-def predict_fn(
-    model: tf_keras.Model, static_shape: tuple[int, int] | None = None
-) -> PredictFn:
+def predict_fn(model: tf_keras.Model, static_shape: tuple[int, int] | None = None) -> PredictFn:
     """The model in inference mode as a function of features to logits, traced once.
 
     Where the model's variables are those of several replicas, each computes its part of a batch,

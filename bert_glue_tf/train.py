@@ -44,9 +44,7 @@ def main() -> None:
         logging.info("starting TensorFlow")
         from bert_glue_tf import experiment
 
-        result = experiment.train_and_evaluate(
-            experiment_config, folder, examples, FLAGS.tpu
-        )
+        result = experiment.train_and_evaluate(experiment_config, folder, examples, FLAGS.tpu)
 
     if workers is not None and not workers.is_chief:
         print(f"This was {workers.title}. The chief's folder has the results.")
