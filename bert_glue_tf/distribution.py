@@ -171,8 +171,8 @@ def require_agreement(strategy: tf.distribute.Strategy, what: str, value: str) -
     if len(set(found)) > 1:
         raise UserError(
             f"--strategy={cluster.STRATEGY}: the workers do not have the same {what} (here: "
-            f"{textwrap.shorten(value, 160)}). Give each of them the same command and the same data, and a --workdir on "
-            "a disk that all of them see."
+            f"{textwrap.shorten(value, 160)}). Give each of them the same command and the same "
+            "data, and a --workdir on a disk that all of them see."
         )
 
 
