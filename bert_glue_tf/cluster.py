@@ -88,19 +88,19 @@ def _read(text: str) -> Cluster:
     foreign = [kind for kind in cluster if kind not in _KINDS]
     if foreign:
         raise _broken(f'"cluster" has {foreign[0]!r}; good: {" and ".join(_KINDS)}')
-    addresses = []
-    for kind in _KINDS:
-        listed = cluster.get(kind, [])
+    addresses: list[str] = []
+    for name in _KINDS:
+        listed = cluster.get(name, [])
         if not isinstance(listed, list) or not all(map(_is_address, listed)):
-            raise _broken(f'"{kind}" of "cluster" must be a list of "host:port"')
-        if kind == "chief" and len(listed) > 1:
+            raise _broken(f'"{name}" of "cluster" must be a list of "host:port"')
+        if name == "chief" and len(listed) > 1:
             raise _broken(f'{len(listed)} of "chief"; good: one')
         addresses += listed
     if len(set(addresses)) < len(addresses):
         twice = next(one for one in addresses if addresses.count(one) > 1)
         raise _broken(f"{twice} is named twice")
     kind, index = task.get("type"), task.get("index")
-    if kind not in cluster:
+    if kind not in list(cluster):  # Whatever JSON holds, hashable or not.
         raise _broken(f'"type" of "task" is {kind!r}; good: {", ".join(cluster)}')
     # Some systems write the number as text.
     index = int(index) if isinstance(index, str) and index.isdecimal() else index

@@ -68,7 +68,11 @@ def build(name: str, one_device_only: str = "", tpu: str = LOCAL_TPU) -> tf.dist
     if found:
         if name == "auto":
             logging.info("--strategy=auto: %s, as %s says", cluster.STRATEGY, cluster.VARIABLE)
-        return _refuse_several(_multi_worker(found), cluster.STRATEGY, one_device_only)
+        strategy = _multi_worker(found)
+        if one_device_only and strategy.num_replicas_in_sync > 1:
+            workers = f"{len(found.addresses)} workers"
+            raise _several(cluster.STRATEGY, one_device_only, workers, "cpu, gpu")
+        return strategy
     gpus = tf.config.list_physical_devices("GPU")
     if name == "auto":
         if tpu != LOCAL_TPU or tf.config.list_physical_devices("TPU"):
@@ -92,7 +96,11 @@ def build(name: str, one_device_only: str = "", tpu: str = LOCAL_TPU) -> tf.dist
         if len(devices) == 1:
             logging.info("--strategy=mirrored: on the one %s that TensorFlow sees here", kind)
             return tf.distribute.OneDeviceStrategy(devices[0].name)
-        return _refuse_several(tf.distribute.MirroredStrategy(), name, one_device_only)
+        if one_device_only:
+            raise _several(
+                name, one_device_only, f"{len(devices)} {kind}s", f"auto, {kind.lower()}"
+            )
+        return tf.distribute.MirroredStrategy()
     try:
         return _tpu(tpu)
     except (ValueError, RuntimeError, tf.errors.OpError) as error:
@@ -102,17 +110,12 @@ def build(name: str, one_device_only: str = "", tpu: str = LOCAL_TPU) -> tf.dist
         ) from error
 
 
-def _refuse_several(
-    strategy: tf.distribute.Strategy, name: str, one_device_only: str
-) -> tf.distribute.Strategy:
-    replicas = strategy.num_replicas_in_sync
-    if one_device_only and replicas > 1:
-        raise UserError(
-            f"--strategy={name}: {one_device_only}, and here are {replicas} replicas. Good "
-            "values here: cpu, gpu. On several replicas every --pruning_method but magnitude "
-            "trains."
-        )
-    return strategy
+def _several(name: str, one_device_only: str, devices: str, good: str) -> UserError:
+    return UserError(
+        f"--strategy={name}: {one_device_only}, and here are {devices}. Good values here: {good}. "
+        "On several replicas a native encoder (a standard BERT) trains with every "
+        "--pruning_method but magnitude."
+    )
 
 
 def is_tpu(strategy: tf.distribute.Strategy) -> bool:
