@@ -29,11 +29,12 @@ def settings(tiny_encoder):
         train_examples=90,  # The last batch has 10.
         pruning_method="irregular",
         pruning_scope="all",
+        final_sparsity=0.5,
     )
 
 
 class Seen:
-    """The models that a run compiles, and the dtypes that their layers computed in."""
+    """The models that runs compile."""
 
     def __init__(self, monkeypatch):
         self.models = []
@@ -121,7 +122,7 @@ def every_operation(graph):
                         waiting.append(now._get_function(name).graph)
 
 
-@pytest.mark.parametrize("method", ["none", "irregular", "movement", "gradient", "magnitude"])
+@pytest.mark.parametrize("method", ["none", "movement", "magnitude"])
 def test_every_graph_that_goes_to_a_tpu_has_static_shapes(settings, method, tmp_path, monkeypatch):
     """A run as on a TPU: what `strategy.run` is given there is compiled for the device."""
     monkeypatch.setattr(distribution, "is_tpu", lambda strategy: True)
@@ -146,7 +147,6 @@ def test_every_graph_that_goes_to_a_tpu_has_static_shapes(settings, method, tmp_
     # The training step, the evaluation after an epoch, and that of the model that is saved.
     train, *evaluations = graphs
     assert len(evaluations) == 2
-    assert [graph.inputs[0].shape for graph in graphs[:1]]
     for graph in graphs:
         for operation in every_operation(graph):
             if operation.type == "BroadcastGradientArgs":
