@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import re
+import socket
 import textwrap
 import zlib
 from collections.abc import Iterator
@@ -24,6 +25,9 @@ class WorkerLostError(UserError):
 
 
 def _tpu(name: str) -> tf.distribute.Strategy:
+    address = re.fullmatch(r"grpc://(.+):(\d+)", name)
+    if address:  # TensorFlow would wait for it without end.
+        socket.create_connection((address[1], int(address[2])), timeout=10).close()
     resolver = tf.distribute.cluster_resolver.TPUClusterResolver(tpu=name)
     tf.config.experimental_connect_to_cluster(resolver)
     tf.tpu.experimental.initialize_tpu_system(resolver)
@@ -103,7 +107,7 @@ def build(name: str, one_device_only: str = "", tpu: str = LOCAL_TPU) -> tf.dist
         return tf.distribute.MirroredStrategy()
     try:
         return _tpu(tpu)
-    except (ValueError, RuntimeError, tf.errors.OpError) as error:
+    except (ValueError, RuntimeError, OSError, tf.errors.OpError) as error:
         raise UserError(
             f"--strategy=tpu --tpu={tpu}: no TPU could be initialized "
             f"({str(error).splitlines()[0][:120]}). Good values here: auto, cpu, gpu."

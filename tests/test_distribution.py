@@ -168,3 +168,13 @@ def test_a_device_that_is_not_there_is_refused():
         pytest.skip("there is a GPU here")
     with pytest.raises(UserError, match="--strategy=gpu: TensorFlow sees no GPU here"):
         distribution.build("gpu")
+
+
+@pytest.mark.parametrize("name", ["local", "grpc://127.0.0.1:{port}"])
+def test_a_tpu_that_is_not_there_is_refused(name):
+    if tf.config.list_physical_devices("TPU"):
+        pytest.skip("there is a TPU here")
+    (address,) = workers.free_addresses(1)
+    name = name.format(port=address.rsplit(":", 1)[1])
+    with pytest.raises(UserError, match=f"--strategy=tpu --tpu={name}: no TPU could be initial"):
+        distribution.build("tpu", tpu=name)
