@@ -10,6 +10,7 @@ TensorFlow is imported inside the function that needs it: scoring does not.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -128,11 +129,91 @@ def training_dataset(
                 features = split.tokens.batch(batch.indices, batch.length)
                 yield features, split.labels[batch.indices]
 
-    length = buckets[0] if len(buckets) == 1 else None
-    features = {
-        name: tf.TensorSpec([None, length], tf.int32)
-        for name in ("input_word_ids", "input_mask", "input_type_ids")
-    }
-    labels = tf.TensorSpec([None], tf.as_dtype(split.labels.dtype))
-    dataset = tf.data.Dataset.from_generator(generate, output_signature=(features, labels))
+    specs = (_features_spec(None, buckets), _labels_spec(None, split))
+    dataset = tf.data.Dataset.from_generator(generate, output_signature=specs)
     return dataset.prefetch(tf.data.AUTOTUNE)
+
+
+def replicas_dataset(
+    split: Split,
+    batch_size: int,
+    buckets: Sequence[int],
+    context: tf.distribute.InputContext,
+    *,
+    seed: int,
+    epochs: range,
+    is_static: bool,
+) -> tf.data.Dataset:
+    """The batches of `training_dataset`, each cut into equal parts, one for a replica.
+
+    Where a batch cannot be cut into equal parts it is filled up with examples of weight 0. The
+    others' weights are larger by as much, so that Keras's mean over the parts, and with it the
+    gradient, is the mean over the real examples, as on one device.
+
+    Args:
+      split, batch_size, buckets, seed, epochs: as for `training_dataset`.
+      context: which of the replicas this pipeline feeds.
+      is_static: fills up the last batch of an epoch as well, as a TPU needs it.
+
+    Returns:
+      Without end: (features, labels, weights) of one replica after the other, of those that
+      `context` names. Features are a dict of int32 [part, length]; labels and float32 weights
+      are [part].
+    """
+    import tensorflow as tf
+
+    replicas = context.num_replicas_in_sync
+    own = replicas // context.num_input_pipelines
+    first = own * context.input_pipeline_id
+
+    def generate() -> Iterator[tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]]:
+        for epoch in epochs:
+            for batch in epoch_batches(split, batch_size, buckets, seed, epoch):
+                indices, weights = fill_up(batch.indices, replicas, batch_size if is_static else 0)
+                part = len(indices) // replicas
+                for replica in range(first, first + own):
+                    at = slice(replica * part, (replica + 1) * part)
+                    features = split.tokens.batch(indices[at], batch.length)
+                    yield features, split.labels[indices[at]], weights[at]
+
+    part = math.ceil(batch_size / replicas) if is_static else None
+    specs = (
+        _features_spec(part, buckets),
+        _labels_spec(part, split),
+        tf.TensorSpec([part], tf.float32),
+    )
+    dataset = tf.data.Dataset.from_generator(generate, output_signature=specs)
+    # Without an end the workers need not ask each other before every step whether all have one
+    # more batch. How many there are, the training knows.
+    return dataset.repeat().prefetch(tf.data.AUTOTUNE)
+
+
+def fill_up(indices: np.ndarray, replicas: int, size: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Examples and weights of a batch that can be cut into equal parts.
+
+    Args:
+      indices: int64 [n], n at least 1.
+      replicas: number of parts.
+      size: the batch gets at least so many examples.
+
+    Returns:
+      int64 [m], and float32 [m]: m / n for the n examples, 0 for what was added.
+    """
+    size = math.ceil(max(size, len(indices)) / replicas) * replicas
+    weights = np.zeros(size, np.float32)
+    weights[: len(indices)] = size / len(indices)
+    return np.concatenate([indices, np.full(size - len(indices), indices[0])]), weights
+
+
+def _features_spec(rows: int | None, buckets: Sequence[int]) -> dict[str, tf.TensorSpec]:
+    import tensorflow as tf
+
+    length = buckets[0] if len(buckets) == 1 else None
+    names = ("input_word_ids", "input_mask", "input_type_ids")
+    return {name: tf.TensorSpec([rows, length], tf.int32) for name in names}
+
+
+def _labels_spec(rows: int | None, split: Split) -> tf.TensorSpec:
+    import tensorflow as tf
+
+    return tf.TensorSpec([rows], tf.as_dtype(split.labels.dtype))

@@ -32,7 +32,8 @@ PLACES = ("encoder", "preprocessing", "data")
 _NAMED = ("task", "encoder", "data", "pruning_method", "seed")
 # The report's schedule starts here.
 DEFAULT_INITIAL_SPARSITY = 0.5
-STRATEGIES = ("auto", "cpu", "gpu", "mirrored", "tpu")
+STRATEGIES = ("auto", "cpu", "gpu", "mirrored", "multi_worker", "tpu")
+PRECISIONS = ("auto", "none", "float16", "bfloat16")
 
 
 SCHEDULES = ("gradual", "one_shot", "iterative")
@@ -150,7 +151,14 @@ class ExperimentConfig:
         "the pruning where it is iterative.",
     )
     strategy: str = _option(
-        "auto", f"Distribution strategy: {', '.join(STRATEGIES)}; auto = TPU, else GPU, else CPU."
+        "auto",
+        f"Distribution strategy: {', '.join(STRATEGIES)}; auto = the workers that TF_CONFIG names, "
+        "else TPU, else GPU, else CPU.",
+    )
+    mixed_precision: str = _option(
+        "auto",
+        f"Numbers to compute with: {', '.join(PRECISIONS)}; none = float32, auto = bfloat16 on a "
+        "TPU, else none. Weights, masks and what is saved are float32.",
     )
     length_buckets: bool = _option(
         True,
@@ -312,9 +320,15 @@ class ExperimentConfig:
         """One canonical line of JSON, for comparing and hashing configurations."""
         return json.dumps(self.to_json(), sort_keys=True)
 
+    def without_places(self) -> str:
+        """As `checksum_text`, of what is the same on every machine: not where folders lie."""
+        values = self.to_json()
+        return json.dumps({name: values[name] for name in values if name not in PLACES})
+
 
 _CHOICES: Mapping[str, tuple[str, ...]] = {
     "strategy": STRATEGIES,
+    "mixed_precision": PRECISIONS,
     "pruning_scope": SCOPES,
     "ranking": RANKINGS,
     "pruning_schedule": SCHEDULES,
@@ -422,6 +436,12 @@ def define_flags(flag_values: flags.FlagValues = flags.FLAGS) -> None:
         "",
         "The run's folder; by default runs/ and a name made from task, encoder, data, "
         "method and seed, and a checksum of other settings that are not the defaults.",
+        flag_values=flag_values,
+    )
+    flags.DEFINE_string(
+        "tpu",
+        "local",
+        "Of --strategy=tpu: name or grpc:// address of the TPU; local = of this machine.",
         flag_values=flag_values,
     )
     flags.DEFINE_string(

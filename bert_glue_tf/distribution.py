@@ -1,35 +1,85 @@
-"""--strategy -> tf.distribute.Strategy."""
+"""--strategy -> tf.distribute.Strategy, and what the replicas and the workers do together."""
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import re
+import socket
+import textwrap
+import zlib
+from collections.abc import Iterator
+
 import tensorflow as tf
+import tf_keras
 from absl import logging
 
-from bert_glue_tf.errors import UserError
+from bert_glue_tf import cluster
+from bert_glue_tf.errors import UserError, reason_of
+
+LOCAL_TPU = "local"
 
 
-def _tpu() -> tf.distribute.Strategy:
-    resolver = tf.distribute.cluster_resolver.TPUClusterResolver(tpu="local")
+class WorkerLostError(UserError):
+    """Another worker of the run has ended or cannot be reached."""
+
+
+def _tpu(name: str) -> tf.distribute.Strategy:
+    address = re.fullmatch(r"grpc://(.+):(\d+)", name)
+    if address:  # TensorFlow would wait for it without end.
+        socket.create_connection((address[1], int(address[2])), timeout=10).close()
+    resolver = tf.distribute.cluster_resolver.TPUClusterResolver(tpu=name)
     tf.config.experimental_connect_to_cluster(resolver)
     tf.tpu.experimental.initialize_tpu_system(resolver)
     return tf.distribute.TPUStrategy(resolver)
 
 
-def build(name: str, one_device_only: str = "") -> tf.distribute.Strategy:
-    """The strategy called `name`: auto, cpu, gpu, mirrored or tpu.
+@functools.cache  # A process joins its cluster once, and for as long as it lives.
+def _multi_worker(found: cluster.Cluster) -> tf.distribute.Strategy:
+    others = len(found.addresses) - 1
+    logging.info("%s; waiting for %d other(s)", found.title, others)
+    try:
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    except RuntimeError as error:  # TensorFlow has been used: "... at program startup".
+        raise UserError(
+            f"--strategy={cluster.STRATEGY}: the workers have to be joined before anything else "
+            f"is done with TensorFlow in a process ({reason_of(error)}). In a notebook: restart "
+            "its kernel, and train first."
+        ) from error
+    except tf.errors.OpError as error:
+        raise UserError(
+            f"--strategy={cluster.STRATEGY}: {found.title} cannot join the others "
+            f"({reason_of(error)}). Good: addresses that the workers reach each other by, and a "
+            "port that is free on each."
+        ) from error
 
-    `auto` takes a TPU if one is attached, else every GPU, else the CPU, and logs which.
+
+def build(name: str, one_device_only: str = "", tpu: str = LOCAL_TPU) -> tf.distribute.Strategy:
+    """The strategy called `name`: auto, cpu, gpu, mirrored, multi_worker or tpu.
+
+    `auto` takes the workers that TF_CONFIG names, else a TPU if one is attached, else every GPU,
+    else the CPU, and logs which.
 
     Args:
       name: value of --strategy.
       one_device_only: why what will run cannot run on several replicas; empty if it can.
+      tpu: value of --tpu: a TPU's name or address, or `local`.
 
     Raises:
       UserError: the devices that `name` needs are not there, or are too many.
     """
+    found = cluster.of(name)
+    if found:
+        if name == "auto":
+            logging.info("--strategy=auto: %s, as %s says", cluster.STRATEGY, cluster.VARIABLE)
+        strategy = _multi_worker(found)
+        if one_device_only and strategy.num_replicas_in_sync > 1:
+            workers = f"{len(found.addresses)} workers"
+            raise _several(cluster.STRATEGY, one_device_only, workers, "cpu, gpu")
+        return strategy
     gpus = tf.config.list_physical_devices("GPU")
     if name == "auto":
-        if tf.config.list_physical_devices("TPU"):
+        if tpu != LOCAL_TPU or tf.config.list_physical_devices("TPU"):
             name = "tpu"
         elif gpus:
             name = "mirrored" if len(gpus) > 1 and not one_device_only else "gpu"
@@ -51,21 +101,121 @@ def build(name: str, one_device_only: str = "") -> tf.distribute.Strategy:
             logging.info("--strategy=mirrored: on the one %s that TensorFlow sees here", kind)
             return tf.distribute.OneDeviceStrategy(devices[0].name)
         if one_device_only:
-            raise UserError(
-                f"--strategy=mirrored: {one_device_only}, and here are {len(devices)} {kind}s. "
-                f"Good values here: auto, {kind.lower()}. On several replicas a native encoder "
-                "(a standard BERT) trains with every --pruning_method but magnitude."
+            raise _several(
+                name, one_device_only, f"{len(devices)} {kind}s", f"auto, {kind.lower()}"
             )
         return tf.distribute.MirroredStrategy()
     try:
-        return _tpu()
-    except (ValueError, RuntimeError, tf.errors.OpError) as error:
+        return _tpu(tpu)
+    except (ValueError, RuntimeError, OSError, tf.errors.OpError) as error:
         raise UserError(
-            f"--strategy=tpu: no TPU could be initialized ({str(error).splitlines()[0][:120]}). "
-            "Good values here: auto, cpu, gpu."
+            f"--strategy=tpu --tpu={tpu}: no TPU could be initialized "
+            f"({str(error).splitlines()[0][:120]}). Good values here: auto, cpu, gpu."
         ) from error
+
+
+def _several(name: str, one_device_only: str, devices: str, good: str) -> UserError:
+    return UserError(
+        f"--strategy={name}: {one_device_only}, and here are {devices}. Good values here: {good}. "
+        "On several replicas a native encoder (a standard BERT) trains with every "
+        "--pruning_method but magnitude."
+    )
 
 
 def is_tpu(strategy: tf.distribute.Strategy) -> bool:
     """Whether every shape must be static."""
     return isinstance(strategy, tf.distribute.TPUStrategy)
+
+
+def policy(mixed_precision: str, strategy: tf.distribute.Strategy) -> str:
+    """Name of the Keras dtype policy that --mixed_precision asks for on these devices."""
+    if mixed_precision == "auto":
+        mixed_precision = "bfloat16" if is_tpu(strategy) else "none"
+    return "float32" if mixed_precision == "none" else f"mixed_{mixed_precision}"
+
+
+@contextlib.contextmanager
+def building(strategy: tf.distribute.Strategy, policy_name: str) -> Iterator[None]:
+    """Layers that are made inside compute under the policy, with variables of the strategy."""
+    before = tf_keras.mixed_precision.global_policy()
+    tf_keras.mixed_precision.set_global_policy(policy_name)
+    try:
+        with strategy.scope():
+            yield
+    finally:
+        tf_keras.mixed_precision.set_global_policy(before)
+
+
+def is_multi_worker(strategy: tf.distribute.Strategy) -> bool:
+    """Whether the replicas are in several processes, which have to do the same in step."""
+    return isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
+
+
+def require_agreement(strategy: tf.distribute.Strategy, what: str, value: str) -> None:
+    """Compares a value with those of the other workers; alone there is nothing to compare.
+
+    Args:
+      strategy: of the run.
+      what: the value is, for the message.
+      value: as text.
+
+    Raises:
+      UserError: another worker has another value. Every worker raises it.
+    """
+    if not is_multi_worker(strategy):
+        return
+    mine = zlib.crc32(value.encode())
+
+    @tf.function
+    def gather() -> tf.Tensor:
+        def one() -> tf.Tensor:
+            context = tf.distribute.get_replica_context()
+            return context.all_gather(tf.constant([mine], tf.int64), axis=0)
+
+        return strategy.experimental_local_results(strategy.run(one))[0]
+
+    found = gather().numpy().tolist()
+    if len(set(found)) > 1:
+        raise UserError(
+            f"--strategy={cluster.STRATEGY}: the workers do not have the same {what} (here: "
+            f"{textwrap.shorten(value, 160)}). Give each of them the same command and the same "
+            "data, and a --workdir on a disk that all of them see."
+        )
+
+
+@contextlib.contextmanager
+def noticing_lost_workers(strategy: tf.distribute.Strategy) -> Iterator[None]:
+    """Turns TensorFlow's error after the end of another worker into a message.
+
+    A worker whose process ends closes its connections, at which the collective operations of
+    the others fail at once; one that is cut off or hangs misses the heartbeats of TensorFlow's
+    coordination service, which fails them after 10 seconds.
+
+    Raises:
+      WorkerLostError: instead of that error.
+    """
+    try:
+        yield
+    except (
+        tf.errors.UnavailableError,
+        tf.errors.AbortedError,
+        tf.errors.CancelledError,
+        tf.errors.DeadlineExceededError,
+        tf.errors.InternalError,
+    ) as error:
+        if not is_multi_worker(strategy):
+            raise
+        raise WorkerLostError(
+            f"--strategy={cluster.STRATEGY}: another worker has ended or cannot be reached any "
+            f"more ({_who_is_lost(str(error))}). Its own output tells why. Give every worker its "
+            "command again: the run goes on after the last epoch that was finished."
+        ) from error
+
+
+def _who_is_lost(text: str) -> str:
+    """What TensorFlow's error says of the worker or of its connection, in one line."""
+    unhealthy = re.search(r"stopped sending heartbeats\):\s*(/job:\S+)", text)
+    if unhealthy:
+        return f"{unhealthy[1]} sends no heartbeats"
+    reason = text.rsplit("aborted by: ", 1)[-1].strip().split("\n")[0]
+    return textwrap.shorten(reason, 160)

@@ -40,7 +40,7 @@ from bert_glue_tf.evaluation import Evaluation, PredictFn
 from bert_glue_tf.pruning.base import UPDATES, PruningContext, PruningMethod
 from bert_glue_tf.pruning.start import Start
 from bert_glue_tf.results import ExperimentResult
-from bert_glue_tf.run_folder import BusyError, RunFolder, write_atomically
+from bert_glue_tf.run_folder import BusyError, RunFolder, deciding, write_atomically
 from bert_glue_tf.tasks import TaskSpec
 
 # Evaluation keeps no activations for a gradient, so a batch can be larger than in training.
@@ -53,6 +53,7 @@ def train_and_evaluate(
     config: ExperimentConfig,
     folder: RunFolder,
     examples: Mapping[str, data.Examples] | None = None,
+    tpu: str = distribution.LOCAL_TPU,
 ) -> ExperimentResult:
     """Runs the experiment, or what is left of it, in its folder.
 
@@ -63,31 +64,50 @@ def train_and_evaluate(
       config: the settings.
       folder: the run's folder, claimed for `config`.
       examples: what `data.load_for_training` gave, if the caller has read it already.
+      tpu: value of --tpu, where the strategy is to use one.
 
     Raises:
-      UserError: the data, the encoder or the pruning schedule cannot be used.
+      UserError: the data, the encoder or the pruning schedule cannot be used, or another worker
+        of the run is lost.
     """
     finished = folder.finished_result()
     if finished:
         return finished
+    method = pruning.build(config)
+    # First of all: workers have to be joined before anything else is done with TensorFlow.
+    strategy = distribution.build(config.strategy, method.one_device_only, tpu)
+    with distribution.noticing_lost_workers(strategy):
+        return _run(config, folder, examples, method, strategy, tpu)
 
+
+def _run(
+    config: ExperimentConfig,
+    folder: RunFolder,
+    examples: Mapping[str, data.Examples] | None,
+    method: PruningMethod,
+    strategy: tf.distribute.Strategy,
+    tpu: str,
+) -> ExperimentResult:
+    """`train_and_evaluate` of a run that is not finished."""
+    distribution.require_agreement(strategy, "settings", config.without_places())
+    distribution.require_agreement(strategy, "state of the run", _state(config, folder))
     task = tasks.get(config.task)
     if examples is None:
         examples = data.load_for_training(task, config.data, config.train_examples)
-    starting_model = _starting_model(config, folder, examples)
+    starting_model = _starting_model(config, folder, examples, strategy, tpu)
     timing = callbacks.Timing(folder.read_history()[: _finished_epochs(folder)])
-    method = pruning.build(config)
     examples, held_out, context = _plan(config, method, examples)
     total_steps = context.total_steps
-    encoder, strategy = _load_encoder(config, method)
-    buckets = batching.bucket_lengths(
-        config.seq_length, config.length_buckets and not distribution.is_tpu(strategy)
-    )
+    encoder, strategy = _load_encoder(config, method, strategy)
+    policy = _policy(config, encoder, strategy)
+    is_static = distribution.is_tpu(strategy)
+    buckets = batching.bucket_lengths(config.seq_length, config.length_buckets and not is_static)
     if config.data == "sample":
         logging.warning("data=sample: generated sentences; its scores say nothing about GLUE")
     inputs = {f"{split} data": read.provenance for split, read in examples.items()}
     inputs |= {"encoder": encoder.provenance}
     folder.require_same_inputs(inputs)
+    distribution.require_agreement(strategy, "data and encoder", deciding(inputs))
     started_from = _describe_start(config, starting_model, inputs)
     start = _start(config, encoder, examples, held_out)
     if starting_model is not None and encoder.is_native:
@@ -95,7 +115,8 @@ def train_and_evaluate(
     start = method.reshape(start)
     # Here, so that what was drawn while loading leaves the run as it is.
     tf_keras.utils.set_random_seed(config.seed)
-    with strategy.scope():
+    logging.info("training on %d replica(s) in %s", strategy.num_replicas_in_sync, policy)
+    with distribution.building(strategy, policy):
         encoder, model = _build(config, start)
         if start.classifier is None and starting_model is not None:
             _start_opaque(model, starting_model)
@@ -105,7 +126,8 @@ def train_and_evaluate(
                 optimization.build_optimizer(config, total_steps // method.cycles)
             ),
             loss=modeling.build_loss(task),
-            metrics=[] if task.is_regression else ["accuracy"],
+            # Weighted: what fills up a batch for the replicas has weight 0.
+            weighted_metrics=[] if task.is_regression else ["accuracy"],
         )
 
     logging.info(
@@ -132,7 +154,8 @@ def train_and_evaluate(
             for suffix, split in validation.items()
         }
 
-    predict_in_training = modeling.predict_fn(model)
+    static_shape = (EVALUATION_BATCH, config.seq_length) if is_static else None
+    predict_in_training = modeling.predict_fn(model, static_shape)
     throughput = _fit(
         model,
         method,
@@ -141,14 +164,19 @@ def train_and_evaluate(
         context,
         train,
         buckets,
+        is_static,
         lambda: flatten(evaluate(predict_in_training)),
     )
 
     removed = method.measure(model)
     with strategy.scope():
         model = method.finalize(model)
+        if policy != "float32":
+            # Scored as it is saved and exported.
+            assert encoder.architecture is not None
+            model = modeling.in_float32(model, encoder.architecture)
     logging.info("evaluating and saving")
-    evaluations = evaluate(modeling.predict_fn(model))
+    evaluations = evaluate(modeling.predict_fn(model, static_shape))
     warnings = []
     for suffix, done in evaluations.items():
         write_predictions(
@@ -188,7 +216,8 @@ def train_and_evaluate(
         peak_memory_bytes=benchmark.peak_memory_bytes(),
         environment=results.environment(
             [device.name for device in tf.config.list_logical_devices()]
-        ),
+        )
+        | {"replicas": strategy.num_replicas_in_sync, "precision": policy},
         warnings=tuple(warnings),
     )
     results.append(folder.results_file, result)
@@ -208,14 +237,13 @@ def _plan(
 
 
 def _load_encoder(
-    config: ExperimentConfig, method: PruningMethod
+    config: ExperimentConfig, method: PruningMethod, strategy: tf.distribute.Strategy
 ) -> tuple[encoders.Encoder, tf.distribute.Strategy]:
-    """The encoder, and the strategy under which method and encoder can be trained.
+    """The encoder, and `strategy` or the one under which this encoder can be trained.
 
     Raises:
       UserError: the encoder cannot be loaded, or cannot carry the method.
     """
-    strategy = distribution.build(config.strategy, method.one_device_only)
     source = encoders.resolve(config.encoder, config.preprocessing)
     logging.info("loading the encoder %s", source.name)
     # Outside the scope, under which a SavedModel cannot be called to be probed.
@@ -229,6 +257,12 @@ def _load_encoder(
                 "only can prune it, as irregular, random, gradient and movement; or give a "
                 "standard BERT."
             )
+        if config.mixed_precision not in ("auto", "none"):
+            raise UserError(
+                f"--mixed_precision={config.mixed_precision}: the encoder {source.name} is opaque "
+                f"({encoder.why_opaque}), and computes as it was saved. Leave the flag out, or "
+                "give a standard BERT."
+            )
         if strategy.num_replicas_in_sync > 1 and not distribution.is_tpu(strategy):
             # A SavedModel loaded for the replicas trains, but cannot be evaluated between two
             # epochs: "executing a graph generated from the cross-replica context".
@@ -236,6 +270,13 @@ def _load_encoder(
                 config.strategy, f"an opaque encoder works on one replica only ({source.name})"
             )
     return encoder, strategy
+
+
+def _policy(
+    config: ExperimentConfig, encoder: encoders.Encoder, strategy: tf.distribute.Strategy
+) -> str:
+    """Name of the dtype policy to train with; an opaque encoder computes as it was saved."""
+    return distribution.policy(config.mixed_precision, strategy) if encoder.is_native else "float32"
 
 
 def _start(
@@ -272,7 +313,11 @@ def _build(config: ExperimentConfig, start: Start) -> tuple[encoders.Encoder, tf
     return encoder, model
 
 
-def _rehearse(config: ExperimentConfig, examples: Mapping[str, data.Examples]) -> None:
+def _rehearse(
+    config: ExperimentConfig,
+    examples: Mapping[str, data.Examples],
+    strategy: tf.distribute.Strategy,
+) -> None:
     """Prepares the pruning with the weights of pre-training, before there are fine-tuned ones.
 
     What the method cannot do it refuses here, and not after the hours of a fine-tuning.
@@ -283,10 +328,10 @@ def _rehearse(config: ExperimentConfig, examples: Mapping[str, data.Examples]) -
     logging.info("before the fine-tuning: whether the pruning can be done")
     method = pruning.build(config)
     examples, held_out, context = _plan(config, method, examples)
-    encoder, strategy = _load_encoder(config, method)
+    encoder, strategy = _load_encoder(config, method, strategy)
     start = _start(config, encoder, examples, held_out)
     start = method.reshape(dataclasses.replace(start, is_rehearsal=True))
-    with strategy.scope():
+    with distribution.building(strategy, _policy(config, encoder, strategy)):
         _, model = _build(config, start)
         method.prepare(model, context)
 
@@ -297,8 +342,22 @@ def _make_room() -> None:
     gc.collect()
 
 
+def _state(config: ExperimentConfig, folder: RunFolder) -> str:
+    """How far the run is, and the one that it starts from."""
+    state = f"{_finished_epochs(folder)} of {config.epochs} epochs finished"
+    if config.starting_point is None:
+        return state
+    start = RunFolder(folder.path.parent / config.starting_point.run_name, config.starting_point)
+    done = "finished" if start.record() else f"{_finished_epochs(start)} epochs finished"
+    return f"{state}, {start.path.name}: {done}"
+
+
 def _starting_model(
-    config: ExperimentConfig, folder: RunFolder, examples: Mapping[str, data.Examples]
+    config: ExperimentConfig,
+    folder: RunFolder,
+    examples: Mapping[str, data.Examples],
+    strategy: tf.distribute.Strategy,
+    tpu: str,
 ) -> pathlib.Path | None:
     """The model of the run that this one starts from; None where it starts from pre-training.
 
@@ -314,7 +373,7 @@ def _starting_model(
     path = folder.path.parent / config_of_start.run_name
     start = RunFolder(path, config_of_start)
     if start.record() is None:
-        _rehearse(config, examples)
+        _rehearse(config, examples, strategy)
         _make_room()
     is_told = False
     while start.record() is None:
@@ -327,7 +386,7 @@ def _starting_model(
             time.sleep(_LOOK)
             continue
         logging.info("fine-tuning first, in %s", path)
-        train_and_evaluate(config_of_start, opened, examples)
+        train_and_evaluate(config_of_start, opened, examples, tpu)
         _make_room()
     return start.model
 
@@ -422,6 +481,7 @@ def _fit(
     context: PruningContext,
     train: Split,
     buckets: tuple[int, ...],
+    is_static: bool,
     evaluate: Callable[[], Mapping[str, float]],
 ) -> callbacks.Throughput:
     """Trains the epochs that are left, with everything that happens besides."""
@@ -445,15 +505,27 @@ def _fit(
     if first_epoch == config.epochs:
         return throughput
     steps = math.ceil(len(train) / config.batch_size)
-    with callbacks.Progress(tasks.get(config.task), config.epochs, steps) as progress:
-        model.fit(
-            batching.training_dataset(
+    epochs = range(first_epoch, config.epochs)
+    strategy = model.distribute_strategy
+    if strategy.num_replicas_in_sync == 1 and not is_static:
+        dataset = batching.training_dataset(
+            train, config.batch_size, buckets, seed=config.seed, epochs=epochs
+        )
+    else:
+        dataset = strategy.distribute_datasets_from_function(
+            lambda context: batching.replicas_dataset(
                 train,
                 config.batch_size,
                 buckets,
+                context,
                 seed=config.seed,
-                epochs=range(first_epoch, config.epochs),
-            ),
+                epochs=epochs,
+                is_static=is_static,
+            )
+        )
+    with callbacks.Progress(tasks.get(config.task), config.epochs, steps) as progress:
+        model.fit(
+            dataset,
             initial_epoch=first_epoch,
             epochs=config.epochs,
             steps_per_epoch=steps,

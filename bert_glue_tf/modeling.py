@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import io
 import json
+import math
 import os
 import pathlib
 import shutil
@@ -16,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from bert_glue_tf import jsontext, native
+from bert_glue_tf import batching, jsontext, native
 from bert_glue_tf.encoders import Encoder
 from bert_glue_tf.errors import UserError
 from bert_glue_tf.evaluation import PredictFn
@@ -38,6 +39,7 @@ def _head(encoder: tf_keras.layers.Layer, num_classes: int, dropout: float, seed
         kernel_initializer=tf_keras.initializers.TruncatedNormal(
             stddev=INITIALIZER_RANGE, seed=seed
         ),
+        dtype=tf.float32,  # Logits and loss are float32 under mixed precision too.
         name=CLASSIFIER,
     )(pooled)
     return tf_keras.Model(inputs, logits)
@@ -68,17 +70,54 @@ def build_loss(task: TaskSpec) -> tf_keras.losses.Loss:
     return tf_keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
 
-def predict_fn(model: tf_keras.Model) -> PredictFn:
+def predict_fn(model: tf_keras.Model, static_shape: tuple[int, int] | None = None) -> PredictFn:
     """The model in inference mode as a function of features to logits, traced once.
 
-    `model.predict_on_batch` does the same and builds a data set for each batch.
+    Where the model's variables are those of several replicas, each computes its part of a batch,
+    and all of them have to call the function in step. `model.predict_on_batch` does the same as
+    this function and builds a data set for each batch.
+
+    Args:
+      model: from `build_classifier`.
+      static_shape: batch and length that every batch is filled up to, since a TPU's shapes are
+        static; by default the batch is filled up to what the replicas can share, if anything.
     """
+    strategy = model.distribute_strategy
+    replicas = strategy.num_replicas_in_sync
+    if replicas == 1 and static_shape is None:
 
-    @tf.function(input_signature=[_FEATURES])
-    def forward(features: Mapping[str, tf.Tensor]) -> tf.Tensor:
-        return model(features, training=False)
+        @tf.function(input_signature=[_FEATURES])
+        def forward(features: Mapping[str, tf.Tensor]) -> tf.Tensor:
+            return model(features, training=False)
 
-    return lambda features: forward(features).numpy()
+        return lambda features: forward(features).numpy()
+
+    rows, length = static_shape or (None, None)
+    rows = rows and math.ceil(rows / replicas) * replicas
+    specs = {name: tf.TensorSpec((rows, length), tf.int32, name=name) for name in native.INPUTS}
+
+    @tf.function(input_signature=[specs])
+    def forward_parts(features: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        def one(features: Mapping[str, tf.Tensor]) -> tf.Tensor:
+            context = tf.distribute.get_replica_context()
+            # Static where the batch is.
+            part = (rows or tf.shape(features[native.INPUTS[0]])[0]) // replicas
+            start = context.replica_id_in_sync_group * part
+            own = {
+                name: tf.slice(value, [start, 0], [part, length or tf.shape(value)[1]])
+                for name, value in features.items()
+            }
+            return context.all_gather(model(own, training=False), axis=0)
+
+        return strategy.experimental_local_results(strategy.run(one, (features,)))[0]
+
+    def predict(features: Mapping[str, np.ndarray]) -> np.ndarray:
+        count = len(features[native.INPUTS[0]])
+        indices, _ = batching.fill_up(np.arange(count), replicas, rows or 0)
+        filled = {name: value[indices] for name, value in features.items()}
+        return forward_parts(filled).numpy()[:count]
+
+    return predict
 
 
 def count_parameters(model: tf_keras.Model) -> dict[str, int]:
@@ -227,6 +266,16 @@ def weights_of(model: tf_keras.Model, like: native.Architecture) -> SavedWeights
     kernel, bias = model.get_layer(CLASSIFIER).get_weights()
     encoder = {name: variable.numpy() for name, variable in variables.items()}
     return SavedWeights(architecture, encoder, kernel, bias)
+
+
+def in_float32(model: tf_keras.Model, like: native.Architecture) -> tf_keras.Model:
+    """A classifier with the same weights that computes in float32, whatever it was trained in.
+
+    Args:
+      model: from `build_classifier`, with a native encoder and plain layers.
+      like: as for `weights_of`.
+    """
+    return from_weights(weights_of(model, like))
 
 
 def from_weights(

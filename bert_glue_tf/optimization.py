@@ -43,20 +43,13 @@ def build_schedule(
 class Hook:
     """What happens around the update of one weight; as it stands, nothing.
 
-    Both methods are traced into the training step, for each weight and each replica, with
+    The methods are traced into the training step, for each weight and each replica, with
     gradients that are summed over the replicas already.
     """
 
     def gradient(self, variable: tf.Variable, gradient: tf.Tensor) -> tf.Tensor:
         """Returns the gradient to train with, of the weight's shape."""
         del variable
-        return gradient
-
-    def rows_gradient(
-        self, variable: tf.Variable, gradient: tf.Tensor, rows: tf.Tensor
-    ) -> tf.Tensor:
-        """As `gradient` for rows of a table: [rows, ...] and the rows' numbers [rows]."""
-        del variable, rows
         return gradient
 
     def updated(self, variable: tf.Variable) -> Any:
@@ -78,13 +71,17 @@ class AdamW(optimization.AdamWeightDecay):
         with tf.control_dependencies([done]):
             return self.hook.updated(var)
 
-    def _resource_apply_sparse(
-        self, grad: tf.Tensor, var: tf.Variable, indices: tf.Tensor, apply_state: Any = None
+    def _resource_apply_sparse_duplicate_indices(
+        self, grad: tf.Tensor, var: tf.Variable, indices: tf.Tensor, **kwargs: Any
     ) -> Any:
-        grad = self.hook.rows_gradient(var, grad, indices)
-        done = super()._resource_apply_sparse(grad, var, indices, apply_state)
-        with tf.control_dependencies([done]):
-            return self.hook.updated(var)
+        """A table of which a batch has read some rows, as any other weight.
+
+        Keras would find the rows that were read twice first, whose number no shape tells before
+        the step runs, as a TPU needs it. Adam moves every row anyway, by its earlier gradients;
+        with one kernel for all of it the update of MiniLM's table takes less than half the time.
+        """
+        whole = tf.math.unsorted_segment_sum(grad, indices, var.shape[0])
+        return self._resource_apply_dense(whole, var, **kwargs)
 
 
 def build_optimizer(config: ExperimentConfig, total_steps: int) -> AdamW:

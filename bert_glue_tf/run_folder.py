@@ -13,6 +13,7 @@ tensorboard/      curves: loss, scores, learning rate, sparsity
 
 from __future__ import annotations
 
+import atexit
 import csv
 import dataclasses
 import fcntl
@@ -22,6 +23,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -89,6 +91,12 @@ def _lock(folder: pathlib.Path) -> None:
     _held[key] = descriptor
 
 
+def deciding(inputs: Mapping[str, Mapping[str, Any]]) -> str:
+    """What makes inputs the same on two machines, as text: checksums and numbers, no paths."""
+    keys = [key for key in _DECIDING if key != "name"]
+    return json.dumps({name: [values.get(key) for key in keys] for name, values in inputs.items()})
+
+
 def adopt(descriptor: int) -> None:
     """Takes over the lock that the process was started with; see `RunFolder.hand_over`."""
     os.set_inheritable(descriptor, False)
@@ -144,6 +152,52 @@ class RunFolder:
                 "Give a folder that you may write, on a disk with space left."
             ) from error
         return folder
+
+    @classmethod
+    def follow(cls, path: pathlib.Path, config: ExperimentConfig) -> RunFolder:
+        """A temporary folder for a worker of the run that is not its chief.
+
+        It begins with what the chief's folder holds of an interrupted run, and of the run that
+        this one starts from, so that the worker goes on where the chief does. All workers write
+        the same (a checkpoint of a variable of several replicas needs each of them), and what
+        is not the chief's goes when the process ends.
+
+        Args:
+          path: the chief's folder; it is read only.
+          config: of the run.
+
+        Raises:
+          UserError: the folder holds a run of another configuration, or cannot be read.
+        """
+        temporary = pathlib.Path(tempfile.mkdtemp(prefix="bert_glue_tf_worker."))
+        atexit.register(shutil.rmtree, temporary, ignore_errors=True)
+        own = cls(temporary / path.name, config)
+        sources = [(path, config, own.path)]
+        start = config.starting_point
+        if start is not None:
+            sources.append((path.parent / start.run_name, start, temporary / start.run_name))
+        for source, its_config, target in sources:
+            chiefs = cls(source, its_config)
+            try:
+                chiefs._judge()
+                for part in (
+                    chiefs.config_file,
+                    chiefs.inputs_file,
+                    chiefs.history_file,
+                    chiefs.results_file,
+                ):
+                    if part.is_file():
+                        target.mkdir(parents=True, exist_ok=True)
+                        shutil.copy(part, target)
+                for part in (chiefs.checkpoints, chiefs.model):
+                    if part.is_dir():
+                        shutil.copytree(part, target / part.name)
+            except OSError as error:
+                raise UserError(
+                    f"--workdir={source}: cannot be copied ({_reason(error)}). Give a folder that "
+                    "every worker may read, and make room for temporary files."
+                ) from error
+        return cls.open(own.path, config)
 
     def hand_over(self) -> int:
         """The descriptor of the lock that `open` took, for the process that is to run here.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from absl import flags, logging
 
-from bert_glue_tf import cli, config, data, encoders, tasks
+from bert_glue_tf import cli, cluster, config, data, encoders, tasks
 from bert_glue_tf.run_folder import RunFolder
 
 config.define_flags()
@@ -18,6 +18,7 @@ _opened: list[RunFolder] = []  # The folder of this process's run.
 def main() -> None:
     experiment_config = config.from_flags(FLAGS)
     task = tasks.get(experiment_config.task)
+    workers = cluster.of(experiment_config.strategy)
     workdir = config.workdir(FLAGS, experiment_config)
 
     # A finished run is shown with nothing loaded and nothing reached.
@@ -29,18 +30,25 @@ def main() -> None:
         with cli.suggesting_local_command(task, source, experiment_config.data):
             encoders.check(source, experiment_config.seq_length)
             data.check(task, experiment_config.data)
-            # Files and the sample are read without TensorFlow too; only TFDS needs it.
-            examples = data.load_for_training(
-                task, experiment_config.data, experiment_config.train_examples
-            )
-        folder = RunFolder.open(workdir, experiment_config)
+            # Files and the sample are read without TensorFlow too; only TFDS needs it, which is
+            # not to be used before the workers are joined.
+            examples = None
+            if workers is None:
+                examples = data.load_for_training(
+                    task, experiment_config.data, experiment_config.train_examples
+                )
+        claim = RunFolder.open if workers is None or workers.is_chief else RunFolder.follow
+        folder = claim(workdir, experiment_config)
         _opened.append(folder)
 
         logging.info("starting TensorFlow")
         from bert_glue_tf import experiment
 
-        result = experiment.train_and_evaluate(experiment_config, folder, examples)
+        result = experiment.train_and_evaluate(experiment_config, folder, examples, FLAGS.tpu)
 
+    if workers is not None and not workers.is_chief:
+        print(f"This was {workers.title}. The chief's folder has the results.")
+        return
     from bert_glue_tf import reporting
 
     reporting.print_table(result)

@@ -1,14 +1,16 @@
-"""Every pruning method on one device and on two replicas; prints what came out as JSON.
+"""Every pruning method on replicas; writes what came out as FOLDER/KIND.npz.
 
-A process of its own, since logical devices have to be set before TensorFlow is first used:
+A process of its own, since logical devices have to be set before TensorFlow is first used, and
+workers joined:
 
-    python tests/replicas.py METHOD ...
+    python tests/replicas.py devices FOLDER METHOD ...        one device, and two replicas
+    python tests/replicas.py multi_worker FOLDER METHOD ...   a worker of those TF_CONFIG names
 """
 
 from __future__ import annotations
 
 import dataclasses
-import json
+import pathlib
 import sys
 
 import numpy as np
@@ -17,28 +19,51 @@ import bert_glue_tf  # noqa: F401  (chooses Keras 2 before TensorFlow is importe
 
 import tensorflow as tf  # isort: skip
 
-cpus = tf.config.list_physical_devices("CPU")
-tf.config.set_logical_device_configuration(cpus[0], [tf.config.LogicalDeviceConfiguration()] * 2)
+kind, folder, *methods = sys.argv[1:]
+if kind == "devices":
+    tf.config.set_logical_device_configuration(
+        tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
+    )
 
 import tf_keras  # noqa: E402
 import tiny_bert  # noqa: E402
 
-from bert_glue_tf import modeling, native, optimization, pruning, tasks  # noqa: E402
+from bert_glue_tf import (  # noqa: E402
+    batching,
+    cluster,
+    distribution,
+    modeling,
+    native,
+    optimization,
+    preprocessing,
+    pruning,
+    tasks,
+)
 from bert_glue_tf.config import ExperimentConfig  # noqa: E402
 from bert_glue_tf.pruning.base import PruningContext  # noqa: E402
 
-STEPS, BATCH = 12, 8
+# The last batch is not full, and its rest is odd: one replica has an example less.
+STEPS, BATCH, REST, LENGTH = 12, 8, 5, 12
 
 
-def dataset() -> tf.data.Dataset:
-    random = np.random.default_rng(0)
-    ids = random.integers(5, 90, (STEPS * BATCH, 12)).astype(np.int32)
-    features = {
-        "input_word_ids": ids,
-        "input_mask": np.ones_like(ids),
-        "input_type_ids": np.zeros_like(ids),
-    }
-    return tf.data.Dataset.from_tensor_slices((features, ids.sum(1) % 3)).batch(BATCH)
+def split() -> batching.Split:
+    count = (STEPS - 1) * BATCH + REST
+    ids = np.random.default_rng(0).integers(5, 90, (count, LENGTH)).astype(np.int32)
+    tokens = preprocessing.TokenizedTexts(
+        ids.reshape(-1), np.zeros(ids.size, np.int8), np.arange(count + 1) * LENGTH
+    )
+    return batching.Split("train", tokens, (ids.sum(1) % 3).astype(np.int32))
+
+
+def dataset(strategy: tf.distribute.Strategy) -> object:
+    settings = {"seed": 1, "epochs": range(1)}
+    if strategy.num_replicas_in_sync == 1:
+        return batching.training_dataset(split(), BATCH, (LENGTH,), **settings)
+    return strategy.distribute_datasets_from_function(
+        lambda context: batching.replicas_dataset(
+            split(), BATCH, (LENGTH,), context, is_static=False, **settings
+        )
+    )
 
 
 def train(name: str, strategy: tf.distribute.Strategy) -> dict[str, np.ndarray]:
@@ -72,37 +97,33 @@ def train(name: str, strategy: tf.distribute.Strategy) -> dict[str, np.ndarray]:
             ),
             loss=modeling.build_loss(tasks.get("mnli")),
         )
-    model.fit(dataset(), epochs=1, verbose=0, callbacks=method.callbacks())
+    model.fit(
+        dataset(strategy), steps_per_epoch=STEPS, epochs=1, verbose=0, callbacks=method.callbacks()
+    )
     found = {variable.name: variable for variable in model.variables}
     found |= {f"mask/{group.name}": method._masks[group.name] for group in method.all_groups}
     values = {}
     for label, variable in found.items():
         copies = [copy.numpy() for copy in strategy.experimental_local_results(variable)]
-        assert len(copies) == strategy.num_replicas_in_sync, label
         for copy in copies:
             np.testing.assert_array_equal(copy, copies[0], err_msg=f"{name}: {label}")
         values[label] = copies[0]
     return values
 
 
-for method_name in sys.argv[1:]:
-    one = train(method_name, tf.distribute.OneDeviceStrategy("/cpu:0"))
-    two = train(method_name, tf.distribute.MirroredStrategy(["/cpu:0", "/cpu:1"]))
-    masks = [label for label in one if label.startswith("mask/")]
-    print(
-        json.dumps(
-            {
-                "method": method_name,
-                "masks": len(masks),
-                "kept": float(np.mean([one[label].mean() for label in masks])),
-                "masks_differ": int(sum((one[label] != two[label]).sum() for label in masks)),
-                "units": int(sum(one[label].size for label in masks)),
-                "weights_differ": max(
-                    float(np.abs(one[label] - two[label]).max())
-                    for label in one
-                    if label not in masks
-                ),
-            }
-        ),
-        flush=True,
-    )
+if kind == "devices":
+    strategies = {
+        "one": tf.distribute.OneDeviceStrategy("/cpu:0"),
+        "mirrored": tf.distribute.MirroredStrategy(["/cpu:0", "/cpu:1"]),
+    }
+else:
+    found = cluster.of(kind)
+    assert found is not None
+    strategies = {f"worker{found.index}": distribution.build(kind)}
+for title, strategy in strategies.items():
+    outcome = {
+        f"{name}:{label}": value
+        for name in methods
+        for label, value in train(name, strategy).items()
+    }
+    np.savez(pathlib.Path(folder) / f"{title}.npz", **outcome)

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tiny_bert
+import workers
 
 from bert_glue_tf import distribution, experiment, modeling, pruning, results
 from bert_glue_tf.config import ExperimentConfig
@@ -101,26 +102,59 @@ def test_two_replicas_train_what_one_device_trains(settings, tmp_path):
     assert record.sparsity["classifier/kernel"] == pytest.approx(0.8, abs=1 / 32)
 
 
-def test_every_method_prunes_on_two_replicas_what_it_prunes_on_one_device():
-    # Those that cut before the training need no replica; tfmot's wrapper works on one only.
-    names = sorted(set(pruning.names()) - {"none", "magnitude", "layer", "vocabulary"})
+# Those that cut before the training need no replica; tfmot's wrapper works on one only.
+METHODS = sorted(set(pruning.names()) - {"none", "magnitude", "layer", "vocabulary"})
+
+
+@pytest.fixture(scope="module")
+def replicas(tmp_path_factory):
+    """What every method leaves on one device, on two replicas, and on two workers."""
+    folder = tmp_path_factory.mktemp("replicas")
+    script = str(pathlib.Path(__file__).with_name("replicas.py"))
+    together = workers.start([script, "multi_worker", str(folder), *METHODS], 2, folder)
+    assert workers.end(together, 600) == [0, 0], (folder / "0.log").read_text()[-3000:]
     done = subprocess.run(
-        [sys.executable, str(pathlib.Path(__file__).with_name("replicas.py")), *names],
+        [sys.executable, script, "devices", str(folder), *METHODS],
         capture_output=True,
         text=True,
         timeout=900,
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    found = {line["method"]: line for line in map(json.loads, done.stdout.splitlines())}
-    assert sorted(found) == names
-    for name, line in found.items():
-        assert line["kept"] == pytest.approx(0.5, abs=0.02), name
-        # The order in which gradients are summed may turn the ranks of two weights around, and
-        # their values are then not the same either.
-        assert line["masks_differ"] <= 0.001 * line["units"], name
-        if not line["masks_differ"]:
-            assert line["weights_differ"] < 1e-4, name
-    assert sum(not line["masks_differ"] for line in found.values()) >= len(names) - 3
+    return {path.stem: dict(np.load(path)) for path in folder.glob("*.npz")}
+
+
+@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("kind", ["mirrored", "worker0"])
+def test_every_method_prunes_on_replicas_what_it_prunes_on_one_device(replicas, name, kind):
+    one = {label: v for label, v in replicas["one"].items() if label.startswith(f"{name}:")}
+    other = replicas[kind]
+    masks = [label for label in one if label.startswith(f"{name}:mask/")]
+    assert np.mean([one[label].mean() for label in masks]) == pytest.approx(0.5, abs=0.02)
+    differ = sum(np.count_nonzero(one[label] != other[label]) for label in masks)
+    # The order in which gradients are summed may turn the ranks of two weights around, and
+    # their values are then not the same either.
+    assert differ <= 0.001 * sum(one[label].size for label in masks)
+    if not differ:
+        for label, value in one.items():
+            np.testing.assert_allclose(other[label], value, atol=1e-4, err_msg=label)
+
+
+@pytest.mark.parametrize("kind", ["mirrored", "worker0"])
+def test_most_masks_are_the_same_to_the_bit(replicas, kind):
+    masks = [label for label in replicas["one"] if ":mask/" in label]
+    differ = {
+        label.split(":")[0]
+        for label in masks
+        if not np.array_equal(replicas["one"][label], replicas[kind][label])
+    }
+    assert len(differ) <= 3
+
+
+def test_masks_and_weights_are_the_same_on_every_worker(replicas):
+    first, second = replicas["worker0"], replicas["worker1"]
+    assert set(first) == set(second) == set(replicas["one"])
+    for label, value in first.items():
+        np.testing.assert_array_equal(second[label], value, err_msg=label)
 
 
 def test_mirrored_on_one_device_is_that_device():
@@ -134,3 +168,13 @@ def test_a_device_that_is_not_there_is_refused():
         pytest.skip("there is a GPU here")
     with pytest.raises(UserError, match="--strategy=gpu: TensorFlow sees no GPU here"):
         distribution.build("gpu")
+
+
+@pytest.mark.parametrize("name", ["local", "grpc://127.0.0.1:{port}"])
+def test_a_tpu_that_is_not_there_is_refused(name):
+    if tf.config.list_physical_devices("TPU"):
+        pytest.skip("there is a TPU here")
+    (address,) = workers.free_addresses(1)
+    name = name.format(port=address.rsplit(":", 1)[1])
+    with pytest.raises(UserError, match=f"--strategy=tpu --tpu={name}: no TPU could be initial"):
+        distribution.build("tpu", tpu=name)

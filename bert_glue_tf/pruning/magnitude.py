@@ -49,7 +49,9 @@ class Magnitude(PruningMethod):
         def wrap(layer: tf_keras.layers.Layer) -> tf_keras.layers.Layer:
             if isinstance(layer, tf_keras.layers.Dense):
                 return tfmot.sparsity.keras.prune_low_magnitude(
-                    layer, pruning_schedule=context.schedule()
+                    layer,
+                    pruning_schedule=context.schedule(),
+                    dtype=tf.float32,  # As the classifier that it wraps.
                 )
             return layer  # The encoder is shared with the unwrapped model, not copied.
 

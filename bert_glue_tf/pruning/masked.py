@@ -78,13 +78,6 @@ class MaskedPruning(PruningMethod):
         del group, member
         return gradient
 
-    def observe_rows(
-        self, group: Group, member: Member, gradient: tf.Tensor, rows: tf.Tensor
-    ) -> tf.Tensor:
-        """As `observe` for a table of which a batch has read some rows: [rows, ...], [rows]."""
-        table = tf.scatter_nd(rows[:, None], gradient, member.variable.shape)
-        return tf.gather(self.observe(group, member, table), rows)
-
     def choose(self, scores: Sequence[np.ndarray], sparsity: float) -> list[np.ndarray]:
         """The masks for a sparsity; ranks the scores as --ranking says."""
         return ranking.choose(self.all_groups, scores, sparsity, self.plan.ranking, self._alive())
@@ -234,13 +227,6 @@ class Masking(Hook):
 
     def gradient(self, variable: tf.Variable, gradient: tf.Tensor) -> tf.Tensor:
         return self._each(variable, gradient, lambda method, *parts: method.observe(*parts))
-
-    def rows_gradient(
-        self, variable: tf.Variable, gradient: tf.Tensor, rows: tf.Tensor
-    ) -> tf.Tensor:
-        return self._each(
-            variable, gradient, lambda method, *parts: method.observe_rows(*parts, rows)
-        )
 
     def updated(self, variable: tf.Variable) -> Any:
         if not any(method.parts(variable) for method in self._methods):
