@@ -115,8 +115,9 @@ def training_dataset(
     *,
     seed: int,
     epochs: range,
+    first_step: int = 0,
 ) -> tf.data.Dataset:
-    """All batches of `epochs`, one after the other, as (features, labels).
+    """All batches of `epochs` (of the first one from `first_step` on) as (features, labels).
 
     Features are a dict of int32 [batch, length]; labels are [batch].
     """
@@ -124,7 +125,8 @@ def training_dataset(
 
     def generate() -> Iterator[tuple[dict[str, np.ndarray], np.ndarray]]:
         for epoch in epochs:
-            for batch in epoch_batches(split, batch_size, buckets, seed, epoch):
+            batches = epoch_batches(split, batch_size, buckets, seed, epoch)
+            for batch in batches[first_step if epoch == epochs.start else 0 :]:
                 features = split.tokens.batch(batch.indices, batch.length)
                 yield features, split.labels[batch.indices]
 

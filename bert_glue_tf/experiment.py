@@ -34,8 +34,9 @@ from bert_glue_tf import (
     tasks,
 )
 from bert_glue_tf.batching import Split
+from bert_glue_tf.checkpoints import Checkpoints, RunningSums
 from bert_glue_tf.config import ExperimentConfig
-from bert_glue_tf.errors import UserError, reason_of
+from bert_glue_tf.errors import UserError
 from bert_glue_tf.evaluation import Evaluation, PredictFn
 from bert_glue_tf.pruning.base import PruningContext, PruningMethod
 from bert_glue_tf.pruning.start import Start
@@ -57,7 +58,7 @@ def train_and_evaluate(
     """Runs the experiment, or what is left of it, in its folder.
 
     A finished run is not run again: its record is returned. A run that was interrupted goes
-    on after the last epoch that it finished.
+    on from the last state that was saved, and ends as if it had not been.
 
     Args:
       config: the settings.
@@ -72,7 +73,7 @@ def train_and_evaluate(
         return finished
 
     starting_model = _starting_model(config, folder, examples)
-    timing = callbacks.Timing(folder.read_history()[: _finished_epochs(folder)])
+    start_time = time.perf_counter()
     task = tasks.get(config.task)
     method = pruning.build(config)
     strategy = distribution.build(config.strategy, method.one_device_only)
@@ -89,6 +90,9 @@ def train_and_evaluate(
     examples = {**examples, "train": train_examples}
     steps_per_epoch = math.ceil(len(examples["train"]) / config.batch_size)
     total_steps = steps_per_epoch * config.epochs
+    rows = folder.read_history()
+    states = Checkpoints(folder.checkpoints, steps_per_epoch, len(rows))
+    timing = callbacks.Timing(rows[: states.step // steps_per_epoch], start_time)
     context = PruningContext.from_config(config, total_steps, method.needs_gradients)
 
     source = encoders.resolve(config.encoder, config.preprocessing)
@@ -124,13 +128,14 @@ def train_and_evaluate(
         sparsity=config.final_sparsity,
         seq_length=config.seq_length,
         seed=config.seed,
+        decide=folder.decide,
     )
     if starting_model is not None and encoder.is_native:
         start = _fine_tuned(start, starting_model)
     start = method.reshape(start)
     # Here, so that what was drawn while loading leaves the run as it is.
     tf_keras.utils.set_random_seed(config.seed)
-    with strategy.scope():
+    with strategy.scope(), modeling.restorable_dropout():
         encoder = encoders.rebuild(
             start.encoder, None if config.encoder_dropout < 0 else config.encoder_dropout
         )
@@ -179,6 +184,7 @@ def train_and_evaluate(
         model,
         method,
         folder,
+        states,
         timing,
         context,
         train,
@@ -189,6 +195,7 @@ def train_and_evaluate(
     removed = method.measure(model)
     with strategy.scope():
         model = method.finalize(model)
+    folder.require_present()
     logging.info("evaluating and saving")
     evaluations = evaluate(modeling.predict_fn(model))
     warnings = []
@@ -357,47 +364,65 @@ def tokenize(preprocessor: Any, name: str, examples: data.Examples) -> Split:
     return Split(name, preprocessing.tokenize(preprocessor, examples.texts), examples.labels)
 
 
+class _Position:
+    """Tells Keras at which step to begin, as what its BackupAndRestore sets does."""
+
+    def __init__(self, epoch: int, step: int) -> None:
+        self._position = epoch, step
+
+    def maybe_load_initial_counters_from_ckpt(self, *args: Any, **kwargs: Any) -> tuple[int, int]:
+        del args, kwargs
+        return self._position
+
+
 def _fit(
     model: tf_keras.Model,
     method: PruningMethod,
     folder: RunFolder,
+    states: Checkpoints,
     timing: callbacks.Timing,
     context: PruningContext,
     train: Split,
     buckets: tuple[int, ...],
     evaluate: Callable[[], Mapping[str, float]],
 ) -> callbacks.Throughput:
-    """Trains the epochs that are left, with everything that happens besides."""
+    """Trains what is left to train, with everything that happens besides."""
     config = folder.config
-    manager = tf.train.CheckpointManager(
-        tf.train.Checkpoint(model=model, optimizer=model.optimizer, pruning=method.state()),
-        str(folder.checkpoints),
-        max_to_keep=1,
+    sums = RunningSums()
+    state = tf.train.Checkpoint(
+        model=model,
+        optimizer=model.optimizer,
+        pruning=method.state(),
+        dropout=modeling.dropout_states(model),
+        sums=sums,
     )
-    first_epoch = _finished_epochs(folder)
-    if first_epoch:
-        try:
-            manager.restore_or_initialize()
-        except (tf.errors.OpError, LookupError, ValueError, OSError) as error:
-            raise UserError(
-                f"{folder.checkpoints}: the state after epoch {first_epoch} cannot be read: "
-                f"{reason_of(error)}.\nDelete that folder to train from the start."
-            ) from error
-        logging.info("going on after epoch %d of %d", first_epoch, config.epochs)
-    throughput = callbacks.Throughput(len(train), config.batch_size)
-    if first_epoch == config.epochs:
-        return throughput
+    states.restore(state)
     steps = math.ceil(len(train) / config.batch_size)
-    with callbacks.Progress(tasks.get(config.task), config.epochs, steps) as progress:
+    epoch, step = divmod(states.step, steps)
+    if states.step:
+        logging.info("going on after step %d of %d", states.step, steps * config.epochs)
+    trained = batching.epoch_batches(train, config.batch_size, buckets, config.seed, epoch)[:step]
+    throughput = callbacks.Throughput(
+        len(train), config.batch_size, sum(len(batch.indices) for batch in trained)
+    )
+    if epoch == config.epochs:
+        return throughput
+    if step:
+        model._training_state = _Position(epoch, step)
+    with (
+        callbacks.Progress(tasks.get(config.task), config.epochs, steps) as progress,
+        callbacks.Interruption() as interruption,
+    ):
         model.fit(
             batching.training_dataset(
                 train,
                 config.batch_size,
                 buckets,
                 seed=config.seed,
-                epochs=range(first_epoch, config.epochs),
+                epochs=range(epoch, config.epochs),
+                first_step=step,
             ),
-            initial_epoch=first_epoch,
+            initial_epoch=epoch,
             epochs=config.epochs,
             steps_per_epoch=steps,
             verbose=0,
@@ -409,16 +434,11 @@ def _fit(
                 callbacks.History(folder, method, timing, throughput),
                 tf_keras.callbacks.TensorBoard(str(folder.tensorboard), write_graph=False),
                 callbacks.Curves(folder, method, context.frequency),
-                callbacks.Checkpoint(manager),
+                callbacks.Checkpoint(folder, states, state, sums, interruption),
             ],
         )
+    model._training_state = None
     return throughput
-
-
-def _finished_epochs(folder: RunFolder) -> int:
-    """The epoch after which the run's checkpoint was written; 0 where there is none."""
-    checkpoint = tf.train.latest_checkpoint(str(folder.checkpoints))
-    return int(checkpoint.rsplit("-", 1)[1]) if checkpoint else 0
 
 
 def flatten(evaluations: Mapping[str, Evaluation]) -> dict[str, float]:

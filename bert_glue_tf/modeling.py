@@ -8,13 +8,16 @@ import io
 import json
 import os
 import pathlib
+import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 import tf_keras
+from google.protobuf import text_format
+from tensorflow.core.protobuf import saved_model_pb2
 
 from bert_glue_tf import native
 from bert_glue_tf.encoders import Encoder
@@ -26,6 +29,10 @@ CLASSIFIER = "classifier"
 DROPOUT = "dropout"
 INITIALIZER_RANGE = 0.02  # BERT's own (Devlin et al. 2019, and google-research/bert).
 _ARCHITECTURE = "architecture.json"
+# As TensorFlow names a traced function: what it does, and a running number.
+_FUNCTION = re.compile(r"__(?:inference|forward|backward)_[^\"]*?_(\d+)(?=\")")
+# And what the function takes from outside: the number of a tensor.
+_CAPTURED = re.compile(r'(key: "_user_specified_name"\s+value {\s+s: ")\d+(?=")')
 _FEATURES = {name: tf.TensorSpec((None, None), tf.int32, name=name) for name in native.INPUTS}
 
 
@@ -59,6 +66,38 @@ def build_classifier(
       A functional model, dict of int32 [batch, length] in, float32 [batch, classes] logits out.
     """
     return _head(encoder, task.num_classes, dropout, seed)
+
+
+@contextlib.contextmanager
+def restorable_dropout() -> Iterator[None]:
+    """Layers made inside of the block keep the state of their dropout in `dropout_states`.
+
+    Keras's default are random operations with a state inside of TensorFlow's runtime: it cannot
+    be saved, and a process that goes on with a training would begin it anew.
+    """
+    random = tf_keras.backend.experimental
+    was_enabled = random.is_tf_random_generator_enabled()
+    random.enable_tf_random_generator()
+    try:
+        yield
+    finally:
+        if not was_enabled:
+            random.disable_tf_random_generator()
+
+
+def dropout_states(model: tf_keras.Model) -> list[tf.random.Generator]:
+    """What the dropout of a model is drawn from, in the order of its layers.
+
+    Empty for an opaque encoder's own dropout, which is part of its SavedModel's graphs. Keras
+    itself leaves these generators out of checkpoints.
+    """
+    layers = (
+        module
+        for module in model.submodules
+        if isinstance(module, tf_keras.__internal__.layers.BaseRandomLayer)
+    )
+    generators = (layer._random_generator._generator for layer in layers)
+    return [generator for generator in generators if generator is not None]
 
 
 def build_loss(task: TaskSpec) -> tf_keras.losses.Loss:
@@ -100,6 +139,8 @@ def save(model: tf_keras.Model, encoder: Encoder, task: TaskSpec, folder: pathli
     Keras's own `model.save` is not used: `BertEncoderV2` creates its weights when first
     called, and loaded that way it comes back with random ones, silently (tf-keras 2.20).
     """
+    for leftover in folder.parent.glob(f".{folder.name}.*"):  # Of a process that was killed.
+        shutil.rmtree(leftover, ignore_errors=True)
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}")
     try:
         _write(model, encoder, task, temporary)
@@ -111,7 +152,7 @@ def save(model: tf_keras.Model, encoder: Encoder, task: TaskSpec, folder: pathli
 
 
 def _write(model: tf_keras.Model, encoder: Encoder, task: TaskSpec, folder: pathlib.Path) -> None:
-    archive = tf_keras.export.ExportArchive()
+    archive = _Archive()
     archive.track(model)
     archive.add_endpoint(
         name="serve",
@@ -121,6 +162,7 @@ def _write(model: tf_keras.Model, encoder: Encoder, task: TaskSpec, folder: path
     with contextlib.redirect_stdout(io.StringIO()):  # It prints each captured variable.
         archive.write_out(str(folder))
     shutil.copytree(encoder.preprocessing_path, folder / "preprocessing")
+    _remove_chance(folder)
     architecture = encoder.architecture and native.describe(
         native.by_canonical_name(model.variables), encoder.architecture
     )
@@ -132,6 +174,39 @@ def _write(model: tf_keras.Model, encoder: Encoder, task: TaskSpec, folder: path
         "encoder": architecture and dataclasses.asdict(architecture),
     }
     (folder / _ARCHITECTURE).write_text(json.dumps(description, indent=2) + "\n")
+
+
+class _Archive(tf_keras.export.ExportArchive):
+    """Keras's archive, with the variables in the order of the model instead of a set's."""
+
+    def _filter_and_track_resources(self) -> None:
+        super()._filter_and_track_resources()
+        order = {id(variable): number for number, variable in enumerate(self.variables)}
+        self._all_variables = sorted(
+            self._all_variables, key=lambda variable: order.get(id(variable), len(order))
+        )
+
+
+def _remove_chance(folder: pathlib.Path) -> None:
+    """Takes out of a SavedModel what differs between two that were saved of the same model.
+
+    The bytes in a run's record are to be the same each time: TensorFlow numbers functions and
+    tensors by what the process has traced before, writes them in no order, and signs the files
+    with a random number.
+    """
+    for signature in folder.rglob("fingerprint.pb"):
+        signature.unlink()  # As SavedModels before TensorFlow 2.12 have none.
+    path = folder / "saved_model.pb"
+    saved = saved_model_pb2.SavedModel.FromString(path.read_bytes())
+    text = text_format.MessageToString(saved)
+    numbers = sorted({int(number) for number in _FUNCTION.findall(text)})
+    new = {str(number): str(index) for index, number in enumerate(numbers)}
+    text = _FUNCTION.sub(lambda found: found[0].removesuffix(found[1]) + new[found[1]], text)
+    text = _CAPTURED.sub(r"\g<1>captured", text)
+    saved = text_format.Parse(text, saved_model_pb2.SavedModel())
+    for graph in saved.meta_graphs:
+        graph.graph_def.library.function.sort(key=lambda function: function.signature.name)
+    path.write_bytes(saved.SerializeToString(deterministic=True))
 
 
 def _saved(folder: pathlib.Path) -> Any:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -29,6 +30,7 @@ class Start:
       sparsity: fraction that a method removes of what it cuts.
       seq_length: of the run.
       seed: of the run.
+      decide: `decide(name, make)` gives what `make` gave (JSON types) the first time in the run.
     """
 
     encoder: Encoder
@@ -40,6 +42,7 @@ class Start:
     sparsity: float
     seq_length: int
     seed: int
+    decide: Callable[[str, Callable[[], Any]], Any] = lambda name, make: make()
 
     def weights(self) -> SavedWeights:
         """The native encoder's weights; without a classifier, with one of zeros."""
