@@ -8,7 +8,6 @@ import io
 import json
 import os
 import pathlib
-import re
 import shutil
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -16,10 +15,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 import tf_keras
-from google.protobuf import text_format
-from tensorflow.core.protobuf import saved_model_pb2
 
-from bert_glue_tf import native
+from bert_glue_tf import native, saved_models
 from bert_glue_tf.encoders import Encoder
 from bert_glue_tf.errors import UserError
 from bert_glue_tf.evaluation import PredictFn
@@ -29,10 +26,6 @@ CLASSIFIER = "classifier"
 DROPOUT = "dropout"
 INITIALIZER_RANGE = 0.02  # BERT's own (Devlin et al. 2019, and google-research/bert).
 _ARCHITECTURE = "architecture.json"
-# As TensorFlow names a traced function: what it does, and a running number.
-_FUNCTION = re.compile(r"__(?:inference|forward|backward)_[^\"]*?_(\d+)(?=\")")
-# And what the function takes from outside: the number of a tensor.
-_CAPTURED = re.compile(r'(key: "_user_specified_name"\s+value {\s+s: ")\d+(?=")')
 _FEATURES = {name: tf.TensorSpec((None, None), tf.int32, name=name) for name in native.INPUTS}
 
 
@@ -162,7 +155,7 @@ def _write(model: tf_keras.Model, encoder: Encoder, task: TaskSpec, folder: path
     with contextlib.redirect_stdout(io.StringIO()):  # It prints each captured variable.
         archive.write_out(str(folder))
     shutil.copytree(encoder.preprocessing_path, folder / "preprocessing")
-    _remove_chance(folder)
+    saved_models.remove_chance(folder)
     architecture = encoder.architecture and native.describe(
         native.by_canonical_name(model.variables), encoder.architecture
     )
@@ -185,28 +178,6 @@ class _Archive(tf_keras.export.ExportArchive):
         self._all_variables = sorted(
             self._all_variables, key=lambda variable: order.get(id(variable), len(order))
         )
-
-
-def _remove_chance(folder: pathlib.Path) -> None:
-    """Takes out of a SavedModel what differs between two that were saved of the same model.
-
-    The bytes in a run's record are to be the same each time: TensorFlow numbers functions and
-    tensors by what the process has traced before, writes them in no order, and signs the files
-    with a random number.
-    """
-    for signature in folder.rglob("fingerprint.pb"):
-        signature.unlink()  # As SavedModels before TensorFlow 2.12 have none.
-    path = folder / "saved_model.pb"
-    saved = saved_model_pb2.SavedModel.FromString(path.read_bytes())
-    text = text_format.MessageToString(saved)
-    numbers = sorted({int(number) for number in _FUNCTION.findall(text)})
-    new = {str(number): str(index) for index, number in enumerate(numbers)}
-    text = _FUNCTION.sub(lambda found: found[0].removesuffix(found[1]) + new[found[1]], text)
-    text = _CAPTURED.sub(r"\g<1>captured", text)
-    saved = text_format.Parse(text, saved_model_pb2.SavedModel())
-    for graph in saved.meta_graphs:
-        graph.graph_def.library.function.sort(key=lambda function: function.signature.name)
-    path.write_bytes(saved.SerializeToString(deterministic=True))
 
 
 def _saved(folder: pathlib.Path) -> Any:
