@@ -172,6 +172,8 @@ def _write(model: tf_keras.Model, encoder: Encoder, task: TaskSpec, folder: path
 class _Archive(tf_keras.export.ExportArchive):
     """Keras's archive, with the variables in the order of the model instead of a set's."""
 
+    _all_variables: list[tf.Variable]
+
     def _filter_and_track_resources(self) -> None:
         super()._filter_and_track_resources()
         order = {id(variable): number for number, variable in enumerate(self.variables)}

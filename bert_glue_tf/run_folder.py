@@ -193,9 +193,7 @@ class RunFolder:
         if name == self.config_file.name:
             return self._is_settings(self.config_file)
         written = [file.name for file in (self.config_file, self.inputs_file, self.choices_file)]
-        return name in (LOCK, *written) or any(
-            _is_half_written(name, whole) for whole in written
-        )
+        return name in (LOCK, *written) or any(_is_half_written(name, whole) for whole in written)
 
     def _remove_leftovers(self) -> None:
         """Removes what killed processes have left half-written; the lock has to be held."""

@@ -66,7 +66,7 @@ class Train:
             os.kill(self.pid, number)
 
     def kill_in_a_write(self, size: int) -> None:
-        """Lets the kernel kill it in the middle of the next write beyond so many bytes of a file."""
+        """Lets the kernel kill it inside of the next write beyond so many bytes of a file."""
         if self.is_alive():
             resource.prlimit(self.pid, resource.RLIMIT_FSIZE, (size, size))
 

@@ -126,9 +126,7 @@ def finish(place: Place) -> None:
     assert place.start().wait() == 0, place.told()
 
 
-def test_a_run_that_is_stopped_in_every_way_ends_as_if_it_had_not_been(
-    launcher, inputs, tmp_path
-):
+def test_a_run_that_is_stopped_in_every_way_ends_as_if_it_had_not_been(launcher, inputs, tmp_path):
     flags = {**inputs, "pruning_method": "movement", "final_sparsity": "0.5"}
     reference, place = (Place(launcher, tmp_path / name, flags) for name in ("whole", "stopped"))
     begun = time.monotonic()
@@ -154,30 +152,8 @@ def test_a_run_that_is_stopped_in_every_way_ends_as_if_it_had_not_been(
     assert whole
     assert [path for path in states.iterdir() if "temp" in path.name], list(states.iterdir())
 
-    # Between two steps, by SIGTERM and by Ctrl-C, with a second process at the door.
     for number in (signal.SIGTERM, signal.SIGINT):
-        before = place.saved()[-1]
-        told = len(place.told())
-        refused: list[str] = []
-
-        def look(before=before, refused=refused) -> bool:
-            if not refused and "going on after" in place.told()[told:]:
-                config = json.loads((place.run / "config.json").read_text())
-                with pytest.raises(BusyError) as error:
-                    RunFolder.open(place.run, ExperimentConfig.from_json(config))
-                refused.append(str(error.value))
-            curves = sum(p.stat().st_size for p in place.run.glob("tensorboard/steps/*"))
-            return bool(refused) and (place.saved()[-1] > before or curves > look.curves)
-
-        look.curves = sum(p.stat().st_size for p in place.run.glob("tensorboard/steps/*")) + 100
-        status = place.stop(look, lambda train, number=number: train.send(number))
-        assert refused
-        assert status == 130, place.told()[told:]
-        told_now = place.told()[told:]
-        (step,) = re.findall(r"interrupted: saved after step (\d+) of 80", told_now)
-        assert place.saved()[-1] == int(step) > before
-        assert f"going on after step {before} of 80" in told_now
-        assert "Interrupted. The same command goes on from the last state" in told_now
+        interrupt_in_an_epoch(place, number)
 
     # While the model is written, after the last step.
     status = place.stop(lambda: list(place.run.glob(".model.*")), kill)
@@ -197,6 +173,33 @@ def test_a_run_that_is_stopped_in_every_way_ends_as_if_it_had_not_been(
     assert place.start(seed=6).wait() == 2
     assert "holds a run of another configuration: seed is 5 there and 6 here" in place.told()
     require_same(place, reference)
+
+
+def interrupt_in_an_epoch(place: Place, number: int) -> None:
+    """Stops a run by a signal while it trains, with a second process at its door before."""
+    before, begun = place.saved()[-1], len(place.told())
+
+    def curves() -> int:
+        return sum(p.stat().st_size for p in place.run.glob("tensorboard/steps/*"))
+
+    size = curves()
+
+    def trains() -> bool:
+        return curves() > size + 100  # More than the header of a new file.
+
+    def refuse_another_and_stop(train: interrupted.Train) -> None:
+        train.send(number)
+        config = json.loads((place.run / "config.json").read_text())
+        with pytest.raises(BusyError):
+            RunFolder.open(place.run, ExperimentConfig.from_json(config))
+
+    status = place.stop(trains, refuse_another_and_stop)
+    told = place.told()[begun:]
+    assert status == 130, told
+    (step,) = re.findall(r"interrupted: saved after step (\d+) of 80", told)
+    assert place.saved()[-1] == int(step) > before
+    assert f"going on after step {before} of 80" in told
+    assert "Interrupted. The same command goes on from the last state that was saved." in told
 
 
 def kill_at_random(place: Place, chance: random.Random, seconds: float) -> None:
