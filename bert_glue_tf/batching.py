@@ -116,8 +116,9 @@ def training_dataset(
     *,
     seed: int,
     epochs: range,
+    first_step: int = 0,
 ) -> tf.data.Dataset:
-    """All batches of `epochs`, one after the other, as (features, labels).
+    """All batches of `epochs` (of the first one from `first_step` on) as (features, labels).
 
     Features are a dict of int32 [batch, length]; labels are [batch].
     """
@@ -125,7 +126,8 @@ def training_dataset(
 
     def generate() -> Iterator[tuple[dict[str, np.ndarray], np.ndarray]]:
         for epoch in epochs:
-            for batch in epoch_batches(split, batch_size, buckets, seed, epoch):
+            batches = epoch_batches(split, batch_size, buckets, seed, epoch)
+            for batch in batches[first_step if epoch == epochs.start else 0 :]:
                 features = split.tokens.batch(batch.indices, batch.length)
                 yield features, split.labels[batch.indices]
 
@@ -143,6 +145,7 @@ def replicas_dataset(
     seed: int,
     epochs: range,
     is_static: bool,
+    first_step: int = 0,
 ) -> tf.data.Dataset:
     """The batches of `training_dataset`, each cut into equal parts, one for a replica.
 
@@ -151,7 +154,7 @@ def replicas_dataset(
     gradient, is the mean over the real examples, as on one device.
 
     Args:
-      split, batch_size, buckets, seed, epochs: as for `training_dataset`.
+      split, batch_size, buckets, seed, epochs, first_step: as for `training_dataset`.
       context: which of the replicas this pipeline feeds.
       is_static: fills up the last batch of an epoch as well, as a TPU needs it.
 
@@ -168,7 +171,8 @@ def replicas_dataset(
 
     def generate() -> Iterator[tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]]:
         for epoch in epochs:
-            for batch in epoch_batches(split, batch_size, buckets, seed, epoch):
+            batches = epoch_batches(split, batch_size, buckets, seed, epoch)
+            for batch in batches[first_step if epoch == epochs.start else 0 :]:
                 indices, weights = fill_up(batch.indices, replicas, batch_size if is_static else 0)
                 part = len(indices) // replicas
                 for replica in range(first, first + own):

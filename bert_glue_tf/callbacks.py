@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import threading
 import time
+import types
 from collections.abc import Callable, Mapping, Sequence
 from typing import Self
 
@@ -12,7 +15,9 @@ import rich.console
 import rich.progress
 import tensorflow as tf
 import tf_keras
+from absl import logging
 
+from bert_glue_tf import checkpoints
 from bert_glue_tf.pruning.base import PruningMethod
 from bert_glue_tf.run_folder import RunFolder
 from bert_glue_tf.tasks import TaskSpec
@@ -171,10 +176,13 @@ class History(tf_keras.callbacks.Callback):
 class Timing:
     """What a run has taken over all its processes, from the history that they left."""
 
-    def __init__(self, rows: Sequence[Mapping[str, str]]):
-        """`rows` are those of the epochs that earlier processes finished; time starts now."""
+    def __init__(self, rows: Sequence[Mapping[str, str]], start: float):
+        """`rows` are those of the epochs that earlier processes finished.
+
+        `start` is when this process began, by `time.perf_counter`.
+        """
         self.rows = rows
-        self._start = time.perf_counter()
+        self._start = start
 
     def run_seconds(self) -> float:
         """Seconds of this process so far, and of each earlier one up to its last epoch."""
@@ -225,20 +233,92 @@ class Curves(tf_keras.callbacks.Callback):
         self._writer.close()
 
 
-class Checkpoint(tf_keras.callbacks.Callback):
-    """Saves model, optimizer and masks after each epoch; the last of all callbacks.
+class Interruption:
+    """Holds Ctrl-C and SIGTERM back until the training can be saved.
 
-    The checkpoint of epoch e is written after its row of the history, so a run that goes on
-    from it drops no row and repeats none.
+    While the block runs, the first of them only sets `came`; a second one raises
+    KeyboardInterrupt at once. What does not raise KeyboardInterrupt outside of the block (a
+    signal that is ignored, or has a handler of its own) is left as it is.
     """
 
-    def __init__(self, manager: tf.train.CheckpointManager):
+    def __init__(self, is_held: bool = True) -> None:
+        """Without `is_held` the signals are left as they are."""
+        self._is_held = is_held
+        self.came = False
+        self._taken: list[int] = []
+
+    def __enter__(self) -> Self:
+        # No other thread may set handlers.
+        if self._is_held and threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                if signal.getsignal(number) is signal.default_int_handler:
+                    signal.signal(number, self._note)
+                    self._taken.append(number)
+        return self
+
+    def _note(self, number: int, frame: types.FrameType | None) -> None:
+        self._give_back()
+        self.came = True
+        del number, frame
+
+    def _give_back(self) -> None:
+        while self._taken:
+            signal.signal(self._taken.pop(), signal.default_int_handler)
+
+    def __exit__(self, *error: object) -> None:
+        self._give_back()
+
+
+class Checkpoint(tf_keras.callbacks.Callback):
+    """Saves the state of the training after each epoch; the last of all callbacks.
+
+    The state after an epoch is written after its row of the history, so a run that goes on
+    from it drops no row and repeats none. An interrupted one is saved after the step that it
+    is at; one that is interrupted while an epoch is scored, after that.
+    """
+
+    def __init__(
+        self,
+        folder: RunFolder,
+        states: checkpoints.Checkpoints,
+        state: tf.train.Checkpoint,
+        sums: checkpoints.RunningSums,
+        interruption: Interruption,
+    ):
+        """`sums` is a part of `state`."""
         super().__init__()
-        self._manager = manager
+        self._folder = folder
+        self._states = states
+        self._state = state
+        self._sums = sums
+        self._interruption = interruption
+        self._epoch = 0
+
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
+        del logs
+        self._epoch = epoch
+
+    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        del logs
+        self._sums.give(self.model)
+        if self._interruption.came and batch + 1 < self.params["steps"]:
+            self._sums.take(self.model)
+            self._save(self._epoch * self.params["steps"] + batch + 1)
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         del logs
-        self._manager.save(checkpoint_number=epoch + 1)
+        self._save((epoch + 1) * self.params["steps"])
+
+    def _save(self, step: int) -> None:
+        self._folder.require_present()
+        self._states.save(self._state, step)
+        if self._interruption.came:
+            logging.info(
+                "interrupted: saved after step %d of %d",
+                step,
+                self.params["steps"] * self.params["epochs"],
+            )
+            raise KeyboardInterrupt
 
 
 class Throughput(tf_keras.callbacks.Callback):
@@ -249,10 +329,12 @@ class Throughput(tf_keras.callbacks.Callback):
       total_examples, total_seconds: of all epochs of this process.
     """
 
-    def __init__(self, examples_per_epoch: int, batch_size: int):
+    def __init__(self, examples_per_epoch: int, batch_size: int, trained: int = 0):
+        """`trained` examples of the first epoch were trained on by an earlier process."""
         super().__init__()
         self._examples_per_epoch = examples_per_epoch
-        self._first_batch = min(batch_size, examples_per_epoch)
+        self._trained = trained
+        self._first_batch = min(batch_size, examples_per_epoch - trained)
         self.examples = self.total_examples = 0
         self.seconds = self.total_seconds = 0.0
         self._start: float | None = None
@@ -260,7 +342,8 @@ class Throughput(tf_keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         del epoch, logs
-        self.examples, self.seconds = self._examples_per_epoch, 0.0
+        self.examples, self.seconds = self._examples_per_epoch - self._trained, 0.0
+        self._trained = 0
         self._start = time.perf_counter() if self._is_traced else None
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:

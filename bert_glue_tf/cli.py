@@ -11,6 +11,7 @@ import pathlib
 import re
 import shlex
 import shutil
+import signal
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
@@ -56,6 +57,8 @@ def run(
             sys.exit(0)
         _discard_output()
         sys.exit(0)
+    # As job schedulers send it; it ends a command as Ctrl-C does.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with _refusing_binary_flagfiles():
             rest = flags.FLAGS(sys.argv)

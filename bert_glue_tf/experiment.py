@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import gc
 import math
@@ -34,8 +35,9 @@ from bert_glue_tf import (
     tasks,
 )
 from bert_glue_tf.batching import Split
+from bert_glue_tf.checkpoints import Checkpoints, RunningSums, newest
 from bert_glue_tf.config import ExperimentConfig
-from bert_glue_tf.errors import UserError, reason_of
+from bert_glue_tf.errors import UserError
 from bert_glue_tf.evaluation import Evaluation, PredictFn
 from bert_glue_tf.pruning.base import UPDATES, PruningContext, PruningMethod
 from bert_glue_tf.pruning.start import Start
@@ -58,7 +60,7 @@ def train_and_evaluate(
     """Runs the experiment, or what is left of it, in its folder.
 
     A finished run is not run again: its record is returned. A run that was interrupted goes
-    on after the last epoch that it finished.
+    on from the last state that was saved, and ends as if it had not been.
 
     Args:
       config: the settings.
@@ -95,9 +97,13 @@ def _run(
     if examples is None:
         examples = data.load_for_training(task, config.data, config.train_examples)
     starting_model = _starting_model(config, folder, examples, strategy, tpu)
-    timing = callbacks.Timing(folder.read_history()[: _finished_epochs(folder)])
+    start_time = time.perf_counter()
     examples, held_out, context = _plan(config, method, examples)
     total_steps = context.total_steps
+    steps_per_epoch = total_steps // config.epochs
+    rows = folder.read_history()
+    states = Checkpoints(folder.checkpoints, steps_per_epoch, len(rows))
+    timing = callbacks.Timing(rows[: states.step // steps_per_epoch], start_time)
     encoder, strategy = _load_encoder(config, method, strategy)
     policy = _policy(config, encoder, strategy)
     is_static = distribution.is_tpu(strategy)
@@ -109,14 +115,14 @@ def _run(
     folder.require_same_inputs(inputs)
     distribution.require_agreement(strategy, "data and encoder", deciding(inputs))
     started_from = _describe_start(config, starting_model, inputs)
-    start = _start(config, encoder, examples, held_out)
+    start = _start(config, encoder, examples, held_out, decide=folder.decide)
     if starting_model is not None and encoder.is_native:
         start = _fine_tuned(start, starting_model)
     start = method.reshape(start)
     # Here, so that what was drawn while loading leaves the run as it is.
     tf_keras.utils.set_random_seed(config.seed)
     logging.info("training on %d replica(s) in %s", strategy.num_replicas_in_sync, policy)
-    with distribution.building(strategy, policy):
+    with distribution.building(strategy, policy), _dropout(strategy):
         encoder, model = _build(config, start)
         if start.classifier is None and starting_model is not None:
             _start_opaque(model, starting_model)
@@ -160,6 +166,7 @@ def _run(
         model,
         method,
         folder,
+        states,
         timing,
         context,
         train,
@@ -175,6 +182,7 @@ def _run(
             # Scored as it is saved and exported.
             assert encoder.architecture is not None
             model = modeling.in_float32(model, encoder.architecture)
+    folder.require_present()
     logging.info("evaluating and saving")
     evaluations = evaluate(modeling.predict_fn(model, static_shape))
     warnings = []
@@ -284,8 +292,9 @@ def _start(
     encoder: encoders.Encoder,
     examples: Mapping[str, data.Examples],
     held_out: data.Examples | None,
+    **more: Any,
 ) -> Start:
-    """What the run starts from where it starts from pre-training."""
+    """What the run starts from where it starts from pre-training; `more` is `Start`'s."""
     task = tasks.get(config.task)
     return Start(
         encoder=encoder,
@@ -297,6 +306,7 @@ def _start(
         sparsity=config.final_sparsity,
         seq_length=config.seq_length,
         seed=config.seed,
+        **more,
     )
 
 
@@ -329,11 +339,18 @@ def _rehearse(
     method = pruning.build(config)
     examples, held_out, context = _plan(config, method, examples)
     encoder, strategy = _load_encoder(config, method, strategy)
-    start = _start(config, encoder, examples, held_out)
-    start = method.reshape(dataclasses.replace(start, is_rehearsal=True))
+    start = _start(config, encoder, examples, held_out, is_rehearsal=True)
+    start = method.reshape(start)
     with distribution.building(strategy, _policy(config, encoder, strategy)):
         _, model = _build(config, start)
         method.prepare(model, context)
+
+
+def _dropout(strategy: tf.distribute.Strategy) -> contextlib.AbstractContextManager[None]:
+    """Dropout whose state is saved; that of several replicas begins anew where a run goes on."""
+    if strategy.num_replicas_in_sync > 1:
+        return contextlib.nullcontext()
+    return modeling.restorable_dropout()
 
 
 def _make_room() -> None:
@@ -344,11 +361,11 @@ def _make_room() -> None:
 
 def _state(config: ExperimentConfig, folder: RunFolder) -> str:
     """How far the run is, and the one that it starts from."""
-    state = f"{_finished_epochs(folder)} of {config.epochs} epochs finished"
+    state = newest(folder.checkpoints) or "not begun"
     if config.starting_point is None:
         return state
     start = RunFolder(folder.path.parent / config.starting_point.run_name, config.starting_point)
-    done = "finished" if start.record() else f"{_finished_epochs(start)} epochs finished"
+    done = "finished" if start.record() else newest(start.checkpoints) or "not begun"
     return f"{state}, {start.path.name}: {done}"
 
 
@@ -473,10 +490,22 @@ def tokenize(preprocessor: Any, name: str, examples: data.Examples) -> Split:
     return Split(name, preprocessing.tokenize(preprocessor, examples.texts), examples.labels)
 
 
+class _Position:
+    """Tells Keras at which step to begin, as what its BackupAndRestore sets does."""
+
+    def __init__(self, epoch: int, step: int) -> None:
+        self._position = epoch, step
+
+    def maybe_load_initial_counters_from_ckpt(self, *args: Any, **kwargs: Any) -> tuple[int, int]:
+        del args, kwargs
+        return self._position
+
+
 def _fit(
     model: tf_keras.Model,
     method: PruningMethod,
     folder: RunFolder,
+    states: Checkpoints,
     timing: callbacks.Timing,
     context: PruningContext,
     train: Split,
@@ -484,32 +513,34 @@ def _fit(
     is_static: bool,
     evaluate: Callable[[], Mapping[str, float]],
 ) -> callbacks.Throughput:
-    """Trains the epochs that are left, with everything that happens besides."""
+    """Trains what is left to train, with everything that happens besides."""
     config = folder.config
-    manager = tf.train.CheckpointManager(
-        tf.train.Checkpoint(model=model, optimizer=model.optimizer, pruning=method.state()),
-        str(folder.checkpoints),
-        max_to_keep=1,
+    sums = RunningSums()
+    state = tf.train.Checkpoint(
+        model=model,
+        optimizer=model.optimizer,
+        pruning=method.state(),
+        dropout=modeling.dropout_states(model),
+        sums=sums,
     )
-    first_epoch = _finished_epochs(folder)
-    if first_epoch:
-        try:
-            manager.restore_or_initialize()
-        except (tf.errors.OpError, LookupError, ValueError, OSError) as error:
-            raise UserError(
-                f"{folder.checkpoints}: the state after epoch {first_epoch} cannot be read: "
-                f"{reason_of(error)}.\nDelete that folder to train from the start."
-            ) from error
-        logging.info("going on after epoch %d of %d", first_epoch, config.epochs)
-    throughput = callbacks.Throughput(len(train), config.batch_size)
-    if first_epoch == config.epochs:
-        return throughput
+    states.restore(state)
     steps = math.ceil(len(train) / config.batch_size)
-    epochs = range(first_epoch, config.epochs)
+    epoch, step = divmod(states.step, steps)
+    if states.step:
+        logging.info("going on after step %d of %d", states.step, steps * config.epochs)
+    trained = batching.epoch_batches(train, config.batch_size, buckets, config.seed, epoch)[:step]
+    throughput = callbacks.Throughput(
+        len(train), config.batch_size, sum(len(batch.indices) for batch in trained)
+    )
+    if epoch == config.epochs:
+        return throughput
+    if step:
+        model._training_state = _Position(epoch, step)
+    epochs = range(epoch, config.epochs)
     strategy = model.distribute_strategy
     if strategy.num_replicas_in_sync == 1 and not is_static:
         dataset = batching.training_dataset(
-            train, config.batch_size, buckets, seed=config.seed, epochs=epochs
+            train, config.batch_size, buckets, seed=config.seed, epochs=epochs, first_step=step
         )
     else:
         dataset = strategy.distribute_datasets_from_function(
@@ -520,13 +551,19 @@ def _fit(
                 context,
                 seed=config.seed,
                 epochs=epochs,
+                first_step=step,
                 is_static=is_static,
             )
         )
-    with callbacks.Progress(tasks.get(config.task), config.epochs, steps) as progress:
+    # Of several workers one that is interrupted ends at once, and the others notice.
+    interruption = callbacks.Interruption(is_held=not distribution.is_multi_worker(strategy))
+    with (
+        callbacks.Progress(tasks.get(config.task), config.epochs, steps) as progress,
+        interruption,
+    ):
         model.fit(
             dataset,
-            initial_epoch=first_epoch,
+            initial_epoch=epoch,
             epochs=config.epochs,
             steps_per_epoch=steps,
             verbose=0,
@@ -538,16 +575,11 @@ def _fit(
                 callbacks.History(folder, method, timing, throughput),
                 tf_keras.callbacks.TensorBoard(str(folder.tensorboard), write_graph=False),
                 callbacks.Curves(folder, method, max(1, context.total_steps // UPDATES)),
-                callbacks.Checkpoint(manager),
+                callbacks.Checkpoint(folder, states, state, sums, interruption),
             ],
         )
+    model._training_state = None
     return throughput
-
-
-def _finished_epochs(folder: RunFolder) -> int:
-    """The epoch after which the run's checkpoint was written; 0 where there is none."""
-    checkpoint = tf.train.latest_checkpoint(str(folder.checkpoints))
-    return int(checkpoint.rsplit("-", 1)[1]) if checkpoint else 0
 
 
 def flatten(evaluations: Mapping[str, Evaluation]) -> dict[str, float]:

@@ -10,14 +10,14 @@ import math
 import os
 import pathlib
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from bert_glue_tf import batching, jsontext, native
+from bert_glue_tf import batching, jsontext, native, saved_models
 from bert_glue_tf.encoders import Encoder
 from bert_glue_tf.errors import UserError
 from bert_glue_tf.evaluation import PredictFn
@@ -61,6 +61,38 @@ def build_classifier(
       A functional model, dict of int32 [batch, length] in, float32 [batch, classes] logits out.
     """
     return _head(encoder, task.num_classes, dropout, seed)
+
+
+@contextlib.contextmanager
+def restorable_dropout() -> Iterator[None]:
+    """Layers made inside of the block keep the state of their dropout in `dropout_states`.
+
+    Keras's default are random operations with a state inside of TensorFlow's runtime: it cannot
+    be saved, and a process that goes on with a training would begin it anew.
+    """
+    random = tf_keras.backend.experimental
+    was_enabled = random.is_tf_random_generator_enabled()
+    random.enable_tf_random_generator()
+    try:
+        yield
+    finally:
+        if not was_enabled:
+            random.disable_tf_random_generator()
+
+
+def dropout_states(model: tf_keras.Model) -> list[tf.random.Generator]:
+    """What the dropout of a model is drawn from, in the order of its layers.
+
+    Empty for an opaque encoder's own dropout, which is part of its SavedModel's graphs. Keras
+    itself leaves these generators out of checkpoints.
+    """
+    layers = (
+        module
+        for module in model.submodules
+        if isinstance(module, tf_keras.__internal__.layers.BaseRandomLayer)
+    )
+    generators = (layer._random_generator._generator for layer in layers)
+    return [generator for generator in generators if generator is not None]
 
 
 def build_loss(task: TaskSpec) -> tf_keras.losses.Loss:
@@ -139,6 +171,8 @@ def save(model: tf_keras.Model, encoder: Encoder, task: TaskSpec, folder: pathli
     Keras's own `model.save` is not used: `BertEncoderV2` creates its weights when first
     called, and loaded that way it comes back with random ones, silently (tf-keras 2.20).
     """
+    for leftover in folder.parent.glob(f".{folder.name}.*"):  # Of a process that was killed.
+        shutil.rmtree(leftover, ignore_errors=True)
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}")
     try:
         _write(model, encoder, task, temporary)
@@ -150,7 +184,7 @@ def save(model: tf_keras.Model, encoder: Encoder, task: TaskSpec, folder: pathli
 
 
 def _write(model: tf_keras.Model, encoder: Encoder, task: TaskSpec, folder: pathlib.Path) -> None:
-    archive = tf_keras.export.ExportArchive()
+    archive = _Archive()
     archive.track(model)
     archive.add_endpoint(
         name="serve",
@@ -160,6 +194,7 @@ def _write(model: tf_keras.Model, encoder: Encoder, task: TaskSpec, folder: path
     with contextlib.redirect_stdout(io.StringIO()):  # It prints each captured variable.
         archive.write_out(str(folder))
     shutil.copytree(encoder.preprocessing_path, folder / "preprocessing")
+    saved_models.remove_chance(folder)
     architecture = encoder.architecture and native.describe(
         native.by_canonical_name(model.variables), encoder.architecture
     )
@@ -171,6 +206,19 @@ def _write(model: tf_keras.Model, encoder: Encoder, task: TaskSpec, folder: path
         "encoder": architecture and dataclasses.asdict(architecture),
     }
     (folder / _ARCHITECTURE).write_text(json.dumps(description, indent=2) + "\n")
+
+
+class _Archive(tf_keras.export.ExportArchive):
+    """Keras's archive, with the variables in the order of the model instead of a set's."""
+
+    _all_variables: list[tf.Variable]
+
+    def _filter_and_track_resources(self) -> None:
+        super()._filter_and_track_resources()
+        order = {id(variable): number for number, variable in enumerate(self.variables)}
+        self._all_variables = sorted(
+            self._all_variables, key=lambda variable: order.get(id(variable), len(order))
+        )
 
 
 def _saved(folder: pathlib.Path) -> Any:

@@ -6,7 +6,8 @@ history.csv       loss and scores of training and validation, a row an epoch
 results.jsonl     the result record
 predictions/      label, prediction and logits of every validation example, as .tsv
 model/            the trained model (SavedModel) with its preprocessing
-checkpoints/      the last epoch's state, to go on from; a finished run has none
+choices.json      what was decided before the training and has to stay so when it goes on
+checkpoints/      the last two states of the training, to go on from; a finished run has none
 tensorboard/      curves: loss, scores, learning rate, sparsity
 .lock             held by the process that is running here
 """
@@ -25,7 +26,7 @@ import pathlib
 import re
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from absl import logging
@@ -60,6 +61,11 @@ def write_atomically(path: pathlib.Path, content: str | bytes) -> None:
     except BaseException:
         pathlib.Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def _is_half_written(name: str, whole: str) -> bool:
+    """Whether `write_atomically` names a file so that is to become `whole`."""
+    return re.fullmatch(rf"\.{re.escape(whole)}\.[a-z0-9_]{{8}}", name) is not None
 
 
 def _lock(folder: pathlib.Path) -> None:
@@ -139,12 +145,14 @@ class RunFolder:
             folder._judge()
             path.mkdir(parents=True, exist_ok=True)
             _lock(path)
+            folder._remove_leftovers()
             folder._judge()  # Before the lock was held, another process may have begun a run.
             # Writing also shows a folder that is there and cannot be written, or a full disk.
             if folder._holds_training():
                 with tempfile.TemporaryFile(dir=path) as probe:
                     probe.write(b"\0")
             else:
+                folder.choices_file.unlink(missing_ok=True)
                 write_atomically(folder.config_file, json.dumps(config.to_json(), indent=2) + "\n")
         except (OSError, ValueError) as error:  # ValueError: a NUL in the path.
             raise UserError(
@@ -183,6 +191,7 @@ class RunFolder:
                 for part in (
                     chiefs.config_file,
                     chiefs.inputs_file,
+                    chiefs.choices_file,
                     chiefs.history_file,
                     chiefs.results_file,
                 ):
@@ -238,12 +247,17 @@ class RunFolder:
         """Whether a file is what a start leaves behind that failed before its first epoch."""
         if name == self.config_file.name:
             return self._is_settings(self.config_file)
-        written = (self.config_file.name, self.inputs_file.name)
-        return name in (LOCK, self.inputs_file.name) or any(
-            # As `write_atomically` names a file that is not whole yet.
-            re.fullmatch(rf"\.{re.escape(whole)}\.[a-z0-9_]{{8}}", name)
-            for whole in written
-        )
+        written = [file.name for file in (self.config_file, self.inputs_file, self.choices_file)]
+        return name in (LOCK, *written) or any(_is_half_written(name, whole) for whole in written)
+
+    def _remove_leftovers(self) -> None:
+        """Removes what killed processes have left half-written; the lock has to be held."""
+        files = (self.config_file, self.inputs_file, self.choices_file, self.history_file)
+        for path in self.path.glob(".*"):
+            if any(_is_half_written(path.name, file.name) for file in files):
+                path.unlink(missing_ok=True)
+        for path in self.predictions.glob(".*.tsv.*"):
+            path.unlink(missing_ok=True)
 
     def _is_settings(self, path: pathlib.Path) -> bool:
         """Whether a config.json was written by `open`: it has every setting, and no other."""
@@ -285,6 +299,10 @@ class RunFolder:
         return self.path / "inputs.json"
 
     @property
+    def choices_file(self) -> pathlib.Path:
+        return self.path / "choices.json"
+
+    @property
     def history_file(self) -> pathlib.Path:
         return self.path / "history.csv"
 
@@ -302,8 +320,8 @@ class RunFolder:
 
     @property
     def has_checkpoint(self) -> bool:
-        """Whether an epoch has been finished that the run can go on after."""
-        return (self.checkpoints / "checkpoint").is_file()  # TensorFlow's list of them.
+        """Whether a state of the training has been saved that the run can go on from."""
+        return any(self.checkpoints.glob("*.index"))
 
     @property
     def tensorboard(self) -> pathlib.Path:
@@ -320,6 +338,8 @@ class RunFolder:
         """The run's record, as `record` reads it, with a line in the log that it was there."""
         result = self.record()
         if result is not None:
+            # Where a process was killed between the record and the end.
+            shutil.rmtree(self.checkpoints, ignore_errors=True)
             logging.info("%s: this run is finished; these are its results", self.path)
         return result
 
@@ -365,6 +385,44 @@ class RunFolder:
             return
         write_atomically(self.inputs_file, json.dumps(inputs, indent=2) + "\n")
 
+    def decide(self, name: str, make: Callable[[], Any]) -> Any:
+        """What was decided under this name in the run, by an earlier process or by `make` now.
+
+        Args:
+          name: of the decision.
+          make: gives JSON types.
+
+        Raises:
+          UserError: what was decided cannot be read.
+        """
+        made: dict[str, Any] = {}
+        if self.choices_file.exists():
+            try:
+                made = dict(json.loads(self.choices_file.read_text(encoding="utf-8")))
+            except (OSError, ValueError, TypeError) as error:
+                raise UserError(
+                    f"{self.choices_file}: not what a run has decided ({error}). "
+                    "Give another --workdir."
+                ) from error
+        if name not in made:
+            made[name] = make()
+            write_atomically(self.choices_file, json.dumps(made, indent=2) + "\n")
+        return made[name]
+
+    def require_present(self) -> None:
+        """Asks for the folder before something is written into it.
+
+        Raises:
+          UserError: somebody has removed or renamed it while the run was going on.
+        """
+        if not self.config_file.is_file():
+            raise UserError(
+                f"--workdir={self.path}: the folder has vanished while the run was going on (its "
+                f"{self.config_file.name} cannot be found), so nothing more is written. Bring it "
+                "back: the same command then goes on from the last state that is in it. Without "
+                "it, the same command starts anew."
+            )
+
     def compare_inputs(self, inputs: Mapping[str, Mapping[str, Any]]) -> None:
         """Compares what the run was begun with; for `inputs` see `require_same_inputs`.
 
@@ -391,9 +449,14 @@ class RunFolder:
                     )
 
     def write_history(self, rows: Sequence[Mapping[str, object]]) -> None:
-        """Writes the history per epoch as a whole."""
+        """Writes the history per epoch as a whole.
+
+        Raises:
+          UserError: as `require_present`.
+        """
         if not rows:
             return
+        self.require_present()
         text = io.StringIO()
         # A run that goes on in a later version may have columns that its first rows have not.
         names = list(dict.fromkeys(name for row in rows for name in row))

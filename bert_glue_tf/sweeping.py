@@ -553,7 +553,7 @@ class Sweep:
 
         Raises:
           KeyboardInterrupt: Ctrl-C or SIGTERM came. The processes have been ended, and each run
-            goes on after its last epoch when it is started again.
+            goes on from its last saved state when it is started again.
         """
         before = len(self.records)
         if before:

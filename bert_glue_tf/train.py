@@ -56,8 +56,17 @@ def main() -> None:
 
 
 def _goes_on() -> str:
-    begun = any(folder.has_checkpoint for folder in _opened)
-    return "after the last epoch that was finished" if begun else ""
+    begun = any(folder.has_checkpoint or _fine_tuned(folder) for folder in _opened)
+    return "from the last state that was saved" if begun else ""
+
+
+def _fine_tuned(folder: RunFolder) -> bool:
+    """Whether something is left of the fine-tuning that the run starts with."""
+    config = folder.config.starting_point
+    if config is None:
+        return False
+    start = RunFolder(folder.path.parent / config.run_name, config)
+    return start.has_checkpoint or start.results_file.exists()
 
 
 def command() -> None:

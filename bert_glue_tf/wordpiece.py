@@ -20,6 +20,8 @@ import tf_keras
 from official.nlp.modeling import layers
 from official.nlp.tools import export_tfhub_lib
 
+from bert_glue_tf import saved_models
+
 # google-research/bert: WordpieceTokenizer(max_input_chars_per_word=200); longer words
 # are one [UNK].
 MAX_CHARS_PER_WORD = 200
@@ -98,3 +100,4 @@ def write_preprocessing(
     )
     model.bert_pack_inputs = export_tfhub_lib.BertPackInputsSavedModelWrapper(pack)
     model.save(str(folder), include_optimizer=False, save_format="tf")
+    saved_models.remove_chance(folder)

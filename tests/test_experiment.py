@@ -306,16 +306,78 @@ def test_a_run_does_not_go_on_with_other_data_or_another_encoder(tmp_path, monke
     assert record.encoder["sha256"] == kept["encoder"]["sha256"]
 
 
-def test_a_damaged_checkpoint_of_the_run_is_named(trained, settings):
-    folder = RunFolder.open(trained, settings)
-    assert folder.has_checkpoint
-    (shard,) = folder.checkpoints.glob("*.data-*")
+def cut_short(states, step):
+    (shard,) = states.glob(f"step-{step}.data-*")
     shard.write_bytes(shard.read_bytes()[:1000])
-    with pytest.raises(
-        UserError, match=re.escape(f"{folder.checkpoints}: the state after epoch 2")
-    ):
-        experiment.train_and_evaluate(settings, folder)
+
+
+def test_of_a_checkpoint_cut_short_the_one_before_is_used(trained, settings, finished, caplog):
+    folder = RunFolder.open(trained, settings)
+    cut_short(folder.checkpoints, 12)
+    record = experiment.train_and_evaluate(settings, folder)
+    assert f"{folder.checkpoints / 'step-12'}: the state after step 12 of the train" in caplog.text
+    assert "going on after step 6 of 12" in caplog.text
+    assert record.metrics == pytest.approx(finished[1].metrics, abs=1e-5)
+    rows, whole = rows_of(folder), rows_of(finished[0])
+    losses = [[float(row["loss"]) for row in found] for found in (rows, whole)]
+    assert losses[0] == pytest.approx(losses[1], abs=1e-6)
+
+
+@pytest.mark.parametrize("damage", ["cut short", "vanished"])
+def test_without_a_whole_checkpoint_the_training_starts_anew_and_says_so(
+    trained, settings, finished, caplog, damage
+):
+    folder = RunFolder.open(trained, settings)
+    if damage == "vanished":
+        shutil.rmtree(folder.checkpoints)
+    else:
+        for step in (6, 12):
+            cut_short(folder.checkpoints, step)
+    record = experiment.train_and_evaluate(settings, folder)
+    assert f"{folder.checkpoints}: holds no state of the training that can be read" in caplog.text
+    assert "going on after" not in caplog.text
+    assert record.metrics == pytest.approx(finished[1].metrics, abs=1e-5)
     assert len(rows_of(folder)) == 2
+
+
+def test_an_interrupted_epoch_goes_on_after_its_step(finished, settings, tmp_path, monkeypatch):
+    """Its loss is the mean over all of its steps, and its dropout goes on where it was."""
+    folder = RunFolder.open(tmp_path, settings)
+
+    class Interrupt(callbacks.Checkpoint):
+        def on_train_batch_end(self, batch, logs=None):
+            self._interruption.came = (self._epoch, batch) == (1, 2)
+            super().on_train_batch_end(batch, logs)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(callbacks, "Checkpoint", Interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            experiment.train_and_evaluate(settings, folder)
+    assert sorted(path.name for path in folder.checkpoints.glob("*.index")) == [
+        "step-6.index",
+        "step-9.index",
+    ]
+    record = experiment.train_and_evaluate(settings, RunFolder.open(tmp_path, settings))
+    for row, whole in zip(rows_of(folder), rows_of(finished[0]), strict=True):
+        for name in ("loss", "accuracy", "val_loss"):
+            assert float(row[name]) == pytest.approx(float(whole[name]), abs=1e-6), name
+    assert record.metrics == pytest.approx(finished[1].metrics, abs=1e-6)
+    assert [row["measured_examples"] for row in rows_of(folder)] == ["80", "32"]
+
+
+def test_a_folder_that_vanishes_is_told_and_not_made_again(settings, tmp_path, monkeypatch):
+    folder = RunFolder.open(tmp_path / "run", settings)
+
+    class Remove(callbacks.Checkpoint):
+        def on_epoch_end(self, epoch, logs=None):
+            (tmp_path / "run").rename(tmp_path / "elsewhere")
+            super().on_epoch_end(epoch, logs)
+
+    monkeypatch.setattr(callbacks, "Checkpoint", Remove)
+    with pytest.raises(UserError, match="the folder has vanished while the run was going on"):
+        experiment.train_and_evaluate(settings, folder)
+    assert not (tmp_path / "run" / "checkpoints").exists()
+    assert not (tmp_path / "run" / "history.csv").exists()
 
 
 def test_a_model_that_diverged_is_called_so(tmp_path, caplog):

@@ -330,6 +330,41 @@ def test_history_is_replaced_as_a_whole(tmp_path, monkeypatch):
     assert sorted(os.listdir(tmp_path)) == [".lock", "config.json", "history.csv"]
 
 
+def test_what_was_decided_stays_once_training_has_begun(tmp_path):
+    folder = RunFolder.open(tmp_path, ExperimentConfig(seed=1))
+    assert folder.decide("layers", lambda: [0, 2]) == [0, 2]
+    # A start that trained nothing decides nothing for the next one.
+    folder = RunFolder.open(tmp_path, ExperimentConfig(seed=2))
+    assert folder.decide("layers", lambda: [1, 2]) == [1, 2]
+    folder.write_history(ROWS)
+    folder = RunFolder.open(tmp_path, ExperimentConfig(seed=2))
+    assert folder.decide("layers", lambda: [0, 1]) == [1, 2]
+    folder.choices_file.write_text("[")
+    with pytest.raises(UserError, match=re.escape(f"{folder.choices_file}: not what a run has")):
+        folder.decide("layers", lambda: [0, 1])
+
+
+def test_a_vanished_folder_is_not_made_again(tmp_path):
+    folder = RunFolder.open(tmp_path / "run", ExperimentConfig())
+    (tmp_path / "run").rename(tmp_path / "elsewhere")
+    with pytest.raises(UserError, match=r"--workdir=.*/run: the folder has vanished"):
+        folder.write_history(ROWS)
+    assert not folder.path.exists()
+
+
+def test_half_written_files_of_killed_processes_are_removed(tmp_path):
+    config = ExperimentConfig()
+    folder = RunFolder.open(tmp_path, config)
+    folder.write_history(ROWS)
+    folder.predictions.mkdir()
+    left = [tmp_path / ".history.csv.abcd_123", folder.predictions / ".validation.tsv.abcd_123"]
+    kept = tmp_path / ".history.csv.notes"
+    for path in (*left, kept):
+        path.write_text("x")
+    RunFolder.open(tmp_path, config)
+    assert [path.exists() for path in (*left, kept)] == [False, False, True]
+
+
 def test_a_history_gains_columns(tmp_path):
     folder = RunFolder.open(tmp_path, ExperimentConfig())
     folder.write_history([ROWS[0], {**ROWS[1], "run_seconds": "3"}])

@@ -65,7 +65,8 @@ class Layer(PruningMethod):
                     f"out of its training, and {missing} is 0. Give {missing}, or order=top."
                 )
         if order == "greedy" and not start.is_rehearsal:
-            keep = self._greedy(start, count)
+            # Once in a run: a checkpoint fits the layers that were left then, and no others.
+            keep = start.decide("layers", lambda: self._greedy(start, count))
         else:
             keep = list(range(architecture.layers - count))
         before = self._parameters(start.weights().encoder)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -31,6 +32,7 @@ class Start:
       seed: of the run.
       is_rehearsal: True where only whether a method can do its work is asked for, before there
         are fine-tuned weights; nothing has to be measured then.
+      decide: `decide(name, make)` gives what `make` gave (JSON types) the first time in the run.
     """
 
     encoder: Encoder
@@ -43,6 +45,7 @@ class Start:
     seq_length: int
     seed: int
     is_rehearsal: bool = False
+    decide: Callable[[str, Callable[[], Any]], Any] = lambda name, make: make()
 
     def weights(self) -> SavedWeights:
         """The native encoder's weights; without a classifier, with one of zeros."""
