@@ -97,6 +97,8 @@ def _run(
     if examples is None:
         examples = data.load_for_training(task, config.data, config.train_examples)
     starting_model = _starting_model(config, folder, examples, strategy, tpu)
+    if config.data == "sample":
+        logging.warning("data=sample: generated sentences; its scores say nothing about GLUE")
     start_time = time.perf_counter()
     examples, held_out, context = _plan(config, method, examples)
     total_steps = context.total_steps
@@ -108,8 +110,6 @@ def _run(
     policy = _policy(config, encoder, strategy)
     is_static = distribution.is_tpu(strategy)
     buckets = batching.bucket_lengths(config.seq_length, config.length_buckets and not is_static)
-    if config.data == "sample":
-        logging.warning("data=sample: generated sentences; its scores say nothing about GLUE")
     inputs = {f"{split} data": read.provenance for split, read in examples.items()}
     inputs |= {"encoder": encoder.provenance}
     folder.require_same_inputs(inputs)
