@@ -135,6 +135,7 @@ def train_and_evaluate(
     start = method.reshape(start)
     # Here, so that what was drawn while loading leaves the run as it is.
     tf_keras.utils.set_random_seed(config.seed)
+    tf_keras.backend.reset_uids()  # The names of layers, which the saved model holds.
     with strategy.scope(), modeling.restorable_dropout():
         encoder = encoders.rebuild(
             start.encoder, None if config.encoder_dropout < 0 else config.encoder_dropout
