@@ -121,6 +121,7 @@ def _run(
     start = method.reshape(start)
     # Here, so that what was drawn while loading leaves the run as it is.
     tf_keras.utils.set_random_seed(config.seed)
+    tf_keras.backend.reset_uids()  # The names of layers, which the saved model holds.
     logging.info("training on %d replica(s) in %s", strategy.num_replicas_in_sync, policy)
     with distribution.building(strategy, policy), _dropout(strategy):
         encoder, model = _build(config, start)
