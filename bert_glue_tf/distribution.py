@@ -208,7 +208,7 @@ def noticing_lost_workers(strategy: tf.distribute.Strategy) -> Iterator[None]:
         raise WorkerLostError(
             f"--strategy={cluster.STRATEGY}: another worker has ended or cannot be reached any "
             f"more ({_who_is_lost(str(error))}). Its own output tells why. Give every worker its "
-            "command again: the run goes on after the last epoch that was finished."
+            "command again: the run goes on from the last state that was saved."
         ) from error
 
 
