@@ -7,6 +7,7 @@ files, which after a kill may name a file that was cut short, or miss one that i
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pathlib
@@ -18,6 +19,7 @@ import tensorflow as tf
 import tf_keras
 from absl import logging
 
+from bert_glue_tf import jsontext
 from bert_glue_tf.errors import UserError, reason_of
 
 KEPT = 2
@@ -49,14 +51,15 @@ class RunningSums(tf.train.experimental.PythonState):
         # Keras makes its metrics in the first step only, so they cannot be set before it.
         for metric, values in zip(model.metrics, self._values, strict=False):
             for variable, value in zip(metric.weights, values, strict=True):
-                variable.assign_add(value)
+                # Not `assign_add`, which a sum over several replicas does not take here.
+                variable.assign(variable.numpy() + value)
         self._values = []
 
     def serialize(self) -> str:
         return json.dumps(self._values)
 
     def deserialize(self, string_value: bytes) -> None:
-        self._values = json.loads(string_value)
+        self._values = jsontext.loads(string_value)
 
 
 class Checkpoints:
@@ -78,9 +81,11 @@ class Checkpoints:
         self._steps_per_epoch = steps_per_epoch
         self._newest: pathlib.Path | None = None
         self.step = 0
+        self._damaged: set[pathlib.Path] = set()
         for step, prefix in self._all():
             damage = _damage(prefix)
             if damage:
+                self._damaged.add(prefix)
                 logging.warning(
                     "%s: the state after step %d of the training cannot be read (%s); it is passed "
                     "over",
@@ -107,8 +112,10 @@ class Checkpoints:
         if self._newest is None:
             return
         try:
-            state.read(str(self._newest))
-        except (tf.errors.OpError, LookupError, ValueError, OSError) as error:
+            status = state.read(str(self._newest))
+            if self._newest.name.startswith("step-"):  # Earlier ones lack the dropout's state.
+                status.assert_existing_objects_matched()
+        except (tf.errors.OpError, LookupError, ValueError, OSError, AssertionError) as error:
             raise UserError(
                 f"{self._newest}: is not a state of this training: {reason_of(error)}.\n"
                 f"Delete the folder {self._folder} to train from the start."
@@ -117,18 +124,32 @@ class Checkpoints:
     def save(self, state: tf.train.Checkpoint, step: int) -> None:
         """Writes the state after a step, and then removes all but the newest two."""
         prefix = self._folder / f"step-{step}"
+        self._remove_but([*self._good(), prefix])  # What a killed process left half-written.
         try:
             state.write(str(prefix))
-            for path in [*self._files(prefix), self._folder]:
+            for path in self._files(prefix):
                 _sync(path)
+            with contextlib.suppress(OSError):  # Not every file system has it for folders.
+                _sync(self._folder)
         except BaseException:
             self._remove(prefix)  # On a full disk, half a state takes room that is needed.
             raise
         self.step = step
-        kept = [prefix, *(other for at, other in self._all() if at < step and other != prefix)]
-        for path in self._folder.iterdir():
-            if not any(path in self._files(good) for good in kept[:KEPT]):
-                _delete(path)  # What a killed process left half-written is among them.
+        self._damaged.discard(prefix)
+        self._remove_but(
+            [one for at, one in self._all() if at <= step and one not in self._damaged][:KEPT]
+        )
+
+    def _good(self) -> list[pathlib.Path]:
+        """Prefixes of the states that can be read, the newest first."""
+        return [prefix for _, prefix in self._all() if prefix not in self._damaged]
+
+    def _remove_but(self, kept: Sequence[pathlib.Path]) -> None:
+        files = {path for prefix in kept for path in self._files(prefix)}
+        if self._folder.is_dir():
+            for path in self._folder.iterdir():
+                if path not in files:
+                    _delete(path)
 
     def _all(self) -> list[tuple[int, pathlib.Path]]:
         """Step and prefix of each state, the newest first."""

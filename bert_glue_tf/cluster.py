@@ -9,11 +9,11 @@ that of https://www.tensorflow.org/guide/distributed_training#TF_CONFIG:
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import re
 from typing import Any
 
+from bert_glue_tf import jsontext
 from bert_glue_tf.errors import UserError
 
 VARIABLE = "TF_CONFIG"
@@ -73,7 +73,7 @@ def of(strategy: str) -> Cluster | None:
 def _read(text: str) -> Cluster:
     """The cluster that a TF_CONFIG names."""
     try:
-        values = json.loads(text)
+        values = jsontext.loads(text)
     except ValueError as error:
         raise _broken(f"no JSON ({error})") from None
     if not isinstance(values, dict):

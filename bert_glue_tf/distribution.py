@@ -106,12 +106,15 @@ def build(name: str, one_device_only: str = "", tpu: str = LOCAL_TPU) -> tf.dist
             )
         return tf.distribute.MirroredStrategy()
     try:
-        return _tpu(tpu)
-    except (ValueError, RuntimeError, OSError, tf.errors.OpError) as error:
+        strategy = _tpu(tpu)
+    except (ValueError, RuntimeError, OSError, OverflowError, tf.errors.OpError) as error:
         raise UserError(
             f"--strategy=tpu --tpu={tpu}: no TPU could be initialized "
             f"({str(error).splitlines()[0][:120]}). Good values here: auto, cpu, gpu."
         ) from error
+    if one_device_only and strategy.num_replicas_in_sync > 1:
+        raise _several("tpu", one_device_only, f"{strategy.num_replicas_in_sync} cores", "cpu, gpu")
+    return strategy
 
 
 def _several(name: str, one_device_only: str, devices: str, good: str) -> UserError:

@@ -398,6 +398,8 @@ def _starting_model(
         try:
             opened = RunFolder.open(path, config_of_start)
         except BusyError:
+            if distribution.is_multi_worker(strategy):
+                raise  # Waiting is for one process: the other workers would not.
             if not is_told:
                 logging.info("waiting for %s, which another process is running", path)
                 is_told = True
@@ -580,6 +582,8 @@ def _fit(
             ],
         )
     model._training_state = None
+    if interruption.came:  # After the last epoch had been saved.
+        raise KeyboardInterrupt
     return throughput
 
 

@@ -398,7 +398,7 @@ class RunFolder:
         made: dict[str, Any] = {}
         if self.choices_file.exists():
             try:
-                made = dict(json.loads(self.choices_file.read_text(encoding="utf-8")))
+                made = dict(jsontext.loads(self.choices_file.read_text(encoding="utf-8")))
             except (OSError, ValueError, TypeError) as error:
                 raise UserError(
                     f"{self.choices_file}: not what a run has decided ({error}). "

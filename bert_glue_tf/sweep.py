@@ -62,7 +62,7 @@ def main() -> None:
 
 def command() -> None:
     """Entry point of `bert-glue-sweep`."""
-    cli.run(main, __doc__, "with what is left, each run after its last finished epoch")
+    cli.run(main, __doc__, "with what is left, each run after its last saved state")
 
 
 if __name__ == "__main__":

@@ -45,6 +45,7 @@ from absl import flags, logging
 
 from bert_glue_tf import (
     cli,
+    cluster,
     config,
     data,
     encoders,
@@ -66,8 +67,9 @@ _LOOK = 2.0  # and at runs of others.
 _GRACE = 15.0  # Seconds in which an interrupted run has to end.
 _CLAIMS = ".claims"
 _SUPERSEDED = os.EX_TEMPFAIL  # Exit status of a process whose run another machine has now.
-# Flags of the train command that are none of a sweep's: each run has a folder of its own.
-_FOLDER_FLAGS = ("workdir",)
+# Flags of the train command that are none of a sweep's: each run has a folder of its own, and
+# the devices of its machine.
+_NO_SWEEP_FLAGS = ("workdir", "tpu")
 _HELD, _FAILED, _STOPPED = "held", "failed", "stopped"
 
 Settings = Mapping[str, str]
@@ -78,7 +80,7 @@ Settings = Mapping[str, str]
 
 def setting_names() -> list[str]:
     """The flags of the train command that decide a run, `config` and `prune` among them."""
-    return [name for name in _train_flags() if name not in _FOLDER_FLAGS]
+    return [name for name in _train_flags() if name not in _NO_SWEEP_FLAGS]
 
 
 def _train_flags() -> flags.FlagValues:
@@ -267,6 +269,13 @@ def check(runs: Sequence[Run]) -> None:
         (c.task, c.encoder, c.preprocessing, c.seq_length, c.data): c
         for c in (run.config for run in runs)
     }
+    for strategy in {run.config.strategy for run in runs}:
+        if cluster.of(strategy):
+            raise UserError(
+                f"--strategy={strategy}: {cluster.VARIABLE} names several workers, and each run of "
+                "a sweep is a machine's own. Unset it; sweeps on several machines share a "
+                "--runs_dir."
+            )
     for one in asked.values():
         task = tasks.get(one.task)
         source = encoders.resolve(one.encoder, one.preprocessing)

@@ -67,6 +67,13 @@ class Layer(PruningMethod):
         if order == "greedy" and not start.is_rehearsal:
             # Once in a run: a checkpoint fits the layers that were left then, and no others.
             keep = start.decide("layers", lambda: self._greedy(start, count))
+            known = range(architecture.layers)
+            left = [index for index in known if isinstance(keep, list) and index in keep]
+            if left != keep or len(left) != architecture.layers - count:
+                raise UserError(
+                    f"choices.json of the run's folder: {keep!r} are not {len(known) - count} of "
+                    f"the encoder's {len(known)} layers. Give another --workdir."
+                )
         else:
             keep = list(range(architecture.layers - count))
         before = self._parameters(start.weights().encoder)
