@@ -157,6 +157,41 @@ def test_masks_and_weights_are_the_same_on_every_worker(replicas):
         np.testing.assert_array_equal(second[label], value, err_msg=label)
 
 
+SUMS_ON_TWO_CPUS = """
+import json
+import bert_glue_tf
+import numpy as np
+import tensorflow as tf
+import tf_keras
+cpus = tf.config.list_physical_devices("CPU")
+tf.config.set_logical_device_configuration(cpus[0], [tf.config.LogicalDeviceConfiguration()] * 2)
+from bert_glue_tf.checkpoints import RunningSums
+with tf.distribute.MirroredStrategy(["/cpu:0", "/cpu:1"]).scope():
+    model = tf_keras.Sequential([tf_keras.layers.Dense(1)])
+    model.compile(loss="mse", weighted_metrics=["mae"])
+values = np.arange(12, dtype=np.float32).reshape(12, 1)
+model.fit(values, values, batch_size=4, verbose=0)
+kept, later = RunningSums(), RunningSums()
+kept.take(model)
+before = [[float(v.numpy()) for v in metric.weights] for metric in model.metrics]
+model.reset_metrics()
+later.deserialize(kept.serialize())
+later.give(model)
+after = [[float(v.numpy()) for v in metric.weights] for metric in model.metrics]
+print(json.dumps([before, after]))
+"""
+
+
+def test_the_sums_of_an_interrupted_epoch_come_back_on_several_replicas():
+    done = subprocess.run(
+        [sys.executable, "-c", SUMS_ON_TWO_CPUS], capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    before, after = json.loads(done.stdout.splitlines()[-1])
+    assert before[0][1] == 12  # Examples.
+    np.testing.assert_allclose(after, before, rtol=1e-6)
+
+
 def test_mirrored_on_one_device_is_that_device():
     strategy = distribution.build("mirrored", one_device_only="it cannot")
     assert isinstance(strategy, tf.distribute.OneDeviceStrategy)
