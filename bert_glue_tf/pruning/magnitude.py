@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 
 import tensorflow as tf
@@ -30,8 +31,14 @@ class Magnitude(PruningMethod):
     # its reductions and those of the gradients come in no fixed order (CollectiveReduceV2).
     alone = "tfmot's wrapper takes the place of the classifier's layer"
     one_device_only = "tfmot's pruning wrapper works on one replica only"
-    waits = "counts the steps from 1 on, as tfmot does"
     unused = ("ranking",)
+
+    def context(self, context: PruningContext) -> PruningContext:
+        context = super().context(context)
+        if context.kind == "one_shot" and not context.begin_step:
+            # tfmot's wrapper counts from 1 on: at step 0 it would never prune.
+            context = dataclasses.replace(context, begin_step=1, end_step=1)
+        return context
 
     def prepare(self, model: tf_keras.Model, context: PruningContext) -> tf_keras.Model:
         if context.scope not in ("encoder", "head") or context.pattern:
