@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+import signal
 
 import pytest
 import tiny_bert
@@ -11,6 +12,11 @@ import tiny_runs
 
 import bert_glue_tf  # noqa: F401  (chooses Keras 2 before any test imports TensorFlow)
 from bert_glue_tf.exports import ExportFolder, Run
+
+# In a shell's background SIGINT is ignored, which processes that tests start and interrupt would
+# inherit.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 GLUE_DIR = "BERT_GLUE_TF_GLUE_DIR"
 ABSA_DIR = "BERT_GLUE_TF_ABSA_DIR"

@@ -21,6 +21,7 @@ import types
 
 import numpy as np
 import pytest
+import tensorflow as tf
 import tiny_bert
 import written_runs
 from absl import flags
@@ -213,14 +214,16 @@ def test_a_run_waits_for_a_starting_point_that_another_process_runs(
 
         ran = []
 
-        def run(config, opened, examples):
+        def run(config, opened, examples, tpu):
             ran.append((config, opened.path))
             shutil.copytree(start_of(source).path, opened.path, dirs_exist_ok=True)
 
         monkeypatch.setattr(experiment, "time", types.SimpleNamespace(sleep=look))
         monkeypatch.setattr(experiment, "train_and_evaluate", run)
+        monkeypatch.setattr(experiment, "_rehearse", lambda *_: None)
+        alone = tf.distribute.get_strategy()
         with caplog.at_level(logging.INFO, "absl"):
-            assert experiment._starting_model(settings, folder, None) == start.model
+            assert experiment._starting_model(settings, folder, {}, alone, "local") == start.model
         assert len(looked) >= 3
         assert ran == [(start.config, start.path)]
         assert caplog.text.count("which another process is running") == 1
@@ -770,9 +773,9 @@ def test_a_grid_killed_in_the_middle_is_finished_by_two_sweeps_and_then_left_alo
     assert [sweep.returncode for sweep in both] == [0, 0], outputs
     for run in runs:
         assert len(lines_of(run.folder.path)) == 1
-        # One process each, but for the one that was killed.
+        # One process each; two where one was killed before it had finished its run.
         processes = run.log.read_text().count("starting TensorFlow")
-        assert processes == (2 if run is runs[0] else 1), run.name
+        assert 1 <= processes <= (2 if run is runs[0] else 1), run.name
         weights = run.folder.record().sparsity
         assert weights == {"classifier/kernel": run.config.final_sparsity}
     # What an undisturbed run comes to: the same, since nothing is drawn after the first step.
