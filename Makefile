@@ -95,7 +95,7 @@ $(PEERS_INSTALLED): benchmarks/peers_requirements.txt | $(INSTALLED)
 	@touch $@
 
 test: $(INSTALLED)  ## the whole test suite; GLUE's files are found through BERT_GLUE_TF_GLUE_DIR
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(INSTALLED)  ## style and types
 	$(BIN)/ruff check .

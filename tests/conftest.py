@@ -67,3 +67,28 @@ def exported(
     """A run that has learned its task, with float32 and dynamic_int8 files; never to be changed."""
     run = tiny_runs.train(tmp_path_factory.mktemp("runs") / "unpruned", tiny_encoder, tiny_glue)
     return run, tiny_runs.export(run, ["float32", "dynamic_int8"])
+
+
+# With --no-loadscope-reorder the processes of the test command take the files in this order: what
+# takes minutes comes first, so that none is left alone with it at the end.
+_LONGEST_FIRST = (
+    "test_export",
+    "test_pruning_contract",
+    "test_distribution",
+    "test_sweep",
+    "test_pruning_runs",
+    "test_experiment",
+    "test_cli",
+    "test_interruptions",
+    "test_survey",
+    "test_structured",
+    "test_vocabulary",
+    "test_multi_worker",
+    "test_local_global",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Sorts the tests by file; those of a file keep their order."""
+    place = {name: number for number, name in enumerate(_LONGEST_FIRST)}
+    items.sort(key=lambda item: place.get(item.path.stem, len(place)))
