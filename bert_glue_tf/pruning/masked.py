@@ -137,8 +137,11 @@ class MaskedPruning(PruningMethod):
 
     def masked(self, group: Group, member: Member, values: tf.Tensor) -> tf.Tensor:
         """`values` of the weight's shape, with zeros where the mask is False."""
-        kept = member.expand(self._masks[group.name])
-        return tf.where(kept, values, tf.zeros_like(values))
+        return tf.where(self.expanded(group, member), values, tf.zeros_like(values))
+
+    def expanded(self, group: Group, member: Member) -> tf.Tensor:
+        """bool of the weight's shape: the mask, in the graph."""
+        return member.expand(self._masks[group.name])
 
     def wrap_optimizer(self, optimizer: AdamW) -> AdamW:
         optimizer.hook = Masking((self,))
@@ -193,7 +196,7 @@ class MaskedPruning(PruningMethod):
             for method in self.earlier:
                 for other, part in method.parts(member.variable):
                     kept &= part.expand(tf.constant(method.mask(other))).numpy()
-            alive.append(member.total_numpy(kept.astype(np.int64)) > 0)
+            alive.append(member.total(kept.astype(np.int64)) > 0)
         return alive
 
     def pruned_weights(self, model: tf_keras.Model) -> Mapping[str, tf.Variable]:

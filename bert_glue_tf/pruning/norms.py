@@ -22,7 +22,7 @@ def unit_norms(group: Group, values: dict[str, np.ndarray]) -> np.ndarray:
     """
 
     def squares(member: Member) -> np.ndarray:
-        return member.total_numpy(np.square(values[member.name]))
+        return member.total(np.square(values[member.name]))
 
     total = sum(squares(member) for member in group.members)
     return np.sqrt(np.asarray(total) / group.unit_size)

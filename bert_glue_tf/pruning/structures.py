@@ -58,15 +58,14 @@ class Member:
         spread = tf.broadcast_to(tf.reshape(units, shape), self.view)
         return tf.reshape(spread, self.variable.shape)
 
-    def total(self, values: tf.Tensor) -> tf.Tensor:
-        """Sums of a value for each weight over the units: the weight's shape to the group's."""
-        others = [axis for axis in range(len(self.view)) if axis not in self.unit_axes]
-        return tf.reduce_sum(tf.reshape(values, self.view), others) if others else values
+    @property
+    def others(self) -> tuple[int, ...]:
+        """Axes of the view along which a unit extends."""
+        return tuple(axis for axis in range(len(self.view)) if axis not in self.unit_axes)
 
-    def total_numpy(self, values: np.ndarray) -> np.ndarray:
-        """As `total`, outside of the graph."""
-        others = tuple(axis for axis in range(len(self.view)) if axis not in self.unit_axes)
-        return values.reshape(self.view).sum(others) if others else values
+    def total(self, values: np.ndarray) -> np.ndarray:
+        """Sums of a value for each weight over the units: the weight's shape to the group's."""
+        return values.reshape(self.view).sum(self.others) if self.others else values
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,0 +1,313 @@
+"""A whole fine-tuning with this project and with Hugging Face's Trainer on PyTorch, in turns.
+
+make bench-finetuning ARGS="--flagfile=configs/cola_minilm_l6.flags --data=/folder/with/glue"
+
+Every contender is a process of its own, the command that a user would give: our `train`, and
+benchmarks/finetuning_torch.py with padding to --seq_length and with padding to the longest
+sentence of each batch. They begin with the same weights, and train on the same sentences with the
+same settings. One is awake at a time, for --turn seconds, while the others are stopped (SIGSTOP),
+so that whatever else the machine does meets all of them alike; what counts is the time that each
+was awake, from its start to its end. On another machine only the ratios mean something.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from absl import flags, logging
+
+from bert_glue_tf import (
+    cli,
+    config,
+    embedded,
+    encoders,
+    evaluation,
+    metrics,
+    reporting,
+    results,
+    significance,
+    tasks,
+)
+from bert_glue_tf.errors import UserError
+
+OURS = "ours"
+# --padding of finetuning_torch.py.
+PADDINGS = {"padded": "max_length", "dynamic": "longest"}
+# Flags that are not of the training.
+_OWN = ("peers_python", "contenders", "turn", "threads", "output")
+_LOOK = 0.05  # Seconds between two looks at the process that is awake.
+_HERE = pathlib.Path(__file__).resolve().parent
+FLAGS = flags.FLAGS
+
+
+def define_flags() -> None:
+    """Not at import: the tests import this module beside the commands."""
+    config.define_flags()
+    flags.DEFINE_string(
+        "peers_python", "", "Python of the environment that `make bench-peers` builds."
+    )
+    flags.DEFINE_list("contenders", [OURS, *PADDINGS], "Who takes part.")
+    flags.DEFINE_float("turn", 10.0, "Seconds that a process is awake at a time.")
+    flags.DEFINE_integer("threads", os.cpu_count() or 1, "Threads that PyTorch computes with.")
+    flags.DEFINE_string("output", "", "File to which the records are added, a line each.")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FineTuning:
+    """One contender's training.
+
+    Attributes:
+      contender: which.
+      settings: of the training, as in a run's config.json.
+      metrics: name -> value on the first dev split.
+      seconds: `total`, awake, from the start of the process to its end; `first_step`, up to the
+        end of the first training step; `epochs`, up to the end of each epoch's training and, of
+        ours, its validation.
+      peak_memory_bytes: of the process.
+      of_ours: `total` over that of our own training, where it took part.
+      difference: of the primary metric to ours, with its 95 % interval over the examples.
+      turn: seconds of a turn.
+      environment: machine, versions and commit.
+      finished: time in UTC, ISO 8601.
+    """
+
+    contender: str
+    settings: Mapping[str, Any]
+    metrics: Mapping[str, float]
+    seconds: Mapping[str, Any]
+    peak_memory_bytes: int
+    of_ours: float | None
+    difference: Mapping[str, Any] | None
+    turn: float
+    environment: Mapping[str, Any]
+    finished: str = dataclasses.field(
+        default_factory=lambda: datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    )
+
+
+class Contender:
+    """A process that is awake in its turns only; its clock stands still in between."""
+
+    def __init__(self, name: str, command: Sequence[str], log: pathlib.Path) -> None:
+        """Starts the command, asleep as soon as it exists. `log` takes what it prints."""
+        self.name = name
+        self.log = log
+        self.seconds = 0.0
+        self.first_step = float("nan")
+        self.epochs: list[float] = []
+        self.peak_memory_bytes = 0
+        self._read = 0
+        with log.open("wb") as output:
+            self.process = subprocess.Popen(
+                command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+            )
+        self._signal(signal.SIGSTOP)
+
+    def _signal(self, number: int) -> None:
+        os.killpg(self.process.pid, number)
+
+    def take_turn(self, seconds: float) -> bool:
+        """Lets the process run; False when it has ended."""
+        start = time.perf_counter()
+        self._signal(signal.SIGCONT)
+        while (now := time.perf_counter() - start) < seconds:
+            self._look(self.seconds + now)
+            pid, status, used = os.wait4(self.process.pid, os.WNOHANG)
+            if pid:
+                self.process.returncode = os.waitstatus_to_exitcode(status)
+                self.seconds += time.perf_counter() - start
+                self.peak_memory_bytes = used.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+                return False
+            time.sleep(_LOOK)
+        self._signal(signal.SIGSTOP)
+        self.seconds += time.perf_counter() - start
+        return True
+
+    def _look(self, now: float) -> None:
+        """Notes the time of the lines that were printed since the last look."""
+        with self.log.open("rb") as lines:
+            lines.seek(self._read)
+            new = lines.read()
+        whole = new[: new.rfind(b"\n") + 1]
+        self._read += len(whole)
+        for line in whole.decode(errors="replace").splitlines():
+            if "first step" in line:
+                self.first_step = now
+            elif line.startswith("epoch "):
+                self.epochs.append(now)
+
+    def end(self) -> None:
+        """Kills the process if it lives."""
+        if self.process.returncode is None:
+            self._signal(signal.SIGKILL)
+            self.process.wait()
+
+
+def run_in_turns(contenders: Sequence[Contender], turn: float) -> None:
+    """Until all have ended.
+
+    Raises:
+      UserError: one has failed; the message ends with what it printed last.
+    """
+    awake = list(contenders)
+    try:
+        while awake:
+            for contender in list(awake):
+                if contender.take_turn(turn):
+                    continue
+                awake.remove(contender)
+                if contender.process.returncode:
+                    said = contender.log.read_text(errors="replace").strip().splitlines()[-12:]
+                    raise UserError(
+                        f"{contender.name}: ended with status {contender.process.returncode}:\n"
+                        + "\n".join(said)
+                    )
+                logging.info("%s: done after %.0f s", contender.name, contender.seconds)
+    finally:
+        for contender in contenders:
+            contender.end()
+
+
+def command(name: str, folder: pathlib.Path, model: pathlib.Path) -> list[str]:
+    """What a user would type; the settings are those that this command was given."""
+    settings = [
+        flag
+        for flag in sys.argv[1:]
+        if flag.split("=")[0].lstrip("-") not in ("workdir", "config", *_OWN)
+    ]
+    if name == OURS:
+        module = [sys.executable, "-m", "bert_glue_tf.train"]
+        return [*module, *settings, f"--workdir={folder / OURS}"]
+    return [
+        FLAGS.peers_python,
+        str(_HERE / "finetuning_torch.py"),
+        *settings,
+        f"--model={model}",
+        f"--padding={PADDINGS[name]}",
+        f"--threads={FLAGS.threads}",
+        f"--output={folder / name}.npz",
+    ]
+
+
+def answers(name: str, folder: pathlib.Path, task: tasks.TaskSpec) -> tuple[np.ndarray, np.ndarray]:
+    """Labels [n] and logits float32 [n, classes] of the first dev split."""
+    if name != OURS:
+        with np.load(folder / f"{name}.npz") as saved:
+            return saved["labels"], saved["logits"]
+    split = next(iter(task.validation_splits.values()))
+    found = evaluation.read_predictions(folder / OURS / "predictions" / f"{split}.tsv", task)
+    return found.labels.astype(int) if not task.is_regression else found.labels, found.logits
+
+
+def records(
+    contenders: Sequence[Contender], settings: config.ExperimentConfig, folder: pathlib.Path
+) -> list[FineTuning]:
+    """What has come out, in the order of the contenders."""
+    task = tasks.get(settings.task)
+    found = {one.name: answers(one.name, folder, task) for one in contenders}
+    ours = next((one for one in contenders if one.name == OURS), None)
+    where = results.environment([]) | {"load_average": os.getloadavg()[0]}
+    made = []
+    for one in contenders:
+        labels, logits = found[one.name]
+        difference = None
+        if ours is not None and one is not ours:
+            own_labels, own = found[OURS]
+            np.testing.assert_array_equal(labels, own_labels)
+            difference = significance.compare(
+                metrics.METRICS[task.primary_metric],
+                labels,
+                [metrics.to_predictions(task, own)],
+                [metrics.to_predictions(task, logits)],
+                classes=not task.is_regression,
+            )
+        made.append(
+            FineTuning(
+                contender=one.name,
+                settings=settings.to_json(),
+                metrics=metrics.compute(task, labels, logits),
+                seconds={
+                    "total": one.seconds,
+                    "first_step": one.first_step,
+                    "epochs": one.epochs,
+                },
+                peak_memory_bytes=one.peak_memory_bytes,
+                of_ours=None if ours is None else one.seconds / ours.seconds,
+                difference=difference
+                and {"mean": difference.mean, "interval": difference.interval},
+                turn=FLAGS.turn,
+                environment=where,
+            )
+        )
+    return made
+
+
+def print_table(made: Sequence[FineTuning], primary: str) -> None:
+    rows = []
+    for one in made:
+        difference = ""
+        if one.difference is not None:
+            low, high = one.difference["interval"]
+            difference = f"{one.difference['mean']:+.3f} [{low:+.3f}, {high:+.3f}]"
+        rows.append(
+            {
+                "": one.contender,
+                "seconds": f"{one.seconds['total']:.0f}",
+                "of ours": "" if one.of_ours is None else f"{one.of_ours:.2f}",
+                "first step, s": f"{one.seconds['first_step']:.1f}",
+                primary: f"{one.metrics[primary]:.4f}",
+                "difference": difference,
+                "peak MB": f"{one.peak_memory_bytes / 1e6:.0f}",
+            }
+        )
+    reporting.print_rows("a whole fine-tuning, awake in turns", rows)
+
+
+def main() -> None:
+    settings = config.from_flags(FLAGS)
+    task = tasks.get(settings.task)
+    unknown = set(FLAGS.contenders) - {OURS, *PADDINGS}
+    if unknown or not FLAGS.contenders:
+        raise UserError(
+            f"--contenders={','.join(FLAGS.contenders)}: good values are "
+            f"{', '.join((OURS, *PADDINGS))}."
+        )
+    if FLAGS.turn <= 0:
+        raise UserError(f"--turn={FLAGS.turn}: must be above 0 seconds.")
+    if set(FLAGS.contenders) - {OURS} and not os.access(FLAGS.peers_python, os.X_OK):
+        raise UserError(
+            f"--peers_python={FLAGS.peers_python}: no such program. `make bench-finetuning` builds "
+            "the environment of PyTorch and gives it."
+        )
+    if settings.encoder != encoders.EMBEDDED or settings.pruning_method != "none":
+        raise UserError("only --encoder=minilm_l6 without pruning is compared: give that.")
+    model = embedded.find()
+    embedded.check(model)
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        contenders = [
+            Contender(one, command(one, folder, model), folder / f"{one}.log")
+            for one in FLAGS.contenders
+        ]
+        run_in_turns(contenders, FLAGS.turn)
+        made = records(contenders, settings, folder)
+    print_table(made, task.primary_metric)
+    if FLAGS.output:
+        with pathlib.Path(FLAGS.output).open("a", encoding="utf-8") as lines:
+            lines.writelines(results.to_json_line(one) + "\n" for one in made)
+
+
+if __name__ == "__main__":
+    define_flags()
+    cli.run(main, __doc__)

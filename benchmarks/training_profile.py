@@ -1,0 +1,129 @@
+"""Where the time of a training step goes, by TensorFlow's own profiler.
+
+python benchmarks/training_profile.py --task=cola --data=/folder/with/glue --encoder=minilm_l6
+
+Trains as the command does, and records some steps after the first ones, which trace the graph.
+Prints how much of the time the training waits for its input, and the operations that take longest
+(on a CPU they overlap on several threads, so that their times add up to more than the clock's).
+"""
+
+from __future__ import annotations
+
+import collections
+import pathlib
+import tempfile
+import time
+
+from absl import flags
+
+from bert_glue_tf import cli, config, encoders, reporting, tasks
+
+# Waits in the step for the next batch; its events are nested in nothing else.
+INPUT = "IteratorGetNext"
+FLAGS = flags.FLAGS
+
+
+def main() -> None:
+    settings = config.from_flags(FLAGS)
+    source = encoders.resolve(settings.encoder, settings.preprocessing)
+    encoders.check(source, settings.seq_length)
+
+    import tensorflow as tf
+
+    from bert_glue_tf import (
+        batching,
+        data,
+        experiment,
+        modeling,
+        optimization,
+        preprocessing,
+        pruning,
+    )
+    from bert_glue_tf.pruning.base import PruningContext
+
+    task = tasks.get(settings.task)
+    examples = data.load(task, settings.data, "train", settings.train_examples)
+    encoder = encoders.rebuild(
+        encoders.load(source, seq_length=settings.seq_length),
+        None if settings.encoder_dropout < 0 else settings.encoder_dropout,
+    )
+    steps = FLAGS.warmup_steps + FLAGS.steps
+    method = pruning.build(settings)
+    with modeling.restorable_dropout():
+        model = modeling.build_classifier(
+            encoder.layer, task, dropout=settings.dropout, seed=settings.seed
+        )
+        model = method.prepare(model, PruningContext.from_config(settings, steps, method.waits))
+    model.compile(
+        optimizer=method.wrap_optimizer(optimization.build_optimizer(settings, steps)),
+        loss=modeling.build_loss(task),
+    )
+    preprocessor = preprocessing.build(encoder.preprocessing, task.text_fields, settings.seq_length)
+    train = experiment.tokenize(preprocessor, "train", examples)
+    buckets = batching.bucket_lengths(settings.seq_length, settings.length_buckets)
+    dataset = batching.training_dataset(
+        train, settings.batch_size, buckets, seed=settings.seed, epochs=range(1000)
+    )
+    batches = iter(dataset)
+
+    def fit(count: int) -> float:
+        start = time.perf_counter()
+        model.fit(batches, steps_per_epoch=count, epochs=1, verbose=0, callbacks=method.callbacks())
+        return time.perf_counter() - start
+
+    fit(FLAGS.warmup_steps)
+    with tempfile.TemporaryDirectory() as folder:
+        tf.profiler.experimental.start(folder)
+        seconds = fit(FLAGS.steps)
+        tf.profiler.experimental.stop()
+        (trace,) = pathlib.Path(folder).rglob("*.xplane.pb")
+        spent, calls = read(trace)
+    waiting = spent.pop(INPUT, 0.0)
+    print(
+        f"{task.name}, {FLAGS.steps} steps of {settings.batch_size} examples: "
+        f"{1e3 * seconds / FLAGS.steps:.1f} ms a step, of which waiting for input "
+        f"{1e3 * waiting / FLAGS.steps:.2f} ms ({100 * waiting / seconds:.2f} %)"
+    )
+    top = sorted(spent, key=lambda name: -spent[name])[: FLAGS.operations]
+    reporting.print_rows(
+        "operations, ms a step",
+        [
+            {
+                "operation": name,
+                "ms": f"{1e3 * spent[name] / FLAGS.steps:.2f}",
+                "of the step": f"{100 * spent[name] / seconds:.1f} %",
+                "calls": f"{calls[name] / FLAGS.steps:.0f}",
+            }
+            for name in top
+        ],
+    )
+
+
+def read(trace: pathlib.Path) -> tuple[dict[str, float], dict[str, int]]:
+    """Seconds and calls of each type of operation, from the threads of the host."""
+    from tensorflow.tsl.profiler.protobuf import xplane_pb2
+
+    space = xplane_pb2.XSpace()
+    space.ParseFromString(trace.read_bytes())
+    spent: dict[str, float] = collections.defaultdict(float)
+    calls: dict[str, int] = collections.defaultdict(int)
+    for plane in space.planes:
+        if not plane.name.startswith("/host:CPU"):
+            continue
+        names = {key: event.name for key, event in plane.event_metadata.items()}
+        for line in plane.lines:
+            for event in line.events:
+                # "model/dense/MatMul:MatMul": the node and its operation.
+                _, separator, operation = names[event.metadata_id].rpartition(":")
+                if separator and "::" not in names[event.metadata_id]:
+                    spent[operation] += event.duration_ps / 1e12
+                    calls[operation] += 1
+    return spent, calls
+
+
+if __name__ == "__main__":
+    config.define_flags()
+    flags.DEFINE_integer("steps", 40, "Steps that are recorded.")
+    flags.DEFINE_integer("warmup_steps", 25, "Steps before; each new length allocates.")
+    flags.DEFINE_integer("operations", 25, "Operations to list.")
+    cli.run(main, __doc__)
