@@ -27,7 +27,7 @@ VERSION := import sys; print("%d.%d" % sys.version_info[:2])
 
 .DEFAULT_GOAL := help
 .PHONY: help install same-python demo export-tflite reproduce-report reproduce-structured \
-    reproduce-local-global survey bench-peers need-run test lint audit lock clean
+    reproduce-local-global survey bench-peers bench-finetuning need-run test lint audit lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 26
@@ -83,6 +83,9 @@ survey: $(INSTALLED)  ## every pruning method at one sparsity (ARGS="--data=... 
 bench-peers: need-run $(INSTALLED) $(PEERS_INSTALLED)  ## PyTorch, ONNX Runtime, OpenVINO and our files of RUN, side by side
 	$(BIN)/python benchmarks/peers_weights.py --run="$(RUN)"
 	PYTHONPATH=. $(PEERS_BIN)/python benchmarks/peers.py --run="$(RUN)" $(ARGS)
+
+bench-finetuning: $(INSTALLED) $(PEERS_INSTALLED)  ## time to fine-tune, beside Hugging Face on PyTorch (ARGS="--data=... ...")
+	$(BIN)/python benchmarks/finetuning.py --peers_python=$(PEERS_BIN)/python $(ARGS)
 
 # A prerequisite, so that it comes before an environment is built for nothing.
 need-run:

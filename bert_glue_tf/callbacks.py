@@ -11,13 +11,14 @@ import types
 from collections.abc import Callable, Mapping, Sequence
 from typing import Self
 
+import psutil
 import rich.console
 import rich.progress
 import tensorflow as tf
 import tf_keras
 from absl import logging
 
-from bert_glue_tf import checkpoints
+from bert_glue_tf import benchmark, checkpoints
 from bert_glue_tf.pruning.base import PruningMethod
 from bert_glue_tf.run_folder import RunFolder
 from bert_glue_tf.tasks import TaskSpec
@@ -141,8 +142,9 @@ class History(tf_keras.callbacks.Callback):
     """Writes a row an epoch to `history.csv`; earlier rows of a resumed run stay.
 
     Besides the scores a row has what the epoch took (`seconds`), what the run had taken when
-    it ended, all its processes together (`run_seconds`), and what `Throughput` measured
-    (`measured_examples` in `measured_seconds`).
+    it ended, all its processes together (`run_seconds`), the largest resident set of this process
+    so far (`peak_memory_mb`), and what `Throughput` measured (`measured_examples` in
+    `measured_seconds`).
     """
 
     def __init__(
@@ -167,6 +169,7 @@ class History(tf_keras.callbacks.Callback):
         row.update({f"sparsity/{name}": value for name, value in sparsities.items()})
         row["seconds"] = round(time.perf_counter() - self._start, 3)
         row["run_seconds"] = round(self._timing.run_seconds(), 3)
+        row["peak_memory_mb"] = round(benchmark.peak_memory_bytes() / 1e6, 1)
         row["measured_examples"] = self._throughput.examples
         row["measured_seconds"] = round(self._throughput.seconds, 6)
         self._rows.append(row)
@@ -352,6 +355,8 @@ class Throughput(tf_keras.callbacks.Callback):
         if not self._is_traced:
             self._is_traced = True
             self.examples -= self._first_batch
+            started = psutil.Process().create_time()
+            logging.info("first step done %.0f s after the start", time.time() - started)
         elif self._start is not None:
             self.seconds += now - self._start
         self._start = now

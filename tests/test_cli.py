@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import errno
 import os
 import re
@@ -251,13 +252,21 @@ def test_a_run_from_the_command_line_and_the_folder_it_then_keeps(tmp_path, enco
         f"--encoder={encoder}",
         "--data=sample",
         "--prune",
-        "--epochs=1",
+        "--epochs=6",
         "--train_examples=64",
         "--seq_length=32",
         "--workdir=run",
     )
     done = train(*arguments, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
+    (first_step,) = re.findall(r"first step done (\d+) s after the start", done.stderr)
+    assert 0 < int(first_step) < 120
+    with (tmp_path / "run" / "history.csv").open(newline="") as file:
+        peaks = [float(row["peak_memory_mb"]) for row in csv.DictReader(file)]
+    assert len(peaks) == 6
+    assert peaks == sorted(peaks)
+    # It stays flat: the first two epochs trace the graphs and fill the allocator's pools.
+    assert peaks[-1] - peaks[1] < 10, peaks
     assert "cola (sample data)" in done.stdout
     assert "matthews" in done.stdout
     assert "Everything of this run is in run." in done.stdout

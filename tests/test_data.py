@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import pathlib
+import signal
 import socket
 import subprocess
 import sys
@@ -825,6 +826,40 @@ def test_tfds_is_downloaded_prepared_and_then_read_offline(write, tfds_root, mon
     assert message.endswith(
         "\nGood: delete that folder and run again with the network, to prepare it anew."
     )
+
+
+_KILLED = """
+import os, signal, sys
+import tensorflow_datasets as tfds
+from bert_glue_tf import data, network, tasks
+
+def die(*arguments, **more):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+tfds.download.DownloadManager.download_and_extract = lambda self, url: sys.argv[1]
+network.reachable = lambda url: True
+tfds.core.DatasetInfo.write_to_directory = die
+data.load(tasks.get("cola"), "tfds", "train")
+"""
+
+
+def test_a_preparation_that_is_killed_is_begun_anew(write, tfds_root, monkeypatch):
+    rows = "".join(f"gj04\t{i % 2}\t\tSentence number {i}.\n" for i in range(40)).encode()
+    write(COLA, rows)
+    write(COLA, rows, "dev.tsv")
+    folder = write(COLA, b"0\tIt rains.\n", "test.tsv", b"index\tsentence\n")
+    # All sentences are written, and what tells that they are is not.
+    done = subprocess.run(
+        [sys.executable, "-c", _KILLED, folder], capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    left = [path.name for path in tfds_root.rglob("*.tfrecord*")]
+    assert len(left) == 3, left
+    assert not data.is_prepared(COLA)
+    _serve(monkeypatch, folder)
+    assert len(data.load(COLA, "tfds", "train")) == 40
+    assert len(data.load(COLA, "tfds", "test")) == 1
+    assert data.is_prepared(COLA)
 
 
 def test_tfds_regression_and_mnli(write, tfds_root, monkeypatch):
