@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
+from bert_glue_tf import quiet
 from bert_glue_tf.pruning.masked import MaskedPruning
 from bert_glue_tf.pruning.structures import Group, Member
 
@@ -24,6 +25,7 @@ class FirstOrder(MaskedPruning):
     waits = "ranks by gradients, and before the first step there are none"
 
     def create(self) -> None:
+        quiet.first_compilation()
         self._means = {
             group.name: self.variable(f"score/{group.name}", group.units, tf.float32, 0.0)
             for group in self.all_groups

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
+from bert_glue_tf import quiet
 from bert_glue_tf.errors import UserError
 from bert_glue_tf.pruning.base import PruningContext
 from bert_glue_tf.pruning.masked import MaskedPruning
@@ -75,6 +76,8 @@ class Movement(MaskedPruning):
         return context
 
     def create(self) -> None:
+        quiet.first_compilation()
+
         def filled(kind: str) -> dict[str, tf.Variable]:
             return {
                 group.name: self.variable(f"{kind}/{group.name}", group.units, tf.float32, 0.0)
