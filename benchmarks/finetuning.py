@@ -73,7 +73,8 @@ class FineTuning:
       metrics: name -> value on the first dev split.
       seconds: `total`, awake, from the start of the process to its end; `first_step`, up to the
         end of the first training step; `epochs`, up to the end of each epoch's training and, of
-        ours, its validation.
+        ours, its validation; `processor`, of all cores together, which other programs on the
+        machine hardly change.
       peak_memory_bytes: of the process.
       of_ours: `total` over that of our own training, where it took part.
       difference: of the primary metric to ours, with its 95 % interval over the examples.
@@ -104,6 +105,7 @@ class Contender:
         self.name = name
         self.log = log
         self.seconds = 0.0
+        self.processor_seconds = 0.0
         self.first_step = float("nan")
         self.epochs: list[float] = []
         self.peak_memory_bytes = 0
@@ -127,6 +129,7 @@ class Contender:
             if pid:
                 self.process.returncode = os.waitstatus_to_exitcode(status)
                 self.seconds += time.perf_counter() - start
+                self.processor_seconds = used.ru_utime + used.ru_stime
                 self.peak_memory_bytes = used.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
                 return False
             time.sleep(_LOOK)
@@ -241,6 +244,7 @@ def records(
                     "total": one.seconds,
                     "first_step": one.first_step,
                     "epochs": one.epochs,
+                    "processor": one.processor_seconds,
                 },
                 peak_memory_bytes=one.peak_memory_bytes,
                 of_ours=None if ours is None else one.seconds / ours.seconds,
@@ -265,6 +269,7 @@ def print_table(made: Sequence[FineTuning], primary: str) -> None:
                 "": one.contender,
                 "seconds": f"{one.seconds['total']:.0f}",
                 "of ours": "" if one.of_ours is None else f"{one.of_ours:.2f}",
+                "processor": f"{one.seconds['processor']:.0f}",
                 "first step, s": f"{one.seconds['first_step']:.1f}",
                 primary: f"{one.metrics[primary]:.4f}",
                 "difference": difference,
