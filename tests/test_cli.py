@@ -264,7 +264,7 @@ def test_a_run_from_the_command_line_and_the_folder_it_then_keeps(tmp_path, enco
     with (tmp_path / "run" / "history.csv").open(newline="") as file:
         peaks = [float(row["peak_memory_mb"]) for row in csv.DictReader(file)]
     assert len(peaks) == 6
-    assert peaks == sorted(peaks)
+    assert min(peaks) > 100
     # It stays flat: the first two epochs trace the graphs and fill the allocator's pools.
     assert peaks[-1] - peaks[1] < 10, peaks
     assert "cola (sample data)" in done.stdout
