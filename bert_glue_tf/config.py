@@ -181,7 +181,8 @@ class ExperimentConfig:
                 )
         try:
             re.compile(self.pruning_weights)
-        except re.error as error:
+        # Overflow: of a number of repetitions. Recursion: of thousands of parentheses.
+        except (re.error, OverflowError, RecursionError) as error:
             raise UserError(
                 f"--pruning_weights={self.pruning_weights}: no regular expression ({error})."
             ) from None

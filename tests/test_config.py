@@ -83,6 +83,9 @@ def test_contradiction_is_refused(arguments, shown):
         ("begin_step", -2, "--begin_step=-2: must be -1 (computed) or a step from 0 on."),
         ("end_step", 0, "--end_step=0: must be -1 (computed) or a step from 1 on."),
         ("initial_sparsity", -0.5, "--initial_sparsity=-0.5: must be -1 (computed) or in [0, 1)."),
+        ("pruning_weights", "(", "--pruning_weights=(: no regular expression (missing ), "),
+        ("pruning_weights", "a{9999999999}", "--pruning_weights=a{9999999999}: no regular exp"),
+        ("pruning_weights", "(" * 2000 + ")" * 2000, "--pruning_weights=(((((("),
     ],
 )
 def test_bad_value_is_named_with_its_flag_and_the_good_ones(field, value, message):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 
 import numpy as np
 import pytest
@@ -516,6 +517,20 @@ def test_weights_of_one_name_are_refused():
     # Where they are left out they do no harm.
     other = tf.Variable(np.ones((4, 4), np.float32), name="table")
     assert list(structures.in_scope([*twins, other], "encoder", "table")) == ["table"]
+
+
+def test_an_expression_whose_search_does_not_end_is_refused(monkeypatch):
+    monkeypatch.setattr(structures, "SEARCH_SECONDS", 1.0)
+    names = ("transformer/layer_0/self_attention/query/kernel", "word_embeddings/embeddings")
+    weights = [tf.Variable(np.ones((4, 4), np.float32), name=name) for name in names]
+    # Each of these takes 2 to the power of the name's length, or its ninth power.
+    for endless in ("(.+)+!", "(a|.|[a-z])*!", "(.*){9}!"):
+        told = f"--pruning_weights={endless}: the search for it in 2 names has not ended within 1 s"
+        with pytest.raises(UserError, match=re.escape(told)):
+            structures.in_scope(weights, "all", endless)
+    # What looks ahead, ends soon and holds what no terminal can show is searched for as ever.
+    assert list(structures.in_scope(weights, "all", "^(?!.*query)")) == [names[1]]
+    assert list(structures.in_scope(weights, "all", "y/|\0|\udc80|\n")) == [names[0]]
 
 
 @pytest.mark.parametrize(
