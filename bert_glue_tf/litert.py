@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import textwrap
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,7 +24,18 @@ _SIGNATURE = re.compile(r"length_(\d+)")
 DEFAULT_THREADS = 2
 # BERT-large at 512 takes some seconds; a file whose graph goes in circles takes for ever.
 TRY_OUT_SECONDS = 120.0
-_TRY_OUT = "import sys; from bert_glue_tf import litert; litert.LiteModel(sys.stdin.buffer.read())"
+_STARTED = "started"
+# The arguments are where this process finds its modules, which an environment need not tell.
+_TRY_OUT = f"""
+import sys
+sys.path[:] = sys.argv[1:]
+from bert_glue_tf import errors, litert
+print("{_STARTED}", flush=True)
+try:
+    litert.LiteModel(sys.stdin.buffer.read())
+except errors.UserError:
+    pass
+"""
 
 
 def try_out(model: bytes, name: str, seconds: float = TRY_OUT_SECONDS) -> None:
@@ -31,7 +43,7 @@ def try_out(model: bytes, name: str, seconds: float = TRY_OUT_SECONDS) -> None:
 
     LiteRT verifies the layout of a file, but not all of its sense: an operator without the input
     that its kernel reads ends the process with a segmentation fault. What is wrong with the file
-    and is noticed, `LiteModel` says.
+    and is noticed, `LiteModel` says. A file that could not be tried is none that was.
 
     Args:
       model: the file's content.
@@ -39,26 +51,40 @@ def try_out(model: bytes, name: str, seconds: float = TRY_OUT_SECONDS) -> None:
       seconds: that loading and running it may take.
 
     Raises:
-      UserError: the process has crashed, or has not ended in time.
+      UserError: the process could not be started, has failed or crashed, or has not ended in time.
     """
+    package = str(pathlib.Path(__file__).parent.parent)
     try:
-        status = subprocess.run(
-            [sys.executable, "-c", _TRY_OUT],
+        done = subprocess.run(
+            [sys.executable, "-c", _TRY_OUT, package, *sys.path],
             input=model,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+            capture_output=True,
             timeout=seconds,
-        ).returncode
+        )
+    except OSError as error:
+        raise _not_tried(name, f"{sys.executable!r}: {error.strerror}") from None
     except subprocess.TimeoutExpired:
         raise UserError(
             f"{name}: damaged, or not made for this: LiteRT has not run it once in {seconds:g} "
             "seconds. Export it again."
         ) from None
-    if status < 0:
+    is_started = done.stdout.startswith(_STARTED.encode())
+    if is_started and done.returncode < 0:
         raise UserError(
-            f"{name}: damaged: LiteRT crashes on it ({signal.Signals(-status).name}). Copy it "
-            "again from where it was exported, or export it again."
+            f"{name}: damaged: LiteRT crashes on it ({signal.Signals(-done.returncode).name}). "
+            "Copy it again from where it was exported, or export it again."
         )
+    if not is_started or done.returncode:
+        lines = done.stderr.decode(errors="replace").strip().splitlines()
+        raise _not_tried(name, lines[-1] if lines else f"status {done.returncode}")
+
+
+def _not_tried(name: str, reason: str) -> UserError:
+    return UserError(
+        f"{name}: not run. LiteRT may crash on a file that no SHA256SUMS beside it names, and the "
+        f"process that was to try it out has failed ({textwrap.shorten(reason, 160)}). Copy the "
+        "whole folder of the export, or install this project's packages anew."
+    )
 
 
 class LiteModel:

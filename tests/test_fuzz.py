@@ -632,6 +632,36 @@ def test_a_tflite_file_that_does_not_end(exported_file):
         litert.try_out((exported_file / "float32.tflite").read_bytes(), "x", 0.01)
 
 
+def test_a_tflite_file_is_tried_out_wherever_the_command_runs(exported_file, tmp_path, monkeypatch):
+    content = without_input((exported_file / "float32.tflite").read_bytes())
+    # As a notebook that has set sys.path itself, in a folder with a module of a common name.
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    (tmp_path / "numpy.py").write_text("raise ImportError('not this one')")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [path for path in sys.path if path])
+    with pytest.raises(UserError, match=r"x: damaged: LiteRT crashes on it \(SIGSEGV\)"):
+        litert.try_out(content, "x")
+
+
+def test_what_cannot_be_tried_out_is_not_taken_as_tried(exported_file, tmp_path, monkeypatch):
+    content = (exported_file / "float32.tflite").read_bytes()
+    litert.try_out(content, "x")
+    told = r"x: not run\. LiteRT may crash .* the process that was to try it out has failed "
+    (tmp_path / "sitecustomize.py").write_text("import os\nos._exit(0)")
+    with monkeypatch.context() as broken:
+        broken.setenv("PYTHONPATH", str(tmp_path))
+        with pytest.raises(UserError, match=told + r"\(status 0\)"):
+            litert.try_out(content, "x")
+    with monkeypatch.context() as broken:
+        broken.setattr(litert, "_TRY_OUT", litert._TRY_OUT.replace("litert\n", "no_litert\n"))
+        with pytest.raises(UserError, match=told + r"\(ImportError: cannot import name 'no_lite"):
+            litert.try_out(content, "x")
+    with monkeypatch.context() as broken:
+        broken.setattr(sys, "executable", str(tmp_path / "python"))
+        with pytest.raises(UserError, match=told + r"\('.*/python': No such file or directory\)"):
+            litert.try_out(content, "x")
+
+
 # --- what the fuzzing found, each by itself ---
 
 
