@@ -36,6 +36,13 @@ STRATEGIES = ("auto", "cpu", "gpu", "mirrored", "multi_worker", "tpu")
 PRECISIONS = ("auto", "none", "float16", "bfloat16")
 
 
+# The settings of the first version, which every later one has as well: by them a file is known for
+# settings of this project.
+FIRST = frozenset(
+    "task encoder preprocessing data epochs batch_size learning_rate warmup_fraction weight_decay "
+    "dropout seq_length train_examples seed pruning_method initial_sparsity final_sparsity "
+    "begin_step end_step pruning_frequency strategy length_buckets".split()
+)
 SCHEDULES = ("gradual", "one_shot", "iterative")
 SCOPES = ("head", "encoder", "embeddings", "all")
 RANKINGS = ("local", "global", "lamp")
@@ -454,6 +461,29 @@ def define_flags(flag_values: flags.FlagValues = flags.FLAGS) -> None:
 
 
 def from_flags(flag_values: flags.FlagValues) -> ExperimentConfig:
+    """The configuration of a run that can be run, that the parsed flags ask for.
+
+    Raises:
+      UserError: as `read_flags` and `check_method`.
+    """
+    settings = read_flags(flag_values)
+    check_method(settings)
+    return settings
+
+
+def check_method(settings: ExperimentConfig) -> None:
+    """Whether the settings fit the pruning method.
+
+    Apart from `read_flags`, since what a method takes may change: a run that an earlier version
+    has finished is still shown.
+
+    Raises:
+      UserError: as `pruning.check`.
+    """
+    pruning.check(settings.pruning_method, settings.pruning_options, settings.given_pruning)
+
+
+def read_flags(flag_values: flags.FlagValues) -> ExperimentConfig:
     """The configuration that the parsed flags ask for.
 
     Folders are written as their absolute paths, so that a run is the same wherever it is
@@ -461,8 +491,8 @@ def from_flags(flag_values: flags.FlagValues) -> ExperimentConfig:
 
     Raises:
       UserError: a value is out of its range, --prune and --pruning_method contradict, the
-        schedule of a pruning is given where nothing is pruned, the method's file holds no such
-        method, or --config names no file of settings.
+        schedule of a pruning is given where nothing is pruned, or --config names no file of
+        settings.
     """
     names = [field.name for field in dataclasses.fields(ExperimentConfig)]
     values = {name: flag_values[name].value for name in names}
@@ -492,9 +522,7 @@ def from_flags(flag_values: flags.FlagValues) -> ExperimentConfig:
             )
         logging.info("%s: not used, since nothing is pruned", ", ".join(f"--{n}" for n in given))
     values |= {name: canonical_place(values[name]) for name in PLACES}
-    settings = ExperimentConfig(**values)
-    pruning.check(settings.pruning_method, settings.pruning_options, settings.given_pruning)
-    return settings
+    return ExperimentConfig(**values)
 
 
 def _read(path: str) -> dict[str, Any]:
@@ -504,7 +532,9 @@ def _read(path: str) -> dict[str, Any]:
         values = jsontext.loads(text)
         if not isinstance(values, dict):
             raise ValueError("no JSON object")
-        return ExperimentConfig.from_json(values).to_json()
+        settings = ExperimentConfig.from_json(values).to_json()
+        log_missing(f"--config={path}", values)
+        return settings
     except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: no such home folder.
         raise UserError(
             f"--config={path}: cannot be read as settings "
@@ -512,6 +542,18 @@ def _read(path: str) -> dict[str, Any]:
         ) from None
     except UserError as error:
         raise UserError(f"--config={path}: {error}") from None
+
+
+def log_missing(where: str, values: Mapping[str, Any]) -> None:
+    """Says which settings some values of `ExperimentConfig.to_json` do not name.
+
+    Args:
+      where: they stand, for the message.
+      values: of an earlier version, or written by hand.
+    """
+    missing = [name for name in ExperimentConfig().to_json() if name not in values]
+    if missing:
+        logging.info("%s: without %s, which have their defaults", where, ", ".join(missing))
 
 
 def workdir(flag_values: flags.FlagValues, config: ExperimentConfig) -> pathlib.Path:

@@ -32,7 +32,7 @@ from typing import Any
 from absl import logging
 
 from bert_glue_tf import jsontext, results
-from bert_glue_tf.config import ExperimentConfig, canonical_place
+from bert_glue_tf.config import FIRST, ExperimentConfig, canonical_place, log_missing
 from bert_glue_tf.errors import UserError
 
 LOCK = ".lock"
@@ -149,6 +149,7 @@ class RunFolder:
             folder._judge()  # Before the lock was held, another process may have begun a run.
             # Writing also shows a folder that is there and cannot be written, or a full disk.
             if folder._holds_training():
+                log_missing(str(folder.config_file), folder._settings())
                 with tempfile.TemporaryFile(dir=path) as probe:
                     probe.write(b"\0")
             else:
@@ -222,7 +223,7 @@ class RunFolder:
         if not self.path.is_dir():
             return
         if self._holds_training() and self.config_file.is_file():
-            self._require_same_config()
+            self._refuse_another_run(self._read_config())
             return
         foreign = [name for name in sorted(os.listdir(self.path)) if not self._is_of_a_start(name)]
         if foreign:
@@ -230,6 +231,8 @@ class RunFolder:
                 f"--workdir={self.path}: holds files, but no run ({foreign[0]!r} is not of a run). "
                 "Give an empty or a new folder."
             )
+        if self.config_file.is_file():
+            self._read_config()  # Of a version that has other settings, it is not replaced.
 
     def _holds_training(self) -> bool:
         """Whether training has begun here: curves, a checkpoint, or anything that came of it."""
@@ -246,7 +249,7 @@ class RunFolder:
     def _is_of_a_start(self, name: str) -> bool:
         """Whether a file is what a start leaves behind that failed before its first epoch."""
         if name == self.config_file.name:
-            return self._is_settings(self.config_file)
+            return self._is_settings()
         written = [file.name for file in (self.config_file, self.inputs_file, self.choices_file)]
         return name in (LOCK, *written) or any(_is_half_written(name, whole) for whole in written)
 
@@ -259,23 +262,24 @@ class RunFolder:
         for path in self.predictions.glob(".*.tsv.*"):
             path.unlink(missing_ok=True)
 
-    def _is_settings(self, path: pathlib.Path) -> bool:
-        """Whether a config.json was written by `open`: it has every setting, and no other."""
+    def _settings(self) -> Any:
+        return jsontext.loads(self.config_file.read_text(encoding="utf-8"))
+
+    def _is_settings(self) -> bool:
+        """Whether config.json was written by `open`, of this version or of another."""
         try:
-            values = jsontext.loads(path.read_text(encoding="utf-8"))
-            return set(ExperimentConfig.from_json(values).to_json()) == set(values)
-        except (IsADirectoryError, ValueError, TypeError, AttributeError, UserError):
+            return set(self._settings()) >= FIRST
+        except (IsADirectoryError, ValueError, TypeError):
             return False
 
-    def _require_same_config(self) -> None:
+    def _read_config(self) -> ExperimentConfig:
+        """The settings in config.json; those that an earlier version did not have are defaults."""
         try:
-            values = jsontext.loads(self.config_file.read_text(encoding="utf-8"))
-            earlier = ExperimentConfig.from_json(values)
+            return ExperimentConfig.from_json(self._settings())
         except (ValueError, TypeError, AttributeError, UserError) as error:
             raise UserError(
                 f"{self.config_file}: not the settings of a run ({error}). Give another --workdir."
             ) from error
-        self._refuse_another_run(earlier)
 
     def _refuse_another_run(self, earlier: ExperimentConfig) -> None:
         difference = earlier.difference(self.config)
@@ -338,6 +342,7 @@ class RunFolder:
         """The run's record, as `record` reads it, with a line in the log that it was there."""
         result = self.record()
         if result is not None:
+            log_missing(str(self.results_file), result.config)
             # Where a process was killed between the record and the end.
             shutil.rmtree(self.checkpoints, ignore_errors=True)
             logging.info("%s: this run is finished; these are its results", self.path)

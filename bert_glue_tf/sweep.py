@@ -45,6 +45,7 @@ def main() -> None:
     root = pathlib.Path(os.path.expanduser(_RUNS_DIR.value))
     runs = sweeping.plan(configs, root)
     sweep = sweeping.Sweep(runs, _WORKERS.value)
+    sweeping.check_methods(sweep.missing())
     if _DRY_RUN.value:
         reporting.print_rows(f"Runs in {root}", sweeping.dry_rows(runs, sweep.records))
         return

@@ -161,7 +161,7 @@ def configurations(given: Settings, grid: Mapping[str, Sequence[str]]) -> list[E
       grid: setting -> values, as `parse_grid` returns it.
 
     Raises:
-      UserError: as `config.from_flags`, for any of the runs.
+      UserError: as `config.read_flags`, for any of the runs.
     """
     found: dict[str, ExperimentConfig] = {}
     for values in itertools.product(*grid.values()):
@@ -202,7 +202,7 @@ def _configuration(given: Settings, chosen: Settings) -> ExperimentConfig:
         )
     except flags.Error as error:
         raise UserError(cli.plain(error)) from None
-    one = config.from_flags(values)
+    one = config.read_flags(values)
     return one.unpruned if one.pruning_method == NO_PRUNING else one
 
 
@@ -257,6 +257,16 @@ def plan(configs: Sequence[ExperimentConfig], root: pathlib.Path) -> list[Run]:
         for name, one in {**starts, **asked}.items()
     ]
     return sorted(runs, key=lambda run: run.name not in starts)  # Stable: the grid's order.
+
+
+def check_methods(runs: Sequence[Run]) -> None:
+    """Whether the settings of runs fit their pruning methods.
+
+    Raises:
+      UserError: as `config.check_method`, for any of the runs.
+    """
+    for run in runs:
+        config.check_method(run.config)
 
 
 def check(runs: Sequence[Run]) -> None:

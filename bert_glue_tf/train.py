@@ -16,15 +16,17 @@ _opened: list[RunFolder] = []  # The folder of this process's run.
 
 
 def main() -> None:
-    experiment_config = config.from_flags(FLAGS)
-    task = tasks.get(experiment_config.task)
-    workers = cluster.of(experiment_config.strategy)
+    experiment_config = config.read_flags(FLAGS)
     workdir = config.workdir(FLAGS, experiment_config)
+    workers = None
 
-    # A finished run is shown with nothing loaded and nothing reached.
+    # A finished run is shown with nothing loaded, reached or asked for.
     folder = RunFolder(workdir, experiment_config)
     result = folder.finished_result()
     if result is None:
+        config.check_method(experiment_config)
+        workers = cluster.of(experiment_config.strategy)
+        task = tasks.get(experiment_config.task)
         # Whatever can go wrong without TensorFlow goes wrong here, within seconds.
         source = encoders.resolve(experiment_config.encoder, experiment_config.preprocessing)
         with cli.suggesting_local_command(task, source, experiment_config.data):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import errno
+import json
 import os
 import re
 import shlex
@@ -12,8 +13,10 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 import tiny_bert
+import written_runs
 from absl import flags
 
 from bert_glue_tf import config
@@ -95,6 +98,43 @@ def test_no_tensorflow_before_it_is_needed():
         "assert not heavy, heavy\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_what_an_earlier_version_has_finished_is_shown(tmp_path):
+    """Though its settings would be refused today, and TF_CONFIG is not at hand any more."""
+    settings = {
+        "pruning_method": "layer",
+        "pruning_weights": "query",
+        "strategy": "multi_worker",
+    }
+    labels = np.array([0, 1] * 4)
+    run = written_runs.write_run(
+        tmp_path / "run", labels, written_runs.wrong_at(labels, [0]), **settings
+    )
+    path = run / "results.jsonl"
+    record = json.loads(path.read_text())
+    del record["config"]["held_out"], record["config"]["mixed_precision"]
+    speeds = ("train_examples_per_second", "evaluation_examples_per_second", "seconds")
+    record["speed"] = dict.fromkeys(speeds, 1.0)
+    record["data"]["train"]["split_examples"] = record["data"]["train"]["examples"]
+    path.write_text(json.dumps(record) + "\n")
+    flags_given = [f"--{name}={value}" for name, value in settings.items()]
+    flags_given += ["--task=mrpc", "--encoder=tiny", "--data=tsv"]
+    done = train(*flags_given, "--workdir=run", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "Everything of this run is in run." in done.stdout
+    assert re.search(r"accuracy +0\.8750", done.stdout)
+    assert (
+        "run/results.jsonl: without held_out, mixed_precision, which have their defaults"
+        in done.stderr
+    )
+    message = refused(train(*flags_given, "--workdir=new", cwd=tmp_path))
+    assert message.startswith("error: --pruning_weights=query: does not come into")
+    record["config"]["teacher"] = "large"
+    path.write_text(json.dumps(record) + "\n")
+    assert "unknown setting 'teacher'" in refused(
+        train(*flags_given, "--workdir=run", cwd=tmp_path)
+    )
 
 
 @pytest.mark.parametrize(

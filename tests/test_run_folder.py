@@ -13,7 +13,7 @@ import sys
 import pytest
 
 from bert_glue_tf import results
-from bert_glue_tf.config import ExperimentConfig
+from bert_glue_tf.config import FIRST, ExperimentConfig
 from bert_glue_tf.errors import UserError
 from bert_glue_tf.run_folder import RunFolder
 
@@ -71,6 +71,7 @@ def test_a_folder_with_other_files_is_refused(tmp_path):
         "{}",
         '{"epochs": 3}',  # Settings, but not as they are written here: somebody's own notes.
         "[]",
+        '"task"',
         '{"task":',
     ],
 )
@@ -81,6 +82,50 @@ def test_a_foreign_config_json_is_not_taken_for_a_run(tmp_path, text):
         RunFolder.open(tmp_path, ExperimentConfig())
     assert (tmp_path / "config.json").read_text() == text
     assert sorted(tmp_path.iterdir()) == before
+
+
+def of_the_first_version(**changes):
+    """The settings as the first version wrote them."""
+    return {k: v for k, v in ExperimentConfig(**changes).to_json().items() if k in FIRST}
+
+
+def test_a_start_of_an_earlier_version_does_not_hold_the_folder(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps(of_the_first_version(seed=3)))
+    folder = RunFolder.open(tmp_path, ExperimentConfig(seed=2))
+    assert json.loads(folder.config_file.read_text()) == ExperimentConfig(seed=2).to_json()
+
+
+@pytest.mark.parametrize("has_training", [False, True])
+def test_settings_of_a_later_version_are_named(tmp_path, has_training):
+    folder = RunFolder.open(tmp_path, ExperimentConfig())
+    if has_training:
+        folder.write_history(ROWS)
+    text = json.dumps({**ExperimentConfig().to_json(), "teacher": "large", "alpha": 0.5})
+    folder.config_file.write_text(text)
+    with pytest.raises(UserError) as refused:
+        RunFolder.open(tmp_path, ExperimentConfig())
+    assert str(refused.value).startswith(
+        f"{folder.config_file}: not the settings of a run (unknown settings 'alpha', 'teacher'; "
+    )
+    assert folder.config_file.read_text() == text
+
+
+def test_a_run_of_an_earlier_version_goes_on_with_defaults_and_says_which(tmp_path, caplog):
+    caplog.set_level("INFO")
+    folder = RunFolder.open(tmp_path, ExperimentConfig(seed=3))
+    folder.write_history(ROWS)
+    assert "which have their defaults" not in caplog.text
+    folder.config_file.write_text(json.dumps(of_the_first_version(seed=3)))
+    with pytest.raises(
+        UserError, match=r"another configuration: encoder_dropout is -1.0 there and"
+    ):
+        RunFolder.open(tmp_path, ExperimentConfig(seed=3, encoder_dropout=0.0))
+    RunFolder.open(tmp_path, ExperimentConfig(seed=3))
+    assert [line.getMessage() for line in caplog.records] == [
+        f"{folder.config_file}: without encoder_dropout, held_out, pruning_options, "
+        "pruning_scope, pruning_weights, ranking, pruning_schedule, finetune_epochs, "
+        "mixed_precision, which have their defaults"
+    ]
 
 
 def test_a_start_beside_foreign_files_is_not_taken_over(tmp_path):

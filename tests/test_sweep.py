@@ -266,13 +266,26 @@ def test_a_grid_is_read_with_values_that_hold_commas():
             "--ranking=best: no such ranking. Good values: local, global, lamp.",
         ),
         ("pruning_method=magnitude,least", "--pruning_method=least: no such method. Good values: "),
-        ("pruning_options=(rounds=3 depth=x)", "no option 'rounds'. Options of magnitude: "),
     ],
 )
 def test_a_bad_grid_is_refused_by_name_with_the_good_values(text, told):
     with pytest.raises(UserError) as refused:
         sweeping.configurations({"prune": "true"}, sweeping.parse_grid(text))
     assert told in str(refused.value)
+
+
+def test_settings_that_no_method_takes_are_refused_but_of_a_finished_run(tmp_path):
+    grid = {"seed": ["1", "2"], "pruning_options": ["rounds=3"]}
+    runs = sweeping.plan(sweeping.configurations({"prune": "true"}, grid), tmp_path)
+    with pytest.raises(UserError, match=r"no option 'rounds'. Options of magnitude: "):
+        sweeping.check_methods(runs)
+    labels = np.array([0, 1] * 4)
+    for run in runs:
+        settings = run.config.to_json()
+        written_runs.write_run(
+            run.folder.path, labels, written_runs.wrong_at(labels, [0]), **settings
+        )
+    sweeping.check_methods(sweeping.Sweep(runs).missing())
 
 
 def configurations(grid, **given):
