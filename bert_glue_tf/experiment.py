@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import gc
 import math
@@ -123,7 +122,7 @@ def _run(
     tf_keras.utils.set_random_seed(config.seed)
     tf_keras.backend.reset_uids()  # The names of layers, which the saved model holds.
     logging.info("training on %d replica(s) in %s", strategy.num_replicas_in_sync, policy)
-    with distribution.building(strategy, policy), _dropout(strategy):
+    with distribution.building(strategy, policy), modeling.restorable_dropout():
         encoder, model = _build(config, start)
         if start.classifier is None and starting_model is not None:
             _start_opaque(model, starting_model)
@@ -134,7 +133,9 @@ def _run(
             ),
             loss=modeling.build_loss(task),
             # Weighted: what fills up a batch for the replicas has weight 0.
-            weighted_metrics=[] if task.is_regression else ["accuracy"],
+            weighted_metrics=modeling.build_metrics(
+                task, is_filled_up=is_static or strategy.num_replicas_in_sync > 1
+            ),
         )
 
     logging.info(
@@ -345,13 +346,6 @@ def _rehearse(
     with distribution.building(strategy, _policy(config, encoder, strategy)):
         _, model = _build(config, start)
         method.prepare(model, context)
-
-
-def _dropout(strategy: tf.distribute.Strategy) -> contextlib.AbstractContextManager[None]:
-    """Dropout whose state is saved; that of several replicas begins anew where a run goes on."""
-    if strategy.num_replicas_in_sync > 1:
-        return contextlib.nullcontext()
-    return modeling.restorable_dropout()
 
 
 def _make_room() -> None:

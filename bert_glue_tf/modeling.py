@@ -68,7 +68,11 @@ def restorable_dropout() -> Iterator[None]:
     """Layers made inside of the block keep the state of their dropout in `dropout_states`.
 
     Keras's default are random operations with a state inside of TensorFlow's runtime: it cannot
-    be saved, and a process that goes on with a training would begin it anew.
+    be saved, and a process that goes on with a training would begin it anew. Nor do they know
+    which replica they run for: every worker would drop the same.
+
+    Under a strategy, `tf.random.Generator` keeps one state, the same on every replica, and draws
+    from it and the replica's number over all workers.
     """
     random = tf_keras.backend.experimental
     was_enabled = random.is_tf_random_generator_enabled()
@@ -100,6 +104,43 @@ def build_loss(task: TaskSpec) -> tf_keras.losses.Loss:
     if task.is_regression:
         return tf_keras.losses.MeanSquaredError()
     return tf_keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+
+
+class _MeanOfExamples(tf_keras.metrics.MeanMetricWrapper):
+    """Mean over the examples of an epoch, each counted once, and those of weight 0 not at all.
+
+    The weights that `batching.fill_up` gives are right for a batch's gradient, but larger in a
+    batch that was filled up; a weighted mean over an epoch would count its examples for more.
+    """
+
+    def update_state(
+        self, y_true: tf.Tensor, y_pred: tf.Tensor, sample_weight: tf.Tensor | None = None
+    ) -> tf.Operation:
+        if sample_weight is not None:
+            sample_weight = tf.cast(sample_weight > 0, tf.float32)
+        return super().update_state(y_true, y_pred, sample_weight)
+
+
+def build_metrics(task: TaskSpec, is_filled_up: bool) -> list[tf_keras.metrics.Metric | str]:
+    """What Keras is to report of the training besides the loss, as its `weighted_metrics`.
+
+    Where batches are filled up that is the loss as well: Keras's own is a mean over all that the
+    replicas were given, and this one of the same name takes its place in the logs.
+
+    Args:
+      task: of the run.
+      is_filled_up: whether the batches come from `batching.replicas_dataset`; the metrics have
+        to be made under the replicas' strategy.
+    """
+    if not is_filled_up:
+        return [] if task.is_regression else ["accuracy"]
+    keras = tf_keras.metrics
+    if task.is_regression:
+        return [_MeanOfExamples(keras.mean_squared_error, name="loss")]
+    return [
+        _MeanOfExamples(keras.sparse_categorical_accuracy, name="accuracy"),
+        _MeanOfExamples(keras.sparse_categorical_crossentropy, name="loss", from_logits=True),
+    ]
 
 
 def predict_fn(model: tf_keras.Model, static_shape: tuple[int, int] | None = None) -> PredictFn:

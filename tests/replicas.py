@@ -12,6 +12,7 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 import sys
+import tempfile
 
 import numpy as np
 
@@ -111,6 +112,52 @@ def train(name: str, strategy: tf.distribute.Strategy) -> dict[str, np.ndarray]:
     return values
 
 
+def dropped(strategy: tf.distribute.Strategy, seed: int) -> dict[str, np.ndarray]:
+    """By replica: what two steps of training drop, as float32 [2, kinds, batch, width].
+
+    Fails where a process that goes on after the first step would draw something else.
+    """
+    shapes = tiny_bert.architecture(layers=1)
+    ids = np.tile(np.arange(5, 5 + LENGTH, dtype=np.int32), (4, 1))
+    features = {
+        "input_word_ids": tf.constant(ids),
+        "input_mask": tf.ones_like(ids),
+        "input_type_ids": tf.zeros_like(ids),
+    }
+
+    def build() -> tuple[object, tf.train.Checkpoint]:
+        tf_keras.utils.set_random_seed(seed)
+        with strategy.scope(), modeling.restorable_dropout():
+            encoder = native.build_native(shapes, tiny_bert.weights(shapes).__getitem__)
+            model = modeling.build_classifier(encoder, tasks.get("mnli"), dropout=0.5, seed=seed)
+
+        @tf.function
+        def step() -> object:
+            def one() -> tf.Tensor:
+                pooled = encoder(features, training=True)["pooled_output"]
+                head = model.get_layer(modeling.DROPOUT)(tf.ones_like(pooled), training=True)
+                return tf.stack([pooled, head])
+
+            return strategy.run(one)
+
+        def draw() -> list[np.ndarray]:
+            return [part.numpy() for part in strategy.experimental_local_results(step())]
+
+        return draw, tf.train.Checkpoint(dropout=modeling.dropout_states(model))
+
+    draw, state = build()
+    with tempfile.TemporaryDirectory() as place:
+        steps = [draw()]
+        path = state.write(f"{place}/state")
+        steps.append(draw())
+        again, its_state = build()
+        its_state.read(path).assert_consumed()
+        np.testing.assert_array_equal(again(), steps[1])
+    replicas = zip(*steps, strict=True)
+    first = found.index if kind == "multi_worker" else 0
+    return {str(first + number): np.stack(parts) for number, parts in enumerate(replicas)}
+
+
 if kind == "devices":
     strategies = {
         "one": tf.distribute.OneDeviceStrategy("/cpu:0"),
@@ -127,3 +174,4 @@ for title, strategy in strategies.items():
         for label, value in train(name, strategy).items()
     }
     np.savez(pathlib.Path(folder) / f"{title}.npz", **outcome)
+    np.savez(pathlib.Path(folder) / f"dropout-{title}.npz", **dropped(strategy, seed=1))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -26,10 +27,16 @@ import bert_glue_tf
 import tensorflow as tf
 cpus = tf.config.list_physical_devices("CPU")
 tf.config.set_logical_device_configuration(cpus[0], [tf.config.LogicalDeviceConfiguration()] * 2)
-from bert_glue_tf import encoders, errors, experiment
+from bert_glue_tf import encoders, errors, experiment, modeling
 from bert_glue_tf.config import ExperimentConfig
 from bert_glue_tf.run_folder import RunFolder
-load = encoders.load
+load, fit = encoders.load, experiment._fit
+def noting(model, *rest):
+    local = model.distribute_strategy.experimental_local_results
+    states = [len(local(generator.state)) for generator in modeling.dropout_states(model)]
+    print("dropout states by layer:", *states)
+    return fit(model, *rest)
+experiment._fit = noting
 for folder, native, values in json.loads(sys.argv[1]):
     encoders.load = lambda source, **options: load(source, native=native, **options)
     config = ExperimentConfig.from_json(values)
@@ -58,7 +65,7 @@ def settings(tmp_path_factory):
         learning_rate=1e-3,
         dropout=0.0,
         seq_length=32,
-        train_examples=96,
+        train_examples=97,  # The last batch of an epoch is a single one.
     )
 
 
@@ -87,6 +94,17 @@ def test_two_replicas_train_what_one_device_trains(settings, tmp_path):
     found = modeling.load_classifier(tmp_path / "native" / "model").get_weights()
     for mine, theirs in zip(weights, found, strict=True):
         np.testing.assert_allclose(mine, theirs, atol=1e-4)
+    # Each of its layers keeps for both replicas where its dropout is.
+    assert re.search("^dropout states by layer:( 2)+$", done.stdout, re.MULTILINE)
+    # What fills up the last batch for the second replica counts nowhere.
+    for row, expected in zip(
+        *(RunFolder(tmp_path / name, settings).read_history() for name in ("native", "one")),
+        strict=True,
+    ):
+        assert list(row) == list(expected)
+        for name in ("loss", "accuracy", "val_loss", "val_accuracy"):
+            assert float(row[name]) == pytest.approx(float(expected[name]), abs=2e-5), name
+        assert float(row["accuracy"]) * 97 == pytest.approx(round(float(row["accuracy"]) * 97))
     assert [line for line in done.stdout.splitlines() if line.startswith("refused")] == [
         f"refused: --strategy=mirrored: {reason}, and here are 2 CPUs. Good values here: auto, "
         "cpu. On several replicas a native encoder (a standard BERT) trains with every "
@@ -155,6 +173,23 @@ def test_masks_and_weights_are_the_same_on_every_worker(replicas):
     assert set(first) == set(second) == set(replicas["one"])
     for label, value in first.items():
         np.testing.assert_array_equal(second[label], value, err_msg=label)
+
+
+def test_every_replica_draws_its_own_dropout(replicas):
+    one, mirrored = replicas["dropout-one"], replicas["dropout-mirrored"]
+    assert set(one) == {"0"}
+    assert set(mirrored) == {"0", "1"}
+    # By the seed and the replica's number, wherever the replica is.
+    np.testing.assert_allclose(one["0"], mirrored["0"], atol=1e-6)
+    for number in ("0", "1"):
+        worker = replicas[f"dropout-worker{number}"]
+        assert set(worker) == {number}
+        np.testing.assert_allclose(worker[number], mirrored[number], atol=1e-6)
+    first, second = mirrored["0"], mirrored["1"]
+    steps = len(first)
+    for draws in (first, second):  # Of each replica, each step's are others.
+        assert len({draw.tobytes() for draw in draws}) == steps
+    assert not any((a == b).all(-1).any() for a, b in zip(first, second, strict=True))
 
 
 SUMS_ON_TWO_CPUS = """
