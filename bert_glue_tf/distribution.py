@@ -24,6 +24,7 @@ class WorkerLostError(UserError):
     """Another worker of the run has ended or cannot be reached."""
 
 
+@functools.cache  # Initialized once more, a TPU would lose the variables that are on it.
 def _tpu(name: str) -> tf.distribute.Strategy:
     address = re.fullmatch(r"grpc://(.+):(\d+)", name)
     if address:  # TensorFlow would wait for it without end.

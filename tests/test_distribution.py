@@ -240,6 +240,56 @@ def test_a_device_that_is_not_there_is_refused():
         distribution.build("gpu")
 
 
+class OneCoreTPU(tf.distribute.OneDeviceStrategy):
+    """What stands in for a TPU: its static shapes, on a CPU."""
+
+    def __init__(self, resolver):
+        super().__init__("/cpu:0")
+
+
+def test_a_tpu_is_initialized_once_for_a_run_and_its_starting_point(
+    settings, tmp_path, monkeypatch
+):
+    asked = []
+    monkeypatch.setattr(
+        tf.distribute.cluster_resolver, "TPUClusterResolver", lambda tpu: asked.append(tpu) or tpu
+    )
+    monkeypatch.setattr(tf.config, "experimental_connect_to_cluster", lambda resolver: None)
+    initialized = []
+    monkeypatch.setattr(tf.tpu.experimental, "initialize_tpu_system", initialized.append)
+    monkeypatch.setattr(tf.distribute, "TPUStrategy", OneCoreTPU)
+    distribution._tpu.cache_clear()
+    try:
+        config = dataclasses.replace(
+            settings,
+            strategy="tpu",
+            mixed_precision="none",
+            pruning_method="irregular",
+            epochs=1,
+            finetune_epochs=1,
+            train_examples=41,  # Two batches and a part of one, which a TPU needs filled up.
+        )
+        folder = RunFolder.open(tmp_path / "run", config)
+        record = experiment.train_and_evaluate(config, folder, tpu="mine")
+        assert asked == initialized == ["mine"]
+        start = tmp_path / config.starting_point.run_name
+        assert record.encoder["starting_point"]["run"] == start.name
+        assert (start / "results.jsonl").exists()
+        for path in (start, tmp_path / "run"):
+            (row,) = RunFolder(path, config).read_history()
+            assert float(row["accuracy"]) * 41 == pytest.approx(round(float(row["accuracy"]) * 41))
+        # Another one is initialized by itself; one that fails can be tried again.
+        distribution.build("tpu", tpu="other")
+        assert asked == initialized == ["mine", "other"]
+        monkeypatch.setattr(tf.tpu.experimental, "initialize_tpu_system", lambda resolver: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            distribution.build("tpu", tpu="third")
+        monkeypatch.setattr(tf.tpu.experimental, "initialize_tpu_system", initialized.append)
+        assert isinstance(distribution.build("tpu", tpu="third"), OneCoreTPU)
+    finally:
+        distribution._tpu.cache_clear()
+
+
 @pytest.mark.parametrize("name", ["local", "grpc://127.0.0.1:{port}"])
 def test_a_tpu_that_is_not_there_is_refused(name):
     if tf.config.list_physical_devices("TPU"):
