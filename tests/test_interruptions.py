@@ -213,7 +213,7 @@ def kill_at_random(place: Place, chance: random.Random, seconds: float) -> None:
     place.stop(lambda: time.monotonic() > until, kill)
 
 
-def test_fine_tuning_then_pruning_is_killed_in_both(launcher, inputs, tmp_path):
+def test_fine_tuning_then_pruning_is_stopped_in_both(launcher, inputs, tmp_path):
     flags = {
         **inputs,
         "pruning_method": "layer,irregular",
@@ -233,8 +233,14 @@ def test_fine_tuning_then_pruning_is_killed_in_both(launcher, inputs, tmp_path):
     def fine_tuned() -> list[pathlib.Path]:
         return [p for p in place.folder.glob("*/history.csv") if p.parent != place.run]
 
+    status = place.stop(fine_tuned, lambda train: train.send(signal.SIGINT))
+    assert status == 130, place.told()
+    (step,) = re.findall(r"interrupted: saved after step (\d+) of 32", place.told())
+    again = "Interrupted. The same command goes on from the last state that was saved."
+    assert again in place.told()
+    assert not (place.run / "history.csv").exists()
     for when in (
-        fine_tuned,
+        lambda: f"going on after step {step} of 32" in place.told(),
         lambda: (place.run / "choices.json").exists(),
         lambda: list(place.run.glob("predictions/*")),
     ):
