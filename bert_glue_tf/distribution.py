@@ -8,7 +8,7 @@ import re
 import socket
 import textwrap
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import tensorflow as tf
 import tf_keras
@@ -155,6 +155,25 @@ def is_multi_worker(strategy: tf.distribute.Strategy) -> bool:
     return isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
 
 
+@functools.cache  # Traced once, however often it is asked.
+def _gathering(strategy: tf.distribute.Strategy) -> Callable[[tf.Tensor], tf.Tensor]:
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.int64)])
+    def gather(own: tf.Tensor) -> tf.Tensor:
+        def one(own: tf.Tensor) -> tf.Tensor:
+            # A copy on the replica's device; the argument itself is on none.
+            own = tf.identity(own)
+            return tf.distribute.get_replica_context().all_gather(own, axis=0)
+
+        return strategy.experimental_local_results(strategy.run(one, (own,)))[0]
+
+    return gather
+
+
+def _gather(strategy: tf.distribute.Strategy, own: Sequence[int]) -> list[int]:
+    """The numbers of all replicas, the chief's first; each gives those of its worker."""
+    return _gathering(strategy)(tf.constant(own, tf.int64)).numpy().tolist()
+
+
 def require_agreement(strategy: tf.distribute.Strategy, what: str, value: str) -> None:
     """Compares a value with those of the other workers; alone there is nothing to compare.
 
@@ -168,23 +187,32 @@ def require_agreement(strategy: tf.distribute.Strategy, what: str, value: str) -
     """
     if not is_multi_worker(strategy):
         return
-    mine = zlib.crc32(value.encode())
-
-    @tf.function
-    def gather() -> tf.Tensor:
-        def one() -> tf.Tensor:
-            context = tf.distribute.get_replica_context()
-            return context.all_gather(tf.constant([mine], tf.int64), axis=0)
-
-        return strategy.experimental_local_results(strategy.run(one))[0]
-
-    found = gather().numpy().tolist()
+    found = _gather(strategy, [zlib.crc32(value.encode())])
     if len(set(found)) > 1:
         raise UserError(
             f"--strategy={cluster.STRATEGY}: the workers do not have the same {what} (here: "
             f"{textwrap.shorten(value, 160)}). Give each of them the same command and the same "
             "data, and a --workdir on a disk that all of them see."
         )
+
+
+def decided_by_chief(strategy: tf.distribute.Strategy, decide: Callable[[], str]) -> str:
+    """What `decide` gives where it is called: by the chief alone, while the others wait for it.
+
+    What it raises ends the chief, and with it the others (`noticing_lost_workers`).
+
+    Args:
+      strategy: of the run; without other workers `decide` is simply called.
+      decide: looks at or changes what only one process may, as the chief's folder.
+    """
+    if not is_multi_worker(strategy):
+        return decide()
+    own = cluster.of(cluster.STRATEGY)
+    assert own is not None
+    said = decide().encode() if own.is_chief else b""
+    # With its length, since each of the chief's replicas says it.
+    length, *found = _gather(strategy, [len(said), *said] if own.is_chief else [])
+    return bytes(found[:length]).decode()
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import gc
+import json
 import math
 import pathlib
 import shutil
@@ -24,6 +25,7 @@ from bert_glue_tf import (
     distribution,
     encoders,
     evaluation,
+    jsontext,
     metrics,
     modeling,
     native,
@@ -46,6 +48,7 @@ from bert_glue_tf.tasks import TaskSpec
 
 # Evaluation keeps no activations for a gradient, so a batch can be larger than in training.
 EVALUATION_BATCH = 64
+_FINISHED = "finished"
 # Between two looks at the run of another process, in seconds.
 _LOOK = 1.0
 
@@ -91,7 +94,7 @@ def _run(
 ) -> ExperimentResult:
     """`train_and_evaluate` of a run that is not finished."""
     distribution.require_agreement(strategy, "settings", config.without_places())
-    distribution.require_agreement(strategy, "state of the run", _state(config, folder))
+    distribution.require_agreement(strategy, "state of the run", _state(folder))
     task = tasks.get(config.task)
     if examples is None:
         examples = data.load_for_training(task, config.data, config.train_examples)
@@ -114,7 +117,15 @@ def _run(
     folder.require_same_inputs(inputs)
     distribution.require_agreement(strategy, "data and encoder", deciding(inputs))
     started_from = _describe_start(config, starting_model, inputs)
-    start = _start(config, encoder, examples, held_out, decide=folder.decide)
+    start = _start(
+        config,
+        encoder,
+        examples,
+        held_out,
+        decide=lambda name, make: jsontext.loads(
+            distribution.decided_by_chief(strategy, lambda: json.dumps(folder.decide(name, make)))
+        ),
+    )
     if starting_model is not None and encoder.is_native:
         start = _fine_tuned(start, starting_model)
     start = method.reshape(start)
@@ -354,14 +365,9 @@ def _make_room() -> None:
     gc.collect()
 
 
-def _state(config: ExperimentConfig, folder: RunFolder) -> str:
-    """How far the run is, and the one that it starts from."""
-    state = newest(folder.checkpoints) or "not begun"
-    if config.starting_point is None:
-        return state
-    start = RunFolder(folder.path.parent / config.starting_point.run_name, config.starting_point)
-    done = "finished" if start.record() else newest(start.checkpoints) or "not begun"
-    return f"{state}, {start.path.name}: {done}"
+def _state(folder: RunFolder) -> str:
+    """How far a run is."""
+    return _FINISHED if folder.record() else newest(folder.checkpoints) or "not begun"
 
 
 def _starting_model(
@@ -374,7 +380,8 @@ def _starting_model(
     """The model of the run that this one starts from; None where it starts from pre-training.
 
     That run lies beside this one. It is run first where it is not finished; where another
-    process is running it, this one waits, and takes over if the other dies.
+    process is running it, this one waits, and takes over if the other dies. Of several workers
+    the chief looks and waits, and all do what it has found.
 
     Raises:
       UserError: as `train_and_evaluate`.
@@ -382,27 +389,34 @@ def _starting_model(
     config_of_start = config.starting_point
     if config_of_start is None:
         return None
-    path = folder.path.parent / config_of_start.run_name
-    start = RunFolder(path, config_of_start)
-    if start.record() is None:
+    start = folder.beside(config_of_start)
+    if distribution.decided_by_chief(strategy, lambda: _state(start)) != _FINISHED:
         _rehearse(config, examples, strategy)
         _make_room()
+    while distribution.decided_by_chief(strategy, lambda: _wait_for(start)) != _FINISHED:
+        start.claim()  # What the chief has; it trains when all of them say that they have it.
+        logging.info("fine-tuning first, in %s", start.path)
+        train_and_evaluate(config_of_start, start, examples, tpu)
+        _make_room()
+    if start.record() is None:
+        start.claim()  # The chief has found it finished.
+    distribution.require_agreement(strategy, f"run {start.path.name}", _state(start))
+    return start.model
+
+
+def _wait_for(run: RunFolder) -> str:
+    """Waits until a run is finished, or its folder is this process's; its state then."""
     is_told = False
-    while start.record() is None:
+    while (state := _state(run)) != _FINISHED:
         try:
-            opened = RunFolder.open(path, config_of_start)
+            RunFolder.open(run.path, run.config)
+            return _state(run)  # Which has changed if the other process has ended just now.
         except BusyError:
-            if distribution.is_multi_worker(strategy):
-                raise  # Waiting is for one process: the other workers would not.
             if not is_told:
-                logging.info("waiting for %s, which another process is running", path)
+                logging.info("waiting for %s, which another process is running", run.path)
                 is_told = True
             time.sleep(_LOOK)
-            continue
-        logging.info("fine-tuning first, in %s", path)
-        train_and_evaluate(config_of_start, opened, examples, tpu)
-        _make_room()
-    return start.model
+    return state
 
 
 def _describe_start(

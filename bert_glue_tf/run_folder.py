@@ -128,6 +128,8 @@ class RunFolder:
 
     path: pathlib.Path
     config: ExperimentConfig
+    # The chief's folder, where this is the temporary one of another worker.
+    followed: pathlib.Path | None = None
 
     @classmethod
     def open(cls, path: pathlib.Path, config: ExperimentConfig) -> RunFolder:
@@ -166,10 +168,10 @@ class RunFolder:
     def follow(cls, path: pathlib.Path, config: ExperimentConfig) -> RunFolder:
         """A temporary folder for a worker of the run that is not its chief.
 
-        It begins with what the chief's folder holds of an interrupted run, and of the run that
-        this one starts from, so that the worker goes on where the chief does. All workers write
-        the same (a checkpoint of a variable of several replicas needs each of them), and what
-        is not the chief's goes when the process ends.
+        It begins with what the chief's folder holds of an interrupted run, so that the worker
+        goes on where the chief does. All workers write the same (a checkpoint of a variable of
+        several replicas needs each of them), and what is not the chief's goes when the process
+        ends.
 
         Args:
           path: the chief's folder; it is read only.
@@ -180,34 +182,49 @@ class RunFolder:
         """
         temporary = pathlib.Path(tempfile.mkdtemp(prefix="bert_glue_tf_worker."))
         atexit.register(shutil.rmtree, temporary, ignore_errors=True)
-        own = cls(temporary / path.name, config)
-        sources = [(path, config, own.path)]
-        start = config.starting_point
-        if start is not None:
-            sources.append((path.parent / start.run_name, start, temporary / start.run_name))
-        for source, its_config, target in sources:
-            chiefs = cls(source, its_config)
-            try:
-                chiefs._judge()
-                for part in (
-                    chiefs.config_file,
-                    chiefs.inputs_file,
-                    chiefs.choices_file,
-                    chiefs.history_file,
-                    chiefs.results_file,
-                ):
-                    if part.is_file():
-                        target.mkdir(parents=True, exist_ok=True)
-                        shutil.copy(part, target)
-                for part in (chiefs.checkpoints, chiefs.model):
-                    if part.is_dir():
-                        shutil.copytree(part, target / part.name)
-            except OSError as error:
-                raise UserError(
-                    f"--workdir={source}: cannot be copied ({_reason(error)}). Give a folder that "
-                    "every worker may read, and make room for temporary files."
-                ) from error
-        return cls.open(own.path, config)
+        own = cls(temporary / path.name, config, path)
+        own.claim()
+        return own
+
+    def claim(self) -> None:
+        """Claims the folder as `open`; a worker's temporary one with a new copy of the chief's.
+
+        Raises:
+          UserError: as `open` and `follow`.
+        """
+        if self.followed is not None:
+            self._copy(self.followed)
+        RunFolder.open(self.path, self.config)
+
+    def _copy(self, source: pathlib.Path) -> None:
+        chiefs = RunFolder(source, self.config)
+        shutil.rmtree(self.path, ignore_errors=True)
+        try:
+            chiefs._judge()
+            for part in (
+                chiefs.config_file,
+                chiefs.inputs_file,
+                chiefs.choices_file,
+                chiefs.history_file,
+                chiefs.results_file,
+            ):
+                if part.is_file():
+                    self.path.mkdir(parents=True, exist_ok=True)
+                    shutil.copy(part, self.path)
+            for part in (chiefs.checkpoints, chiefs.model):
+                if part.is_dir():
+                    shutil.copytree(part, self.path / part.name)
+        except OSError as error:
+            raise UserError(
+                f"--workdir={source}: cannot be copied ({_reason(error)}). Give a folder "
+                "that every worker may read, and make room for temporary files."
+            ) from error
+
+    def beside(self, config: ExperimentConfig) -> RunFolder:
+        """The folder of another run where its name puts it beside this one; not claimed."""
+        name = config.run_name
+        followed = None if self.followed is None else self.followed.parent / name
+        return RunFolder(self.path.parent / name, config, followed)
 
     def hand_over(self) -> int:
         """The descriptor of the lock that `open` took, for the process that is to run here.

@@ -67,7 +67,7 @@ def _fine_tuned(folder: RunFolder) -> bool:
     config = folder.config.starting_point
     if config is None:
         return False
-    start = RunFolder(folder.path.parent / config.run_name, config)
+    start = folder.beside(config)
     return start.has_checkpoint or start.results_file.exists()
 
 
