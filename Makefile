@@ -27,7 +27,8 @@ VERSION := import sys; print("%d.%d" % sys.version_info[:2])
 
 .DEFAULT_GOAL := help
 .PHONY: help install same-python demo export-tflite reproduce-report reproduce-structured \
-    reproduce-local-global survey bench-peers bench-finetuning need-run test lint audit lock clean
+    reproduce-local-global survey notebooks bench-peers bench-finetuning need-run test lint audit \
+    lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 26
@@ -47,7 +48,7 @@ $(INSTALLED): constraints.txt setup.cfg
 # A PYTHON that is asked for cannot change an environment that is there already. After the
 # installation, so that one that is built anew is silent.
 install demo export-tflite reproduce-report reproduce-structured reproduce-local-global survey \
-    test lint lock: | same-python
+    notebooks test lint lock: | same-python
 same-python: $(INSTALLED)
 ifneq ($(filter command environment,$(origin PYTHON)),)
 	@asked=$$($(PYTHON) -c '$(VERSION)') && built=$$($(BIN)/python -c '$(VERSION)') && \
@@ -79,6 +80,10 @@ reproduce-local-global: $(INSTALLED)  ## local against global pruning (ARGS="--d
 
 survey: $(INSTALLED)  ## every pruning method at one sparsity (ARGS="--data=... ...")
 	$(BIN)/python -m bert_glue_tf.survey $(ARGS)
+
+NOTEBOOK ?= $(wildcard notebooks/*.ipynb)
+notebooks: $(INSTALLED)  ## execute the notebooks anew and keep their outputs (NOTEBOOK=... one)
+	$(BIN)/python notebooks/execute.py $(NOTEBOOK)
 
 bench-peers: need-run $(INSTALLED) $(PEERS_INSTALLED)  ## PyTorch, ONNX Runtime, OpenVINO and our files of RUN, side by side
 	$(BIN)/python benchmarks/peers_weights.py --run="$(RUN)"

@@ -20,10 +20,15 @@ _DATA = flags.DEFINE_string("data", _DEFAULTS["data"], "As for the train command
 _EPOCHS = flags.DEFINE_integer("epochs", _DEFAULTS["epochs"], "Of every training.")
 _RATE = flags.DEFINE_float("learning_rate", _DEFAULTS["learning_rate"], "Of every training.")
 _SEEDS = flags.DEFINE_list("seeds", ["1"], "Seeds, separated by commas; tables show their mean.")
+_EXAMPLES = flags.DEFINE_integer(
+    "train_examples",
+    0,
+    "Train each task on this many of its examples only; 0 = all. The tables say so.",
+)
 _SST2 = flags.DEFINE_integer(
     "sst2_train_examples",
     0,
-    "Train SST-2 on this many of its 67,349 sentences only; 0 = all. The table says so.",
+    "Train SST-2 on this many of its 67,349 sentences only; 0 = as --train_examples says.",
 )
 _WORKDIR = flags.DEFINE_string(
     "workdir", "runs/report", "Folder of the runs; what is finished there is not done again."
@@ -33,8 +38,9 @@ _WORKDIR = flags.DEFINE_string(
 def main() -> None:
     if not _SEEDS.value or not all(re.fullmatch("[0-9]{1,10}", seed) for seed in _SEEDS.value):
         raise UserError(f"--seeds={','.join(_SEEDS.value)}: give whole numbers, as in 1,2,3.")
-    if _SST2.value < 0:
-        raise UserError(f"--sst2_train_examples={_SST2.value}: must be 0 (all) or more.")
+    for limit in (_EXAMPLES, _SST2):
+        if limit.value < 0:
+            raise UserError(f"--{limit.name}={limit.value}: must be 0 (all) or more.")
     settings = {
         "encoder": _ENCODER.value,
         "data": _DATA.value,
@@ -46,7 +52,7 @@ def main() -> None:
 
     root = cli.path("workdir", _WORKDIR.value)
     seeds = list(dict.fromkeys(map(int, _SEEDS.value)))
-    plans = reproducing.plans(root, seeds, _SST2.value)
+    plans = reproducing.plans(root, seeds, _SST2.value, _EXAMPLES.value)
     for plan in plans:
         reproducing.run(plan, settings)
     text = reproducing.text(plans, settings)

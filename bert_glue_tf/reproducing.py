@@ -47,8 +47,17 @@ class Plan:
     exported: bool
 
 
-def plans(root: pathlib.Path, seeds: Sequence[int], sst2_examples: int) -> list[Plan]:
-    """The trainings behind the three tables, in the order in which they are run."""
+def plans(
+    root: pathlib.Path, seeds: Sequence[int], sst2_examples: int, examples: int = 0
+) -> list[Plan]:
+    """The trainings behind the three tables, in the order in which they are run.
+
+    Args:
+      root: folder of the runs.
+      seeds: of the trainings.
+      sst2_examples: training examples of SST-2; 0 = as the others.
+      examples: training examples of each task; 0 = all.
+    """
     found = []
     for seed in seeds:
         for task in ("mrpc", "cola", "sst2"):
@@ -59,7 +68,7 @@ def plans(root: pathlib.Path, seeds: Sequence[int], sst2_examples: int) -> list[
                         task=task,
                         method=method,
                         seed=seed,
-                        limit=sst2_examples if task == "sst2" else 0,
+                        limit=sst2_examples if task == "sst2" and sst2_examples else examples,
                         folder=root / f"{task}-{method}-seed{seed}",
                         exported=method == NO_PRUNING and task in QUANTIZED,
                     )

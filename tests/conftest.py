@@ -79,6 +79,7 @@ _LONGEST_FIRST = (
     "test_pruning_runs",
     "test_experiment",
     "test_cli",
+    "test_notebooks",
     "test_interruptions",
     "test_survey",
     "test_structured",

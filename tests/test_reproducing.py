@@ -81,6 +81,18 @@ def test_plans_are_the_trainings_behind_the_three_tables(tmp_path):
     assert len({p.folder for p in found}) == 10
 
 
+@pytest.mark.parametrize(
+    ("sst2", "each", "expected"),
+    [
+        (0, 64, {"mrpc": 64, "cola": 64, "sst2": 64}),
+        (500, 64, {"mrpc": 64, "cola": 64, "sst2": 500}),
+    ],
+)
+def test_the_examples_of_each_task_may_be_limited(sst2, each, expected, tmp_path):
+    found = reproducing.plans(tmp_path, [1], sst2, each)
+    assert {p.task: p.limit for p in found} == expected
+
+
 @pytest.fixture
 def called(monkeypatch):
     """Command lines that would have been run; `status` of each is 0 until it is changed."""
@@ -385,6 +397,7 @@ def test_the_records_of_the_helper_are_such_as_the_commands_write(tmp_path):
     [
         (("--seeds=1,a",), "--seeds=1,a: give whole numbers, as in 1,2,3."),
         (("--seeds=",), "--seeds=: give whole numbers, as in 1,2,3."),
+        (("--train_examples=-1",), "--train_examples=-1: must be 0 (all) or more."),
         (("--sst2_train_examples=-1",), "--sst2_train_examples=-1: must be 0 (all) or more."),
         (
             ("--encoder=minilm_l6", "--data=none"),
