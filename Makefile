@@ -90,7 +90,7 @@ bench-peers: need-run $(INSTALLED) $(PEERS_INSTALLED)  ## PyTorch, ONNX Runtime,
 	PYTHONPATH=. $(PEERS_BIN)/python benchmarks/peers.py --run="$(RUN)" $(ARGS)
 
 bench-finetuning: $(INSTALLED) $(PEERS_INSTALLED)  ## time to fine-tune, beside Hugging Face on PyTorch (ARGS="--data=... ...")
-	$(BIN)/python benchmarks/finetuning.py --peers_python=$(PEERS_BIN)/python $(ARGS)
+	PYTHONPATH=. $(BIN)/python benchmarks/finetuning.py --peers_python=$(PEERS_BIN)/python $(ARGS)
 
 # A prerequisite, so that it comes before an environment is built for nothing.
 need-run:

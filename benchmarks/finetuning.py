@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import json
 import os
 import pathlib
 import signal
@@ -44,8 +45,7 @@ from bert_glue_tf.errors import UserError
 OURS = "ours"
 # --padding of finetuning_torch.py.
 PADDINGS = {"padded": "max_length", "dynamic": "longest"}
-# Flags that are not of the training.
-_OWN = ("peers_python", "contenders", "turn", "threads", "output")
+_SETTINGS = "settings.json"
 _LOOK = 0.05  # Seconds between two looks at the process that is awake.
 _HERE = pathlib.Path(__file__).resolve().parent
 FLAGS = flags.FLAGS
@@ -183,19 +183,15 @@ def run_in_turns(contenders: Sequence[Contender], turn: float) -> None:
 
 
 def command(name: str, folder: pathlib.Path, model: pathlib.Path) -> list[str]:
-    """What a user would type; the settings are those that this command was given."""
-    settings = [
-        flag
-        for flag in sys.argv[1:]
-        if flag.split("=")[0].lstrip("-") not in ("workdir", "config", *_OWN)
-    ]
+    """What a user would type, with the settings of `_SETTINGS` in the folder."""
+    settings = f"--config={folder / _SETTINGS}"
     if name == OURS:
         module = [sys.executable, "-m", "bert_glue_tf.train"]
-        return [*module, *settings, f"--workdir={folder / OURS}"]
+        return [*module, settings, f"--workdir={folder / OURS}"]
     return [
         FLAGS.peers_python,
         str(_HERE / "finetuning_torch.py"),
-        *settings,
+        settings,
         f"--model={model}",
         f"--padding={PADDINGS[name]}",
         f"--threads={FLAGS.threads}",
@@ -301,6 +297,7 @@ def main() -> None:
     embedded.check(model)
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
+        (folder / _SETTINGS).write_text(json.dumps(settings.to_json()), encoding="utf-8")
         contenders = [
             Contender(one, command(one, folder, model), folder / f"{one}.log")
             for one in FLAGS.contenders

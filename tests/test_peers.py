@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 import re
+import signal
 import subprocess
 import sys
+import time
 import types
 
 import numpy as np
@@ -27,11 +29,14 @@ BENCHMARKS = ROOT / "benchmarks"
 def benchmarks():
     """The modules of benchmarks/, which is no package."""
     sys.path.insert(0, str(BENCHMARKS))
+    import finetuning
     import peer_inputs
     import peers
     import peers_weights
 
-    yield types.SimpleNamespace(inputs=peer_inputs, peers=peers, weights=peers_weights)
+    yield types.SimpleNamespace(
+        inputs=peer_inputs, peers=peers, weights=peers_weights, finetuning=finetuning
+    )
     sys.path.remove(str(BENCHMARKS))
 
 
@@ -197,12 +202,53 @@ def refusal(tmp_path, script, *arguments):
         ("peers.py", [], "--run is missing"),
         ("peers.py", ["--run=r", "--rounds=0"], "--rounds=0: must be 1 or more"),
         ("peers.py", ["--run=r", "--lengths=32,x"], "'x' is no length"),
+        ("finetuning.py", ["--contenders=ours,jax"], "good values are ours, padded, dynamic"),
+        ("finetuning.py", ["--turn=0"], "--turn=0.0: must be above 0 seconds"),
+        ("finetuning.py", ["--peers_python=nowhere"], "nowhere: no such program. `make bench-f"),
+        ("finetuning.py", ["--contenders=ours"], "only --encoder=minilm_l6 without pruning"),
         # The other runtimes are not in the tests' environment.
         ("peers.py", ["--run=r"], "give `make bench-peers RUN=...`"),
     ],
 )
 def test_mistakes_are_told_in_one_message(tmp_path, script, arguments, message):
     assert message in refusal(tmp_path, script, *arguments)
+
+
+_WORK = """
+import sys, time
+for line in ("first step", "epoch 1/2, 0 s: loss 1", "epoch 2/2, 0 s: loss 1"):
+    end = time.process_time() + 0.3
+    while time.process_time() < end:
+        pass
+    print(line, flush=True)
+sys.exit("it broke" if sys.argv[1:] else 0)
+"""
+
+
+def contender(benchmarks, folder, name, *arguments):
+    command = [sys.executable, "-c", _WORK, *arguments]
+    return benchmarks.finetuning.Contender(name, command, folder / f"{name}.log")
+
+
+def test_contenders_are_awake_in_turns_and_only_then_their_clock_runs(benchmarks, tmp_path):
+    both = [contender(benchmarks, tmp_path, name) for name in ("ours", "dynamic")]
+    start = time.perf_counter()
+    benchmarks.finetuning.run_in_turns(both, 0.25)
+    seconds = time.perf_counter() - start
+    # Together they were awake all the time, and neither while the other one was.
+    assert sum(one.seconds for one in both) == pytest.approx(seconds, abs=0.2)
+    for one in both:
+        assert one.process.returncode == 0
+        assert 0.9 <= one.processor_seconds <= one.seconds
+        assert 0.3 < one.first_step < one.epochs[0] < one.epochs[1] < one.seconds
+        assert one.peak_memory_bytes > 1e6
+
+
+def test_a_contender_that_fails_is_told_and_the_other_one_ends(benchmarks, tmp_path):
+    both = [contender(benchmarks, tmp_path, "ours", "x"), contender(benchmarks, tmp_path, "padded")]
+    with pytest.raises(UserError, match=r"(?s)ours: ended with status 1:.*it broke"):
+        benchmarks.finetuning.run_in_turns(both, 30.0)
+    assert both[1].process.returncode == -signal.SIGKILL
 
 
 def test_requirements_agree_with_the_projects_own():
