@@ -121,8 +121,7 @@ def build(name: str, one_device_only: str = "", tpu: str = LOCAL_TPU) -> tf.dist
 def _several(name: str, one_device_only: str, devices: str, good: str) -> UserError:
     return UserError(
         f"--strategy={name}: {one_device_only}, and here are {devices}. Good values here: {good}. "
-        "On several replicas a native encoder (a standard BERT) trains with every "
-        "--pruning_method but magnitude."
+        "On several replicas a native encoder (a standard BERT) can be trained."
     )
 
 

@@ -77,9 +77,10 @@ def train_and_evaluate(
     finished = folder.finished_result()
     if finished:
         return finished
-    method = pruning.build(config)
+    pruning.build(config)  # Refuses what cannot be, before devices are looked for.
     # First of all: workers have to be joined before anything else is done with TensorFlow.
-    strategy = distribution.build(config.strategy, method.one_device_only, tpu)
+    strategy = distribution.build(config.strategy, tpu=tpu)
+    method = _method(config, strategy)
     with distribution.noticing_lost_workers(strategy):
         return _run(config, folder, examples, method, strategy, tpu)
 
@@ -247,6 +248,12 @@ def _run(
     return result
 
 
+def _method(config: ExperimentConfig, strategy: tf.distribute.Strategy) -> PruningMethod:
+    method = pruning.build(config)
+    is_alone = strategy.num_replicas_in_sync == 1 and not distribution.is_tpu(strategy)
+    return method if is_alone else method.on_replicas()
+
+
 def _plan(
     config: ExperimentConfig, method: PruningMethod, examples: Mapping[str, data.Examples]
 ) -> tuple[dict[str, data.Examples], data.Examples | None, PruningContext]:
@@ -349,7 +356,7 @@ def _rehearse(
       UserError: as `train_and_evaluate`.
     """
     logging.info("before the fine-tuning: whether the pruning can be done")
-    method = pruning.build(config)
+    method = _method(config, strategy)
     examples, held_out, context = _plan(config, method, examples)
     encoder, strategy = _load_encoder(config, method, strategy)
     start = _start(config, encoder, examples, held_out, is_rehearsal=True)

@@ -82,7 +82,7 @@ def train(name: str, strategy: tf.distribute.Strategy) -> dict[str, np.ndarray]:
         # Embeddings too, whose gradients are rows of a table.
         pruning_scope="all" if name in ("irregular", "movement", "gradient") else "encoder",
     )
-    method = pruning.build(config)
+    method = pruning.build(config).on_replicas()
     context = PruningContext.from_config(config, STEPS, method.waits)
     shapes = dataclasses.replace(
         tiny_bert.architecture(layers=1, heads=4), output_dropout=0.0, attention_dropout=0.0

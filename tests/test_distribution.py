@@ -77,7 +77,7 @@ def test_two_replicas_train_what_one_device_trains(settings, tmp_path):
         (str(tmp_path / "native"), True, mirrored.to_json()),
         (str(tmp_path / "opaque"), False, mirrored.to_json()),
         (str(tmp_path / "pruned"), True, pruned.to_json()),
-        # `auto` sees no GPU and takes one CPU, on which tfmot works.
+        # `auto` sees no GPU and takes one CPU, where tfmot's wrapper prunes.
         (str(tmp_path / "auto"), True, dataclasses.replace(pruned, strategy="auto").to_json()),
     ]
     done = subprocess.run(
@@ -106,22 +106,24 @@ def test_two_replicas_train_what_one_device_trains(settings, tmp_path):
             assert float(row[name]) == pytest.approx(float(expected[name]), abs=2e-5), name
         assert float(row["accuracy"]) * 97 == pytest.approx(round(float(row["accuracy"]) * 97))
     assert [line for line in done.stdout.splitlines() if line.startswith("refused")] == [
-        f"refused: --strategy=mirrored: {reason}, and here are 2 CPUs. Good values here: auto, "
-        "cpu. On several replicas a native encoder (a standard BERT) trains with every "
-        "--pruning_method but magnitude."
-        for reason in (
-            f"an opaque encoder works on one replica only ({settings.encoder})",
-            "tfmot's pruning wrapper works on one replica only",
-        )
+        "refused: --strategy=mirrored: an opaque encoder works on one replica only "
+        f"({settings.encoder}), and here are 2 CPUs. Good values here: auto, cpu. On several "
+        "replicas a native encoder (a standard BERT) can be trained."
     ]
-    for name in ("opaque", "pruned"):
-        assert not (tmp_path / name / "tensorboard").exists()
-    (record,) = results.load(tmp_path / "auto" / "results.jsonl")
-    assert record.sparsity["classifier/kernel"] == pytest.approx(0.8, abs=1 / 32)
+    assert not (tmp_path / "opaque" / "tensorboard").exists()
+    kernels = []
+    for name, count in (("pruned", 2), ("auto", 1)):
+        (record,) = results.load(tmp_path / name / "results.jsonl")
+        assert record.environment["replicas"] == count
+        assert list(record.sparsity) == ["classifier/kernel"]
+        kernels.append(modeling.read_weights(tmp_path / name / "model").kernel)
+        assert np.mean(kernels[-1] == 0) == pytest.approx(0.8, abs=1 / 32)
+    # tfmot ranks a step later than the masks on replicas: of 64 weights few may differ.
+    assert np.mean((kernels[0] == 0) == (kernels[1] == 0)) > 0.9
 
 
-# Those that cut before the training need no replica; tfmot's wrapper works on one only.
-METHODS = sorted(set(pruning.names()) - {"none", "magnitude", "layer", "vocabulary"})
+# Those that cut before the training need no replica.
+METHODS = sorted(set(pruning.names()) - {"none", "layer", "vocabulary"})
 
 
 @pytest.fixture(scope="module")

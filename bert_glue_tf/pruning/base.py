@@ -235,8 +235,6 @@ class PruningMethod:
     # The method's own settings: name -> (default, what it is). Written as a literal, since it
     # is read without running the file. A value has the default's type.
     options: Mapping[str, tuple[Any, str]] = {}
-    # Why the method cannot run on several replicas at once; empty if it can.
-    one_device_only = ""
     # Why it stands alone and not beside other methods; empty if it does not.
     alone = ""
     # Why it needs a native encoder; empty if variables are enough.
@@ -253,6 +251,10 @@ class PruningMethod:
         # None: as --final_sparsity says.
         self.final_sparsity: float | None = given.pop("final_sparsity", None)
         self.settings = {name: default for name, (default, _) in self.options.items()} | given
+
+    def on_replicas(self) -> PruningMethod:
+        """What does the same on several replicas; before anything else is called."""
+        return self
 
     def context(self, context: PruningContext) -> PruningContext:
         """The context with the method's own final sparsity, where it has one."""

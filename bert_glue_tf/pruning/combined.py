@@ -35,7 +35,6 @@ class Combined(PruningMethod):
         self.needs_native = next((m.needs_native for m in methods if m.needs_native), "")
         self._others = [method for method in methods if method not in self._masked]
         self.waits = next((m.waits for m in methods if m.waits), "")
-        self.one_device_only = next((m.one_device_only for m in methods if m.one_device_only), "")
         self.cycles = max(method.cycles for method in methods)
 
     def reshape(self, start: Start) -> Start:

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Mapping
 
+import numpy as np
 import tensorflow as tf
 import tensorflow_model_optimization as tfmot
 import tf_keras
 
 from bert_glue_tf.errors import UserError
 from bert_glue_tf.pruning.base import PruningContext, PruningMethod
+from bert_glue_tf.pruning.masked import MaskedPruning
+from bert_glue_tf.pruning.structures import Group
+
+_DENSE = "classifier/kernel"
 
 
 class Magnitude(PruningMethod):
@@ -25,32 +31,30 @@ class Magnitude(PruningMethod):
     """
 
     name = "magnitude"
-    # tfmot 0.8.1: `PruneLowMagnitude.call` masks the weights through a merge_call, also where
-    # nothing is trained. With two replicas of MirroredStrategy an evaluation of the wrapped
-    # model fails in it (TypeError: tuple indices must be integers), and the training may, since
-    # its reductions and those of the gradients come in no fixed order (CollectiveReduceV2).
     alone = "tfmot's wrapper takes the place of the classifier's layer"
-    one_device_only = "tfmot's pruning wrapper works on one replica only"
     unused = ("ranking",)
+
+    def on_replicas(self) -> PruningMethod:
+        """The same with this project's masks.
+
+        tfmot 0.8.1: `PruneLowMagnitude.call` masks the weights through a merge_call, also where
+        nothing is trained. With two replicas of MirroredStrategy an evaluation of the wrapped
+        model fails in it (TypeError: tuple indices must be integers), and the training may, since
+        its reductions and those of the gradients come in no fixed order (CollectiveReduceV2).
+        """
+        masked = _OnReplicas({"final_sparsity": self.final_sparsity})
+        masked.name = self.name  # Not the class: a file has one of its name.
+        return masked
 
     def context(self, context: PruningContext) -> PruningContext:
         context = super().context(context)
+        _require_classifier(context)
         if context.kind == "one_shot" and not context.begin_step:
             # tfmot's wrapper counts from 1 on: at step 0 it would never prune.
             context = dataclasses.replace(context, begin_step=1, end_step=1)
         return context
 
     def prepare(self, model: tf_keras.Model, context: PruningContext) -> tf_keras.Model:
-        if context.scope not in ("encoder", "head") or context.pattern:
-            given = (
-                f"--pruning_weights={context.pattern}"
-                if context.pattern
-                else f"--pruning_scope={context.scope}"
-            )
-            raise UserError(
-                f"{given}: --pruning_method={self.name} prunes the classifier's dense layer, and "
-                "nothing else. --pruning_method=irregular prunes by magnitude anywhere."
-            )
         context = self.context(context)
 
         def wrap(layer: tf_keras.layers.Layer) -> tf_keras.layers.Layer:
@@ -89,3 +93,36 @@ class Magnitude(PruningMethod):
 
     def finalize(self, model: tf_keras.Model) -> tf_keras.Model:
         return tfmot.sparsity.keras.strip_pruning(model)
+
+
+class _OnReplicas(MaskedPruning):
+    """The classifier's weights of smallest magnitude, ranked between two steps.
+
+    tfmot masks in the forward pass and ranks a step later; the schedule is the same.
+    """
+
+    def context(self, context: PruningContext) -> PruningContext:
+        _require_classifier(context)
+        # The scope's other matrix is the pooler's, which is none of the model's dense layers.
+        pattern = f"^{re.escape(_DENSE)}$"
+        return dataclasses.replace(super().context(context), scope="head", pattern=pattern)
+
+    def require_reachable(self) -> None:
+        """Refuses nothing: tfmot's takes the nearest sparsity too."""
+
+    def score(self, group: Group) -> np.ndarray:
+        return np.abs(group.members[0].variable.numpy())
+
+
+def _require_classifier(context: PruningContext) -> None:
+    if context.scope in ("encoder", "head") and not context.pattern:
+        return
+    given = (
+        f"--pruning_weights={context.pattern}"
+        if context.pattern
+        else f"--pruning_scope={context.scope}"
+    )
+    raise UserError(
+        f"{given}: --pruning_method={Magnitude.name} prunes the classifier's dense layer, and "
+        "nothing else. --pruning_method=irregular prunes by magnitude anywhere."
+    )
