@@ -1,7 +1,7 @@
 """Bytes of BERT-base quantized by PyTorch, as in the report, and as our files.
 
-make install && .venv/bin/python benchmarks/base_sizes.py
-.venv-peers/bin/python benchmarks/base_sizes.py --torch
+.venv/bin/python benchmarks/base_sizes.py
+PYTHONPATH=. .venv-peers/bin/python benchmarks/base_sizes.py --torch
 
 Sizes ask for no trained weights, so that these are random: nothing has to be downloaded. With
 `--torch`, in the environment of `make bench-peers`, what the report did: `quantize_dynamic` on the

@@ -12,11 +12,13 @@ was awake, from its start to its end. On another machine only the ratios mean so
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
 import json
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -59,7 +61,6 @@ def define_flags() -> None:
     )
     flags.DEFINE_list("contenders", [OURS, *PADDINGS], "Who takes part.")
     flags.DEFINE_float("turn", 10.0, "Seconds that a process is awake at a time.")
-    flags.DEFINE_integer("threads", os.cpu_count() or 1, "Threads that PyTorch computes with.")
     flags.DEFINE_string("output", "", "File to which the records are added, a line each.")
 
 
@@ -194,7 +195,6 @@ def command(name: str, folder: pathlib.Path, model: pathlib.Path) -> list[str]:
         settings,
         f"--model={model}",
         f"--padding={PADDINGS[name]}",
-        f"--threads={FLAGS.threads}",
         f"--output={folder / name}.npz",
     ]
 
@@ -286,28 +286,41 @@ def main() -> None:
         )
     if FLAGS.turn <= 0:
         raise UserError(f"--turn={FLAGS.turn}: must be above 0 seconds.")
-    if set(FLAGS.contenders) - {OURS} and not os.access(FLAGS.peers_python, os.X_OK):
+    if set(FLAGS.contenders) - {OURS} and not shutil.which(FLAGS.peers_python):
         raise UserError(
             f"--peers_python={FLAGS.peers_python}: no such program. `make bench-finetuning` builds "
             "the environment of PyTorch and gives it."
         )
     if settings.encoder != encoders.EMBEDDED or settings.pruning_method != "none":
         raise UserError("only --encoder=minilm_l6 without pruning is compared: give that.")
+    # What the other side does not have, and would silently do otherwise.
+    for name, good in (
+        ("held_out", (0,)),
+        ("mixed_precision", ("auto", "none")),
+        ("strategy", ("auto", "cpu")),
+    ):
+        if (value := getattr(settings, name)) not in good:
+            raise UserError(
+                f"--{name}={value}: PyTorch's side has no such thing here. Good values: "
+                f"{', '.join(map(str, good))}."
+            )
     model = embedded.find()
     embedded.check(model)
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         (folder / _SETTINGS).write_text(json.dumps(settings.to_json()), encoding="utf-8")
-        contenders = [
-            Contender(one, command(one, folder, model), folder / f"{one}.log")
-            for one in FLAGS.contenders
-        ]
-        run_in_turns(contenders, FLAGS.turn)
-        made = records(contenders, settings, folder)
-    print_table(made, task.primary_metric)
+        with contextlib.ExitStack() as stack:
+            contenders = []
+            for one in FLAGS.contenders:
+                made = Contender(one, command(one, folder, model), folder / f"{one}.log")
+                stack.callback(made.end)
+                contenders.append(made)
+            run_in_turns(contenders, FLAGS.turn)
+        found = records(contenders, settings, folder)
+    print_table(found, task.primary_metric)
     if FLAGS.output:
         with pathlib.Path(FLAGS.output).open("a", encoding="utf-8") as lines:
-            lines.writelines(results.to_json_line(one) + "\n" for one in made)
+            lines.writelines(results.to_json_line(one) + "\n" for one in found)
 
 
 if __name__ == "__main__":

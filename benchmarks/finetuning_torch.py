@@ -1,7 +1,8 @@
 """The same fine-tuning in PyTorch: Hugging Face's Trainer, as its GLUE example uses it.
 
-python benchmarks/finetuning_torch.py --model=/folder/with/minilm --padding=longest \
-    --task=cola --data=/folder/with/glue --output=predictions.npz
+PYTHONPATH=. .venv-peers/bin/python benchmarks/finetuning_torch.py \
+    --model=/folder/with/minilm --padding=longest --task=cola --data=/folder/with/glue \
+    --output=predictions.npz
 
 Runs in the environment of `make bench-peers`, without TensorFlow; benchmarks/finetuning.py starts
 it, and gives it the settings that our own training has. A folder of --model holds config.json,
@@ -30,7 +31,6 @@ def define_flags() -> None:
         "padding", "max_length", ["max_length", "longest"], "To --seq_length, or of each batch."
     )
     flags.DEFINE_string("output", "", "File for the labels and logits of the dev split, .npz.")
-    flags.DEFINE_integer("threads", os.cpu_count() or 1, "Threads to compute with.")
 
 
 def main() -> None:
@@ -42,7 +42,7 @@ def main() -> None:
     import torch
     import transformers
 
-    torch.set_num_threads(FLAGS.threads)
+    torch.set_num_threads(os.cpu_count() or 1)  # As TensorFlow does.
     transformers.set_seed(settings.seed)
     transformers.logging.set_verbosity_error()
     tokenizer = transformers.BertTokenizerFast(

@@ -2,9 +2,10 @@
 
 python benchmarks/training_profile.py --task=cola --data=/folder/with/glue --encoder=minilm_l6
 
-Trains as the command does, and records some steps after the first ones, which trace the graph.
-Prints how much of the time the training waits for its input, and the operations that take longest
-(on a CPU they overlap on several threads, so that their times add up to more than the clock's).
+Trains the same model on the same batches as the command, and records some steps after the first
+ones, which trace the graph. Prints how much of the time the training waits
+for its input, and the operations that take longest (on a CPU they overlap on several threads, so
+that their times add up to more than the clock's).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import time
 from absl import flags
 
 from bert_glue_tf import cli, config, encoders, reporting, tasks
+from bert_glue_tf.errors import UserError
 
 # The operation that waits for the next batch, as the profiler calls it.
 INPUT = "IteratorGetNextOp::DoCompute"
@@ -77,7 +79,12 @@ def main() -> None:
         tf.profiler.experimental.stop()
         (trace,) = pathlib.Path(folder).rglob("*.xplane.pb")
         spent, calls = read(trace)
-    waiting = spent.pop(INPUT, 0.0)
+    if calls[INPUT] < FLAGS.steps:
+        raise UserError(
+            f"the profiler's record names {INPUT} {calls[INPUT]} times in {FLAGS.steps} steps: "
+            "this TensorFlow calls the wait for input something else."
+        )
+    waiting = spent.pop(INPUT)
     print(
         f"{task.name}, {FLAGS.steps} steps of {settings.batch_size} examples: "
         f"{1e3 * seconds / FLAGS.steps:.1f} ms a step, of which waiting for input "

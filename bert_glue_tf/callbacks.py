@@ -356,7 +356,9 @@ class Throughput(tf_keras.callbacks.Callback):
             self._is_traced = True
             self.examples -= self._first_batch
             started = psutil.Process().create_time()
-            logging.info("first step done %.0f s after the start", time.time() - started)
+            logging.info(
+                "first step done %.0f s after the start of this process", time.time() - started
+            )
         elif self._start is not None:
             self.seconds += now - self._start
         self._start = now

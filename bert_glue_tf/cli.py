@@ -185,10 +185,11 @@ def _help(doc: str, module: str) -> str:
 
 
 class _OurLines(std_logging.Filter):
-    """Passes the package's own lines, and warnings of anyone."""
+    """Passes the lines of the package and of the program itself, and warnings of anyone."""
 
     def filter(self, record: std_logging.LogRecord) -> bool:
-        return record.levelno >= std_logging.WARNING or record.pathname.startswith(_PACKAGE)
+        ours = (_PACKAGE, getattr(sys.modules["__main__"], "__file__", None) or _PACKAGE)
+        return record.levelno >= std_logging.WARNING or record.pathname.startswith(ours)
 
 
 class _Line(std_logging.Formatter):

@@ -48,7 +48,7 @@ from bert_glue_tf.tasks import TaskSpec
 
 # Evaluation keeps no activations for a gradient, so a batch can be larger than in training.
 EVALUATION_BATCH = 64
-_FINISHED = "finished"
+_FINISHED, _BUSY = "finished", "busy"
 # Between two looks at the run of another process, in seconds.
 _LOOK = 1.0
 
@@ -400,8 +400,17 @@ def _starting_model(
     if distribution.decided_by_chief(strategy, lambda: _state(start)) != _FINISHED:
         _rehearse(config, examples, strategy)
         _make_room()
-    while distribution.decided_by_chief(strategy, lambda: _wait_for(start)) != _FINISHED:
-        start.claim()  # What the chief has; it trains when all of them say that they have it.
+    is_told = False
+    # The chief looks, and all of them sleep: no worker waits for another one longer than a look.
+    while (state := distribution.decided_by_chief(strategy, lambda: _look_at(start))) != _FINISHED:
+        if state == _BUSY:
+            if not is_told and start.followed is None:
+                logging.info("waiting for %s, which another process is running", start.path)
+            is_told = True
+            time.sleep(_LOOK)
+            continue
+        if start.followed is not None:
+            start.claim()  # What the chief has; it trains when all say that they have it.
         logging.info("fine-tuning first, in %s", start.path)
         train_and_evaluate(config_of_start, start, examples, tpu)
         _make_room()
@@ -411,19 +420,15 @@ def _starting_model(
     return start.model
 
 
-def _wait_for(run: RunFolder) -> str:
-    """Waits until a run is finished, or its folder is this process's; its state then."""
-    is_told = False
-    while (state := _state(run)) != _FINISHED:
-        try:
-            RunFolder.open(run.path, run.config)
-            return _state(run)  # Which has changed if the other process has ended just now.
-        except BusyError:
-            if not is_told:
-                logging.info("waiting for %s, which another process is running", run.path)
-                is_told = True
-            time.sleep(_LOOK)
-    return state
+def _look_at(run: RunFolder) -> str:
+    """The state of a run; where it is not finished its folder is then this process's, or busy."""
+    if _state(run) == _FINISHED:
+        return _FINISHED
+    try:
+        RunFolder.open(run.path, run.config)
+    except BusyError:
+        return _BUSY
+    return _state(run)  # Which has changed if another process has ended just now.
 
 
 def _describe_start(

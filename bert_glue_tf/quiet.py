@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
 import sys
 import tempfile
@@ -39,12 +38,3 @@ def native_output() -> Iterator[None]:
             if failed:
                 withheld.seek(0)
                 sys.stderr.write(withheld.read().decode(errors="replace"))
-
-
-@functools.cache
-def first_compilation() -> None:
-    """Compiles something small with XLA, which tells of the first compilation of a process."""
-    import tensorflow as tf
-
-    with native_output(), tf.init_scope():
-        tf.function(tf.negative, jit_compile=True)(tf.constant(0.0))

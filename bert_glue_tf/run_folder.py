@@ -122,6 +122,13 @@ def _free_beside(path: pathlib.Path) -> pathlib.Path:
     return next(other for other in numbered if not os.path.lexists(other))
 
 
+def _parent(path: pathlib.Path) -> pathlib.Path:
+    """The folder that holds this one, also where it is given as "." or ".."."""
+    if path.name in ("", ".."):
+        path = pathlib.Path(os.path.abspath(path))
+    return path.parent
+
+
 @dataclasses.dataclass(frozen=True)
 class RunFolder:
     """A run's folder; `open` claims it for one configuration and for this process."""
@@ -182,7 +189,8 @@ class RunFolder:
         """
         temporary = pathlib.Path(tempfile.mkdtemp(prefix="bert_glue_tf_worker."))
         atexit.register(shutil.rmtree, temporary, ignore_errors=True)
-        own = cls(temporary / path.name, config, path)
+        # Not the name as it was given, which may be "..".
+        own = cls(temporary / (os.path.basename(os.path.abspath(path)) or "run"), config, path)
         own.claim()
         return own
 
@@ -198,9 +206,9 @@ class RunFolder:
 
     def _copy(self, source: pathlib.Path) -> None:
         chiefs = RunFolder(source, self.config)
-        shutil.rmtree(self.path, ignore_errors=True)
         try:
             chiefs._judge()
+            shutil.rmtree(self.path, ignore_errors=True)
             for part in (
                 chiefs.config_file,
                 chiefs.inputs_file,
@@ -223,8 +231,8 @@ class RunFolder:
     def beside(self, config: ExperimentConfig) -> RunFolder:
         """The folder of another run where its name puts it beside this one; not claimed."""
         name = config.run_name
-        followed = None if self.followed is None else self.followed.parent / name
-        return RunFolder(self.path.parent / name, config, followed)
+        followed = None if self.followed is None else _parent(self.followed) / name
+        return RunFolder(_parent(self.path) / name, config, followed)
 
     def hand_over(self) -> int:
         """The descriptor of the lock that `open` took, for the process that is to run here.

@@ -139,9 +139,10 @@ class Study:
     """
 
     def __init__(self, cells: Sequence[Cell], root: pathlib.Path, workers: int = 1) -> None:
-        """Raises UserError if the encoder or a task's data cannot be had."""
+        """Raises UserError if a setting does not fit, or the encoder or the data cannot be had."""
         self._runs = sweeping.plan([one for c in cells for one in c.configs], root)
         sweep = sweeping.Sweep(self._runs, workers)
+        sweeping.check_methods(sweep.missing())
         sweeping.check(sweep.missing())
         self._sweep = sweep
         self._models: dict[str, Model] = {}

@@ -109,6 +109,11 @@ def train(name: str, strategy: tf.distribute.Strategy) -> dict[str, np.ndarray]:
         for copy in copies:
             np.testing.assert_array_equal(copy, copies[0], err_msg=f"{name}: {label}")
         values[label] = copies[0]
+    # And what the masks are chosen by, of which only the first copy is looked at.
+    for label, variable in method._variables.items():
+        copies = [copy.numpy() for copy in strategy.experimental_local_results(variable)]
+        for copy in copies:
+            np.testing.assert_array_equal(copy, copies[0], err_msg=f"{name}: {label}")
     return values
 
 

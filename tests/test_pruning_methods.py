@@ -528,6 +528,7 @@ def test_an_expression_whose_search_does_not_end_is_refused(monkeypatch):
         told = f"--pruning_weights={endless}: the search for it in 2 names has not ended within 1 s"
         with pytest.raises(UserError, match=re.escape(told)):
             structures.in_scope(weights, "all", endless)
+    monkeypatch.undo()
     # What looks ahead, ends soon and holds what no terminal can show is searched for as ever.
     assert list(structures.in_scope(weights, "all", "^(?!.*query)")) == [names[1]]
     assert list(structures.in_scope(weights, "all", "y/|\0|\udc80|\n")) == [names[0]]

@@ -9,6 +9,7 @@ import pathlib
 import re
 import subprocess
 import sys
+import tempfile
 
 import pytest
 
@@ -417,3 +418,27 @@ def test_a_history_gains_columns(tmp_path):
         {**ROWS[0], "run_seconds": ""},
         {**ROWS[1], "run_seconds": "3"},
     ]
+
+
+def test_a_follower_deletes_nothing_but_its_own(tmp_path, monkeypatch):
+    """However the folder of the run is written: its own lies inside of its temporary one."""
+    temporary, here = tmp_path / "temporary", tmp_path / "here" / "run"
+    temporary.mkdir()
+    here.mkdir(parents=True)
+    settings = ExperimentConfig(strategy="multi_worker", finetune_epochs=1)
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    monkeypatch.chdir(here)
+    foreign = [temporary / "foreign", temporary / settings.starting_point.run_name / "foreign"]
+    for file in foreign:
+        file.parent.mkdir(exist_ok=True)
+        file.write_text("stays")
+    own = RunFolder.follow(pathlib.Path("."), settings)
+    assert own.path.parent.parent == temporary
+    beside = own.beside(settings.starting_point)
+    beside.claim()
+    assert beside.path.parent == own.path.parent
+    for given in ("..", "../run/.."):
+        with pytest.raises(UserError, match="'run' is not of a run"):
+            RunFolder.follow(pathlib.Path(given), settings)
+    assert all(file.read_text() == "stays" for file in foreign)
+    assert RunFolder(pathlib.Path("."), settings).beside(settings).path.parent == here.parent

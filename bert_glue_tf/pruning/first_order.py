@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
-from bert_glue_tf import quiet
+from bert_glue_tf import xla
 from bert_glue_tf.pruning.masked import MaskedPruning
 from bert_glue_tf.pruning.structures import Group, Member
 
@@ -25,7 +25,7 @@ class FirstOrder(MaskedPruning):
     waits = "ranks by gradients, and before the first step there are none"
 
     def create(self) -> None:
-        quiet.first_compilation()
+        xla.can_compile()
         self._means = {
             group.name: self.variable(f"score/{group.name}", group.units, tf.float32, 0.0)
             for group in self.all_groups
@@ -34,7 +34,15 @@ class FirstOrder(MaskedPruning):
     def observe(self, group: Group, member: Member, gradient: tf.Tensor) -> tf.Tensor:
         if member is group.members[-1]:
             mean = self._means[group.name]
-            mean.assign(_running_mean(mean, member.variable, gradient, member.view, member.others))
+            mean.assign(
+                _running_mean(
+                    mean.read_value(),
+                    member.variable.read_value(),
+                    gradient,
+                    member.view,
+                    member.others,
+                )
+            )
         return gradient
 
     def score(self, group: Group) -> np.ndarray:
@@ -42,7 +50,7 @@ class FirstOrder(MaskedPruning):
 
 
 # Compiled into one pass over the weights instead of five.
-@tf.function(jit_compile=True)
+@xla.compiled
 def _running_mean(
     mean: tf.Tensor,
     weight: tf.Tensor,

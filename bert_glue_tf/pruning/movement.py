@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
-from bert_glue_tf import quiet
+from bert_glue_tf import xla
 from bert_glue_tf.errors import UserError
 from bert_glue_tf.pruning.base import PruningContext
 from bert_glue_tf.pruning.masked import MaskedPruning
@@ -76,7 +76,7 @@ class Movement(MaskedPruning):
         return context
 
     def create(self) -> None:
-        quiet.first_compilation()
+        xla.can_compile()
 
         def filled(kind: str) -> dict[str, tf.Variable]:
             return {
@@ -98,10 +98,10 @@ class Movement(MaskedPruning):
         seen = tf.cast(self.step + 1, tf.float32)
         new_square, new_score, left = _step(
             gradient,
-            member.variable,
-            self._hidden[group.name],
-            square,
-            score,
+            member.variable.read_value(),
+            self._hidden[group.name].read_value(),
+            square.read_value(),
+            score.read_value(),
             self.expanded(group, member),
             1.0 - tf.pow(_BETA_2, seen),
             self.settings["score_rate"],
@@ -124,7 +124,7 @@ class Movement(MaskedPruning):
 
 
 # Compiled into one pass over the weights instead of fifteen.
-@tf.function(jit_compile=True)
+@xla.compiled
 def _step(
     gradient: tf.Tensor,
     weight: tf.Tensor,

@@ -149,6 +149,11 @@ def _searched(pattern: str, names: Sequence[str]) -> set[str]:
             check=True,
             timeout=SEARCH_SECONDS,
         )
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise UserError(
+            f"--pruning_weights={pattern}: the process that was to search the names for it has "
+            f"failed ({error}). Give the same command again, on a machine with memory left."
+        ) from None
     except subprocess.TimeoutExpired:
         raise UserError(
             f"--pruning_weights={pattern}: the search for it in {len(names)} names has not ended "
