@@ -14,7 +14,7 @@ import tiny_bert
 from bert_glue_tf import modeling, native, optimization, pruning, tasks
 from bert_glue_tf.config import ExperimentConfig
 from bert_glue_tf.errors import UserError
-from bert_glue_tf.pruning import pattern, structures
+from bert_glue_tf.pruning import first_order, movement, pattern, structures
 from bert_glue_tf.pruning.base import PruningContext
 from bert_glue_tf.pruning.masked import MaskedPruning
 
@@ -316,6 +316,32 @@ def test_movement_may_begin_with_the_magnitudes():
         prepare("movement", pruning_options="variant=soft", ranking="lamp")
     with pytest.raises(UserError, match=r"initial=random: movement has no such initial.*zero, m"):
         prepare("movement", pruning_options="initial=random")
+
+
+@pytest.mark.parametrize(
+    ("method", "compiled"), [("movement", movement._step), ("gradient", first_order._running_mean)]
+)
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+def test_scores_are_compiled_once_for_a_shape(method, compiled, policy):
+    tf_keras.mixed_precision.set_global_policy(policy)
+    try:
+        made, model, optimizer = prepare(method, classifier(layers=2))
+        before = compiled.jitted.experimental_get_tracing_count()
+
+        @tf.function
+        def step():
+            with tf.GradientTape() as tape:
+                loss = loss_of(model)
+            found = tape.gradient(loss, model.trainable_variables)
+            optimizer.apply_gradients(zip(found, model.trainable_variables, strict=True))
+
+        step()
+    finally:
+        tf_keras.mixed_precision.set_global_policy("float32")
+    shapes = {tuple(group.members[0].variable.shape) for group in made.all_groups}
+    assert len(made.all_groups) > 2 * len(shapes)
+    assert compiled.jitted.experimental_get_tracing_count() - before <= len(shapes)
+    assert any(made.score(group).any() for group in made.all_groups)
 
 
 def test_a_lottery_ticket_is_wound_back_with_optimizer_and_learning_rate():

@@ -173,6 +173,14 @@ def test_an_option_of_no_method_that_is_run_is_refused(options):
         surveying.cells(["block"], {"task": "cola"}, options, [1])
 
 
+def test_a_wrong_option_is_refused_before_anything_is_trained(tmp_path):
+    given = {"task": "cola", "data": "sample"}
+    cells = surveying.cells(["movement", "block"], given, "block.block=4x4 movement.rate=1", [1])
+    with pytest.raises(UserError, match=r"movement\.rate=1: no option"):
+        studying.Study(cells, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
 MATRICES = ("self_attention/query", "self_attention/attention_output", "intermediate", "output")
 
 
