@@ -112,7 +112,7 @@ def test_settings_of_a_later_version_are_named(tmp_path, has_training):
 
 
 def test_a_run_of_an_earlier_version_goes_on_with_defaults_and_says_which(tmp_path, caplog):
-    caplog.set_level("INFO")
+    caplog.set_level("INFO", logger="absl")
     folder = RunFolder.open(tmp_path, ExperimentConfig(seed=3))
     folder.write_history(ROWS)
     assert "which have their defaults" not in caplog.text
