@@ -125,6 +125,7 @@ def test_the_other_commands_of_the_readme_have_the_flags_that_it_gives_them():
 def test_the_studies_of_the_readme_have_the_flags_that_it_gives_them():
     commands = re.findall(r'^make ([\w-]+) ARGS="(.*)"$', README, re.MULTILINE)
     assert {name for name, _ in commands} == {
+        "bench-finetuning",
         "reproduce-report",
         "reproduce-structured",
         "reproduce-local-global",
@@ -132,10 +133,17 @@ def test_the_studies_of_the_readme_have_the_flags_that_it_gives_them():
     }
     makefile = (ROOT / "Makefile").read_text()
     for name, arguments in commands:
-        module = f"bert_glue_tf.{name.replace('-', '_')}"
-        assert f"python -m {module} $(ARGS)" in makefile
+        program = ["-m", f"bert_glue_tf.{name.replace('-', '_')}"]
+        if name.startswith("bench-"):
+            program = [f"benchmarks/{name.removeprefix('bench-')}.py"]
+        assert re.search(rf"python {program[0]}.* \$\(ARGS\)\n", makefile)
+        assert program[-1] in makefile
         done = subprocess.run(
-            [sys.executable, "-m", module, "--help"], capture_output=True, text=True, timeout=60
+            [sys.executable, *program, "--help"],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            cwd=ROOT,
         )
         for flag in re.findall(r"--(\w+)", arguments):
             assert f"  --{flag}=" in done.stdout, f"{name} has no --{flag}"
