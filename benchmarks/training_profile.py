@@ -3,9 +3,9 @@
 python benchmarks/training_profile.py --task=cola --data=/folder/with/glue --encoder=minilm_l6
 
 Trains the same model on the same batches as the command, and records some steps after the first
-ones, which trace the graph. Prints how much of the time the training waits
-for its input, and the operations that take longest (on a CPU they overlap on several threads, so
-that their times add up to more than the clock's).
+ones, which trace the graph. Prints how much of the time the training waits for its input, and
+the operations that take longest (on a CPU they overlap on several threads, so that their times add
+up to more than the clock's).
 """
 
 from __future__ import annotations
