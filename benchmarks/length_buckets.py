@@ -1,10 +1,11 @@
-"""Training speed with and without length buckets, interleaved in one run.
+"""Training speed of each way to make batches, interleaved in one run.
 
 python benchmarks/length_buckets.py --task=cola --data=/folder/with/glue --encoder=minilm_l6
 
-Both ways train the same model on the same examples: rounds of bucketed batches and of
-batches padded to --seq_length take turns, so that a change in the machine's speed meets both.
-Only the ratio means something on another machine.
+The same model is trained with random batches padded to --seq_length, the same ones padded to the
+smallest bucket that holds them (the default), and with batches of similar length
+(--group_by_length). Their rounds take turns, so that a change in the machine's speed meets all.
+Only the ratios mean something on another machine.
 """
 
 from __future__ import annotations
@@ -45,47 +46,46 @@ def main() -> None:
     tokens = preprocessing.tokenize(preprocessor, examples.texts)
     assert examples.labels is not None
     split = batching.Split("train", tokens, examples.labels)
+    buckets = batching.bucket_lengths(settings.seq_length, True)
+    padded = f"padded to {settings.seq_length}"
+    drawn, grouped = (
+        batching.Batching(settings.batch_size, buckets, settings.seed, by_length).epoch(split, 0)
+        for by_length in (False, True)
+    )
     plans = {
-        "length buckets": batching.bucket_lengths(settings.seq_length, True),
-        f"padded to {settings.seq_length}": batching.bucket_lengths(settings.seq_length, False),
+        padded: [batching.Batch(batch.indices, settings.seq_length) for batch in drawn],
+        "length buckets": drawn,
+        "grouped by length": grouped,
     }
 
-    def train(buckets: tuple[int, ...], batches: list[batching.Batch]) -> float:
-        """Examples a second over the batches, each padded to a bucket of `buckets`."""
+    def train(batches: list[batching.Batch]) -> float:
+        """Examples a second."""
         start = time.perf_counter()
         for batch in batches:
-            fitting = min(length for length in buckets if length >= batch.length)
-            features = split.tokens.batch(batch.indices, fitting)
+            features = split.tokens.batch(batch.indices, batch.length)
             model.train_on_batch(features, split.labels[batch.indices])
         return sum(len(batch.indices) for batch in batches) / (time.perf_counter() - start)
 
-    bucketed, padded = plans
-    grouped = batching.epoch_batches(
-        split, settings.batch_size, plans[bucketed], settings.seed, epoch=0
-    )
-    if len(grouped) < FLAGS.steps * FLAGS.rounds:
+    if len(drawn) < FLAGS.steps * FLAGS.rounds:
         logging.warning("fewer batches than --steps times --rounds: some are used again")
-    for buckets in plans.values():  # The first call of a shape traces and allocates.
-        train(buckets, grouped[: FLAGS.steps])
+    for batches in plans.values():  # The first call of a shape traces and allocates.
+        train(list({batch.length: batch for batch in batches}.values()))
     speeds: dict[str, list[float]] = {name: [] for name in plans}
     for turn in range(FLAGS.rounds):
-        chosen = [
-            grouped[(turn * FLAGS.steps + step) % len(grouped)] for step in range(FLAGS.steps)
-        ]
-        for name, buckets in plans.items():
-            speeds[name].append(train(buckets, chosen))
+        steps = range(turn * FLAGS.steps, (turn + 1) * FLAGS.steps)
+        for name, batches in plans.items():
+            speeds[name].append(train([batches[step % len(batches)] for step in steps]))
             logging.info("round %d, %s: %.1f examples/s", turn + 1, name, speeds[name][-1])
-    ratios = np.divide(speeds[bucketed], speeds[padded])
     print(
         f"{task.name}, {len(split):,} examples, mean length {tokens.lengths.mean():.1f} pieces, "
         f"batch {settings.batch_size}, {FLAGS.rounds} rounds of {FLAGS.steps} steps"
     )
     for name, values in speeds.items():
-        print(f"  {name:<16} {statistics.median(values):8.1f} examples/s (median of rounds)")
-    print(
-        f"  ratio            {np.median(ratios):8.2f} (median; {ratios.min():.2f} to "
-        f"{ratios.max():.2f})"
-    )
+        ratios = np.divide(values, speeds[padded])
+        print(
+            f"  {name:<18} {statistics.median(values):7.1f} examples/s (median of rounds), "
+            f"{np.median(ratios):5.2f} times {padded} ({ratios.min():.2f} to {ratios.max():.2f})"
+        )
 
 
 if __name__ == "__main__":

@@ -63,9 +63,10 @@ def main() -> None:
     preprocessor = preprocessing.build(encoder.preprocessing, task.text_fields, settings.seq_length)
     train = experiment.tokenize(preprocessor, "train", examples)
     buckets = batching.bucket_lengths(settings.seq_length, settings.length_buckets)
-    dataset = batching.training_dataset(
-        train, settings.batch_size, buckets, seed=settings.seed, epochs=range(1000)
+    batches = batching.Batching(
+        settings.batch_size, buckets, settings.seed, settings.group_by_length
     )
+    dataset = batching.training_dataset(train, batches, epochs=range(1000))
 
     def fit(count: int) -> float:
         start = time.perf_counter()

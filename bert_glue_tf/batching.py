@@ -1,8 +1,11 @@
-"""Groups tokenized examples by length into batches of static shape, and feeds them to Keras.
+"""Puts tokenized examples into batches of few shapes, and feeds them to Keras.
 
 CoLA's mean length is 11 word pieces and MRPC's 53: padded to 128, most of the work of a CPU
 or GPU is spent on padding. Here a batch is padded to the smallest bucket that holds it, so
 that the shapes stay few (a compiler compiles a graph per bucket) and the work small.
+
+Training draws its batches at random. Batches of examples of similar length have even less
+padding, but their gradients differ more from each other: see `Batching.group_by_length`.
 
 TensorFlow is imported inside the function that needs it: scoring does not.
 """
@@ -57,7 +60,7 @@ def bucket_lengths(seq_length: int, length_buckets: bool) -> tuple[int, ...]:
     return (*(length for length in BUCKETS if length < seq_length), seq_length)
 
 
-def plan_batches(
+def grouped_batches(
     lengths: np.ndarray,
     batch_size: int,
     buckets: Sequence[int],
@@ -77,8 +80,7 @@ def plan_batches(
     Raises:
       ValueError: an example is longer than the longest bucket.
     """
-    if len(lengths) and lengths.max() > buckets[-1]:
-        raise ValueError(f"length {lengths.max()} is above the longest bucket, {buckets[-1]}")
+    _require_fitting(lengths, buckets)
     order = np.arange(len(lengths)) if rng is None else rng.permutation(len(lengths))
     bucket_of = np.searchsorted(np.asarray(buckets), lengths[order])
     batches: list[Batch] = []
@@ -92,31 +94,61 @@ def plan_batches(
     # The one batch that is not full, made of what each bucket left over, may be far shorter
     # than the longest bucket.
     if batches and batches[-1].length == buckets[-1]:
-        last = batches[-1]
-        needed = int(lengths[last.indices].max())
-        fitting = buckets[int(np.searchsorted(np.asarray(buckets), needed))]
-        batches[-1] = Batch(last.indices, fitting)
+        batches[-1] = _fitting(batches[-1].indices, lengths, buckets)
     if rng is not None:
         rng.shuffle(batches)
     return batches
 
 
-def epoch_batches(
-    split: Split, batch_size: int, buckets: Sequence[int], seed: int, epoch: int
+def random_batches(
+    lengths: np.ndarray, batch_size: int, buckets: Sequence[int], rng: np.random.Generator
 ) -> list[Batch]:
-    """The batches of one epoch: the order depends on nothing but the seed and the epoch."""
-    rng = np.random.default_rng([seed, epoch])
-    return plan_batches(split.tokens.lengths, batch_size, buckets, rng)
+    """Puts every example into exactly one batch, drawn without a look at its length.
+
+    Arguments and errors are those of `grouped_batches`; only the last batch may not be full.
+    """
+    _require_fitting(lengths, buckets)
+    order = rng.permutation(len(lengths))
+    starts = range(0, len(order), batch_size)
+    return [_fitting(order[start : start + batch_size], lengths, buckets) for start in starts]
+
+
+def _require_fitting(lengths: np.ndarray, buckets: Sequence[int]) -> None:
+    if len(lengths) and lengths.max() > buckets[-1]:
+        raise ValueError(f"length {lengths.max()} is above the longest bucket, {buckets[-1]}")
+
+
+def _fitting(indices: np.ndarray, lengths: np.ndarray, buckets: Sequence[int]) -> Batch:
+    """A batch of the smallest bucket that holds these examples."""
+    bucket = np.searchsorted(np.asarray(buckets), lengths[indices].max())
+    return Batch(indices, buckets[int(bucket)])
+
+
+@dataclasses.dataclass(frozen=True)
+class Batching:
+    """How the examples of a training become batches.
+
+    Attributes:
+      size: examples a batch.
+      buckets: lengths to pad to, ascending (`bucket_lengths`).
+      seed: of the order.
+      group_by_length: whether a batch has examples of one bucket, instead of any.
+    """
+
+    size: int
+    buckets: tuple[int, ...]
+    seed: int
+    group_by_length: bool = False
+
+    def epoch(self, split: Split, epoch: int) -> list[Batch]:
+        """The batches of one epoch: the order depends on nothing but the seed and the epoch."""
+        rng = np.random.default_rng([self.seed, epoch])
+        plan = grouped_batches if self.group_by_length else random_batches
+        return plan(split.tokens.lengths, self.size, self.buckets, rng)
 
 
 def training_dataset(
-    split: Split,
-    batch_size: int,
-    buckets: Sequence[int],
-    *,
-    seed: int,
-    epochs: range,
-    first_step: int = 0,
+    split: Split, batching: Batching, *, epochs: range, first_step: int = 0
 ) -> tf.data.Dataset:
     """All batches of `epochs` (of the first one from `first_step` on) as (features, labels).
 
@@ -126,23 +158,21 @@ def training_dataset(
 
     def generate() -> Iterator[tuple[dict[str, np.ndarray], np.ndarray]]:
         for epoch in epochs:
-            batches = epoch_batches(split, batch_size, buckets, seed, epoch)
+            batches = batching.epoch(split, epoch)
             for batch in batches[first_step if epoch == epochs.start else 0 :]:
                 features = split.tokens.batch(batch.indices, batch.length)
                 yield features, split.labels[batch.indices]
 
-    specs = (_features_spec(None, buckets), _labels_spec(None, split))
+    specs = (_features_spec(None, batching.buckets), _labels_spec(None, split))
     dataset = tf.data.Dataset.from_generator(generate, output_signature=specs)
     return dataset.prefetch(tf.data.AUTOTUNE)
 
 
 def replicas_dataset(
     split: Split,
-    batch_size: int,
-    buckets: Sequence[int],
+    batching: Batching,
     context: tf.distribute.InputContext,
     *,
-    seed: int,
     epochs: range,
     is_static: bool,
     first_step: int = 0,
@@ -154,7 +184,7 @@ def replicas_dataset(
     gradient, is the mean over the real examples, as on one device.
 
     Args:
-      split, batch_size, buckets, seed, epochs, first_step: as for `training_dataset`.
+      split, batching, epochs, first_step: as for `training_dataset`.
       context: which of the replicas this pipeline feeds.
       is_static: fills up the last batch of an epoch as well, as a TPU needs it.
 
@@ -171,18 +201,20 @@ def replicas_dataset(
 
     def generate() -> Iterator[tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]]:
         for epoch in epochs:
-            batches = epoch_batches(split, batch_size, buckets, seed, epoch)
+            batches = batching.epoch(split, epoch)
             for batch in batches[first_step if epoch == epochs.start else 0 :]:
-                indices, weights = fill_up(batch.indices, replicas, batch_size if is_static else 0)
+                indices, weights = fill_up(
+                    batch.indices, replicas, batching.size if is_static else 0
+                )
                 part = len(indices) // replicas
                 for replica in range(first, first + own):
                     at = slice(replica * part, (replica + 1) * part)
                     features = split.tokens.batch(indices[at], batch.length)
                     yield features, split.labels[indices[at]], weights[at]
 
-    part = math.ceil(batch_size / replicas) if is_static else None
+    part = math.ceil(batching.size / replicas) if is_static else None
     specs = (
-        _features_spec(part, buckets),
+        _features_spec(part, batching.buckets),
         _labels_spec(part, split),
         tf.TensorSpec([part], tf.float32),
     )

@@ -169,8 +169,13 @@ class ExperimentConfig:
     )
     length_buckets: bool = _option(
         True,
-        "Group sentences of similar length, so that little is padding; a TPU always "
-        "pads to --seq_length.",
+        "Pad a batch to the smallest of a few lengths that holds it; without, and always on a "
+        "TPU, to --seq_length.",
+    )
+    group_by_length: bool = _option(
+        False,
+        "Batches of sentences of similar length: still less is padding, and the batches are less "
+        "random. Needs --length_buckets.",
     )
 
     def __post_init__(self) -> None:
@@ -200,6 +205,11 @@ class ExperimentConfig:
             # `not (a <= b)` and not `a > b`, so that NaN is refused as well.
             if not low <= value <= high or not math.isfinite(value):
                 raise UserError(f"--{name}={value}: must be {text}.{_percent(name, value)}")
+        if self.group_by_length and not self.length_buckets:
+            raise UserError(
+                "--group_by_length: needs --length_buckets; padded to one length, no batch is "
+                "shorter than another. Leave out one of --group_by_length and --nolength_buckets."
+            )
         if self.initial_sparsity > self.final_sparsity:
             raise UserError(
                 f"--initial_sparsity={self.initial_sparsity}: larger than "
@@ -285,12 +295,17 @@ class ExperimentConfig:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> ExperimentConfig:
-        """The settings written by `to_json`.
+        """The settings written by `to_json`, of this version or of an earlier one.
+
+        What is left out has its default; an earlier version's batches are what they were.
 
         Raises:
           UserError: a field is unknown, or a value out of its range or of another type.
         """
         fields = {field.name: field for field in dataclasses.fields(cls)}
+        if set(values) >= FIRST and "group_by_length" not in values:
+            # Of a version that grouped wherever it did not pad to --seq_length.
+            values = {**values, "group_by_length": values["length_buckets"]}
         unknown = sorted(set(values) - set(fields))
         if unknown:
             listed = ", ".join(map(repr, unknown))
@@ -551,9 +566,10 @@ def log_missing(where: str, values: Mapping[str, Any]) -> None:
       where: they stand, for the message.
       values: of an earlier version, or written by hand.
     """
-    missing = [name for name in ExperimentConfig().to_json() if name not in values]
+    read = ExperimentConfig.from_json(values).to_json()
+    missing = [f"{name}={read[name]}" for name in read if name not in values]
     if missing:
-        logging.info("%s: without %s, which have their defaults", where, ", ".join(missing))
+        logging.info("%s: does not name all settings; read with %s", where, ", ".join(missing))
 
 
 def workdir(flag_values: flags.FlagValues, config: ExperimentConfig) -> pathlib.Path:

@@ -11,7 +11,7 @@ import numpy as np
 from scipy import special
 
 from bert_glue_tf import metrics
-from bert_glue_tf.batching import Split, plan_batches
+from bert_glue_tf.batching import Split, grouped_batches
 from bert_glue_tf.errors import UserError
 from bert_glue_tf.tasks import TaskSpec
 
@@ -39,7 +39,7 @@ def predict(
 ) -> np.ndarray:
     """Logits float32 [n, classes] of every example, in the order of the split."""
     logits: np.ndarray | None = None
-    for batch in plan_batches(split.tokens.lengths, batch_size, buckets):
+    for batch in grouped_batches(split.tokens.lengths, batch_size, buckets):
         output = np.asarray(predict_fn(split.tokens.batch(batch.indices, batch.length)))
         if logits is None:
             logits = np.empty((len(split), output.shape[-1]), np.float32)

@@ -551,7 +551,8 @@ def _fit(
     epoch, step = divmod(states.step, steps)
     if states.step:
         logging.info("going on after step %d of %d", states.step, steps * config.epochs)
-    trained = batching.epoch_batches(train, config.batch_size, buckets, config.seed, epoch)[:step]
+    batches = batching.Batching(config.batch_size, buckets, config.seed, config.group_by_length)
+    trained = batches.epoch(train, epoch)[:step]
     throughput = callbacks.Throughput(
         len(train), config.batch_size, sum(len(batch.indices) for batch in trained)
     )
@@ -562,20 +563,11 @@ def _fit(
     epochs = range(epoch, config.epochs)
     strategy = model.distribute_strategy
     if strategy.num_replicas_in_sync == 1 and not is_static:
-        dataset = batching.training_dataset(
-            train, config.batch_size, buckets, seed=config.seed, epochs=epochs, first_step=step
-        )
+        dataset = batching.training_dataset(train, batches, epochs=epochs, first_step=step)
     else:
         dataset = strategy.distribute_datasets_from_function(
             lambda context: batching.replicas_dataset(
-                train,
-                config.batch_size,
-                buckets,
-                context,
-                seed=config.seed,
-                epochs=epochs,
-                first_step=step,
-                is_static=is_static,
+                train, batches, context, epochs=epochs, first_step=step, is_static=is_static
             )
         )
     # Of several workers one that is interrupted ends at once, and the others notice.

@@ -298,7 +298,7 @@ class RunFolder:
             return False
 
     def _read_config(self) -> ExperimentConfig:
-        """The settings in config.json; those that an earlier version did not have are defaults."""
+        """The settings in config.json; see `ExperimentConfig.from_json`."""
         try:
             return ExperimentConfig.from_json(self._settings())
         except (ValueError, TypeError, AttributeError, UserError) as error:

@@ -57,12 +57,12 @@ def split() -> batching.Split:
 
 
 def dataset(strategy: tf.distribute.Strategy) -> object:
-    settings = {"seed": 1, "epochs": range(1)}
+    batches = batching.Batching(BATCH, (LENGTH,), seed=1)
     if strategy.num_replicas_in_sync == 1:
-        return batching.training_dataset(split(), BATCH, (LENGTH,), **settings)
+        return batching.training_dataset(split(), batches, epochs=range(1))
     return strategy.distribute_datasets_from_function(
         lambda context: batching.replicas_dataset(
-            split(), BATCH, (LENGTH,), context, is_static=False, **settings
+            split(), batches, context, epochs=range(1), is_static=False
         )
     )
 

@@ -125,7 +125,7 @@ def test_what_an_earlier_version_has_finished_is_shown(tmp_path):
     assert "Everything of this run is in run." in done.stdout
     assert re.search(r"accuracy +0\.8750", done.stdout)
     assert (
-        "run/results.jsonl: without held_out, mixed_precision, which have their defaults"
+        "run/results.jsonl: does not name all settings; read with held_out=0, mixed_precision=auto"
         in done.stderr
     )
     message = refused(train(*flags_given, "--workdir=new", cwd=tmp_path))

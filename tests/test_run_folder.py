@@ -111,21 +111,24 @@ def test_settings_of_a_later_version_are_named(tmp_path, has_training):
     assert folder.config_file.read_text() == text
 
 
-def test_a_run_of_an_earlier_version_goes_on_with_defaults_and_says_which(tmp_path, caplog):
+def test_a_run_of_an_earlier_version_goes_on_as_it_began_and_says_with_what(tmp_path, caplog):
     caplog.set_level("INFO", logger="absl")
-    folder = RunFolder.open(tmp_path, ExperimentConfig(seed=3))
+    as_then = ExperimentConfig(seed=3, group_by_length=True)
+    folder = RunFolder.open(tmp_path, as_then)
     folder.write_history(ROWS)
-    assert "which have their defaults" not in caplog.text
+    assert "read with" not in caplog.text
     folder.config_file.write_text(json.dumps(of_the_first_version(seed=3)))
     with pytest.raises(
         UserError, match=r"another configuration: encoder_dropout is -1.0 there and"
     ):
-        RunFolder.open(tmp_path, ExperimentConfig(seed=3, encoder_dropout=0.0))
-    RunFolder.open(tmp_path, ExperimentConfig(seed=3))
+        RunFolder.open(tmp_path, dataclasses.replace(as_then, encoder_dropout=0.0))
+    with pytest.raises(UserError, match=r"configuration: group_by_length is True there and False"):
+        RunFolder.open(tmp_path, ExperimentConfig(seed=3))
+    RunFolder.open(tmp_path, as_then)
     assert [line.getMessage() for line in caplog.records] == [
-        f"{folder.config_file}: without encoder_dropout, held_out, pruning_options, "
-        "pruning_scope, pruning_weights, ranking, pruning_schedule, finetune_epochs, "
-        "mixed_precision, which have their defaults"
+        f"{folder.config_file}: does not name all settings; read with encoder_dropout=-1.0, "
+        "held_out=0, pruning_options=, pruning_scope=encoder, pruning_weights=, ranking=local, "
+        "pruning_schedule=gradual, finetune_epochs=0, mixed_precision=auto, group_by_length=True"
     ]
 
 
