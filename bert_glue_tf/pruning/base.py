@@ -20,12 +20,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tensorflow as tf
-import tensorflow_model_optimization as tfmot
 import tf_keras
 from absl import logging
 
 from bert_glue_tf import pruning
 from bert_glue_tf.errors import UserError
+from bert_glue_tf.toolkit import tfmot
 
 if TYPE_CHECKING:
     from bert_glue_tf.config import ExperimentConfig

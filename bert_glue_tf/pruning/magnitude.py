@@ -8,13 +8,13 @@ from collections.abc import Mapping
 
 import numpy as np
 import tensorflow as tf
-import tensorflow_model_optimization as tfmot
 import tf_keras
 
 from bert_glue_tf.errors import UserError
 from bert_glue_tf.pruning.base import PruningContext, PruningMethod
 from bert_glue_tf.pruning.masked import MaskedPruning
 from bert_glue_tf.pruning.structures import Group
+from bert_glue_tf.toolkit import tfmot
 
 _DENSE = "classifier/kernel"
 
