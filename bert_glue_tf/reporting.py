@@ -110,18 +110,13 @@ def notes(result: ExperimentResult) -> list[str]:
 
 def print_table(result: ExperimentResult) -> None:
     """Prints the record to standard output."""
-    table = rich.table.Table(
-        title=title(result),
-        box=rich.box.SIMPLE_HEAD,
-        show_header=False,
-        title_justify="left",
-    )
+    table = rich.table.Table(box=rich.box.SIMPLE_HEAD, show_header=False)
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True)
     for name, value in rows(result):
         table.add_row(name, value)
     console = _Console(highlight=False)
-    console.print(table)
+    _print_titled(console, title(result), table)
     for line in notes(result):
         console.print(line, soft_wrap=True)
 
@@ -141,14 +136,7 @@ def print_exports(records: Sequence[ExportResult]) -> None:
     """Prints the records of one export to standard output, a row for each file."""
     first = records[0]
     task = tasks.get(first.config["task"])
-    table = rich.table.Table(
-        title=f"{task.name} ({first.data[next(iter(first.data))]['name']} data), "
-        f"{first.encoder['name']}, pruning: {first.config['pruning_method']}, "
-        f"seed {first.config['seed']}",
-        box=rich.box.SIMPLE_HEAD,
-        title_justify="left",
-        padding=(0, 1, 0, 0),
-    )
+    table = rich.table.Table(box=rich.box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("recipe", no_wrap=True)
     keys = [f"{task.primary_metric}{suffix}" for suffix in task.validation_splits]
     for key in keys:
@@ -170,7 +158,13 @@ def print_exports(records: Sequence[ExportResult]) -> None:
             f"{memory['total'] / 1e6:.0f}",
         )
     console = wide_console()
-    console.print(table)
+    _print_titled(
+        console,
+        f"{task.name} ({first.data[next(iter(first.data))]['name']} data), "
+        f"{first.encoder['name']}, pruning: {first.config['pruning_method']}, "
+        f"seed {first.config['seed']}",
+        table,
+    )
     for record in records:
         if record.collapsed:
             console.print(f"{record.recipe}: COLLAPSED: {record.collapsed}", soft_wrap=True)
@@ -194,11 +188,15 @@ def print_rows(title: str, rows: Sequence[Mapping[str, str]]) -> None:
     if not rows:
         return
     heads = [head for head in rows[0] if any(row[head] for row in rows)]
-    table = rich.table.Table(
-        title=title, box=rich.box.SIMPLE_HEAD, title_justify="left", padding=(0, 1, 0, 0)
-    )
+    table = rich.table.Table(box=rich.box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for head in heads:
         table.add_column(head, overflow="fold")
     for row in rows:
         table.add_row(*(row[head] for head in heads))
-    wide_console().print(table)
+    _print_titled(wide_console(), title, table)
+
+
+def _print_titled(console: rich.console.Console, title: str, table: rich.table.Table) -> None:
+    """Prints a table below its title, which as the table's own would be folded to its width."""
+    console.print(title, soft_wrap=True, markup=False)
+    console.print(table)

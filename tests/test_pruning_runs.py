@@ -50,7 +50,7 @@ def weights(run: exports.Run) -> modeling.SavedWeights:
 def test_heads_and_neurons_are_cut_out_and_the_file_gives_the_same_labels(
     tmp_path, encoder, tiny_glue
 ):
-    run = train(tmp_path / "cut", encoder, tiny_glue, "head,neuron")
+    run = train(tmp_path / "cut", encoder, tiny_glue, "head,neuron", epochs=8)
     found = weights(run)
     assert found.architecture.layers == 2
     for layer in range(2):

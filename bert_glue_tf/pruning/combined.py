@@ -98,6 +98,9 @@ class Combined(PruningMethod):
         )
 
     def finalize(self, model: tf_keras.Model) -> tf_keras.Model:
+        # A cut takes out whatever is zero, no matter which method made it so: one is enough.
+        repeated = [method for method in self._masked if method.shrinks][:-1]
         for method in self.methods:
-            model = method.finalize(model)
+            if method not in repeated:
+                model = method.finalize(model)
         return model
