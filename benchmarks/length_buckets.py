@@ -69,7 +69,8 @@ def main() -> None:
     if len(drawn) < FLAGS.steps * FLAGS.rounds:
         logging.warning("fewer batches than --steps times --rounds: some are used again")
     for batches in plans.values():  # The first call of a shape traces and allocates.
-        train(list({batch.length: batch for batch in batches}.values()))
+        whole = [batch for batch in batches if len(batch.indices) == settings.batch_size]
+        train(list({batch.length: batch for batch in whole}.values()))
     speeds: dict[str, list[float]] = {name: [] for name in plans}
     for turn in range(FLAGS.rounds):
         steps = range(turn * FLAGS.steps, (turn + 1) * FLAGS.steps)

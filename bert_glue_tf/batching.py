@@ -132,7 +132,8 @@ class Batching:
       size: examples a batch.
       buckets: lengths to pad to, ascending (`bucket_lengths`).
       seed: of the order.
-      group_by_length: whether a batch has examples of one bucket, instead of any.
+      group_by_length: whether a batch is filled from one bucket, and from the next longer one
+        where that has not enough, instead of from all.
     """
 
     size: int
@@ -143,7 +144,10 @@ class Batching:
     def epoch(self, split: Split, epoch: int) -> list[Batch]:
         """The batches of one epoch: the order depends on nothing but the seed and the epoch."""
         rng = np.random.default_rng([self.seed, epoch])
-        plan = grouped_batches if self.group_by_length else random_batches
+        # Of one bucket both are random. The first one's order is that of earlier versions, whose
+        # runs may go on.
+        is_grouped = self.group_by_length or len(self.buckets) == 1
+        plan = grouped_batches if is_grouped else random_batches
         return plan(split.tokens.lengths, self.size, self.buckets, rng)
 
 

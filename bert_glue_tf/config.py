@@ -175,7 +175,7 @@ class ExperimentConfig:
     group_by_length: bool = _option(
         False,
         "Batches of sentences of similar length: still less is padding, and the batches are less "
-        "random. Needs --length_buckets.",
+        "random. Needs --length_buckets, and no TPU.",
     )
 
     def __post_init__(self) -> None:
@@ -207,8 +207,9 @@ class ExperimentConfig:
                 raise UserError(f"--{name}={value}: must be {text}.{_percent(name, value)}")
         if self.group_by_length and not self.length_buckets:
             raise UserError(
-                "--group_by_length: needs --length_buckets; padded to one length, no batch is "
-                "shorter than another. Leave out one of --group_by_length and --nolength_buckets."
+                "--group_by_length: padded to one length (--nolength_buckets), no batch is "
+                "shorter than another. Good: --nolength_buckets --nogroup_by_length, or "
+                "--length_buckets."
             )
         if self.initial_sparsity > self.final_sparsity:
             raise UserError(
@@ -270,7 +271,8 @@ class ExperimentConfig:
         """Name of the run's default folder: task, encoder, data, method and seed.
 
         Where other settings differ from their defaults, six digits of their checksum follow. A
-        setting that a later version adds has its default, and so leaves the names as they are.
+        setting that a later version adds leaves the names as they are, where its default is what
+        runs were before; that of `group_by_length` is not.
         Of a folder the name says the last part only: a second one of that name is refused by
         what the run's folder holds, as any other configuration.
         """
@@ -541,7 +543,7 @@ def read_flags(flag_values: flags.FlagValues) -> ExperimentConfig:
 
 
 def _read(path: str) -> dict[str, Any]:
-    """The settings of a config.json; those that it leaves out have their defaults."""
+    """The settings of a config.json; of what it leaves out see `ExperimentConfig.from_json`."""
     try:
         text = pathlib.Path(path).expanduser().read_text(encoding="utf-8")
         values = jsontext.loads(text)

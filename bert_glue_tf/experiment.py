@@ -112,6 +112,11 @@ def _run(
     encoder, strategy = _load_encoder(config, method, strategy)
     policy = _policy(config, encoder, strategy)
     is_static = distribution.is_tpu(strategy)
+    if is_static and config.group_by_length:
+        raise UserError(
+            "--group_by_length: on a TPU every batch is padded to --seq_length, so that it would "
+            "do nothing. Leave it out."
+        )
     buckets = batching.bucket_lengths(config.seq_length, config.length_buckets and not is_static)
     inputs = {f"{split} data": read.provenance for split, read in examples.items()}
     inputs |= {"encoder": encoder.provenance}

@@ -198,5 +198,5 @@ def print_rows(title: str, rows: Sequence[Mapping[str, str]]) -> None:
 
 def _print_titled(console: rich.console.Console, title: str, table: rich.table.Table) -> None:
     """Prints a table below its title, which as the table's own would be folded to its width."""
-    console.print(title, soft_wrap=True, markup=False)
+    console.print(title, soft_wrap=True, markup=False, emoji=False)
     console.print(table)

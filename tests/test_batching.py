@@ -89,6 +89,15 @@ def test_too_long_an_example_is_refused():
         batching.random_batches(np.array([9]), 2, (8,), np.random.default_rng(0))
 
 
+def test_padded_to_one_length_the_order_is_what_it_was():
+    """The batches themselves were shuffled as well: an earlier version's runs may go on."""
+    split = batching.Split("train", tokens_of(np.full(100, 5)), np.zeros(100, np.int32))
+    drawn = batching.Batching(32, (8,), 6).epoch(split, 0)
+    grouped = batching.Batching(32, (8,), 6, group_by_length=True).epoch(split, 0)
+    assert [list(batch.indices) for batch in drawn] == [list(b.indices) for b in grouped]
+    assert [len(batch.indices) for batch in drawn] == [4, 32, 32, 32]
+
+
 @pytest.mark.parametrize("group_by_length", [True, False])
 def test_order_depends_on_seed_and_epoch_alone(group_by_length):
     lengths = np.random.default_rng(0).integers(3, 33, 200)

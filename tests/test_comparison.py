@@ -247,12 +247,14 @@ def test_settings_of_pruning_decide_nothing_without_it(tmp_path):
     assert len(comparison.group(read(*tmp_path.iterdir()))) == 1
 
 
-def test_a_record_from_before_a_setting_was_there_has_its_default(tmp_path):
+@pytest.mark.parametrize(("then", "groups"), [(True, 1), (False, 2)])
+def test_a_record_from_before_a_setting_was_there_has_what_was_done_then(tmp_path, then, groups):
     for seed in (1, 2):
-        run = write_run(tmp_path / str(seed), LABELS, right(300), seed=seed)
+        run = write_run(tmp_path / str(seed), LABELS, right(300), seed=seed, group_by_length=then)
     config = json.loads((run / "results.jsonl").read_text())["config"]
-    changed(run, config={k: v for k, v in config.items() if k != "length_buckets"})
-    assert len(comparison.group(read(*tmp_path.iterdir()))) == 1
+    later = ("group_by_length", "held_out", "mixed_precision")
+    changed(run, config={k: v for k, v in config.items() if k not in later})
+    assert len(comparison.group(read(*tmp_path.iterdir()))) == groups
 
 
 # --- differences ---

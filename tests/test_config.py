@@ -275,3 +275,23 @@ def test_difference_names_both_values():
     mine, other = ExperimentConfig(seed=1), ExperimentConfig(seed=2, epochs=4)
     assert mine.difference(other) == {"epochs": (3, 4), "seed": (1, 2)}
     assert mine.difference(mine) == {}
+
+
+def test_what_an_earlier_version_wrote_says_how_its_batches_were_made():
+    """It grouped by length wherever it did not pad to --seq_length; by hand is no version."""
+    for buckets in (True, False):
+        written = ExperimentConfig(length_buckets=buckets).to_json()
+        earlier = {name: written[name] for name in config.FIRST}
+        assert ExperimentConfig.from_json(earlier).group_by_length == buckets
+        assert not ExperimentConfig.from_json(written).group_by_length
+    assert not ExperimentConfig.from_json({"task": "mrpc"}).group_by_length
+
+
+def test_grouping_by_length_needs_lengths_to_pad_to(tmp_path):
+    with pytest.raises(UserError, match="Good: --nolength_buckets --nogroup_by_length, or"):
+        parse("--group_by_length", "--nolength_buckets")
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps(parse("--group_by_length").to_json()))
+    padded = parse(f"--config={file}", "--nolength_buckets", "--nogroup_by_length")
+    assert not padded.group_by_length
+    assert not padded.length_buckets

@@ -14,9 +14,12 @@ import pytest
 import tensorflow as tf
 import tensorflow_hub as hub
 import tiny_bert
+import tiny_runs
 
 from bert_glue_tf import (
+    batching,
     callbacks,
+    distribution,
     experiment,
     importing,
     modeling,
@@ -512,3 +515,28 @@ def test_config_json_alone_repeats_the_run(finished):
     folder, record = finished
     config = ExperimentConfig.from_json(json.loads(folder.config_file.read_text()))
     assert config.to_json() == record.config
+
+
+@pytest.mark.parametrize("group_by_length", [False, True])
+def test_the_training_takes_its_batches_as_the_setting_says(
+    group_by_length, tiny_encoder, tiny_glue, tmp_path, monkeypatch
+):
+    plans = {name: getattr(batching, name) for name in ("random_batches", "grouped_batches")}
+    called = []
+    for name, plan in plans.items():
+
+        def noting(lengths, size, buckets, rng=None, *, name=name, plan=plan):
+            called.extend([name] if rng is not None else [])  # Without one it is an evaluation's.
+            return plan(lengths, size, buckets, rng)
+
+        monkeypatch.setattr(batching, name, noting)
+    tiny_runs.train(
+        tmp_path / "run", tiny_encoder, tiny_glue, epochs=1, group_by_length=group_by_length
+    )
+    assert set(called) == {"grouped_batches" if group_by_length else "random_batches"}
+
+
+def test_a_tpu_cannot_group_by_length(tiny_encoder, tiny_glue, tmp_path, monkeypatch):
+    monkeypatch.setattr(distribution, "is_tpu", lambda strategy: True)
+    with pytest.raises(UserError, match="--group_by_length: on a TPU every batch is padded"):
+        tiny_runs.train(tmp_path / "run", tiny_encoder, tiny_glue, group_by_length=True)

@@ -48,9 +48,12 @@ def weights(run: exports.Run) -> modeling.SavedWeights:
 
 
 def test_heads_and_neurons_are_cut_out_and_the_file_gives_the_same_labels(
-    tmp_path, encoder, tiny_glue
+    tmp_path, encoder, tiny_glue, caplog
 ):
+    caplog.set_level("INFO", logger="absl")
     run = train(tmp_path / "cut", encoder, tiny_glue, "head,neuron", epochs=8)
+    # One cut takes out what both have zeroed.
+    assert sum("which cannot be cut" in line.getMessage() for line in caplog.records) == 1
     found = weights(run)
     assert found.architecture.layers == 2
     for layer in range(2):

@@ -31,6 +31,8 @@ class Combined(PruningMethod):
         self._masked = [method for method in methods if isinstance(method, MaskedPruning)]
         for number, method in enumerate(self._masked):
             method.earlier = self._masked[:number]
+        for method in [method for method in self._masked if method.shrinks][:-1]:
+            method.leaves_the_cut = True
         self.name = ",".join(method.name for method in methods)
         self.needs_native = next((m.needs_native for m in methods if m.needs_native), "")
         self._others = [method for method in methods if method not in self._masked]
@@ -98,9 +100,6 @@ class Combined(PruningMethod):
         )
 
     def finalize(self, model: tf_keras.Model) -> tf_keras.Model:
-        # A cut takes out whatever is zero, no matter which method made it so: one is enough.
-        repeated = [method for method in self._masked if method.shrinks][:-1]
         for method in self.methods:
-            if method not in repeated:
-                model = method.finalize(model)
+            model = method.finalize(model)
         return model

@@ -48,6 +48,8 @@ class MaskedPruning(PruningMethod):
         self._variables: dict[str, tf.Variable] = {}
         # Methods that prune before this one in the same run, set by `combined.Combined`.
         self.earlier: Sequence[MaskedPruning] = ()
+        # Whether a later one cuts: all that is zero at once, no matter which made it so.
+        self.leaves_the_cut = False
 
     # What a method writes.
 
@@ -180,7 +182,7 @@ class MaskedPruning(PruningMethod):
                 member.variable.assign(self.masked(group, member, member.variable))
 
     def finalize(self, model: tf_keras.Model) -> tf_keras.Model:
-        if not self.shrinks or self._like is None:
+        if not self.shrinks or self.leaves_the_cut or self._like is None:
             return model
         smaller, report = shrinking.shrink_model(model, self._like)
         for line in report.lines():
