@@ -646,7 +646,8 @@ def _what_means_little(task: TaskSpec, split: Split, done: Evaluation) -> str:
             f"{split.name}: every prediction is {task.labels[int(predicted[0])]!r}: the model has "
             "learned nothing that tells the classes apart"
         )
-    return ""
+    reason = metrics.collapse(task, split.labels, done.logits)
+    return f"{split.name}: {reason}: nothing shows that the model has learned" if reason else ""
 
 
 def write_predictions(path: pathlib.Path, task: TaskSpec, split: Split, done: Evaluation) -> None:

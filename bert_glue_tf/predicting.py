@@ -107,6 +107,7 @@ class Classifier:
                 f"{run.folder.model}: cannot be loaded ({reason}). Copy the whole folder of the "
                 "run, or train again."
             ) from None
+        _warn_of_sample(path, run.config.data)
         return cls(
             tasks.get(run.config.task),
             predict_fn,
@@ -254,12 +255,16 @@ def _read_metadata(path: pathlib.Path, content: bytes) -> tuple[TaskSpec, str]:
             f"{path}: holds no metadata of this project, so its task is unknown. Give a file "
             "that export_tflite wrote."
         ) from None
-    if metadata.get("data") == "sample":
+    _warn_of_sample(path, metadata.get("data"))
+    return task, vocabulary
+
+
+def _warn_of_sample(path: pathlib.Path, source: Any) -> None:
+    if source == "sample":
         logging.warning(
             "%s was trained on the generated sample: what it says of other text means nothing",
             path.name,
         )
-    return task, vocabulary
 
 
 def _check_sum(path: pathlib.Path, folder: exports.ExportFolder, content: bytes) -> bool:

@@ -88,7 +88,7 @@ class ExperimentResult:
         names = {field.name for field in dataclasses.fields(cls)}
         # The first records of version 0.1.0 hold no warnings.
         if not isinstance(values, dict) or {*values, "warnings"} != names:
-            raise ValueError("no result record")
+            raise ValueError("its settings, metrics and other fields are not those of a run")
         values.setdefault("warnings", [])
         check_types(cls, values)
         values["warnings"] = tuple(values["warnings"])
@@ -214,8 +214,8 @@ def load_records(path: pathlib.Path, kind: type[_R]) -> list[_R]:
                 )
                 continue
             raise UserError(
-                f"{path}:{number}: no result record ({error}). "
-                "Each line must be one record as the train command writes it."
+                f"{path}:{number}: no record of a run ({error}). Each line must be one as the train "
+                "command writes it, in the folder of the run itself."
             ) from error
     return records
 

@@ -61,6 +61,11 @@ def _tags(cell: nbformat.NotebookNode) -> list[str]:
 
 
 def main() -> None:
+    missing = [name for name in sys.argv[1:] if not pathlib.Path(name).is_file()]
+    if missing:
+        there = ", ".join(sorted(map(str, pathlib.Path("notebooks").glob("*.ipynb"))))
+        print(f"error: {', '.join(missing)}: no such notebook. Here are: {there}", file=sys.stderr)
+        sys.exit(2)
     for name in sys.argv[1:]:
         start = time.perf_counter()
         # A folder of its own: where a run is finished already it would only be shown.

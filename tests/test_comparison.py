@@ -144,7 +144,7 @@ def test_a_damaged_record_is_named_with_its_line(tmp_path):
     run = write_run(tmp_path / "b", LABELS, right(300))
     file = run / "results.jsonl"
     file.write_text(file.read_text() + "{}\n")
-    assert message(tmp_path / "a", run).startswith(f"{file}:2: no result record")
+    assert message(tmp_path / "a", run).startswith(f"{file}:2: no record of a run")
     file.write_bytes(b"\xff\xfe")
     assert message(tmp_path / "a", run).startswith(f"{file}: not a readable file of results")
 
@@ -889,7 +889,7 @@ def test_collapsed_is_whole_in_a_narrow_terminal(collapsed, monkeypatch, capsys)
     [
         (("--runs=none/*",), "--runs=none/*: no such folder. Give folders of the train command"),
         (("--runs=empty",), "--runs: 1 folder(s), none with a finished run. Give folders of the"),
-        (("--runs=damaged",), "DIR/damaged/results.jsonl:1: no result record"),
+        (("--runs=damaged",), "DIR/damaged/results.jsonl:1: no record of a run"),
         (("--runs=good", "--output=good/results.jsonl"), "--output=good/results.jsonl: cannot be"),
         (("good",), "'good': no flag."),
     ],

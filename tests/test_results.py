@@ -89,7 +89,7 @@ def test_a_line_cut_short_anywhere_is_passed_over_with_a_warning(tmp_path, caplo
 def test_damage_inside_a_whole_line_is_not_taken_for_a_cut(tmp_path):
     path = tmp_path / "results.jsonl"
     path.write_text(record().to_line().replace('"loss": 0.5', '"loss": 0,5') + "\n")
-    with pytest.raises(UserError, match=re.escape(f"{path}:1: no result record")):
+    with pytest.raises(UserError, match=re.escape(f"{path}:1: no record of a run")):
         results.load(path)
 
 
@@ -97,7 +97,7 @@ def test_damage_inside_a_whole_line_is_not_taken_for_a_cut(tmp_path):
 def test_a_foreign_line_is_named(tmp_path, line):
     path = tmp_path / "results.jsonl"
     path.write_text(record().to_line() + "\n" + line + "\n")
-    with pytest.raises(UserError, match=re.escape(f"{path}:2: no result record")):
+    with pytest.raises(UserError, match=re.escape(f"{path}:2: no record of a run")):
         results.load(path)
 
 
