@@ -214,8 +214,8 @@ def load_records(path: pathlib.Path, kind: type[_R]) -> list[_R]:
                 )
                 continue
             raise UserError(
-                f"{path}:{number}: no record of a run ({error}). Each line must be one as the train "
-                "command writes it, in the folder of the run itself."
+                f"{path}:{number}: no record of a run ({error}). Each line must be one as the "
+                "train command writes it, in the folder of the run itself."
             ) from error
     return records
 
