@@ -8,6 +8,8 @@ sentence of each batch. They begin with the same weights, and train on the same 
 same settings. One is awake at a time, for --turn seconds, while the others are stopped (SIGSTOP),
 so that whatever else the machine does meets all of them alike; what counts is the time that each
 was awake, from its start to its end. On another machine only the ratios mean something.
+With --at_most=3.5 a contender that has taken 3.5 times as long as ours is stopped: its ratio is
+then known to be larger, and its score is not known.
 """
 
 from __future__ import annotations
@@ -16,8 +18,10 @@ import contextlib
 import dataclasses
 import datetime
 import json
+import math
 import os
 import pathlib
+import resource
 import shutil
 import signal
 import subprocess
@@ -61,6 +65,9 @@ def define_flags() -> None:
     )
     flags.DEFINE_list("contenders", [OURS, *PADDINGS], "Who takes part.")
     flags.DEFINE_float("turn", 10.0, "Seconds that a process is awake at a time.")
+    flags.DEFINE_float(
+        "at_most", 0.0, "Stop who takes so many times as long as ours; 0 = wait for all."
+    )
     flags.DEFINE_string("output", "", "File to which the records are added, a line each.")
 
 
@@ -71,13 +78,15 @@ class FineTuning:
     Attributes:
       contender: which.
       settings: of the training, as in a run's config.json.
-      metrics: name -> value on the first dev split.
+      metrics: name -> value on the first dev split; empty if it was stopped.
       seconds: `total`, awake, from the start of the process to its end; `first_step`, up to the
         end of the first training step; `epochs`, up to the end of each epoch's training and, of
         ours, its validation; `processor`, of all cores together, which other programs on the
         machine hardly change.
       peak_memory_bytes: of the process.
-      of_ours: `total` over that of our own training, where it took part.
+      of_ours: `total` over that of our own training, where it took part; of one that was stopped
+        the least that it can be.
+      is_stopped: whether it was stopped by --at_most before its end.
       difference: of the primary metric to ours, with its 95 % interval over the examples.
       turn: seconds of a turn.
       environment: machine, versions and commit.
@@ -90,6 +99,7 @@ class FineTuning:
     seconds: Mapping[str, Any]
     peak_memory_bytes: int
     of_ours: float | None
+    is_stopped: bool
     difference: Mapping[str, Any] | None
     turn: float
     environment: Mapping[str, Any]
@@ -109,6 +119,7 @@ class Contender:
         self.processor_seconds = 0.0
         self.first_step = float("nan")
         self.epochs: list[float] = []
+        self.is_stopped = False
         self.peak_memory_bytes = 0
         self._read = 0
         with log.open("wb") as output:
@@ -126,12 +137,10 @@ class Contender:
         self._signal(signal.SIGCONT)
         while (now := time.perf_counter() - start) < seconds:
             self._look(self.seconds + now)
-            pid, status, used = os.wait4(self.process.pid, os.WNOHANG)
-            if pid:
-                self.process.returncode = os.waitstatus_to_exitcode(status)
+            ended = os.wait4(self.process.pid, os.WNOHANG)
+            if ended[0]:
                 self.seconds += time.perf_counter() - start
-                self.processor_seconds = used.ru_utime + used.ru_stime
-                self.peak_memory_bytes = used.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+                self._reap(ended)
                 return False
             time.sleep(_LOOK)
         self._signal(signal.SIGSTOP)
@@ -155,22 +164,37 @@ class Contender:
         """Kills the process if it lives."""
         if self.process.returncode is None:
             self._signal(signal.SIGKILL)
-            self.process.wait()
+            self._reap(os.wait4(self.process.pid, 0))
+
+    def _reap(self, ended: tuple[int, int, resource.struct_rusage]) -> None:
+        """Takes over what `os.wait4` says of the process."""
+        _, status, used = ended
+        self.process.returncode = os.waitstatus_to_exitcode(status)
+        self.processor_seconds = used.ru_utime + used.ru_stime
+        self.peak_memory_bytes = used.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
-def run_in_turns(contenders: Sequence[Contender], turn: float) -> None:
-    """Until all have ended.
+def run_in_turns(contenders: Sequence[Contender], turn: float, at_most: float = 0.0) -> None:
+    """Until all have ended, or have taken `at_most` times as long as our own, if that is not 0.
 
     Raises:
       UserError: one has failed; the message ends with what it printed last.
     """
     awake = list(contenders)
+    limit = math.inf
     try:
         while awake:
             for contender in list(awake):
+                if contender.seconds > limit:
+                    contender.is_stopped = True
+                    awake.remove(contender)
+                    logging.info("%s: stopped after %.0f s", contender.name, contender.seconds)
+                    continue
                 if contender.take_turn(turn):
                     continue
                 awake.remove(contender)
+                if at_most and contender.name == OURS:
+                    limit = at_most * contender.seconds
                 if contender.process.returncode:
                     said = contender.log.read_text(errors="replace").strip().splitlines()[-12:]
                     raise UserError(
@@ -214,14 +238,16 @@ def records(
 ) -> list[FineTuning]:
     """What has come out, in the order of the contenders."""
     task = tasks.get(settings.task)
-    found = {one.name: answers(one.name, folder, task) for one in contenders}
+    found = {one.name: answers(one.name, folder, task) for one in contenders if not one.is_stopped}
     ours = next((one for one in contenders if one.name == OURS), None)
     where = results.environment([]) | {"load_average": os.getloadavg()[0]}
     made = []
     for one in contenders:
-        labels, logits = found[one.name]
-        difference = None
-        if ours is not None and one is not ours:
+        scores, difference = {}, None
+        if not one.is_stopped:
+            labels, logits = found[one.name]
+            scores = metrics.compute(task, labels, logits)
+        if ours is not None and one is not ours and not one.is_stopped:
             own_labels, own = found[OURS]
             np.testing.assert_array_equal(labels, own_labels)
             difference = significance.compare(
@@ -235,7 +261,7 @@ def records(
             FineTuning(
                 contender=one.name,
                 settings=settings.to_json(),
-                metrics=metrics.compute(task, labels, logits),
+                metrics=scores,
                 seconds={
                     "total": one.seconds,
                     "first_step": one.first_step,
@@ -244,6 +270,7 @@ def records(
                 },
                 peak_memory_bytes=one.peak_memory_bytes,
                 of_ours=None if ours is None else one.seconds / ours.seconds,
+                is_stopped=one.is_stopped,
                 difference=difference
                 and {"mean": difference.mean, "interval": difference.interval},
                 turn=FLAGS.turn,
@@ -256,18 +283,18 @@ def records(
 def print_table(made: Sequence[FineTuning], primary: str) -> None:
     rows = []
     for one in made:
-        difference = ""
+        difference, more = "", "> " if one.is_stopped else ""
         if one.difference is not None:
             low, high = one.difference["interval"]
             difference = f"{one.difference['mean']:+.3f} [{low:+.3f}, {high:+.3f}]"
         rows.append(
             {
                 "": one.contender,
-                "seconds": f"{one.seconds['total']:.0f}",
-                "of ours": "" if one.of_ours is None else f"{one.of_ours:.2f}",
-                "processor": f"{one.seconds['processor']:.0f}",
+                "seconds": f"{more}{one.seconds['total']:.0f}",
+                "of ours": "" if one.of_ours is None else f"{more}{one.of_ours:.2f}",
+                "processor": f"{more}{one.seconds['processor']:.0f}",
                 "first step, s": f"{one.seconds['first_step']:.1f}",
-                primary: f"{one.metrics[primary]:.4f}",
+                primary: f"{one.metrics[primary]:.4f}" if one.metrics else "stopped",
                 "difference": difference,
                 "peak MB": f"{one.peak_memory_bytes / 1e6:.0f}",
             }
@@ -286,6 +313,10 @@ def main() -> None:
         )
     if FLAGS.turn <= 0:
         raise UserError(f"--turn={FLAGS.turn}: must be above 0 seconds.")
+    if FLAGS.at_most and not (FLAGS.at_most >= 1 and OURS in FLAGS.contenders):
+        raise UserError(
+            f"--at_most={FLAGS.at_most}: must be 1 or more, with {OURS} among --contenders."
+        )
     if set(FLAGS.contenders) - {OURS} and not shutil.which(FLAGS.peers_python):
         raise UserError(
             f"--peers_python={FLAGS.peers_python}: no such program. `make bench-finetuning` builds "
@@ -316,7 +347,7 @@ def main() -> None:
                 made = Contender(one, command(one, folder, model), folder / f"{one}.log")
                 stack.callback(made.end)
                 contenders.append(made)
-            run_in_turns(contenders, FLAGS.turn)
+            run_in_turns(contenders, FLAGS.turn, FLAGS.at_most)
         found = records(contenders, settings, folder)
     print_table(found, task.primary_metric)
     if FLAGS.output:

@@ -205,6 +205,7 @@ def refusal(tmp_path, script, *arguments):
         ("finetuning.py", ["--contenders=ours,jax"], "good values are ours, padded, dynamic"),
         ("finetuning.py", ["--turn=0"], "--turn=0.0: must be above 0 seconds"),
         ("finetuning.py", ["--peers_python=nowhere"], "nowhere: no such program. `make bench-f"),
+        ("finetuning.py", ["--at_most=0.5"], "--at_most=0.5: must be 1 or more, with ours among"),
         ("finetuning.py", ["--contenders=ours"], "only --encoder=minilm_l6 without pruning"),
         # The other runtimes are not in the tests' environment.
         ("peers.py", ["--run=r"], "give `make bench-peers RUN=...`"),
@@ -242,6 +243,17 @@ def test_contenders_are_awake_in_turns_and_only_then_their_clock_runs(benchmarks
         assert 0.9 <= one.processor_seconds <= one.seconds
         assert 0.3 < one.first_step < one.epochs[0] < one.epochs[1] < one.seconds
         assert one.peak_memory_bytes > 1e6
+
+
+def test_who_takes_too_long_is_stopped(benchmarks, tmp_path):
+    ours = contender(benchmarks, tmp_path, "ours")
+    command = [sys.executable, "-c", "import time; time.sleep(120)"]
+    slow = benchmarks.finetuning.Contender("padded", command, tmp_path / "padded.log")
+    benchmarks.finetuning.run_in_turns([ours, slow], 0.25, at_most=1.5)
+    assert (ours.is_stopped, ours.process.returncode) == (False, 0)
+    assert (slow.is_stopped, slow.process.returncode) == (True, -signal.SIGKILL)
+    assert 1.5 * ours.seconds < slow.seconds < 1.5 * ours.seconds + 2
+    assert slow.peak_memory_bytes > 1e6
 
 
 def test_a_contender_that_fails_is_told_and_the_other_one_ends(benchmarks, tmp_path):
