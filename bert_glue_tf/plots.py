@@ -77,11 +77,12 @@ def score_against(groups: Sequence[Group], cost: str) -> Any:
     fewer than two models have the cost.
     """
     length = _common_length(groups) if cost == "latency" else None
-    points = []
-    for one in groups:
+    points, places = [], []
+    for place, one in enumerate(groups):
         value = _cost(one, length) if length or cost == "size" else None
         if value is not None and not math.isnan(one.mean):
             points.append((value, one))
+            places.append(place)  # By which a model has the same colour against each cost.
     if len(points) < 2:
         return None
     front = comparison.pareto([(value, one.mean) for value, one in points])
@@ -96,7 +97,7 @@ def score_against(groups: Sequence[Group], cost: str) -> Any:
             zorder=1,
             label="Pareto front",
         )
-        for place, (value, one) in enumerate(points):
+        for place, (value, one) in zip(places, points, strict=True):
             colour = _COLOURS[place % len(_COLOURS)]
             marker = _MARKERS[place // len(_COLOURS) % len(_MARKERS)]
             if one.interval:

@@ -13,12 +13,6 @@ import tiny_runs
 import bert_glue_tf  # noqa: F401  (chooses Keras 2 before any test imports TensorFlow)
 from bert_glue_tf.exports import ExportFolder, Run
 
-import tensorflow as tf  # isort: skip
-
-# A tiny model's graphs take longer to optimize than to run. The commands that tests start in
-# processes of their own optimize theirs as they always do.
-tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
-
 # In a shell's background SIGINT is ignored, which processes that tests start and interrupt would
 # inherit.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
