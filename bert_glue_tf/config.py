@@ -29,7 +29,7 @@ flags.disclaim_key_flags()
 # Settings that may name a folder.
 PLACES = ("encoder", "preprocessing", "data")
 # What a run's name says itself.
-_NAMED = ("task", "encoder", "data", "pruning_method", "seed")
+NAMED = ("task", "encoder", "data", "pruning_method", "seed")
 # The report's schedule starts here.
 DEFAULT_INITIAL_SPARSITY = 0.5
 STRATEGIES = ("auto", "cpu", "gpu", "mirrored", "multi_worker", "tpu")
@@ -282,7 +282,7 @@ class ExperimentConfig:
         other = {
             setting: value
             for setting, value in self.to_json().items()
-            if setting not in _NAMED and value != defaults[setting]
+            if setting not in NAMED and value != defaults[setting]
         }
         if self.first_sparsity == self._computed_sparsity:
             other.pop("initial_sparsity", None)  # Given, it is the value that is computed.

@@ -32,6 +32,7 @@ _STYLE: Any = {
 # Paul Tol's bright scheme: told apart with any colour vision, and on paper.
 _COLOURS = ("#4477AA", "#EE6677", "#228833", "#CCBB44", "#66CCEE", "#AA3377", "#BBBBBB")
 _MARKERS = ("o", "s", "^", "D")  # The next where the colours begin again.
+_WIDE = 5  # A logarithmic axis of a smaller ratio has hardly a number on it.
 
 
 def training_curves(groups: Sequence[Group]) -> Any:
@@ -113,16 +114,20 @@ def score_against(groups: Sequence[Group], cost: str) -> Any:
                 capsize=2,
                 label=one.name + (" COLLAPSED" if one.collapsed else ""),
             )
-        if cost == "latency":
+        values = [value for value, _ in points]
+        if cost == "latency" and max(values) > _WIDE * min(values):
             axis.set_xscale("log")
             axis.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
             # Plain numbers: matplotlib's own powers of ten are formulas, which are off.
             axis.xaxis.set_major_formatter(ticker.StrMethodFormatter("{x:g}"))
             axis.xaxis.set_minor_formatter(ticker.NullFormatter())
-            axis.set_xlabel(f"ms an example at length {length} (median; compare the ratios)")
         else:
-            axis.set_xlabel("MB on disk")
             axis.set_xlim(left=0)
+        axis.set_xlabel(
+            f"ms an example at length {length} (median; compare the ratios)"
+            if cost == "latency"
+            else "MB on disk"
+        )
         axis.set_ylabel(points[0][1].first.task.primary_metric)
         title = f"{_title([one for _, one in points])}: score against {cost}"
         axis.set_title(f"{title} (broad bars: 95 % interval)", fontsize=10)

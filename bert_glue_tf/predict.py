@@ -122,6 +122,14 @@ def _answer_lines(classifier: predicting.Classifier, file: io.BufferedReader) ->
                 reader.replaced,
                 reader.first_replaced,
             )
+        if reader.blank:
+            logging.warning(
+                "%s: %d line(s) hold no text, the first is line %d; the labels of those mean "
+                "nothing.",
+                name,
+                reader.blank,
+                reader.first_blank,
+            )
 
 
 def _print(lines: list[str]) -> None:

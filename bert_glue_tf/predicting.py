@@ -22,7 +22,16 @@ import numpy as np
 from absl import logging
 from scipy import special
 
-from bert_glue_tf import data, exports, flatbuffer, litert, metrics, preprocessing, tasks
+from bert_glue_tf import (
+    data,
+    exports,
+    flatbuffer,
+    jsontext,
+    litert,
+    metrics,
+    preprocessing,
+    tasks,
+)
 from bert_glue_tf.errors import UserError
 from bert_glue_tf.litert import LiteModel
 from bert_glue_tf.run_folder import write_atomically
@@ -365,8 +374,8 @@ class TextReader:
             if min(self._places) < 0:
                 raise UserError(f"--text_columns={','.join(columns)}: columns are counted from 1.")
         self._line = 0
-        self.replaced = 0
-        self.first_replaced = 0
+        self.replaced = self.first_replaced = 0
+        self.blank = self.first_blank = 0
 
     def read(self, group: Iterable[bytes]) -> Iterator[tuple[str, ...]]:
         """The texts of some lines, one after the other.
@@ -380,7 +389,11 @@ class TextReader:
             line = self._decoded(raw)
             if self._line == 1 and self._places is None and self._takes_header(line):
                 continue
-            yield self._texts(line)
+            texts = self._texts(line)
+            if not any(text.strip() for text in texts):
+                self.blank += 1
+                self.first_blank = self.first_blank or self._line
+            yield texts
 
     def _decoded(self, raw: bytes) -> str:
         if self._line == 1:
@@ -427,6 +440,12 @@ class TextReader:
                 len(cells),
                 ", ".join(self._task.tsv_text),
             )
+        elif _is_json_object(line):
+            logging.warning(
+                "%s:1: a JSON object, which is read as any other text, with its braces and names. "
+                "Good: a text a line, or a .tsv",
+                self._name,
+            )
         return False
 
     def _texts(self, line: str) -> tuple[str, ...]:
@@ -446,6 +465,13 @@ class TextReader:
         if self._places is None:
             return f"{fields}, separated by a tab"
         return f"{fields} in column(s) {', '.join(str(place + 1) for place in self._places)}"
+
+
+def _is_json_object(line: str) -> bool:
+    try:
+        return isinstance(jsontext.loads(line), dict)
+    except ValueError:
+        return False
 
 
 def stream(

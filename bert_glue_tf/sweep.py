@@ -43,7 +43,7 @@ def main() -> None:
     grid = sweeping.parse_grid(_GRID.value)
     configs = sweeping.configurations({k: str(v.value) for k, v in given.items()}, grid)
     root = pathlib.Path(os.path.expanduser(_RUNS_DIR.value))
-    runs = sweeping.plan(configs, root)
+    runs = sweeping.plan(configs, root, list(grid))
     sweep = sweeping.Sweep(runs, _WORKERS.value)
     sweeping.check_methods(sweep.missing())
     if _DRY_RUN.value:

@@ -227,12 +227,14 @@ class Run:
       folder: where it is run.
       start: name of the run that it starts from; None where it starts from pre-training.
       in_grid: whether the grid asks for it, not only another run that starts from it.
+      chosen: its values of the grid's settings; of those that mean nothing for it, none.
     """
 
     config: ExperimentConfig
     folder: RunFolder
     start: str | None
     in_grid: bool
+    chosen: Settings = dataclasses.field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -242,9 +244,23 @@ class Run:
     def log(self) -> pathlib.Path:
         return self.folder.path.with_name(f"{self.name}.log")
 
+    @property
+    def title(self) -> str:
+        """Its name, and what the grid chose that the name does not tell."""
+        told = ", ".join(f"{k}={v}" for k, v in self.chosen.items() if k not in config.NAMED)
+        return f"{self.name} ({told})" if told else self.name
 
-def plan(configs: Sequence[ExperimentConfig], root: pathlib.Path) -> list[Run]:
-    """The runs in the order in which they are run: starting points first, each once."""
+
+def plan(
+    configs: Sequence[ExperimentConfig], root: pathlib.Path, names: Sequence[str] = ()
+) -> list[Run]:
+    """The runs in the order in which they are run: starting points first, each once.
+
+    Args:
+      configs: of the runs that are asked for.
+      root: folder of all runs.
+      names: the settings of the grid, by which its runs are told apart.
+    """
     starts = {start.run_name: start for one in configs if (start := one.starting_point) is not None}
     asked = {one.run_name: one for one in configs}
     runs = [
@@ -253,10 +269,18 @@ def plan(configs: Sequence[ExperimentConfig], root: pathlib.Path) -> list[Run]:
             folder=RunFolder(root / name, one),
             start=one.starting_point.run_name if one.starting_point else None,
             in_grid=name in asked,
+            chosen=_chosen(one, names) if name in asked else {},
         )
         for name, one in {**starts, **asked}.items()
     ]
     return sorted(runs, key=lambda run: run.name not in starts)  # Stable: the grid's order.
+
+
+def _chosen(one: ExperimentConfig, names: Sequence[str]) -> Settings:
+    """A run's values of settings; --prune as the method it stands for."""
+    is_pruned = one.pruning_method != NO_PRUNING
+    shown = dict.fromkeys("pruning_method" if name == "prune" else name for name in names)
+    return {name: str(getattr(one, name)) for name in shown if is_pruned or name not in PRUNING}
 
 
 def check_methods(runs: Sequence[Run]) -> None:
@@ -682,7 +706,7 @@ class Sweep:
         number = len(self._runs) - len(self.missing())
         left = self._left()
         end = "" if left is None or not self.missing() else f"; about {duration(left)} left"
-        return f"{number}/{len(self._runs)} {run.name}: {text}{end}"
+        return f"{number}/{len(self._runs)} {run.title}: {text}{end}"
 
     def _status(self) -> str:
         left = self._left()
@@ -805,9 +829,11 @@ def _number(value: float) -> str:
 
 def dry_rows(runs: Sequence[Run], done: Mapping[str, ExperimentResult]) -> list[dict[str, str]]:
     """What a sweep would do, a row for each run, for `reporting.print_rows`."""
+    shown = list(dict.fromkeys(name for run in runs for name in run.chosen))
     return [
         {
             "run": run.name,
+            **{name: run.chosen.get(name, "") for name in shown if name not in config.NAMED},
             "starts from": run.start or "",
             "": f"finished: {scores(done[run.name])}" if run.name in done else "to be run",
         }
@@ -833,12 +859,8 @@ def table(
     groups = collections.defaultdict(list)
     for run in runs:
         if run.in_grid:
-            is_pruned = run.config.pruning_method != NO_PRUNING
-            key = tuple(
-                str(getattr(run.config, name)) if is_pruned or name not in PRUNING else ""
-                for name in shown
-            )
-            groups[key].append(run)
+            chosen = _chosen(run.config, names)
+            groups[tuple(chosen.get(name, "") for name in shown)].append(run)
     rows = []
     for key, some in groups.items():
         done = [(run, records[run.name]) for run in some if run.name in records]

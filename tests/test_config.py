@@ -198,7 +198,7 @@ def test_other_settings_give_the_default_folder_another_name():
     # As `printf '{"epochs":4,"learning_rate":5e-05}' | sha256sum` begins: the names stay what they
     # are from release to release.
     assert ExperimentConfig(learning_rate=5e-5, epochs=4).run_name == f"{plain}-ea71e1"
-    one = {field.name for field in dataclasses.fields(ExperimentConfig)} - set(config._NAMED)
+    one = {field.name for field in dataclasses.fields(ExperimentConfig)} - set(config.NAMED)
     names = {plain}
     choices = {
         "pruning_options": "rounds=3",

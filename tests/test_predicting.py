@@ -112,6 +112,12 @@ def test_what_is_not_utf_8_is_replaced_and_counted():
     assert (reader.replaced, reader.first_replaced) == (2, 2)
 
 
+def test_lines_without_a_text_are_counted():
+    reader = TextReader(MRPC, "x")
+    assert read(reader, b"a\tb", b"\t", b"a\t", b" \t \r")[1:] == [("", ""), ("a", ""), (" ", " ")]
+    assert (reader.blank, reader.first_blank) == (2, 2)
+
+
 @pytest.mark.parametrize(
     ("task", "columns", "header", "row", "texts"),
     [
@@ -163,6 +169,15 @@ def test_tabs_in_a_sentence_are_told_of_and_kept(caplog):
         "in.txt:1: 4 columns, and none is named sentence: tabs are read as blanks, and the line "
         "as one text. If it is not, give --text_columns"
     ]
+
+
+def test_json_is_told_of_and_read_as_text(caplog):
+    line = b'{"text": "good"}'
+    assert read(TextReader(SST2, "x"), line, line) == [(line.decode(),)] * 2
+    (record,) = caplog.records
+    assert record.getMessage().startswith("x:1: a JSON object, which is read as any other text")
+    assert read(TextReader(SST2, "x"), b"[1]", line) == [("[1]",), (line.decode(),)]
+    assert len(caplog.records) == 1
 
 
 @pytest.mark.parametrize(

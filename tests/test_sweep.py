@@ -831,6 +831,23 @@ def test_a_run_of_the_command_that_fails_is_told_and_the_status_is_1(settings, t
     assert f"(log: runs/{log.name})" in done.stdout
 
 
+def test_what_the_grid_chose_is_told_where_the_runs_name_does_not(tmp_path):
+    grid = sweeping.parse_grid("pruning_method=none,irregular;final_sparsity=0.1,0.5;seed=1,2")
+    configs = sweeping.configurations({"task": "sst2", "finetune_epochs": "2"}, grid)
+    runs = sweeping.plan(configs, tmp_path, list(grid))
+    rows = sweeping.dry_rows(runs, {})
+    assert [list(row) for row in rows] == [["run", "final_sparsity", "starts from", ""]] * 8
+    told = [(run.title.removeprefix(run.name), row["final_sparsity"]) for run, row in
+            zip(runs, rows, strict=True)]  # fmt: skip
+    # Two starting points, what is not pruned, and what is.
+    assert told == [
+        *[("", "")] * 4,
+        *[(" (final_sparsity=0.1)", "0.1")] * 2,
+        *[(" (final_sparsity=0.5)", "0.5")] * 2,
+    ]
+    assert all(row["run"] == run.name for run, row in zip(runs, rows, strict=True))
+
+
 def test_the_readmes_grids_are_grids():
     readme = (pathlib.Path(__file__).parent.parent / "README.md").read_text()
     commands = re.findall(r"^python -m bert_glue_tf\.sweep (.*)$", readme, re.MULTILINE)
