@@ -279,7 +279,6 @@ def load(source: EncoderSource, native: bool | None = None, seq_length: int = 12
         network.UnreachableError: a TF-Hub handle that cannot be downloaded.
     """
     import numpy as np
-    import tensorflow_hub as hub
 
     from bert_glue_tf import importing, preprocessing
     from bert_glue_tf.native import (
@@ -307,7 +306,7 @@ def load(source: EncoderSource, native: bool | None = None, seq_length: int = 12
     )
     tokens = preprocessing.special_tokens(text_model.tokenize)
     try:
-        layer = hub.KerasLayer(encoder_path, trainable=True, name="encoder")
+        layer = _trainable(encoder_path)
     except _out_of_memory():
         raise
     except Exception as error:  # OSError, IndexError, OpError and more, by what is damaged
@@ -387,7 +386,6 @@ def rebuild(encoder: Encoder, dropout: float | None = None) -> Encoder:
     `load` itself is called outside of the scope, because several replicas cannot call a
     SavedModel outside of their training step, and so not probe it.
     """
-    import tensorflow_hub as hub
 
     from bert_glue_tf.native import build_native, by_canonical_name
 
@@ -404,11 +402,22 @@ def rebuild(encoder: Encoder, dropout: float | None = None) -> Encoder:
             ),
         )
     if encoder.architecture is None:
-        layer = hub.KerasLayer(encoder.encoder_path, trainable=True, name="encoder")
+        layer = _trainable(encoder.encoder_path)
     else:
         variables = by_canonical_name(encoder.layer.variables)
         layer = build_native(encoder.architecture, lambda name: variables[name].numpy())
     return dataclasses.replace(encoder, layer=layer)
+
+
+def _trainable(path: str) -> Any:
+    """The SavedModel as a layer that can be trained.
+
+    Loaded here, since a `hub.KerasLayer` that is given a path asks Keras for its options and
+    imports all of Keras 3 for it, which is not used: a second of each command.
+    """
+    import tensorflow_hub as hub
+
+    return hub.KerasLayer(hub.load(path), trainable=True, name="encoder")
 
 
 def is_cached(source: EncoderSource) -> bool:
