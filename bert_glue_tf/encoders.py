@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import gc
 import hashlib
 import os
 import re
@@ -285,6 +284,7 @@ def load(source: EncoderSource, native: bool | None = None, seq_length: int = 12
         Architecture,
         NotNativeError,
         by_canonical_name,
+        collect,
         probe,
         take_over,
     )
@@ -357,7 +357,7 @@ def load(source: EncoderSource, native: bool | None = None, seq_length: int = 12
                 raise UserError(
                     f"--encoder={source.name}: cannot be held as a native encoder: {reason}"
                 ) from None
-        gc.collect()  # the SavedModel's copy of the weights sits in reference cycles
+        collect(layer.variables)  # The SavedModel's copy of them.
     provenance["parameters"] = int(sum(np.prod(v.shape) for v in layer.trainable_variables))
     return Encoder(
         layer,

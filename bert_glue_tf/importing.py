@@ -118,14 +118,31 @@ def write_encoder(encoder: Any, folder: Path) -> None:
     trainable, and dropout acts with training=True.
     """
     import tensorflow as tf
-    import tf_keras
 
-    inputs = {name: tf_keras.Input((None,), dtype=tf.int32, name=name) for name in INPUTS}
-    outputs = dict(encoder(inputs))
-    # The published encoders have this alias, for exchange with other text embeddings.
-    outputs["default"] = outputs["pooled_output"]
+    inputs = {name: tf.TensorSpec([None, None], tf.int32, name) for name in INPUTS}
+
+    # A Keras model would be saved with functions of each of its layers, which takes four times as
+    # long; nobody asks for them. This form is https://www.tensorflow.org/hub/reusable_saved_models.
+    @tf.function(autograph=False)
+    def call(inputs: dict[str, tf.Tensor], training: bool = False) -> dict[str, Any]:
+        outputs = dict(encoder(inputs, training=training))
+        # The published encoders have this alias, for exchange with other text embeddings.
+        outputs["default"] = outputs["pooled_output"]
+        return outputs
+
+    @tf.function(input_signature=[inputs], autograph=False)
+    def serve(inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        return {name: value for name, value in call(inputs).items() if not isinstance(value, list)}
+
+    for training in (False, True):
+        call.get_concrete_function(inputs, training=training)
+    saved = tf.train.Checkpoint()
+    saved.__call__ = call
+    saved.variables = list(encoder.variables)
+    saved.trainable_variables = list(encoder.trainable_variables)
+    saved.regularization_losses = []
     with _quiet():
-        tf_keras.Model(inputs, outputs).save(str(folder), include_optimizer=False, save_format="tf")
+        tf.saved_model.save(saved, str(folder), signatures=serve)
 
 
 def read_record(folder: Path) -> dict[str, Any] | None:

@@ -301,7 +301,7 @@ def take_over(
         if tried[activation] < PROBE_TOLERANCE / 100:
             return encoder, candidate, tried[activation]
         del encoder
-        gc.collect()
+        collect(variables.values())
     best = min(tried, key=tried.__getitem__)
     if not tried[best] < PROBE_TOLERANCE:
         raise NotNativeError(
@@ -311,6 +311,16 @@ def take_over(
     candidate = dataclasses.replace(candidate, activation=best)
     encoder = build_native(candidate, lambda name: variables[name].numpy())
     return encoder, candidate, tried[best]
+
+
+# Python finds it by itself before long. It takes a third of a second in a process with TensorFlow.
+_SMALL = 1 << 26
+
+
+def collect(variables: Iterable[Any]) -> None:
+    """Lets go of a large model's copy of some variables, which sits in reference cycles."""
+    if sum(variable.shape.num_elements() * variable.dtype.size for variable in variables) > _SMALL:
+        gc.collect()
 
 
 def difference(left: Mapping[str, Any], right: Mapping[str, Any]) -> float:
