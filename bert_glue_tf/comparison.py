@@ -392,7 +392,7 @@ def _telling(one: Group, groups: Sequence[Group]) -> tuple[str, ...]:
     mine = one.first
     unsaid = {*_SEED, *_PRUNING, "task", "encoder", "data"}
     found = [
-        f"{name}={mine.config[name]}"
+        f"{name}={mine.config[name] or 'all' if name == 'train_examples' else mine.config[name]}"
         for name in mine.config
         if name not in unsaid
         and any(other.config.get(name) != mine.config[name] for other in others)
@@ -728,4 +728,17 @@ def notes(models: Iterable[Model]) -> list[str]:
     if any(model.source == "sample" for model in models):
         sample = "Scores marked (sample) are of generated sentences; they say nothing of GLUE."
         lines.insert(0, sample)
+    unpruned = {m.key((*_SEED, *_PRUNING)) for m in models if m.method == NO_PRUNING}
+    alone = [
+        m.run
+        for m in models
+        if m.method != NO_PRUNING
+        and m.recipe == KERAS
+        and m.key((*_SEED, *_PRUNING)) not in unpruned
+    ]
+    if alone:
+        lines.append(
+            f"Not compared with an unpruned model: {', '.join(alone)}. No run with the same "
+            "settings and --pruning_method=none is among these."
+        )
     return lines

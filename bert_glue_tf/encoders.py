@@ -386,7 +386,6 @@ def rebuild(encoder: Encoder, dropout: float | None = None) -> Encoder:
     `load` itself is called outside of the scope, because several replicas cannot call a
     SavedModel outside of their training step, and so not probe it.
     """
-
     from bert_glue_tf.native import build_native, by_canonical_name
 
     if dropout is not None:
@@ -417,7 +416,10 @@ def _trainable(path: str) -> Any:
     """
     import tensorflow_hub as hub
 
-    return hub.KerasLayer(hub.load(path), trainable=True, name="encoder")
+    loaded = hub.load(path)
+    if not callable(loaded):
+        raise ValueError("it has no function to be called")
+    return hub.KerasLayer(loaded, trainable=True, name="encoder")
 
 
 def is_cached(source: EncoderSource) -> bool:

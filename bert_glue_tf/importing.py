@@ -7,7 +7,6 @@ in the user's cache folder, written atomically.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import functools
 import hashlib
@@ -17,7 +16,6 @@ import platform
 import re
 import shutil
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +35,7 @@ from bert_glue_tf.foreign_weights import (
 from bert_glue_tf.native import INPUTS, Architecture, build_native
 
 # Raised when the written form changes, so that an older cache is not read as a newer one.
-FORMAT = 1
+FORMAT = 2
 IMPORT_RECORD = "import.json"
 
 
@@ -111,18 +109,19 @@ def import_pair(name: str, kind: str, folder: Path, licence: str = "") -> Path:
 
 
 def write_encoder(encoder: Any, folder: Path) -> None:
-    """Writes a native encoder as a SavedModel with the published signature.
+    """Writes a native encoder as a SavedModel that is called as the published ones are.
 
     A dict of int32 [batch, seq] (any sequence length up to the encoder's positions) gives
     a dict of pooled_output, sequence_output, encoder_outputs and default. Variables are
-    trainable, and dropout acts with training=True.
+    trainable, and dropout acts with training=True. Its signature `serving_default` gives the same
+    but encoder_outputs, under these names.
     """
     import tensorflow as tf
 
     inputs = {name: tf.TensorSpec([None, None], tf.int32, name) for name in INPUTS}
 
-    # A Keras model would be saved with functions of each of its layers, which takes four times as
-    # long; nobody asks for them. This form is https://www.tensorflow.org/hub/reusable_saved_models.
+    # A Keras model would be saved with functions of each of its layers, which takes several times
+    # as long; nobody asks for them. This form is https://www.tensorflow.org/hub/reusable_saved_models.
     @tf.function(autograph=False)
     def call(inputs: dict[str, tf.Tensor], training: bool = False) -> dict[str, Any]:
         outputs = dict(encoder(inputs, training=training))
@@ -141,8 +140,7 @@ def write_encoder(encoder: Any, folder: Path) -> None:
     saved.variables = list(encoder.variables)
     saved.trainable_variables = list(encoder.trainable_variables)
     saved.regularization_losses = []
-    with _quiet():
-        tf.saved_model.save(saved, str(folder), signatures=serve)
+    tf.saved_model.save(saved, str(folder), signatures=serve)
 
 
 def read_record(folder: Path) -> dict[str, Any] | None:
@@ -198,27 +196,12 @@ def _write_pair(folder: Path, kind: str, source: Path) -> Architecture:
     encoder = build_native(architecture, read, origin)
     try:
         write_encoder(encoder, folder / "encoder")
-        with _quiet():
-            wordpiece.write_preprocessing(
-                source / VOCABULARY, folder / "preprocessing", lower_case(kind, source)
-            )
+        wordpiece.write_preprocessing(
+            source / VOCABULARY, folder / "preprocessing", lower_case(kind, source)
+        )
     except tf.errors.OpError as error:  # TensorFlow's own word for a full disk
         raise OSError(0, str(error.message).splitlines()[0]) from error
     return architecture
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Hides Keras's warning, at each save, about the metrics that no encoder has."""
-    import tensorflow as tf
-
-    logger = tf.get_logger()
-    level = logger.level
-    logger.setLevel("ERROR")
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
 
 
 def _publish(temporary: Path, target: Path) -> None:

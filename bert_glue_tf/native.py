@@ -313,13 +313,15 @@ def take_over(
     return encoder, candidate, tried[best]
 
 
-# Python finds it by itself before long. It takes a third of a second in a process with TensorFlow.
+# Bytes. Of smaller copies Python gets rid by itself before long, and looking for them takes a third
+# of a second in a process with TensorFlow.
 _SMALL = 1 << 26
 
 
 def collect(variables: Iterable[Any]) -> None:
     """Lets go of a large model's copy of some variables, which sits in reference cycles."""
-    if sum(variable.shape.num_elements() * variable.dtype.size for variable in variables) > _SMALL:
+    size = sum((one.shape.num_elements() or 0) * one.dtype.size for one in variables)
+    if size > _SMALL:
         gc.collect()
 
 

@@ -59,7 +59,9 @@ def training_curves(groups: Sequence[Group]) -> Any:
                 epochs = [int(row["epoch"]) for row in one.first.history]
                 for column, (what, style) in columns.items():
                     values = [float(row.get(column) or "nan") for row in one.first.history]
-                    axis.plot(epochs, values, style, color=colour, label=f"{name}, {what}")
+                    # A single epoch makes no line.
+                    mark = "o" if len(epochs) == 1 else ""
+                    axis.plot(epochs, values, mark + style, color=colour, label=f"{name}, {what}")
             axis.set_xlabel("epoch")
             axis.set_title(panel)
             axis.xaxis.get_major_locator().set_params(integer=True)

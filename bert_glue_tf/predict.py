@@ -98,6 +98,8 @@ def _answer_text(classifier: predicting.Classifier) -> None:
         )
     # The terminal may have sent bytes that are not UTF-8.
     text = tuple(preprocessing.encode(value).decode() for value in _TEXT.value)
+    if not any(part.strip() for part in text):
+        logging.warning("--text holds no text, and the label means nothing.")
     _print(predicting.header(classifier.task, _FORMAT.value))
     _print([predicting.format_prediction(p, _FORMAT.value) for p in classifier.predict([text])])
 
@@ -114,22 +116,8 @@ def _answer_lines(classifier: predicting.Classifier, file: io.BufferedReader) ->
         for predictions in predicting.stream(classifier, predicting.lines(file), reader):
             _print([predicting.format_prediction(p, _FORMAT.value) for p in predictions])
     finally:
-        if reader.replaced:
-            logging.warning(
-                "%s: %d line(s) are not UTF-8, the first is line %d; what could not be read was "
-                "replaced.",
-                name,
-                reader.replaced,
-                reader.first_replaced,
-            )
-        if reader.blank:
-            logging.warning(
-                "%s: %d line(s) hold no text, the first is line %d; the labels of those mean "
-                "nothing.",
-                name,
-                reader.blank,
-                reader.first_blank,
-            )
+        for line in reader.warnings():
+            logging.warning("%s", line)
 
 
 def _print(lines: list[str]) -> None:

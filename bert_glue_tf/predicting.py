@@ -374,8 +374,9 @@ class TextReader:
             if min(self._places) < 0:
                 raise UserError(f"--text_columns={','.join(columns)}: columns are counted from 1.")
         self._line = 0
-        self.replaced = self.first_replaced = 0
-        self.blank = self.first_blank = 0
+        self._tabs_are_told = False
+        # What was odd -> the first line that was, and how many.
+        self._odd: dict[str, tuple[int, int]] = {}
 
     def read(self, group: Iterable[bytes]) -> Iterator[tuple[str, ...]]:
         """The texts of some lines, one after the other.
@@ -391,9 +392,23 @@ class TextReader:
                 continue
             texts = self._texts(line)
             if not any(text.strip() for text in texts):
-                self.blank += 1
-                self.first_blank = self.first_blank or self._line
+                self._note("hold no text, and their labels mean nothing")
+            elif any(_is_json_object(text) for text in texts):
+                self._note("are JSON and were read as any other text, with braces and names")
+            elif not self._tabs_are_told and any("\t" in text for text in texts):
+                self._note("hold tabs, which were read as blanks; --text_columns chooses columns")
             yield texts
+
+    def _note(self, what: str) -> None:
+        first, count = self._odd.get(what, (self._line, 0))
+        self._odd[what] = first, count + 1
+
+    def warnings(self) -> list[str]:
+        """What was odd about the lines that have been read, a sentence for each kind."""
+        return [
+            f"{self._name}: {count} line(s) {what}; the first is line {first}."
+            for what, (first, count) in self._odd.items()
+        ]
 
     def _decoded(self, raw: bytes) -> str:
         if self._line == 1:
@@ -402,8 +417,7 @@ class TextReader:
         try:
             return raw.decode()
         except UnicodeDecodeError:
-            self.replaced += 1
-            self.first_replaced = self.first_replaced or self._line
+            self._note("are not UTF-8, and what could not be read was replaced")
             return raw.decode(errors="replace")
 
     def _takes_header(self, line: str) -> bool:
@@ -433,18 +447,13 @@ class TextReader:
         ):
             self._places = [columns.index(name) for name in self._task.tsv_text]
         elif len(cells) > len(self._task.text_fields) == 1:
+            self._tabs_are_told = True
             logging.warning(
                 "%s:1: %d columns, and none is named %s: tabs are read as blanks, and the line as "
                 "one text. If it is not, give --text_columns",
                 self._name,
                 len(cells),
                 ", ".join(self._task.tsv_text),
-            )
-        elif _is_json_object(line):
-            logging.warning(
-                "%s:1: a JSON object, which is read as any other text, with its braces and names. "
-                "Good: a text a line, or a .tsv",
-                self._name,
             )
         return False
 
@@ -467,9 +476,11 @@ class TextReader:
         return f"{fields} in column(s) {', '.join(str(place + 1) for place in self._places)}"
 
 
-def _is_json_object(line: str) -> bool:
+def _is_json_object(text: str) -> bool:
+    if not text.lstrip().startswith("{"):
+        return False
     try:
-        return isinstance(jsontext.loads(line), dict)
+        return isinstance(jsontext.loads(text), dict)
     except ValueError:
         return False
 

@@ -20,7 +20,6 @@ import dataclasses
 import re
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
@@ -298,7 +297,7 @@ def select(
     judged = tuple(_judge(finding, chosen, float_pieces) for finding in findings)
     everything = measure.file([*products, *others], ranges)
     return Selection(
-        rules=_rules(flatbuffer.read(model), [f.unit for f in judged if f.chosen]),
+        rules=_rules(_output_names(model), [f.unit for f in judged if f.chosen]),
         ranges=_for_all_signatures(model, length, ranges),
         cut=best,
         cuts=cuts,
@@ -337,13 +336,13 @@ class _Measure:
 
     def __init__(self, single: bytes, probe: Sequence[Features]) -> None:
         self._single = single
-        self._content = flatbuffer.read(single)  # Which takes longer than all that is done with it.
+        self._names = _output_names(single)
         self._probe = {name: np.concatenate([f[name] for f in probe]) for name in probe[0]}
         self._logits = litert.LiteModel(single).predict(self._probe)
 
     def file(self, units: Sequence[Unit], ranges: Ranges) -> bytes:
         """The file with these units in int8, and the other matrices as in dynamic_int8."""
-        return tflite.quantize(self._single, _rules(self._content, units), ranges)
+        return tflite.quantize(self._single, _rules(self._names, units), ranges)
 
     def noise(self, units: Sequence[Unit], ranges: Ranges) -> float:
         logits = litert.LiteModel(self.file(units, ranges)).predict(self._probe)
@@ -374,15 +373,23 @@ def _label(name: str) -> str:
     return re.sub(r"/MatMul\d*$", "", name.split(";")[0])
 
 
-def _rules(content: Any, units: Sequence[Unit]) -> tuple[Rule, ...]:
-    """Rules that put these units of a `flatbuffer.read` file into int8, in every signature."""
+def _output_names(model: bytes) -> list[list[str]]:
+    """For each subgraph the names of its operators' outputs."""
+    return [
+        [flatbuffer.output_name(graph, place) for place in range(len(graph.operators))]
+        for graph in flatbuffer.read(model).subgraphs
+    ]
+
+
+def _rules(names: Sequence[Sequence[str]], units: Sequence[Unit]) -> tuple[Rule, ...]:
+    """Rules that put these units of a file with these outputs into int8, in every signature."""
     rules = list(tflite.DYNAMIC_RULES)
     for unit in units:
         if unit.place is None:
             rules.append(Rule(unit.operation, activation_bits=8))
             continue
-        for graph in content.subgraphs:
-            scope = tflite.scope_of(flatbuffer.output_name(graph, unit.place))
+        for outputs in names:
+            scope = tflite.scope_of(outputs[unit.place])
             rules.append(Rule(unit.operation, scope, activation_bits=8))
     return tuple(rules)
 

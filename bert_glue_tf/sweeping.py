@@ -653,7 +653,7 @@ class Sweep:
                 return self._failed(run, elsewhere)
             if claim is None:
                 return ""
-            logging.info("running %s", run.name)
+            logging.info("running %s", run.title)
             self._running[run.name] = _Process(run, claim, self._command, self._workers)
         except (UserError, OSError) as error:
             return self._failed(run, str(error))
@@ -906,7 +906,7 @@ def told_failures(runs: Sequence[Run], failures: Mapping[str, str]) -> list[str]
         if run.name in failures:
             where = f" (log: {run.log})" if run.log.exists() else ""
             message = textwrap.indent(failures[run.name], "  ")
-            lines += [f"FAILED: {run.name}{where}", message]
+            lines += [f"FAILED: {run.title}{where}", message]
     return lines
 
 

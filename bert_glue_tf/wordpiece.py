@@ -66,10 +66,11 @@ class ReferenceBasicTokenizer:
 def write_preprocessing(
     vocabulary: Path, folder: Path, lower_case: bool, seq_length: int = 128
 ) -> None:
-    """Writes a preprocessing SavedModel with the published signatures.
+    """Writes a preprocessing SavedModel that is called as the published ones are.
 
-    They are `tokenize` (with `get_special_tokens_dict`), `bert_pack_inputs` and the call
-    of the whole; see https://www.tensorflow.org/hub/common_saved_model_apis/text.
+    By `tokenize` (with `get_special_tokens_dict`), `bert_pack_inputs` and the call of the whole:
+    https://www.tensorflow.org/hub/common_saved_model_apis/text. Its signature `serving_default`
+    gives what the call does.
 
     Args:
         vocabulary: vocab.txt, one piece a line.
@@ -102,8 +103,8 @@ def write_preprocessing(
     )
 
     # From here on in place of official.nlp.tools.export_tfhub_lib.create_preprocessing, which
-    # leaves no room for another tokenizer, and saves a Keras model of layers, which takes four
-    # times as long and is called in the same way.
+    # leaves no room for another tokenizer, and saves a Keras model with functions of each of its
+    # layers, which takes twice as long.
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "sentences")], autograph=False)
     def tokenize(sentences: tf.Tensor) -> tf.RaggedTensor:
         pieces = tf.cast(tokenizer.tokenize(sentences), tf.int32)

@@ -598,6 +598,28 @@ def test_one_epoch_is_no_curve(tmp_path):
     write_run(tmp_path / "u", LABELS, right(300), history=history(0.5))
     write_run(tmp_path / "v", LABELS, right(300), seed=2)
     assert plots.training_curves(comparison.group(read(tmp_path / "u", tmp_path / "v"))) is None
+    # Beside a curve it is a point.
+    write_run(tmp_path / "w", LABELS, right(300), history=history(0.5, 0.4), seq_length=64)
+    figure = plots.training_curves(comparison.group(read(tmp_path / "u", tmp_path / "w")))
+    marks = {tuple(line.get_xdata()): line.get_marker() for line in figure.axes[0].lines}
+    assert marks == {(1,): "o", (1, 2): "None"}
+
+
+def test_a_pruned_model_without_an_unpruned_one_is_told_of(tmp_path):
+    write_run(tmp_path / "u", LABELS, right(300))
+    for name, epochs in (("p", 3), ("q", 2)):
+        write_run(
+            tmp_path / name, LABELS, right(300), pruning_method="magnitude", epochs=epochs, seed=2
+        )
+    note = (
+        "Not compared with an unpruned model: {}. No run with the same settings and "
+        "--pruning_method=none is among these."
+    )
+    assert comparison.notes(read(tmp_path / "u", tmp_path / "p", tmp_path / "q")) == [
+        note.format("q")
+    ]
+    assert comparison.notes(read(tmp_path / "p", tmp_path / "q")) == [note.format("p, q")]
+    assert comparison.notes(read(tmp_path / "u", tmp_path / "p")) == []
 
 
 def test_score_against_size_and_latency(tmp_path):

@@ -318,7 +318,7 @@ def test_saved_models_that_are_no_bert(pair, tmp_path):
     dense = tf_keras.Sequential([tf_keras.layers.Dense(2, input_shape=(3,))])
     dense.save(str(tmp_path / "dense"), save_format="tf")
     tf.saved_model.save(tf.train.Checkpoint(v=tf.Variable(1.0)), str(tmp_path / "no_call"))
-    for name, reason in (("dense", "is no BERT encoder"), ("no_call", "cannot be loaded")):
+    for name, reason in (("dense", "is no BERT encoder"), ("no_call", "it has no function to")):
         source = encoders.resolve(str(tmp_path / name), str(pair / "preprocessing"))
         with pytest.raises(UserError, match=reason) as error:
             encoders.load(source)

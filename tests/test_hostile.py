@@ -36,8 +36,9 @@ _FORBIDDEN_CALLS = {
 # Calls that read what may be hostile, and where they may stand: file -> functions.
 _LOADERS = {
     "resolve": {"encoders.py": {"_fetch"}},  # hub.resolve: of what `encoders.resolve` names.
-    "load": {"preprocessing.py": {"load"}},  # hub.load: a folder that is there.
-    "KerasLayer": {"encoders.py": {"load", "rebuild"}, "preprocessing.py": {"build"}},
+    # hub.load: a folder that is there.
+    "load": {"preprocessing.py": {"load"}, "encoders.py": {"_trainable"}},
+    "KerasLayer": {"encoders.py": {"_trainable"}, "preprocessing.py": {"build"}},
 }
 
 

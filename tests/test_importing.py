@@ -10,6 +10,8 @@ import time
 
 import numpy as np
 import pytest
+import tensorflow as tf
+import tensorflow_hub as hub
 import tiny_bert
 from safetensors.numpy import load_file, save_file
 
@@ -73,6 +75,27 @@ def test_huggingface_folder_becomes_a_pair(huggingface, cache):
     packed = opaque.preprocessing(["the cat sat"])
     assert packed["input_word_ids"].shape == (1, 128)
     assert opaque.preprocessing.tokenize(["the cat sat"]).shape.as_list() == [1, None, None]
+
+
+def test_the_signatures_of_a_pair_have_names(tmp_path):
+    folder = tiny_bert.write_pair(tmp_path)
+    encoder = tf.saved_model.load(str(folder / "encoder")).signatures["serving_default"]
+    batch = {name: tf.constant(value) for name, value in native.probe(SHAPES.vocab_size).items()}
+    assert set(encoder.structured_input_signature[1]) == set(batch)
+    outputs = encoder(**batch)
+    assert set(outputs) == {"pooled_output", "sequence_output", "default"}
+    np.testing.assert_array_equal(outputs["default"], outputs["pooled_output"])
+    loaded = tf.saved_model.load(str(folder / "preprocessing"))
+    packed = loaded.signatures["serving_default"](sentences=tf.constant(["the cat sat"]))
+    for name, value in loaded(tf.constant(["the cat sat"])).items():
+        np.testing.assert_array_equal(packed.pop(name), value)
+    assert not packed
+    # Variables that a training changes, and what acts in training only.
+    layer = hub.KerasLayer(hub.load(str(folder / "encoder")), trainable=True)
+    assert len(layer.trainable_variables) == len(layer.variables) > 0
+    calls = [layer(batch, training=how)["pooled_output"] for how in (False, False, True)]
+    np.testing.assert_array_equal(calls[0], calls[1])
+    assert np.abs(calls[2] - calls[0]).max() > 1e-3
 
 
 @pytest.mark.parametrize(

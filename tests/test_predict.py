@@ -96,8 +96,8 @@ def test_a_line_is_answered_before_the_next_one_is_sent(file):
         told = process.stderr.read().decode()
         assert process.wait(60) == 0
         watchdog.cancel()
-    assert "standard input: 1 line(s) are not UTF-8, the first is line 5;" in told
-    assert "standard input: 1 line(s) hold no text, the first is line 3;" in told
+    assert "standard input: 1 line(s) are not UTF-8, and what could not be read was " in told
+    assert "1 line(s) hold no text, and their labels mean nothing; the first is line 3." in told
 
 
 def test_a_tsv_with_a_header_and_more_threads(file, tiny_glue):

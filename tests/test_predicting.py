@@ -109,13 +109,18 @@ def test_what_is_not_utf_8_is_replaced_and_counted():
         ("caf\u00e9",),
         ("\ufffd",),
     ]
-    assert (reader.replaced, reader.first_replaced) == (2, 2)
+    (told,) = reader.warnings()
+    assert told == (
+        "x: 2 line(s) are not UTF-8, and what could not be read was replaced; the first is line 2."
+    )
 
 
 def test_lines_without_a_text_are_counted():
     reader = TextReader(MRPC, "x")
     assert read(reader, b"a\tb", b"\t", b"a\t", b" \t \r")[1:] == [("", ""), ("a", ""), (" ", " ")]
-    assert (reader.blank, reader.first_blank) == (2, 2)
+    (told,) = reader.warnings()
+    assert told.startswith("x: 2 line(s) hold no text, and")
+    assert told.endswith("first is line 2.")
 
 
 @pytest.mark.parametrize(
@@ -171,13 +176,15 @@ def test_tabs_in_a_sentence_are_told_of_and_kept(caplog):
     ]
 
 
-def test_json_is_told_of_and_read_as_text(caplog):
-    line = b'{"text": "good"}'
-    assert read(TextReader(SST2, "x"), line, line) == [(line.decode(),)] * 2
-    (record,) = caplog.records
-    assert record.getMessage().startswith("x:1: a JSON object, which is read as any other text")
-    assert read(TextReader(SST2, "x"), b"[1]", line) == [("[1]",), (line.decode(),)]
-    assert len(caplog.records) == 1
+def test_json_and_tabs_further_down_are_counted_and_read_as_text():
+    reader = TextReader(SST2, "x")
+    lines = ["good", '{"text": "good"}', "[1]", "{", "a\tb", ' {"a": 1}']
+    assert read(reader, *map(str.encode, lines)) == [(line,) for line in lines]
+    json, tabs = reader.warnings()
+    assert json.startswith("x: 2 line(s) are JSON and")
+    assert json.endswith("the first is line 2.")
+    assert tabs.startswith("x: 1 line(s) hold tabs,")
+    assert tabs.endswith("the first is line 5.")
 
 
 @pytest.mark.parametrize(
