@@ -29,6 +29,8 @@ REFERENCE = "float32"
 # Settings that tell two trainings of the same experiment apart, or do not decide the model.
 _SEED = ("seed",)
 _PRUNING = ("pruning_method", *PRUNING)
+# What it removes follows from the text, whatever --final_sparsity is.
+_WITHOUT_SPARSITY = ("vocabulary",)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -362,7 +364,7 @@ class Group:
             return self.label
         model = self.first
         name = "no pruning" if model.method == NO_PRUNING else f"pruned: {model.method}"
-        if model.method != NO_PRUNING:
+        if model.method not in (NO_PRUNING, *_WITHOUT_SPARSITY):
             name += f" to {model.config['final_sparsity']:.0%}"
         return ", ".join([name, model.recipe, *self.settings])
 
