@@ -1,7 +1,7 @@
 """Runs that are killed at any moment end as if nothing had happened, bit for bit.
 
-BERT_GLUE_TF_KILLS=20 adds so many kills at random moments to each run, and
-BERT_GLUE_TF_KILL_SEED chooses other moments.
+BERT_GLUE_TF_KILLS=20 is how many kills at random moments each run has besides those at chosen ones
+(2 without it), and BERT_GLUE_TF_KILL_SEED chooses other moments.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from bert_glue_tf.config import ExperimentConfig
 from bert_glue_tf.run_folder import BusyError, RunFolder
 
 SEED = int(os.environ.get("BERT_GLUE_TF_KILL_SEED", "1"))
-MORE_KILLS = int(os.environ.get("BERT_GLUE_TF_KILLS", "0"))
+MORE_KILLS = int(os.environ.get("BERT_GLUE_TF_KILLS", "2"))
 STEPS = 20  # Of an epoch: 160 examples in batches of 8.
 EPOCHS = 4
 # What the time decides, and nothing else.
