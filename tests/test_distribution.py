@@ -122,7 +122,49 @@ def test_two_replicas_train_what_one_device_trains(settings, tmp_path):
     assert np.mean((kernels[0] == 0) == (kernels[1] == 0)) > 0.9
 
 
-# Those that cut before the training need no replica.
+def test_what_cuts_before_the_training_leaves_the_same_on_replicas(tmp_path):
+    """Vocabulary and layers, on one device, two replicas and two workers."""
+    settings = ExperimentConfig(
+        encoder=str(tiny_bert.write_pair(tmp_path / "pair", layers=2)),
+        data="sample",
+        epochs=1,
+        batch_size=16,
+        learning_rate=1e-3,
+        dropout=0.0,
+        encoder_dropout=0.0,
+        seq_length=32,
+        train_examples=64,
+        pruning_method="vocabulary,layer",
+        pruning_options="layer.final_sparsity=0.5 layer.order=top",
+    )
+    one = experiment.train_and_evaluate(
+        settings, RunFolder.open(tmp_path / "one" / "run", settings)
+    )
+    mirrored = dataclasses.replace(settings, strategy="mirrored")
+    runs = [(str(tmp_path / "mirrored" / "run"), True, mirrored.to_json())]
+    done = subprocess.run(
+        [sys.executable, "-c", ON_TWO_CPUS, json.dumps(runs)],
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    together = dataclasses.replace(settings, strategy="multi_worker")
+    (tmp_path / "settings.json").write_text(json.dumps(together.to_json()))
+    command = ["-m", "bert_glue_tf.train", f"--config={tmp_path / 'settings.json'}"]
+    command += [f"--workdir={tmp_path / 'workers' / 'run'}"]
+    processes = workers.start(command, 2, tmp_path / "logs")
+    log = tmp_path / "logs" / "0.log"
+    assert workers.end(processes, 300) == [0, 0], log.read_text()[-3000:]
+    assert one.parameters["pruned"] > 0
+    for name in ("mirrored", "workers"):
+        (record,) = results.load(tmp_path / name / "run" / "results.jsonl")
+        assert record.environment["replicas"] == 2
+        assert record.parameters == one.parameters
+        assert record.metrics["loss"] == pytest.approx(one.metrics["loss"], abs=1e-4)
+
+
+# Those that cut before the training have no masks.
 METHODS = sorted(set(pruning.names()) - {"none", "layer", "vocabulary"})
 
 
