@@ -31,6 +31,7 @@ _SEED = ("seed",)
 _PRUNING = ("pruning_method", *PRUNING)
 # What it removes follows from the text, whatever --final_sparsity is.
 _WITHOUT_SPARSITY = ("vocabulary",)
+_ALL_EXAMPLES = ("train_examples", 0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -394,7 +395,7 @@ def _telling(one: Group, groups: Sequence[Group]) -> tuple[str, ...]:
     mine = one.first
     unsaid = {*_SEED, *_PRUNING, "task", "encoder", "data"}
     found = [
-        f"{name}={mine.config[name] or 'all' if name == 'train_examples' else mine.config[name]}"
+        f"{name}={'all' if (name, mine.config[name]) == _ALL_EXAMPLES else mine.config[name]}"
         for name in mine.config
         if name not in unsaid
         and any(other.config.get(name) != mine.config[name] for other in others)

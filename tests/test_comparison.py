@@ -669,6 +669,16 @@ def test_the_axis_of_the_latency_has_numbers(tmp_path, slowest, scale):
     assert not any("$" in text for text in shown)
 
 
+def test_all_examples_are_called_so(tmp_path):
+    for number in (0, 100):
+        write_run(tmp_path / str(number), LABELS, right(300), train_examples=number)
+    groups = comparison.group(read(tmp_path / "0", tmp_path / "100"))
+    assert sorted(one.name.split(", ")[-1] for one in groups) == [
+        "train_examples=100",
+        "train_examples=all",
+    ]
+
+
 def test_latencies_are_compared_at_a_length_that_all_have(tmp_path):
     short = write_run(tmp_path / "short", LABELS, right(300), seq_length=32)
     write_export(short, "float32", LABELS, right(300), lengths=("32",), milliseconds=10)

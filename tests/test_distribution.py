@@ -69,6 +69,18 @@ def settings(tmp_path_factory):
     )
 
 
+def on_two_cpus(runs) -> str:
+    """Trains (folder, whether natively, settings) one after the other; what they printed."""
+    done = subprocess.run(
+        [sys.executable, "-c", ON_TWO_CPUS, json.dumps(runs)],
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
+
+
 def test_two_replicas_train_what_one_device_trains(settings, tmp_path):
     one = experiment.train_and_evaluate(settings, RunFolder.open(tmp_path / "one", settings))
     mirrored = dataclasses.replace(settings, strategy="mirrored")
@@ -80,13 +92,7 @@ def test_two_replicas_train_what_one_device_trains(settings, tmp_path):
         # `auto` sees no GPU and takes one CPU, where tfmot's wrapper prunes.
         (str(tmp_path / "auto"), True, dataclasses.replace(pruned, strategy="auto").to_json()),
     ]
-    done = subprocess.run(
-        [sys.executable, "-c", ON_TWO_CPUS, json.dumps(runs)],
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    told = on_two_cpus(runs)
     weights = modeling.load_classifier(tmp_path / "one" / "model").get_weights()
     (record,) = results.load(tmp_path / "native" / "results.jsonl")
     assert len([d for d in record.environment["devices"] if "CPU" in d]) == 2
@@ -95,7 +101,7 @@ def test_two_replicas_train_what_one_device_trains(settings, tmp_path):
     for mine, theirs in zip(weights, found, strict=True):
         np.testing.assert_allclose(mine, theirs, atol=1e-4)
     # Each of its layers keeps for both replicas where its dropout is.
-    assert re.search("^dropout states by layer:( 2)+$", done.stdout, re.MULTILINE)
+    assert re.search("^dropout states by layer:( 2)+$", told, re.MULTILINE)
     # What fills up the last batch for the second replica counts nowhere.
     for row, expected in zip(
         *(RunFolder(tmp_path / name, settings).read_history() for name in ("native", "one")),
@@ -105,7 +111,7 @@ def test_two_replicas_train_what_one_device_trains(settings, tmp_path):
         for name in ("loss", "accuracy", "val_loss", "val_accuracy"):
             assert float(row[name]) == pytest.approx(float(expected[name]), abs=2e-5), name
         assert float(row["accuracy"]) * 97 == pytest.approx(round(float(row["accuracy"]) * 97))
-    assert [line for line in done.stdout.splitlines() if line.startswith("refused")] == [
+    assert [line for line in told.splitlines() if line.startswith("refused")] == [
         "refused: --strategy=mirrored: an opaque encoder works on one replica only "
         f"({settings.encoder}), and here are 2 CPUs. Good values here: auto, cpu. On several "
         "replicas a native encoder (a standard BERT) can be trained."
@@ -141,14 +147,7 @@ def test_what_cuts_before_the_training_leaves_the_same_on_replicas(tmp_path):
         settings, RunFolder.open(tmp_path / "one" / "run", settings)
     )
     mirrored = dataclasses.replace(settings, strategy="mirrored")
-    runs = [(str(tmp_path / "mirrored" / "run"), True, mirrored.to_json())]
-    done = subprocess.run(
-        [sys.executable, "-c", ON_TWO_CPUS, json.dumps(runs)],
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    on_two_cpus([(str(tmp_path / "mirrored" / "run"), True, mirrored.to_json())])
     together = dataclasses.replace(settings, strategy="multi_worker")
     (tmp_path / "settings.json").write_text(json.dumps(together.to_json()))
     command = ["-m", "bert_glue_tf.train", f"--config={tmp_path / 'settings.json'}"]
