@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -105,7 +105,7 @@ class Admm(MaskedPruning):
     def score(self, group: Group) -> np.ndarray:
         return unit_norms(group, {m.name: m.variable.numpy() for m in group.members})
 
-    def choose(self, scores: Sequence[np.ndarray], sparsity: float) -> list[np.ndarray]:
+    def choose(self, scores: Iterable[np.ndarray], sparsity: float) -> list[np.ndarray]:
         return self._inner.choose(scores, sparsity)
 
     def advance(self, step: int) -> None:

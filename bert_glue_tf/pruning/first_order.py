@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from bert_glue_tf import xla
-from bert_glue_tf.pruning.masked import MaskedPruning
+from bert_glue_tf.pruning.masked import MaskedPruning, values_of
 from bert_glue_tf.pruning.structures import Group, Member
 
 # Weight of the past in the running mean of a score: about the last hundred steps count.
@@ -46,7 +46,7 @@ class FirstOrder(MaskedPruning):
         return gradient
 
     def score(self, group: Group) -> np.ndarray:
-        return np.asarray(self._means[group.name].numpy())
+        return values_of(self._means[group.name])
 
 
 # Compiled into one pass over the weights instead of five.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from bert_glue_tf.pruning.masked import MaskedPruning
+from bert_glue_tf.pruning.masked import MaskedPruning, values_of
 from bert_glue_tf.pruning.structures import Group
 
 
@@ -24,4 +24,4 @@ class Irregular(MaskedPruning):
     name = "irregular"
 
     def score(self, group: Group) -> np.ndarray:
-        return np.abs(group.members[0].variable.numpy())
+        return np.abs(values_of(group.members[0].variable))

@@ -9,7 +9,7 @@ import tf_keras
 from bert_glue_tf.errors import UserError
 from bert_glue_tf.optimization import AdamW
 from bert_glue_tf.pruning.base import PruningContext
-from bert_glue_tf.pruning.masked import MaskedPruning
+from bert_glue_tf.pruning.masked import MaskedPruning, values_of
 from bert_glue_tf.pruning.structures import Group
 
 
@@ -55,7 +55,7 @@ class LotteryTicket(MaskedPruning):
         return self._optimizer
 
     def score(self, group: Group) -> np.ndarray:
-        return np.abs(group.members[0].variable.numpy())
+        return np.abs(values_of(group.members[0].variable))
 
     def advance(self, step: int) -> None:
         self.step.assign(step)

@@ -11,7 +11,7 @@ tfmot that the context has; the weights are masked inside of the step, on each r
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -80,8 +80,8 @@ class MaskedPruning(PruningMethod):
         del group, member
         return gradient
 
-    def choose(self, scores: Sequence[np.ndarray], sparsity: float) -> list[np.ndarray]:
-        """The masks for a sparsity; ranks the scores as --ranking says."""
+    def choose(self, scores: Iterable[np.ndarray], sparsity: float) -> list[np.ndarray]:
+        """The masks for a sparsity; ranks the scores, one for each group, as --ranking says."""
         return ranking.choose(self.all_groups, scores, sparsity, self.plan.ranking, self._alive())
 
     def require_reachable(self) -> None:
@@ -131,7 +131,7 @@ class MaskedPruning(PruningMethod):
 
     def mask(self, group: Group) -> np.ndarray:
         """bool of the group's units' shape: the units that are left."""
-        return np.asarray(self._masks[group.name].numpy())
+        return values_of(self._masks[group.name])
 
     def parts(self, variable: tf.Variable) -> list[tuple[Group, Member]]:
         """The groups that a weight has units in."""
@@ -139,7 +139,7 @@ class MaskedPruning(PruningMethod):
 
     def masked(self, group: Group, member: Member, values: tf.Tensor) -> tf.Tensor:
         """`values` of the weight's shape, with zeros where the mask is False."""
-        return tf.where(self.expanded(group, member), values, tf.zeros_like(values))
+        return tf.where(self.expanded(group, member), values, tf.zeros((), values.dtype))
 
     def expanded(self, group: Group, member: Member) -> tf.Tensor:
         """bool of the weight's shape: the mask, in the graph."""
@@ -163,23 +163,29 @@ class MaskedPruning(PruningMethod):
 
     def update(self, sparsity: float) -> None:
         """Ranks the units anew, and masks the weights."""
-        scores = []
+        self.set_masks(self.choose(self._scores_now(), sparsity))
+
+    def _scores_now(self) -> Iterator[np.ndarray]:
+        # One at a time: fresh memory for all of them takes longer than what is computed in it.
         for group in self.all_groups:
             score = np.asarray(self.score(group))
             if not self.regrows:
                 if (score < 0).any():
                     raise ValueError(f"{self.name}: a score is negative, and `regrows` is False")
                 score = score * self.mask(group)  # What is gone ranks lowest.
-            scores.append(score)
-        self.set_masks(self.choose(scores, sparsity))
+            yield score
 
     def set_masks(self, masks: Sequence[np.ndarray]) -> None:
         """Assigns the masks, and masks the weights."""
         for group, mask in zip(self.all_groups, masks, strict=True):
             self._masks[group.name].assign(mask)
         for group in self.all_groups:
-            for member in group.members:
-                member.variable.assign(self.masked(group, member, member.variable))
+            self.hide(group)
+
+    def hide(self, group: Group) -> None:
+        """Makes zero what a group's new mask leaves out."""
+        for member in group.members:
+            member.variable.assign(self.masked(group, member, member.variable.read_value()))
 
     def finalize(self, model: tf_keras.Model) -> tf_keras.Model:
         if not self.shrinks or self.leaves_the_cut or self._like is None:
@@ -189,8 +195,13 @@ class MaskedPruning(PruningMethod):
             logging.info("%s", line)
         return smaller
 
-    def _alive(self) -> list[np.ndarray]:
-        """For each group the units of whose result an earlier method has left something."""
+    def _alive(self) -> list[np.ndarray] | None:
+        """For each group the units of whose result an earlier method has left something.
+
+        None: there is no earlier one.
+        """
+        if not self.earlier:
+            return None
         alive = []
         for group in self.all_groups:
             member = group.members[-1]
@@ -211,6 +222,11 @@ class MaskedPruning(PruningMethod):
             for name, weight in self.pruned_weights(model).items()
             if not re.search(r"/bias$", name)
         }
+
+
+def values_of(variable: tf.Variable) -> np.ndarray:
+    """A variable's values as they are now, read-only: not the copy that `numpy()` makes."""
+    return np.asarray(variable.read_value())
 
 
 class Masking(Hook):

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import tensorflow as tf
 
 from bert_glue_tf import xla
 from bert_glue_tf.errors import UserError
 from bert_glue_tf.pruning.base import PruningContext
-from bert_glue_tf.pruning.masked import MaskedPruning
+from bert_glue_tf.pruning.masked import MaskedPruning, values_of
 from bert_glue_tf.pruning.structures import Group, Member
 
 _VARIANTS = ("hard", "soft")
 _INITIALS = ("zero", "magnitude")
 _BETA_2 = 0.999  # Of Adam, its authors' value.
+_TINY = np.finfo(np.float32).tiny  # Where a gradient was zero ever since: the step is zero too.
 
 
 class Movement(MaskedPruning):
@@ -112,15 +111,15 @@ class Movement(MaskedPruning):
         return left
 
     def score(self, group: Group) -> np.ndarray:
-        return np.asarray(self._scores[group.name].numpy())
+        return values_of(self._scores[group.name])
 
-    def set_masks(self, masks: Sequence[np.ndarray]) -> None:
-        for group, mask in zip(self.all_groups, masks, strict=True):
-            hidden, weight = self._hidden[group.name], group.members[0].variable
-            whole = weight + hidden  # One of the two is zero.
-            weight.assign(whole)
-            hidden.assign(tf.where(mask, 0.0, whole))
-        super().set_masks(masks)
+    def hide(self, group: Group) -> None:
+        hidden, (member,) = self._hidden[group.name], group.members
+        seen, unseen = _hide(
+            member.variable.read_value(), hidden.read_value(), self.expanded(group, member)
+        )
+        member.variable.assign(seen)
+        hidden.assign(unseen)
 
 
 # Compiled into one pass over the weights instead of fifteen.
@@ -155,8 +154,21 @@ def _step(
     gradient = tf.cast(gradient, tf.float32)
     moved = gradient * (weight + hidden)
     square = square + (1.0 - _BETA_2) * (tf.square(moved) - square)
-    change = tf.math.divide_no_nan(moved, tf.sqrt(square / correction))
+    # Not moved / sqrt(square / correction): divisions and roots would take as long as all the rest.
+    change = moved * tf.math.rsqrt(tf.maximum(square, _TINY)) * tf.sqrt(correction)
     if penalty:
         gate = tf.sigmoid(score)
         change = change + penalty * gate * (1.0 - gate)
     return square, score - rate * change, tf.where(kept, gradient, 0.0)
+
+
+@xla.compiled
+def _hide(weight: tf.Tensor, hidden: tf.Tensor, kept: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """What a new mask lets be seen of a matrix, and what it hides.
+
+    Args:
+      weight, hidden: float32, what has been seen and hidden so far; one of the two is zero.
+      kept: bool, the new mask.
+    """
+    whole = weight + hidden
+    return tf.where(kept, whole, 0.0), tf.where(kept, 0.0, whole)

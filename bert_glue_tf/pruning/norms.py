@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from bert_glue_tf.pruning.masked import MaskedPruning
+from bert_glue_tf.pruning.masked import MaskedPruning, values_of
 from bert_glue_tf.pruning.structures import Group, Member
 
 
@@ -34,4 +34,6 @@ class NormPruning(MaskedPruning):
     shrinks = True
 
     def score(self, group: Group) -> np.ndarray:
-        return unit_norms(group, {member.name: member.variable.numpy() for member in group.members})
+        return unit_norms(
+            group, {member.name: values_of(member.variable) for member in group.members}
+        )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -10,7 +10,7 @@ import tensorflow as tf
 from bert_glue_tf.errors import UserError
 from bert_glue_tf.pruning import ranking, structures
 from bert_glue_tf.pruning.block import parse_size
-from bert_glue_tf.pruning.masked import MaskedPruning
+from bert_glue_tf.pruning.masked import MaskedPruning, values_of
 from bert_glue_tf.pruning.structures import Group
 
 
@@ -96,9 +96,9 @@ class Pattern(MaskedPruning):
             )
 
     def score(self, group: Group) -> np.ndarray:
-        return np.abs(group.members[0].variable.numpy())
+        return np.abs(values_of(group.members[0].variable))
 
-    def choose(self, scores: Sequence[np.ndarray], sparsity: float) -> list[np.ndarray]:
+    def choose(self, scores: Iterable[np.ndarray], sparsity: float) -> list[np.ndarray]:
         return [
             self._masks_of(group, score, sparsity)
             for group, score in zip(self.all_groups, scores, strict=True)
