@@ -14,7 +14,7 @@ from bert_glue_tf import cli
 from bert_glue_tf.errors import UserError
 
 _RUNS = flags.DEFINE_multi_string(
-    "runs", ["runs/*"], "Folders of runs, patterns allowed (in quotes); may be given repeatedly."
+    "runs", ["runs/*"], "Folders of runs, patterns allowed (in quotes); may be given repeatedly"
 )
 _OUTPUT = flags.DEFINE_string("output", "comparison", "Folder of the tables, plots and the page.")
 

@@ -55,7 +55,7 @@ def _multi_worker(found: cluster.Cluster) -> tf.distribute.Strategy:
         ) from error
 
 
-def build(name: str, one_device_only: str = "", tpu: str = LOCAL_TPU) -> tf.distribute.Strategy:
+def build(name: str, tpu: str = LOCAL_TPU) -> tf.distribute.Strategy:
     """The strategy called `name`: auto, cpu, gpu, mirrored, multi_worker or tpu.
 
     `auto` takes the workers that TF_CONFIG names, else a TPU if one is attached, else every GPU,
@@ -63,32 +63,25 @@ def build(name: str, one_device_only: str = "", tpu: str = LOCAL_TPU) -> tf.dist
 
     Args:
       name: value of --strategy.
-      one_device_only: why what will run cannot run on several replicas; empty if it can.
       tpu: value of --tpu: a TPU's name or address, or `local`.
 
     Raises:
-      UserError: the devices that `name` needs are not there, or are too many.
+      UserError: the devices that `name` needs are not there.
     """
     found = cluster.of(name)
     if found:
         if name == "auto":
             logging.info("--strategy=auto: %s, as %s says", cluster.STRATEGY, cluster.VARIABLE)
-        strategy = _multi_worker(found)
-        if one_device_only and strategy.num_replicas_in_sync > 1:
-            workers = f"{len(found.addresses)} workers"
-            raise _several(cluster.STRATEGY, one_device_only, workers, "cpu, gpu")
-        return strategy
+        return _multi_worker(found)
     gpus = tf.config.list_physical_devices("GPU")
     if name == "auto":
         if tpu != LOCAL_TPU or tf.config.list_physical_devices("TPU"):
             name = "tpu"
         elif gpus:
-            name = "mirrored" if len(gpus) > 1 and not one_device_only else "gpu"
+            name = "mirrored" if len(gpus) > 1 else "gpu"
         else:
             name = "cpu"
         logging.info("--strategy=auto: %s", name)
-        if len(gpus) > 1 and one_device_only:
-            logging.info("%d GPUs, of which one is used: %s", len(gpus), one_device_only)
     if name == "cpu":
         return tf.distribute.OneDeviceStrategy("/cpu:0")
     if name == "gpu":
@@ -101,28 +94,14 @@ def build(name: str, one_device_only: str = "", tpu: str = LOCAL_TPU) -> tf.dist
         if len(devices) == 1:
             logging.info("--strategy=mirrored: on the one %s that TensorFlow sees here", kind)
             return tf.distribute.OneDeviceStrategy(devices[0].name)
-        if one_device_only:
-            raise _several(
-                name, one_device_only, f"{len(devices)} {kind}s", f"auto, {kind.lower()}"
-            )
         return tf.distribute.MirroredStrategy()
     try:
-        strategy = _tpu(tpu)
+        return _tpu(tpu)
     except (ValueError, RuntimeError, OSError, OverflowError, tf.errors.OpError) as error:
         raise UserError(
             f"--strategy=tpu --tpu={tpu}: no TPU could be initialized "
             f"({str(error).splitlines()[0][:120]}). Good values here: auto, cpu, gpu."
         ) from error
-    if one_device_only and strategy.num_replicas_in_sync > 1:
-        raise _several("tpu", one_device_only, f"{strategy.num_replicas_in_sync} cores", "cpu, gpu")
-    return strategy
-
-
-def _several(name: str, one_device_only: str, devices: str, good: str) -> UserError:
-    return UserError(
-        f"--strategy={name}: {one_device_only}, and here are {devices}. Good values here: {good}. "
-        "On several replicas a native encoder (a standard BERT) can be trained."
-    )
 
 
 def is_tpu(strategy: tf.distribute.Strategy) -> bool:

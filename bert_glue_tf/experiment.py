@@ -109,7 +109,7 @@ def _run(
     rows = folder.read_history()
     states = Checkpoints(folder.checkpoints, steps_per_epoch, len(rows))
     timing = callbacks.Timing(rows[: states.step // steps_per_epoch], start_time)
-    encoder, strategy = _load_encoder(config, method, strategy)
+    encoder = _load_encoder(config, method)
     policy = _policy(config, encoder, strategy)
     is_static = distribution.is_tpu(strategy)
     if is_static and config.group_by_length:
@@ -269,17 +269,14 @@ def _plan(
     return {**examples, "train": train}, held_out, context
 
 
-def _load_encoder(
-    config: ExperimentConfig, method: PruningMethod, strategy: tf.distribute.Strategy
-) -> tuple[encoders.Encoder, tf.distribute.Strategy]:
-    """The encoder, and `strategy` or the one under which this encoder can be trained.
+def _load_encoder(config: ExperimentConfig, method: PruningMethod) -> encoders.Encoder:
+    """The encoder, outside of the strategy's scope, under which `encoders.load` cannot probe it.
 
     Raises:
       UserError: the encoder cannot be loaded, or cannot carry the method.
     """
     source = encoders.resolve(config.encoder, config.preprocessing)
     logging.info("loading the encoder %s", source.name)
-    # Outside the scope, under which a SavedModel cannot be called to be probed.
     encoder = encoders.load(source, seq_length=config.seq_length)
     if not encoder.is_native:
         logging.info("the encoder is opaque (hub.KerasLayer): %s", encoder.why_opaque)
@@ -296,13 +293,7 @@ def _load_encoder(
                 f"({encoder.why_opaque}), and computes as it was saved. Leave the flag out, or "
                 "give a standard BERT."
             )
-        if strategy.num_replicas_in_sync > 1 and not distribution.is_tpu(strategy):
-            # A SavedModel loaded for the replicas trains, but cannot be evaluated between two
-            # epochs: "executing a graph generated from the cross-replica context".
-            strategy = distribution.build(
-                config.strategy, f"an opaque encoder works on one replica only ({source.name})"
-            )
-    return encoder, strategy
+    return encoder
 
 
 def _policy(
@@ -363,7 +354,7 @@ def _rehearse(
     logging.info("before the fine-tuning: whether the pruning can be done")
     method = _method(config, strategy)
     examples, held_out, context = _plan(config, method, examples)
-    encoder, strategy = _load_encoder(config, method, strategy)
+    encoder = _load_encoder(config, method)
     start = _start(config, encoder, examples, held_out, is_rehearsal=True)
     start = method.reshape(start)
     with distribution.building(strategy, _policy(config, encoder, strategy)):

@@ -20,9 +20,7 @@ if TYPE_CHECKING:
 
 _FORMATS = ("text", "tsv", "jsonl")
 _MODEL = flags.DEFINE_string("model", "", "Folder of a finished run, or a .tflite file.")
-_TEXT = flags.DEFINE_multi_string(
-    "text", [], "A text; for a task of two texts give the flag twice."
-)
+_TEXT = flags.DEFINE_multi_string("text", [], "A text; for a task of two texts give the flag twice")
 _INPUT = flags.DEFINE_string(
     "input",
     "",

@@ -22,6 +22,7 @@ from __future__ import annotations
 import collections
 import contextlib
 import dataclasses
+import difflib
 import fcntl
 import itertools
 import json
@@ -110,8 +111,10 @@ def parse_grid(text: str) -> dict[str, tuple[str, ...]]:
                 "--grid='final_sparsity=0.1,0.5;seed=1,2,3'."
             )
         if name not in good:
+            near = difflib.get_close_matches(name, good, n=3)
+            meant = f" Did you mean {' or '.join(near)}?" if near else ""
             raise UserError(
-                f"--grid={text}: no setting {name!r}. Good settings: {', '.join(good)}."
+                f"--grid={text}: no setting {name!r}.{meant} Good settings: {', '.join(good)}."
             )
         if name in grid:
             raise UserError(f"--grid={text}: {name} is given twice. Give all its values at once.")
@@ -849,6 +852,8 @@ def table(
 ) -> list[dict[str, str]]:
     """Mean and range of the primary metric, a row for each setting of the grid but the seed.
 
+    What a record has a warning of is worthless, whatever it scores, and marked so.
+
     Args:
       runs: of the sweep; those that the grid has not asked for are left out.
       records, failures: of a `Sweep`.
@@ -866,11 +871,14 @@ def table(
         done = [(run, records[run.name]) for run in some if run.name in records]
         keys = _primary(done[0][1]) if done else []
         values = {key: [record.metrics[key] for _, record in done] for key in keys}
+        fallen = sum(bool(record.warnings) for _, record in done)
+        mark = f" COLLAPSED ({fallen} of {len(done)})" if fallen else ""
         rows.append(
             {
                 **dict(zip(shown, key, strict=True)),
                 "metric": ", ".join(keys),
-                "mean": ", ".join(_number(statistics.fmean(found)) for found in values.values()),
+                "mean": ", ".join(_number(statistics.fmean(found)) for found in values.values())
+                + mark,
                 "range": ", ".join(
                     f"{_number(min(found))} to {_number(max(found))}"
                     for found in values.values()

@@ -251,7 +251,7 @@ def test_a_grid_is_read_with_values_that_hold_commas():
     [
         (
             "seeds=1",
-            "--grid=seeds=1: no setting 'seeds'. Good settings: task, encoder, preprocessing, ",
+            "--grid=seeds=1: no setting 'seeds'. Did you mean seed? Good settings: task, encoder, ",
         ),
         ("workdir=a", "no setting 'workdir'"),
         ("seed", "'seed' is not name=value,value. Good: --grid='final"),
@@ -475,6 +475,10 @@ def test_a_run_that_fails_stops_no_other_and_is_told_with_its_message(tmp_path, 
         "seeds": "1, 2",
         "failed": "seed 13, seed 14, seed 15",
     }
+    first = names[1]
+    told = {**sweep.records, first: dataclasses.replace(sweep.records[first], warnings=("one",))}
+    (row,) = sweeping.table(runs, told, sweep.failures, ["seed"])
+    assert row["mean"] == "0.0150 COLLAPSED (1 of 2)"
     # A new sweep tries what has failed again, and only that.
     sweeping.Sweep(runs, 1, stand_in).run()
     assert sorted(begun(root)) == sorted([*names.values(), names[13], names[14], names[15]])
@@ -804,7 +808,8 @@ def test_a_grid_killed_in_the_middle_is_finished_by_two_sweeps_and_then_left_alo
             if run.config.final_sparsity == sparsity
         ]
         low, high = sorted(two)
-        row = rf"{sparsity} +accuracy +{sum(two) / 2:.4f} +{low:.4f} to {high:.4f} +1, 2 *$"
+        mean = rf"{sum(two) / 2:.4f}( COLLAPSED \(\d of 2\))?"
+        row = rf"{sparsity} +accuracy +{mean} +{low:.4f} to {high:.4f} +1, 2 *$"
         assert re.search(row, table, re.MULTILINE), table
 
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("*")}
