@@ -296,13 +296,20 @@ def test_soft_movement_pulls_its_scores_down_and_ranks_over_the_whole_scope():
         prepare("movement", pruning_options="variant=medium")
 
 
-def test_movement_may_begin_with_the_magnitudes():
+def test_movement_may_begin_with_the_magnitudes(caplog):
+    caplog.set_level("WARNING", "absl")
     made, model, _ = prepare("movement", pruning_options="initial=magnitude")
+    assert not caplog.messages
     group = group_of(made, QUERY)
     size = np.abs(weight(model, QUERY).numpy())
     np.testing.assert_allclose(made.score(group), size / np.sqrt((size**2).mean()), rtol=1e-5)
-    zero, _, _ = prepare("movement")
+    zero, _, _ = prepare("movement", steps=999)
     assert not zero.score(group_of(zero, QUERY)).any()
+    (told,) = caplog.messages
+    assert "begin with zero and have only 999 steps" in told
+    assert "--pruning_options=initial=magnitude" in told
+    prepare("movement", steps=1000)
+    assert len(caplog.messages) == 1
     for option, wanted in (
         ("score_rate=-1", "above 0"),
         ("score_rate=0", "above 0"),
