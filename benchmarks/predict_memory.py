@@ -8,6 +8,7 @@ streaming needs, which is the same for every model, in minutes.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import pathlib
@@ -30,7 +31,8 @@ FLAGS = flags.FLAGS
 
 
 def feed(stream: BinaryIO, texts: Sequence[bytes], count: int) -> None:
-    with stream:
+    """Writes `count` lines; where `predict` has ended, it says why itself."""
+    with contextlib.suppress(BrokenPipeError), stream:
         for text in itertools.islice(itertools.cycle(texts), count):
             stream.write(text)
 
@@ -46,7 +48,7 @@ def measure(texts: Sequence[bytes], count: int) -> dict[str, str]:
     assert process.stdout is not None
     feeder = threading.Thread(target=feed, args=(process.stdin, texts, count), daemon=True)
     feeder.start()
-    answers = sum(1 for _ in process.stdout) - 1  # Without the header.
+    answers = max(0, sum(1 for _ in process.stdout) - 1)  # Without the header.
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode or answers != count:
@@ -67,7 +69,16 @@ def measure(texts: Sequence[bytes], count: int) -> dict[str, str]:
 def main() -> None:
     from bert_glue_tf import reporting
 
-    texts = [line.rstrip(b"\r\n") + b"\n" for line in pathlib.Path(FLAGS.input).open("rb")]
+    try:
+        content = pathlib.Path(FLAGS.input).read_bytes()
+    except OSError as error:
+        raise UserError(f"--input={FLAGS.input}: cannot be read ({error.strerror}).") from None
+    texts = [line + b"\n" for line in content.splitlines()]
+    if not texts:
+        raise UserError(f"--input={FLAGS.input}: holds no text. Give a file with a text a line.")
+    for count in FLAGS.lines:
+        if not (count.isascii() and count.isdigit() and int(count)):
+            raise UserError(f"--lines={count}: not a number of lines. Good: 1000,100000.")
     rows = [measure(texts, int(count)) for count in FLAGS.lines]
     reporting.print_rows(f"predict --model={FLAGS.model}", rows)
 

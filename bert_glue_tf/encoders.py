@@ -383,8 +383,8 @@ def rebuild(encoder: Encoder, dropout: float | None = None) -> Encoder:
       UserError: `dropout` is given, and the encoder is opaque.
 
     Under the scope of a distribution strategy they become variables of that strategy.
-    `load` itself is called outside of the scope, because several replicas cannot call a
-    SavedModel outside of their training step, and so not probe it.
+    `load` itself is called outside of the scope: what is loaded under it can be called by a
+    replica, within `strategy.run`, but not between them, and so not be probed.
     """
     from bert_glue_tf.native import build_native, by_canonical_name
 

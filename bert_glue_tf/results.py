@@ -53,7 +53,8 @@ class ExperimentResult:
       peak_memory_bytes: largest resident set of the process.
       environment: device, threads, library versions, commit.
       finished: time in UTC, ISO 8601.
-      warnings: what has to be known beside the numbers (every prediction the same, ...).
+      warnings: why the model is worthless whatever it scores (every prediction the same, NaN,
+        a score at chance), a sentence for each validation split; empty where it is not.
     """
 
     config: Mapping[str, Any]

@@ -852,7 +852,7 @@ def table(
 ) -> list[dict[str, str]]:
     """Mean and range of the primary metric, a row for each setting of the grid but the seed.
 
-    What a record has a warning of is worthless, whatever it scores, and marked so.
+    A mean that a model is in whose record holds a warning is marked COLLAPSED.
 
     Args:
       runs: of the sweep; those that the grid has not asked for are left out.

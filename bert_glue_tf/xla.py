@@ -30,13 +30,22 @@ def can_compile() -> bool:
     return True
 
 
-def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function of tensors (no variables: each would be compiled for) and plain values."""
-    jitted = tf.function(function, jit_compile=True)
+def compiled(any_shape: bool = False) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Compiles a function of tensors (no variables: each would be compiled for) and plain values.
 
-    @functools.wraps(function)
-    def call(*arguments: Any) -> Any:
-        return (jitted if can_compile() else function)(*arguments)
+    Args:
+      any_shape: whether it is called outside of a graph and reads no static shape. It is then not
+        traced for each shape, which TensorFlow would warn of from the fifth on.
+    """
 
-    call.jitted = jitted  # type: ignore[attr-defined]
-    return call
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        jitted = tf.function(function, jit_compile=True, reduce_retracing=any_shape)
+
+        @functools.wraps(function)
+        def call(*arguments: Any) -> Any:
+            return (jitted if can_compile() else function)(*arguments)
+
+        call.jitted = jitted  # type: ignore[attr-defined]
+        return call
+
+    return decorate

@@ -5,11 +5,15 @@ workers joined:
 
     python tests/replicas.py devices FOLDER METHOD ...        one device, and two replicas
     python tests/replicas.py multi_worker FOLDER METHOD ...   a worker of those TF_CONFIG names
+
+METHOD@opaque prunes an encoder that is a SavedModel.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import functools
 import pathlib
 import sys
 import tempfile
@@ -33,6 +37,8 @@ from bert_glue_tf import (  # noqa: E402
     batching,
     cluster,
     distribution,
+    encoders,
+    importing,
     modeling,
     native,
     optimization,
@@ -70,6 +76,7 @@ def dataset(strategy: tf.distribute.Strategy) -> object:
 def train(name: str, strategy: tf.distribute.Strategy) -> dict[str, np.ndarray]:
     """Weights and masks after a short training; fails where two replicas differ."""
     tf_keras.utils.set_random_seed(1)
+    name, _, is_opaque = name.partition("@")
     config = ExperimentConfig(
         task="mnli",
         pruning_method=name,
@@ -87,8 +94,14 @@ def train(name: str, strategy: tf.distribute.Strategy) -> dict[str, np.ndarray]:
     shapes = dataclasses.replace(
         tiny_bert.architecture(layers=1, heads=4), output_dropout=0.0, attention_dropout=0.0
     )
-    with strategy.scope():
-        encoder = native.build_native(shapes, tiny_bert.weights(shapes).__getitem__)
+    build = functools.partial(native.build_native, shapes, tiny_bert.weights(shapes).__getitem__)
+    with contextlib.ExitStack() as stack:
+        if is_opaque:
+            saved = f"{stack.enter_context(tempfile.TemporaryDirectory())}/encoder"
+            importing.write_encoder(build(), pathlib.Path(saved))
+            build = functools.partial(encoders._trainable, saved)
+        stack.enter_context(strategy.scope())
+        encoder = build()
         model = method.prepare(
             modeling.build_classifier(encoder, tasks.get("mnli"), dropout=0.0, seed=1), context
         )

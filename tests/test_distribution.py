@@ -197,7 +197,7 @@ def test_an_opaque_encoder_trains_and_is_pruned_on_replicas(settings, tmp_path, 
 
 
 # Those that cut before the training have no masks.
-METHODS = sorted(set(pruning.names()) - {"none", "layer", "vocabulary"})
+METHODS = [*sorted(set(pruning.names()) - {"none", "layer", "vocabulary"}), "movement@opaque"]
 
 
 @pytest.fixture(scope="module")

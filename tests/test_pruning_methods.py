@@ -14,7 +14,7 @@ import tiny_bert
 from bert_glue_tf import modeling, native, optimization, pruning, tasks
 from bert_glue_tf.config import ExperimentConfig
 from bert_glue_tf.errors import UserError
-from bert_glue_tf.pruning import first_order, movement, pattern, structures
+from bert_glue_tf.pruning import first_order, masked, movement, pattern, structures
 from bert_glue_tf.pruning.base import PruningContext
 from bert_glue_tf.pruning.masked import MaskedPruning
 
@@ -296,20 +296,51 @@ def test_soft_movement_pulls_its_scores_down_and_ranks_over_the_whole_scope():
         prepare("movement", pruning_options="variant=medium")
 
 
-def test_movement_may_begin_with_the_magnitudes(caplog):
-    caplog.set_level("WARNING", "absl")
-    made, model, _ = prepare("movement", pruning_options="initial=magnitude")
+@pytest.mark.parametrize(
+    ("steps", "settings", "last"),
+    [
+        (1200, {}, 960),
+        (5000, {"pruning_schedule": "one_shot"}, 500),
+        (5000, {"pruning_options": "initial=magnitude", "pruning_schedule": "one_shot"}, None),
+        (2000, {}, None),
+    ],
+)
+def test_movement_warns_of_scores_that_have_few_steps(steps, settings, last, caplog):
+    made, _, _ = prepare("movement", steps=steps, **settings)
+    assert not caplog.messages  # A rehearsal comes as far as this.
+    with caplog.at_level("WARNING", "absl"):
+        for step in range(2):
+            made.advance(step)
+    told = [f"begin with zero and have only {last} steps" in message for message in caplog.messages]
+    assert told == ([True] if last else [])
+
+
+def test_values_are_a_snapshot_that_nobody_can_write_to():
+    variable = tf.Variable([1.0, 2.0])
+    before = masked.values_of(variable)
+    with pytest.raises(ValueError, match="read-only"):
+        before[0] = 3.0
+    for change in (variable.assign_add, variable.assign_sub, variable.assign):
+        change([1.0, 1.0])
+        np.testing.assert_array_equal(before, [1.0, 2.0])
+    np.testing.assert_array_equal(masked.values_of(variable), [1.0, 1.0])
+
+
+def test_masks_of_weights_of_many_shapes_are_updated_without_a_word(caplog):
+    made, _, _ = prepare("movement", pruning_scope="all")
+    assert len({group.units for group in made.all_groups}) > 4  # TensorFlow warns from there on.
+    with caplog.at_level("WARNING"):
+        made.update(0.5)
     assert not caplog.messages
+
+
+def test_movement_may_begin_with_the_magnitudes():
+    made, model, _ = prepare("movement", pruning_options="initial=magnitude")
     group = group_of(made, QUERY)
     size = np.abs(weight(model, QUERY).numpy())
     np.testing.assert_allclose(made.score(group), size / np.sqrt((size**2).mean()), rtol=1e-5)
-    zero, _, _ = prepare("movement", steps=999)
+    zero, _, _ = prepare("movement")
     assert not zero.score(group_of(zero, QUERY)).any()
-    (told,) = caplog.messages
-    assert "begin with zero and have only 999 steps" in told
-    assert "--pruning_options=initial=magnitude" in told
-    prepare("movement", steps=1000)
-    assert len(caplog.messages) == 1
     for option, wanted in (
         ("score_rate=-1", "above 0"),
         ("score_rate=0", "above 0"),

@@ -25,6 +25,19 @@ def test_lowest_takes_exactly_as_many_as_asked_the_first_of_equal_ones():
     assert not ranking.lowest(scores, 6).any()
 
 
+@pytest.mark.parametrize("zeros", [0.05, 0.5, 0.95])
+def test_lowest_with_many_equal_scores(zeros):
+    random = np.random.default_rng(1)
+    scores = random.normal(size=400).astype(np.float32)
+    scores[random.random(400) < zeros] = 0.0
+    scores[:2] = np.inf, -np.inf
+    order = np.argsort(scores, kind="stable")
+    for count in (1, 7, 100, 200, 201, 399, 400):
+        gone = np.zeros(400, bool)
+        gone[order[:count]] = True
+        np.testing.assert_array_equal(ranking.lowest(scores, count), ~gone)
+
+
 def test_local_ranks_within_each_matrix_and_global_over_all():
     groups = [group("a", (4,)), group("b", (4,))]
     scores = [np.array([1.0, 2.0, 3.0, 4.0]), np.array([5.0, 6.0, 7.0, 8.0])]

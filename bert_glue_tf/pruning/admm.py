@@ -11,7 +11,7 @@ import tensorflow as tf
 from bert_glue_tf import pruning
 from bert_glue_tf.errors import UserError
 from bert_glue_tf.pruning.base import PruningContext
-from bert_glue_tf.pruning.masked import MaskedPruning
+from bert_glue_tf.pruning.masked import MaskedPruning, values_of
 from bert_glue_tf.pruning.norms import unit_norms
 from bert_glue_tf.pruning.structures import Group, Member
 
@@ -103,7 +103,7 @@ class Admm(MaskedPruning):
         return gradient + self._pull * pulled
 
     def score(self, group: Group) -> np.ndarray:
-        return unit_norms(group, {m.name: m.variable.numpy() for m in group.members})
+        return unit_norms(group, {m.name: values_of(m.variable) for m in group.members})
 
     def choose(self, scores: Iterable[np.ndarray], sparsity: float) -> list[np.ndarray]:
         return self._inner.choose(scores, sparsity)

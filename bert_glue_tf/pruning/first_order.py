@@ -50,7 +50,7 @@ class FirstOrder(MaskedPruning):
 
 
 # Compiled into one pass over the weights instead of five.
-@xla.compiled
+@xla.compiled()
 def _running_mean(
     mean: tf.Tensor,
     weight: tf.Tensor,

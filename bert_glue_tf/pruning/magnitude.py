@@ -12,7 +12,7 @@ import tf_keras
 
 from bert_glue_tf.errors import UserError
 from bert_glue_tf.pruning.base import PruningContext, PruningMethod
-from bert_glue_tf.pruning.masked import MaskedPruning
+from bert_glue_tf.pruning.masked import MaskedPruning, values_of
 from bert_glue_tf.pruning.structures import Group
 from bert_glue_tf.toolkit import tfmot
 
@@ -111,7 +111,7 @@ class _OnReplicas(MaskedPruning):
         """Refuses nothing: tfmot's takes the nearest sparsity too."""
 
     def score(self, group: Group) -> np.ndarray:
-        return np.abs(group.members[0].variable.numpy())
+        return np.abs(values_of(group.members[0].variable))
 
 
 def _require_classifier(context: PruningContext) -> None:

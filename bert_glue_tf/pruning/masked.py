@@ -81,7 +81,12 @@ class MaskedPruning(PruningMethod):
         return gradient
 
     def choose(self, scores: Iterable[np.ndarray], sparsity: float) -> list[np.ndarray]:
-        """The masks for a sparsity; ranks the scores, one for each group, as --ranking says."""
+        """The masks for a sparsity; ranks the scores as --ranking says.
+
+        Args:
+          scores: of each group; may be an iterator, which can be gone through once.
+          sparsity: fraction of the units that go.
+        """
         return ranking.choose(self.all_groups, scores, sparsity, self.plan.ranking, self._alive())
 
     def require_reachable(self) -> None:
@@ -166,7 +171,8 @@ class MaskedPruning(PruningMethod):
         self.set_masks(self.choose(self._scores_now(), sparsity))
 
     def _scores_now(self) -> Iterator[np.ndarray]:
-        # One at a time: fresh memory for all of them takes longer than what is computed in it.
+        # One at a time, which a local ranking makes use of: fresh memory for all of them takes
+        # longer than what is computed in it.
         for group in self.all_groups:
             score = np.asarray(self.score(group))
             if not self.regrows:
