@@ -137,7 +137,7 @@ def test_table_shows_each_figure_and_says_sample():
     assert shown["training"] == "50.0 examples/s"
     assert "sample" in reporting.title(record())
     assert any("sample" in line for line in reporting.notes(record()))
-    assert "Trained on 100 of 2,000 examples." in reporting.notes(record())
+    assert "Trained on 100 of the 2,000 examples of mrpc." in reporting.notes(record())
 
 
 def test_an_undefined_metric_is_called_so():
