@@ -149,8 +149,7 @@ def predict_fn(model: tf_keras.Model, static_shape: tuple[int, int] | None = Non
     Where the model's variables are those of several replicas, each computes its part of a batch,
     and all of them have to call the function in step; an opaque encoder could not be called
     otherwise, since a SavedModel that was loaded for replicas works within `strategy.run` only.
-    `model.predict_on_batch` does the same as
-    this function and builds a data set for each batch.
+    `model.predict_on_batch` does the same as this function and builds a data set for each batch.
 
     Args:
       model: from `build_classifier`.
