@@ -162,7 +162,7 @@ class Run:
         if not folder.results_file.exists():
             raise UserError(
                 f"--{flag}={path}: this run is not finished (no {results.FILE_NAME}). Give the "
-                "command that began it again; it goes on after its last finished epoch."
+                "command that began it again; it goes on after its last saved state."
             )
         records = results.load(folder.results_file)
         if not records:

@@ -41,8 +41,8 @@ def _sparsity_rows(result: ExperimentResult) -> list[tuple[str, str]]:
     if len(values) <= 3:
         return [(f"sparsity of {name}", f"{100 * value:.2f} %") for name, value in values.items()]
     whole = result.parameters["pruned"] / result.parameters["prunable"]
-    low, high = min(values.values()), max(values.values())
-    among = "each" if low == high else f"from {100 * low:.1f} to {100 * high:.1f} %"
+    low, high = (f"{100 * limit:.1f}" for limit in (min(values.values()), max(values.values())))
+    among = "each" if low == high else f"from {low} to {high} %"
     return [("sparsity", f"{100 * whole:.2f} % of {len(values)} weights, {among}")]
 
 

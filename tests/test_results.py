@@ -125,6 +125,22 @@ def test_another_build_of_tensorflow_is_found_and_a_missing_package_is_none(tmp_
     assert results.environment([])["packages"]["tensorflow"] is None
 
 
+@pytest.mark.parametrize(
+    ("sparsities", "told"),
+    [
+        ((0.5, 0.5, 0.5, 0.5), "each"),
+        ((0.8000001, 0.8, 0.7999, 0.8), "each"),
+        ((0.4, 0.5, 0.5, 0.6), "from 40.0 to 60.0 %"),
+    ],
+)
+def test_many_sparsities_are_one_row(sparsities, told):
+    one = record(
+        sparsity={f"layer_{n}/kernel": value for n, value in enumerate(sparsities)},
+        parameters={"total": 1000, "nonzero": 900, "pruned": 100, "prunable": 200},
+    )
+    assert dict(reporting.rows(one))["sparsity"] == f"50.00 % of 4 weights, {told}"
+
+
 def test_table_shows_each_figure_and_says_sample():
     shown = dict(reporting.rows(record()))
     assert shown["accuracy"] == "0.7500   [0.700, 0.800]"
