@@ -18,8 +18,8 @@ import tempfile
 import numpy as np
 from absl import flags, logging
 
-from bert_glue_tf import cli
-from bert_glue_tf.native import Architecture
+from bert_glue_tf.core import cli
+from bert_glue_tf.models.bert.native import Architecture
 
 BERT_BASE = Architecture(
     vocab_size=30522,
@@ -66,7 +66,10 @@ def of_torch(folder: pathlib.Path) -> dict[str, tuple[int, int]]:
 
 def of_ours(folder: pathlib.Path) -> dict[str, tuple[int, int]]:
     """Name -> bytes plain and gzipped."""
-    from bert_glue_tf import benchmark, encoders, modeling, tasks, tflite
+    from bert_glue_tf.data import tasks
+    from bert_glue_tf.evaluation import cost
+    from bert_glue_tf.export import tflite
+    from bert_glue_tf.models import encoders, modeling
 
     encoder, kernel, bias = weights()
     model = modeling.from_weights(modeling.SavedWeights(BERT_BASE, encoder, kernel, bias))
@@ -74,7 +77,7 @@ def of_ours(folder: pathlib.Path) -> dict[str, tuple[int, int]]:
     tokenizer = encoders.load(encoders.resolve(encoders.EMBEDDED), seq_length=128)
     logging.info("saving")
     modeling.save(model, tokenizer, tasks.get("cola"), folder / "model")
-    size = benchmark.size_on_disk(folder / "model")
+    size = cost.size_on_disk(folder / "model")
     found = {"SavedModel": (size["plain"], size["gzip"])}
     logging.info("converting")
     content = tflite.convert(folder / "model", (128,))

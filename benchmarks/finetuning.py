@@ -34,19 +34,14 @@ from typing import Any
 import numpy as np
 from absl import flags, logging
 
-from bert_glue_tf import (
-    cli,
-    config,
-    embedded,
-    encoders,
-    evaluation,
-    metrics,
-    reporting,
-    results,
-    significance,
-    tasks,
-)
-from bert_glue_tf.errors import UserError
+from bert_glue_tf.core import cli
+from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.data import tasks
+from bert_glue_tf.evaluation import evaluator, metrics, significance
+from bert_glue_tf.models import encoders
+from bert_glue_tf.models.bert import embedded
+from bert_glue_tf.reports import reporting
+from bert_glue_tf.runs import config, results
 
 OURS = "ours"
 # --padding of finetuning_torch.py.
@@ -229,7 +224,7 @@ def answers(name: str, folder: pathlib.Path, task: tasks.TaskSpec) -> tuple[np.n
         with np.load(folder / f"{name}.npz") as saved:
             return saved["labels"], saved["logits"]
     split = next(iter(task.validation_splits.values()))
-    found = evaluation.read_predictions(folder / OURS / "predictions" / f"{split}.tsv", task)
+    found = evaluator.read_predictions(folder / OURS / "predictions" / f"{split}.tsv", task)
     return found.labels.astype(int) if not task.is_regression else found.labels, found.logits
 
 

@@ -17,7 +17,10 @@ import pathlib
 import numpy as np
 from absl import flags
 
-from bert_glue_tf import cli, config, data, metrics, tasks
+from bert_glue_tf.core import cli
+from bert_glue_tf.data import readers, tasks
+from bert_glue_tf.evaluation import metrics
+from bert_glue_tf.runs import config
 
 EVALUATION_BATCH = 64  # As in our own training.
 FLAGS = flags.FLAGS
@@ -37,7 +40,7 @@ def main() -> None:
     settings = config.from_flags(FLAGS)
     task = tasks.get(settings.task)
     split = next(iter(task.validation_splits.values()))
-    examples = data.load_for_training(task, settings.data, settings.train_examples)
+    examples = readers.load_for_training(task, settings.data, settings.train_examples)
 
     import torch
     import transformers
@@ -57,7 +60,7 @@ def main() -> None:
     )
     padding = FLAGS.padding == "max_length" and "max_length"
 
-    def tokenized(read: data.Examples) -> list[dict[str, object]]:
+    def tokenized(read: readers.Examples) -> list[dict[str, object]]:
         """What its example's `dataset.map` makes: word pieces, padded there or not at all."""
         assert read.labels is not None
         encoded = tokenizer(

@@ -12,8 +12,8 @@ import pathlib
 
 from absl import flags
 
-from bert_glue_tf import cli
-from bert_glue_tf.errors import UserError
+from bert_glue_tf.core import cli
+from bert_glue_tf.core.errors import UserError
 
 flags.DEFINE_string("run", "", "Folder of a finished run with an export.")
 FLAGS = flags.FLAGS
@@ -30,18 +30,11 @@ def main() -> None:
         raise UserError("--run is missing. Give the folder of a finished run with an export.")
     import numpy as np
 
-    from bert_glue_tf import (
-        data,
-        evaluation,
-        experiment,
-        exports,
-        litert,
-        metrics,
-        preprocessing,
-        reporting,
-        tasks,
-        tflite,
-    )
+    from bert_glue_tf.data import preprocessing, readers, tasks
+    from bert_glue_tf.evaluation import evaluator, metrics
+    from bert_glue_tf.export import exports, litert, tflite
+    from bert_glue_tf.reports import reporting
+    from bert_glue_tf.training import experiment
 
     run = exports.Run.read(pathlib.Path(FLAGS.run))
     folder = exports.ExportFolder(run.path / exports.FOLDER)
@@ -55,9 +48,9 @@ def main() -> None:
         preprocessing.load(tokenizer, tokenizer), task.text_fields, lengths[-1]
     )
     name = next(iter(task.validation_splits.values()))
-    examples = data.load(task, run.config.data, name)
+    examples = readers.load(task, run.config.data, name)
     split = experiment.tokenize(preprocessor, name, examples)
-    expected = evaluation.read_predictions(folder.predictions_file("float32", name), task).logits
+    expected = evaluator.read_predictions(folder.predictions_file("float32", name), task).logits
     metric = task.primary_metric
     rows = []
     for block, algorithm in _VARIANTS:
@@ -65,7 +58,7 @@ def main() -> None:
             "FULLY_CONNECTED", r"layer_\d", weight_bits=4, block=block, algorithm=algorithm
         )
         content = tflite.quantize(float32, (*tflite.DYNAMIC_RULES, rule))
-        logits = evaluation.predict(litert.LiteModel(content).predict, split, 64, lengths)
+        logits = evaluator.predict(litert.LiteModel(content).predict, split, 64, lengths)
         score = metrics.compute(task, split.labels, logits)[metric]
         noise = np.mean(np.square(logits - expected)) / expected.var()
         rows.append(
@@ -74,7 +67,7 @@ def main() -> None:
                 "algorithm": algorithm,
                 "MB": f"{len(content) / 1e6:.2f}",
                 metric: f"{score:.4f}",
-                "flips": str(evaluation.flips(task, expected, logits)),
+                "flips": str(evaluator.flips(task, expected, logits)),
                 "noise": f"{noise:.4f}",
             }
         )

@@ -15,7 +15,10 @@ import time
 
 from absl import flags, logging
 
-from bert_glue_tf import cli, config, encoders, tasks
+from bert_glue_tf.core import cli
+from bert_glue_tf.data import tasks
+from bert_glue_tf.models import encoders
+from bert_glue_tf.runs import config
 
 config.define_flags()
 flags.DEFINE_integer("rounds", 5, "Rounds of each kind that are measured.")
@@ -30,10 +33,12 @@ def main() -> None:
 
     import numpy as np
 
-    from bert_glue_tf import batching, data, modeling, optimization, preprocessing
+    from bert_glue_tf.data import batching, preprocessing, readers
+    from bert_glue_tf.models import modeling
+    from bert_glue_tf.training import optimization
 
     task = tasks.get(settings.task)
-    examples = data.load(task, settings.data, "train", settings.train_examples)
+    examples = readers.load(task, settings.data, "train", settings.train_examples)
     encoder = encoders.load(source, seq_length=settings.seq_length)
     model = modeling.build_classifier(
         encoder.layer, task, dropout=settings.dropout, seed=settings.seed

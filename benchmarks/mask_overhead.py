@@ -13,7 +13,7 @@ import time
 
 from absl import flags, logging
 
-from bert_glue_tf import cli
+from bert_glue_tf.core import cli
 
 flags.DEFINE_list("methods", ["irregular", "movement", "gradient"], "Methods to compare with none.")
 flags.DEFINE_integer("batch_size", 32, "Sentences a step.")
@@ -27,10 +27,15 @@ FLAGS = flags.FLAGS
 def main() -> None:
     import numpy as np
 
-    from bert_glue_tf import encoders, modeling, native, optimization, pruning, reporting, tasks
-    from bert_glue_tf.config import ExperimentConfig
-    from bert_glue_tf.pruning.base import PruningContext
-    from bert_glue_tf.pruning.start import Start
+    from bert_glue_tf.compression import registry
+    from bert_glue_tf.compression.base import PruningContext
+    from bert_glue_tf.compression.start import Start
+    from bert_glue_tf.data import tasks
+    from bert_glue_tf.models import encoders, modeling
+    from bert_glue_tf.models.bert import native
+    from bert_glue_tf.reports import reporting
+    from bert_glue_tf.runs.config import ExperimentConfig
+    from bert_glue_tf.training import optimization
 
     task = tasks.get("mrpc")
     random = np.random.default_rng(0)
@@ -46,13 +51,13 @@ def main() -> None:
         for callback in drivers[name]:
             callback.on_train_batch_end(0)
 
-    for name in (pruning.NO_PRUNING, *FLAGS.methods):
+    for name in (registry.NO_PRUNING, *FLAGS.methods):
         logging.info("building %s", name)
         config = ExperimentConfig(
             task="mrpc", pruning_method=name, final_sparsity=0.5, encoder_dropout=0.0, begin_step=1
         )
         encoder = encoders.rebuild(source, 0.0)
-        method = pruning.build(config)
+        method = registry.build(config)
         context = PruningContext.from_config(config, FLAGS.steps, method.waits)
         assert source.architecture is not None
         method.reshape(
@@ -79,7 +84,7 @@ def main() -> None:
             for _ in range(FLAGS.steps_a_turn):
                 train(name)
             seconds[name].append((time.perf_counter() - start) / FLAGS.steps_a_turn)
-    plain = np.array(seconds[pruning.NO_PRUNING])
+    plain = np.array(seconds[registry.NO_PRUNING])
     rows = []
     for name, values in seconds.items():
         # Turns that follow each other have met the same neighbours on the machine.

@@ -22,12 +22,12 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors import numpy as safetensors
 
-from bert_glue_tf import tasks
-from bert_glue_tf.errors import UserError
-from bert_glue_tf.native import Architecture
-from bert_glue_tf.preprocessing import TokenizedTexts
-from bert_glue_tf.run_folder import write_atomically
-from bert_glue_tf.tasks import TaskSpec
+from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.data import tasks
+from bert_glue_tf.data.preprocessing import TokenizedTexts
+from bert_glue_tf.data.tasks import TaskSpec
+from bert_glue_tf.models.bert.native import Architecture
+from bert_glue_tf.runs.run_folder import write_atomically
 
 FOLDER = "peers"
 _DESCRIPTION, _WEIGHTS, _EXAMPLES = "inputs.json", "weights.safetensors", "examples.npz"

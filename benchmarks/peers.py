@@ -26,8 +26,11 @@ from typing import Any
 import numpy as np
 from absl import flags
 
-from bert_glue_tf import cli, evaluation, exports, litert, metrics, results
-from bert_glue_tf.errors import UserError
+from bert_glue_tf.core import cli
+from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.evaluation import evaluator, metrics
+from bert_glue_tf.export import exports, litert
+from bert_glue_tf.runs import results
 
 FLAGS = flags.FLAGS
 
@@ -107,7 +110,7 @@ def score(peer: Any, inputs: Any, chosen: np.ndarray, lengths: Sequence[int]) ->
     keras = inputs.keras_logits[chosen]
     return Score(
         metrics.compute(inputs.task, inputs.labels[chosen], logits),
-        evaluation.flips(inputs.task, keras, logits),
+        evaluator.flips(inputs.task, keras, logits),
         float(np.max(np.abs(keras - logits))),
     )
 

@@ -13,8 +13,11 @@ import numpy as np
 from absl import flags
 from peer_inputs import FOLDER, PeerInputs
 
-from bert_glue_tf import cli, config, data, exports, tasks
-from bert_glue_tf.errors import UserError
+from bert_glue_tf.core import cli
+from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.data import readers, tasks
+from bert_glue_tf.export import exports
+from bert_glue_tf.runs import config
 
 # What NNCF's `quantize` takes by default; our own int8 is calibrated on 128 and chooses its
 # operators on 64 others.
@@ -46,8 +49,12 @@ def collect(run: exports.Run, calibration_examples: int = CALIBRATION_EXAMPLES) 
     """
     task = tasks.get(run.config.task)
     split = next(iter(task.validation_splits.values()))
-    examples = data.load_for_training(task, run.config.data, run.config.train_examples)
-    from bert_glue_tf import batching, evaluation, experiment, exporting, modeling, preprocessing
+    examples = readers.load_for_training(task, run.config.data, run.config.train_examples)
+    from bert_glue_tf.data import batching, preprocessing
+    from bert_glue_tf.evaluation import evaluator
+    from bert_glue_tf.export import exporting
+    from bert_glue_tf.models import modeling
+    from bert_glue_tf.training import experiment
 
     exporting.check_data(run, examples)
     saved = modeling.read_weights(run.folder.model)
@@ -65,7 +72,7 @@ def collect(run: exports.Run, calibration_examples: int = CALIBRATION_EXAMPLES) 
         len(train), min(len(train), calibration_examples), replace=False
     )
     tokens = preprocessing.tokenize(preprocessor, dev.texts)
-    logits = evaluation.predict(
+    logits = evaluator.predict(
         modeling.load_predict_fn(run.folder.model),
         batching.Split(split, tokens, dev.labels),
         experiment.EVALUATION_BATCH,

@@ -21,8 +21,8 @@ from typing import BinaryIO
 
 from absl import flags
 
-from bert_glue_tf import cli
-from bert_glue_tf.errors import UserError
+from bert_glue_tf.core import cli
+from bert_glue_tf.core.errors import UserError
 
 flags.DEFINE_string("model", None, "Folder of a run, or a .tflite file.", required=True)
 flags.DEFINE_string("input", None, "Text file, a text a line.", required=True)
@@ -67,7 +67,7 @@ def measure(texts: Sequence[bytes], count: int) -> dict[str, str]:
 
 
 def main() -> None:
-    from bert_glue_tf import reporting
+    from bert_glue_tf.reports import reporting
 
     try:
         content = pathlib.Path(FLAGS.input).read_bytes()

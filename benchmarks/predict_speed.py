@@ -10,7 +10,8 @@ import pathlib
 import statistics
 import time
 
-from bert_glue_tf import litert, predicting
+from bert_glue_tf.export import litert
+from bert_glue_tf.serving import predicting
 
 
 def main() -> None:

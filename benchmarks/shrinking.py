@@ -16,7 +16,9 @@ import tempfile
 
 from absl import flags, logging
 
-from bert_glue_tf import cli, encoders, tasks
+from bert_glue_tf.core import cli
+from bert_glue_tf.data import tasks
+from bert_glue_tf.models import encoders
 
 flags.DEFINE_string("encoder", encoders.EMBEDDED, "As for the train command.")
 flags.DEFINE_float("heads", 0.5, "Fraction of each layer's heads that is cut out.")
@@ -34,7 +36,11 @@ def main() -> None:
 
     import numpy as np
 
-    from bert_glue_tf import benchmark, litert, modeling, native, reporting, shrinking, tflite
+    from bert_glue_tf.evaluation import cost
+    from bert_glue_tf.export import litert, tflite
+    from bert_glue_tf.models import modeling
+    from bert_glue_tf.models.bert import native, shrinking
+    from bert_glue_tf.reports import reporting
 
     task = tasks.get("sst2")
     encoder = encoders.load(source, native=True, seq_length=lengths[-1])
@@ -72,7 +78,7 @@ def main() -> None:
     rows = []
     for length in lengths:
         inputs = {name: np.ones((1, length), np.int32) for name in native.INPUTS}
-        timed = benchmark.interleaved_latency(
+        timed = cost.interleaved_latency(
             {name: functools.partial(model.predict, inputs) for name, model in models.items()},
             FLAGS.repetitions,
         )

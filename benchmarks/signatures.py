@@ -16,8 +16,8 @@ import tempfile
 
 from absl import flags, logging
 
-from bert_glue_tf import cli
-from bert_glue_tf.errors import UserError
+from bert_glue_tf.core import cli
+from bert_glue_tf.core.errors import UserError
 
 flags.DEFINE_string("run", "", "Folder of a finished run of the train command.")
 flags.DEFINE_list("seq_lengths", ["32", "64", "128"], "Lengths in word pieces.")
@@ -31,7 +31,10 @@ def main() -> None:
         raise UserError("--run is missing. Give the folder of a finished run.")
     import numpy as np
 
-    from bert_glue_tf import benchmark, exports, litert, native, reporting, tflite
+    from bert_glue_tf.evaluation import cost
+    from bert_glue_tf.export import exports, litert, tflite
+    from bert_glue_tf.models.bert import native
+    from bert_glue_tf.reports import reporting
 
     run = exports.Run.read(pathlib.Path(FLAGS.run))
     lengths = tuple(sorted(int(length) for length in FLAGS.seq_lengths))
@@ -46,7 +49,7 @@ def main() -> None:
         for number, (some, content) in enumerate(files.items()):
             path = pathlib.Path(folder) / f"{number}.tflite"
             path.write_bytes(content)
-            memory[some] = benchmark.peak_memory_of_prediction(path, FLAGS.threads)["total"]
+            memory[some] = cost.peak_memory_of_prediction(path, FLAGS.threads)["total"]
 
     def call(some: tuple[int, ...], length: int) -> functools.partial[object]:
         features = {name: np.ones((1, length), np.int32) for name in native.INPUTS}
@@ -56,7 +59,7 @@ def main() -> None:
     for length in lengths:
         calls[f"{length}, own file"] = call((length,), length)
         calls[f"{length}, shared file"] = call(lengths, length)
-    timed = benchmark.interleaved_latency(calls, FLAGS.repetitions)
+    timed = cost.interleaved_latency(calls, FLAGS.repetitions)
     longest = timed[f"{lengths[-1]}, own file"]["p50"]
     rows = []
     for length in lengths:

@@ -35,13 +35,13 @@ from typing import TYPE_CHECKING, Any
 
 from absl import flags, logging
 
-from bert_glue_tf import cli
-from bert_glue_tf.errors import UserError
+from bert_glue_tf.core import cli
+from bert_glue_tf.core.errors import UserError
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from bert_glue_tf.modeling import SavedWeights
+    from bert_glue_tf.models.modeling import SavedWeights
 
 # Name -> inputs of a block (its outputs are always one).
 _PATTERNS = {"unstructured": 1, "1x4": 4, "1x16": 16}
@@ -98,7 +98,7 @@ def zeroed(weights: SavedWeights, sparsity: float, inputs: int) -> SavedWeights:
     """The six matrices of every layer without their weakest blocks of so many inputs."""
     import numpy as np
 
-    from bert_glue_tf.pruning import ranking, structures
+    from bert_glue_tf.compression import ranking, structures
 
     encoder = dict(weights.encoder)
     for name, value in encoder.items():
@@ -116,8 +116,8 @@ def zeroed(weights: SavedWeights, sparsity: float, inputs: int) -> SavedWeights:
 _RUN = """
 import json, pathlib, sys
 import numpy as np
-from bert_glue_tf import litert
-from bert_glue_tf.errors import UserError
+from bert_glue_tf.export import litert
+from bert_glue_tf.core.errors import UserError
 content = pathlib.Path(sys.argv[1]).read_bytes()
 features = dict(np.load(sys.argv[2]))
 for name, delegate in json.loads(sys.argv[3]).items():
@@ -156,7 +156,9 @@ class _Experiment:
     """Makes, reads, runs and times the files of one recipe after the other."""
 
     def __init__(self, folder: pathlib.Path) -> None:
-        from bert_glue_tf import data, encoders, exports, modeling, preprocessing, tasks
+        from bert_glue_tf.data import preprocessing, readers, tasks
+        from bert_glue_tf.export import exports
+        from bert_glue_tf.models import encoders, modeling
 
         if FLAGS.run:
             run = exports.Run.read(pathlib.Path(FLAGS.run))
@@ -176,7 +178,7 @@ class _Experiment:
         preprocessor = preprocessing.build(saved, task.text_fields, FLAGS.seq_length)
 
         def features(split: str) -> list[dict[str, np.ndarray]]:
-            examples = data.load(task, source, split, FLAGS.sentences)
+            examples = readers.load(task, source, split, FLAGS.sentences)
             tokens = preprocessing.tokenize(preprocessor, examples.texts)
             return [tokens.batch([i], FLAGS.seq_length) for i in range(len(tokens))]
 
@@ -217,7 +219,8 @@ class _Experiment:
     def _convert(self, file: _File) -> bytes:
         import tensorflow as tf
 
-        from bert_glue_tf import inference, tflite
+        from bert_glue_tf.export import tflite
+        from bert_glue_tf.models.bert import inference
 
         inputs = _PATTERNS.get(file.pattern)
         weights = zeroed(self.weights, file.sparsity, inputs) if inputs else self.weights
@@ -240,12 +243,13 @@ class _Experiment:
     def _read(self, file: _File, content: bytes) -> None:
         import collections
 
-        from bert_glue_tf import benchmark, flatbuffer
+        from bert_glue_tf.evaluation import cost
+        from bert_glue_tf.export import flatbuffer
 
         self.path(file).write_bytes(content)
         model = flatbuffer.read(content)
         sparse = flatbuffer.sparse_tensors(model)
-        file.bytes = benchmark.size_on_disk(self.path(file))
+        file.bytes = cost.size_on_disk(self.path(file))
         file.weight_bytes = flatbuffer.dense_weight_bytes(model)
         file.sparse_tensors = len(sparse)
         file.blocks = dict(collections.Counter("x".join(map(str, t.block)) for t in sparse))
@@ -292,7 +296,8 @@ class _Experiment:
 
     def time(self, files: Sequence[_File]) -> None:
         """Times all files of a recipe that give the right logits, in one interleaved run."""
-        from bert_glue_tf import benchmark, litert
+        from bert_glue_tf.evaluation import cost
+        from bert_glue_tf.export import litert
 
         calls: dict[tuple[str, str], Callable[[], object]] = {}
         for file in files:
@@ -307,7 +312,7 @@ class _Experiment:
                 calls[file.key, name] = functools.partial(model.predict, self.sentences[0])
         logging.info("timing %d files and runtimes", len(calls))
         # The names are only carried through.
-        timed: Mapping[Any, dict[str, float]] = benchmark.interleaved_latency(
+        timed: Mapping[Any, dict[str, float]] = cost.interleaved_latency(
             calls,  # type: ignore[arg-type]
             FLAGS.repetitions,
             warmup=3,
@@ -389,7 +394,7 @@ def _first(reason: str) -> str:
 
 def _page(records: Sequence[Mapping[str, Any]], show: bool = False) -> str:
     """The records of one recipe as Markdown; `show` prints what of it fits into a terminal."""
-    from bert_glue_tf import reporting
+    from bert_glue_tf.reports import reporting
 
     fields = [field.name for field in dataclasses.fields(_File)]
     files = [_File(**{name: record[name] for name in fields}) for record in records]
@@ -442,7 +447,7 @@ def main() -> None:
             raise UserError(f"--recipes={recipe}: none. Good values: {', '.join(_RECIPES)}.")
     if "float32" != FLAGS.recipes[0]:
         raise UserError("--recipes: must begin with float32, which the others are compared with.")
-    from bert_glue_tf import results, run_folder
+    from bert_glue_tf.runs import results, run_folder
 
     output.mkdir(parents=True, exist_ok=True)
     environment = results.environment(["CPU"])

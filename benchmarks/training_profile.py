@@ -17,8 +17,12 @@ import time
 
 from absl import flags
 
-from bert_glue_tf import cli, config, encoders, reporting, tasks
-from bert_glue_tf.errors import UserError
+from bert_glue_tf.core import cli
+from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.data import tasks
+from bert_glue_tf.models import encoders
+from bert_glue_tf.reports import reporting
+from bert_glue_tf.runs import config
 
 # The operation that waits for the next batch, as the profiler calls it.
 INPUT = "IteratorGetNextOp::DoCompute"
@@ -32,25 +36,20 @@ def main() -> None:
 
     import tensorflow as tf
 
-    from bert_glue_tf import (
-        batching,
-        data,
-        experiment,
-        modeling,
-        optimization,
-        preprocessing,
-        pruning,
-    )
-    from bert_glue_tf.pruning.base import PruningContext
+    from bert_glue_tf.compression import registry
+    from bert_glue_tf.compression.base import PruningContext
+    from bert_glue_tf.data import batching, preprocessing, readers
+    from bert_glue_tf.models import modeling
+    from bert_glue_tf.training import experiment, optimization
 
     task = tasks.get(settings.task)
-    examples = data.load(task, settings.data, "train", settings.train_examples)
+    examples = readers.load(task, settings.data, "train", settings.train_examples)
     encoder = encoders.rebuild(
         encoders.load(source, seq_length=settings.seq_length),
         None if settings.encoder_dropout < 0 else settings.encoder_dropout,
     )
     steps = FLAGS.warmup_steps + FLAGS.steps
-    method = pruning.build(settings)
+    method = registry.build(settings)
     with modeling.restorable_dropout():
         model = modeling.build_classifier(
             encoder.layer, task, dropout=settings.dropout, seed=settings.seed

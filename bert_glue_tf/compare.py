@@ -10,8 +10,8 @@ import pathlib
 
 from absl import flags
 
-from bert_glue_tf import cli
-from bert_glue_tf.errors import UserError
+from bert_glue_tf.core import cli
+from bert_glue_tf.core.errors import UserError
 
 _RUNS = flags.DEFINE_multi_string(
     "runs", ["runs/*"], "Folders of runs, patterns allowed (in quotes); may be given repeatedly"
@@ -26,7 +26,7 @@ def main() -> None:
             f"--runs={' '.join(_RUNS.value)}: no such folder. Give folders of the train command, "
             "for example --runs='runs/*' (in quotes)."
         )
-    from bert_glue_tf import comparing, comparison, reporting
+    from bert_glue_tf.reports import comparing, comparison, reporting
 
     models = comparison.read(folders)
     groups = comparison.group(models)

@@ -9,9 +9,12 @@ import re
 
 from absl import flags, logging
 
-from bert_glue_tf import cli, data, encoders, tasks, tflite
-from bert_glue_tf.errors import UserError
-from bert_glue_tf.exports import FOLDER, ExportFolder, Run
+from bert_glue_tf.core import cli
+from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.data import readers, tasks
+from bert_glue_tf.export import tflite
+from bert_glue_tf.export.exports import FOLDER, ExportFolder, Run
+from bert_glue_tf.models import encoders
 
 _RUN = flags.DEFINE_string("run", "", "Folder of a finished run of the train command.")
 _RECIPES = flags.DEFINE_list(
@@ -62,12 +65,13 @@ def main() -> None:
     recipes = [tflite.get(name) for name in _RECIPES.value or tflite.RECIPES]
     run = Run.read(cli.path("run", _RUN.value))
     lengths = seq_lengths(_LENGTHS.value, run.config.seq_length)
-    examples = data.load_for_training(
+    examples = readers.load_for_training(
         tasks.get(run.config.task), run.config.data, run.config.train_examples
     )
 
     logging.info("starting TensorFlow")
-    from bert_glue_tf import exporting, reporting
+    from bert_glue_tf.export import exporting
+    from bert_glue_tf.reports import reporting
 
     exporting.check_data(run, examples)
     settings = exporting.ExportSettings(

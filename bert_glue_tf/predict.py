@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 from absl import flags, logging
 
-from bert_glue_tf import cli
-from bert_glue_tf.errors import UserError
+from bert_glue_tf.core import cli
+from bert_glue_tf.core.errors import UserError
 
 if TYPE_CHECKING:
-    from bert_glue_tf import predicting
+    from bert_glue_tf.serving import predicting
 
 _FORMATS = ("text", "tsv", "jsonl")
 _MODEL = flags.DEFINE_string("model", "", "Folder of a finished run, or a .tflite file.")
@@ -59,7 +59,7 @@ def main() -> None:
     with contextlib.ExitStack() as stack:
         file = None if _TEXT.value or _SUBMISSION.value else _open_input(stack)
 
-        from bert_glue_tf import predicting
+        from bert_glue_tf.serving import predicting
 
         classifier = predicting.Classifier.load(cli.path("model", _MODEL.value), _THREADS.value)
         if _SUBMISSION.value:
@@ -86,7 +86,8 @@ def _open_input(stack: contextlib.ExitStack) -> io.BufferedReader:
 
 
 def _answer_text(classifier: predicting.Classifier) -> None:
-    from bert_glue_tf import predicting, preprocessing
+    from bert_glue_tf.data import preprocessing
+    from bert_glue_tf.serving import predicting
 
     fields = classifier.task.text_fields
     if len(_TEXT.value) != len(fields):
@@ -103,7 +104,7 @@ def _answer_text(classifier: predicting.Classifier) -> None:
 
 
 def _answer_lines(classifier: predicting.Classifier, file: io.BufferedReader) -> None:
-    from bert_glue_tf import predicting
+    from bert_glue_tf.serving import predicting
 
     name = _INPUT.value or "standard input"
     reader = predicting.TextReader(classifier.task, name, _COLUMNS.value)

@@ -9,8 +9,9 @@ import sys
 
 from absl import flags
 
-from bert_glue_tf import cli, studying
-from bert_glue_tf.errors import UserError
+from bert_glue_tf.core import cli
+from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.studies import studying
 
 # The study prunes the embeddings too.
 studying.define_flags("local_global", pruning_scope="all", pruning_schedule="gradual")
@@ -22,7 +23,8 @@ _SPARSITIES = flags.DEFINE_list(
 
 
 def main() -> None:
-    from bert_glue_tf import local_global, reporting
+    from bert_glue_tf.reports import reporting
+    from bert_glue_tf.studies import local_global
 
     if not _TASKS.value:
         raise UserError(f"--tasks=: give some of {', '.join(local_global.TASKS)}.")

@@ -10,9 +10,9 @@ import re
 
 from absl import flags
 
-from bert_glue_tf import cli
-from bert_glue_tf.config import ExperimentConfig
-from bert_glue_tf.errors import UserError
+from bert_glue_tf.core import cli
+from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.runs.config import ExperimentConfig
 
 _DEFAULTS = {field.name: field.default for field in dataclasses.fields(ExperimentConfig)}
 _ENCODER = flags.DEFINE_string("encoder", _DEFAULTS["encoder"], "As for the train command.")
@@ -52,8 +52,8 @@ def main() -> None:
     }
     if _GROUPED.value:
         settings["group_by_length"] = "true"
-    from bert_glue_tf import reproducing
-    from bert_glue_tf.run_folder import write_atomically
+    from bert_glue_tf.runs.run_folder import write_atomically
+    from bert_glue_tf.studies import reproducing
 
     root = cli.path("workdir", _WORKDIR.value)
     seeds = list(dict.fromkeys(map(int, _SEEDS.value)))

@@ -9,7 +9,8 @@ import sys
 
 from absl import flags
 
-from bert_glue_tf import cli, studying
+from bert_glue_tf.core import cli
+from bert_glue_tf.studies import studying
 
 # 1.428 times smaller, as the second report has it: 1 - 1 / 1.428 is 30 %.
 studying.define_flags("structured", finetune_epochs=3, final_sparsity=0.3)
@@ -22,7 +23,8 @@ _SST2 = flags.DEFINE_integer(
 
 
 def main() -> None:
-    from bert_glue_tf import reporting, structured
+    from bert_glue_tf.reports import reporting
+    from bert_glue_tf.studies import structured
 
     table = structured.cells(
         list(dict.fromkeys(_TASKS.value)),

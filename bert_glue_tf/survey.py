@@ -9,7 +9,9 @@ import sys
 
 from absl import flags
 
-from bert_glue_tf import cli, robustness, studying
+from bert_glue_tf.core import cli
+from bert_glue_tf.evaluation import robustness
+from bert_glue_tf.studies import studying
 
 studying.define_flags(
     "survey",
@@ -30,7 +32,8 @@ _TYPOS = flags.DEFINE_float("typos", robustness.RATE, "Share of the words that g
 
 
 def main() -> None:
-    from bert_glue_tf import reporting, surveying
+    from bert_glue_tf.reports import reporting
+    from bert_glue_tf.studies import surveying
 
     lengths = studying.numbers("seq_lengths", "32,64,128")
     settings = surveying.Settings(lengths, _THREADS.value, _TIMED.value, _TYPOS.value)

@@ -11,7 +11,8 @@ import sys
 
 from absl import flags, logging
 
-from bert_glue_tf import cli, config
+from bert_glue_tf.core import cli
+from bert_glue_tf.runs import config
 
 config.define_flags()
 FLAGS = flags.FLAGS
@@ -35,7 +36,8 @@ _DRY_RUN = flags.DEFINE_bool("dry_run", False, "Show what would be run, and what
 
 
 def main() -> None:
-    from bert_glue_tf import reporting, sweeping
+    from bert_glue_tf.reports import reporting
+    from bert_glue_tf.sweeps import sweeping
 
     given = {name: FLAGS[name] for name in sweeping.setting_names() if FLAGS[name].present}
     if FLAGS["workdir"].present:

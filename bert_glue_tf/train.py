@@ -7,8 +7,12 @@ from __future__ import annotations
 
 from absl import flags, logging
 
-from bert_glue_tf import cli, cluster, config, data, encoders, tasks
-from bert_glue_tf.run_folder import RunFolder
+from bert_glue_tf.core import cli
+from bert_glue_tf.data import readers, tasks
+from bert_glue_tf.models import encoders
+from bert_glue_tf.runs import config
+from bert_glue_tf.runs.run_folder import RunFolder
+from bert_glue_tf.training import cluster
 
 config.define_flags()
 FLAGS = flags.FLAGS
@@ -31,12 +35,12 @@ def main() -> None:
         source = encoders.resolve(experiment_config.encoder, experiment_config.preprocessing)
         with cli.suggesting_local_command(task, source, experiment_config.data):
             encoders.check(source, experiment_config.seq_length)
-            data.check(task, experiment_config.data)
+            readers.check(task, experiment_config.data)
             # Files and the sample are read without TensorFlow too; only TFDS needs it, which is
             # not to be used before the workers are joined.
             examples = None
             if workers is None:
-                examples = data.load_for_training(
+                examples = readers.load_for_training(
                     task, experiment_config.data, experiment_config.train_examples
                 )
         claim = RunFolder.open if workers is None or workers.is_chief else RunFolder.follow
@@ -44,14 +48,14 @@ def main() -> None:
         _opened.append(folder)
 
         logging.info("starting TensorFlow")
-        from bert_glue_tf import experiment
+        from bert_glue_tf.training import experiment
 
         result = experiment.train_and_evaluate(experiment_config, folder, examples, FLAGS.tpu)
 
     if workers is not None and not workers.is_chief:
         print(f"This was {workers.title}. The chief's folder has the results.")
         return
-    from bert_glue_tf import reporting
+    from bert_glue_tf.reports import reporting
 
     reporting.print_table(result)
     print(f"Everything of this run is in {folder.path}.")

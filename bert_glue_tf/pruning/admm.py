@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from bert_glue_tf import pruning
-from bert_glue_tf.errors import UserError
-from bert_glue_tf.pruning.base import PruningContext
-from bert_glue_tf.pruning.masked import MaskedPruning, values_of
-from bert_glue_tf.pruning.norms import unit_norms
-from bert_glue_tf.pruning.structures import Group, Member
+from bert_glue_tf.compression import registry
+from bert_glue_tf.compression.base import PruningContext
+from bert_glue_tf.compression.masked import MaskedPruning, values_of
+from bert_glue_tf.compression.norms import unit_norms
+from bert_glue_tf.compression.structures import Group, Member
+from bert_glue_tf.core.errors import UserError
 
 _STRUCTURES = ("irregular", "row", "column", "block", "pattern", "head", "neuron")
 
@@ -46,7 +46,7 @@ class Admm(MaskedPruning):
                 f"--pruning_options: structure={structure}: no such structure. "
                 f"Good values: {', '.join(_STRUCTURES)}."
             )
-        method = pruning.get(structure)
+        method = registry.get(structure)
         own = {
             name: value
             for name in ("block", "patterns")

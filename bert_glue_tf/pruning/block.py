@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 
 import tensorflow as tf
 
-from bert_glue_tf.errors import UserError
-from bert_glue_tf.pruning import structures
-from bert_glue_tf.pruning.norms import NormPruning
-from bert_glue_tf.pruning.structures import Group
+from bert_glue_tf.compression import structures
+from bert_glue_tf.compression.norms import NormPruning
+from bert_glue_tf.compression.structures import Group
+from bert_glue_tf.core.errors import UserError
 
 
 def parse_size(option: str, value: str) -> tuple[int, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bert_glue_tf.pruning.first_order import FirstOrder
+from bert_glue_tf.compression.first_order import FirstOrder
 
 
 class Gradient(FirstOrder):

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import tensorflow as tf
 
-from bert_glue_tf.pruning import structures
-from bert_glue_tf.pruning.first_order import FirstOrder
-from bert_glue_tf.pruning.structures import Group
+from bert_glue_tf.compression import structures
+from bert_glue_tf.compression.first_order import FirstOrder
+from bert_glue_tf.compression.structures import Group
 
 
 class Head(FirstOrder):

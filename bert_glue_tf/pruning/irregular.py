@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from bert_glue_tf.pruning.masked import MaskedPruning, values_of
-from bert_glue_tf.pruning.structures import Group
+from bert_glue_tf.compression.masked import MaskedPruning, values_of
+from bert_glue_tf.compression.structures import Group
 
 
 class Irregular(MaskedPruning):

@@ -8,11 +8,14 @@ import numpy as np
 import tf_keras
 from absl import logging
 
-from bert_glue_tf import batching, evaluation, modeling, preprocessing, shrinking
-from bert_glue_tf.errors import UserError
-from bert_glue_tf.pruning import ranking
-from bert_glue_tf.pruning.base import PruningMethod, Removed
-from bert_glue_tf.pruning.start import Start
+from bert_glue_tf.compression import ranking
+from bert_glue_tf.compression.base import PruningMethod, Removed
+from bert_glue_tf.compression.start import Start
+from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.data import batching, preprocessing
+from bert_glue_tf.evaluation import evaluator
+from bert_glue_tf.models import modeling
+from bert_glue_tf.models.bert import shrinking
 
 _ORDERS = ("top", "greedy")
 _LAYERS = "transformer/"
@@ -130,7 +133,7 @@ class Layer(PruningMethod):
             for index in keep:
                 left = [other for other in keep if other != index]
                 model = modeling.from_weights(shrinking.drop_layers(weights, left))
-                found = evaluation.evaluate(
+                found = evaluator.evaluate(
                     modeling.predict_fn(model),
                     split,
                     start.task,

@@ -6,11 +6,11 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from bert_glue_tf.errors import UserError
-from bert_glue_tf.optimization import AdamW
-from bert_glue_tf.pruning.base import PruningContext
-from bert_glue_tf.pruning.masked import MaskedPruning, values_of
-from bert_glue_tf.pruning.structures import Group
+from bert_glue_tf.compression.base import PruningContext
+from bert_glue_tf.compression.masked import MaskedPruning, values_of
+from bert_glue_tf.compression.structures import Group
+from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.training.optimization import AdamW
 
 
 class LotteryTicket(MaskedPruning):

@@ -10,11 +10,11 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from bert_glue_tf.errors import UserError
-from bert_glue_tf.pruning.base import PruningContext, PruningMethod
-from bert_glue_tf.pruning.masked import MaskedPruning, values_of
-from bert_glue_tf.pruning.structures import Group
-from bert_glue_tf.toolkit import tfmot
+from bert_glue_tf.compression.base import PruningContext, PruningMethod
+from bert_glue_tf.compression.masked import MaskedPruning, values_of
+from bert_glue_tf.compression.structures import Group
+from bert_glue_tf.compression.toolkit import tfmot
+from bert_glue_tf.core.errors import UserError
 
 _DENSE = "classifier/kernel"
 

@@ -6,11 +6,11 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from bert_glue_tf import xla
-from bert_glue_tf.errors import UserError
-from bert_glue_tf.pruning.base import PruningContext
-from bert_glue_tf.pruning.masked import MaskedPruning, values_of
-from bert_glue_tf.pruning.structures import Group, Member
+from bert_glue_tf.compression import xla
+from bert_glue_tf.compression.base import PruningContext
+from bert_glue_tf.compression.masked import MaskedPruning, values_of
+from bert_glue_tf.compression.structures import Group, Member
+from bert_glue_tf.core.errors import UserError
 
 _VARIANTS = ("hard", "soft")
 _INITIALS = ("zero", "magnitude")

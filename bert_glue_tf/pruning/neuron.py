@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 
 import tensorflow as tf
 
-from bert_glue_tf.pruning import structures
-from bert_glue_tf.pruning.first_order import FirstOrder
-from bert_glue_tf.pruning.structures import Group
+from bert_glue_tf.compression import structures
+from bert_glue_tf.compression.first_order import FirstOrder
+from bert_glue_tf.compression.structures import Group
 
 
 class Neuron(FirstOrder):

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 import tensorflow as tf
 
-from bert_glue_tf.errors import UserError
-from bert_glue_tf.pruning import ranking, structures
+from bert_glue_tf.compression import ranking, structures
+from bert_glue_tf.compression.masked import MaskedPruning, values_of
+from bert_glue_tf.compression.structures import Group
+from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.pruning.block import parse_size
-from bert_glue_tf.pruning.masked import MaskedPruning, values_of
-from bert_glue_tf.pruning.structures import Group
 
 
 def fitting_patterns(blocks: np.ndarray, kept: int, count: int) -> np.ndarray:

@@ -6,8 +6,8 @@ import zlib
 
 import numpy as np
 
-from bert_glue_tf.pruning.masked import MaskedPruning
-from bert_glue_tf.pruning.structures import Group
+from bert_glue_tf.compression.masked import MaskedPruning
+from bert_glue_tf.compression.structures import Group
 
 
 class Random(MaskedPruning):

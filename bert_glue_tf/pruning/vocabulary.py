@@ -10,11 +10,12 @@ import numpy as np
 import tf_keras
 from absl import logging
 
-from bert_glue_tf import preprocessing, shrinking
-from bert_glue_tf import vocabulary as pieces
-from bert_glue_tf.errors import UserError
-from bert_glue_tf.pruning.base import PruningMethod, Removed
-from bert_glue_tf.pruning.start import Start
+from bert_glue_tf.compression.base import PruningMethod, Removed
+from bert_glue_tf.compression.start import Start
+from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.data import preprocessing
+from bert_glue_tf.data import vocabulary as pieces
+from bert_glue_tf.models.bert import shrinking
 
 _TABLE = "word_embeddings/embeddings"
 

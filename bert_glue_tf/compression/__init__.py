@@ -1,0 +1,1 @@
+"""The pruning engine below the methods: schedule, units, scores, ranking, masks, registry."""

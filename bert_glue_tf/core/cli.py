@@ -1,0 +1,273 @@
+"""What every command shares: flags, --help, and a user's mistake told in one message."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import io
+import logging as std_logging
+import os
+import pathlib
+import re
+import shlex
+import shutil
+import signal
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from typing import NoReturn
+
+from absl import flags, logging
+
+from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.core.network import UnreachableError
+from bert_glue_tf.data import readers, sample
+from bert_glue_tf.data.tasks import TaskSpec
+from bert_glue_tf.models import encoders
+
+USER_ERROR = 2  # Exit status of a user's mistake; a defect of ours keeps Python's 1.
+INTERRUPTED = 130  # As shells count SIGINT.
+PIPE_CLOSED = 141  # As shells count SIGPIPE.
+_PACKAGE = str(pathlib.Path(__file__).parents[1])
+# ENOSPC, and EDQUOT where each user has a share of the disk.
+_DISK_FULL = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT))
+
+
+def run(
+    main: Callable[[], None], doc: str | None, goes_on: str | Callable[[], str] = ""
+) -> NoReturn:
+    """Parses the flags, runs `main` and exits.
+
+    Exit status: 0 when done, 2 on a user's mistake (one message, no traceback), 130 when
+    interrupted, 141 when who reads the output has read enough.
+
+    Args:
+      main: of the command.
+      doc: what it does, for --help.
+      goes_on: where the same command, given again, goes on; empty where nothing is to be said.
+        A function is asked when the command has ended; from it, empty is "starts again".
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # The name of a folder need not be UTF-8, and a terminal's encoding may be less.
+        sys.stdout.reconfigure(errors="backslashreplace")
+    if any(argument in ("--help", "-h", "-help", "--helpfull") for argument in sys.argv[1:]):
+        # As __main__, a module's flags are kept under the name of its file.
+        module = sys.argv[0] if main.__module__ == "__main__" else main.__module__
+        with contextlib.suppress(BrokenPipeError):  # `--help | head` has read enough.
+            print(_help(doc or "", module), flush=True)
+            sys.exit(0)
+        _discard_output()
+        sys.exit(0)
+    # As job schedulers send it; it ends a command as Ctrl-C does.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with _refusing_binary_flagfiles():
+            rest = flags.FLAGS(sys.argv)
+        if len(rest) > 1:
+            raise UserError(f"{rest[1]!r}: no flag. Flags look like --task=cola; see --help.")
+        _log_our_lines_only()
+        main()
+        sys.stdout.flush()  # Here, where a reader that has gone away is still told of.
+    except flags.Error as error:
+        _fail(f"{plain(error)}\nSee --help for the flags.")
+    except UserError as error:
+        _fail(str(error))
+    except KeyboardInterrupt:
+        again = f" The same command {_again(goes_on)}." if goes_on else ""
+        print(f"\nInterrupted.{again}", file=sys.stderr)
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:
+        _discard_output()
+        if goes_on:  # The others have nothing left undone that is worth a word.
+            with contextlib.suppress(OSError):  # `2>&1 | head`: nobody reads this either.
+                print(
+                    "\nThe reader of the output has ended, and so does this command. "
+                    f"Given again, it {_again(goes_on)}.",
+                    file=sys.stderr,
+                )
+        sys.exit(PIPE_CLOSED)
+    except Exception as error:
+        # TensorFlow reports a full disk under several exception types.
+        if not any(text in str(error) for text in _DISK_FULL):
+            raise
+        again = f"; it {_again(goes_on)}" if goes_on else ""
+        _fail(
+            f"the disk is full. Make room and give the same command again{again}.\n"
+            f"({textwrap.shorten(str(error), 160)})"
+        )
+    sys.exit(0)
+
+
+def path(flag: str, value: str) -> pathlib.Path:
+    """The file or folder that a flag names, `~` replaced.
+
+    Raises:
+      UserError: it begins with the home folder of nobody, or no path can be so.
+    """
+    try:
+        found = pathlib.Path(value).expanduser()
+        os.path.lexists(os.fsencode(found))
+    except (RuntimeError, ValueError):  # ValueError: a NUL, or what no file's name can hold.
+        raise UserError(
+            f"--{flag}={value!r}: no path, or there is no such home folder. Give the whole path."
+        ) from None
+    if "\0" in value:
+        raise UserError(f"--{flag}={value!r}: no path: it holds the character 0.")
+    return found
+
+
+def _again(goes_on: str | Callable[[], str]) -> str:
+    """What the same command does when it is given again."""
+    where = goes_on if isinstance(goes_on, str) else goes_on()
+    return f"goes on {where}" if where else "starts again"
+
+
+@contextlib.contextmanager
+def _refusing_binary_flagfiles() -> Iterator[None]:
+    try:
+        yield
+    except UnicodeDecodeError as error:
+        named = " ".join(argument for argument in sys.argv[1:] if "flagfile" in argument)
+        raise UserError(
+            f"{named or '--flagfile'}: not UTF-8 text (the byte 0x{error.object[error.start]:02x} "
+            f"at {error.start}). Good: a file with one flag a line; see configs/."
+        ) from None
+
+
+# Python's reasons for refusing a value, and what would be good.
+_KINDS = {
+    "invalid literal for int()": "a whole number",
+    "could not convert string to float": "a number",
+    "('Non-boolean argument": "true or false",
+}
+
+
+def plain(error: flags.Error) -> str:
+    """absl's message in the words of this project."""
+    text = str(error)
+    if isinstance(error, flags.CantOpenFlagFileError):
+        # ERROR:: Unable to open flagfile: [Errno 2] No such file or directory: 'a.flags'
+        found = re.search(r"\[Errno \d+\] (.*?): '(.*)'$", text)
+        if found:
+            return (
+                f"--flagfile={found[2]}: cannot be read ({found[1]}). Good: a file; see configs/."
+            )
+    for reason, kind in _KINDS.items():
+        found = re.match(rf"flag --(\w+)=(.*?): {re.escape(reason)}", text, re.DOTALL)
+        if found:
+            return f"--{found[1]}={found[2]}: must be {kind}."
+    return text
+
+
+def _discard_output() -> None:
+    """Nobody reads standard output any more; Python flushes it once more at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _fail(message: str) -> NoReturn:
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(USER_ERROR)
+
+
+def _help(doc: str, module: str) -> str:
+    lines = [doc.strip(), "", "Flags:"]
+    for flag in flags.FLAGS.get_key_flags_for_module(module):
+        if flag.boolean:
+            head = f"--[no]{flag.name}"
+        else:
+            head = f"--{flag.name}={flag.default}"
+        lines.append(f"  {head}" + (" (on)" if flag.boolean and flag.default else ""))
+        lines += textwrap.wrap(flag.help, 88, initial_indent=" " * 6, subsequent_indent=" " * 6)
+    lines += [
+        "  --flagfile=FILE",
+        "      Read flags from a file, one a line; see configs/.",
+    ]
+    return "\n".join(lines)
+
+
+class _OurLines(std_logging.Filter):
+    """Passes the lines of the package and of the program itself, and warnings of anyone."""
+
+    def filter(self, record: std_logging.LogRecord) -> bool:
+        ours = (_PACKAGE, getattr(sys.modules["__main__"], "__file__", None) or _PACKAGE)
+        return record.levelno >= std_logging.WARNING or record.pathname.startswith(ours)
+
+
+class _Line(std_logging.Formatter):
+    """Time and text; what is more than a note says what it is."""
+
+    def format(self, record: std_logging.LogRecord) -> str:
+        important = record.levelno >= std_logging.WARNING
+        record.kind = f"{record.levelname.lower()}: " if important else ""
+        return super().format(record)
+
+
+def _log_our_lines_only() -> None:
+    """Time and text on standard error; tf-models-official and others log through absl too."""
+    logging.use_absl_handler()
+    logging.set_verbosity(logging.INFO)
+    handler = logging.get_absl_handler()
+    handler.setFormatter(_Line("%(asctime)s %(kind)s%(message)s", "%H:%M:%S"))
+    handler.addFilter(_OurLines())
+
+
+@contextlib.contextmanager
+def suggesting_local_command(
+    task: TaskSpec, encoder: encoders.EncoderSource, source: str
+) -> Iterator[None]:
+    """Appends to an `UnreachableError` the same command with what needs no network.
+
+    Args:
+      task: the task.
+      encoder: what --encoder stands for.
+      source: value of --data.
+    """
+    try:
+        yield
+    except UnreachableError as error:
+        replaced = {}
+        note = ""
+        if error.what == "encoder":
+            replaced["encoder"] = encoders.EMBEDDED
+        elif not encoders.is_cached(encoder):
+            replaced["encoder"] = encoders.EMBEDDED
+        if source == "tfds" and not readers.is_prepared(task):
+            replaced["data"] = "sample"
+            note = f" (and so does --data=/folder/with/glue, where {task.folder}/train.tsv lies)"
+            if task.name not in sample.TASKS:
+                replaced["data"] = "FOLDER"
+                note = f" (FOLDER: where {task.folder}/{task.split_file('train')} lies)"
+        raise UserError(
+            f"{error}\nWithout the network, this works{note}:\n  {_command_with(replaced)}"
+        ) from None
+
+
+def _command_with(replaced: dict[str, str]) -> str:
+    """The command line as given, with some flags replaced."""
+    dropped = {*replaced, *(["preprocessing"] if "encoder" in replaced else [])}
+    if "encoder" in replaced and flags.FLAGS["preprocessing"].value:
+        # It may come from a flagfile, which stays: the encoder's own is asked for.
+        replaced = {**replaced, "preprocessing": ""}
+    arguments: list[str] = []
+    skip_value = False
+    for argument in sys.argv[1:]:
+        if skip_value:
+            skip_value = False
+            continue
+        name, equals, _ = argument.lstrip("-").partition("=")
+        if argument.startswith("-") and name in dropped:
+            skip_value = not equals
+            continue
+        arguments.append(argument)
+    arguments += [f"--{name}={value}" for name, value in replaced.items()]
+    return shlex.join([*_program(), *arguments])
+
+
+def _program() -> list[str]:
+    """How the command was called: as a module, or as an installed script (bert-glue-train)."""
+    called = pathlib.Path(sys.argv[0])
+    if called.suffix == ".py":  # Of `python -m`; a console script has none.
+        return ["python", "-m", f"bert_glue_tf.{called.stem}"]
+    found = shutil.which(called.name)
+    is_on_path = found is not None and os.path.realpath(found) == os.path.realpath(called)
+    return [called.name if is_on_path else sys.argv[0]]

@@ -1,0 +1,1 @@
+"""Tasks, readers, tokenization and batching: from a task's name and a place to batches."""

@@ -1,0 +1,1 @@
+"""Scores of models: metrics, intervals, significance, robustness and cost."""

@@ -1,0 +1,125 @@
+"""What a model costs besides its score: bytes on disk, plain and compressed, time and memory."""
+
+from __future__ import annotations
+
+import gzip
+import pathlib
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+# Level 6 is gzip's own default, and so what a user gets who runs the command.
+GZIP_LEVEL = 6
+_CHUNK = 1 << 22
+
+
+class _Counter:
+    """A file that only counts what is written into it."""
+
+    def __init__(self) -> None:
+        self.bytes = 0
+
+    def write(self, data: bytes) -> int:
+        self.bytes += len(data)
+        return len(data)
+
+    def flush(self) -> None:
+        """Nothing is held back."""
+
+
+def size_on_disk(path: pathlib.Path) -> dict[str, int]:
+    """Bytes of a file, or of all files of a folder: {"plain": ..., "gzip": ...}.
+
+    Each file is compressed by itself, and nothing is written.
+    """
+    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
+    counter = _Counter()
+    for file in files:
+        with (
+            file.open("rb") as source,
+            gzip.GzipFile(
+                filename="", mode="wb", compresslevel=GZIP_LEVEL, fileobj=counter, mtime=0
+            ) as sink,
+        ):
+            while chunk := source.read(_CHUNK):
+                sink.write(chunk)
+    return {"plain": sum(file.stat().st_size for file in files), "gzip": counter.bytes}
+
+
+def peak_memory_bytes() -> int:
+    """Largest resident set of this process so far."""
+    status = pathlib.Path("/proc/self/status")
+    if status.exists():
+        # Not getrusage's figure: on Linux a process inherits it from the one that started it.
+        (line,) = (line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
+        return int(line.split()[1]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # macOS counts in bytes.
+
+
+def interleaved_latency(
+    calls: Mapping[str, Callable[[], object]], repetitions: int, warmup: int = 5
+) -> dict[str, dict[str, float]]:
+    """Times calls in turns, so that whatever else the machine does meets all of them alike.
+
+    Args:
+      calls: name -> what is timed.
+      repetitions: timed calls of each.
+      warmup: calls of each before.
+
+    Returns:
+      name -> {"p50", "p90", "min"}, milliseconds.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in calls}
+    for turn in range(warmup + repetitions):
+        for name, call in calls.items():
+            start = time.perf_counter()
+            call()
+            if turn >= warmup:
+                seconds[name].append(time.perf_counter() - start)
+    return {
+        name: {
+            "p50": float(1e3 * np.median(values)),
+            "p90": float(1e3 * np.quantile(values, 0.9)),
+            "min": float(1e3 * np.min(values)),
+        }
+        for name, values in seconds.items()
+    }
+
+
+# A process of its own, since the peak of this one is TensorFlow's.
+_LOAD_AND_PREDICT = """
+import pathlib, sys
+import numpy as np
+from bert_glue_tf.evaluation import cost
+from bert_glue_tf.export import litert
+from bert_glue_tf.models.bert.native import INPUTS
+if len(sys.argv) > 1:
+    model = litert.LiteModel.load(pathlib.Path(sys.argv[1]), int(sys.argv[2]))
+    length = model.lengths[-1]
+    model.predict({name: np.ones((1, length), np.int32) for name in INPUTS})
+print(cost.peak_memory_bytes())
+"""
+
+
+def peak_memory_of_prediction(path: pathlib.Path, threads: int) -> dict[str, int]:
+    """Largest resident set of a fresh process that loads a .tflite file and predicts once.
+
+    Returns:
+      {"total": ..., "empty": that of a process which only imports the same modules}, bytes.
+    """
+
+    def measure(*arguments: str) -> int:
+        done = subprocess.run(
+            [sys.executable, "-c", _LOAD_AND_PREDICT, *arguments],
+            capture_output=True,
+            text=True,
+        )
+        if done.returncode:
+            raise RuntimeError(f"the process that was to be measured failed:\n{done.stderr}")
+        return int(done.stdout.split()[-1])
+
+    return {"total": measure(str(path), str(threads)), "empty": measure()}

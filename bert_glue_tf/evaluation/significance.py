@@ -1,0 +1,128 @@
+"""Is a difference between two models more than luck? Both answered the same examples."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from bert_glue_tf.evaluation import metrics
+
+Metric = Callable[[np.ndarray, np.ndarray], float]
+
+
+@dataclasses.dataclass(frozen=True)
+class Difference:
+    """A model's score minus another's, over one or several training seeds.
+
+    Attributes:
+      mean: of the seeds' differences.
+      interval: 95 % paired bootstrap over the examples; NaN where it is not defined.
+      by_seed: each seed's difference.
+      mcnemar: each seed's p-value of McNemar's exact test; empty for regression.
+      of_accuracy: whether the score is the accuracy, which is what McNemar's test compares.
+    """
+
+    mean: float
+    interval: tuple[float, float]
+    by_seed: tuple[float, ...]
+    mcnemar: tuple[float, ...]
+    of_accuracy: bool = False
+
+    @property
+    def is_defined(self) -> bool:
+        """False where a score is NaN: of a constant answer to a regression, of a diverged model."""
+        return not math.isnan(self.mean)
+
+    @property
+    def is_noise(self) -> bool:
+        """Whether the interval holds 0, the seeds disagree on the sign, or McNemar's test objects.
+
+        The test objects to a difference in accuracy for which no seed has a p-value below 0.05:
+        where only a handful of examples tell two models apart, the bootstrap's interval is too
+        narrow (four against none gives one above 0, and p = 0.125).
+        """
+        low, high = self.interval
+        agree = min(self.by_seed) > 0 or max(self.by_seed) < 0
+        objects = self.of_accuracy and not any(p < 0.05 for p in self.mcnemar)
+        return not (low > 0 or high < 0) or not agree or objects
+
+
+def mcnemar(labels: np.ndarray, first: np.ndarray, second: np.ndarray) -> float:
+    """Two-sided p-value of McNemar's exact test (McNemar 1947; binomial on discordant pairs).
+
+    Args:
+      labels: int [n], the right classes.
+      first: int [n], one model's answers.
+      second: int [n], the other's.
+
+    Returns:
+      The probability of a split of the examples that only one of the two got right at least as
+      uneven as this one, were both equally good; 1 where there is no such example.
+    """
+    from scipy import stats
+
+    right, also = first == labels, second == labels
+    only_first, only_second = int(np.sum(right & ~also)), int(np.sum(also & ~right))
+    if only_first + only_second == 0:
+        return 1.0
+    return float(stats.binomtest(only_first, only_first + only_second, 0.5).pvalue)
+
+
+def compare(
+    metric: Metric,
+    labels: np.ndarray,
+    first: Sequence[np.ndarray],
+    second: Sequence[np.ndarray],
+    *,
+    classes: bool,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> Difference:
+    """`second` minus `first`, seed by seed.
+
+    The bootstrap draws examples (the same ones for both models and all seeds; Efron and
+    Tibshirani 1993, chapter 16; Berg-Kirkpatrick et al. 2012) and averages over the seeds, so it
+    measures the luck of the evaluation split; the luck of training shows in `by_seed`.
+
+    Args:
+      metric: (labels [n], predictions [n]) -> float.
+      labels: [n].
+      first: for each seed the predictions [n] of the model that is compared with.
+      second: for each seed those of the other model.
+      classes: whether predictions are classes, so that McNemar's test applies.
+      resamples: how many to draw.
+      seed: of the draws.
+
+    Raises:
+      ValueError: no seeds, different numbers of them, or lengths that differ.
+    """
+    if not first or len(first) != len(second):
+        raise ValueError(f"{len(first)} and {len(second)} seeds: one or more pairs are needed.")
+    if any(len(values) != len(labels) for values in (*first, *second)):
+        raise ValueError("both models must have answered the same examples.")
+    by_seed = [metric(labels, b) - metric(labels, a) for a, b in zip(first, second, strict=True)]
+    rng = np.random.default_rng(seed)
+    drawn = []
+    for _ in range(resamples):
+        draw = rng.integers(len(labels), size=len(labels))
+        drawn.append(
+            np.mean(
+                [
+                    metric(labels[draw], b[draw]) - metric(labels[draw], a[draw])
+                    for a, b in zip(first, second, strict=True)
+                ]
+            )
+        )
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    return Difference(
+        mean=float(np.mean(by_seed)),
+        interval=(float(low), float(high)),
+        by_seed=tuple(float(value) for value in by_seed),
+        mcnemar=tuple(mcnemar(labels, a, b) for a, b in zip(first, second, strict=True))
+        if classes
+        else (),
+        of_accuracy=classes and metric is metrics.accuracy,
+    )

@@ -1,0 +1,473 @@
+"""A finished run -> .tflite files, each scored on the task's dev split and measured."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from absl import logging
+
+from bert_glue_tf import __version__
+from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.data import preprocessing, readers, tasks
+from bert_glue_tf.data.tasks import TaskSpec
+from bert_glue_tf.evaluation import cost, evaluator, metrics
+from bert_glue_tf.evaluation.evaluator import Evaluation
+from bert_glue_tf.export import exports, flatbuffer, litert, static_int8, tflite
+from bert_glue_tf.export.exports import ExportFolder, ExportResult, Run
+from bert_glue_tf.export.litert import LiteModel
+from bert_glue_tf.export.static_int8 import Features, Selection
+from bert_glue_tf.export.tflite import FLOAT32, QuantizationRecipe
+from bert_glue_tf.models.bert import native
+from bert_glue_tf.runs import results
+from bert_glue_tf.runs.run_folder import write_atomically
+from bert_glue_tf.training import experiment
+
+_WEIGHTS = "variables.data-00000-of-00001"
+PROBE_EXAMPLES = 64  # Training sentences on which int8's selection measures noise.
+
+
+@dataclasses.dataclass(frozen=True)
+class ExportSettings:
+    """What decides the files of an export.
+
+    Attributes:
+      seq_lengths: lengths in word pieces, ascending.
+      calibration_examples: training sentences for the ranges of static recipes.
+      threads: of LiteRT, for evaluation and latency.
+      latency_repetitions: timed runs of each file at each length.
+    """
+
+    seq_lengths: tuple[int, ...]
+    calibration_examples: int = 128
+    threads: int = litert.DEFAULT_THREADS
+    latency_repetitions: int = 50
+
+
+def identity(run: Run, settings: ExportSettings) -> dict[str, Any]:
+    """What decides the content of the files; `ExportFolder.open` compares it."""
+    return {
+        "run": run.path.name,
+        "weights_sha256": exports.sha256(run.folder.model / "variables" / _WEIGHTS),
+        "seq_lengths": list(settings.seq_lengths),
+        "calibration_examples": settings.calibration_examples,
+    }
+
+
+def check_data(run: Run, examples: Mapping[str, readers.Examples]) -> None:
+    """Raises UserError if the validation data is not what the run was scored on."""
+    for split in tasks.get(run.config.task).validation_splits.values():
+        now = str(examples[split].provenance["sha256"])
+        then = str(run.result.data[split]["sha256"])
+        if now != then:
+            raise UserError(
+                f"--run={run.path}: its {split} data has changed since it was scored "
+                f"({then[:12]} then, {now[:12]} now, from "
+                f"--data={run.config.data}). Restore the data; scores before and after "
+                "export would not compare."
+            )
+
+
+def export(
+    run: Run,
+    settings: ExportSettings,
+    recipes: Sequence[QuantizationRecipe],
+    folder: ExportFolder,
+    examples: Mapping[str, readers.Examples],
+) -> list[ExportResult]:
+    """Makes and measures the files that are not there yet; float32 is always among them.
+
+    Returns:
+      The records of float32 and of `recipes`, the earlier ones included.
+
+    Raises:
+      UserError: a model that cannot be converted, or recipes that were refused (the others
+        are done by then).
+    """
+    done = folder.records()
+    wanted = [tflite.RECIPES[FLOAT32], *(r for r in recipes if r.name != FLOAT32)]
+    missing = [recipe for recipe in wanted if recipe.name not in done]
+    if not missing:
+        logging.info("%s: all of these are exported; these are the results", folder.path)
+        return [done[recipe.name] for recipe in wanted]
+    export_run = _ExportRun(run, settings, folder, examples)
+    refused = []
+    for recipe in missing:
+        try:
+            export_run.make(recipe)
+        except UserError as error:
+            if recipe.name == FLOAT32:
+                raise
+            logging.error("%s: REFUSED: %s", recipe.name, error)
+            refused.append(f"{recipe.name}: {error}")
+    export_run.measure()
+    for record in export_run.records():
+        results.append(folder.results_file, record)
+        write_atomically(folder.card(record.recipe), card(record))
+        done[record.recipe] = record
+    folder.write_checksums()
+    if refused:
+        raise UserError("not exported: " + "; ".join(refused))
+    return [done[recipe.name] for recipe in wanted]
+
+
+@dataclasses.dataclass
+class _File:
+    """One file while it is measured."""
+
+    recipe: QuantizationRecipe
+    content: bytes
+    evaluations: dict[str, Evaluation]
+    quantization: dict[str, Any]
+    latency: dict[str, dict[str, float]] = dataclasses.field(default_factory=dict)
+
+
+class _ExportRun:
+    """The steps of one export; what several files need is made once."""
+
+    def __init__(
+        self,
+        run: Run,
+        settings: ExportSettings,
+        folder: ExportFolder,
+        examples: Mapping[str, readers.Examples],
+    ) -> None:
+        self._run, self._settings, self._folder = run, settings, folder
+        self._task = tasks.get(run.config.task)
+        self._examples = examples
+        self._files: dict[str, _File] = {}
+        _copy_tokenizer(run, folder)
+        self._preprocessor = preprocessing.build(
+            preprocessing.load(str(folder.preprocessing), str(folder.preprocessing)),
+            self._task.text_fields,
+            settings.seq_lengths[-1],
+        )
+        self._validation = {
+            suffix: experiment.tokenize(self._preprocessor, split, examples[split])
+            for suffix, split in self._task.validation_splits.items()
+        }
+        file = folder.model(FLOAT32)
+        done = folder.records()
+        if FLOAT32 in done:
+            content = file.read_bytes()
+            self._files[FLOAT32] = self._evaluated(tflite.RECIPES[FLOAT32], content, {})
+            model = flatbuffer.read(content)
+            flatbuffer.drop_metadata(model)  # Each file gets its own.
+            self._float = flatbuffer.write(model)
+        else:
+            logging.info("converting to TFLite, lengths %s", _listed(settings.seq_lengths))
+            self._float = tflite.convert(run.folder.model, settings.seq_lengths)
+        self._measured_before = set(done)
+        self._selection: Selection | None = None
+        self._ranges: static_int8.Ranges | None = None
+
+    def make(self, recipe: QuantizationRecipe) -> None:
+        """Quantizes, writes and scores one file."""
+        logging.info("%s: quantizing", recipe.name)
+        rules, ranges = recipe.rules, None
+        found: dict[str, Any] = {}
+        if recipe.selects:
+            selection = self._select()
+            rules, ranges = selection.rules, selection.ranges
+            found = _summary(selection)
+            write_atomically(self._folder.int8_report, static_int8.report(selection))
+        elif recipe.needs_calibration:
+            ranges = self._extremes()
+        content = tflite.quantize(self._float, rules, ranges)
+        model = flatbuffer.read(content)
+        flatbuffer.require_builtin(model, recipe.name)
+        flatbuffer.add_metadata(model, self._metadata(recipe))
+        content = flatbuffer.write(model)
+        write_atomically(self._folder.model(recipe.name), content)
+        logging.info("%s: scoring", recipe.name)
+        file = self._evaluated(recipe, content, found)
+        self._files[recipe.name] = file
+        for suffix, split in self._validation.items():
+            experiment.write_predictions(
+                self._folder.predictions_file(recipe.name, split.name),
+                self._task,
+                split,
+                file.evaluations[suffix],
+            )
+        collapsed = self._collapsed(file)
+        if collapsed:
+            logging.warning("%s: COLLAPSED: %s", recipe.name, collapsed)
+
+    def _evaluated(
+        self, recipe: QuantizationRecipe, content: bytes, found: dict[str, Any]
+    ) -> _File:
+        model = LiteModel(content, self._settings.threads, recipe.name)
+        evaluations = {
+            suffix: evaluator.evaluate(
+                model.predict,
+                split,
+                self._task,
+                batch_size=experiment.EVALUATION_BATCH,
+                buckets=model.lengths,
+            )
+            for suffix, split in self._validation.items()
+        }
+        return _File(recipe, content, evaluations, found)
+
+    def measure(self) -> None:
+        """Times the files in turns, at each length."""
+        repetitions = self._settings.latency_repetitions
+        models = {
+            name: LiteModel(file.content, self._settings.threads, name)
+            for name, file in self._files.items()
+        }
+        for length in self._settings.seq_lengths:
+            logging.info("latency at length %d, %d files in turns", length, len(models))
+            features = {name: np.ones((1, length), np.int32) for name in native.INPUTS}
+            timed = cost.interleaved_latency(
+                {
+                    name: functools.partial(model.predict, features)
+                    for name, model in models.items()
+                },
+                repetitions,
+            )
+            for name, file in self._files.items():
+                file.latency[str(length)] = {
+                    **timed[name],
+                    "float32_p50": timed[FLOAT32]["p50"],
+                }
+
+    def records(self) -> list[ExportResult]:
+        """The records of the files that were made now."""
+        return [
+            self._record(file)
+            for name, file in self._files.items()
+            if name not in self._measured_before
+        ]
+
+    def _record(self, file: _File) -> ExportResult:
+        path = self._folder.model(file.recipe.name)
+        longest = static_int8.one_length(file.content, self._settings.seq_lengths[-1])
+        size = cost.size_on_disk(path)
+        return ExportResult(
+            run=self._run.path.name,
+            config=self._run.config.to_json(),
+            data=self._data_provenance(file.recipe),
+            encoder=self._run.result.encoder,
+            recipe=file.recipe.name,
+            file=path.name,
+            sha256=exports.sha256(path),
+            seq_lengths=self._settings.seq_lengths,
+            metrics=experiment.flatten(file.evaluations),
+            intervals=experiment.intervals(self._task, self._validation, file.evaluations),
+            collapsed=self._collapsed(file),
+            flips=self._flips(file),
+            parity=self._parity(file),
+            parameters=self._run.result.parameters,
+            bytes={**size, "saved_model": self._run.result.bytes["plain"]},
+            operators=flatbuffer.operator_counts(flatbuffer.read(longest)),
+            pieces=litert.pieces(longest, self._settings.threads),
+            latency=file.latency,
+            threads=self._settings.threads,
+            peak_memory_bytes=cost.peak_memory_of_prediction(path, self._settings.threads),
+            quantization=file.quantization,
+            environment=results.environment([f"CPU (LiteRT, {self._settings.threads} threads)"]),
+        )
+
+    def _data_provenance(self, recipe: QuantizationRecipe) -> dict[str, Any]:
+        splits = list(self._task.validation_splits.values())
+        found = {split: dict(self._examples[split].provenance) for split in splits}
+        if recipe.needs_calibration:
+            found["calibration"] = dict(self._examples["train"].provenance) | {
+                "examples": self._settings.calibration_examples
+            }
+        return found
+
+    def _collapsed(self, file: _File) -> str:
+        reasons = [
+            metrics.collapse(self._task, self._validation[suffix].labels, done.logits)
+            for suffix, done in file.evaluations.items()
+        ]
+        return "; ".join(dict.fromkeys(reason for reason in reasons if reason))
+
+    def _flips(self, file: _File) -> int:
+        reference = self._files[FLOAT32].evaluations
+        return sum(
+            evaluator.flips(self._task, reference[suffix].logits, done.logits)
+            for suffix, done in file.evaluations.items()
+        )
+
+    def _parity(self, file: _File) -> dict[str, float]:
+        """Against the logits that the Keras model gave when the run was scored."""
+        largest, labels, compared = 0.0, 0, 0
+        for suffix, split in self._validation.items():
+            path = self._run.folder.predictions_file(split.name)
+            keras = evaluator.read_predictions(path, self._task, len(split)).logits
+            # A longer example was trimmed by the shorter of the two models only.
+            limit = min(self._settings.seq_lengths[-1], self._run.config.seq_length)
+            same = split.tokens.lengths < limit
+            if limit == self._run.config.seq_length == self._settings.seq_lengths[-1]:
+                same[:] = True
+            mine, theirs = file.evaluations[suffix].logits[same], keras[same]
+            if len(mine):
+                largest = max(largest, float(np.max(np.abs(mine - theirs))))
+            labels += evaluator.flips(self._task, theirs, mine)
+            compared += int(same.sum())
+        return {"largest_difference": largest, "flips": labels, "examples": compared}
+
+    def _metadata(self, recipe: QuantizationRecipe) -> dict[str, Any]:
+        return {
+            "format": 1,
+            "made_by": f"bert_glue_tf {__version__}",
+            "task": self._task.name,
+            "data": self._run.result.data["train"]["name"],
+            "labels": list(self._task.labels),
+            "seq_lengths": list(self._settings.seq_lengths),
+            "recipe": recipe.name,
+            "source_run": self._run.path.name,
+            "source_commit": self._run.result.environment.get("commit"),
+            "encoder": self._run.result.encoder["name"],
+            "licence": self._run.result.encoder.get("licence") or "that of the encoder",
+            "vocabulary_sha256": exports.sha256(self._folder.vocabulary),
+        }
+
+    def _sentences(self) -> tuple[list[Features], list[Features], int]:
+        """Calibration and probe sentences, and the exported length that holds them all."""
+        train = self._examples["train"]
+        number = min(len(train), self._settings.calibration_examples + PROBE_EXAMPLES)
+        if number < 2:
+            raise UserError("calibration needs at least 2 training sentences.")
+        chosen = np.random.default_rng(0).choice(len(train), number, replace=False)
+        texts = tuple([column[i] for i in chosen] for column in train.texts)
+        tokens = preprocessing.tokenize(self._preprocessor, texts)
+        length = next(n for n in self._settings.seq_lengths if n >= tokens.lengths.max())
+        features: list[Features] = [tokens.batch([i], length) for i in range(number)]
+        # Too few training sentences for both: two thirds for the ranges.
+        cut = min(self._settings.calibration_examples, max(1, number * 2 // 3))
+        return features[:cut], features[cut:], length
+
+    def _select(self) -> Selection:
+        if self._selection is None:
+            calibration, probe, length = self._sentences()
+            logging.info(
+                "int8: calibrating on %d training sentences, then each operator by itself on %d "
+                "others at length %d (a minute or two)",
+                len(calibration),
+                len(probe),
+                length,
+            )
+            self._selection = static_int8.select(self._float, length, calibration, probe)
+            logging.info("int8: %s", static_int8.conclusion(self._selection))
+        return self._selection
+
+    def _extremes(self) -> static_int8.Ranges:
+        if self._ranges is None:
+            calibration, _, length = self._sentences()
+            self._ranges = static_int8.extremes(self._float, length, calibration)
+        return self._ranges
+
+
+def _copy_tokenizer(run: Run, folder: ExportFolder) -> None:
+    """The vocabulary and the preprocessing SavedModel beside the files."""
+    source = run.folder.model / "preprocessing"
+    vocabularies = sorted((source / "assets").glob("*"))
+    if len(vocabularies) != 1:
+        raise UserError(
+            f"{source}/assets: expected one vocabulary, found "
+            f"{', '.join(file.name for file in vocabularies) or 'none'}."
+        )
+    write_atomically(folder.vocabulary, vocabularies[0].read_bytes())
+    if not folder.preprocessing.exists():
+        temporary = folder.path / f".preprocessing.{os.getpid()}"
+        try:
+            shutil.copytree(source, temporary)
+            os.replace(temporary, folder.preprocessing)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _summary(selection: Selection) -> dict[str, Any]:
+    return {
+        "cut": selection.cut,
+        "noise_by_cut": dict(selection.cuts),
+        "noise": selection.noise,
+        "noise_of_dynamic_int8": selection.dynamic_noise,
+        "noise_of_everything_int8": selection.everything[0],
+        "pieces_of_everything_int8": selection.everything[1],
+        "int8": [finding.unit.label for finding in selection.findings if finding.chosen],
+        "not_int8": {
+            finding.unit.label: finding.reason
+            for finding in selection.findings
+            if not finding.chosen
+        },
+    }
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    return ", ".join(map(str, numbers))
+
+
+def card(record: ExportResult) -> str:
+    """A file's card in Markdown: what it is, what it costs, how to use it."""
+    task: TaskSpec = tasks.get(record.config["task"])
+    recipe = tflite.RECIPES[record.recipe]
+    sample = record.config["data"] == "sample"
+    lines = [
+        f"# {record.file}: {task.name}{' (sample data)' if sample else ''}, {record.recipe}",
+        "",
+        recipe.summary,
+        "",
+    ]
+    if record.collapsed:
+        lines += [f"**COLLAPSED: {record.collapsed}. Do not use this file.**", ""]
+    lines += ["| | |", "|---|---|"]
+    for name, value in record.metrics.items():
+        interval = record.intervals.get(name)
+        text = f"{value:.4f}"
+        if interval and None not in interval:
+            text += f" [{interval[0]:.3f}, {interval[1]:.3f}]"
+        lines.append(f"| {name} | {text} |")
+    examples = sum(record.data[split]["examples"] for split in task.validation_splits.values())
+    lines += [
+        f"| validation examples | {examples:,} |",
+        f"| labels that differ from float32 | {record.flips} |",
+        f"| file | {record.bytes['plain'] / 1e6:.2f} MB, "
+        f"gzipped {record.bytes['gzip'] / 1e6:.2f} MB |",
+    ]
+    for length, timed in record.latency.items():
+        lines.append(
+            f"| one example at length {length} | {timed['p50']:.2f} ms, "
+            f"{timed['p50'] / timed['float32_p50']:.2f} of float32 |"
+        )
+    memory = record.peak_memory_bytes
+    lines += [
+        f"| memory at its peak | {memory['total'] / 1e6:.0f} MB "
+        f"({memory['empty'] / 1e6:.0f} MB of it Python and LiteRT) |",
+        f"| SHA-256 | `{record.sha256}` |",
+        f"| licence | {record.encoder.get('licence') or 'that of the encoder'} |",
+        "",
+        "In brackets: 95 % bootstrap interval over the validation examples. Times are medians "
+        f"on {record.threads} threads of the machine that made the file: compare their ratios.",
+    ]
+    if sample:
+        lines.append("Trained on the generated sample: its scores say nothing about GLUE.")
+    signatures = ", ".join(f"`{litert.SIGNATURE.format(n)}`" for n in record.seq_lengths)
+    lines += [
+        "",
+        "## Use",
+        "",
+        f"Signatures {signatures}: int32 `[1, length]` inputs "
+        f"{', '.join(f'`{name}`' for name in native.INPUTS)}, float32 output `logits` "
+        f"`[1, {task.num_classes}]`"
+        + (f" ({', '.join(task.labels)})." if task.labels else " (the score)."),
+        "Take the shortest signature that holds the text: `[CLS] a [SEP]` or "
+        "`[CLS] a [SEP] b [SEP]` in the word pieces of `vocab.txt`, padded with 0.",
+        "",
+        "```",
+        f"python -m bert_glue_tf.predict --model={record.file} --text='...'",
+        "```",
+        "",
+        f"Source run: `{record.run}`, encoder `{record.encoder['name']}`, "
+        f"seed {record.config['seed']}, pruning `{record.config['pruning_method']}`.",
+    ]
+    return "\n".join(lines) + "\n"

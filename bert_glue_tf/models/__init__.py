@@ -1,0 +1,1 @@
+"""Encoders and the classifiers on top of them."""

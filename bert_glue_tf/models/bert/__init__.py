@@ -1,0 +1,1 @@
+"""The BERT family: the only place that knows the names of its variables."""

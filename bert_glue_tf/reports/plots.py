@@ -1,0 +1,265 @@
+"""Figures of a comparison, as SVG text for the page and PNG for a paper."""
+
+from __future__ import annotations
+
+import io
+import math
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")  # Before pyplot: there may be no screen.
+
+import matplotlib.pyplot as plt
+from matplotlib import ticker
+
+from bert_glue_tf.reports import comparison
+from bert_glue_tf.reports.comparison import Group
+
+_STYLE: Any = {
+    "axes.grid": True,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "figure.dpi": 120,
+    "font.size": 9,
+    "grid.alpha": 0.3,
+    "legend.frameon": False,
+    "svg.hashsalt": "bert_glue_tf",  # The same figure gives the same file.
+    "text.parse_math": False,  # A folder's name may hold dollar signs.
+}
+# Paul Tol's bright scheme: told apart with any colour vision, and on paper.
+_COLOURS = ("#4477AA", "#EE6677", "#228833", "#CCBB44", "#66CCEE", "#AA3377", "#BBBBBB")
+_MARKERS = ("o", "s", "^", "D")  # The next where the colours begin again.
+_WIDE = 5  # A logarithmic axis of a smaller ratio has hardly a number on it.
+
+
+def training_curves(groups: Sequence[Group]) -> Any:
+    """Loss and accuracy per epoch, training and validation, for each trained model of a task.
+
+    The report's Figures: with and without pruning. Returns a figure, or None where no history
+    has more than one epoch.
+    """
+    trained = [g for g in groups if g.first.recipe == comparison.KERAS and g.first.history]
+    if not trained or all(len(g.first.history) < 2 for g in trained):
+        return None
+    task = trained[0].first.task
+    panels = [name for name in ("loss", "accuracy") if name in trained[0].first.history[0]]
+    with plt.rc_context(_STYLE):
+        figure, axes = plt.subplots(1, len(panels), figsize=(4.2 * len(panels), 3), squeeze=False)
+        for axis, panel in zip(axes[0], panels, strict=True):
+            for colour, one in zip(_colours(len(trained)), trained, strict=True):
+                name = one.name.replace(f", {comparison.KERAS}", "")
+                # MNLI has two validation splits, and so two curves of each.
+                columns = {panel: ("training", "--")} | {
+                    f"val_{panel}{suffix}": (f"validation{suffix.replace('_', ' ')}", style)
+                    for suffix, style in zip(task.validation_splits, ("-", "-."), strict=False)
+                }
+                epochs = [int(row["epoch"]) for row in one.first.history]
+                for column, (what, style) in columns.items():
+                    values = [float(row.get(column) or "nan") for row in one.first.history]
+                    # A single epoch makes no line.
+                    mark = "o" if len(epochs) == 1 else ""
+                    axis.plot(epochs, values, mark + style, color=colour, label=f"{name}, {what}")
+            axis.set_xlabel("epoch")
+            axis.set_title(panel)
+            axis.xaxis.get_major_locator().set_params(integer=True)
+        seeds = sorted({one.first.seed for one in trained})
+        named = f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
+        figure.suptitle(f"{_title(trained)}: training curves, {named}", fontsize=10)
+        _lay_out(figure, axes[0][-1])
+    return figure
+
+
+def score_against(groups: Sequence[Group], cost: str) -> Any:
+    """Score against a cost (`size` or `latency`), with the Pareto front.
+
+    Points are means over seeds, thin bars the range of the seeds, broad ones the 95 % bootstrap
+    interval over the examples. Returns a figure, or None where
+    fewer than two models have the cost.
+    """
+    length = _common_length(groups) if cost == "latency" else None
+    points, places = [], []
+    for place, one in enumerate(groups):
+        value = _cost(one, length) if length or cost == "size" else None
+        if value is not None and not math.isnan(one.mean):
+            points.append((value, one))
+            places.append(place)  # By which a model has the same colour against each cost.
+    if len(points) < 2:
+        return None
+    front = comparison.pareto([(value, one.mean) for value, one in points])
+    with plt.rc_context(_STYLE):
+        figure, axis = plt.subplots(figsize=(6.4, 3.8))
+        axis.plot(
+            [points[i][0] for i in front],
+            [points[i][1].mean for i in front],
+            color="#999999",
+            linewidth=1,
+            drawstyle="steps-post",
+            zorder=1,
+            label="Pareto front",
+        )
+        for place, (value, one) in zip(places, points, strict=True):
+            colour = _COLOURS[place % len(_COLOURS)]
+            marker = _MARKERS[place // len(_COLOURS) % len(_MARKERS)]
+            if one.interval:
+                axis.plot([value, value], one.interval, color=colour, alpha=0.25, linewidth=4)
+            low, high = one.spread
+            axis.errorbar(
+                value,
+                one.mean,
+                # The mean of equal scores may lie outside them by a rounding error.
+                yerr=[[max(0.0, one.mean - low)], [max(0.0, high - one.mean)]],
+                fmt="x" if one.collapsed else marker,
+                color=colour,
+                capsize=2,
+                label=one.name + (" COLLAPSED" if one.collapsed else ""),
+            )
+        values = [value for value, _ in points]
+        if cost == "latency" and max(values) > _WIDE * min(values):
+            axis.set_xscale("log")
+            axis.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+            # Plain numbers: matplotlib's own powers of ten are formulas, which are off.
+            axis.xaxis.set_major_formatter(ticker.StrMethodFormatter("{x:g}"))
+            axis.xaxis.set_minor_formatter(ticker.NullFormatter())
+        else:
+            axis.set_xlim(left=0)
+        axis.set_xlabel(
+            f"ms an example at length {length} (median; compare the ratios)"
+            if cost == "latency"
+            else "MB on disk"
+        )
+        axis.set_ylabel(points[0][1].first.task.primary_metric)
+        title = f"{_title([one for _, one in points])}: score against {cost}"
+        axis.set_title(f"{title} (broad bars: 95 % interval)", fontsize=10)
+        _lay_out(figure, axis)
+    return figure
+
+
+def score_against_sparsity(
+    title: str, curves: Mapping[str, Sequence[tuple[float, Group]]], base: Group | None
+) -> Any:
+    """Score against sparsity, a curve for each name; the unpruned model as a level line.
+
+    Points are means over the seeds, bars their range, pale bands the 95 % bootstrap interval
+    over the examples. Crosses are models that collapsed.
+    """
+    with plt.rc_context(_STYLE):
+        figure, axis = plt.subplots(figsize=(6.4, 3.8))
+        if base is not None and not math.isnan(base.mean):
+            axis.axhline(base.mean, color="#999999", linewidth=1, label="unpruned")
+        metric = ""
+        for place, (name, points) in enumerate(curves.items()):
+            points = [(x, one) for x, one in points if not math.isnan(one.mean)]
+            if not points:
+                continue
+            colour, marker = _COLOURS[place % len(_COLOURS)], _MARKERS[place % len(_MARKERS)]
+            metric = points[0][1].first.task.primary_metric
+            x = [100 * sparsity for sparsity, _ in points]
+            y = [one.mean for _, one in points]
+            bars = [
+                [max(0.0, one.mean - one.spread[0]) for _, one in points],
+                [max(0.0, one.spread[1] - one.mean) for _, one in points],
+            ]
+            axis.errorbar(
+                x, y, yerr=bars, fmt=f"{marker}-", color=colour, capsize=2, label=name, zorder=3
+            )
+            known = [(100 * s, one.interval) for s, one in points if one.interval]
+            axis.fill_between(
+                [at for at, _ in known],
+                [ends[0] for _, ends in known],
+                [ends[1] for _, ends in known],
+                color=colour,
+                alpha=0.15,
+                linewidth=0,
+            )
+            fallen = [(100 * s, one.mean) for s, one in points if one.collapsed]
+            if fallen:
+                axis.plot(*zip(*fallen, strict=True), "x", color="#000000", zorder=4)
+        axis.set_xlabel("percent of the weights pruned (crosses: COLLAPSED)")
+        axis.set_ylabel(metric)
+        axis.set_title(f"{title} (bands: 95 % interval)", fontsize=10)
+        _lay_out(figure, axis)
+    return figure
+
+
+def zeros_by_part(title: str, panels: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Any:
+    """Fraction of zeros in each part of a model: panel -> line -> part -> fraction."""
+    panels = {name: lines for name, lines in panels.items() if lines}
+    parts = list(
+        dict.fromkeys(p for lines in panels.values() for one in lines.values() for p in one)
+    )
+    with plt.rc_context(_STYLE):
+        figure, axes = plt.subplots(
+            1, len(panels), figsize=(4.2 * len(panels), 3.6), squeeze=False, sharey=True
+        )
+        shades = plt.get_cmap("viridis")
+        for axis, (panel, lines) in zip(axes[0], panels.items(), strict=True):
+            for place, (name, values) in enumerate(lines.items()):
+                axis.plot(
+                    range(len(parts)),
+                    [100 * values.get(part, math.nan) for part in parts],
+                    "o-",
+                    markersize=3,
+                    color=shades(0.9 * place / max(1, len(lines) - 1)),
+                    label=name,
+                )
+            axis.set_xticks(range(len(parts)), parts, rotation=60, ha="right")
+            axis.set_title(panel)
+        axes[0][0].set_ylabel("percent of zeros")
+        figure.suptitle(title, fontsize=10)
+        _lay_out(figure, axes[0][-1])
+    return figure
+
+
+def _lay_out(figure: Any, axis: Any) -> None:
+    """Fits the axes into the figure, then puts the legend beside them.
+
+    In that order: the layout would make room for a long legend by narrowing the axes. When it
+    is saved, the figure grows instead.
+    """
+    figure.tight_layout()
+    axis.legend(fontsize=7, loc="center left", bbox_to_anchor=(1.0, 0.5))
+
+
+def _common_length(groups: Sequence[Group]) -> str | None:
+    """The longest length at which all files were timed."""
+    timed = [model.latency for one in groups for model in one.models if model.latency]
+    lengths = (
+        [length for length in timed[0] if all(length in one for one in timed)] if timed else []
+    )
+    return max(lengths, key=int, default=None)
+
+
+def _cost(one: Group, length: str | None) -> float | None:
+    """Mean milliseconds at a length, None for models that were not timed; or megabytes."""
+    if length is None:
+        return sum(m.bytes["plain"] for m in one.models) / len(one.models) / 1e6
+    times = [m.latency[length]["p50"] for m in one.models if m.latency]
+    return sum(times) / len(times) if times else None
+
+
+def _colours(number: int) -> list[str]:
+    return [_COLOURS[i % len(_COLOURS)] for i in range(number)]
+
+
+def _title(groups: Sequence[Group]) -> str:
+    first = groups[0].first
+    sample = " (sample data)" if first.source == "sample" else ""
+    return f"{first.task.name}{sample}, {first.encoder}"
+
+
+def svg(figure: Any) -> str:
+    """The figure as an <svg> element."""
+    text = io.StringIO()
+    with plt.rc_context(_STYLE):
+        figure.savefig(text, format="svg", bbox_inches="tight", metadata={"Date": None})
+    content = text.getvalue()
+    return content[content.index("<svg") :]
+
+
+def save_png(figure: Any, path: pathlib.Path) -> None:
+    """Writes the figure and closes it."""
+    figure.savefig(path, bbox_inches="tight", dpi=150)
+    plt.close(figure)

@@ -1,0 +1,1 @@
+"""A classifier from a run or a file: text in, label out."""

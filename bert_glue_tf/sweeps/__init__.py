@@ -1,0 +1,1 @@
+"""A grid of settings to a plan, runs and a table."""

@@ -1,0 +1,1 @@
+"""The experiment, its loop, optimizer, callbacks, checkpoints and devices."""

@@ -1,0 +1,200 @@
+"""The states of a training on disk: the newest two, so that one good one is always left.
+
+`step-<n>` is the state after n training steps; `ckpt-<e>`, as the first runs wrote it, the one
+after e epochs. TensorFlow's own CheckpointManager is not used: it goes by a list beside the
+files, which after a kill may name a file that was cut short, or miss one that is whole.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pathlib
+import re
+import shutil
+from collections.abc import Sequence
+
+import tensorflow as tf
+import tf_keras
+from absl import logging
+
+from bert_glue_tf.core import strict_json
+from bert_glue_tf.core.errors import UserError, reason_of
+
+KEPT = 2
+_NAME = re.compile(r"(step|ckpt)-(\d+)\.index")
+
+
+def newest(folder: pathlib.Path) -> str:
+    """Name of the newest state in a folder, whole or not; empty where there is none."""
+    found = [
+        (int(name[2]), name[0]) for p in folder.glob("*.index") if (name := _NAME.match(p.name))
+    ]
+    return max(found, default=(0, ""))[1]
+
+
+class RunningSums(tf.train.experimental.PythonState):
+    """Keras's sums over the epoch so far, from which its row of the history is made."""
+
+    def __init__(self) -> None:
+        self._values: list[list[float]] = []
+
+    def take(self, model: tf_keras.Model) -> None:
+        """Keeps the sums as they stand."""
+        self._values = [[float(v.numpy()) for v in metric.weights] for metric in model.metrics]
+
+    def give(self, model: tf_keras.Model) -> None:
+        """Adds what was kept, once."""
+        if not self._values:
+            return
+        # Keras makes its metrics in the first step only, so they cannot be set before it.
+        for metric, values in zip(model.metrics, self._values, strict=False):
+            for variable, value in zip(metric.weights, values, strict=True):
+                # Not `assign_add`, which a sum over several replicas does not take here.
+                variable.assign(variable.numpy() + value)
+        self._values = []
+
+    def serialize(self) -> str:
+        return json.dumps(self._values)
+
+    def deserialize(self, string_value: bytes) -> None:
+        self._values = strict_json.loads(string_value)
+
+
+class Checkpoints:
+    """The states in one folder.
+
+    Attributes:
+      step: after which the newest whole state was written; 0 where there is none.
+    """
+
+    def __init__(self, folder: pathlib.Path, steps_per_epoch: int, finished_epochs: int) -> None:
+        """Looks for the newest state that can be read, and warns of those that cannot.
+
+        Args:
+          folder: which need not be there.
+          steps_per_epoch: of the training.
+          finished_epochs: epochs that are known to have been trained, from the history.
+        """
+        self._folder = folder
+        self._steps_per_epoch = steps_per_epoch
+        self._newest: pathlib.Path | None = None
+        self.step = 0
+        self._damaged: set[pathlib.Path] = set()
+        for step, prefix in self._all():
+            damage = _damage(prefix)
+            if damage:
+                self._damaged.add(prefix)
+                logging.warning(
+                    "%s: the state after step %d of the training cannot be read (%s); it is passed "
+                    "over",
+                    prefix,
+                    step,
+                    damage,
+                )
+            elif self._newest is None:
+                self._newest, self.step = prefix, step
+        if finished_epochs and self._newest is None:
+            logging.warning(
+                "%s: holds no state of the training that can be read, though the history has %d "
+                "epoch(s): the training starts anew",
+                folder,
+                finished_epochs,
+            )
+
+    def restore(self, state: tf.train.Checkpoint) -> None:
+        """Assigns the newest whole state, if there is one.
+
+        Raises:
+          UserError: it is of another model.
+        """
+        if self._newest is None:
+            return
+        try:
+            status = state.read(str(self._newest))
+            if self._newest.name.startswith("step-"):  # Earlier ones lack the dropout's state.
+                status.assert_existing_objects_matched()
+        except (tf.errors.OpError, LookupError, ValueError, OSError, AssertionError) as error:
+            raise UserError(
+                f"{self._newest}: is not a state of this training: {reason_of(error)}.\n"
+                f"Delete the folder {self._folder} to train from the start."
+            ) from error
+
+    def save(self, state: tf.train.Checkpoint, step: int) -> None:
+        """Writes the state after a step, and then removes all but the newest two."""
+        prefix = self._folder / f"step-{step}"
+        self._remove_but([*self._good(), prefix])  # What a killed process left half-written.
+        try:
+            state.write(str(prefix))
+            for path in self._files(prefix):
+                _sync(path)
+            with contextlib.suppress(OSError):  # Not every file system has it for folders.
+                _sync(self._folder)
+        except BaseException:
+            self._remove(prefix)  # On a full disk, half a state takes room that is needed.
+            raise
+        self.step = step
+        self._damaged.discard(prefix)
+        self._remove_but(
+            [one for at, one in self._all() if at <= step and one not in self._damaged][:KEPT]
+        )
+
+    def _good(self) -> list[pathlib.Path]:
+        """Prefixes of the states that can be read, the newest first."""
+        return [prefix for _, prefix in self._all() if prefix not in self._damaged]
+
+    def _remove_but(self, kept: Sequence[pathlib.Path]) -> None:
+        files = {path for prefix in kept for path in self._files(prefix)}
+        if self._folder.is_dir():
+            for path in self._folder.iterdir():
+                if path not in files:
+                    _delete(path)
+
+    def _all(self) -> list[tuple[int, pathlib.Path]]:
+        """Step and prefix of each state, the newest first."""
+        found = []
+        for path in self._folder.glob("*.index"):
+            name = _NAME.fullmatch(path.name)
+            if name:
+                unit = self._steps_per_epoch if name[1] == "ckpt" else 1
+                found.append((int(name[2]) * unit, path.with_suffix("")))
+        return sorted(found, reverse=True)
+
+    @staticmethod
+    def _files(prefix: pathlib.Path) -> Sequence[pathlib.Path]:
+        return [
+            *prefix.parent.glob(f"{prefix.name}.index"),
+            *prefix.parent.glob(f"{prefix.name}.data-*"),
+        ]
+
+    def _remove(self, prefix: pathlib.Path) -> None:
+        for path in [*self._files(prefix), prefix.with_name(f"{prefix.name}_temp")]:
+            _delete(path)
+
+
+def _damage(prefix: pathlib.Path) -> str:
+    """Why a state cannot be read; empty where every value of it can: each has a checksum."""
+    try:
+        reader = tf.train.load_checkpoint(str(prefix))
+        for name in reader.get_variable_to_shape_map():
+            reader.get_tensor(name)
+    except (tf.errors.OpError, LookupError, ValueError, OSError, RuntimeError) as error:
+        return reason_of(error)
+    return ""
+
+
+def _delete(path: pathlib.Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _sync(path: pathlib.Path) -> None:
+    """Waits until a file or folder is on the disk: a state that was named is whole."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

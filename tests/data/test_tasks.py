@@ -1,0 +1,129 @@
+"""The table of tasks against GLUE's own definitions and TFDS's, and SemEval's three."""
+
+import dataclasses
+
+import pytest
+
+from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.data import tasks
+
+# Wang et al. 2019, table 1; the primary metrics are the project's choice where GLUE
+# averages two (MRPC, STS-B, QQP). CoLA's accuracy is reported beside GLUE's Matthews.
+GLUE = {
+    # name: (folder, text fields, classes, metrics, primary metric)
+    "cola": ("CoLA", 1, 2, {"matthews", "accuracy"}, "matthews"),
+    "sst2": ("SST-2", 1, 2, {"accuracy"}, "accuracy"),
+    "mrpc": ("MRPC", 2, 2, {"accuracy", "f1"}, "accuracy"),
+    "stsb": ("STS-B", 2, 1, {"pearson", "spearman"}, "pearson"),
+    "qqp": ("QQP", 2, 2, {"accuracy", "f1"}, "accuracy"),
+    "mnli": ("MNLI", 2, 3, {"accuracy"}, "accuracy"),
+    "qnli": ("QNLI", 2, 2, {"accuracy"}, "accuracy"),
+    "rte": ("RTE", 2, 2, {"accuracy"}, "accuracy"),
+    "wnli": ("WNLI", 2, 2, {"accuracy"}, "accuracy"),
+}
+# Pairs of sentence and aspect; three polarities.
+ASPECTS = {
+    name: (name, 2, 3, {"accuracy", "macro_f1"}, "accuracy")
+    for name in ("laptop14", "rest14", "rest16")
+}
+
+
+def test_the_table_holds_the_nine_tasks_of_glue_and_three_of_aspects():
+    table = {
+        name: (
+            task.folder,
+            len(task.text_fields),
+            task.num_classes,
+            set(task.metrics),
+            task.primary_metric,
+        )
+        for name, task in tasks.TASKS.items()
+    }
+    assert table == {**GLUE, **ASPECTS}
+    assert {name for name, task in tasks.TASKS.items() if task.is_glue} == set(GLUE)
+
+
+@pytest.mark.parametrize("task", tasks.TASKS.values(), ids=lambda task: task.name)
+def test_each_row_is_consistent(task):
+    assert tasks.get(task.name) is task
+    assert task.primary_metric in task.metrics
+    assert len(set(task.metrics)) == len(task.metrics)
+    assert len(task.tsv_text) == len(task.text_fields) == len(set(task.text_fields))
+    assert task.is_regression == (task.name == "stsb") == (task.label_range is not None)
+    if task.labels:
+        assert len(task.tsv_labels) == len(task.labels) == len(set(task.labels))
+    # Spelled labels stand in the order of their ids, as the names do.
+    if not task.is_glue:
+        assert [tag.removeprefix("T-").lower() for tag in task.tsv_labels] == [
+            label[:3] for label in task.labels
+        ]
+    elif "0" not in task.tsv_labels:
+        assert task.tsv_labels == task.labels
+    if task.tsv_columns:
+        assert {task.tsv_label, *task.tsv_text} <= set(task.tsv_columns)
+        assert not task.tsv_source or task.tsv_source in task.tsv_columns
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        task.name = "other"
+
+
+def test_only_cola_has_no_header_and_only_qqp_loses_rows():
+    assert [t.name for t in tasks.TASKS.values() if t.tsv_columns] == ["cola"]
+    assert [t.name for t in tasks.TASKS.values() if t.drops_short_rows] == ["qqp"]
+    assert tasks.get("stsb").label_range == (0.0, 5.0)
+
+
+def test_files_and_splits():
+    for name in {*GLUE, *ASPECTS} - {"mnli"}:
+        assert tasks.get(name).validation_splits == {"": "validation"}
+    mnli = tasks.get("mnli")
+    assert mnli.validation_splits == {
+        "_matched": "validation_matched",
+        "_mismatched": "validation_mismatched",
+    }
+    assert [mnli.split_file(s) for s in ("train", "validation_matched", "test_mismatched")] == [
+        "train.tsv",
+        "dev_matched.tsv",
+        "test_mismatched.tsv",
+    ]
+    assert tasks.get("cola").split_file("validation") == "dev.tsv"
+    assert [tasks.get("rest16").split_file(s) for s in ("train", "validation", "test")] == [
+        "train.txt",
+        "dev.txt",
+        "test.txt",
+    ]
+
+
+def test_glue_alone_keeps_the_labels_of_its_test_splits():
+    for name in GLUE:
+        assert tasks.get(name).has_labels("train")
+        assert tasks.get(name).has_labels("validation_matched")
+        assert not tasks.get(name).has_labels("test")
+        assert not tasks.get(name).has_labels("test_mismatched")
+    for name in ASPECTS:
+        assert all(tasks.get(name).has_labels(split) for split in ("train", "validation", "test"))
+
+
+def test_an_unknown_task_lists_the_good_ones():
+    with pytest.raises(UserError) as caught:
+        tasks.get("CoLA")
+    assert str(caught.value) == (
+        "--task=CoLA: no such task. "
+        "Good values: cola, sst2, mrpc, stsb, qqp, mnli, qnli, rte, wnli, laptop14, rest14, "
+        "rest16."
+    )
+
+
+def test_fields_labels_and_columns_are_those_of_tfds():
+    from tensorflow_datasets.text.glue import Glue
+
+    configs = {config.name: config for config in Glue.BUILDER_CONFIGS}
+    for task in map(tasks.get, GLUE):
+        assert task.tfds_name == f"glue/{task.name}"
+        config = configs[task.name]
+        assert task.text_fields == tuple(config.text_features)
+        assert task.labels == tuple(config.label_classes or ())
+        assert task.folder == config.data_dir
+        if task.name != "mrpc":  # TFDS builds it from Microsoft's files
+            assert task.tsv_text == tuple(config.text_features.values())
+        if task.name != "cola":  # whose files name no columns
+            assert task.tsv_label == config.label_column

@@ -1,0 +1,269 @@
+"""metrics.py against scikit-learn, SciPy and values computed by hand."""
+
+import math
+import time
+import warnings
+
+import numpy as np
+import pytest
+from scipy import stats
+from sklearn import metrics as sklearn_metrics
+
+from bert_glue_tf.data import tasks
+from bert_glue_tf.evaluation import metrics
+
+TOLERANCE = 1e-9
+
+
+def _classes(seed):
+    """Labels and predictions whose size, class count and agreement change with the seed."""
+    rng = np.random.default_rng(seed)
+    n, classes = int(rng.integers(1, 400)), int(rng.integers(2, 5))
+    labels = rng.integers(0, classes, n)
+    copied = rng.random(n) < rng.random()
+    return labels, np.where(copied, labels, rng.integers(0, classes, n))
+
+
+def _scores(seed):
+    """Labels rounded to fifths, as STS-B's, so that ranks tie; noisy predictions."""
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(2, 400))
+    labels = np.round(rng.uniform(0, 5, n) * 5) / 5
+    predictions = labels * rng.normal() + rng.normal(0, rng.uniform(0, 3), n)
+    if seed % 2:
+        predictions = np.round(predictions)
+    return labels, predictions
+
+
+def _same(ours, theirs):
+    assert isinstance(ours, float)
+    if math.isnan(theirs):
+        assert math.isnan(ours)
+    else:
+        assert ours == pytest.approx(theirs, abs=TOLERANCE, rel=0)
+
+
+def _sklearn(name, labels, predictions):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # scikit-learn warns of a single class
+        if name == "f1":
+            return sklearn_metrics.f1_score(labels, predictions, zero_division=0.0)
+        if name == "macro_f1":
+            return sklearn_metrics.f1_score(labels, predictions, average="macro", zero_division=0.0)
+        if name == "matthews":
+            return sklearn_metrics.matthews_corrcoef(labels, predictions)
+        return sklearn_metrics.accuracy_score(labels, predictions)
+
+
+def _scipy(name, labels, predictions):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # SciPy warns of constant input
+        return float(getattr(stats, f"{name}r")(labels, predictions).statistic)
+
+
+@pytest.mark.parametrize("seed", range(100))
+def test_classification_metrics_agree_with_scikit_learn(seed):
+    labels, predictions = _classes(seed)
+    _same(metrics.accuracy(labels, predictions), _sklearn("accuracy", labels, predictions))
+    _same(metrics.matthews(labels, predictions), _sklearn("matthews", labels, predictions))
+    _same(metrics.macro_f1(labels, predictions), _sklearn("macro_f1", labels, predictions))
+    labels, predictions = labels % 2, predictions % 2
+    _same(metrics.f1(labels, predictions), _sklearn("f1", labels, predictions))
+    _same(metrics.matthews(labels, predictions), _sklearn("matthews", labels, predictions))
+
+
+def test_macro_f1_by_hand():
+    labels = np.array([0, 0, 0, 1, 2, 2])
+    predictions = np.array([0, 0, 1, 1, 0, 0])
+    # F1 of 0: 2*2/(3+4); of 1: 2*1/(1+2); of 2: never right.
+    assert metrics.macro_f1(labels, predictions) == pytest.approx((4 / 7 + 2 / 3 + 0) / 3)
+    # A class that neither side has does not count; the ids need not be neighbours.
+    assert metrics.macro_f1(np.array([5, 9]), np.array([5, 9])) == 1.0
+
+
+@pytest.mark.parametrize("name", ["accuracy", "f1", "macro_f1", "matthews"])
+@pytest.mark.parametrize(
+    ("labels", "predictions"),
+    [
+        ([0] * 5, [0] * 5),
+        ([1] * 5, [1] * 5),
+        ([0] * 5, [1] * 5),
+        ([1] * 5, [0] * 5),
+        ([0, 1, 0, 1], [0, 0, 0, 0]),
+        ([0, 1, 0, 1], [1, 1, 1, 1]),
+        ([0, 0, 0, 0], [0, 1, 0, 1]),
+        ([0, 1, 0, 1], [1, 0, 1, 0]),
+        ([1], [1]),
+        ([0], [1]),
+    ],
+)
+def test_degenerate_classes_agree_with_scikit_learn(name, labels, predictions):
+    labels, predictions = np.array(labels), np.array(predictions)
+    _same(getattr(metrics, name)(labels, predictions), _sklearn(name, labels, predictions))
+
+
+@pytest.mark.parametrize("seed", range(100))
+@pytest.mark.parametrize("name", ["pearson", "spearman"])
+def test_correlations_agree_with_scipy(name, seed):
+    labels, predictions = _scores(seed)
+    _same(getattr(metrics, name)(labels, predictions), _scipy(name, labels, predictions))
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("name", ["pearson", "spearman"])
+@pytest.mark.parametrize(
+    ("labels", "predictions"),
+    [
+        ([1.0, 2.0, 3.0], [0.1, 0.1, 0.1]),  # 0.1 + 0.1 + 0.1 rounds: the mean is not 0.1
+        ([2.5, 2.5, 2.5], [1.0, 2.0, 3.0]),
+        ([2.5, 2.5, 2.5], [1.0, 1.0, 1.0]),
+        ([1.0, 2.0], [3.0, 1.0]),
+        ([1.0, 2.0, 3.0], [1.0, float("nan"), 3.0]),
+        ([1.0, 2.0, 3.0, 5.0], [1e-200, 3e-200, 2e-200, 9e-200]),
+    ],
+)
+def test_degenerate_scores_agree_with_scipy_without_a_warning(name, labels, predictions):
+    labels, predictions = np.array(labels), np.array(predictions)
+    ours = getattr(metrics, name)(labels, predictions)
+    _same(ours, _scipy(name, labels, predictions))
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_single_score_has_no_correlation():
+    # SciPy raises here; an evaluation that has already run should still be reported.
+    assert math.isnan(metrics.pearson(np.array([1.0]), np.array([2.0])))
+    assert math.isnan(metrics.spearman(np.array([1.0]), np.array([2.0])))
+
+
+def test_values_computed_by_hand():
+    labels = np.array([1, 1, 1, 0, 0, 1])
+    predictions = np.array([1, 1, 0, 1, 0, 1])  # TP 3, FP 1, FN 1, TN 1
+    assert metrics.accuracy(labels, predictions) == pytest.approx(4 / 6)
+    assert metrics.f1(labels, predictions) == pytest.approx(6 / 8)
+    assert metrics.matthews(labels, predictions) == pytest.approx((3 * 1 - 1 * 1) / 8)
+    # Deviations (-1.5, -.5, .5, 1.5) and (-2.75, .25, -.75, 3.25).
+    x, y = np.array([1.0, 2, 3, 4]), np.array([1.0, 4, 3, 7])
+    assert metrics.pearson(x, y) == pytest.approx(8.5 / math.sqrt(5 * 18.75))
+    assert metrics.spearman(x, y) == pytest.approx(1 - 6 * 2 / (4 * 15))
+    # Ranks 1, 2.5, 2.5, 4: deviations (-1.5, 0, 0, 1.5) against (-1.5, -.5, .5, 1.5).
+    assert metrics.spearman(np.array([1, 3, 3, 9]), x) == pytest.approx(4.5 / math.sqrt(4.5 * 5))
+
+
+def test_matthews_does_not_overflow_on_a_large_split():
+    labels = np.arange(400_000) % 2  # n**4 passes 2**63
+    predictions = labels.copy()
+    predictions[:100_000] ^= 1
+    assert metrics.matthews(labels, predictions) == pytest.approx(0.5, abs=1e-12)
+
+
+@pytest.mark.parametrize("name", sorted(metrics.METRICS))
+def test_empty_and_mismatching_input_is_refused(name):
+    metric = metrics.METRICS[name]
+    with pytest.raises(ValueError, match="no examples"):
+        metric(np.array([]), np.array([]))
+    with pytest.raises(ValueError, match=r"shape \(2,\) and predictions of shape \(3,\)"):
+        metric(np.array([0, 1]), np.array([0, 1, 1]))
+    with pytest.raises(ValueError, match=r"shape \(2,\) and predictions of shape \(2, 1\)"):
+        metric(np.array([0, 1]), np.array([[0], [1]]))
+
+
+def test_f1_refuses_a_third_class():
+    with pytest.raises(ValueError, match="0 and 1 only"):
+        metrics.f1(np.array([0, 1, 2]), np.array([0, 1, 1]))
+
+
+def test_compute_takes_the_largest_logit():
+    logits = np.array([[2.0, 1.0], [-3.0, -1.0], [0.0, 5.0], [1.0, 0.0]], dtype=np.float32)
+    labels = np.array([0, 1, 0, 0], dtype=np.int32)
+    assert metrics.compute(tasks.get("mrpc"), labels, logits) == {
+        "accuracy": 0.75,
+        "f1": pytest.approx(2 / 3),
+    }
+    assert list(metrics.compute(tasks.get("cola"), labels, logits)) == ["matthews", "accuracy"]
+    mnli = metrics.compute(tasks.get("mnli"), np.array([2, 0]), np.array([[0, 1, 2], [0, 1, 2]]))
+    assert mnli == {"accuracy": 0.5}
+
+
+def test_compute_squeezes_a_regression():
+    scores = np.array([[1.0], [4.0], [3.0], [7.0]], dtype=np.float32)
+    labels = np.array([1, 2, 3, 4], dtype=np.float32)
+    assert metrics.compute(tasks.get("stsb"), labels, scores) == {
+        "pearson": pytest.approx(8.5 / math.sqrt(5 * 18.75)),
+        "spearman": pytest.approx(0.8),
+    }
+
+
+def test_compute_refuses_logits_of_another_width():
+    with pytest.raises(ValueError, match=r"mrpc: logits of shape \(4, 1\), but \[n, 2\]"):
+        metrics.compute(tasks.get("mrpc"), np.zeros(4, int), np.zeros((4, 1)))
+    with pytest.raises(ValueError, match=r"stsb: logits of shape \(4,\), but \[n, 1\]"):
+        metrics.compute(tasks.get("stsb"), np.zeros(4), np.zeros(4))
+    with pytest.raises(ValueError, match="labels of shape"):
+        metrics.compute(tasks.get("mrpc"), np.zeros(3, int), np.zeros((4, 2)))
+
+
+def test_a_model_that_diverged_gets_no_score():
+    logits = np.array([[0.0, 1.0], [np.nan, np.nan]])
+    scores = metrics.compute(tasks.get("mrpc"), np.array([1, 0]), logits)
+    assert list(scores) == ["accuracy", "f1"]
+    assert all(map(math.isnan, scores.values()))
+
+
+def test_every_metric_of_every_task_is_known():
+    for task in tasks.TASKS.values():
+        assert set(task.metrics) <= set(metrics.METRICS)
+
+
+def test_bootstrap_interval_matches_the_binomial_one():
+    labels = np.ones(1000, dtype=np.int32)
+    predictions = (np.arange(1000) < 700).astype(np.int32)
+    low, high = metrics.bootstrap_interval(metrics.accuracy, labels, predictions)
+    half = 1.96 * math.sqrt(0.7 * 0.3 / 1000)
+    assert low == pytest.approx(0.7 - half, abs=0.004)
+    assert high == pytest.approx(0.7 + half, abs=0.004)
+    narrow = metrics.bootstrap_interval(metrics.accuracy, labels, predictions, confidence=0.5)
+    assert low < narrow[0] < 0.7 < narrow[1] < high
+
+
+def test_bootstrap_interval_agrees_with_scipy():
+    labels, predictions = _scores(3)
+    low, high = metrics.bootstrap_interval(metrics.pearson, labels, predictions, resamples=4000)
+    theirs = stats.bootstrap(
+        (labels, predictions),
+        metrics.pearson,
+        n_resamples=4000,
+        paired=True,
+        vectorized=False,
+        method="percentile",
+        rng=np.random.default_rng(0),
+    ).confidence_interval
+    assert (low, high) == pytest.approx((theirs.low, theirs.high), abs=0.1 * (high - low))
+
+
+def test_bootstrap_interval_is_decided_by_its_seed():
+    labels, predictions = _scores(7)
+    call = [
+        metrics.bootstrap_interval(metrics.pearson, labels, predictions, resamples=99, seed=seed)
+        for seed in (0, 0, 1)
+    ]
+    assert call[0] == call[1] != call[2]
+
+
+@pytest.mark.parametrize("name", sorted(metrics.METRICS))
+def test_bootstrap_interval_takes_under_a_second_on_cola(name):
+    rng = np.random.default_rng(0)
+    labels, predictions = rng.integers(0, 2, 1043), rng.integers(0, 2, 1043)
+    start = time.process_time()
+    low, high = metrics.bootstrap_interval(metrics.METRICS[name], labels, predictions)
+    assert time.process_time() - start < 1.0
+    assert low < metrics.METRICS[name](labels, predictions) < high
+
+
+@pytest.mark.filterwarnings("error")
+def test_bootstrap_interval_of_degenerate_input():
+    assert metrics.bootstrap_interval(metrics.matthews, np.zeros(9), np.zeros(9)) == (0.0, 0.0)
+    one = metrics.bootstrap_interval(metrics.accuracy, np.array([1]), np.array([1]))
+    constant = metrics.bootstrap_interval(metrics.pearson, np.arange(9.0), np.zeros(9))
+    assert all(map(math.isnan, one + constant))
+    with pytest.raises(ValueError, match="no examples"):
+        metrics.bootstrap_interval(metrics.accuracy, np.array([]), np.array([]))

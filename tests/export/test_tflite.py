@@ -1,0 +1,279 @@
+"""Recipes: every one converts a real (tiny) classifier, and the file is what it says."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import tiny_bert
+from tiny_classifier import classifier
+
+from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.data import tasks
+from bert_glue_tf.export import flatbuffer, litert, static_int8, tflite
+from bert_glue_tf.models import encoders, modeling
+from bert_glue_tf.models.bert import native
+
+LENGTHS = (8, 16)
+
+
+@pytest.fixture(scope="module")
+def keras_model():
+    """A native classifier of 64 hidden units and its saved form's weights."""
+    architecture = tiny_bert.architecture(layers=2, hidden=64, heads=4)
+    return classifier(architecture, task="mnli")[0], architecture
+
+
+@pytest.fixture(scope="module")
+def folder(keras_model, tmp_path_factory):
+    """The classifier as a saved model."""
+    model, architecture = keras_model
+    root = tmp_path_factory.mktemp("tflite")
+    pair = tiny_bert.write_pair(root / "pair")
+    encoder = encoders.load(encoders.resolve(str(pair), ""), seq_length=16)
+    saved = encoders.Encoder(**{**vars(encoder), "layer": None, "architecture": architecture})
+    modeling.save(model, saved, tasks.get("mnli"), root / "model")
+    return root / "model"
+
+
+@pytest.fixture(scope="module")
+def float32(folder):
+    return tflite.convert(folder, LENGTHS)
+
+
+def random_batch(vocabulary, number, length):
+    """Token ids of varied lengths, two segments, padding: int32 [number, length] by name."""
+    random = np.random.default_rng(5)
+    used = random.integers(3, length + 1, (number, 1))
+    mask = np.arange(length) < used
+    ids = np.where(mask, random.integers(5, vocabulary, (number, length)), 0)
+    types = mask & (np.arange(length) >= used // 2)
+    values = (ids, mask, types)
+    return {k: v.astype(np.int32) for k, v in zip(native.INPUTS, values, strict=True)}
+
+
+@pytest.fixture(scope="module")
+def batch(keras_model):
+    return random_batch(keras_model[1].vocab_size, 16, 16)
+
+
+@pytest.fixture(scope="module")
+def examples(batch):
+    return [{k: v[i : i + 1] for k, v in batch.items()} for i in range(16)]
+
+
+@pytest.fixture(scope="module")
+def files(float32, examples):
+    """Recipe -> its file's content."""
+    made = {}
+    for name, recipe in tflite.RECIPES.items():
+        rules, ranges = recipe.rules, None
+        if recipe.selects:
+            selection = static_int8.select(float32, 16, examples[:8], examples[8:])
+            rules, ranges = selection.rules, selection.ranges
+        elif recipe.needs_calibration:
+            ranges = static_int8.extremes(float32, 16, examples[:8])
+        made[name] = tflite.quantize(float32, rules, ranges)
+    return made
+
+
+def test_float32_has_the_keras_models_logits_at_every_length(keras_model, files, batch):
+    model = litert.LiteModel(files["float32"])
+    assert model.lengths == LENGTHS
+    expected = modeling.predict_fn(keras_model[0])(batch)
+    np.testing.assert_allclose(model.predict(batch), expected, atol=1e-4)
+    short = {name: value[:, :8] for name, value in batch.items()}
+    expected = modeling.predict_fn(keras_model[0])(short)
+    np.testing.assert_allclose(model.predict(short), expected, atol=1e-4)
+
+
+# Relative noise (root of the mean square over the standard deviation of the logits) that a
+# random network of this width may show; a collapsed file has 1 and more.
+NOISE = {
+    "float32": 1e-6,
+    "float16": 2e-3,
+    "dynamic_int8": 0.05,
+    "int8": 0.15,
+    "int16x8": 0.15,
+    "int4": 0.4,
+}
+
+
+@pytest.mark.parametrize("recipe", tflite.RECIPES)
+def test_a_recipes_logits_are_near_float32s(recipe, files, batch):
+    expected = litert.LiteModel(files["float32"]).predict(batch)
+    found = litert.LiteModel(files[recipe]).predict(batch)
+    assert found.dtype == np.float32
+    noise = np.sqrt(np.mean(np.square(found - expected))) / expected.std()
+    assert noise < NOISE[recipe]
+
+
+@pytest.mark.parametrize("recipe", tflite.RECIPES)
+def test_a_file_has_built_in_operators_and_named_inputs_only(recipe, files):
+    model = flatbuffer.read(files[recipe])
+    counts = flatbuffer.operator_counts(model)
+    assert counts["FULLY_CONNECTED"] == len(LENGTHS) * (2 * 6 + 2)
+    assert not [name for name in counts if name.startswith("CUSTOM")]
+    for signature in model.signatureDefs:
+        assert {tensor.name.decode() for tensor in signature.inputs} == set(native.INPUTS)
+        assert [tensor.name.decode() for tensor in signature.outputs] == ["logits"]
+    assert sorted(s.signatureKey.decode() for s in model.signatureDefs) == ["length_16", "length_8"]
+
+
+@pytest.mark.parametrize("hidden", [20, 64])  # A scale by channel, and by block.
+def test_int4_takes_channels_and_blocks_of_zeros(hidden, tmp_path):
+    """As near-zeros, which have scales of their own; before, LiteRT refused the file."""
+    architecture = tiny_bert.architecture(layers=1, hidden=hidden, heads=4)
+    pair = tiny_bert.write_pair(tmp_path / "pair")
+    encoder = encoders.load(encoders.resolve(str(pair), ""), seq_length=8)
+    encoder = dataclasses.replace(encoder, architecture=architecture)
+    batch = random_batch(architecture.vocab_size, 4, 8)
+    found = []
+    for factor in (0, 1e-3):
+        drawn = tiny_bert.weights(architecture)
+        for part in ("intermediate", "output"):
+            drawn[f"transformer/layer_0/{part}/kernel"][:, :2] *= factor
+        drawn["transformer/layer_0/intermediate/kernel"][:32, 5:9] *= factor
+        kernel = np.random.default_rng(0).normal(size=(hidden, 3)).astype(np.float32)
+        weights = modeling.SavedWeights(architecture, drawn, kernel, np.zeros(3, np.float32))
+        modeling.save(modeling.from_weights(weights), encoder, tasks.get("mnli"), tmp_path / "m")
+        file = tflite.quantize(tflite.convert(tmp_path / "m", (8,)), tflite.get("int4").rules)
+        found.append(litert.LiteModel(file).predict(batch))
+    assert found[0].std() > 1
+    np.testing.assert_allclose(*found, atol=0.05 * found[0].std())
+
+
+def weight_types(content):
+    """Types of the constant matrices: (operator, type) -> number, in the first signature."""
+    model = flatbuffer.read(content)
+    names = {v: k for k, v in vars(flatbuffer.schema.TensorType).items() if isinstance(v, int)}
+    graph = model.subgraphs[0]
+    found = []
+    for name, op in zip(flatbuffer.operators(model)[0], graph.operators, strict=True):
+        if name in ("FULLY_CONNECTED", "EMBEDDING_LOOKUP"):
+            found.append((name, names[graph.tensors[op.inputs[1]].type]))
+    return set(found)
+
+
+def test_the_weights_have_the_types_that_the_recipes_say(files):
+    dense, rows = "FULLY_CONNECTED", "EMBEDDING_LOOKUP"
+    assert weight_types(files["float32"]) == {(dense, "FLOAT32"), (rows, "FLOAT32")}
+    for recipe in ("dynamic_int8", "int8", "int16x8"):
+        assert weight_types(files[recipe]) == {(dense, "INT8"), (rows, "INT8")}
+    # The classifier and the pooler stay in int8.
+    assert weight_types(files["int4"]) == {(dense, "INT4"), (dense, "INT8"), (rows, "INT8")}
+
+
+def test_files_become_smaller(files):
+    size = {name: len(content) for name, content in files.items()}
+    assert size["float16"] < 0.75 * size["float32"]
+    assert size["dynamic_int8"] < size["float16"]
+    assert size["int4"] < size["dynamic_int8"]
+
+
+def test_signatures_share_their_weights(folder, files):
+    one = tflite.convert(folder, (16,))
+    # The second signature brings its operators, and not a second copy of the matrices.
+    matrices = 4 * (2 * (4 * 64 * 64 + 2 * 64 * 128) + 64 * 64)
+    assert len(files["float32"]) - len(one) < matrices / 2
+
+
+def test_int4_takes_the_largest_block_that_divides_every_width():
+    assert [rule.block for rule in tflite.RECIPES["int4"].rules] == [0, 0, 128]
+
+
+def test_an_unknown_recipe_is_refused_and_the_good_ones_are_named():
+    with pytest.raises(UserError, match=r"--recipes=int7: no such recipe.*float32, float16"):
+        tflite.get("int7")
+
+
+def test_an_opaque_encoder_converts_too_and_its_mask_is_clipped(keras_model, tmp_path, batch):
+    model, _ = keras_model
+    pair = tiny_bert.write_pair(tmp_path / "pair")
+    encoder = encoders.load(encoders.resolve(str(pair), ""), seq_length=16)
+    opaque = encoders.Encoder(**{**vars(encoder), "layer": None, "architecture": None})
+    modeling.save(model, opaque, tasks.get("mnli"), tmp_path / "model")
+    content = tflite.convert(tmp_path / "model", (16,))
+    expected = modeling.predict_fn(model)(batch)
+    np.testing.assert_allclose(litert.LiteModel(content).predict(batch), expected, atol=1e-4)
+    parsed = flatbuffer.read(content)
+    assert flatbuffer.clip_constants(parsed, -30.0) == 0  # Nothing below is left.
+
+
+# --- the file itself ---
+
+
+def test_metadata_comes_back_as_it_was_written(files):
+    model = flatbuffer.read(files["dynamic_int8"])
+    assert flatbuffer.read_metadata(files["dynamic_int8"]) is None
+    values = {"task": "mnli", "labels": ["a", "b"], "seq_lengths": [8, 16]}
+    flatbuffer.add_metadata(model, values)
+    written = flatbuffer.write(model)
+    assert flatbuffer.read_metadata(written) == values
+    batch = random_batch(50, 2, 8)
+    np.testing.assert_array_equal(
+        litert.LiteModel(written).predict(batch),
+        litert.LiteModel(files["dynamic_int8"]).predict(batch),
+    )
+
+
+def test_one_signature_can_be_cut_out(files):
+    single = static_int8.one_length(files["float32"], 8)
+    assert litert.LiteModel(single).lengths == (8,)
+    with pytest.raises(ValueError, match="no signature 'length_9'"):
+        static_int8.one_length(files["float32"], 9)
+
+
+def test_a_mask_of_a_billion_is_clipped_and_nothing_else(files):
+    model = flatbuffer.read(files["float32"])
+    schema = flatbuffer.schema
+    graph = model.subgraphs[0]
+    buffers = []
+    for value in (-1e9, -29.0, 1e9):
+        buffer = schema.BufferT()
+        buffer.data = np.frombuffer(np.float32(value).tobytes(), np.uint8)
+        model.buffers.append(buffer)
+        tensor = schema.TensorT()
+        tensor.shape, tensor.type, tensor.buffer = (
+            [1],
+            schema.TensorType.FLOAT32,
+            len(model.buffers) - 1,
+        )
+        graph.tensors.append(tensor)
+        buffers.append(buffer)
+    assert flatbuffer.clip_constants(model, -30.0) == 1
+    values = [float(np.frombuffer(bytes(b.data), np.float32)[0]) for b in buffers]
+    assert values == [-30.0, -29.0, 1e9]
+
+
+def test_a_custom_operator_is_refused_by_name(files):
+    model = flatbuffer.read(files["float32"])
+    code = model.operatorCodes[model.subgraphs[0].operators[0].opcodeIndex]
+    code.builtinCode = code.deprecatedBuiltinCode = flatbuffer.schema.BuiltinOperator.CUSTOM
+    code.customCode = b"FlexErf"
+    with pytest.raises(UserError, match=r"model.tflite: needs operators.*CUSTOM\(FlexErf\)"):
+        flatbuffer.require_builtin(model, "model.tflite")
+
+
+@pytest.mark.parametrize("keep", [0, 7, 8, 100, 0.2, 0.5, 0.9, 0.999])
+def test_a_truncated_file_is_refused_in_one_message(files, keep):
+    content = files["dynamic_int8"]
+    cut = content[: keep if isinstance(keep, int) else int(keep * len(content))]
+    with pytest.raises(UserError, match=r"x\.tflite: no \.tflite file, or a damaged one"):
+        litert.LiteModel(cut, name="x.tflite")
+
+
+def test_a_foreign_file_is_refused(files):
+    with pytest.raises(UserError, match=r"no \.tflite file"):
+        litert.LiteModel(b"PK\x03\x04" + bytes(1000), name="x.tflite")
+    model = flatbuffer.read(files["float32"])
+    for signature in model.signatureDefs:
+        signature.signatureKey = b"serving_" + signature.signatureKey
+    with pytest.raises(UserError, match="not one of this project's classifiers"):
+        litert.LiteModel(flatbuffer.write(model))
+
+
+def test_a_missing_file_is_refused(tmp_path):
+    with pytest.raises(UserError, match="cannot be read"):
+        litert.LiteModel.load(tmp_path / "none.tflite")

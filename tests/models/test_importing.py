@@ -1,0 +1,521 @@
+"""Foreign weights give the encoder they stand for, or one clear message; imports are atomic."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_hub as hub
+import tiny_bert
+from safetensors.numpy import load_file, save_file
+
+from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.models import encoders
+from bert_glue_tf.models.bert import foreign_weights, importing, native
+
+SHAPES = tiny_bert.architecture()
+
+
+@pytest.fixture
+def huggingface(tmp_path):
+    return tiny_bert.write_huggingface(tmp_path / "hf", SHAPES, seed=1)
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("BERT_GLUE_TF_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "encoders"
+
+
+@pytest.fixture
+def fast_pair(monkeypatch):
+    """Import without SavedModels, where only the cache's behaviour is looked at."""
+
+    def write(folder, kind, source):
+        (folder / "encoder").mkdir()
+        return foreign_weights.check_huggingface(source)[0]
+
+    monkeypatch.setattr(importing, "_write_pair", write)
+
+
+def _assert_equals_numpy(outputs, shapes, seed, batch):
+    expected = tiny_bert.forward(shapes, tiny_bert.weights(shapes, seed), batch)
+    for key, value in expected.items():
+        np.testing.assert_allclose(outputs[key], value, atol=3e-5)
+
+
+# --- Every kind of import equals the same forward pass in NumPy -----------------------
+
+
+def test_huggingface_folder_becomes_a_pair(huggingface, cache):
+    source = encoders.resolve(str(huggingface))
+    encoders.check(source, 512)
+    encoder = encoders.load(source, native=True)
+    batch = native.probe(SHAPES.vocab_size)
+    _assert_equals_numpy(encoder.layer(batch), SHAPES, 1, batch)
+    (folder,) = cache.iterdir()
+    assert encoder.preprocessing_path == str(folder / "preprocessing")
+    record = json.loads((folder / "import.json").read_text())
+    digest = importing.sha256(huggingface / "model.safetensors")
+    assert record["sha256"]["model.safetensors"] == encoder.provenance["sha256"] == digest
+    # The published signature, at any length up to the encoder's positions.
+    opaque = encoders.load(source, native=False)
+    for length in (2, 512):
+        longer = {k: np.resize(v, (2, length)).astype(np.int32) for k, v in batch.items()}
+        outputs = opaque.layer(longer)
+        assert set(outputs) == {"pooled_output", "sequence_output", "encoder_outputs", "default"}
+        assert outputs["sequence_output"].shape == (2, length, SHAPES.hidden_size)
+        assert len(outputs["encoder_outputs"]) == SHAPES.layers
+        assert np.array_equal(outputs["default"], outputs["pooled_output"])
+    packed = opaque.preprocessing(["the cat sat"])
+    assert packed["input_word_ids"].shape == (1, 128)
+    assert opaque.preprocessing.tokenize(["the cat sat"]).shape.as_list() == [1, None, None]
+
+
+def test_the_signatures_of_a_pair_have_names(tmp_path):
+    folder = tiny_bert.write_pair(tmp_path)
+    encoder = tf.saved_model.load(str(folder / "encoder")).signatures["serving_default"]
+    batch = {name: tf.constant(value) for name, value in native.probe(SHAPES.vocab_size).items()}
+    assert set(encoder.structured_input_signature[1]) == set(batch)
+    outputs = encoder(**batch)
+    assert set(outputs) == {"pooled_output", "sequence_output", "default"}
+    np.testing.assert_array_equal(outputs["default"], outputs["pooled_output"])
+    loaded = tf.saved_model.load(str(folder / "preprocessing"))
+    packed = loaded.signatures["serving_default"](sentences=tf.constant(["the cat sat"]))
+    for name, value in loaded(tf.constant(["the cat sat"])).items():
+        np.testing.assert_array_equal(packed.pop(name), value)
+    assert not packed
+    # Variables that a training changes, and what acts in training only.
+    layer = hub.KerasLayer(hub.load(str(folder / "encoder")), trainable=True)
+    assert len(layer.trainable_variables) == len(layer.variables) > 0
+    calls = [layer(batch, training=how)["pooled_output"] for how in (False, False, True)]
+    np.testing.assert_array_equal(calls[0], calls[1])
+    assert np.abs(calls[2] - calls[0]).max() > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("prefix", "hidden_act", "activation", "dtype"),
+    [
+        ("bert.", "gelu", "gelu", np.float32),
+        ("", "gelu_new", "gelu_tanh", np.float32),
+        ("", "gelu_pytorch_tanh", "gelu_tanh", np.float32),
+        ("", "relu", "relu", np.float16),
+    ],
+)
+def test_huggingface_variants(prefix, hidden_act, activation, dtype, tmp_path):
+    shapes = tiny_bert.architecture(activation=activation)
+    folder = tiny_bert.write_huggingface(
+        tmp_path, shapes, 2, prefix=prefix, hidden_act=hidden_act, dtype=dtype
+    )
+    found, tensors = foreign_weights.check_huggingface(folder)
+    assert found == shapes
+    encoder = native.build_native(found, foreign_weights.huggingface_reader(folder, tensors))
+    batch = native.probe(shapes.vocab_size)
+    drawn = {k: v.astype(dtype) for k, v in tiny_bert.weights(shapes, 2).items()}
+    expected = tiny_bert.forward(shapes, drawn, batch)
+    assert native.difference(encoder(batch), expected) < 3e-5
+
+
+def test_older_layer_norm_names(huggingface):
+    path = huggingface / "model.safetensors"
+    renamed = {
+        name.replace("LayerNorm.weight", "LayerNorm.gamma").replace(
+            "LayerNorm.bias", "LayerNorm.beta"
+        ): value
+        for name, value in load_file(path).items()
+    }
+    save_file(renamed, path)
+    tensors = foreign_weights.check_huggingface(huggingface)[1]
+    assert tensors["embeddings/layer_norm/gamma"] == "embeddings.LayerNorm.gamma"
+
+
+@pytest.mark.parametrize("write", [tiny_bert.write_tf1_checkpoint, tiny_bert.write_tf2_checkpoint])
+def test_tf_checkpoints(write, tmp_path):
+    """Google's own "gelu" is the tanh approximation."""
+    shapes = tiny_bert.tanh(SHAPES)
+    folder = write(tmp_path / "uncased", shapes, 4)
+    source = encoders.resolve(str(folder))
+    assert source.kind == "tf_checkpoint"
+    encoders.check(source, 128)
+    found, prefix = foreign_weights.check_tf_checkpoint(folder)
+    assert found == shapes
+    encoder = native.build_native(found, foreign_weights.tf_checkpoint_reader(prefix, found))
+    batch = native.probe(shapes.vocab_size)
+    _assert_equals_numpy(encoder(batch), shapes, 4, batch)
+
+
+def test_tf_checkpoint_becomes_a_pair(tmp_path):
+    shapes = tiny_bert.tanh(SHAPES)
+    folder = tiny_bert.write_tf1_checkpoint(tmp_path / "cased_tiny", shapes, 4)
+    encoder = encoders.load(encoders.resolve(str(folder)))
+    assert encoder.is_native
+    assert encoder.provenance["activation"] == "gelu_tanh"
+    batch = native.probe(shapes.vocab_size)
+    _assert_equals_numpy(encoder.layer(batch), shapes, 4, batch)
+    # The folder's name says "cased": capital letters are not in this vocabulary.
+    unknown = tiny_bert.VOCABULARY.index("[UNK]")
+    assert encoder.preprocessing.tokenize(["The"]).to_list() == [[[unknown]]]
+
+
+@pytest.mark.parametrize(
+    ("name", "config", "expected"),
+    [
+        ("x", None, True),
+        ("x", {"do_lower_case": False}, False),
+        ("x", {"do_lower_case": True, "strip_accents": None}, True),
+    ],
+)
+def test_lower_case_of_a_huggingface_folder(name, config, expected, tmp_path):
+    if config is not None:
+        (tmp_path / "tokenizer_config.json").write_text(json.dumps(config))
+    assert foreign_weights.lower_case("huggingface", tmp_path) is expected
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("uncased_L-2", True), ("cased_L-2", False), ("multi_cased", False), ("chinese", True)],
+)
+def test_lower_case_of_a_checkpoint_folder(name, expected, tmp_path):
+    assert foreign_weights.lower_case("tf_checkpoint", tmp_path / name) is expected
+
+
+# --- What does not fit ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model_type": "roberta"}, "model_type is 'roberta'"),
+        ({"position_embedding_type": "relative_key"}, "position_embedding_type"),
+        ({"layer_norm_eps": 1e-5}, "layer_norm_eps is 1e-05"),
+        ({"layer_norm_eps": None}, "layer_norm_eps is null; the native encoder computes with"),
+        ({"layer_norm_eps": "1e-12"}, 'layer_norm_eps is "1e-12"; the native encoder'),
+        ({"hidden_act": ["gelu"]}, r"hidden_act is \['gelu'\]; good values: gelu"),
+        ({"hidden_act": None}, "hidden_act is None; good values: gelu"),
+        ({"intermediate_size": float("inf")}, "cannot convert float infinity to integer"),
+        ({"intermediate_size": -4}, "inner_dim is -4; good values: from 1 on"),
+        ({"num_attention_heads": 0}, "heads is 0; good values: from 1 on"),
+        ({"hidden_dropout_prob": 1.5}, "output_dropout is 1.5; good values: from 0 on, below 1"),
+        ({"hidden_act": "swish"}, "hidden_act is 'swish'; good values: gelu"),
+        ({"num_attention_heads": 3}, "16 cannot be shared by 3 attention heads"),
+        ({"num_hidden_layers": "many"}, "invalid literal"),
+        ({"vocab_size": 30522}, "196 pieces do not fit an encoder with 30522 rows"),
+    ],
+)
+def test_config_that_cannot_be_imported(changes, message, huggingface):
+    path = huggingface / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    with pytest.raises(UserError, match=message) as error:
+        encoders.check(encoders.resolve(str(huggingface)), 128)
+    assert str(huggingface) in str(error.value)
+
+
+def test_config_that_is_no_config(huggingface):
+    for text, message in (("{", "cannot be read as JSON"), ('{"a": 1}', "'vocab_size' is missing")):
+        (huggingface / "config.json").write_text(text)
+        with pytest.raises(UserError, match=message):
+            foreign_weights.check_huggingface(huggingface)
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        (tiny_bert.VOCABULARY[:-1], "195 pieces do not fit an encoder with 196 rows"),
+        ((*tiny_bert.VOCABULARY[:-1], "the"), "the piece 'the' stands twice"),
+        (("[CLS]\r", *tiny_bert.VOCABULARY[1:]), r"no line \[PAD\]: not a BERT vocabulary"),
+    ],
+)
+def test_vocabulary_that_cannot_be_imported(lines, message, huggingface):
+    (huggingface / "vocab.txt").write_text("\n".join(lines) + "\n", newline="")
+    with pytest.raises(UserError, match=message):
+        foreign_weights.check_huggingface(huggingface)
+
+
+def test_a_long_vocabulary_with_a_piece_twice_is_told_at_once(tmp_path):
+    path = tmp_path / "vocab.txt"
+    pieces = [*foreign_weights.SPECIAL_TOKENS, *map(str, range(100_000)), "99999"]
+    path.write_text("\n".join(pieces) + "\n")
+    start = time.perf_counter()
+    with pytest.raises(UserError, match="the piece '99999' stands twice"):
+        foreign_weights.check_vocabulary(path, len(pieces))
+    assert time.perf_counter() - start < 2  # A search for each piece took minutes.
+
+
+def _rewritten(huggingface, change):
+    path = huggingface / "model.safetensors"
+    tensors = load_file(path)
+    change(tensors)
+    save_file(tensors, path)
+
+
+def test_tensors_that_do_not_fit_are_named_with_both_shapes(huggingface):
+    name = "encoder.layer.1.intermediate.dense.weight"
+    _rewritten(huggingface, lambda t: t.update({name: np.zeros((8, 16), np.float32)}))
+    with pytest.raises(UserError, match=rf"{name}' has shape \[8, 16\], expected \[32, 16\]"):
+        foreign_weights.check_huggingface(huggingface)
+    _rewritten(huggingface, lambda t: t.update({name: np.zeros((32, 16), np.int8)}))
+    with pytest.raises(UserError, match="stored as I8"):
+        foreign_weights.check_huggingface(huggingface)
+
+
+def test_missing_pooler_is_named(huggingface):
+    _rewritten(huggingface, lambda t: t.pop("pooler.dense.weight"))
+    with pytest.raises(UserError, match=r"no tensor 'pooler\.dense\.weight'.* shape \[16, 16\]"):
+        foreign_weights.check_huggingface(huggingface)
+
+
+@pytest.mark.parametrize("size", [0, 5, 100, -1])
+def test_truncated_safetensors(size, huggingface):
+    path = huggingface / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:size])
+    with pytest.raises(UserError, match="not a whole safetensors file"):
+        foreign_weights.check_huggingface(huggingface)
+
+
+def _with_header(path, change):
+    """Rewrites a safetensors file with a changed header before the same tensors."""
+    raw = path.read_bytes()
+    length = int.from_bytes(raw[:8], "little")
+    header = json.loads(raw[8 : 8 + length])
+    header = change(header) or header
+    text = json.dumps(header).encode()
+    path.write_bytes(len(text).to_bytes(8, "little") + text + raw[8 + length :])
+
+
+POOLER = "pooler.dense.bias"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda h: h[POOLER].pop("shape") and None,
+            f"its entry of the tensor '{POOLER}' has not the form",
+        ),
+        (
+            lambda h: h[POOLER].pop("dtype") and None,
+            f"its entry of the tensor '{POOLER}' has not the form",
+        ),
+        (lambda h: h.update({POOLER: [1, 2]}), f"tensor '{POOLER}' has not the form"),
+        (lambda h: h[POOLER].update(shape=None), f"tensor '{POOLER}' has not the form"),
+        (lambda h: h[POOLER].update(shape=["16"]), f"tensor '{POOLER}' has not the form"),
+        (lambda h: h[POOLER].update(dtype=["F32"]), f"tensor '{POOLER}' has not the form"),
+        (lambda h: h[POOLER].update(data_offsets=[5]), f"tensor '{POOLER}' has not the form"),
+        (
+            lambda h: h[POOLER].update(data_offsets=[h[POOLER]["data_offsets"][0] - 4] * 2),
+            f"'{POOLER}' of F32 and shape [16] needs 64 bytes, its data_offsets give it 0",
+        ),
+        (
+            lambda h: h[POOLER].update(data_offsets=[v - 4 for v in h[POOLER]["data_offsets"]]),
+            "begins at byte",
+        ),
+        (lambda h: [1, 2], "its header is no JSON object"),
+        (lambda h: {"__metadata__": {}}, "its tensors need"),
+    ],
+)
+def test_a_damaged_header_of_safetensors(change, message, huggingface):
+    path = huggingface / "model.safetensors"
+    _with_header(path, change)
+    with pytest.raises(UserError, match="not a whole safetensors file: .*" + re.escape(message)):
+        encoders.check(encoders.resolve(str(huggingface)), 128)
+
+
+def test_what_safetensors_itself_refuses_is_told(huggingface):
+    path = huggingface / "model.safetensors"
+    tensors = foreign_weights.check_huggingface(huggingface)[1]
+    path.write_bytes(b"\xff" * 100)
+    with pytest.raises(UserError, match=re.escape(f"{path}: cannot be read as safetensors: ")):
+        foreign_weights.huggingface_reader(huggingface, tensors)
+
+
+def _damage(path, how):
+    raw = bytearray(path.read_bytes())
+    if how == "missing":
+        path.unlink()
+    elif how == "truncated":
+        path.write_bytes(raw[: len(raw) // 2])
+    else:
+        # A protocol buffer has no checksum: in its middle a text might stand that nobody reads.
+        raw[0 if path.suffix == ".pb" else len(raw) // 2] ^= 0xFF
+        path.write_bytes(raw)
+
+
+@pytest.mark.parametrize("how", ["truncated", "bit-flipped", "missing"])
+@pytest.mark.parametrize("write", [tiny_bert.write_tf1_checkpoint, tiny_bert.write_tf2_checkpoint])
+def test_a_checkpoint_whose_shard_is_damaged(write, how, tmp_path):
+    folder = write(tmp_path / "uncased", SHAPES)
+    _damage(folder / "bert_model.ckpt.data-00000-of-00001", how)
+    with pytest.raises(
+        UserError, match=r"ckpt: cannot be read as a TensorFlow checkpoint: \w+Error: "
+    ):
+        encoders.load(encoders.resolve(str(folder)))
+
+
+def test_a_damaged_pair_in_the_cache_names_the_folder_to_delete(huggingface, cache):
+    source = encoders.resolve(str(huggingface))
+    pair = importing.import_pair("hf", "huggingface", huggingface)
+    for file, message in (
+        ("encoder/variables/variables.data-00000-of-00001", "cannot be loaded as a SavedModel"),
+        ("preprocessing/saved_model.pb", "cannot be loaded as a SavedModel"),
+        ("import.json", "not whole: KeyError: 'architecture'"),
+    ):
+        whole = (pair / file).read_bytes()
+        for how in ("truncated", "bit-flipped", "missing"):
+            if file == "import.json":
+                (pair / file).write_text(json.dumps({"format": importing.FORMAT}))
+            else:
+                _damage(pair / file, how)
+            with pytest.raises(UserError) as error:
+                encoders.load(source)
+            told = str(error.value)
+            assert told.startswith(str(pair)), (file, how)
+            assert message in told
+            assert told.endswith(f"\nDelete the folder {pair} and run again, to import it anew.")
+            (pair / file).write_bytes(whole)
+    assert encoders.load(source).is_native
+
+
+def test_checkpoint_without_a_variable_and_with_a_wrong_shape(tmp_path):
+    folder = tiny_bert.write_tf1_checkpoint(tmp_path, SHAPES)
+    more_layers = tiny_bert.architecture(layers=3)
+    (folder / "bert_config.json").write_text(json.dumps(tiny_bert.config(more_layers)))
+    found, prefix = foreign_weights.check_tf_checkpoint(folder)
+    read = foreign_weights.tf_checkpoint_reader(prefix, found)
+    with pytest.raises(UserError, match="no variable for 'transformer/layer_2/"):
+        native.build_native(found, read, prefix)
+    wider = tiny_bert.architecture(hidden=32)
+    with pytest.raises(UserError, match=r"has shape \[196, 16\], expected \[196, 32\]"):
+        native.build_native(wider, read, prefix)
+
+
+def test_object_based_checkpoint_of_other_shapes(tmp_path):
+    folder = tiny_bert.write_tf2_checkpoint(tmp_path, SHAPES)
+    wider = tiny_bert.architecture(hidden=32)
+    with pytest.raises(UserError, match="are not those of a tf-models-official BERT encoder"):
+        foreign_weights.tf_checkpoint_reader(str(folder / "bert_model.ckpt"), wider)
+
+
+def test_damaged_checkpoint(tmp_path):
+    folder = tiny_bert.write_tf1_checkpoint(tmp_path, SHAPES)
+    (folder / "bert_model.ckpt.index").write_bytes(b"garbage")
+    with pytest.raises(UserError, match="cannot be read as a TensorFlow checkpoint"):
+        foreign_weights.tf_checkpoint_reader(str(folder / "bert_model.ckpt"), SHAPES)
+    shutil.copy(folder / "bert_model.ckpt.index", folder / "other.ckpt.index")
+    with pytest.raises(UserError, match="holds 2 checkpoints"):
+        foreign_weights.check_tf_checkpoint(folder)
+
+
+# --- The cache ------------------------------------------------------------------------
+
+
+def test_interrupted_import_is_not_taken_for_finished(huggingface, cache, monkeypatch):
+    from bert_glue_tf.data import wordpiece
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        # The encoder is written, the preprocessing is not; and, as after a kill,
+        # nothing is tidied up.
+        patch.setattr(wordpiece, "write_preprocessing", interrupted)
+        patch.setattr(shutil, "rmtree", lambda *_, **__: None)
+        with pytest.raises(KeyboardInterrupt):
+            importing.import_pair("tiny", "huggingface", huggingface)
+    (leftover,) = cache.iterdir()
+    assert (leftover / "encoder" / "saved_model.pb").exists()
+    assert importing.read_record(leftover) is None
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    killed = leftover.rename(str(leftover).replace(f".{os.getpid()}.", f".{dead.pid}."))
+    pair = importing.import_pair("tiny", "huggingface", huggingface)
+    assert list(cache.iterdir()) == [pair]
+    assert not killed.exists()
+    assert importing.read_record(pair)["architecture"]["hidden_size"] == 16
+    encoder = encoders.load(encoders.resolve(str(pair)), native=True)
+    batch = native.probe(SHAPES.vocab_size)
+    _assert_equals_numpy(encoder.layer(batch), SHAPES, 1, batch)
+
+
+@pytest.mark.usefixtures("fast_pair")
+def test_second_import_is_found_and_changed_files_are_another(huggingface, monkeypatch):
+    pair = importing.import_pair("tiny", "huggingface", huggingface)
+    with monkeypatch.context() as patch:
+        patch.setattr(importing, "_write_pair", lambda *_: pytest.fail("imported again"))
+        assert importing.import_pair("tiny", "huggingface", huggingface) == pair
+    (huggingface / "tokenizer_config.json").write_text('{"do_lower_case": false}')
+    assert importing.import_pair("tiny", "huggingface", huggingface) != pair
+
+
+@pytest.mark.usefixtures("fast_pair")
+def test_folder_without_a_record_is_replaced(huggingface):
+    pair = importing.import_pair("tiny", "huggingface", huggingface)
+    (pair / "import.json").unlink()
+    (pair / "stale").touch()
+    assert importing.import_pair("tiny", "huggingface", huggingface) == pair
+    assert importing.read_record(pair)
+    assert not (pair / "stale").exists()
+
+
+@pytest.mark.usefixtures("fast_pair")
+def test_the_slower_of_two_imports_uses_the_faster_ones(huggingface, cache, monkeypatch):
+    write = importing._write_pair
+
+    def overtaken(folder, kind, source):
+        monkeypatch.setattr(importing, "_write_pair", write)
+        winner = importing.import_pair("tiny", "huggingface", huggingface)
+        (winner / "first").touch()
+        return write(folder, kind, source)
+
+    monkeypatch.setattr(importing, "_write_pair", overtaken)
+    pair = importing.import_pair("tiny", "huggingface", huggingface)
+    assert (pair / "first").exists()
+    assert list(cache.iterdir()) == [pair]
+
+
+@pytest.mark.usefixtures("fast_pair")
+def test_a_running_import_of_another_process_is_left_alone(huggingface, cache):
+    pair = importing.import_pair("tiny", "huggingface", huggingface)
+    shutil.rmtree(pair)
+    running = cache / f".{pair.name}.{importing._host()}.{os.getppid()}.0123"
+    running.mkdir()
+    importing.import_pair("tiny", "huggingface", huggingface)
+    assert running.exists()
+
+
+@pytest.mark.usefixtures("fast_pair")
+def test_what_another_host_is_importing_is_left_alone(huggingface, cache):
+    """A cache on a file system that hosts share: their process numbers mean nothing here."""
+    pair = importing.import_pair("tiny", "huggingface", huggingface)
+    shutil.rmtree(pair)
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    mine = cache / f".{pair.name}.{importing._host()}.{dead.pid}.0123"
+    theirs = cache / f".{pair.name}.another-host.{dead.pid}.0123"
+    for folder in (mine, theirs):
+        folder.mkdir()
+    importing.import_pair("tiny", "huggingface", huggingface)
+    assert theirs.exists()
+    assert not mine.exists()
+
+
+def test_unwritable_cache_names_the_variable(huggingface, tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("BERT_GLUE_TF_CACHE", str(tmp_path / "file"))
+    with pytest.raises(UserError, match=r"cannot be written: Not a directory.*BERT_GLUE_TF_CACHE"):
+        importing.import_pair("tiny", "huggingface", huggingface)
+
+
+def test_cache_root_follows_the_environment(monkeypatch, tmp_path):
+    assert importing.cache_root() == tmp_path / "cache"
+    monkeypatch.delenv("BERT_GLUE_TF_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert importing.cache_root() == tmp_path / "bert_glue_tf"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert importing.cache_root() == tmp_path / "home" / ".cache" / "bert_glue_tf"

@@ -1,0 +1,118 @@
+"""The graph for TFLite gives the logits of the Keras model that it was made from."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import tiny_bert
+from tiny_classifier import classifier, saved_weights
+
+from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.data import tasks
+from bert_glue_tf.models import encoders, modeling
+from bert_glue_tf.models.bert import inference, native
+
+
+def one_by_one(graph, batch):
+    length = batch["input_mask"].shape[1]
+    function = graph.function(length)
+    return np.concatenate(
+        [
+            function(**{name: value[i : i + 1] for name, value in batch.items()})["logits"]
+            for i in range(len(batch["input_mask"]))
+        ]
+    )
+
+
+@pytest.mark.parametrize("activation", native.ACTIVATIONS)
+@pytest.mark.parametrize("layers", [1, 3])
+def test_logits_equal_the_keras_models(activation, layers):
+    architecture = tiny_bert.architecture(layers=layers, activation=activation)
+    model, drawn = classifier(architecture)
+    batch = native.probe(architecture.vocab_size, batch=3, length=12)
+    expected = modeling.predict_fn(model)(batch)
+    graph = inference.InferenceGraph(saved_weights(model, architecture, drawn))
+    assert np.ptp(expected) > 0.1  # Otherwise any graph would do.
+    np.testing.assert_allclose(one_by_one(graph, batch), expected, atol=2e-5)
+
+
+def test_functions_of_several_lengths_share_their_weights_and_agree():
+    architecture = tiny_bert.architecture()
+    model, drawn = classifier(architecture)
+    graph = inference.InferenceGraph(saved_weights(model, architecture, drawn))
+    batch = native.probe(architecture.vocab_size, batch=2, length=12)
+    short = one_by_one(graph, batch)
+    variables = len(graph.variables)
+    longer = {name: np.pad(value, ((0, 0), (0, 20))) for name, value in batch.items()}
+    np.testing.assert_allclose(one_by_one(graph, longer), short, atol=2e-5)
+    assert len(graph.variables) == variables
+
+
+def test_padding_is_masked_whatever_stands_in_it():
+    architecture = tiny_bert.architecture()
+    model, drawn = classifier(architecture)
+    graph = inference.InferenceGraph(saved_weights(model, architecture, drawn))
+    batch = native.probe(architecture.vocab_size, batch=3, length=12)
+    other = dict(batch)
+    other["input_word_ids"] = np.where(
+        batch["input_mask"] == 1, batch["input_word_ids"], architecture.vocab_size - 1
+    ).astype(np.int32)
+    assert not np.array_equal(other["input_word_ids"], batch["input_word_ids"])
+    np.testing.assert_allclose(one_by_one(graph, other), one_by_one(graph, batch), atol=1e-5)
+
+
+def test_layers_may_differ_in_heads_and_inner_width():
+    architecture = tiny_bert.architecture(layers=2, hidden=16, heads=4)
+    _, drawn = classifier(architecture)
+    narrow = dict(drawn)
+    prefix = "transformer/layer_1"
+    for part in ("query", "key", "value"):
+        for leaf, axis in (("kernel", 1), ("bias", 0)):
+            name = f"{prefix}/self_attention/{part}/{leaf}"
+            narrow[name] = np.take(drawn[name], [0, 2], axis)
+    output = f"{prefix}/self_attention/attention_output/kernel"
+    narrow[output] = drawn[output][[0, 2]]
+    narrow[f"{prefix}/intermediate/kernel"] = drawn[f"{prefix}/intermediate/kernel"][:, :5]
+    narrow[f"{prefix}/intermediate/bias"] = drawn[f"{prefix}/intermediate/bias"][:5]
+    narrow[f"{prefix}/output/kernel"] = drawn[f"{prefix}/output/kernel"][:5]
+    # The same network at full width: what is cut out adds nothing.
+    masked = {name: value.copy() for name, value in drawn.items()}
+    masked[output][[1, 3]] = 0
+    masked[f"{prefix}/output/kernel"][5:] = 0
+    head = np.eye(16, 2, dtype=np.float32), np.zeros(2, np.float32)
+    batch = native.probe(architecture.vocab_size, batch=2, length=8)
+    small = inference.InferenceGraph(modeling.SavedWeights(architecture, narrow, *head))
+    full = inference.InferenceGraph(modeling.SavedWeights(architecture, masked, *head))
+    np.testing.assert_allclose(one_by_one(small, batch), one_by_one(full, batch), atol=1e-5)
+
+
+def test_a_length_beyond_the_positions_is_refused():
+    architecture = tiny_bert.architecture(positions=8)
+    model, drawn = classifier(architecture)
+    graph = inference.InferenceGraph(saved_weights(model, architecture, drawn))
+    with pytest.raises(UserError, match="length 9: the encoder has only 8 positions"):
+        graph.function(9)
+
+
+def test_a_saved_model_native_or_opaque_gives_its_own_logits(tmp_path):
+    pair = tiny_bert.write_pair(tmp_path / "pair")
+    source = encoders.resolve(str(pair), "")
+    encoder = encoders.load(source, seq_length=16)
+    task = tasks.get("cola")
+    model = modeling.build_classifier(encoder.layer, task, dropout=0.0, seed=3)
+    batch = native.probe(encoder.architecture.vocab_size, batch=3, length=16)
+    expected = modeling.predict_fn(model)(batch)
+    modeling.save(model, encoder, task, tmp_path / "native")
+    opaque = dataclasses.replace(encoder, architecture=None)
+    modeling.save(model, opaque, task, tmp_path / "opaque")
+    for name, kind in (("native", inference.InferenceGraph), ("opaque", inference.OpaqueGraph)):
+        graph = inference.load(tmp_path / name)
+        assert isinstance(graph, kind)
+        np.testing.assert_allclose(one_by_one(graph, batch), expected, atol=2e-5)
+
+
+def test_a_folder_without_a_model_is_refused(tmp_path):
+    with pytest.raises(UserError, match="holds no model of this project"):
+        inference.load(tmp_path)

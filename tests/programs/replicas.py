@@ -1,0 +1,187 @@
+"""Every pruning method on replicas; writes what came out as FOLDER/KIND.npz.
+
+A process of its own, since logical devices have to be set before TensorFlow is first used, and
+workers joined:
+
+    python tests/replicas.py devices FOLDER METHOD ...        one device, and two replicas
+    python tests/replicas.py multi_worker FOLDER METHOD ...   a worker of those TF_CONFIG names
+
+METHOD@opaque prunes an encoder that is a SavedModel.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+import pathlib
+import sys
+import tempfile
+
+import numpy as np
+
+import bert_glue_tf  # noqa: F401  (chooses Keras 2 before TensorFlow is imported)
+
+import tensorflow as tf  # isort: skip
+
+kind, folder, *methods = sys.argv[1:]
+if kind == "devices":
+    tf.config.set_logical_device_configuration(
+        tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
+    )
+
+import tf_keras  # noqa: E402
+import tiny_bert  # noqa: E402
+
+from bert_glue_tf.compression import registry  # noqa: E402
+from bert_glue_tf.compression.base import PruningContext  # noqa: E402
+from bert_glue_tf.data import batching, preprocessing, tasks  # noqa: E402
+from bert_glue_tf.models import encoders, modeling  # noqa: E402
+from bert_glue_tf.models.bert import importing, native  # noqa: E402
+from bert_glue_tf.runs.config import ExperimentConfig  # noqa: E402
+from bert_glue_tf.training import cluster, distribution, optimization  # noqa: E402
+
+# The last batch is not full, and its rest is odd: one replica has an example less.
+STEPS, BATCH, REST, LENGTH = 12, 8, 5, 12
+
+
+def split() -> batching.Split:
+    count = (STEPS - 1) * BATCH + REST
+    ids = np.random.default_rng(0).integers(5, 90, (count, LENGTH)).astype(np.int32)
+    tokens = preprocessing.TokenizedTexts(
+        ids.reshape(-1), np.zeros(ids.size, np.int8), np.arange(count + 1) * LENGTH
+    )
+    return batching.Split("train", tokens, (ids.sum(1) % 3).astype(np.int32))
+
+
+def dataset(strategy: tf.distribute.Strategy) -> object:
+    batches = batching.Batching(BATCH, (LENGTH,), seed=1)
+    if strategy.num_replicas_in_sync == 1:
+        return batching.training_dataset(split(), batches, epochs=range(1))
+    return strategy.distribute_datasets_from_function(
+        lambda context: batching.replicas_dataset(
+            split(), batches, context, epochs=range(1), is_static=False
+        )
+    )
+
+
+def train(name: str, strategy: tf.distribute.Strategy) -> dict[str, np.ndarray]:
+    """Weights and masks after a short training; fails where two replicas differ."""
+    tf_keras.utils.set_random_seed(1)
+    name, _, is_opaque = name.partition("@")
+    config = ExperimentConfig(
+        task="mnli",
+        pruning_method=name,
+        pruning_options="block=4x4" if name == "block" else "",
+        final_sparsity=0.5,
+        # Its prunings are at the ends of its rounds, and it takes no steps of others.
+        **({} if name == "lottery_ticket" else {"begin_step": 2, "end_step": 8}),
+        learning_rate=1e-3,
+        dropout=0.0,
+        # Embeddings too, whose gradients are rows of a table.
+        pruning_scope="all" if name in ("irregular", "movement", "gradient") else "encoder",
+    )
+    method = registry.build(config).on_replicas()
+    context = PruningContext.from_config(config, STEPS, method.waits)
+    shapes = dataclasses.replace(
+        tiny_bert.architecture(layers=1, heads=4), output_dropout=0.0, attention_dropout=0.0
+    )
+    build = functools.partial(native.build_native, shapes, tiny_bert.weights(shapes).__getitem__)
+    with contextlib.ExitStack() as stack:
+        if is_opaque:
+            saved = f"{stack.enter_context(tempfile.TemporaryDirectory())}/encoder"
+            importing.write_encoder(build(), pathlib.Path(saved))
+            build = functools.partial(encoders._trainable, saved)
+        stack.enter_context(strategy.scope())
+        encoder = build()
+        model = method.prepare(
+            modeling.build_classifier(encoder, tasks.get("mnli"), dropout=0.0, seed=1), context
+        )
+        model.compile(
+            optimizer=method.wrap_optimizer(
+                optimization.build_optimizer(config, STEPS // method.cycles)
+            ),
+            loss=modeling.build_loss(tasks.get("mnli")),
+        )
+    model.fit(
+        dataset(strategy), steps_per_epoch=STEPS, epochs=1, verbose=0, callbacks=method.callbacks()
+    )
+    found = {variable.name: variable for variable in model.variables}
+    found |= {f"mask/{group.name}": method._masks[group.name] for group in method.all_groups}
+    values = {}
+    for label, variable in found.items():
+        copies = [copy.numpy() for copy in strategy.experimental_local_results(variable)]
+        for copy in copies:
+            np.testing.assert_array_equal(copy, copies[0], err_msg=f"{name}: {label}")
+        values[label] = copies[0]
+    # And what the masks are chosen by, of which only the first copy is looked at.
+    for label, variable in method._variables.items():
+        copies = [copy.numpy() for copy in strategy.experimental_local_results(variable)]
+        for copy in copies:
+            np.testing.assert_array_equal(copy, copies[0], err_msg=f"{name}: {label}")
+    return values
+
+
+def dropped(strategy: tf.distribute.Strategy, seed: int) -> dict[str, np.ndarray]:
+    """By replica: what two steps of training drop, as float32 [2, kinds, batch, width].
+
+    Fails where a process that goes on after the first step would draw something else.
+    """
+    shapes = tiny_bert.architecture(layers=1)
+    ids = np.tile(np.arange(5, 5 + LENGTH, dtype=np.int32), (4, 1))
+    features = {
+        "input_word_ids": tf.constant(ids),
+        "input_mask": tf.ones_like(ids),
+        "input_type_ids": tf.zeros_like(ids),
+    }
+
+    def build() -> tuple[object, tf.train.Checkpoint]:
+        tf_keras.utils.set_random_seed(seed)
+        with strategy.scope(), modeling.restorable_dropout():
+            encoder = native.build_native(shapes, tiny_bert.weights(shapes).__getitem__)
+            model = modeling.build_classifier(encoder, tasks.get("mnli"), dropout=0.5, seed=seed)
+
+        @tf.function
+        def step() -> object:
+            def one() -> tf.Tensor:
+                pooled = encoder(features, training=True)["pooled_output"]
+                head = model.get_layer(modeling.DROPOUT)(tf.ones_like(pooled), training=True)
+                return tf.stack([pooled, head])
+
+            return strategy.run(one)
+
+        def draw() -> list[np.ndarray]:
+            return [part.numpy() for part in strategy.experimental_local_results(step())]
+
+        return draw, tf.train.Checkpoint(dropout=modeling.dropout_states(model))
+
+    draw, state = build()
+    with tempfile.TemporaryDirectory() as place:
+        steps = [draw()]
+        path = state.write(f"{place}/state")
+        steps.append(draw())
+        again, its_state = build()
+        its_state.read(path).assert_consumed()
+        np.testing.assert_array_equal(again(), steps[1])
+    replicas = zip(*steps, strict=True)
+    first = found.index if kind == "multi_worker" else 0
+    return {str(first + number): np.stack(parts) for number, parts in enumerate(replicas)}
+
+
+if kind == "devices":
+    strategies = {
+        "one": tf.distribute.OneDeviceStrategy("/cpu:0"),
+        "mirrored": tf.distribute.MirroredStrategy(["/cpu:0", "/cpu:1"]),
+    }
+else:
+    found = cluster.of(kind)
+    assert found is not None
+    strategies = {f"worker{found.index}": distribution.build(kind)}
+for title, strategy in strategies.items():
+    outcome = {
+        f"{name}:{label}": value
+        for name in methods
+        for label, value in train(name, strategy).items()
+    }
+    np.savez(pathlib.Path(folder) / f"{title}.npz", **outcome)
+    np.savez(pathlib.Path(folder) / f"dropout-{title}.npz", **dropped(strategy, seed=1))

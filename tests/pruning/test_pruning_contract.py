@@ -1,0 +1,428 @@
+"""The contract that every registered pruning method keeps, whoever writes it.
+
+It reaches the sparsity asked for, pruned weights stay zero, it survives save, load and
+resume, leaves plain layers behind, and converts to TFLite with the same logits.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import inspect
+import re
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras
+import tiny_bert
+from ai_edge_litert.interpreter import Interpreter
+
+from bert_glue_tf.compression import registry
+from bert_glue_tf.compression.base import PruningContext, PruningMethod
+from bert_glue_tf.compression.start import Start
+from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.data import tasks
+from bert_glue_tf.data.readers import Examples
+from bert_glue_tf.models import modeling
+from bert_glue_tf.models.bert import native
+from bert_glue_tf.models.encoders import Encoder
+from bert_glue_tf.runs.config import ExperimentConfig
+from bert_glue_tf.training import optimization
+
+TASK = tasks.get("mnli")  # Three classes: a classifier of 48 weights.
+STEPS_PER_EPOCH, EPOCHS = 10, 3
+# Sparsities that two of four heads, and whole blocks of the tiny matrices, can reach.
+INITIAL, FINAL = 0.25, 0.5
+CONFIG = ExperimentConfig(
+    task=TASK.name,
+    learning_rate=1e-2,
+    initial_sparsity=INITIAL,
+    final_sparsity=FINAL,
+    dropout=0.0,
+)
+# What a method needs besides on a network as small as this one.
+OPTIONS = {"block": "block=4x4"}
+# Methods with a time of their own: prune at the end of a round, or at the end of the schedule.
+OWN_SCHEDULE = {"lottery_ticket", "admm"}
+# Methods that cut before the training, by data or layers; their own tests are elsewhere.
+CUTTING = {"layer", "vocabulary"}
+ALL = sorted(set(registry.names()) - CUTTING)
+every_method = pytest.mark.parametrize("name", ALL)
+
+
+def batches(first: int, last: int):
+    """Steps `first` to `last` of a training that is the same at every call."""
+    for step in range(first, last):
+        rng = np.random.default_rng(step)
+        ids = rng.integers(5, 90, (8, 12)).astype(np.int32)
+        features = {
+            "input_word_ids": ids,
+            "input_mask": np.ones_like(ids),
+            "input_type_ids": np.zeros_like(ids),
+        }
+        yield features, (ids.sum(1) % 3).astype(np.int32)
+
+
+def start(encoder: tf_keras.layers.Layer, shapes: native.Architecture) -> Start:
+    """What a run gives its method before it builds the model."""
+    nothing = Examples(([],), None, {})
+    held = Encoder(encoder, None, "", True, "", {}, shapes)
+    return Start(held, None, TASK, nothing, {}, None, FINAL, 12, 1)
+
+
+class Training:
+    """A tiny classifier under a method, trained epoch by epoch as the orchestrator does."""
+
+    def __init__(self, name: str, config: ExperimentConfig = CONFIG):
+        tf_keras.utils.set_random_seed(config.seed)
+        defaults = ExperimentConfig()
+        config = dataclasses.replace(
+            config,
+            **{n: getattr(defaults, n) for m in name.split(",") for n in registry.get(m).unused},
+            pruning_method=name,
+            pruning_options=config.pruning_options or OPTIONS.get(name, ""),
+        )
+        total_steps = STEPS_PER_EPOCH * EPOCHS
+        self.method = registry.build(config)
+        self.context = PruningContext.from_config(config, total_steps, self.method.waits)
+        # No dropout, so that a resumed training can be compared number by number.
+        shapes = dataclasses.replace(
+            tiny_bert.architecture(layers=1, heads=4), output_dropout=0.0, attention_dropout=0.0
+        )
+        encoder = native.build_native(shapes, tiny_bert.weights(shapes).__getitem__)
+        self.architecture = shapes
+        self.method.reshape(start(encoder, shapes))
+        self.model = self.method.prepare(
+            modeling.build_classifier(encoder, TASK, dropout=0.0, seed=config.seed), self.context
+        )
+        self.model.compile(
+            optimizer=self.method.wrap_optimizer(
+                optimization.build_optimizer(config, total_steps // self.method.cycles)
+            ),
+            loss=modeling.build_loss(TASK),
+        )
+        self.callbacks = self.method.callbacks()
+        self.checkpoint = tf.train.Checkpoint(
+            model=self.model, optimizer=self.model.optimizer, pruning=self.method.state()
+        )
+
+    def fit(self, first_epoch: int = 0, last_epoch: int = EPOCHS) -> Training:
+        first, last = (epoch * STEPS_PER_EPOCH for epoch in (first_epoch, last_epoch))
+        dataset = tf.data.Dataset.from_generator(
+            lambda: batches(first, last),
+            output_signature=(
+                {name: tf.TensorSpec((8, 12), tf.int32) for name in native.INPUTS},
+                tf.TensorSpec((8,), tf.int32),
+            ),
+        )
+        self.model.fit(
+            dataset,
+            initial_epoch=first_epoch,
+            epochs=last_epoch,
+            steps_per_epoch=STEPS_PER_EPOCH,
+            callbacks=self.callbacks,
+            verbose=0,
+        )
+        return self
+
+    def finalize(self) -> tf_keras.Model:
+        return self.method.finalize(self.model)
+
+    def values(self, model: tf_keras.Model) -> dict[str, np.ndarray]:
+        return {name: weight.numpy() for name, weight in self.method.pruned_weights(model).items()}
+
+
+@functools.cache
+def trained(name: str) -> Training:
+    """A whole training, for the tests that only look at it."""
+    return Training(name).fit()
+
+
+def shrinks(method: PruningMethod) -> bool:
+    return getattr(method, "shrinks", False)
+
+
+def logits(model: tf_keras.Model) -> np.ndarray:
+    features, _ = next(batches(100, 101))
+    return model(features, training=False).numpy()
+
+
+@every_method
+def test_it_reaches_the_sparsity_asked_for(name):
+    training = trained(name)
+    sparsities = training.method.sparsities(training.model)
+    assert bool(sparsities) == (name != registry.NO_PRUNING)
+    assert sparsities == {weight: FINAL for weight in sparsities}
+    if shrinks(training.method):
+        values = training.values(training.model)
+    else:
+        values = training.values(training.finalize())
+    assert set(sparsities) <= set(values)
+    for weight, value in values.items():
+        assert np.count_nonzero(value == 0) == FINAL * value.size, weight
+
+
+@every_method
+def test_it_starts_at_begin_step_with_the_initial_sparsity(name):
+    config = dataclasses.replace(
+        CONFIG, begin_step=STEPS_PER_EPOCH, end_step=2 * STEPS_PER_EPOCH, pruning_frequency=5
+    )
+    training = Training(name, config)
+    training.fit(0, 1)
+    if name not in OWN_SCHEDULE:
+        for weight, sparsity in training.method.sparsities(training.model).items():
+            assert sparsity == INITIAL, weight
+    training.fit(1, 2)
+    for weight, sparsity in training.method.sparsities(training.model).items():
+        assert sparsity == FINAL, weight
+
+
+@every_method
+def test_pruned_weights_stay_zero(name):
+    config = dataclasses.replace(CONFIG, begin_step=1, end_step=STEPS_PER_EPOCH)
+    options = "rounds=2" if name == "lottery_ticket" else ""
+    training = Training(name, dataclasses.replace(config, pruning_options=options))
+    training.fit(0, 2)
+    earlier = training.values(training.model)
+    training.fit(2, EPOCHS)
+    for weight, before in earlier.items():
+        # The schedule is over: the mask stands, and what it leaves is trained on.
+        now = training.values(training.model)[weight]
+        np.testing.assert_array_equal(now == 0, before == 0)
+        assert not np.array_equal(now, before)
+
+
+@every_method
+def test_a_resumed_training_ends_with_the_same_masks_and_weights(name, tmp_path):
+    whole = trained(name)
+    first = Training(name).fit(0, 1)
+    saved = first.checkpoint.save(str(tmp_path / "checkpoint"))
+    second = Training(name)
+    second.checkpoint.restore(saved)
+    second.fit(1, EPOCHS)
+    one, other = whole.finalize(), second.finalize()
+    assert len(one.weights) == len(other.weights)
+    for left, right in zip(one.weights, other.weights, strict=True):
+        np.testing.assert_array_equal(left.numpy(), right.numpy(), err_msg=left.name)
+
+
+@pytest.mark.parametrize("name", ["head,irregular", "movement,pattern", "admm,neuron"])
+def test_a_resumed_training_with_several_methods_ends_with_the_same(name, tmp_path):
+    whole = Training(name).fit()
+    # In the middle of what the second one does.
+    saved = Training(name).fit(0, 2).checkpoint.save(str(tmp_path / "checkpoint"))
+    second = Training(name)
+    second.checkpoint.restore(saved)
+    second.fit(2, EPOCHS)
+    one, other = whole.finalize(), second.finalize()
+    assert len(one.weights) == len(other.weights)
+    for left, right in zip(one.weights, other.weights, strict=True):
+        np.testing.assert_array_equal(left.numpy(), right.numpy(), err_msg=left.name)
+
+
+@pytest.mark.parametrize("name", [n for n in ALL if n not in ("lottery_ticket", "admm", "none")])
+def test_at_once_it_prunes_at_once(name):
+    config = dataclasses.replace(
+        CONFIG,
+        pruning_schedule="one_shot",
+        finetune_epochs=1,
+        begin_step=-1,
+        end_step=-1,
+        pruning_frequency=0,
+        initial_sparsity=-1.0,
+    )
+    training = Training(name, config)
+    step = 1 if training.method.waits else 0
+    assert (training.context.begin_step, training.context.end_step) == (step, step)
+    training.fit(0, 1)
+    sparsities = training.method.sparsities(training.model)
+    assert sparsities == {weight: FINAL for weight in sparsities}
+    assert sparsities
+
+
+@every_method
+def test_what_is_left_gives_the_logits_of_the_masked_model(name):
+    training = trained(name)
+    np.testing.assert_allclose(logits(training.finalize()), logits(training.model), atol=1e-5)
+
+
+@every_method
+def test_what_is_left_are_the_layers_of_an_unpruned_model(name):
+    plain = Training(registry.NO_PRUNING).model
+    model = trained(name).finalize()
+    assert [type(layer) for layer in model.layers] == [type(layer) for layer in plain.layers]
+    if not shrinks(registry.get(name)()):
+        assert [w.shape for w in model.weights] == [w.shape for w in plain.weights]
+
+
+@every_method
+def test_it_is_the_same_model_after_save_and_load(name, tmp_path):
+    training = trained(name)
+    model = training.finalize()
+    preprocessing = tmp_path / "preprocessing"
+    preprocessing.mkdir()
+    encoder = Encoder(None, None, str(preprocessing), True, "", {}, training.architecture)
+    modeling.save(model, encoder, TASK, tmp_path / "model")
+    expected = logits(model)
+    loaded = modeling.load_classifier(tmp_path / "model")
+    np.testing.assert_allclose(logits(loaded), expected, atol=1e-6)
+    if not shrinks(training.method):
+        assert training.method.sparsities(loaded) == training.method.sparsities(model)
+    features, _ = next(batches(100, 101))
+    predict = modeling.load_predict_fn(tmp_path / "model")
+    np.testing.assert_allclose(predict(features), expected, atol=1e-6)
+
+
+@every_method
+def test_it_converts_to_tflite_with_the_same_logits(name):
+    model = trained(name).finalize()
+    features, _ = next(batches(100, 101))
+    forward = tf.function(
+        lambda inputs: {"logits": model(inputs, training=False)},
+        input_signature=[{n: tf.TensorSpec((8, 12), tf.int32, name=n) for n in native.INPUTS}],
+    )
+    converter = tf.lite.TFLiteConverter.from_concrete_functions(
+        [forward.get_concrete_function()], model
+    )
+    interpreter = Interpreter(model_content=converter.convert())
+    interpreter.allocate_tensors()
+    for detail in interpreter.get_input_details():
+        found = next(n for n in native.INPUTS if n in detail["name"])
+        interpreter.set_tensor(detail["index"], features[found])
+    interpreter.invoke()
+    output = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
+    np.testing.assert_allclose(output, logits(model), atol=1e-5)
+
+
+@every_method
+def test_it_is_named_and_documented(name):
+    method = registry.get(name)
+    assert method.name == name
+    assert issubclass(method, PruningMethod)
+    if name != registry.NO_PRUNING:
+        assert inspect.getfile(method).endswith(f"/{name}.py")
+        assert "https://" in (method.__doc__ or ""), "the docstring names the paper"
+
+
+def test_no_pruning_trains_exactly_the_model_that_it_is_given():
+    training = Training(registry.NO_PRUNING)
+    optimizer = training.model.optimizer
+    assert training.method.wrap_optimizer(optimizer) is optimizer
+    assert training.finalize() is training.model
+    assert training.method.sparsities(training.model) == {}
+
+
+def test_a_method_from_outside_is_found_by_its_name(monkeypatch):
+    monkeypatch.setattr(registry, "_added", {})
+
+    @registry.register
+    class Mine(PruningMethod):
+        """A method of a notebook's cell."""
+
+        name = "mine"
+
+    assert {"none", "magnitude", "mine"} <= set(registry.names())
+    assert registry.get("mine") is Mine
+    assert ExperimentConfig(pruning_method="mine").pruning_method == "mine"
+    with pytest.raises(ValueError, match="'magnitude' exists already"):
+        registry.register(type("Other", (PruningMethod,), {"name": "magnitude"}))
+    with pytest.raises(UserError, match=r"--pruning_method=yours: no such method\. Good values:"):
+        registry.get("yours")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('class A(PruningMethod):\n    name = "others"\n', "(found: 'others')"),
+        ("class A(PruningMethod):\n    pass\n", "(found: no name)"),
+        ('class A(PruningMethod):\n    name: str = "a"\n\nname = "odd"\n', "(found: 'a')"),
+        ("class A(PruningMethod:\n", "odd.py:1: no Python"),
+    ],
+)
+def test_a_files_method_has_the_files_name(monkeypatch, tmp_path, text, told):
+    monkeypatch.setattr(registry, "__path__", [*registry.__path__, str(tmp_path)])
+    start = "from bert_glue_tf.compression.base import PruningMethod\n" * ("no Python" not in told)
+    (tmp_path / "odd.py").write_text(start + text)
+    assert "odd" in registry.names()
+    with pytest.raises(UserError, match=re.escape(told)):
+        registry.check("odd")  # Without running it ...
+    if "no Python" not in told:
+        with pytest.raises(UserError, match=re.escape(f"{tmp_path}/odd.py must define one")):
+            registry.get("odd")  # ... and by running it.
+    sys.modules.pop("bert_glue_tf.pruning.odd", None)
+
+
+def test_a_file_whose_method_has_its_name_is_right(monkeypatch, tmp_path):
+    for name in registry.names():
+        registry.check(name)
+    monkeypatch.setattr(registry, "__path__", [*registry.__path__, str(tmp_path)])
+    (tmp_path / "even.py").write_text("class A(B):\n    name = str('even')\n")
+    registry.check("even")  # A name that is computed there is left to `get`.
+
+
+@pytest.mark.parametrize(
+    ("changes", "total", "expected"),
+    [
+        # 10 % of the steps are warm-up, 80 % is the end, an update every hundredth.
+        ({}, 1000, (100, 800, 10)),
+        ({}, 30, (3, 24, 1)),
+        ({}, 1, (0, 1, 1)),
+        ({"begin_step": 0, "end_step": 50}, 100, (0, 50, 1)),
+        # tfmot updates at begin + k * frequency only: the end moves to the last of these.
+        ({"begin_step": 0, "end_step": 50, "pruning_frequency": 15}, 100, (0, 45, 15)),
+        ({"end_step": 5}, 100, (4, 5, 1)),
+    ],
+)
+def test_schedule(changes, total, expected):
+    config = ExperimentConfig(pruning_method="magnitude", **changes)
+    context = PruningContext.from_config(config, total)
+    assert (context.begin_step, context.end_step, context.frequency) == expected
+    should_prune, sparsity = context.schedule()(tf.constant(context.end_step))
+    assert bool(should_prune)
+    assert float(sparsity) == pytest.approx(0.8)
+
+
+def test_a_final_sparsity_reached_earlier_than_asked_for_is_told(caplog):
+    config = ExperimentConfig(
+        pruning_method="magnitude", begin_step=0, end_step=100, pruning_frequency=60
+    )
+    caplog.set_level("INFO", logger="absl")
+    assert PruningContext.from_config(config, 200).end_step == 60
+    assert "the final sparsity is reached at step 60, not 100: masks are updated every" in (
+        caplog.text
+    )
+    caplog.clear()
+    PruningContext.from_config(dataclasses.replace(config, pruning_frequency=50), 200)
+    assert caplog.text == ""
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"end_step": 101}, "--end_step=101: training has only 100 steps"),
+        ({"end_step": 200}, "--end_step=200: .*Give a step from 1 to 100."),
+        ({"begin_step": 100}, "--begin_step=100: training has only 100 steps"),
+        ({"begin_step": 100}, "--begin_step=100: .*Give a step from 0 to 99."),
+        (
+            {"warmup_fraction": 1.0},
+            "--warmup_fraction=1.0: pruning begins after the warm-up, .* lasts all 100 steps",
+        ),
+        ({"begin_step": 99}, None),
+        ({"begin_step": 0, "end_step": 100}, None),
+        ({"warmup_fraction": 1.0, "begin_step": 0}, None),
+        ({"begin_step": 90}, None),
+        (
+            {"begin_step": 0, "end_step": 10, "pruning_frequency": 11},
+            "--pruning_frequency=11: longer than the 10 steps",
+        ),
+    ],
+)
+def test_a_schedule_that_does_not_fit_the_training(changes, message):
+    config = ExperimentConfig(pruning_method="magnitude", **changes)
+    if message is None:
+        assert PruningContext.from_config(config, 100).end_step <= 100
+        return
+    with pytest.raises(UserError, match="^" + message):
+        PruningContext.from_config(config, 100)

@@ -1,0 +1,297 @@
+"""Settings: ranges, names, flags."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import re
+
+import pytest
+from absl import flags
+
+from bert_glue_tf.runs import config
+from bert_glue_tf.runs.config import ExperimentConfig
+from bert_glue_tf.core.errors import UserError
+
+
+def parse(*arguments: str) -> ExperimentConfig:
+    values = flags.FlagValues()
+    config.define_flags(values)
+    values(["train", *arguments])
+    return config.from_flags(values)
+
+
+def test_defaults_are_the_reports_settings():
+    settings = parse()
+    assert settings.encoder == "bert_en_uncased_L-12_H-768_A-12"
+    assert (settings.seq_length, settings.batch_size, settings.epochs) == (128, 32, 3)
+    assert (settings.learning_rate, settings.warmup_fraction) == (2e-5, 0.1)
+    assert settings.data == "tfds"
+    assert settings.pruning_method == "none"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "method"),
+    [
+        ((), "none"),
+        (("--prune",), "magnitude"),
+        (("--pruning_method=magnitude",), "magnitude"),
+        (("--prune", "--pruning_method=magnitude"), "magnitude"),
+        (("--noprune",), "none"),
+        (("--noprune", "--pruning_method=none"), "none"),
+    ],
+)
+def test_prune_and_pruning_method(arguments, method):
+    assert parse(*arguments).pruning_method == method
+
+
+@pytest.mark.parametrize(
+    ("arguments", "shown"),
+    [
+        (("--prune", "--pruning_method=none"), "--prune --pruning_method=none"),
+        (("--noprune", "--pruning_method=magnitude"), "--noprune --pruning_method=magnitude"),
+    ],
+)
+def test_contradiction_is_refused(arguments, shown):
+    with pytest.raises(UserError, match=re.escape(f"{shown}: these contradict")):
+        parse(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("task", "colla", "--task=colla: no such task. Good values: cola, sst2, mrpc"),
+        ("pruning_method", "mag", "--pruning_method=mag: no such method. Good values: none, "),
+        ("strategy", "gpus", "--strategy=gpus: no such strategy. Good values: auto, cpu"),
+        ("final_sparsity", 1.0, "--final_sparsity=1.0: must be in [0, 1)."),
+        ("final_sparsity", -0.1, "--final_sparsity=-0.1: must be in [0, 1)."),
+        ("final_sparsity", 80.0, "--final_sparsity=80.0: must be in [0, 1). Is 0.8 meant (80 %)?"),
+        ("final_sparsity", float("nan"), "--final_sparsity=nan: must be in [0, 1)."),
+        ("initial_sparsity", 1.5, "--initial_sparsity=1.5: must be -1 (computed) or in [0, 1)."),
+        ("initial_sparsity", 0.9, "--initial_sparsity=0.9: larger than --final_sparsity=0.8"),
+        ("seq_length", 3, "--seq_length=3: must be from 4 to 512"),
+        ("seq_length", 513, "--seq_length=513: must be from 4 to 512"),
+        ("epochs", 0, "--epochs=0: must be a whole number from 1 to 1000."),
+        ("batch_size", 0, "--batch_size=0: must be"),
+        ("learning_rate", 0.0, "--learning_rate=0.0: must be above 0"),
+        ("learning_rate", float("inf"), "--learning_rate=inf: must be above 0"),
+        ("warmup_fraction", 1.1, "--warmup_fraction=1.1: must be in [0, 1]."),
+        ("dropout", 1.0, "--dropout=1.0: must be in [0, 1)."),
+        ("train_examples", -1, "--train_examples=-1: must be 0 (all) or more."),
+        ("seed", -1, "--seed=-1: must be a whole number from 0"),
+        ("begin_step", -2, "--begin_step=-2: must be -1 (computed) or a step from 0 on."),
+        ("end_step", 0, "--end_step=0: must be -1 (computed) or a step from 1 on."),
+        ("initial_sparsity", -0.5, "--initial_sparsity=-0.5: must be -1 (computed) or in [0, 1)."),
+        ("pruning_weights", "(", "--pruning_weights=(: no regular expression (missing ), "),
+        ("pruning_weights", "a{9999999999}", "--pruning_weights=a{9999999999}: no regular exp"),
+        ("pruning_weights", "(" * 2000 + ")" * 2000, "--pruning_weights=(((((("),
+    ],
+)
+def test_bad_value_is_named_with_its_flag_and_the_good_ones(field, value, message):
+    with pytest.raises(UserError, match="^" + re.escape(message)):
+        ExperimentConfig(**{field: value})
+
+
+def test_begin_step_not_before_end_step():
+    message = "--begin_step=20: not before --end_step=20. Give a begin_step smaller"
+    with pytest.raises(UserError, match=re.escape(message)):
+        ExperimentConfig(begin_step=20, end_step=20)
+
+
+@pytest.mark.parametrize(("final", "first"), [(0.3, 0.3), (0.5, 0.5), (0.8, 0.5), (0.0, 0.0)])
+def test_initial_sparsity_never_exceeds_the_final_one_by_default(final, first):
+    assert parse("--prune", f"--final_sparsity={final}").first_sparsity == first
+    assert parse("--prune", "--initial_sparsity=0.1", "--final_sparsity=0.3").first_sparsity == 0.1
+
+
+def test_a_computed_initial_sparsity_is_the_value_that_it_stands_for():
+    computed = ExperimentConfig()
+    assert computed.difference(ExperimentConfig(initial_sparsity=0.5)) == {}
+    assert computed.difference(ExperimentConfig(initial_sparsity=0.4)) == {
+        "initial_sparsity": (-1.0, 0.4)
+    }
+    assert computed.difference(ExperimentConfig(final_sparsity=0.3)) == {
+        "final_sparsity": (0.8, 0.3)
+    }
+
+
+@pytest.mark.parametrize(
+    "flag",
+    [
+        "--initial_sparsity=0.2",
+        "--final_sparsity=0.8",
+        "--begin_step=5",
+        "--end_step=9",
+        "--pruning_frequency=3",
+    ],
+)
+def test_a_schedule_without_pruning_is_refused(flag, tmp_path):
+    message = f"{flag}: nothing is pruned without --prune. Add --prune, or leave {flag} out."
+    file = tmp_path / "a.flags"
+    file.write_text(flag + "\n")
+    for arguments in ([flag], [f"--flagfile={file}"]):
+        with pytest.raises(UserError, match="^" + re.escape(message) + "$"):
+            parse(*arguments)
+        assert parse(*arguments, "--prune").pruning_method == "magnitude"
+
+
+def test_noprune_runs_the_baseline_of_a_flagfile_that_prunes(tmp_path, caplog):
+    file = tmp_path / "a.flags"
+    file.write_text("--prune\n--final_sparsity=0.9\n--begin_step=3\n")
+    caplog.set_level("INFO", logger="absl")
+    assert parse(f"--flagfile={file}", "--noprune").pruning_method == "none"
+    assert "--final_sparsity, --begin_step: not used, since nothing is pruned" in caplog.text
+
+
+def test_every_field_is_a_flag_with_help():
+    values = flags.FlagValues()
+    config.define_flags(values)
+    for field in dataclasses.fields(ExperimentConfig):
+        assert values[field.name].value == field.default
+        assert values[field.name].help.endswith(".")
+
+
+def test_a_run_can_be_repeated_from_its_json():
+    settings = ExperimentConfig(task="mrpc", learning_rate=5e-5, seed=7, data="sample")
+    assert ExperimentConfig.from_json(json.loads(json.dumps(settings.to_json()))) == settings
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"tusk": "cola"}, "unknown setting 'tusk'"),
+        ({"epochs": "3"}, "setting epochs='3': must be of type int."),
+        ({"epochs": True}, "setting epochs=True: must be of type int."),
+    ],
+)
+def test_foreign_json_is_refused(values, message):
+    with pytest.raises(UserError, match=re.escape(message)):
+        ExperimentConfig.from_json(values)
+
+
+def test_a_whole_number_is_good_for_a_float():
+    assert ExperimentConfig.from_json({"dropout": 0}).dropout == 0
+
+
+@pytest.mark.parametrize(
+    ("settings", "name"),
+    [
+        ({}, "cola-bert_en_uncased_L-12_H-768_A-12-tfds-none-seed1"),
+        (
+            {"encoder": "minilm_l6", "data": "/d/glue/", "task": "mrpc", "seed": 2},
+            "mrpc-minilm_l6-glue-none-seed2",
+        ),
+        (
+            {"encoder": "https://tfhub.dev/tensorflow/small_bert/bert_en_uncased_L-2/2"},
+            "cola-bert_en_uncased_L-2_v2-tfds-none-seed1",
+        ),
+        ({"encoder": "../odd name", "data": "sample"}, "cola-odd_name-sample-none-seed1"),
+    ],
+)
+def test_name_of_the_default_folder(settings, name):
+    assert ExperimentConfig(**settings).run_name == name
+
+
+def test_other_settings_give_the_default_folder_another_name():
+    plain = "cola-bert_en_uncased_L-12_H-768_A-12-tfds-none-seed1"
+    # As `printf '{"epochs":4,"learning_rate":5e-05}' | sha256sum` begins: the names stay what they
+    # are from release to release.
+    assert ExperimentConfig(learning_rate=5e-5, epochs=4).run_name == f"{plain}-ea71e1"
+    one = {field.name for field in dataclasses.fields(ExperimentConfig)} - set(config.NAMED)
+    names = {plain}
+    choices = {
+        "pruning_options": "rounds=3",
+        "pruning_scope": "all",
+        "pruning_schedule": "one_shot",
+        "ranking": "lamp",
+        "mixed_precision": "bfloat16",
+    }
+    for name in one:
+        default = getattr(ExperimentConfig(), name)
+        other = choices.get(
+            name, {bool: not default, str: "cpu", float: 0.25, int: 7}[type(default)]
+        )
+        names.add(ExperimentConfig(**{name: other}).run_name)
+    assert len(names) == len(one) + 1
+    # What is given as it would be computed is the same setting.
+    assert ExperimentConfig(initial_sparsity=0.5).run_name == plain
+    assert (
+        ExperimentConfig.from_json({"weight_decay": 1}).run_name
+        == ExperimentConfig(weight_decay=1.0).run_name
+    )
+
+
+def test_a_folder_is_the_same_however_it_is_written(tmp_path, monkeypatch):
+    (tmp_path / "glue" / "CoLA").mkdir(parents=True)
+    (tmp_path / "link").symlink_to("glue")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    whole = os.path.realpath(tmp_path / "glue")
+    for written in ("glue", "glue/", "./glue", "~/glue", f"{tmp_path}/link", "glue/CoLA/.."):
+        for flag in ("data", "encoder", "preprocessing"):
+            assert getattr(parse(f"--{flag}={written}"), flag) == whole
+        # Earlier records, and configurations made in Python, have it as it was written.
+        assert ExperimentConfig(data=written).difference(ExperimentConfig(data=whole)) == {}
+    # What is no folder stays, as do the names that a folder of the same name must not take.
+    for name in ("tfds", "sample", "minilm_l6", "link.txt", "https://a/b/1", "~nobody_/x", ""):
+        if name.isidentifier():
+            (tmp_path / name).mkdir()
+        assert config.canonical_place(name) == name
+
+
+def test_a_run_is_repeated_from_its_config_json(tmp_path):
+    settings = parse("--task=mrpc", "--prune", "--learning_rate=1e-4", "--nolength_buckets")
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps(settings.to_json()))
+    again = parse(f"--config={file}")
+    assert again == settings
+    # Flags win over it, also where they are given with the default's value.
+    changed = parse(f"--config={file}", "--learning_rate=2e-05", "--seed=2")
+    assert settings.difference(changed) == {"learning_rate": (1e-4, 2e-5), "seed": (1, 2)}
+    assert parse(f"--config={file}", "--noprune").pruning_method == "none"
+    assert parse(f"--config={file}", "--prune", "--final_sparsity=0.9").final_sparsity == 0.9
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "cannot be read as settings (No such file or directory). Good: the config.json"),
+        ("{", "cannot be read as settings (Expecting property name"),
+        ("[]", "cannot be read as settings (no JSON object). Good: the config.json of a run."),
+        ('{"tusk": 1, "epoch": 2}', "unknown settings 'epoch', 'tusk'; good settings: task, enc"),
+        ('{"epochs": 0}', "--epochs=0: must be a whole number from 1 to 1000."),
+    ],
+)
+def test_a_file_of_settings_that_is_none(tmp_path, text, message):
+    file = tmp_path / "config.json"
+    if text is not None:
+        file.write_text(text)
+    with pytest.raises(UserError, match="^" + re.escape(f"--config={file}: {message}")):
+        parse(f"--config={file}")
+
+
+def test_difference_names_both_values():
+    mine, other = ExperimentConfig(seed=1), ExperimentConfig(seed=2, epochs=4)
+    assert mine.difference(other) == {"epochs": (3, 4), "seed": (1, 2)}
+    assert mine.difference(mine) == {}
+
+
+def test_what_an_earlier_version_wrote_says_how_its_batches_were_made():
+    """It grouped by length wherever it did not pad to --seq_length; by hand is no version."""
+    for buckets in (True, False):
+        written = ExperimentConfig(length_buckets=buckets).to_json()
+        earlier = {name: written[name] for name in config.FIRST}
+        assert ExperimentConfig.from_json(earlier).group_by_length == buckets
+        assert not ExperimentConfig.from_json(written).group_by_length
+    assert not ExperimentConfig.from_json({"task": "mrpc"}).group_by_length
+
+
+def test_grouping_by_length_needs_lengths_to_pad_to(tmp_path):
+    with pytest.raises(UserError, match="Good: --nolength_buckets --nogroup_by_length, or"):
+        parse("--group_by_length", "--nolength_buckets")
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps(parse("--group_by_length").to_json()))
+    padded = parse(f"--config={file}", "--nolength_buckets", "--nogroup_by_length")
+    assert not padded.group_by_length
+    assert not padded.length_buckets

@@ -1,0 +1,421 @@
+"""The report's tables beside ours, and what is said of its hypotheses."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import types
+
+import numpy as np
+import pytest
+from written_runs import write_export, write_run, wrong_at
+
+from bert_glue_tf.evaluation import significance
+from bert_glue_tf.runs import results
+from bert_glue_tf.studies import reproducing
+from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.studies.reproducing import Plan
+
+N = 400
+LABELS = np.arange(N) % 2
+CONSTANT = np.tile(np.float32([1.0, 0.0]), (N, 1))
+SETTINGS = {"encoder": "minilm_l6", "data": "/glue", "epochs": "2", "learning_rate": "2e-05"}
+
+
+def right(number):
+    """Logits of which the first `number` of 400 are right and the others wrong."""
+    return wrong_at(LABELS, range(number, N))
+
+
+def history(*rows):
+    names = ("loss", "accuracy", "val_loss", "val_accuracy")
+    return [
+        {"epoch": i, **dict(zip(names, row, strict=True))} for i, row in enumerate(rows, start=1)
+    ]
+
+
+def plan(root, task, method="none", seed=1, exported=False, limit=0):
+    return Plan(task, method, seed, limit, root / f"{task}-{method}-seed{seed}", exported)
+
+
+def trained(one, logits, rows=(), **options):
+    """Writes what `reproducing.run` would have left for a plan."""
+    write_run(
+        one.folder,
+        LABELS,
+        logits,
+        task=one.task,
+        seed=one.seed,
+        pruning_method=one.method,
+        train_examples=one.limit,
+        history=history(*rows),
+        **options,
+    )
+    return one
+
+
+def quantized(one, float32, int8, **options):
+    trained(one, float32)
+    write_export(one.folder, "float32", LABELS, float32, megabytes=90)
+    write_export(one.folder, "dynamic_int8", LABELS, int8, megabytes=25, **options)
+    return one
+
+
+# --- what is run ---
+
+
+def test_plans_are_the_trainings_behind_the_three_tables(tmp_path):
+    found = reproducing.plans(tmp_path, [1, 7], 500)
+    assert [(p.task, p.method, p.seed, p.limit, p.exported) for p in found] == [
+        (task, method, seed, limit, exported)
+        for seed in (1, 7)
+        for task, method, limit, exported in (
+            ("mrpc", "none", 0, True),
+            ("mrpc", "magnitude", 0, False),
+            ("cola", "none", 0, False),
+            ("cola", "magnitude", 0, False),
+            ("sst2", "none", 500, True),
+        )
+    ]
+    assert len({p.folder for p in found}) == 10
+
+
+@pytest.mark.parametrize(
+    ("sst2", "each", "expected"),
+    [
+        (0, 64, {"mrpc": 64, "cola": 64, "sst2": 64}),
+        (500, 64, {"mrpc": 64, "cola": 64, "sst2": 500}),
+    ],
+)
+def test_the_examples_of_each_task_may_be_limited(sst2, each, expected, tmp_path):
+    found = reproducing.plans(tmp_path, [1], sst2, each)
+    assert {p.task: p.limit for p in found} == expected
+
+
+@pytest.fixture
+def called(monkeypatch):
+    """Command lines that would have been run; `status` of each is 0 until it is changed."""
+    lines = []
+
+    class Done:
+        returncode = 0
+
+    def run(line):
+        lines.append(line)
+        return Done
+
+    # The module's own name for it, not the function itself.
+    monkeypatch.setattr(reproducing, "subprocess", types.SimpleNamespace(run=run))
+    lines.append(Done)
+    return lines
+
+
+def test_a_plan_is_trained_and_exported_by_the_commands(called, tmp_path):
+    sst2 = plan(tmp_path, "sst2", exported=True, limit=500)
+    reproducing.run(sst2, SETTINGS)
+    _, train, export = called
+    assert train[:3] == [sys.executable, "-m", "bert_glue_tf.train"]
+    assert set(train[3:]) == {
+        "--encoder=minilm_l6",
+        "--data=/glue",
+        "--epochs=2",
+        "--learning_rate=2e-05",
+        "--task=sst2",
+        "--pruning_method=none",
+        "--seed=1",
+        "--train_examples=500",
+        f"--workdir={sst2.folder}",
+    }
+    assert export[:3] == [sys.executable, "-m", "bert_glue_tf.export_tflite"]
+    assert set(export[3:]) == {
+        f"--run={sst2.folder}",
+        "--recipes=dynamic_int8",
+        "--seq_lengths=32,64,128",
+    }
+    # Each of these is a flag of its command.
+    for line in (train, export):
+        shown = subprocess.run([*line[:3], "--help"], capture_output=True, text=True).stdout
+        for argument in line[3:]:
+            assert f"  {argument.split('=')[0]}=" in shown
+
+
+def test_what_is_not_quantized_is_not_exported(called, tmp_path):
+    reproducing.run(plan(tmp_path, "cola", "magnitude"), SETTINGS)
+    assert len(called) == 2
+    assert "--pruning_method=magnitude" in called[1]
+
+
+def test_a_command_that_fails_ends_all(called, tmp_path):
+    called[0].returncode = 2
+    with pytest.raises(UserError, match=r"^train ended with status 2 \(see above\)"):
+        reproducing.run(plan(tmp_path, "mrpc", exported=True), SETTINGS)
+    assert len(called) == 2  # Nothing is exported.
+
+
+# --- the published values ---
+
+
+def test_published_values_have_a_source_and_the_tables_their_cells():
+    report = reproducing.published()
+    assert report["source"].startswith("Report on pruning and quantizing BERT on GLUE")
+    assert report["encoder"] == "bert_en_uncased_L-12_H-768_A-12"
+    for number in reproducing.CURVES:
+        table = report["tables"][number]
+        for method in ("none", "magnitude"):
+            assert len(table[method]) == 3
+            for row in table[method]:
+                assert set(row) == {"loss", "accuracy", "val_loss", "val_accuracy"}
+    assert [report["tables"][n]["task"] for n in reproducing.CURVES] == ["mrpc", "cola"]
+    for task in reproducing.QUANTIZED:
+        assert report["tables"]["3"][task]["mb"] == 438.000505
+        assert report["tables"]["3"][task]["quantized_mb"] == 181.479765
+
+
+# --- tables ---
+
+
+def test_curves_are_means_over_the_seeds_beside_the_reports(tmp_path, monkeypatch):
+    report = reproducing.published()
+    report["tables"]["1"]["magnitude"][1]["val_accuracy"] = 0.8125
+    monkeypatch.setattr(reproducing, "published", lambda: report)
+    done = [
+        trained(plan(tmp_path, "mrpc"), right(300), [(0.6, 0.7, 0.5, 0.8), (0.4, 0.8, 0.4, 0.9)]),
+        trained(
+            plan(tmp_path, "mrpc", "magnitude", 1),
+            right(300),
+            [(0.5, 0.5, 0.5, 0.5), (0.25, 0.6, 0.1, 0.7)],
+        ),
+        trained(
+            plan(tmp_path, "mrpc", "magnitude", 2),
+            right(300),
+            [(0.7, 0.5, 0.5, 0.5), (0.35, 0.8, 0.2, 0.8)],
+        ),
+        trained(plan(tmp_path, "cola"), right(300), [(9.0, 9.0, 9.0, 9.0)]),
+    ]
+    rows = [list(row.values()) for row in reproducing.curve_rows("1", done)]
+    absent = "not at hand"
+    assert rows == [
+        ["without", "1", absent, "0.6000", absent, "0.7000", absent, "0.5000", absent, "0.8000"],
+        ["without", "2", absent, "0.4000", absent, "0.8000", absent, "0.4000", absent, "0.9000"],
+        ["with", "1", absent, "0.6000", absent, "0.5000", absent, "0.5000", absent, "0.5000"],
+        ["with", "2", absent, "0.3000", absent, "0.7000", absent, "0.1500", "0.8125", "0.7500"],
+    ]
+    assert len(reproducing.curve_rows("2", done)) == 1
+
+
+def test_more_epochs_than_the_report_had(tmp_path):
+    done = [trained(plan(tmp_path, "cola"), right(300), [(0.5, 0.5, 0.5, 0.5)] * 5)]
+    assert [row["loss: report"] for row in reproducing.curve_rows("2", done)] == ["not at hand"] * 5
+
+
+def test_accuracy_and_size_with_and_without_quantization(tmp_path):
+    done = [
+        quantized(plan(tmp_path, "mrpc", seed=1, exported=True), right(300), right(296)),
+        quantized(plan(tmp_path, "mrpc", seed=2, exported=True), right(320), right(320)),
+        quantized(plan(tmp_path, "sst2", exported=True, limit=500), right(350), right(349)),
+    ]
+    rows = reproducing.quantization_rows(done)
+    mrpc = "mrpc, trained on all 2,000 examples, scored on 400"
+    sst2 = "sst2, trained on 500 of its 2,000 examples, scored on 400"
+    assert [row["task"] for row in rows] == [mrpc, mrpc, sst2, sst2]
+    assert [list(row.values())[1:] for row in rows] == [
+        ["no", "not at hand", "0.7750", "438.00", "90.00", "", "", ""],
+        ["yes", "not at hand", "0.7700", "181.48", "25.00", "72.22%", "58.62%", ""],
+        ["no", "not at hand", "0.8750", "438.00", "90.00", "", "", ""],
+        ["yes", "not at hand", "0.8725", "181.48", "25.00", "72.22%", "58.62%", ""],
+    ]
+
+
+# --- hypotheses ---
+
+
+def pruning(tmp_path, without, with_):
+    done = []
+    for seed, (first, second) in enumerate(zip(without, with_, strict=True), start=1):
+        done.append(trained(plan(tmp_path, "mrpc", "none", seed), first))
+        done.append(trained(plan(tmp_path, "mrpc", "magnitude", seed), second))
+    (line,) = reproducing.hypotheses(done)
+    return line
+
+
+def test_pruning_that_raises_accuracy(tmp_path):
+    line = pruning(tmp_path, [right(300), right(304)], [right(340), right(336)])
+    found = significance.compare(
+        lambda y, p: float(np.mean(y == p)),
+        LABELS,
+        [right(300).argmax(1), right(304).argmax(1)],
+        [right(340).argmax(1), right(336).argmax(1)],
+        classes=True,
+    )
+    low, high = found.interval
+    assert line == (
+        f"Pruning raises validation accuracy, mrpc: holds (+0.0900 accuracy, 95 % interval "
+        f"{low:+.3f} to {high:+.3f}, 2 seeds from +0.080 to +0.100, McNemar p 0.000, 0.000)."
+    )
+
+
+@pytest.mark.parametrize(
+    ("without", "with_", "verdict"),
+    [
+        ([300], [340], "holds (+0.1000 accuracy"),
+        ([300], [304], "does not hold: the difference is within noise (+0.0100 accuracy"),
+        ([300], [296], "does not hold: the difference is within noise (-0.0100 accuracy"),
+        ([340], [300], "does not hold: it lowers it (-0.1000 accuracy"),
+        # Two seeds of which one lost and one won.
+        ([300, 300], [380, 290], "does not hold: the difference is within noise (+0.0875 acc"),
+    ],
+)
+def test_verdicts_on_pruning(tmp_path, without, with_, verdict):
+    line = pruning(tmp_path, [right(n) for n in without], [right(n) for n in with_])
+    assert line.startswith(f"Pruning raises validation accuracy, mrpc: {verdict}")
+    if len(without) == 1:
+        assert re.search(r"one seed, McNemar p [01]\.\d{3}\)\.$", line)
+
+
+def test_four_labels_of_400_are_noise_by_mcnemar_too(tmp_path):
+    # 4 against 0: 2 / 2^4.
+    assert pruning(tmp_path, [right(300)], [right(304)]).endswith("McNemar p 0.125).")
+
+
+@pytest.mark.parametrize(
+    ("float32", "int8", "verdict"),
+    [
+        (right(300), right(299), "holds: the difference is within noise (-0.0025 accuracy"),
+        (right(300), right(300), "holds: the difference is within noise (+0.0000 accuracy"),
+        (right(300), right(340), "holds: it raises it (+0.1000 accuracy"),
+        (right(340), right(300), "does not hold (-0.1000 accuracy"),
+    ],
+)
+def test_verdicts_on_quantization(tmp_path, float32, int8, verdict):
+    (line,) = reproducing.hypotheses(
+        [quantized(plan(tmp_path, "sst2", exported=True), float32, int8)]
+    )
+    assert line.startswith(f"Quantization keeps validation accuracy, sst2: {verdict}")
+    assert "COLLAPSED" not in line
+
+
+def test_a_quantized_model_that_collapsed_keeps_nothing(tmp_path):
+    # 58 of 100 right: a constant answer is within noise of that on few examples.
+    weak = wrong_at(LABELS, [*range(1, N, 2)][30:])
+    done = [quantized(plan(tmp_path, "mrpc", exported=True), weak, CONSTANT, collapsed="constant")]
+    (line,) = reproducing.hypotheses(done)
+    assert line.startswith("Quantization keeps validation accuracy, mrpc: does not hold (-0.0750")
+    assert line.endswith(" COLLAPSED: dynamic_int8: every prediction is not_equivalent.")
+    assert [row["COLLAPSED"] for row in reproducing.quantization_rows(done)] == ["", "yes"]
+
+
+def test_of_a_model_that_was_worthless_before_nothing_can_be_told(tmp_path):
+    (line,) = reproducing.hypotheses(
+        [quantized(plan(tmp_path, "mrpc", exported=True), CONSTANT, CONSTANT)]
+    )
+    assert line.startswith("Quantization keeps validation accuracy, mrpc: cannot be told (+0.0000")
+    assert line.endswith(
+        " COLLAPSED: float32: every prediction is not_equivalent; "
+        "dynamic_int8: every prediction is not_equivalent."
+    )
+
+
+def test_pruning_that_collapses_is_named(tmp_path):
+    line = pruning(tmp_path, [right(300)], [CONSTANT])
+    assert "does not hold: it lowers it" in line
+    assert line.endswith(" COLLAPSED: with pruning: every prediction is not_equivalent.")
+
+
+# --- the whole ---
+
+
+def everything(root, **options):
+    rows = [(0.6, 0.7, 0.5, 0.8), (0.4, 0.8, 0.4, 0.9)]
+    done = []
+    for one in reproducing.plans(root, [1], 500):
+        trained(one, right(300), rows, **options)
+        if one.exported:
+            for recipe in ("float32", "dynamic_int8"):
+                write_export(one.folder, recipe, LABELS, right(300))
+        if one.limit:
+            file = one.folder / "results.jsonl"
+            record = json.loads(file.read_text())
+            record["data"]["train"] |= {"examples": 500, "split_examples": 67349}
+            file.write_text(json.dumps(record) + "\n")
+    return done or reproducing.plans(root, [1], 500)
+
+
+def test_the_text_has_tables_settings_limit_and_conclusion(tmp_path):
+    text = reproducing.text(everything(tmp_path), SETTINGS)
+    heads = [line for line in text.splitlines() if line.startswith("#")]
+    assert heads == [
+        "# The report's tables, reproduced",
+        "## Table 1. MRPC: loss and accuracy per epoch, without and with pruning",
+        "## Table 2. CoLA: loss and accuracy per epoch, without and with pruning",
+        "## Table 3. Accuracy and size without and with quantization",
+        "## The two hypotheses",
+    ]
+    assert (
+        "Ours: encoder `minilm_l6`, data GLUE, epochs 2, learning_rate 2e-05, mean of seed 1. "
+        "The report used bert_en_uncased_L-12_H-768_A-12: the values are of another, larger "
+        "encoder."
+    ) in text
+    assert "- mrpc: trained on all 2,000 examples, scored on 400\n" in text
+    assert "- sst2: trained on 500 of its 67,349 examples, scored on 400\n" in text
+    table = text[text.index("## Table 3") : text.index("## The two")]
+    assert table.count("| sst2, trained on 500 of its 67,349 examples, scored on 400 |") == 2
+    conclusion = text[text.index("## The two") :].strip().splitlines()[2:]
+    assert [line.split(" (")[0] for line in conclusion] == [
+        "- Pruning raises validation accuracy, mrpc: does not hold: the difference is within noise",
+        "- Pruning raises validation accuracy, cola: does not hold: the difference is within noise",
+        "- Quantization keeps validation accuracy, mrpc: holds: the difference is within noise",
+        "- Quantization keeps validation accuracy, sst2: holds: the difference is within noise",
+    ]
+    assert "sample" not in text
+
+
+def test_with_the_reports_own_encoder_nothing_is_said_of_another(tmp_path):
+    encoder = reproducing.published()["encoder"]
+    text = reproducing.text(everything(tmp_path), {**SETTINGS, "encoder": encoder})
+    assert "another, larger encoder" not in text
+
+
+def test_the_sample_stands_in_every_title(tmp_path):
+    text = reproducing.text(everything(tmp_path, source="sample"), {**SETTINGS, "data": "sample"})
+    assert "data the generated sample (its scores say nothing about GLUE)" in text
+    heads = [line for line in text.splitlines() if line.startswith("## ")]
+    assert len(heads) == 4
+    assert all(head.endswith(" (sample)") for head in heads)
+
+
+def test_the_records_of_the_helper_are_such_as_the_commands_write(tmp_path):
+    one = trained(plan(tmp_path, "mrpc"), right(300))
+    assert results.load(one.folder / "results.jsonl")[0].metrics["accuracy"] == 0.75
+
+
+# --- the command ---
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("--seeds=1,a",), "--seeds=1,a: give whole numbers, as in 1,2,3."),
+        (("--seeds=",), "--seeds=: give whole numbers, as in 1,2,3."),
+        (("--train_examples=-1",), "--train_examples=-1: must be 0 (all) or more."),
+        (("--sst2_train_examples=-1",), "--sst2_train_examples=-1: must be 0 (all) or more."),
+        (
+            ("--encoder=minilm_l6", "--data=none"),
+            "train ended with status 2 (see above). What is finished stays; the same command goes",
+        ),
+    ],
+)
+def test_mistakes_are_told_in_one_message(tmp_path, arguments, told):
+    done = subprocess.run(
+        [sys.executable, "-m", "bert_glue_tf.reproduce_report", *arguments],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert done.stderr[done.stderr.rindex("error: ") + 7 :].startswith(told)
+    assert os.listdir(tmp_path) == []

@@ -1,0 +1,174 @@
+"""Irregular, row, column and block pruning at one ratio, on tiny runs and on written ones."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+from study_runs import TINY, command, finished, read, right, train, width, write
+
+from bert_glue_tf.studies import structured
+
+# --- structured pruning: the real path ---
+
+
+@pytest.fixture(scope="module")
+def trained(tiny_encoder, tiny_glue, tmp_path_factory):
+    """Table 1 of a tiny encoder, all of its runs finished."""
+    root = tmp_path_factory.mktemp("structured")
+    given = {**TINY, "encoder": tiny_encoder, "data": str(tiny_glue), "final_sparsity": "0.25"}
+    table = structured.cells(["sst2"], given, [5], block="4x4", sst2_examples=120)
+    train(table["sst2"], root)
+    return root, given, table
+
+
+def test_a_table_of_real_runs_says_what_the_records_say(trained):
+    root, _, table = trained
+    study = finished(table["sst2"], root)
+    rows = structured.rows(study, table)
+    assert [row["model"] for row in rows] == [
+        "unpruned",
+        "fine-tuned only",
+        "irregular",
+        "row",
+        "column",
+        "block",
+    ]
+    for row, cell in zip([rows[0], *rows[2:]], table["sst2"], strict=True):
+        (record,) = study.record_of(cell)
+        assert row["ours"] == f"{record.metrics['accuracy']:.4f}"
+        assert record.data["train"]["examples"] == 120
+        if cell.label == "unpruned":
+            assert (row["difference"], row["sparsity"]) == ("", "")
+        else:
+            assert row["sparsity"] == "25.00%"
+            assert set(record.sparsity.values()) == {0.25}
+            assert len(record.sparsity) == 6  # The matrices of its one layer.
+            base = study.record_of(table["sst2"][0])[0].metrics["accuracy"]
+            assert float(row["difference"]) == pytest.approx(
+                record.metrics["accuracy"] - base, abs=5e-5
+            )
+    (config,) = table["sst2"][1].configs
+    assert (
+        rows[1]["ours"]
+        == f"{study.records[config.starting_point.run_name].metrics['accuracy']:.4f}"
+    )
+    assert config.pruning_schedule == "one_shot"
+    assert table["sst2"][4].configs[0].pruning_options == "block=4x4"
+    # All start from the same fine-tuned model, the unpruned one too.
+    assert len({one.starting_point.run_name for c in table["sst2"] for one in c.configs}) == 1
+
+
+def test_the_command_runs_what_is_missing_and_writes_the_tables(trained, tmp_path):
+    root, given, table = trained
+    missing = table["sst2"][2].configs[0].run_name
+    shutil.rmtree(root / missing)
+    arguments = {**given, "tasks": "sst2", "seeds": "5", "block": "4x4"}
+    done = command(
+        "reproduce_structured",
+        sst2_train_examples=120,
+        runs_dir=root,
+        output=tmp_path / "out",
+        **arguments,
+    )
+    assert done.returncode == 0, done.stderr
+    assert (root / missing / "results.jsonl").is_file()
+    assert "the paper's ranking is not at hand" in done.stdout
+    rows = read(tmp_path / "out" / "structured.csv")
+    assert rows == structured.rows(finished(table["sst2"], root), table)
+    text = (tmp_path / "out" / "structured.md").read_text()
+    assert "sst2: trained on 120 of its 160 examples, scored on 60 (accuracy)." in text
+    assert text.count("| not at hand |") == 5
+
+
+# --- structured pruning: words ---
+
+WRITTEN = {"encoder": "tiny", "data": "tsv", "finetune_epochs": "3"}
+
+
+def written(root, scores, seeds=(1,)):
+    """A study of MRPC with a number of right answers for each model and seed."""
+    table = structured.cells(["mrpc"], WRITTEN, seeds, block="16x16", sst2_examples=0)
+    for cell in table["mrpc"]:
+        write(cell, root, [right(number) for number in scores[cell.label]])
+    start = table["mrpc"][0].starting_point
+    write(start, root, [right(300) for _ in seeds])
+    return finished([*table["mrpc"]], root), table
+
+
+SCORES = {"unpruned": [340], "irregular": [338], "row": [300], "column": [298], "block": [336]}
+
+
+def test_the_ranking_without_the_papers(tmp_path):
+    study, table = written(tmp_path, SCORES)
+    first, apart, noise, verdict = structured.ranking(study, table["mrpc"])
+    assert first == (
+        "mrpc: ours, best first: irregular 0.8450, block 0.8400, row 0.7500, column 0.7450."
+    )
+    pairs = [part.split(" +")[0] for part in apart.split(": beyond noise: ")[1].split("; ")]
+    assert pairs == [
+        "irregular over row",
+        "irregular over column",
+        "block over row",
+        "block over column",
+    ]
+    assert "irregular and block +0.005 (" in noise
+    assert "row and column +0.005 (" in noise
+    assert verdict == (
+        "mrpc: the paper's ranking is not at hand, so it is neither confirmed nor contradicted."
+    )
+
+
+def test_the_table_fits_a_terminal(tmp_path):
+    study, table = written(tmp_path, SCORES)
+    assert width(structured.compact(structured.rows(study, table))) <= 100
+
+
+@pytest.mark.parametrize(
+    ("theirs", "verdict"),
+    [
+        ({"irregular": 90, "row": 80}, "(irregular, row) holds. confirmed: irregular over row +0"),
+        ({"irregular": 80, "row": 90}, "(row, irregular) does not hold. contradicted: row over"),
+        (
+            {"irregular": 90, "block": 88, "row": 80},
+            "(irregular, block, row) is not contradicted. confirmed: irregular over row",
+        ),
+        ({"irregular": 90, "block": 90}, "(irregular, block) holds. It tells none of them apart."),
+    ],
+)
+def test_the_papers_ranking_where_it_is_known(tmp_path, monkeypatch, theirs, verdict):
+    paper = structured.published()
+    for method, value in theirs.items():
+        paper["tables"]["1"][method] = {"mrpc": value}
+    monkeypatch.setattr(structured, "published", lambda: paper)
+    study, table = written(tmp_path, SCORES)
+    told = structured.ranking(study, table["mrpc"])[-1]
+    assert told.startswith(f"mrpc: the paper's ranking {verdict}")
+    (row,) = [row for row in structured.rows(study, table) if row["model"] == "irregular"]
+    assert row["paper"] == f"{theirs['irregular']}"
+
+
+def test_seeds_have_a_mean_and_a_range(tmp_path):
+    scores = {name: [number, number - 8] for name, (number,) in SCORES.items()}
+    study, table = written(tmp_path, scores, seeds=(1, 2))
+    row = structured.rows(study, table)[3]
+    assert (row["model"], row["ours"], row["range"]) == ("row", "0.7400", "0.730 to 0.750")
+    assert (row["difference"], row["verdict"]) == ("-0.1000", "worse")
+    assert row["McNemar p"] == "0.000, 0.000"
+
+
+@pytest.mark.parametrize(
+    ("name", "argument", "told"),
+    [
+        ("reproduce_structured", "--tasks=mrpc,rest16", "--tasks=mrpc,rest16: give some of cola"),
+        ("reproduce_structured", "--finetune_epochs=0", "--finetune_epochs=0: the study prunes"),
+        ("reproduce_structured", "--seeds=a", "--seeds=a: give whole numbers"),
+        ("reproduce_structured", "--sst2_train_examples=-1", "--sst2_train_examples=-1: must be"),
+    ],
+)
+def test_mistakes_are_told_before_anything_is_run(tmp_path, name, argument, told):
+    done = command(name, argument, encoder="minilm_l6", runs_dir=tmp_path / "runs")
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert told in done.stderr
+    assert not list(tmp_path.rglob("*"))

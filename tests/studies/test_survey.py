@@ -1,0 +1,245 @@
+"""The survey of all methods: on tiny runs, exported and measured, with one that cannot be run."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+import math
+
+import pytest
+from study_runs import TINY, command, train
+
+from bert_glue_tf.compression import registry
+from bert_glue_tf.evaluation import cost, robustness
+from bert_glue_tf.export import exports
+from bert_glue_tf.reports import plots
+from bert_glue_tf.studies import studying, surveying
+from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.studies.surveying import Measured, Settings
+
+SETTINGS = Settings(seq_lengths=(8, 64), threads=1, repetitions=3)
+
+
+@pytest.fixture(scope="module")
+def survey(tiny_encoder, tiny_glue, tmp_path_factory):
+    """Heads of a tiny encoder, and its only layer, which cannot go: the runs that can are done."""
+    root = tmp_path_factory.mktemp("survey")
+    given = {
+        **TINY,
+        "task": "sst2",
+        "encoder": tiny_encoder,
+        "data": str(tiny_glue),
+        "epochs": "8",
+        "finetune_epochs": "0",
+        "final_sparsity": "0.5",
+    }
+    cells = surveying.cells(["head", "layer"], given, "", [5])
+    train(cells[:2], root)
+    study = studying.Study(cells, root)
+    study.run()
+    output = tmp_path_factory.mktemp("output")
+    return study, cells, surveying.measure(study, cells, SETTINGS, output), output, given, root
+
+
+def test_the_table_says_what_the_records_and_files_say(survey):
+    study, cells, measured, _, _, _ = survey
+    unpruned, head, layer = surveying.rows(study, cells, measured)
+    base, pruned = measured["unpruned"], measured["head"]
+    assert head["score"] == f"{pruned.record.metrics['accuracy']:.4f}"
+    assert (head["scope"], head["sparsity"]) == ("attention", "50.0%")
+    # Two heads, one is left: width 8 of 16 in queries, keys and values, their biases, the output.
+    gone = 3 * (16 * 8 + 8) + 8 * 16
+    total = base.record.parameters["total"]
+    assert pruned.record.parameters["total"] == total - gone
+    assert head["of all weights"] == f"{4 * 16 * 16 / total:.2%}"  # Biases do not count.
+    assert head["parameters"] == f"{total - gone:,}"
+    assert head["ratio"] == f"{total / pruned.record.parameters['nonzero']:.2f}x"
+    for row, one in ((unpruned, base), (head, pruned)):
+        for recipe, name in (("float32", "float32"), ("dynamic_int8", "int8")):
+            file = study.folder(one.config) / exports.FOLDER / f"{recipe}.tflite"
+            size = cost.size_on_disk(file)
+            assert row[f"{name} MB"] == f"{size['plain'] / 1e6:.2f}"
+            assert row[f"{name} gzip"] == f"{size['gzip'] / 1e6:.2f}"
+        # The run was trained at 16: no file is made for more.
+        assert list(one.latency) == ["8", "16"]
+        assert row["ms"] == f"{one.latency['16']['p50']:.2f}"
+        peak = one.files["dynamic_int8"].peak_memory_bytes["total"]
+        assert row["peak MB"] == f"{peak / 1e6:.0f}"
+        int8 = one.files["dynamic_int8"].metrics["accuracy"]
+        assert row["int8 score"].startswith(f"{int8:.4f}")
+    # All were timed in one run, with one float32 file.
+    assert base.latency["16"]["float32_p50"] == pruned.latency["16"]["float32_p50"]
+    # The only layer cannot go.
+    assert layer["score"] == "failed"
+    assert "cannot be reached with 1 layers" in layer["why not"]
+    assert layer["ms"] == ""
+    assert surveying.reasons([unpruned, head, layer]) == [
+        f"Not measured: layer: {layer['why not']}"
+    ]
+
+
+def test_robustness_is_that_of_the_trained_model(survey):
+    _, _, measured, _, _, _ = survey
+    for one in measured.values():
+        found = one.robustness["validation"]
+        assert found["clean"]["accuracy"] == pytest.approx(one.record.metrics["accuracy"])
+        assert found["typos"]["rate"] == robustness.RATE
+        assert 0 < found["typos"]["words"] < 0.3
+        assert found["out_of_domain"] is None  # SST-2 does not tell its sources.
+
+
+def test_what_was_measured_is_kept_and_measured_anew_for_others(survey, monkeypatch):
+    study, cells, measured, output, _, _ = survey
+
+    def never(*arguments, **options):
+        raise AssertionError("measured again")
+
+    monkeypatch.setattr(cost, "interleaved_latency", never)
+    monkeypatch.setattr(robustness, "measure", never)
+    assert surveying.measure(study, cells, SETTINGS, output) == measured
+    other = dataclasses.replace(SETTINGS, repetitions=4)
+    with pytest.raises(AssertionError, match="measured again"):
+        surveying.measure(study, cells, other, output)
+    other = dataclasses.replace(SETTINGS, rate=0.5)
+    with pytest.raises(AssertionError, match="measured again"):
+        surveying.measure(study, cells, other, output)
+    kept = output / surveying.MEASURED
+    text = kept.read_text()
+    kept.write_text(text[:-9])
+    with pytest.raises(UserError, match="not what a survey has measured"):
+        surveying.measure(study, cells, SETTINGS, output)
+    kept.write_text(text)
+
+
+def test_the_command_reports_a_method_that_cannot_be_run(survey):
+    study, cells, measured, output, given, root = survey
+    done = command(
+        "survey",
+        methods="head,layer",
+        seeds="5",
+        seq_lengths="8,64",
+        threads=1,
+        latency_repetitions=3,
+        runs_dir=root,
+        output=output,
+        **given,
+    )
+    assert done.returncode == 1, done.stderr
+    assert (
+        "Not measured: layer: --final_sparsity=0.5: cannot be reached with 1 layers" in done.stdout
+    )
+    assert "head: removes attention heads" in done.stdout
+    assert "FAILED: sst2-" in done.stdout
+    # Before the tables the sweep tells of each run, in lines that a terminal may wrap.
+    tables = done.stdout[done.stdout.index(": Scores") : done.stdout.index("Not measured")]
+    assert max(map(len, tables.splitlines())) <= 100
+    with (output / "survey.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    # What was measured before is not measured again.
+    assert rows[:2] == surveying.rows(study, cells, measured)[:2]
+    names = {path.name for path in output.iterdir()}
+    figures = {f"survey_{cost}.{kind}" for cost in ("latency", "size") for kind in ("svg", "png")}
+    assert names == {"survey.md", "survey.csv", "measured.json", *figures}
+    text = (output / "survey.md").read_text()
+    assert "| head | attention | 50.0% |" in text
+
+
+def test_the_figure_has_the_surveys_own_latency(survey):
+    study, cells, measured, _, _, _ = survey
+    groups = surveying.files_as_groups(study, cells, measured)
+    assert [one.name for one in groups] == ["unpruned", "head"]
+    figure = plots.score_against(groups, "latency")
+    (axis,) = figure.axes
+    front = axis.lines[0].get_xdata()
+    assert set(front) <= {one.latency["16"]["p50"] for one in measured.values()}
+    assert "ms an example at length 16" in axis.get_xlabel()
+
+
+# --- without any run ---
+
+
+def test_every_method_is_a_row():
+    cells = surveying.cells([], {"task": "cola", "final_sparsity": "0.5"}, "", [1, 2])
+    assert [one.label for one in cells] == ["unpruned", *registry.names()[1:]]
+    assert all([c.seed for c in one.configs] == [1, 2] for one in cells)
+    assert len({one.configs[0].run_name for one in cells}) == len(cells)
+
+
+def test_a_methods_option_is_its_own():
+    cells = surveying.cells(["block", "head"], {"task": "cola"}, "block.block=4x4", [1])
+    assert [one.configs[0].pruning_options for one in cells] == ["", "block.block=4x4", ""]
+
+
+@pytest.mark.parametrize("options", ["block=4x4", "row.block=4x4"])
+def test_an_option_of_no_method_that_is_run_is_refused(options):
+    with pytest.raises(UserError, match=r"is not METHOD\.OPTION of a method"):
+        surveying.cells(["block"], {"task": "cola"}, options, [1])
+
+
+def test_a_wrong_option_is_refused_before_anything_is_trained(tmp_path):
+    given = {"task": "cola", "data": "sample"}
+    cells = surveying.cells(["movement", "block"], given, "block.block=4x4 movement.rate=1", [1])
+    with pytest.raises(UserError, match=r"movement\.rate=1: no option"):
+        studying.Study(cells, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+MATRICES = ("self_attention/query", "self_attention/attention_output", "intermediate", "output")
+
+
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        ((), ""),
+        (("classifier/kernel",), "classifier"),
+        (("layers",), "layers"),
+        (("word_embeddings/embeddings",), "words"),
+        ([f"transformer/layer_0/{name}/kernel" for name in MATRICES], "encoder"),
+        ([f"transformer/layer_0/{name}/kernel" for name in MATRICES[:2]], "attention"),
+        ([f"transformer/layer_0/{name}/kernel" for name in MATRICES[2:]], "feed-forward"),
+    ],
+)
+def test_the_scope_is_told_by_the_names_of_the_weights(names, told):
+    class Record:
+        sparsity = dict.fromkeys(names, 0.5)
+
+    assert surveying.scope(Record()) == told
+
+
+def test_robustness_is_the_mean_over_the_splits_and_empty_where_unknown():
+    (cell, *_) = surveying.cells(["head"], {"task": "cola"}, "", [1])
+    splits = {
+        "a": {"typos": {"matthews": 0.5}, "out_of_domain": None},
+        "b": {"typos": {"matthews": 0.25}, "out_of_domain": {"matthews": 0.1}},
+    }
+    one = Measured(cell.configs[0], None, {}, {}, splits, "")
+    assert surveying._robust(one, "typos") == "0.3750"
+    assert surveying._robust(one, "out_of_domain") == ""
+    splits["b"]["typos"]["matthews"] = math.nan
+    assert surveying._robust(one, "typos") == "undefined"
+
+
+@pytest.mark.parametrize(
+    ("argument", "told"),
+    [
+        ("--methods=heads", "--pruning_method=heads: no such method. Good values: none, admm"),
+        ("--methods=none", "--methods=none: give methods to compare with no pruning."),
+        ("--seq_lengths=64,1000", "--seq_lengths=64,1000: give whole numbers from "),
+        ("--typos=2", "--typos=2.0: must be from 0 to 1."),
+        ("--final_sparsity=50", "--final_sparsity=50.0: must be in [0, 1)."),
+        ("--seq_lengths=a", "--seq_lengths=a: give whole numbers, as in 32,64,128."),
+    ],
+)
+def test_mistakes_are_told_before_anything_is_run(tmp_path, argument, told):
+    done = command("survey", argument, encoder="minilm_l6", data="sample", runs_dir=tmp_path / "r")
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert told in done.stderr
+    assert not list(tmp_path.rglob("*"))
+
+
+def test_measured_values_are_strict_json(survey):
+    _, _, _, output, _, _ = survey
+    text = (output / surveying.MEASURED).read_text()
+    assert set(json.loads(text)) > {"latency"}

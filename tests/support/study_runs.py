@@ -1,0 +1,73 @@
+"""What the tests of the studies share: their runs, tiny ones and written ones."""
+
+from __future__ import annotations
+
+import csv
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+from written_runs import write_run, wrong_at
+
+from bert_glue_tf.runs.run_folder import RunFolder
+from bert_glue_tf.studies import studying
+from bert_glue_tf.training import experiment
+
+N = 400
+LABELS = np.arange(N) % 2
+TINY = {
+    "epochs": "2",
+    "finetune_epochs": "6",
+    "batch_size": "8",
+    "learning_rate": "0.01",
+    "weight_decay": "0.0",
+    "dropout": "0.0",
+    "seq_length": "16",
+}
+
+
+def right(number):
+    """Logits of which the first `number` of 400 are right and the others wrong."""
+    return wrong_at(LABELS, range(number, N))
+
+
+def train(cells, root):
+    """Every run of the cells, and those they start from, in this process: no sweep is as quick."""
+    for one in dict.fromkeys(config for cell in cells for config in cell.configs):
+        experiment.train_and_evaluate(one, RunFolder.open(root / one.run_name, one))
+
+
+def write(cell, root, logits):
+    """Writes what the sweep would have left for a cell: logits for each of its seeds."""
+    for one, answers in zip(cell.configs, logits, strict=True):
+        settings = {k: v for k, v in one.to_json().items() if k != "data"}
+        write_run(root / one.run_name, LABELS, answers, source=one.data, **settings)
+
+
+def finished(cells, root):
+    """A study whose runs are there; nothing is left to be run."""
+    study = studying.Study(cells, root)
+    study.run()
+    return study
+
+
+def read(path: pathlib.Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def command(name, *arguments, **settings):
+    flags = [f"--{key}={value}" for key, value in settings.items()]
+    return subprocess.run(
+        [sys.executable, "-m", f"bert_glue_tf.{name}", *flags, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def width(rows):
+    """Of a table that `reporting.print_rows` prints, where no cell is folded."""
+    heads = [head for head in rows[0] if any(row[head] for row in rows)]
+    return sum(max(len(head), *(len(row[head]) for row in rows)) + 2 for head in heads)

@@ -1,0 +1,864 @@
+"""A grid of runs: each once, whoever is killed, and all from the same starting points."""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import json
+import logging
+import math
+import os
+import pathlib
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+import types
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tiny_bert
+import written_runs
+from absl import flags
+
+from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.data import tasks
+from bert_glue_tf.models import encoders, modeling
+from bert_glue_tf.models.bert import native
+from bert_glue_tf.reports import comparison
+from bert_glue_tf.runs import config, run_folder
+from bert_glue_tf.runs.config import ExperimentConfig
+from bert_glue_tf.runs.run_folder import BusyError, RunFolder
+from bert_glue_tf.sweeps import sweeping
+from bert_glue_tf.training import experiment
+
+
+def lines_of(path: pathlib.Path) -> list[str]:
+    return (path / "results.jsonl").read_text().splitlines()
+
+
+# The starting point.
+
+
+@pytest.fixture(scope="module")
+def settings(tiny_encoder, tiny_glue):
+    return ExperimentConfig(
+        task="sst2",
+        encoder=tiny_encoder,
+        data=str(tiny_glue),
+        epochs=1,
+        finetune_epochs=3,
+        batch_size=8,
+        learning_rate=1e-2,
+        weight_decay=0.0,
+        dropout=0.0,
+        encoder_dropout=0.0,
+        seq_length=32,
+        pruning_method="magnitude",
+        seed=5,
+    )
+
+
+@pytest.fixture(scope="module")
+def started(settings, tmp_path_factory):
+    """The folder of a finished run with a starting point, and its scores before training."""
+    folder = RunFolder.open(tmp_path_factory.mktemp("started") / settings.run_name, settings)
+    return folder, scores_before_training(settings, folder)
+
+
+def scores_before_training(config, folder):
+    """Runs it, and returns what the model of the run itself scored when `fit` was entered."""
+    seen = []
+
+    def fit(*arguments):
+        seen.append(dict(arguments[-1]()))
+        return original(*arguments)
+
+    original = experiment._fit
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(experiment, "_fit", fit)
+        experiment.train_and_evaluate(config, folder)
+    return seen[-1]  # The starting point's own training, where there was one, came first.
+
+
+def start_of(folder):
+    return RunFolder(
+        folder.path.parent / folder.config.starting_point.run_name, folder.config.starting_point
+    )
+
+
+def test_a_run_starts_from_the_weights_of_its_starting_point(started, settings):
+    folder, before = started
+    start = start_of(folder)
+    record = start.record()
+    assert record.config["epochs"] == 3
+    assert record.config["pruning_method"] == "none"
+    # Learned, so that equal scores say something: an untrained model is at chance (0.5).
+    assert record.metrics["accuracy"] > 0.7
+    assert before == pytest.approx(record.metrics, abs=1e-6)
+    assert folder.record().encoder["starting_point"] == {
+        "run": start.path.name,
+        "metrics": record.metrics,
+    }
+    assert "starting_point" not in record.encoder
+
+
+def test_two_runs_share_one_starting_point(started, settings):
+    folder, _ = started
+    start = start_of(folder)
+    before = {path: path.stat().st_mtime_ns for path in start.path.rglob("*")}
+    other = dataclasses.replace(settings, final_sparsity=0.5)
+    assert other.starting_point == settings.starting_point
+    beside = RunFolder.open(folder.path.parent / other.run_name, other)
+    scores = scores_before_training(other, beside)
+    assert scores == pytest.approx(start.record().metrics, abs=1e-6)
+    assert {path: path.stat().st_mtime_ns for path in start.path.rglob("*")} == before
+    assert len(lines_of(start.path)) == 1
+
+
+def test_a_starting_point_of_other_data_is_refused(settings, tiny_glue, tmp_path):
+    source = shutil.copytree(tiny_glue, tmp_path / "glue")
+    config = dataclasses.replace(settings, data=str(source), finetune_epochs=1)
+    folder = RunFolder.open(tmp_path / "runs" / config.run_name, config)
+    experiment.train_and_evaluate(config.starting_point, open_start(folder))
+    file = source / "SST-2" / "train.tsv"
+    rows = file.read_text().splitlines()
+    file.write_text("\n".join([*rows[:-1], "a good book\t1"]) + "\n")
+    with pytest.raises(UserError) as refused:
+        experiment.train_and_evaluate(config, folder)
+    start = start_of(folder).path
+    assert str(refused.value).startswith(
+        "--finetune_epochs=1: the run to start from does not fit. "
+        f"--workdir={start}: the train data is not what the run there was begun with: sha256 was "
+    )
+    assert folder.record() is None
+
+
+def open_start(folder):
+    start = start_of(folder)
+    return RunFolder.open(start.path, start.config)
+
+
+def test_an_opaque_encoder_starts_from_the_weights_too(settings, tmp_path, monkeypatch):
+    monkeypatch.setattr(experiment.encoders, "load", load_opaque)
+    config = dataclasses.replace(settings, encoder_dropout=-1.0, finetune_epochs=2)
+    folder = RunFolder.open(tmp_path / config.run_name, config)
+    before = scores_before_training(config, folder)
+    record = start_of(folder).record()
+    assert record.encoder["native"] is False
+    assert before == pytest.approx(record.metrics, abs=1e-6)
+
+
+def load_opaque(source, **arguments):
+    return original_load(source, **{**arguments, "native": False})
+
+
+original_load = encoders.load
+
+
+def test_a_model_of_other_variables_is_no_starting_point(started):
+    folder, _ = started
+    shapes = tiny_bert.architecture(layers=2)  # The starting point has one.
+    layer = native.build_native(shapes, tiny_bert.weights(shapes).__getitem__)
+    task = tasks.get("sst2")
+    model = modeling.build_classifier(layer, task, dropout=0.0, seed=1)
+    # What is looked at before anything is taken.
+    start = types.SimpleNamespace(encoder=types.SimpleNamespace(layer=layer), task=task)
+    refusal = "its variables are not those of this run's model"
+    with pytest.raises(UserError, match=refusal):
+        experiment._start_opaque(model, start_of(folder).model)
+    with pytest.raises(UserError, match=refusal):
+        experiment._fine_tuned(start, start_of(folder).model)
+
+
+def test_a_run_waits_for_a_starting_point_that_another_process_runs(
+    started, settings, tmp_path, monkeypatch, caplog
+):
+    source, _ = started
+    folder = RunFolder(tmp_path / settings.run_name, settings)
+    start = start_of(folder)
+    other = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            "import json, pathlib, sys, time\n"
+            "from bert_glue_tf.runs.config import ExperimentConfig\n"
+            "from bert_glue_tf.runs.run_folder import RunFolder\n"
+            "config = ExperimentConfig.from_json(json.loads(sys.argv[2]))\n"
+            "RunFolder.open(pathlib.Path(sys.argv[1]), config)\n"
+            "print('open', flush=True)\n"
+            "time.sleep(60)\n",
+            str(start.path),
+            json.dumps(start.config.to_json()),
+        ],
+        stdout=subprocess.PIPE,
+    )
+    try:
+        assert other.stdout.readline() == b"open\n"
+        looked = []
+
+        def look(seconds):
+            looked.append(seconds)
+            if len(looked) == 3:  # The other dies, and this one takes over.
+                other.kill()
+                other.wait()
+
+        ran = []
+
+        def run(config, opened, examples, tpu):
+            ran.append((config, opened.path))
+            shutil.copytree(start_of(source).path, opened.path, dirs_exist_ok=True)
+
+        monkeypatch.setattr(experiment, "time", types.SimpleNamespace(sleep=look))
+        monkeypatch.setattr(experiment, "train_and_evaluate", run)
+        monkeypatch.setattr(experiment, "_rehearse", lambda *_: None)
+        alone = tf.distribute.get_strategy()
+        with caplog.at_level(logging.INFO, "absl"):
+            assert experiment._starting_model(settings, folder, {}, alone, "local") == start.model
+        assert len(looked) >= 3
+        assert ran == [(start.config, start.path)]
+        assert caplog.text.count("which another process is running") == 1
+    finally:
+        other.kill()
+        other.wait()
+        other.stdout.close()
+
+
+# The grid.
+
+
+def test_a_grid_is_read_with_values_that_hold_commas():
+    text = "final_sparsity=0.1, 0.5,0.5; pruning_weights=(key|query)(x),(a,b);seed=1"
+    assert sweeping.parse_grid(text) == {
+        "final_sparsity": ("0.1", "0.5"),
+        "pruning_weights": ("(key|query)(x)", "a,b"),
+        "seed": ("1",),
+    }
+    assert sweeping.parse_grid("") == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (
+            "seeds=1",
+            "--grid=seeds=1: no setting 'seeds'. Did you mean seed? Good settings: task, encoder, ",
+        ),
+        ("workdir=a", "no setting 'workdir'"),
+        ("seed", "'seed' is not name=value,value. Good: --grid='final"),
+        ("seed=1;seed=2", "seed is given twice"),
+        ("pruning_method=(head,magnitude", "its parentheses do not match"),
+        ("pruning_method=head),magnitude", "its parentheses do not match"),
+        ("epochs=1,many", "--epochs=many: must be a whole number."),
+        ("prune=perhaps", "--prune=perhaps: must be true or false."),
+        ("final_sparsity=0.5,80", "--final_sparsity=80.0: must be in [0, 1). Is 0.8 meant (80 %)?"),
+        (
+            "ranking=local,best",
+            "--ranking=best: no such ranking. Good values: local, global, lamp.",
+        ),
+        ("pruning_method=magnitude,least", "--pruning_method=least: no such method. Good values: "),
+    ],
+)
+def test_a_bad_grid_is_refused_by_name_with_the_good_values(text, told):
+    with pytest.raises(UserError) as refused:
+        sweeping.configurations({"prune": "true"}, sweeping.parse_grid(text))
+    assert told in str(refused.value)
+
+
+def test_settings_that_no_method_takes_are_refused_but_of_a_finished_run(tmp_path):
+    grid = {"seed": ["1", "2"], "pruning_options": ["rounds=3"]}
+    runs = sweeping.plan(sweeping.configurations({"prune": "true"}, grid), tmp_path)
+    with pytest.raises(UserError, match=r"no option 'rounds'. Options of magnitude: "):
+        sweeping.check_methods(runs)
+    labels = np.array([0, 1] * 4)
+    for run in runs:
+        settings = run.config.to_json()
+        written_runs.write_run(
+            run.folder.path, labels, written_runs.wrong_at(labels, [0]), **settings
+        )
+    sweeping.check_methods(sweeping.Sweep(runs).missing())
+
+
+def configurations(grid, **given):
+    return sweeping.configurations(given, sweeping.parse_grid(grid))
+
+
+def test_the_runs_are_those_of_the_train_command():
+    found = configurations("final_sparsity=0.1,0.3;seed=1,2", prune="true", task="mrpc")
+    assert found == [
+        ExperimentConfig(
+            task="mrpc", pruning_method="magnitude", final_sparsity=sparsity, seed=seed
+        )
+        for sparsity in (0.1, 0.3)
+        for seed in (1, 2)
+    ]
+    values = flags.FlagValues()
+    config.define_flags(values)
+    values(["train", "--task=mrpc", "--prune", "--final_sparsity=0.3", "--seed=2"])
+    assert found[3] == config.from_flags(values)
+
+
+def test_without_pruning_one_run_stands_for_all_sparsities():
+    unpruned = ExperimentConfig()
+    pruned = [ExperimentConfig(pruning_method="magnitude", final_sparsity=s) for s in (0.1, 0.3)]
+    for grid, given in (
+        ("pruning_method=none,magnitude;final_sparsity=0.1,0.3", {}),
+        ("pruning_method=none,magnitude;final_sparsity=0.1,0.3", {"prune": "true"}),
+        ("prune=false,true;final_sparsity=0.1,0.3", {}),
+        ("prune=f,t;final_sparsity=0.1,0.3", {"pruning_method": "magnitude"}),
+    ):
+        assert configurations(grid, **given) == [unpruned, *pruned], (grid, given)
+    # The same initial sparsity, computed and given, is one run.
+    assert len(configurations("initial_sparsity=-1,0.5", prune="true")) == 1
+
+
+def test_two_folders_of_one_name_are_refused(tmp_path):
+    folders = [tmp_path / name / "glue" for name in "ab"]
+    for folder in folders:
+        folder.mkdir(parents=True)
+    with pytest.raises(UserError, match="--grid: two runs would have the same folder, cola-"):
+        configurations(f"data={folders[0]},{folders[1]}")
+
+
+def test_starting_points_come_first_and_once(tmp_path):
+    configs = configurations(
+        "pruning_method=none,magnitude;finetune_epochs=0,2;seed=1,2", epochs="2"
+    )
+    runs = sweeping.plan(configs, tmp_path)
+    # Unpruned with finetune_epochs=0 and epochs=2 is in the grid, and what the others start from.
+    assert [(run.config.seed, run.start, run.in_grid) for run in runs[:2]] == [
+        (1, None, True),
+        (2, None, True),
+    ]
+    assert len(runs) == len(configs) == 8
+    names = [run.name for run in runs]
+    for run in runs[2:]:
+        own = names[run.config.seed - 1] if run.config.finetune_epochs else None
+        assert run.start == own
+    (start, run) = sweeping.plan(configurations("seed=3", finetune_epochs="2"), tmp_path)
+    assert (start.in_grid, run.in_grid, run.start) == (False, True, start.name)
+
+
+# Who runs what. The runs are stood in for by a process that writes a record, so that many
+# can be run; it takes the sweep's claim and keeps it as the train command does.
+
+STAND_IN = """
+import dataclasses, json, os, pathlib, sys, threading, time
+from bert_glue_tf.runs import results, run_folder
+from bert_glue_tf.sweeps import sweeping
+from bert_glue_tf.runs.config import ExperimentConfig
+
+passed = json.loads(sys.argv[1])
+run_folder.adopt(passed["lock"])
+threading.Thread(
+    target=sweeping._beat, args=(pathlib.Path(passed["claim"]), passed["sweep"]), daemon=True
+).start()
+settings = json.loads(pathlib.Path(sys.argv[2].removeprefix("--config=")).read_text())
+path = pathlib.Path(sys.argv[3].removeprefix("--workdir="))
+run_folder.RunFolder.open(path, ExperimentConfig.from_json(settings))
+with open(path.parent / "begun", "a") as file:
+    file.write(path.name + "\\n")
+seed = settings["seed"]
+if seed == 13:
+    print("12:00:00 loading\\nerror: --seed=13: unlucky.\\nTake another.", file=sys.stderr)
+    sys.exit(2)
+if seed == 14:
+    raise ValueError("a defect")
+if seed == 15:
+    os.kill(os.getpid(), 9)
+if seed == 17:
+    claim = pathlib.Path(passed["claim"])
+    held = {"state": "held", "machine": "elsewhere", "message": ""}
+    claim.with_name(claim.name[:-1] + "2").write_text(json.dumps(held))
+    sweeping._beat(claim, passed["sweep"])
+time.sleep(60 if seed == 16 else 0.2)
+template = results.ExperimentResult.from_line(pathlib.Path(os.environ["TEMPLATE"]).read_text())
+accuracy = {"accuracy": seed / 100}
+record = dataclasses.replace(template, config=settings, metrics=accuracy, speed={"seconds": 1.0})
+results.append(path / "results.jsonl", record)
+"""
+SWEEP = """
+import pathlib, sys
+from bert_glue_tf.core import cli
+from bert_glue_tf.sweeps import sweeping
+
+def main():
+    root, grid, command = sys.argv[1], sys.argv[2], sys.argv[3:]
+    runs = sweeping.plan(sweeping.configurations({"task": "sst2"}, sweeping.parse_grid(grid)),
+                         pathlib.Path(root))
+    del sys.argv[1:]
+    sweep = sweeping.Sweep(runs, 2, command)
+    sweep.run()
+    assert sorted(sweep.records) == sorted(run.name for run in runs), sweep.failures
+
+cli.flags.FLAGS(sys.argv[:1])
+main()
+"""
+
+
+@pytest.fixture
+def stand_in(tmp_path, monkeypatch):
+    """The command of a process that stands in for a run."""
+    labels = np.array([0, 1] * 4)
+    written = written_runs.write_run(
+        tmp_path / "template", labels, written_runs.wrong_at(labels, [0]), task="sst2"
+    )
+    monkeypatch.setenv("TEMPLATE", str(written / "results.jsonl"))
+    path = tmp_path / "stand_in.py"
+    path.write_text(STAND_IN)
+    return [sys.executable, str(path)]
+
+
+def sst2(root, grid, **given):
+    configs = sweeping.configurations({"task": "sst2", **given}, sweeping.parse_grid(grid))
+    return sweeping.plan(configs, root)
+
+
+def begun(root):
+    return (root / "begun").read_text().split()
+
+
+def test_two_sweeps_at_the_same_time_run_nothing_twice(tmp_path, stand_in):
+    root = tmp_path / "runs"
+    seeds = "seed=" + ",".join(map(str, range(1, 13)))
+    command = [sys.executable, "-c", SWEEP, str(root), seeds, *stand_in]
+    sweeps = [
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    outputs = [sweep.communicate(timeout=100) for sweep in sweeps]
+    assert [sweep.returncode for sweep in sweeps] == [0, 0], outputs
+    runs = sst2(root, seeds)
+    assert sorted(begun(root)) == sorted(run.name for run in runs)
+    assert [len(lines_of(run.folder.path)) for run in runs] == [1] * 12
+    # Each has told of all of them, and both have run some.
+    for output, _ in outputs:
+        numbers = re.findall(r"^(\d+)/12 sst2-\S+: accuracy 0\.\d{4}, ", output, re.MULTILINE)
+        assert numbers == [str(number) for number in range(1, 13)]
+        assert 0 < output.count(" s; ") + output.count(" s\n") < 12
+    assert not (root / ".claims").exists()
+
+
+def test_a_run_that_fails_stops_no_other_and_is_told_with_its_message(tmp_path, stand_in, capsys):
+    root = tmp_path / "runs"
+    runs = sst2(root, "seed=13,1,14,15,2")
+    sweep = sweeping.Sweep(runs, 1, stand_in)
+    sweep.run()
+    names = {run.config.seed: run.name for run in runs}
+    assert sweep.failures == {
+        names[13]: "--seed=13: unlucky.\nTake another.",
+        names[14]: "exit status 1: ValueError: a defect",
+        names[15]: "its process was killed (SIGKILL); the same command goes on with it",
+    }
+    assert sorted(sweep.records) == sorted([names[1], names[2]])
+    printed = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(rf"1/5 {names[13]}: FAILED: --seed=13: unlucky\.", printed[0])
+    assert re.fullmatch(rf"2/5 {names[1]}: accuracy 0\.0100, \d s; about \d+ s left", printed[1])
+    assert re.fullmatch(rf"5/5 {names[2]}: accuracy 0\.0200, \d s", printed[4])
+    told = sweeping.told_failures(runs, sweep.failures)
+    assert told[:2] == [
+        f"FAILED: {names[13]} (log: {root}/{names[13]}.log)",
+        "  --seed=13: unlucky.\n  Take another.",
+    ]
+    (row,) = sweeping.table(runs, sweep.records, sweep.failures, ["seed"])
+    assert row == {
+        "metric": "accuracy",
+        "mean": "0.0150",
+        "range": "0.0100 to 0.0200",
+        "seeds": "1, 2",
+        "failed": "seed 13, seed 14, seed 15",
+    }
+    first = names[1]
+    told = {**sweep.records, first: dataclasses.replace(sweep.records[first], warnings=("one",))}
+    (row,) = sweeping.table(runs, told, sweep.failures, ["seed"])
+    assert row["mean"] == "0.0150 COLLAPSED (1 of 2)"
+    # A new sweep tries what has failed again, and only that.
+    sweeping.Sweep(runs, 1, stand_in).run()
+    assert sorted(begun(root)) == sorted([*names.values(), names[13], names[14], names[15]])
+
+
+def test_what_starts_from_a_run_that_failed_is_not_run(tmp_path, stand_in):
+    runs = sst2(tmp_path, "finetune_epochs=1;seed=13,1;prune=true")
+    sweep = sweeping.Sweep(runs, 2, stand_in)
+    sweep.run()
+    failed = {run.name: run for run in runs if run.config.seed == 13}
+    (start,) = (run.start for run in failed.values() if run.start)
+    (pruned,) = set(failed) - {start}
+    assert sweep.failures[pruned] == f"not run, since its starting point {start} failed"
+    assert pruned not in begun(tmp_path)
+    assert len(sweep.records) == 2
+    # The starting point of the other was first, its table row is the pruned run's alone.
+    order = begun(tmp_path)
+    (good,) = (run for run in runs if run.config.seed == 1 and run.start)
+    assert order.index(good.start) < order.index(good.name)
+    (row,) = sweeping.table(runs, sweep.records, sweep.failures, ["finetune_epochs", "seed"])
+    assert (row["seeds"], row["failed"], row["range"]) == ("1", "seed 13", "")
+
+
+def test_a_failure_in_another_sweep_is_not_run_again_in_this_one(tmp_path, stand_in):
+    runs = sst2(tmp_path, "seed=13")
+    late, early = sweeping.Sweep(runs, 1, stand_in), sweeping.Sweep(runs, 1, stand_in)
+    early.run()
+    late.run()
+    assert late.failures == early.failures != {}
+    assert begun(tmp_path) == [runs[0].name]
+
+
+def test_a_sweep_comes_back_to_a_run_that_was_busy(tmp_path, stand_in, caplog):
+    runs = sst2(tmp_path, "seed=1,2")
+    first = runs[0].folder
+    lock = RunFolder.open(first.path, first.config).hand_over()
+    sweep = sweeping.Sweep(runs, 1, stand_in)
+    timer = threading.Timer(4.0, os.close, [lock])
+    timer.start()
+    with caplog.at_level(logging.INFO, "absl"):
+        sweep.run()
+    timer.join()
+    assert begun(tmp_path) == [runs[1].name, runs[0].name]
+    assert f"waiting for 1 run(s) of other processes: {runs[0].name}" in caplog.text
+
+
+def test_interrupted_it_ends_its_runs_and_gives_back_what_it_had(tmp_path, stand_in):
+    runs = sst2(tmp_path, "seed=16")
+    command = [sys.executable, "-c", SWEEP, str(tmp_path), "seed=16", *stand_in]
+    for number in (signal.SIGTERM, signal.SIGINT):
+        (tmp_path / "begun").unlink(missing_ok=True)
+        sweep = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        wait_for((tmp_path / "begun").exists)
+        sweep.send_signal(number)
+        _, error = sweep.communicate(timeout=30)
+        assert "KeyboardInterrupt" in error
+        last = list(sweeping._generations(runs[0]).values())[-1]
+        assert sweeping._read_claim(last)["state"] == "stopped"
+        # Nobody holds the lock any more: the run's process has ended.
+        os.close(RunFolder.open(runs[0].folder.path, runs[0].config).hand_over())
+
+
+def wait_for(condition, seconds=60):
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+def test_a_run_ends_when_its_sweep_is_killed(tmp_path, stand_in):
+    (run,) = sst2(tmp_path, "seed=16")
+    command = [sys.executable, "-c", SWEEP, str(tmp_path), "seed=16", *stand_in]
+    sweep = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    wait_for((tmp_path / "begun").exists)
+    with pytest.raises(BusyError):
+        RunFolder.open(run.folder.path, run.config)
+    sweep.kill()
+    sweep.wait()
+
+    def is_free():
+        try:
+            os.close(RunFolder.open(run.folder.path, run.config).hand_over())
+        except BusyError:
+            return False
+        return True
+
+    wait_for(is_free, 20)
+    # On this machine a free lock is proof: the claim that was left is taken over at once.
+    assert list(sweeping._generations(run)) == [1]
+    claim = sweeping._Claims().take(run)
+    assert claim.path.name == f"{run.name}.2"
+    os.close(claim.lock)
+
+
+def claim_of_another_machine(run):
+    path = run.folder.path.parent / ".claims" / f"{run.name}.1"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps({"state": "held", "machine": "elsewhere", "message": ""}))
+    return path
+
+
+def test_a_living_claim_of_another_machine_is_respected_and_a_stale_one_taken_over(
+    tmp_path, monkeypatch
+):
+    (run,) = sst2(tmp_path, "seed=1")
+    path = claim_of_another_machine(run)
+    now = [1000.0]
+    monkeypatch.setattr(sweeping, "time", types.SimpleNamespace(monotonic=lambda: now[0]))
+    claims = sweeping._Claims()
+    for beat in range(100):
+        # Its clock is an hour behind; only that it moves is looked at.
+        os.utime(path, (time.time() - 3600 + beat,) * 2)
+        assert claims.take(run) is None
+        now[0] += sweeping.BEAT
+    now[0] += sweeping.STALE - sweeping.BEAT - 1
+    assert claims.take(run) is None
+    assert not run.folder.path.exists()  # Nothing was written where another is at work.
+    now[0] += 2
+    claim = claims.take(run)
+    assert list(sweeping._generations(run)) == [1, 2]
+    os.close(claim.lock)
+    # Its claim is new to a third sweep, which is of this machine, but has not the lock.
+    other = sweeping._Claims().take(run)
+    assert other.path.name.endswith(".3")
+    os.close(other.lock)
+
+
+def test_without_locks_the_claims_decide(tmp_path, monkeypatch):
+    def no_locks(*_):
+        raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP))
+
+    monkeypatch.setattr(run_folder.fcntl, "flock", no_locks)
+    (run,) = sst2(tmp_path, "seed=1")
+    first = sweeping._Claims().take(run)
+    second = sweeping._Claims()
+    assert second.take(run) is None
+    sweeping._write_claim(first.path, "stopped")
+    third = second.take(run)
+    assert third.path.name == f"{run.name}.2"
+    os.close(first.lock)
+    os.close(third.lock)
+
+
+def test_of_two_that_take_over_one_wins(tmp_path, monkeypatch):
+    (run,) = sst2(tmp_path, "seed=1")
+    sweeping._write_claim(claim_of_another_machine(run), "stopped")
+    original = RunFolder.open
+
+    def open_late(path, settings):
+        # Between the look at the claims and the new claim, another machine makes one.
+        (tmp_path / ".claims" / f"{run.name}.2").write_text("")
+        return original(path, settings)
+
+    monkeypatch.setattr(RunFolder, "open", open_late)
+    assert sweeping._Claims().take(run) is None
+    # It holds no lock on what it has not got.
+    monkeypatch.undo()
+    os.close(RunFolder.open(run.folder.path, run.config).hand_over())
+
+
+def test_a_run_that_another_machine_takes_over_is_waited_for(
+    tmp_path, stand_in, monkeypatch, capsys
+):
+    root = tmp_path / "runs"
+    (run,) = sst2(root, "seed=17")
+    sweep = sweeping.Sweep([run], 1, stand_in)
+    theirs = root / ".claims" / f"{run.name}.2"
+
+    def other_machine():
+        wait_for(theirs.exists, 30)
+        wait_for(lambda: "taken it over" in said[-1], 30)
+        line = json.loads(pathlib.Path(os.environ["TEMPLATE"]).read_text())
+        line |= {"config": run.config.to_json(), "metrics": {"accuracy": 0.17}}
+        (run.folder.path / "results.jsonl").write_text(json.dumps(line) + "\n")
+
+    said, line_of = [""], sweep._line
+    monkeypatch.setattr(sweep, "_line", lambda run, text: said.append(text) or line_of(run, text))
+    other = threading.Thread(target=other_machine)
+    other.start()
+    sweep.run()
+    other.join()
+    assert sweep.failures == {}
+    assert sweep.records[run.name].metrics == {"accuracy": 0.17}
+    printed = capsys.readouterr().out
+    assert f"{run.name}: another machine has taken it over" in printed
+    assert f"1/1 {run.name}: accuracy 0.1700, by another process" in printed
+
+
+@pytest.mark.parametrize("how", ["superseded", "finished elsewhere"])
+def test_a_process_whose_claim_is_lost_ends_at_once(tmp_path, how):
+    claim = tmp_path / "run.4"
+    claim.write_text("{}")
+    code = (
+        "import os, pathlib, sys\n"
+        "from bert_glue_tf import sweeping\n"
+        "sweeping.BEAT = 0.2\n"
+        "print('here', flush=True)\n"
+        "sweeping._beat(pathlib.Path(sys.argv[1]), os.getppid())\n"
+    )
+    before = claim.stat().st_mtime_ns
+    process = subprocess.Popen([sys.executable, "-c", code, str(claim)], stdout=subprocess.PIPE)
+    try:
+        process.stdout.readline()
+        wait_for(lambda: claim.stat().st_mtime_ns > before)
+        assert process.poll() is None
+        if how == "superseded":
+            claim.with_name("run.5").write_text("{}")
+        else:
+            claim.unlink()
+        assert process.wait(20) == sweeping._SUPERSEDED
+    finally:
+        process.kill()
+        process.stdout.close()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"),
+    [(0, "0 s"), (89.4, "89 s"), (90, "2 min"), (720, "12 min"), (12000, "3 h 20 min")],
+)
+def test_time_left_in_words(seconds, told):
+    assert sweeping.duration(seconds) == told
+
+
+def test_time_left_is_counted_in_epochs_and_shared_by_the_workers(tmp_path, stand_in):
+    runs = sst2(tmp_path, "epochs=2,4;seed=1,2,3")
+    sweep = sweeping.Sweep(runs, 2, stand_in)
+    assert sweep._left() is None
+    line = json.loads(pathlib.Path(os.environ["TEMPLATE"]).read_text())
+    for run in runs[:2]:  # 10 s for 2 epochs each.
+        run.folder.path.mkdir()
+        settings = {"config": run.config.to_json(), "speed": {"seconds": 10.0}}
+        (run.folder.path / "results.jsonl").write_text(json.dumps({**line, **settings}) + "\n")
+    # One of 2 epochs and three of 4 are left, at 5 s an epoch, by two workers.
+    assert sweeping.Sweep(runs, 2, stand_in)._left() == pytest.approx(5 * (2 + 12) / 2)
+
+
+# The command.
+
+
+def sweep_command(settings, *arguments):
+    return [
+        *(sys.executable, "-m", "bert_glue_tf.sweep", "--task=sst2", "--prune", "--epochs=2"),
+        *(f"--encoder={settings.encoder}", f"--data={settings.data}", "--batch_size=8"),
+        *("--learning_rate=1e-2", "--dropout=0", "--encoder_dropout=0", "--seq_length=32"),
+        *arguments,
+    ]
+
+
+def call(command, cwd, timeout=200):
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=timeout)
+    assert "Traceback" not in done.stderr
+    return done
+
+
+def test_a_mistake_is_answered_at_once_and_nothing_is_written(settings, tmp_path):
+    begin = time.monotonic()
+    done = call(sweep_command(settings, "--grid=final_sparsity=0.5,80"), tmp_path)
+    assert time.monotonic() - begin < 5  # TensorFlow alone would take as long.
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: --final_sparsity=80.0: must be in [0, 1)")
+    done = call(sweep_command(settings, "--grid=seed=1", "--data=nowhere"), tmp_path)
+    assert done.returncode == 2
+    assert "--data=nowhere" in done.stderr
+    done = call(sweep_command(settings, "--grid=seed=1", "--workers=0"), tmp_path)
+    assert done.returncode == 2
+    assert "--workers=0" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_sweep_imports_no_tensorflow():
+    code = (
+        "import sys\n"
+        "from bert_glue_tf import reporting, sweep, sweeping\n"
+        "assert 'tensorflow' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_a_grid_killed_in_the_middle_is_finished_by_two_sweeps_and_then_left_alone(
+    settings, tmp_path
+):
+    command = sweep_command(settings, "--grid=final_sparsity=0.25,0.5;seed=1,2")
+    given = {
+        **{"task": "sst2", "prune": "true", "epochs": "2", "encoder": settings.encoder},
+        **{"data": settings.data, "batch_size": "8", "learning_rate": "1e-2", "dropout": "0"},
+        **{"encoder_dropout": "0", "seq_length": "32"},
+    }
+    grid = sweeping.parse_grid("final_sparsity=0.25,0.5;seed=1,2")
+    runs = sweeping.plan(sweeping.configurations(given, grid), tmp_path / "runs")
+    assert len(runs) == 4
+
+    killed = subprocess.Popen(
+        command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    wait_for(lambda: runs[0].folder.has_checkpoint)
+    killed.kill()
+    killed.wait()
+    if runs[0].folder.record() is None:
+        dry = call([*command, "--dry_run"], tmp_path)
+        assert dry.stdout.count("to be run") == 4
+
+    both = [
+        subprocess.Popen(
+            command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        for _ in range(2)
+    ]
+    outputs = [sweep.communicate(timeout=200) for sweep in both]
+    assert [sweep.returncode for sweep in both] == [0, 0], outputs
+    for run in runs:
+        assert len(lines_of(run.folder.path)) == 1
+        # One process each; two where one was killed before it had finished its run.
+        processes = run.log.read_text().count("starting TensorFlow")
+        assert 1 <= processes <= (2 if run is runs[0] else 1), run.name
+        weights = run.folder.record().sparsity
+        assert weights == {"classifier/kernel": run.config.final_sparsity}
+    # What an undisturbed run comes to: the same, since nothing is drawn after the first step.
+    reference = RunFolder.open(tmp_path / "reference", runs[0].config)
+    undisturbed = experiment.train_and_evaluate(runs[0].config, reference)
+    assert runs[0].folder.record().metrics == pytest.approx(undisturbed.metrics, abs=1e-3)
+
+    table = outputs[0][0]
+    for sparsity in (0.25, 0.5):
+        records = [run.folder.record() for run in runs if run.config.final_sparsity == sparsity]
+        two = [record.metrics["accuracy"] for record in records]
+        low, high = sorted(two)
+        fallen = sum(bool(record.warnings) for record in records)
+        mean = f"{sum(two) / 2:.4f}" + (rf" COLLAPSED \({fallen} of 2\)" if fallen else "")
+        row = rf"{sparsity} +accuracy +{mean} +{low:.4f} to {high:.4f} +1, 2 *$"
+        assert re.search(row, table, re.MULTILINE), table
+
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("*")}
+    begin = time.monotonic()
+    again = call(command, tmp_path)
+    assert time.monotonic() - begin < 5
+    assert again.returncode == 0
+    assert "4 of 4 runs are finished already" in again.stderr
+    assert table[table.index("Primary metric") :] == again.stdout
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("*")} == before
+    dry = call([*command, "--dry_run"], tmp_path)
+    assert dry.stdout.count("finished: accuracy 0.") == 4
+    # The compare command reads the same folder.
+    models = comparison.read((tmp_path / "runs").iterdir())
+    assert sorted(model.run for model in models) == sorted(run.name for run in runs)
+
+
+def test_a_run_of_the_command_that_fails_is_told_and_the_status_is_1(settings, tmp_path):
+    done = call(sweep_command(settings, "--grid=end_step=9999"), tmp_path)
+    assert done.returncode == 1
+    assert "1/1 sst2-" in done.stdout
+    assert "FAILED: --end_step=9999: training has only" in done.stdout
+    (log,) = (tmp_path / "runs").glob("*.log")
+    assert f"(log: runs/{log.name})" in done.stdout
+
+
+def test_what_the_grid_chose_is_told_where_the_runs_name_does_not(tmp_path):
+    grid = sweeping.parse_grid("pruning_method=none,irregular;final_sparsity=0.1,0.5;seed=1,2")
+    configs = sweeping.configurations({"task": "sst2", "finetune_epochs": "2"}, grid)
+    runs = sweeping.plan(configs, tmp_path, list(grid))
+    rows = sweeping.dry_rows(runs, {})
+    assert [list(row) for row in rows] == [["run", "final_sparsity", "starts from", ""]] * 8
+    told = [(run.title.removeprefix(run.name), row["final_sparsity"]) for run, row in
+            zip(runs, rows, strict=True)]  # fmt: skip
+    # Two starting points, what is not pruned, and what is.
+    assert told == [
+        *[("", "")] * 4,
+        *[(" (final_sparsity=0.1)", "0.1")] * 2,
+        *[(" (final_sparsity=0.5)", "0.5")] * 2,
+    ]
+    assert all(row["run"] == run.name for run, row in zip(runs, rows, strict=True))
+
+
+def test_the_readmes_grids_are_grids():
+    readme = (pathlib.Path(__file__).parents[2] / "README.md").read_text()
+    commands = re.findall(r"^python -m bert_glue_tf\.sweep (.*)$", readme, re.MULTILINE)
+    assert commands
+    for command in commands:
+        given = dict(part[2:].partition("=")[::2] for part in shlex.split(command))
+        grid = sweeping.parse_grid(given["grid"])
+        assert set(given) - {"grid", "flagfile"} <= set(sweeping.setting_names())
+        expected = math.prod(len(values) for values in grid.values())
+        assert len(sweeping.configurations({"prune": "true"}, grid)) == expected
+    assert sweeping.parse_grid("pruning_method=none,(head,irregular)") == {
+        "pruning_method": ("none", "head,irregular")
+    }

@@ -1,0 +1,112 @@
+"""What a training shows: a bar that fits its terminal, and a line for each epoch."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import struct
+import subprocess
+import sys
+import termios
+from fcntl import ioctl
+
+import pytest
+
+from bert_glue_tf.data import tasks
+from bert_glue_tf.training import callbacks
+
+LOGS = {"loss": 0.6931, "accuracy": 0.5}
+CODE = f"""
+from bert_glue_tf.data import tasks
+from bert_glue_tf.training import callbacks
+callbacks.Progress._SECONDS = 0.0
+with callbacks.Progress(tasks.get("qqp"), 10, 300) as progress:
+    progress.on_epoch_begin(8)
+    for step in range(300):
+        progress.on_train_batch_end(step, {LOGS})
+    progress.on_epoch_end(8, {{"val_accuracy": 0.8, "val_f1": 0.7, "val_loss": 0.4, **{LOGS}}})
+    progress.on_epoch_begin(9)
+    raise SystemExit(3)
+"""
+
+
+def scores(task):
+    spec = tasks.get(task)
+    own = {f"val_{m}{end}": 0.8312 for end in spec.validation_splits for m in spec.metrics}
+    return {"loss": 0.5, "val_loss": 0.25, **own}
+
+
+@pytest.mark.parametrize("task", tasks.TASKS)
+def test_the_line_of_an_epoch_has_the_metrics_that_count_in_80_columns(task):
+    progress = callbacks.Progress(tasks.get(task), 10, 5)
+    progress.on_epoch_begin(9)
+    line = progress.line(scores(task), 12345.6)
+    assert len(line) <= 80
+    assert line.startswith("epoch 10/10, 12346 s: ")
+    for name in scores(task):
+        if name not in ("loss", "val_loss"):
+            assert f"{name.removeprefix('val_')} 0.8312" in line
+
+
+def test_in_a_file_there_is_a_line_an_epoch(capsys):
+    progress = callbacks.Progress(tasks.get("cola"), 3, 2)
+    progress.on_epoch_begin(0)
+    for step in range(2):
+        progress.on_train_batch_end(step, LOGS)
+    progress.on_epoch_end(0, scores("cola"))
+    shown = capsys.readouterr().out
+    assert re.sub(r"\d+ s", "0 s", shown) == (
+        "epoch 1/3, 0 s: loss 0.5000, val: matthews 0.8312, accuracy 0.8312, loss 0.2500\n"
+    )
+
+
+def on_a_terminal(columns):
+    """What the code above writes to a terminal of that width, and its exit status."""
+    leader, follower = pty.openpty()
+    ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    environment = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
+    running = subprocess.Popen(
+        [sys.executable, "-c", CODE],
+        stdin=follower,
+        stdout=follower,
+        stderr=follower,
+        env={**environment, "TERM": "xterm"},
+    )
+    os.close(follower)
+    written = b""
+    while True:
+        try:
+            part = os.read(leader, 65536)
+        except OSError:  # As Linux tells that the last writer has gone.
+            break
+        if not part:
+            break
+        written += part
+    os.close(leader)
+    return written.decode(), running.wait(timeout=60)
+
+
+@pytest.mark.parametrize("columns", [80, 60])
+def test_the_bar_fits_its_terminal_and_goes_away(columns):
+    written, status = on_a_terminal(columns)
+    assert status == 3, written
+    plain = re.sub(r"\x1b\[[\d;?]*[A-Za-z]", "", written)
+    drawn = re.split(r"[\r\n]+", plain)
+    bars = [text for text in drawn if re.match(r"epoch 9/10 |epoch 9/10, v", text)]
+    assert len(bars) > 100
+    assert max(map(len, bars)) <= columns
+    if columns == 80:
+        assert re.fullmatch(
+            r"epoch 9/10 \S+ 150/300 loss 0\.6931 accuracy 0\.5000 [\d:-]+\s*",
+            next(text for text in bars if "150/300" in text),
+        )
+        assert any("epoch 9/10, validating" in text for text in bars)
+    (line,) = [text for text in drawn if re.match(r"epoch 9/10, \d+ s: ", text)]
+    assert line.endswith("loss 0.6931, val: accuracy 0.8000, f1 0.7000, loss 0.4000")
+    # Each drawing begins where the one before it began: a line of the screen is left by each bar
+    # that ends and by each epoch, and none by a step.
+    assert written.count("\n") <= 4
+    # After the bar of the epoch that was broken off, the line is erased and the cursor is there.
+    assert "\x1b[2K" in written[written.rindex("epoch 10/10") :]
+    assert written.rindex("\x1b[?25h") > written.rindex("\x1b[?25l")
