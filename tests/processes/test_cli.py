@@ -337,7 +337,9 @@ def test_a_run_from_the_command_line_and_the_folder_it_then_keeps(tmp_path, enco
 )
 def test_interrupted_it_says_where_the_same_command_goes_on(tmp_path, encoder, when, told):
     code = (
-        "from bert_glue_tf import cli, experiment, train\n"
+        "from bert_glue_tf import train\n"
+        "from bert_glue_tf.core import cli\n"
+        "from bert_glue_tf.training import experiment\n"
         "def interrupt(*_, **__):\n"
         "    raise KeyboardInterrupt\n"
         f"experiment.{when}\n"
@@ -367,7 +369,8 @@ def test_a_workdir_that_may_not_be_read(tmp_path):
     # Root may read everything: as a user who may not, once all modules are loaded.
     code = (
         "import os, sys\n"
-        "from bert_glue_tf import cli, train\n"
+        "from bert_glue_tf import train\n"
+        "from bert_glue_tf.core import cli\n"
         "os.geteuid() or os.seteuid(65534)\n"
         "cli.run(train.main, train.__doc__)\n"
     )
@@ -393,7 +396,8 @@ def test_a_full_disk_and_a_full_quota_are_told_alike(tmp_path, number):
     # A quota cannot be set up here: the error is the system's own, raised where data are read.
     code = (
         "import os, sys\n"
-        "from bert_glue_tf import cli, train\n"
+        "from bert_glue_tf import train\n"
+        "from bert_glue_tf.core import cli\n"
         "def full(*_):\n"
         f"    raise OSError({number}, os.strerror({number}), 'history.csv')\n"
         "train.encoders.resolve = full\n"
@@ -504,7 +508,7 @@ def test_a_disk_that_fills_up_during_the_run(small_disk, tmp_path, encoder):
 def test_how_a_command_ends_that_could_not_go_on(tmp_path, raised, goes_on, status, told):
     script = tmp_path / "command.py"
     script.write_text(
-        "from bert_glue_tf import cli\n\n\n"
+        "from bert_glue_tf.core import cli\n\n\n"
         f"def main():\n    print('begun')\n    raise {raised}\n\n\n"
         f"cli.run(main, 'Doc.', {goes_on!r})\n"
     )
@@ -516,7 +520,7 @@ def test_an_output_that_nobody_reads_ends_a_command_quietly(tmp_path):
     script = tmp_path / "command.py"
     # More than a pipe holds.
     script.write_text(
-        "from bert_glue_tf import cli\n\n\n"
+        "from bert_glue_tf.core import cli\n\n\n"
         "def main():\n    print('x' * 1_000_000)\n\n\ncli.run(main, 'Doc.')\n"
     )
     with subprocess.Popen(
