@@ -30,7 +30,7 @@ from bert_glue_tf.core.errors import UserError
 if TYPE_CHECKING:
     from bert_glue_tf.compression.start import Start
     from bert_glue_tf.runs.config import ExperimentConfig
-    from bert_glue_tf.training.optimization import AdamW
+    from bert_glue_tf.training.optimizer import AdamW
 
 # Where gradual pruning starts and ends if the user does not say: after the warm-up, when
 # the classifier's random weights have begun to mean something, and early enough that the

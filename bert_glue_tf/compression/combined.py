@@ -12,7 +12,7 @@ import tf_keras
 from bert_glue_tf.compression.base import PruningContext, PruningMethod, Removed
 from bert_glue_tf.compression.masked import MaskedPruning, Masking, UpdateMasks
 from bert_glue_tf.compression.start import Start
-from bert_glue_tf.training.optimization import AdamW
+from bert_glue_tf.training.optimizer import AdamW
 
 
 class Combined(PruningMethod):

@@ -25,7 +25,7 @@ from bert_glue_tf.compression.start import Start
 from bert_glue_tf.compression.structures import Group, Member
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.models.bert import shrinking
-from bert_glue_tf.training.optimization import AdamW, Hook
+from bert_glue_tf.training.optimizer import AdamW, Hook
 
 
 class MaskedPruning(PruningMethod):

@@ -10,7 +10,7 @@ from bert_glue_tf.compression.base import PruningContext
 from bert_glue_tf.compression.masked import MaskedPruning, values_of
 from bert_glue_tf.compression.structures import Group
 from bert_glue_tf.core.errors import UserError
-from bert_glue_tf.training.optimization import AdamW
+from bert_glue_tf.training.optimizer import AdamW
 
 
 class LotteryTicket(MaskedPruning):

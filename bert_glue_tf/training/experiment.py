@@ -33,7 +33,7 @@ from bert_glue_tf.runs import results
 from bert_glue_tf.runs.config import ExperimentConfig
 from bert_glue_tf.runs.results import ExperimentResult
 from bert_glue_tf.runs.run_folder import BusyError, RunFolder, deciding, write_atomically
-from bert_glue_tf.training import callbacks, distribution, optimization
+from bert_glue_tf.training import callbacks, devices, optimizer
 from bert_glue_tf.training.checkpoints import Checkpoints, RunningSums, newest
 
 # Evaluation keeps no activations for a gradient, so a batch can be larger than in training.
@@ -47,7 +47,7 @@ def train_and_evaluate(
     config: ExperimentConfig,
     folder: RunFolder,
     examples: Mapping[str, readers.Examples] | None = None,
-    tpu: str = distribution.LOCAL_TPU,
+    tpu: str = devices.LOCAL_TPU,
 ) -> ExperimentResult:
     """Runs the experiment, or what is left of it, in its folder.
 
@@ -69,9 +69,9 @@ def train_and_evaluate(
         return finished
     registry.build(config)  # Refuses what cannot be, before devices are looked for.
     # First of all: workers have to be joined before anything else is done with TensorFlow.
-    strategy = distribution.build(config.strategy, tpu=tpu)
+    strategy = devices.build(config.strategy, tpu=tpu)
     method = _method(config, strategy)
-    with distribution.noticing_lost_workers(strategy):
+    with devices.noticing_lost_workers(strategy):
         return _run(config, folder, examples, method, strategy, tpu)
 
 
@@ -84,8 +84,8 @@ def _run(
     tpu: str,
 ) -> ExperimentResult:
     """`train_and_evaluate` of a run that is not finished."""
-    distribution.require_agreement(strategy, "settings", config.without_places())
-    distribution.require_agreement(strategy, "state of the run", _state(folder))
+    devices.require_agreement(strategy, "settings", config.without_places())
+    devices.require_agreement(strategy, "state of the run", _state(folder))
     task = tasks.get(config.task)
     if examples is None:
         examples = readers.load_for_training(task, config.data, config.train_examples)
@@ -101,7 +101,7 @@ def _run(
     timing = callbacks.Timing(rows[: states.step // steps_per_epoch], start_time)
     encoder = _load_encoder(config, method)
     policy = _policy(config, encoder, strategy)
-    is_static = distribution.is_tpu(strategy)
+    is_static = devices.is_tpu(strategy)
     if is_static and config.group_by_length:
         raise UserError(
             "--group_by_length: on a TPU every batch is padded to --seq_length, so that it would "
@@ -111,7 +111,7 @@ def _run(
     inputs = {f"{split} data": read.provenance for split, read in examples.items()}
     inputs |= {"encoder": encoder.provenance}
     folder.require_same_inputs(inputs)
-    distribution.require_agreement(strategy, "data and encoder", deciding(inputs))
+    devices.require_agreement(strategy, "data and encoder", deciding(inputs))
     started_from = _describe_start(config, starting_model, inputs)
     start = _start(
         config,
@@ -119,7 +119,7 @@ def _run(
         examples,
         held_out,
         decide=lambda name, make: strict_json.loads(
-            distribution.decided_by_chief(strategy, lambda: json.dumps(folder.decide(name, make)))
+            devices.decided_by_chief(strategy, lambda: json.dumps(folder.decide(name, make)))
         ),
     )
     if starting_model is not None and encoder.is_native:
@@ -129,14 +129,14 @@ def _run(
     tf_keras.utils.set_random_seed(config.seed)
     tf_keras.backend.reset_uids()  # The names of layers, which the saved model holds.
     logging.info("training on %d replica(s) in %s", strategy.num_replicas_in_sync, policy)
-    with distribution.building(strategy, policy), modeling.restorable_dropout():
+    with devices.building(strategy, policy), modeling.restorable_dropout():
         encoder, model = _build(config, start)
         if start.classifier is None and starting_model is not None:
             _start_opaque(model, starting_model)
         model = method.prepare(model, context)
         model.compile(
             optimizer=method.wrap_optimizer(
-                optimization.build_optimizer(config, total_steps // method.cycles)
+                optimizer.build_optimizer(config, total_steps // method.cycles)
             ),
             loss=modeling.build_loss(task),
             # Weighted: what fills up a batch for the replicas has weight 0.
@@ -245,7 +245,7 @@ def _run(
 
 def _method(config: ExperimentConfig, strategy: tf.distribute.Strategy) -> PruningMethod:
     method = registry.build(config)
-    is_alone = strategy.num_replicas_in_sync == 1 and not distribution.is_tpu(strategy)
+    is_alone = strategy.num_replicas_in_sync == 1 and not devices.is_tpu(strategy)
     return method if is_alone else method.on_replicas()
 
 
@@ -290,7 +290,7 @@ def _policy(
     config: ExperimentConfig, encoder: encoders.Encoder, strategy: tf.distribute.Strategy
 ) -> str:
     """Name of the dtype policy to train with; an opaque encoder computes as it was saved."""
-    return distribution.policy(config.mixed_precision, strategy) if encoder.is_native else "float32"
+    return devices.policy(config.mixed_precision, strategy) if encoder.is_native else "float32"
 
 
 def _start(
@@ -347,7 +347,7 @@ def _rehearse(
     encoder = _load_encoder(config, method)
     start = _start(config, encoder, examples, held_out, is_rehearsal=True)
     start = method.reshape(start)
-    with distribution.building(strategy, _policy(config, encoder, strategy)):
+    with devices.building(strategy, _policy(config, encoder, strategy)):
         _, model = _build(config, start)
         method.prepare(model, context)
 
@@ -383,12 +383,12 @@ def _starting_model(
     if config_of_start is None:
         return None
     start = folder.beside(config_of_start)
-    if distribution.decided_by_chief(strategy, lambda: _state(start)) != _FINISHED:
+    if devices.decided_by_chief(strategy, lambda: _state(start)) != _FINISHED:
         _rehearse(config, examples, strategy)
         _make_room()
     is_told = False
     # The chief looks, and all of them sleep: no worker waits for another one longer than a look.
-    while (state := distribution.decided_by_chief(strategy, lambda: _look_at(start))) != _FINISHED:
+    while (state := devices.decided_by_chief(strategy, lambda: _look_at(start))) != _FINISHED:
         if state == _BUSY:
             if not is_told and start.followed is None:
                 logging.info("waiting for %s, which another process is running", start.path)
@@ -402,7 +402,7 @@ def _starting_model(
         _make_room()
     if start.record() is None:
         start.claim()  # The chief has found it finished.
-    distribution.require_agreement(strategy, f"run {start.path.name}", _state(start))
+    devices.require_agreement(strategy, f"run {start.path.name}", _state(start))
     return start.model
 
 
@@ -557,7 +557,7 @@ def _fit(
             )
         )
     # Of several workers one that is interrupted ends at once, and the others notice.
-    interruption = callbacks.Interruption(is_held=not distribution.is_multi_worker(strategy))
+    interruption = callbacks.Interruption(is_held=not devices.is_multi_worker(strategy))
     with (
         callbacks.Progress(tasks.get(config.task), config.epochs, steps) as progress,
         interruption,

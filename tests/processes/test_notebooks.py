@@ -181,7 +181,7 @@ def test_the_first_cell_installs_what_the_readme_does(name, monkeypatch, capsys)
 )
 def test_the_tpu_is_connected_to_on_colab_only(colab, files, said, monkeypatch, capsys):
     # First, since TensorFlow's own import runs processes.
-    from bert_glue_tf.training import distribution
+    from bert_glue_tf.training import devices
 
     def found(pattern):
         return [file for file in files if pathlib.PurePath(file).match(pattern)]
@@ -206,7 +206,7 @@ def test_the_tpu_is_connected_to_on_colab_only(colab, files, said, monkeypatch, 
     (((python, option, code), check),) = calls
     assert (python, option, check) == (sys.executable, "-c", True)
     asked = []
-    monkeypatch.setattr(distribution, "build", lambda *names, **more: asked.append((names, more)))
+    monkeypatch.setattr(devices, "build", lambda *names, **more: asked.append((names, more)))
     exec(code, {})
     assert asked == [(("tpu",), {"tpu": "local"})]
     assert config.ExperimentConfig(strategy=variables["DEVICE"]["strategy"]).strategy == "tpu"

@@ -39,7 +39,7 @@ from bert_glue_tf.data import batching, preprocessing, tasks  # noqa: E402
 from bert_glue_tf.models import encoders, modeling  # noqa: E402
 from bert_glue_tf.models.bert import importing, native  # noqa: E402
 from bert_glue_tf.runs.config import ExperimentConfig  # noqa: E402
-from bert_glue_tf.training import cluster, distribution, optimization  # noqa: E402
+from bert_glue_tf.training import cluster, devices, optimizer  # noqa: E402
 
 # The last batch is not full, and its rest is odd: one replica has an example less.
 STEPS, BATCH, REST, LENGTH = 12, 8, 5, 12
@@ -99,7 +99,7 @@ def train(name: str, strategy: tf.distribute.Strategy) -> dict[str, np.ndarray]:
         )
         model.compile(
             optimizer=method.wrap_optimizer(
-                optimization.build_optimizer(config, STEPS // method.cycles)
+                optimizer.build_optimizer(config, STEPS // method.cycles)
             ),
             loss=modeling.build_loss(tasks.get("mnli")),
         )
@@ -176,7 +176,7 @@ if kind == "devices":
 else:
     found = cluster.of(kind)
     assert found is not None
-    strategies = {f"worker{found.index}": distribution.build(kind)}
+    strategies = {f"worker{found.index}": devices.build(kind)}
 for title, strategy in strategies.items():
     outcome = {
         f"{name}:{label}": value

@@ -24,7 +24,7 @@ from bert_glue_tf.reports import reporting
 from bert_glue_tf.runs import results
 from bert_glue_tf.runs.config import ExperimentConfig
 from bert_glue_tf.runs.run_folder import RunFolder
-from bert_glue_tf.training import callbacks, distribution, experiment
+from bert_glue_tf.training import callbacks, devices, experiment
 
 
 @pytest.fixture(scope="module")
@@ -529,6 +529,6 @@ def test_the_training_takes_its_batches_as_the_setting_says(
 
 
 def test_a_tpu_cannot_group_by_length(tiny_encoder, tiny_glue, tmp_path, monkeypatch):
-    monkeypatch.setattr(distribution, "is_tpu", lambda strategy: True)
+    monkeypatch.setattr(devices, "is_tpu", lambda strategy: True)
     with pytest.raises(UserError, match="--group_by_length: on a TPU every batch is padded"):
         tiny_runs.train(tmp_path / "run", tiny_encoder, tiny_glue, group_by_length=True)

@@ -13,7 +13,7 @@ from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.models import modeling
 from bert_glue_tf.runs.config import ExperimentConfig
 from bert_glue_tf.runs.run_folder import RunFolder
-from bert_glue_tf.training import distribution, experiment
+from bert_glue_tf.training import devices, experiment
 
 
 @pytest.fixture
@@ -102,11 +102,11 @@ def test_an_opaque_encoder_computes_as_it_was_saved(settings, tmp_path, monkeypa
 
 def test_bfloat16_is_what_a_tpu_computes_with(monkeypatch):
     cpu = tf.distribute.OneDeviceStrategy("/cpu:0")
-    assert distribution.policy("auto", cpu) == "float32"
-    assert distribution.policy("float16", cpu) == "mixed_float16"
-    monkeypatch.setattr(distribution, "is_tpu", lambda strategy: True)
-    assert distribution.policy("auto", cpu) == "mixed_bfloat16"
-    assert distribution.policy("none", cpu) == "float32"
+    assert devices.policy("auto", cpu) == "float32"
+    assert devices.policy("float16", cpu) == "mixed_float16"
+    monkeypatch.setattr(devices, "is_tpu", lambda strategy: True)
+    assert devices.policy("auto", cpu) == "mixed_bfloat16"
+    assert devices.policy("none", cpu) == "float32"
 
 
 def every_operation(graph):
@@ -126,7 +126,7 @@ def every_operation(graph):
 @pytest.mark.parametrize("method", ["none", "movement", "magnitude"])
 def test_every_graph_that_goes_to_a_tpu_has_static_shapes(settings, method, tmp_path, monkeypatch):
     """A run as on a TPU: what `strategy.run` is given there is compiled for the device."""
-    monkeypatch.setattr(distribution, "is_tpu", lambda strategy: True)
+    monkeypatch.setattr(devices, "is_tpu", lambda strategy: True)
     graphs = []
     run = tf.distribute.OneDeviceStrategy.run
 

@@ -22,7 +22,7 @@ from bert_glue_tf.models.bert import native
 from bert_glue_tf.runs import results
 from bert_glue_tf.runs.config import ExperimentConfig
 from bert_glue_tf.runs.run_folder import RunFolder
-from bert_glue_tf.training import distribution, experiment
+from bert_glue_tf.training import devices, experiment
 
 # Logical devices have to be set before TensorFlow is first used, so in a process of its own.
 ON_TWO_CPUS = """
@@ -310,7 +310,7 @@ def test_the_sums_of_an_interrupted_epoch_come_back_on_several_replicas():
 
 
 def test_mirrored_on_one_device_is_that_device():
-    strategy = distribution.build("mirrored")
+    strategy = devices.build("mirrored")
     assert isinstance(strategy, tf.distribute.OneDeviceStrategy)
     assert strategy.num_replicas_in_sync == 1
 
@@ -319,7 +319,7 @@ def test_a_device_that_is_not_there_is_refused():
     if tf.config.list_physical_devices("GPU"):
         pytest.skip("there is a GPU here")
     with pytest.raises(UserError, match="--strategy=gpu: TensorFlow sees no GPU here"):
-        distribution.build("gpu")
+        devices.build("gpu")
 
 
 class OneCoreTPU(tf.distribute.OneDeviceStrategy):
@@ -340,7 +340,7 @@ def test_a_tpu_is_initialized_once_for_a_run_and_its_starting_point(
     initialized = []
     monkeypatch.setattr(tf.tpu.experimental, "initialize_tpu_system", initialized.append)
     monkeypatch.setattr(tf.distribute, "TPUStrategy", OneCoreTPU)
-    distribution._tpu.cache_clear()
+    devices._tpu.cache_clear()
     try:
         config = dataclasses.replace(
             settings,
@@ -361,15 +361,15 @@ def test_a_tpu_is_initialized_once_for_a_run_and_its_starting_point(
             (row,) = RunFolder(path, config).read_history()
             assert float(row["accuracy"]) * 41 == pytest.approx(round(float(row["accuracy"]) * 41))
         # Another one is initialized by itself; one that fails can be tried again.
-        distribution.build("tpu", tpu="other")
+        devices.build("tpu", tpu="other")
         assert asked == initialized == ["mine", "other"]
         monkeypatch.setattr(tf.tpu.experimental, "initialize_tpu_system", lambda resolver: 1 / 0)
         with pytest.raises(ZeroDivisionError):
-            distribution.build("tpu", tpu="third")
+            devices.build("tpu", tpu="third")
         monkeypatch.setattr(tf.tpu.experimental, "initialize_tpu_system", initialized.append)
-        assert isinstance(distribution.build("tpu", tpu="third"), OneCoreTPU)
+        assert isinstance(devices.build("tpu", tpu="third"), OneCoreTPU)
     finally:
-        distribution._tpu.cache_clear()
+        devices._tpu.cache_clear()
 
 
 @pytest.mark.parametrize("name", ["local", "grpc://127.0.0.1:{port}"])
@@ -379,4 +379,4 @@ def test_a_tpu_that_is_not_there_is_refused(name):
     (address,) = workers.free_addresses(1)
     name = name.format(port=address.rsplit(":", 1)[1])
     with pytest.raises(UserError, match=f"--strategy=tpu --tpu={name}: no TPU could be initial"):
-        distribution.build("tpu", tpu=name)
+        devices.build("tpu", tpu=name)
