@@ -35,7 +35,7 @@ def main() -> None:
 
     from bert_glue_tf.data import batching, preprocessing, readers
     from bert_glue_tf.models import modeling
-    from bert_glue_tf.training import optimizer
+    from bert_glue_tf.training.optimizer import build_optimizer
 
     task = tasks.get(settings.task)
     examples = readers.load(task, settings.data, "train", settings.train_examples)
@@ -44,7 +44,7 @@ def main() -> None:
         encoder.layer, task, dropout=settings.dropout, seed=settings.seed
     )
     model.compile(
-        optimizer=optimizer.build_optimizer(settings, total_steps=10_000),
+        optimizer=build_optimizer(settings, total_steps=10_000),
         loss=modeling.build_loss(task),
     )
     preprocessor = preprocessing.build(encoder.preprocessing, task.text_fields, settings.seq_length)

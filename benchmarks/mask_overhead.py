@@ -35,7 +35,7 @@ def main() -> None:
     from bert_glue_tf.models.bert import native
     from bert_glue_tf.reports import reporting
     from bert_glue_tf.runs.config import ExperimentConfig
-    from bert_glue_tf.training import optimizer
+    from bert_glue_tf.training.optimizer import build_optimizer
 
     task = tasks.get("mrpc")
     random = np.random.default_rng(0)
@@ -67,7 +67,7 @@ def main() -> None:
             modeling.build_classifier(encoder.layer, task, dropout=0.0, seed=1), context
         )
         model.compile(
-            optimizer=method.wrap_optimizer(optimizer.build_optimizer(config, FLAGS.steps)),
+            optimizer=method.wrap_optimizer(build_optimizer(config, FLAGS.steps)),
             loss=modeling.build_loss(task),
         )
         models[name] = model

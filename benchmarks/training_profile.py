@@ -40,7 +40,8 @@ def main() -> None:
     from bert_glue_tf.compression.base import PruningContext
     from bert_glue_tf.data import batching, preprocessing, readers
     from bert_glue_tf.models import modeling
-    from bert_glue_tf.training import experiment, optimizer
+    from bert_glue_tf.training import experiment
+    from bert_glue_tf.training.optimizer import build_optimizer
 
     task = tasks.get(settings.task)
     examples = readers.load(task, settings.data, "train", settings.train_examples)
@@ -56,7 +57,7 @@ def main() -> None:
         )
         model = method.prepare(model, PruningContext.from_config(settings, steps, method.waits))
     model.compile(
-        optimizer=method.wrap_optimizer(optimizer.build_optimizer(settings, steps)),
+        optimizer=method.wrap_optimizer(build_optimizer(settings, steps)),
         loss=modeling.build_loss(task),
     )
     preprocessor = preprocessing.build(encoder.preprocessing, task.text_fields, settings.seq_length)

@@ -74,7 +74,7 @@ def exported(
 _LONGEST_FIRST = (
     "test_export",
     "test_pruning_contract",
-    "test_distribution",
+    "test_devices",
     "test_sweep",
     "test_pruning_runs",
     "test_experiment",

@@ -33,8 +33,9 @@ from bert_glue_tf.runs import results
 from bert_glue_tf.runs.config import ExperimentConfig
 from bert_glue_tf.runs.results import ExperimentResult
 from bert_glue_tf.runs.run_folder import BusyError, RunFolder, deciding, write_atomically
-from bert_glue_tf.training import callbacks, devices, optimizer
+from bert_glue_tf.training import callbacks, devices
 from bert_glue_tf.training.checkpoints import Checkpoints, RunningSums, newest
+from bert_glue_tf.training.optimizer import build_optimizer
 
 # Evaluation keeps no activations for a gradient, so a batch can be larger than in training.
 EVALUATION_BATCH = 64
@@ -135,9 +136,7 @@ def _run(
             _start_opaque(model, starting_model)
         model = method.prepare(model, context)
         model.compile(
-            optimizer=method.wrap_optimizer(
-                optimizer.build_optimizer(config, total_steps // method.cycles)
-            ),
+            optimizer=method.wrap_optimizer(build_optimizer(config, total_steps // method.cycles)),
             loss=modeling.build_loss(task),
             # Weighted: what fills up a batch for the replicas has weight 0.
             weighted_metrics=modeling.build_metrics(

@@ -39,7 +39,8 @@ from bert_glue_tf.data import batching, preprocessing, tasks  # noqa: E402
 from bert_glue_tf.models import encoders, modeling  # noqa: E402
 from bert_glue_tf.models.bert import importing, native  # noqa: E402
 from bert_glue_tf.runs.config import ExperimentConfig  # noqa: E402
-from bert_glue_tf.training import cluster, devices, optimizer  # noqa: E402
+from bert_glue_tf.training import cluster, devices  # noqa: E402
+from bert_glue_tf.training.optimizer import build_optimizer  # noqa: E402
 
 # The last batch is not full, and its rest is odd: one replica has an example less.
 STEPS, BATCH, REST, LENGTH = 12, 8, 5, 12
@@ -98,9 +99,7 @@ def train(name: str, strategy: tf.distribute.Strategy) -> dict[str, np.ndarray]:
             modeling.build_classifier(encoder, tasks.get("mnli"), dropout=0.0, seed=1), context
         )
         model.compile(
-            optimizer=method.wrap_optimizer(
-                optimizer.build_optimizer(config, STEPS // method.cycles)
-            ),
+            optimizer=method.wrap_optimizer(build_optimizer(config, STEPS // method.cycles)),
             loss=modeling.build_loss(tasks.get("mnli")),
         )
     model.fit(

@@ -29,7 +29,7 @@ from bert_glue_tf.models import modeling
 from bert_glue_tf.models.bert import native
 from bert_glue_tf.models.encoders import Encoder
 from bert_glue_tf.runs.config import ExperimentConfig
-from bert_glue_tf.training import optimizer
+from bert_glue_tf.training.optimizer import build_optimizer
 
 TASK = tasks.get("mnli")  # Three classes: a classifier of 48 weights.
 STEPS_PER_EPOCH, EPOCHS = 10, 3
@@ -99,7 +99,7 @@ class Training:
         )
         self.model.compile(
             optimizer=self.method.wrap_optimizer(
-                optimizer.build_optimizer(config, total_steps // self.method.cycles)
+                build_optimizer(config, total_steps // self.method.cycles)
             ),
             loss=modeling.build_loss(TASK),
         )

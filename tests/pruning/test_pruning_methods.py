@@ -20,7 +20,7 @@ from bert_glue_tf.models import modeling
 from bert_glue_tf.models.bert import native
 from bert_glue_tf.pruning import movement, pattern
 from bert_glue_tf.runs.config import ExperimentConfig
-from bert_glue_tf.training import optimizer
+from bert_glue_tf.training.optimizer import build_optimizer
 
 TASK = tasks.get("mnli")
 QUERY = "transformer/layer_0/self_attention/query/kernel"
@@ -47,7 +47,7 @@ def prepare(method: str, model: tf_keras.Model | None = None, steps: int = 10, *
     made = registry.build(config)
     context = PruningContext.from_config(config, steps, made.waits)
     model = made.prepare(model or classifier(), context)
-    optimizer = made.wrap_optimizer(optimizer.build_optimizer(config, steps // made.cycles))
+    optimizer = made.wrap_optimizer(build_optimizer(config, steps // made.cycles))
     return made, model, optimizer
 
 
