@@ -27,8 +27,8 @@ VERSION := import sys; print("%d.%d" % sys.version_info[:2])
 
 .DEFAULT_GOAL := help
 .PHONY: help install same-python demo export-tflite reproduce-report reproduce-structured \
-    reproduce-local-global survey notebooks bench-peers bench-finetuning need-run test lint audit \
-    lock clean
+    reproduce-local-global survey notebooks bench-peers bench-finetuning need-run test test-fast \
+    lint docs audit lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 26
@@ -48,7 +48,7 @@ $(INSTALLED): constraints.txt setup.cfg
 # A PYTHON that is asked for cannot change an environment that is there already. After the
 # installation, so that one that is built anew is silent.
 install demo export-tflite reproduce-report reproduce-structured reproduce-local-global survey \
-    notebooks test lint lock: | same-python
+    notebooks test test-fast lint docs lock: | same-python
 same-python: $(INSTALLED)
 ifneq ($(filter command environment,$(origin PYTHON)),)
 	@asked=$$($(PYTHON) -c '$(VERSION)') && built=$$($(BIN)/python -c '$(VERSION)') && \
@@ -105,10 +105,18 @@ $(PEERS_INSTALLED): benchmarks/peers_requirements.txt | $(INSTALLED)
 test: $(INSTALLED)  ## the whole test suite; GLUE's files are found through BERT_GLUE_TF_GLUE_DIR
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-lint: $(INSTALLED)  ## style and types
+test-fast: $(INSTALLED)  ## the tests that neither train nor start processes: under 2 minutes
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not processes"
+
+lint: $(INSTALLED)  ## style, types, layers of the rooms, lengths
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/python tests/programs/lengths.py
+	$(BIN)/lint-imports --no-logo
 	$(BIN)/mypy
+
+docs: $(INSTALLED)  ## write anew what docs/ shows of the code: the picture of the rooms
+	$(BIN)/python docs/draw_rooms.py
 
 AUDIT_FLAGS := --strict --no-deps --disable-pip --progress-spinner=off
 audit: $(AUDIT)  ## known vulnerabilities of the versions in constraints.txt
