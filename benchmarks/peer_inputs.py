@@ -23,11 +23,11 @@ from safetensors import SafetensorError
 from safetensors import numpy as safetensors
 
 from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.core.files import write_atomically
 from bert_glue_tf.data import tasks
 from bert_glue_tf.data.preprocessing import TokenizedTexts
 from bert_glue_tf.data.tasks import TaskSpec
 from bert_glue_tf.models.bert.native import Architecture
-from bert_glue_tf.runs.run_folder import write_atomically
 
 FOLDER = "peers"
 _DESCRIPTION, _WEIGHTS, _EXAMPLES = "inputs.json", "weights.safetensors", "examples.npz"

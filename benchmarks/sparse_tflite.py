@@ -447,7 +447,7 @@ def main() -> None:
             raise UserError(f"--recipes={recipe}: none. Good values: {', '.join(_RECIPES)}.")
     if "float32" != FLAGS.recipes[0]:
         raise UserError("--recipes: must begin with float32, which the others are compared with.")
-    from bert_glue_tf.runs import results, run_folder
+    from bert_glue_tf.runs import results
 
     output.mkdir(parents=True, exist_ok=True)
     environment = results.environment(["CPU"])
@@ -470,8 +470,8 @@ def main() -> None:
             lines += [json.dumps(record) + "\n" for record in made]
             pages.append(_page(made, show=True))
             # After each recipe, so that an interruption loses one only.
-            run_folder.write_atomically(records, "".join(lines))
-            run_folder.write_atomically(page, "\n".join(pages))
+            files.write_atomically(records, "".join(lines))
+            files.write_atomically(page, "\n".join(pages))
             for file in files if recipe != "float32" else ():
                 experiment.path(file).unlink(missing_ok=True)
 

@@ -52,7 +52,7 @@ def main() -> None:
     }
     if _GROUPED.value:
         settings["group_by_length"] = "true"
-    from bert_glue_tf.runs.run_folder import write_atomically
+    from bert_glue_tf.core.files import write_atomically
     from bert_glue_tf.studies import reproducing
 
     root = cli.path("workdir", _WORKDIR.value)

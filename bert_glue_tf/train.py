@@ -10,7 +10,7 @@ from absl import flags, logging
 from bert_glue_tf.core import cli
 from bert_glue_tf.data import readers, tasks
 from bert_glue_tf.models import encoders
-from bert_glue_tf.runs import config
+from bert_glue_tf.runs import config, suggestions
 from bert_glue_tf.runs.run_folder import RunFolder
 from bert_glue_tf.training import cluster
 
@@ -33,7 +33,7 @@ def main() -> None:
         task = tasks.get(experiment_config.task)
         # Whatever can go wrong without TensorFlow goes wrong here, within seconds.
         source = encoders.resolve(experiment_config.encoder, experiment_config.preprocessing)
-        with cli.suggesting_local_command(task, source, experiment_config.data):
+        with suggestions.suggesting_local_command(task, source, experiment_config.data):
             encoders.check(source, experiment_config.seq_length)
             readers.check(task, experiment_config.data)
             # Files and the sample are read without TensorFlow too; only TFDS needs it, which is

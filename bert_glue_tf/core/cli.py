@@ -9,7 +9,6 @@ import logging as std_logging
 import os
 import pathlib
 import re
-import shlex
 import shutil
 import signal
 import sys
@@ -19,11 +18,8 @@ from typing import NoReturn
 
 from absl import flags, logging
 
+from bert_glue_tf.core import help as help_text
 from bert_glue_tf.core.errors import UserError
-from bert_glue_tf.core.network import UnreachableError
-from bert_glue_tf.data import readers, sample
-from bert_glue_tf.data.tasks import TaskSpec
-from bert_glue_tf.models import encoders
 
 USER_ERROR = 2  # Exit status of a user's mistake; a defect of ours keeps Python's 1.
 INTERRUPTED = 130  # As shells count SIGINT.
@@ -36,7 +32,7 @@ _DISK_FULL = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT))
 def run(
     main: Callable[[], None], doc: str | None, goes_on: str | Callable[[], str] = ""
 ) -> NoReturn:
-    """Parses the flags, runs `main` and exits.
+    """Parse the flags, run `main` and exit.
 
     Exit status: 0 when done, 2 on a user's mistake (one message, no traceback), 130 when
     interrupted, 141 when who reads the output has read enough.
@@ -50,21 +46,16 @@ def run(
     if isinstance(sys.stdout, io.TextIOWrapper):
         # The name of a folder need not be UTF-8, and a terminal's encoding may be less.
         sys.stdout.reconfigure(errors="backslashreplace")
-    if any(argument in ("--help", "-h", "-help", "--helpfull") for argument in sys.argv[1:]):
-        # As __main__, a module's flags are kept under the name of its file.
-        module = sys.argv[0] if main.__module__ == "__main__" else main.__module__
-        with contextlib.suppress(BrokenPipeError):  # `--help | head` has read enough.
-            print(_help(doc or "", module), flush=True)
-            sys.exit(0)
-        _discard_output()
+    if help_text.is_asked_for():
+        try:
+            print(help_text.text(doc, main), flush=True)
+        except BrokenPipeError:  # `--help | head` has read enough.
+            _discard_output()
         sys.exit(0)
     # As job schedulers send it; it ends a command as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        with _refusing_binary_flagfiles():
-            rest = flags.FLAGS(sys.argv)
-        if len(rest) > 1:
-            raise UserError(f"{rest[1]!r}: no flag. Flags look like --task=cola; see --help.")
+        _parse_flags()
         _log_our_lines_only()
         main()
         sys.stdout.flush()  # Here, where a reader that has gone away is still told of.
@@ -77,15 +68,7 @@ def run(
         print(f"\nInterrupted.{again}", file=sys.stderr)
         sys.exit(INTERRUPTED)
     except BrokenPipeError:
-        _discard_output()
-        if goes_on:  # The others have nothing left undone that is worth a word.
-            with contextlib.suppress(OSError):  # `2>&1 | head`: nobody reads this either.
-                print(
-                    "\nThe reader of the output has ended, and so does this command. "
-                    f"Given again, it {_again(goes_on)}.",
-                    file=sys.stderr,
-                )
-        sys.exit(PIPE_CLOSED)
+        _end_unread(goes_on)
     except Exception as error:
         # TensorFlow reports a full disk under several exception types.
         if not any(text in str(error) for text in _DISK_FULL):
@@ -98,8 +81,34 @@ def run(
     sys.exit(0)
 
 
+def _parse_flags() -> None:
+    """Read the command line.
+
+    Raises:
+      flags.Error: of absl, for a flag that is unknown or has a value that is none.
+      UserError: something is no flag, or a file of flags is not UTF-8.
+    """
+    with _refusing_binary_flagfiles():
+        rest = flags.FLAGS(sys.argv)
+    if len(rest) > 1:
+        raise UserError(f"{rest[1]!r}: no flag. Flags look like --task=cola; see --help.")
+
+
+def _end_unread(goes_on: str | Callable[[], str]) -> NoReturn:
+    """End the command whose output nobody reads any more; for `goes_on` see `run`."""
+    _discard_output()
+    if goes_on:  # The others have nothing left undone that is worth a word.
+        with contextlib.suppress(OSError):  # `2>&1 | head`: nobody reads this either.
+            print(
+                "\nThe reader of the output has ended, and so does this command. "
+                f"Given again, it {_again(goes_on)}.",
+                file=sys.stderr,
+            )
+    sys.exit(PIPE_CLOSED)
+
+
 def path(flag: str, value: str) -> pathlib.Path:
-    """The file or folder that a flag names, `~` replaced.
+    """Return the file or folder that a flag names, `~` replaced.
 
     Raises:
       UserError: it begins with the home folder of nobody, or no path can be so.
@@ -117,7 +126,7 @@ def path(flag: str, value: str) -> pathlib.Path:
 
 
 def _again(goes_on: str | Callable[[], str]) -> str:
-    """What the same command does when it is given again."""
+    """Say what the same command does when it is given again."""
     where = goes_on if isinstance(goes_on, str) else goes_on()
     return f"goes on {where}" if where else "starts again"
 
@@ -143,7 +152,7 @@ _KINDS = {
 
 
 def plain(error: flags.Error) -> str:
-    """absl's message in the words of this project."""
+    """Return absl's message in the words of this project."""
     text = str(error)
     if isinstance(error, flags.CantOpenFlagFileError):
         # ERROR:: Unable to open flagfile: [Errno 2] No such file or directory: 'a.flags'
@@ -160,29 +169,13 @@ def plain(error: flags.Error) -> str:
 
 
 def _discard_output() -> None:
-    """Nobody reads standard output any more; Python flushes it once more at its end."""
+    """Send standard output to nowhere: Python flushes it once more at its end."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _fail(message: str) -> NoReturn:
     print(f"error: {message}", file=sys.stderr)
     sys.exit(USER_ERROR)
-
-
-def _help(doc: str, module: str) -> str:
-    lines = [doc.strip(), "", "Flags:"]
-    for flag in flags.FLAGS.get_key_flags_for_module(module):
-        if flag.boolean:
-            head = f"--[no]{flag.name}"
-        else:
-            head = f"--{flag.name}={flag.default}"
-        lines.append(f"  {head}" + (" (on)" if flag.boolean and flag.default else ""))
-        lines += textwrap.wrap(flag.help, 88, initial_indent=" " * 6, subsequent_indent=" " * 6)
-    lines += [
-        "  --flagfile=FILE",
-        "      Read flags from a file, one a line; see configs/.",
-    ]
-    return "\n".join(lines)
 
 
 class _OurLines(std_logging.Filter):
@@ -203,7 +196,7 @@ class _Line(std_logging.Formatter):
 
 
 def _log_our_lines_only() -> None:
-    """Time and text on standard error; tf-models-official and others log through absl too."""
+    """Log time and text on standard error; tf-models-official and others log through absl too."""
     logging.use_absl_handler()
     logging.set_verbosity(logging.INFO)
     handler = logging.get_absl_handler()
@@ -211,60 +204,8 @@ def _log_our_lines_only() -> None:
     handler.addFilter(_OurLines())
 
 
-@contextlib.contextmanager
-def suggesting_local_command(
-    task: TaskSpec, encoder: encoders.EncoderSource, source: str
-) -> Iterator[None]:
-    """Appends to an `UnreachableError` the same command with what needs no network.
-
-    Args:
-      task: the task.
-      encoder: what --encoder stands for.
-      source: value of --data.
-    """
-    try:
-        yield
-    except UnreachableError as error:
-        replaced = {}
-        note = ""
-        if error.what == "encoder":
-            replaced["encoder"] = encoders.EMBEDDED
-        elif not encoders.is_cached(encoder):
-            replaced["encoder"] = encoders.EMBEDDED
-        if source == "tfds" and not readers.is_prepared(task):
-            replaced["data"] = "sample"
-            note = f" (and so does --data=/folder/with/glue, where {task.folder}/train.tsv lies)"
-            if task.name not in sample.TASKS:
-                replaced["data"] = "FOLDER"
-                note = f" (FOLDER: where {task.folder}/{task.split_file('train')} lies)"
-        raise UserError(
-            f"{error}\nWithout the network, this works{note}:\n  {_command_with(replaced)}"
-        ) from None
-
-
-def _command_with(replaced: dict[str, str]) -> str:
-    """The command line as given, with some flags replaced."""
-    dropped = {*replaced, *(["preprocessing"] if "encoder" in replaced else [])}
-    if "encoder" in replaced and flags.FLAGS["preprocessing"].value:
-        # It may come from a flagfile, which stays: the encoder's own is asked for.
-        replaced = {**replaced, "preprocessing": ""}
-    arguments: list[str] = []
-    skip_value = False
-    for argument in sys.argv[1:]:
-        if skip_value:
-            skip_value = False
-            continue
-        name, equals, _ = argument.lstrip("-").partition("=")
-        if argument.startswith("-") and name in dropped:
-            skip_value = not equals
-            continue
-        arguments.append(argument)
-    arguments += [f"--{name}={value}" for name, value in replaced.items()]
-    return shlex.join([*_program(), *arguments])
-
-
-def _program() -> list[str]:
-    """How the command was called: as a module, or as an installed script (bert-glue-train)."""
+def program() -> list[str]:
+    """Return how the command was called: as a module, or as a script (bert-glue-train)."""
     called = pathlib.Path(sys.argv[0])
     if called.suffix == ".py":  # Of `python -m`; a console script has none.
         return ["python", "-m", f"bert_glue_tf.{called.stem}"]

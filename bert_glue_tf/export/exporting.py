@@ -13,19 +13,20 @@ import numpy as np
 from absl import logging
 
 from bert_glue_tf import __version__
+from bert_glue_tf.core import files
 from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.core.files import write_atomically
 from bert_glue_tf.data import preprocessing, readers, tasks
 from bert_glue_tf.data.tasks import TaskSpec
 from bert_glue_tf.evaluation import cost, evaluator, metrics
 from bert_glue_tf.evaluation.evaluator import Evaluation
-from bert_glue_tf.export import exports, flatbuffer, litert, static_int8, tflite
+from bert_glue_tf.export import flatbuffer, litert, static_int8, tflite
 from bert_glue_tf.export.exports import ExportFolder, ExportResult, Run
 from bert_glue_tf.export.litert import LiteModel
 from bert_glue_tf.export.static_int8 import Features, Selection
 from bert_glue_tf.export.tflite import FLOAT32, QuantizationRecipe
 from bert_glue_tf.models.bert import native
 from bert_glue_tf.runs import results
-from bert_glue_tf.runs.run_folder import write_atomically
 from bert_glue_tf.training import experiment
 
 _WEIGHTS = "variables.data-00000-of-00001"
@@ -53,7 +54,7 @@ def identity(run: Run, settings: ExportSettings) -> dict[str, Any]:
     """What decides the content of the files; `ExportFolder.open` compares it."""
     return {
         "run": run.path.name,
-        "weights_sha256": exports.sha256(run.folder.model / "variables" / _WEIGHTS),
+        "weights_sha256": files.sha256(run.folder.model / "variables" / _WEIGHTS),
         "seq_lengths": list(settings.seq_lengths),
         "calibration_examples": settings.calibration_examples,
     }
@@ -256,7 +257,7 @@ class _ExportRun:
             encoder=self._run.result.encoder,
             recipe=file.recipe.name,
             file=path.name,
-            sha256=exports.sha256(path),
+            sha256=files.sha256(path),
             seq_lengths=self._settings.seq_lengths,
             metrics=experiment.flatten(file.evaluations),
             intervals=experiment.intervals(self._task, self._validation, file.evaluations),
@@ -328,7 +329,7 @@ class _ExportRun:
             "source_commit": self._run.result.environment.get("commit"),
             "encoder": self._run.result.encoder["name"],
             "licence": self._run.result.encoder.get("licence") or "that of the encoder",
-            "vocabulary_sha256": exports.sha256(self._folder.vocabulary),
+            "vocabulary_sha256": files.sha256(self._folder.vocabulary),
         }
 
     def _sentences(self) -> tuple[list[Features], list[Features], int]:

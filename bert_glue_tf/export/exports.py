@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import hashlib
 import json
 import math
 import pathlib
@@ -24,10 +23,11 @@ from typing import Any
 
 from bert_glue_tf.core import strict_json
 from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.core.files import sha256, write_atomically
 from bert_glue_tf.runs import results
 from bert_glue_tf.runs.config import ExperimentConfig
 from bert_glue_tf.runs.results import ExperimentResult
-from bert_glue_tf.runs.run_folder import RunFolder, write_atomically
+from bert_glue_tf.runs.run_folder import RunFolder
 
 FOLDER = "tflite"
 
@@ -279,9 +279,3 @@ class ExportFolder:
         write_atomically(
             self.checksums, "".join(f"{sha256(file)}  {file.name}\n" for file in files)
         )
-
-
-def sha256(path: pathlib.Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -8,9 +8,9 @@ import re
 from collections.abc import Sequence
 
 from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.core.files import write_atomically
 from bert_glue_tf.reports import comparison, html_report, plots
 from bert_glue_tf.reports.comparison import Comparison, Group
-from bert_glue_tf.runs.run_folder import write_atomically
 
 PAGE = "report.html"
 

@@ -17,7 +17,6 @@ from __future__ import annotations
 import atexit
 import csv
 import dataclasses
-import fcntl
 import io
 import itertools
 import json
@@ -31,7 +30,8 @@ from typing import Any
 
 from absl import logging
 
-from bert_glue_tf.core import strict_json
+from bert_glue_tf.core import locks, strict_json
+from bert_glue_tf.core.files import is_half_written, reason, write_atomically
 from bert_glue_tf.runs import results
 from bert_glue_tf.runs.config import ExperimentConfig, FIRST, canonical_place, log_missing
 from bert_glue_tf.core.errors import UserError
@@ -40,33 +40,10 @@ LOCK = ".lock"
 _EPOCHS = 10**6  # More than any run has.
 # What has to stay the same from the first process of a run to its last; a path may change.
 _DECIDING = ("name", "version", "sha256", "examples", "vocabulary_sha256")
-# Descriptors of the lock files that this process holds until it ends, by device and inode.
-_held: dict[tuple[int, int], int] = {}
 
 
 class BusyError(UserError):
     """Another process is running in the folder."""
-
-
-def write_atomically(path: pathlib.Path, content: str | bytes) -> None:
-    """Replaces a file as a whole: a reader sees the old content or the new."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content.encode() if isinstance(content, str) else content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)  # mkstemp makes files that only their owner may read.
-        os.replace(temporary, path)
-    except BaseException:
-        pathlib.Path(temporary).unlink(missing_ok=True)
-        raise
-
-
-def _is_half_written(name: str, whole: str) -> bool:
-    """Whether `write_atomically` names a file so that is to become `whole`."""
-    return re.fullmatch(rf"\.{re.escape(whole)}\.[a-z0-9_]{{8}}", name) is not None
 
 
 def _lock(folder: pathlib.Path) -> None:
@@ -75,44 +52,19 @@ def _lock(folder: pathlib.Path) -> None:
     Raises:
       BusyError: another process holds it.
     """
-    descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
-    status = os.fstat(descriptor)
-    key = (status.st_dev, status.st_ino)
-    if key in _held:
-        os.close(descriptor)
-        return
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        locks.hold(folder / LOCK)
     except BlockingIOError:
-        os.close(descriptor)
         raise BusyError(
             f"--workdir={folder}: another process is running in this folder. "
             "Wait until it has ended, or give another --workdir."
         ) from None
-    except OSError as error:  # A network file system without locks.
-        logging.warning(
-            "%s: cannot be locked (%s), so a second process would not be noticed",
-            folder,
-            error.strerror,
-        )
-    _held[key] = descriptor
 
 
 def deciding(inputs: Mapping[str, Mapping[str, Any]]) -> str:
     """What makes inputs the same on two machines, as text: checksums and numbers, no paths."""
     keys = [key for key in _DECIDING if key != "name"]
     return json.dumps({name: [values.get(key) for key in keys] for name, values in inputs.items()})
-
-
-def adopt(descriptor: int) -> None:
-    """Takes over the lock that the process was started with; see `RunFolder.hand_over`."""
-    os.set_inheritable(descriptor, False)
-    status = os.fstat(descriptor)
-    _held[(status.st_dev, status.st_ino)] = descriptor
-
-
-def _reason(error: OSError | ValueError) -> str:
-    return getattr(error, "strerror", None) or str(error)
 
 
 def _free_beside(path: pathlib.Path) -> pathlib.Path:
@@ -167,7 +119,7 @@ class RunFolder:
                 write_atomically(folder.config_file, json.dumps(config.to_json(), indent=2) + "\n")
         except (OSError, ValueError) as error:  # ValueError: a NUL in the path.
             raise UserError(
-                f"--workdir={path}: cannot be written ({_reason(error)}). "
+                f"--workdir={path}: cannot be written ({reason(error)}). "
                 "Give a folder that you may write, on a disk with space left."
             ) from error
         return folder
@@ -225,7 +177,7 @@ class RunFolder:
                     shutil.copytree(part, self.path / part.name)
         except OSError as error:
             raise UserError(
-                f"--workdir={source}: cannot be copied ({_reason(error)}). Give a folder "
+                f"--workdir={source}: cannot be copied ({reason(error)}). Give a folder "
                 "that every worker may read, and make room for temporary files."
             ) from error
 
@@ -236,13 +188,8 @@ class RunFolder:
         return RunFolder(_parent(self.path) / name, config, followed)
 
     def hand_over(self) -> int:
-        """The descriptor of the lock that `open` took, for the process that is to run here.
-
-        The lock is held as long as any process has the descriptor open: it is passed to a new
-        process, which calls `adopt`, and closed here.
-        """
-        status = os.stat(self.path / LOCK)
-        return _held.pop((status.st_dev, status.st_ino))
+        """Returns the descriptor of the lock that `open` took; see `locks.hand_over`."""
+        return locks.hand_over(self.path / LOCK)
 
     def _judge(self) -> None:
         """Refuses a folder that holds anything but a run of this configuration."""
@@ -277,13 +224,13 @@ class RunFolder:
         if name == self.config_file.name:
             return self._is_settings()
         written = [file.name for file in (self.config_file, self.inputs_file, self.choices_file)]
-        return name in (LOCK, *written) or any(_is_half_written(name, whole) for whole in written)
+        return name in (LOCK, *written) or any(is_half_written(name, whole) for whole in written)
 
     def _remove_leftovers(self) -> None:
         """Removes what killed processes have left half-written; the lock has to be held."""
         files = (self.config_file, self.inputs_file, self.choices_file, self.history_file)
         for path in self.path.glob(".*"):
-            if any(_is_half_written(path.name, file.name) for file in files):
+            if any(is_half_written(path.name, file.name) for file in files):
                 path.unlink(missing_ok=True)
         for path in self.predictions.glob(".*.tsv.*"):
             path.unlink(missing_ok=True)
@@ -386,7 +333,7 @@ class RunFolder:
                 return None
         except OSError as error:
             raise UserError(
-                f"--workdir={self.path}: cannot be read ({_reason(error)}). "
+                f"--workdir={self.path}: cannot be read ({reason(error)}). "
                 "Give a folder that you may read and write."
             ) from error
         records = results.load(self.results_file)

@@ -22,14 +22,14 @@ import numpy as np
 from absl import logging
 from scipy import special
 
-from bert_glue_tf.core import strict_json
+from bert_glue_tf.core import files, strict_json
 from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.core.files import write_atomically
 from bert_glue_tf.data import preprocessing, readers, tasks
 from bert_glue_tf.data.tasks import TaskSpec
 from bert_glue_tf.evaluation import metrics
 from bert_glue_tf.export import exports, flatbuffer, litert
 from bert_glue_tf.export.litert import LiteModel
-from bert_glue_tf.runs.run_folder import write_atomically
 
 if TYPE_CHECKING:  # These modules import TensorFlow.
     from bert_glue_tf.evaluation.evaluator import PredictFn
@@ -307,7 +307,7 @@ def check_vocabulary(path: pathlib.Path, folder: exports.ExportFolder, digest: s
                 "as export_tflite wrote them; copy the whole folder."
             )
     for vocabulary in (folder.vocabulary, tokenizer):
-        found = exports.sha256(vocabulary)
+        found = files.sha256(vocabulary)
         if found != digest:
             raise UserError(
                 f"{vocabulary}: not the vocabulary of {path.name} (SHA-256 {found[:12]}..., "

@@ -10,17 +10,17 @@ from typing import Any
 
 from absl import flags
 
+from bert_glue_tf.compression.registry import NO_PRUNING
 from bert_glue_tf.core import cli
+from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.core.files import write_atomically
 from bert_glue_tf.data import tasks
 from bert_glue_tf.reports import comparison
-from bert_glue_tf.runs import config
-from bert_glue_tf.sweeps import sweeping
 from bert_glue_tf.reports.comparison import Comparison, Group, Model, Row
+from bert_glue_tf.runs import config
 from bert_glue_tf.runs.config import ExperimentConfig
-from bert_glue_tf.core.errors import UserError
-from bert_glue_tf.compression.registry import NO_PRUNING
 from bert_glue_tf.runs.results import ExperimentResult
-from bert_glue_tf.runs.run_folder import write_atomically
+from bert_glue_tf.sweeps import sweeping
 
 flags.disclaim_key_flags()  # They are those of the command that asks for them.
 

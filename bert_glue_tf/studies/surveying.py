@@ -21,20 +21,20 @@ import numpy as np
 from absl import logging
 
 from bert_glue_tf.compression import registry
-from bert_glue_tf.core import cli, strict_json
+from bert_glue_tf.compression.registry import NO_PRUNING
+from bert_glue_tf.core import cli, files, strict_json
+from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.core.files import write_atomically
 from bert_glue_tf.data import readers, tasks
 from bert_glue_tf.evaluation import cost, robustness
 from bert_glue_tf.export import exports
+from bert_glue_tf.export.exports import ExportFolder, ExportResult
 from bert_glue_tf.models import encoders
 from bert_glue_tf.reports import comparison
-from bert_glue_tf.studies import local_global, studying
 from bert_glue_tf.reports.comparison import Group, Model, Row
 from bert_glue_tf.runs.config import ExperimentConfig
-from bert_glue_tf.core.errors import UserError
-from bert_glue_tf.export.exports import ExportFolder, ExportResult
-from bert_glue_tf.compression.registry import NO_PRUNING
 from bert_glue_tf.runs.results import ExperimentResult
-from bert_glue_tf.runs.run_folder import write_atomically
+from bert_glue_tf.studies import local_global, studying
 from bert_glue_tf.studies.studying import Cell, Study
 
 FLOAT32, INT8 = "float32", "dynamic_int8"
@@ -314,7 +314,7 @@ def _robustness(
     record = exports.Run.read(folder).result
     task = tasks.get(config.task)
     key = {
-        "weights_sha256": exports.sha256(weights),
+        "weights_sha256": files.sha256(weights),
         "data_sha256": [record.data[split]["sha256"] for split in task.validation_splits.values()],
         "rate": settings.rate,
     }

@@ -45,15 +45,16 @@ import rich.progress
 from absl import flags, logging
 
 from bert_glue_tf.compression.registry import NO_PRUNING
-from bert_glue_tf.core import cli, strict_json
+from bert_glue_tf.core import cli, locks, strict_json
 from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.core.files import write_atomically
 from bert_glue_tf.data import readers, tasks
 from bert_glue_tf.models import encoders
 from bert_glue_tf.reports import reporting
-from bert_glue_tf.runs import config, run_folder
+from bert_glue_tf.runs import config, suggestions
 from bert_glue_tf.runs.config import PRUNING, ExperimentConfig
 from bert_glue_tf.runs.results import ExperimentResult
-from bert_glue_tf.runs.run_folder import BusyError, RunFolder, write_atomically
+from bert_glue_tf.runs.run_folder import BusyError, RunFolder
 from bert_glue_tf.training import cluster
 
 BEAT = 15.0  # Seconds between two touches of a claim.
@@ -311,7 +312,7 @@ def check(runs: Sequence[Run]) -> None:
     for one in asked.values():
         task = tasks.get(one.task)
         source = encoders.resolve(one.encoder, one.preprocessing)
-        with cli.suggesting_local_command(task, source, one.data):
+        with suggestions.suggesting_local_command(task, source, one.data):
             encoders.check(source, one.seq_length)
             readers.check(task, one.data)
 
@@ -438,7 +439,7 @@ def run_claimed() -> None:
     ends with its sweep: who kills that one wants no work to go on unseen.
     """
     passed = json.loads(sys.argv.pop(1))
-    run_folder.adopt(passed["lock"])
+    locks.adopt(passed["lock"])
     # In a shell's background SIGINT is ignored, and that is inherited.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)

@@ -22,6 +22,7 @@ from bert_glue_tf.compression.base import UPDATES, PruningContext, PruningMethod
 from bert_glue_tf.compression.start import Start
 from bert_glue_tf.core import strict_json
 from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.core.files import write_atomically
 from bert_glue_tf.data import batching, preprocessing, readers, tasks
 from bert_glue_tf.data.batching import Split
 from bert_glue_tf.data.tasks import TaskSpec
@@ -32,7 +33,7 @@ from bert_glue_tf.models.bert import native
 from bert_glue_tf.runs import results
 from bert_glue_tf.runs.config import ExperimentConfig
 from bert_glue_tf.runs.results import ExperimentResult
-from bert_glue_tf.runs.run_folder import BusyError, RunFolder, deciding, write_atomically
+from bert_glue_tf.runs.run_folder import BusyError, RunFolder, deciding
 from bert_glue_tf.training import callbacks, devices
 from bert_glue_tf.training.checkpoints import Checkpoints, RunningSums, newest
 from bert_glue_tf.training.optimizer import build_optimizer

@@ -14,6 +14,7 @@ import pytest
 import tiny_runs
 from scipy import special
 
+from bert_glue_tf.core import files
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import readers, tasks
 from bert_glue_tf.evaluation.evaluator import read_predictions
@@ -506,7 +507,7 @@ def test_a_file_that_is_whole_but_not_what_was_exported(copied):
     content[content.index(weights)] ^= 64
     path.write_bytes(content)
     assert load(copied).startswith(
-        f"{path}: damaged, or not the file that was exported (SHA-256 {exports.sha256(path)[:12]}"
+        f"{path}: damaged, or not the file that was exported (SHA-256 {files.sha256(path)[:12]}"
     )
     copied.checksums.unlink()  # Nothing to compare with.
     assert Classifier.load(path, 1).task is SST2
@@ -570,7 +571,7 @@ def test_a_vocabulary_of_another_model(copied, place):
     path = copied.path / place
     path.write_text(path.read_text().replace("good", "best"))
     assert load(copied).startswith(
-        f"{path}: not the vocabulary of dynamic_int8.tflite (SHA-256 {exports.sha256(path)[:12]}..."
+        f"{path}: not the vocabulary of dynamic_int8.tflite (SHA-256 {files.sha256(path)[:12]}..."
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from bert_glue_tf.core import files
 from bert_glue_tf.data import tasks
 from bert_glue_tf.evaluation import metrics
 from bert_glue_tf.export import exports
@@ -150,7 +151,7 @@ def write_export(
         encoder=run.encoder,
         recipe=recipe,
         file=folder.model(recipe).name,
-        sha256=exports.sha256(folder.model(recipe)),
+        sha256=files.sha256(folder.model(recipe)),
         seq_lengths=[int(length) for length in lengths],
         metrics=found,
         intervals=intervals,

@@ -26,12 +26,13 @@ import tiny_bert
 import written_runs
 from absl import flags
 
+from bert_glue_tf.core import locks
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import tasks
 from bert_glue_tf.models import encoders, modeling
 from bert_glue_tf.models.bert import native
 from bert_glue_tf.reports import comparison
-from bert_glue_tf.runs import config, run_folder
+from bert_glue_tf.runs import config
 from bert_glue_tf.runs.config import ExperimentConfig
 from bert_glue_tf.runs.run_folder import BusyError, RunFolder
 from bert_glue_tf.sweeps import sweeping
@@ -349,12 +350,13 @@ def test_starting_points_come_first_and_once(tmp_path):
 
 STAND_IN = """
 import dataclasses, json, os, pathlib, sys, threading, time
+from bert_glue_tf.core import locks
 from bert_glue_tf.runs import results, run_folder
 from bert_glue_tf.sweeps import sweeping
 from bert_glue_tf.runs.config import ExperimentConfig
 
 passed = json.loads(sys.argv[1])
-run_folder.adopt(passed["lock"])
+locks.adopt(passed["lock"])
 threading.Thread(
     target=sweeping._beat, args=(pathlib.Path(passed["claim"]), passed["sweep"]), daemon=True
 ).start()
@@ -608,7 +610,7 @@ def test_without_locks_the_claims_decide(tmp_path, monkeypatch):
     def no_locks(*_):
         raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP))
 
-    monkeypatch.setattr(run_folder.fcntl, "flock", no_locks)
+    monkeypatch.setattr(locks.fcntl, "flock", no_locks)
     (run,) = sst2(tmp_path, "seed=1")
     first = sweeping._Claims().take(run)
     second = sweeping._Claims()
