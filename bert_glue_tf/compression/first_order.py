@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from bert_glue_tf.compression import xla
 from bert_glue_tf.compression.masked import MaskedPruning, values_of
-from bert_glue_tf.compression.structures import Group, Member
+from bert_glue_tf.models.units import Group, Member
 
 # Weight of the past in the running mean of a score: about the last hundred steps count.
 DECAY = 0.99

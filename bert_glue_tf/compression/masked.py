@@ -19,12 +19,12 @@ import tensorflow as tf
 import tf_keras
 from absl import logging
 
-from bert_glue_tf.compression import ranking, structures
+from bert_glue_tf.compression import ranking, units
 from bert_glue_tf.compression.base import PruningContext, PruningMethod, zero_fraction
 from bert_glue_tf.compression.start import Start
-from bert_glue_tf.compression.structures import Group, Member
 from bert_glue_tf.core.errors import UserError
-from bert_glue_tf.models.bert import shrinking
+from bert_glue_tf.models.bert import shrinking, structure
+from bert_glue_tf.models.units import Group, Member
 from bert_glue_tf.training.optimizer import AdamW, Hook
 
 
@@ -63,7 +63,7 @@ class MaskedPruning(PruningMethod):
           variables: all of the model's.
         """
         del variables
-        return structures.elements(weights)
+        return units.elements(weights)
 
     def create(self) -> None:
         """Makes the variables that the score needs, under the strategy's scope."""
@@ -107,7 +107,7 @@ class MaskedPruning(PruningMethod):
                 f"{self.refused_rankings[self.plan.ranking]}."
             )
         variables = model.trainable_variables
-        weights = structures.in_scope(variables, self.plan.scope, self.plan.pattern)
+        weights = units.in_scope(variables, self.plan.scope, self.plan.pattern)
         self.all_groups = self.groups(weights, variables)
         self.require_reachable()
         self._schedule = self.plan.schedule()
@@ -140,7 +140,7 @@ class MaskedPruning(PruningMethod):
 
     def parts(self, variable: tf.Variable) -> list[tuple[Group, Member]]:
         """The groups that a weight has units in."""
-        return self._parts.get(structures.name_of(variable), [])
+        return self._parts.get(structure.name_of(variable), [])
 
     def masked(self, group: Group, member: Member, values: tf.Tensor) -> tf.Tensor:
         """`values` of the weight's shape, with zeros where the mask is False."""
@@ -219,7 +219,7 @@ class MaskedPruning(PruningMethod):
         return alive
 
     def pruned_weights(self, model: tf_keras.Model) -> Mapping[str, tf.Variable]:
-        weights = {structures.name_of(variable): variable for variable in model.variables}
+        weights = {structure.name_of(variable): variable for variable in model.variables}
         return {name: weights[name] for name in self._parts if name in weights}
 
     def sparsities(self, model: tf_keras.Model) -> dict[str, float]:

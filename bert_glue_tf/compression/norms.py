@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from bert_glue_tf.compression.masked import MaskedPruning, values_of
-from bert_glue_tf.compression.structures import Group, Member
+from bert_glue_tf.models.units import Group, Member
 
 
 def unit_norms(group: Group, values: dict[str, np.ndarray]) -> np.ndarray:

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from bert_glue_tf.compression.structures import Group
 from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.models.units import Group
 
 # A structure of few units reaches few sparsities; nearer than this is what was asked for.
 TOLERANCE = 0.01

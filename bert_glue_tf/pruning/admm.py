@@ -12,8 +12,8 @@ from bert_glue_tf.compression import registry
 from bert_glue_tf.compression.base import PruningContext
 from bert_glue_tf.compression.masked import MaskedPruning, values_of
 from bert_glue_tf.compression.norms import unit_norms
-from bert_glue_tf.compression.structures import Group, Member
 from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.models.units import Group, Member
 
 _STRUCTURES = ("irregular", "row", "column", "block", "pattern", "head", "neuron")
 

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 
 import tensorflow as tf
 
-from bert_glue_tf.compression import structures
+from bert_glue_tf.compression import units
 from bert_glue_tf.compression.norms import NormPruning
-from bert_glue_tf.compression.structures import Group
 from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.models.units import Group
 
 
 def parse_size(option: str, value: str) -> tuple[int, int]:
@@ -44,4 +44,4 @@ class Block(NormPruning):
         self, weights: Mapping[str, tf.Variable], variables: Sequence[tf.Variable]
     ) -> list[Group]:
         rows, columns = parse_size("block", self.settings["block"])
-        return structures.blocks(weights, rows, columns, "block")
+        return units.blocks(weights, rows, columns, "block")

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import tensorflow as tf
 
-from bert_glue_tf.compression import structures
+from bert_glue_tf.compression import units
 from bert_glue_tf.compression.first_order import FirstOrder
-from bert_glue_tf.compression.structures import Group
+from bert_glue_tf.models.units import Group
 
 
 class Head(FirstOrder):
@@ -31,7 +31,7 @@ class Head(FirstOrder):
     def groups(
         self, weights: Mapping[str, tf.Variable], variables: Sequence[tf.Variable]
     ) -> list[Group]:
-        return structures.heads(weights, variables, self.name)
+        return units.of_layers("head", weights, variables, self.name)
 
     def score(self, group: Group) -> np.ndarray:
         importance = super().score(group)

@@ -8,8 +8,8 @@ import tf_keras
 
 from bert_glue_tf.compression.base import PruningContext
 from bert_glue_tf.compression.masked import MaskedPruning, values_of
-from bert_glue_tf.compression.structures import Group
 from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.models.units import Group
 from bert_glue_tf.training.optimizer import AdamW
 
 

@@ -12,9 +12,9 @@ import tf_keras
 
 from bert_glue_tf.compression.base import PruningContext, PruningMethod
 from bert_glue_tf.compression.masked import MaskedPruning, values_of
-from bert_glue_tf.compression.structures import Group
 from bert_glue_tf.compression.toolkit import tfmot
 from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.models.units import Group
 
 _DENSE = "classifier/kernel"
 

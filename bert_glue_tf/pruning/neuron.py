@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 
 import tensorflow as tf
 
-from bert_glue_tf.compression import structures
+from bert_glue_tf.compression import units
 from bert_glue_tf.compression.first_order import FirstOrder
-from bert_glue_tf.compression.structures import Group
+from bert_glue_tf.models.units import Group
 
 
 class Neuron(FirstOrder):
@@ -31,4 +31,4 @@ class Neuron(FirstOrder):
     def groups(
         self, weights: Mapping[str, tf.Variable], variables: Sequence[tf.Variable]
     ) -> list[Group]:
-        return structures.neurons(weights, variables, self.name)
+        return units.of_layers("neuron", weights, variables, self.name)

@@ -7,10 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 import tensorflow as tf
 
-from bert_glue_tf.compression import ranking, structures
+from bert_glue_tf.compression import ranking, units
 from bert_glue_tf.compression.masked import MaskedPruning, values_of
-from bert_glue_tf.compression.structures import Group
 from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.models.bert import structure
+from bert_glue_tf.models.units import Group
 from bert_glue_tf.pruning.block import parse_size
 
 
@@ -74,8 +75,8 @@ class Pattern(MaskedPruning):
             raise UserError(
                 f"--pruning_options: patterns={self.settings['patterns']}: must be from 1 to 255."
             )
-        structures.blocks(weights, rows, columns, "block")  # Refuses a size that does not divide.
-        return structures.elements(weights)
+        units.blocks(weights, rows, columns, "block")  # Refuses a size that does not divide.
+        return units.elements(weights)
 
     @property
     def _size(self) -> tuple[int, int]:
@@ -106,7 +107,7 @@ class Pattern(MaskedPruning):
 
     def _masks_of(self, group: Group, score: np.ndarray, sparsity: float) -> np.ndarray:
         rows, columns = self._size
-        height, width = structures.matrix_shape(group.name, group.units)
+        height, width = structure.matrix_shape(group.name, group.units)
         split = (height // rows, rows, width // columns, columns)
         blocks = score.reshape(split).transpose(0, 2, 1, 3).reshape(-1, rows * columns)
         kept = rows * columns - round(sparsity * rows * columns)

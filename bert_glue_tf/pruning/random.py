@@ -7,7 +7,7 @@ import zlib
 import numpy as np
 
 from bert_glue_tf.compression.masked import MaskedPruning
-from bert_glue_tf.compression.structures import Group
+from bert_glue_tf.models.units import Group
 
 
 class Random(MaskedPruning):

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 
 import tensorflow as tf
 
-from bert_glue_tf.compression import structures
+from bert_glue_tf.compression import units
 from bert_glue_tf.compression.norms import NormPruning
-from bert_glue_tf.compression.structures import Group
+from bert_glue_tf.models.units import Group
 
 
 class Row(NormPruning):
@@ -27,4 +27,4 @@ class Row(NormPruning):
     def groups(
         self, weights: Mapping[str, tf.Variable], variables: Sequence[tf.Variable]
     ) -> list[Group]:
-        return structures.lines(weights, 1, "row")
+        return units.lines(weights, 1, "row")

@@ -233,10 +233,10 @@ def sizes(folder: pathlib.Path) -> dict[str, int]:
     """Weight -> number of elements, of the model that a run has saved."""
     import tensorflow as tf
 
-    from bert_glue_tf.compression import structures
+    from bert_glue_tf.models.bert import structure
 
     saved = tf.saved_model.load(str(folder))
-    return {structures.name_of(v): math.prod(v.shape) for v in saved.variables}
+    return {structure.name_of(v): math.prod(v.shape) for v in saved.variables}
 
 
 Spread = dict[tuple[str, float], dict[str, float]]

@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from bert_glue_tf.compression import ranking, structures
+from bert_glue_tf.compression import ranking
 from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.models.units import Group, Member
 
 
 def group(name: str, shape: tuple[int, ...], what: str = "weight", size: int = 1):
     view = (*shape, size) if what != "weight" else shape
-    member = structures.Member(name, tf.Variable(tf.ones(view)), view, tuple(range(len(shape))))
-    return structures.Group(name, shape, (member,), what=what)
+    member = Member(name, tf.Variable(tf.ones(view)), view, tuple(range(len(shape))))
+    return Group(name, shape, (member,), what=what)
 
 
 def test_lowest_takes_exactly_as_many_as_asked_the_first_of_equal_ones():

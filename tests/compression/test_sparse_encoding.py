@@ -13,10 +13,9 @@ import tensorflow as tf
 import tiny_bert
 from absl import flags
 
-from bert_glue_tf.compression import structures
 from bert_glue_tf.export import flatbuffer, litert, tflite
 from bert_glue_tf.models import modeling
-from bert_glue_tf.models.bert import inference, native
+from bert_glue_tf.models.bert import inference, native, structure
 
 BENCHMARKS = pathlib.Path(__file__).parents[2] / "benchmarks"
 HIDDEN, INNER, CLASSES = 64, 128, 3
@@ -33,7 +32,7 @@ def weights(inputs=0):
     if inputs:
         for name, value in encoder.items():
             if name.startswith("transformer/") and name.endswith("kernel"):
-                height, width = structures.matrix_shape(name, value.shape)
+                height, width = structure.matrix_shape(name, value.shape)
                 block, output = np.ogrid[: height // inputs, :width]
                 kept = np.repeat((block + output) % 2 == 0, inputs, axis=0)
                 encoder[name] = value * kept.reshape(value.shape)
@@ -181,7 +180,7 @@ def test_the_benchmark_zeroes_the_weakest_blocks_of_inputs(monkeypatch):
         if not (name.startswith("transformer/") and name.endswith("kernel")):
             np.testing.assert_array_equal(found, value)
             continue
-        shape = structures.matrix_shape(name, value.shape)
+        shape = structure.matrix_shape(name, value.shape)
         left = found.reshape(shape).reshape(shape[0] // 4, 4, shape[1]) != 0
         assert np.array_equal(left.any(axis=1), left.all(axis=1))  # Blocks go as a whole.
         np.testing.assert_array_equal(found[found != 0], value[found != 0])

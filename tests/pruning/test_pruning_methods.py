@@ -11,13 +11,14 @@ import tensorflow as tf
 import tf_keras
 import tiny_bert
 
-from bert_glue_tf.compression import first_order, masked, registry, structures
+from bert_glue_tf.compression import first_order, masked, registry, units
 from bert_glue_tf.compression.base import PruningContext
 from bert_glue_tf.compression.masked import MaskedPruning
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import tasks
 from bert_glue_tf.models import modeling
-from bert_glue_tf.models.bert import native
+from bert_glue_tf.models.bert import native, structure
+from bert_glue_tf.models.units import Group, Member
 from bert_glue_tf.pruning import movement, pattern
 from bert_glue_tf.runs.config import ExperimentConfig
 from bert_glue_tf.training.optimizer import build_optimizer
@@ -52,10 +53,10 @@ def prepare(method: str, model: tf_keras.Model | None = None, steps: int = 10, *
 
 
 def weight(model: tf_keras.Model, name: str) -> tf.Variable:
-    return next(v for v in model.variables if structures.name_of(v) == name)
+    return next(v for v in model.variables if structure.name_of(v) == name)
 
 
-def group_of(method: MaskedPruning, name: str) -> structures.Group:
+def group_of(method: MaskedPruning, name: str) -> Group:
     return next(group for group in method.all_groups if group.name == name)
 
 
@@ -82,7 +83,7 @@ def gradients(model: tf_keras.Model, seed: int = 0) -> list[tf.Tensor]:
 def test_scopes_by_name():
     variables = classifier(layers=2).trainable_variables
     found = {
-        scope: set(structures.in_scope(variables, scope))
+        scope: set(units.in_scope(variables, scope))
         for scope in ("head", "encoder", "embeddings", "all")
     }
     assert found["head"] == {"pooler_transform/kernel", "classifier/kernel"}
@@ -93,7 +94,7 @@ def test_scopes_by_name():
         "type_embeddings/embeddings",
     }
     assert found["all"] == found["head"] | found["encoder"] | found["embeddings"]
-    one = structures.in_scope(variables, "encoder", r"layer_1/.*query")
+    one = units.in_scope(variables, "encoder", r"layer_1/.*query")
     assert set(one) == {"transformer/layer_1/self_attention/query/kernel"}
 
 
@@ -106,16 +107,16 @@ def test_scopes_by_name():
 )
 def test_a_scope_that_matches_nothing_names_what_is_near(scope, pattern_, told):
     with pytest.raises(UserError, match=told):
-        structures.in_scope(classifier().trainable_variables, scope, pattern_)
+        units.in_scope(classifier().trainable_variables, scope, pattern_)
 
 
 def test_a_member_spreads_units_over_its_weights_and_sums_them_up():
     variable = tf.Variable(np.arange(24.0, dtype=np.float32).reshape(2, 3, 4))
-    heads = structures.Member("kernel", variable, (2, 3, 4), (1,))
+    heads = Member("kernel", variable, (2, 3, 4), (1,))
     units = tf.constant([True, False, True])
     np.testing.assert_array_equal(heads.expand(units)[0, :, 0], [True, False, True])
     np.testing.assert_allclose(heads.total(variable.numpy()), variable.numpy().sum((0, 2)))
-    blocks = structures.Member("kernel", variable, (2, 1, 6, 2), (0, 2))
+    blocks = Member("kernel", variable, (2, 1, 6, 2), (0, 2))
     spread = blocks.expand(tf.reshape(tf.range(12), (2, 6))).numpy()
     np.testing.assert_array_equal(spread.reshape(2, 12)[1], np.repeat(np.arange(6, 12), 2))
     np.testing.assert_allclose(
@@ -214,7 +215,7 @@ def test_gradient_is_the_running_mean_of_weight_times_gradient():
         found = gradients(model, step)
         norm = min(1.0, 1.0 / float(tf.linalg.global_norm(found)))  # The optimizer clips to 1.
         index = next(
-            i for i, v in enumerate(model.trainable_variables) if structures.name_of(v) == name
+            i for i, v in enumerate(model.trainable_variables) if structure.name_of(v) == name
         )
         now = np.abs(weight(model, name).numpy() * found[index].numpy() * norm)
         expected = 0.99 * expected + 0.01 * now
@@ -266,7 +267,7 @@ def test_movement_scores_and_hidden_weights():
     made, model, optimizer = prepare("movement", pruning_options="score_rate=0.5")
     group = group_of(made, QUERY)
     index = next(
-        i for i, v in enumerate(model.trainable_variables) if structures.name_of(v) == QUERY
+        i for i, v in enumerate(model.trainable_variables) if structure.name_of(v) == QUERY
     )
     expected, square = np.zeros(group.units), np.zeros(group.units)
     for step in (1, 2, 3):
@@ -388,7 +389,7 @@ def test_scores_are_compiled_once_for_a_shape(method, compiled, policy):
 
 def test_a_lottery_ticket_is_wound_back_with_optimizer_and_learning_rate():
     made, model, optimizer = prepare("lottery_ticket", steps=6, learning_rate=1e-2)
-    first = {structures.name_of(v): v.numpy() for v in model.trainable_variables}
+    first = {structure.name_of(v): v.numpy() for v in model.trainable_variables}
     for step in range(1, 7):
         optimizer.apply_gradients(
             zip(gradients(model, step), model.trainable_variables, strict=True)
@@ -581,25 +582,25 @@ def test_a_neuron_that_gives_nothing_any_more_is_gone_for_the_next_method():
 def test_weights_of_one_name_are_refused():
     twins = [tf.Variable(np.ones((4, 4), np.float32), name="kernel") for _ in range(2)]
     with pytest.raises(UserError, match="several weights named kernel"):
-        structures.in_scope(twins, "encoder")
+        units.in_scope(twins, "encoder")
     # Where they are left out they do no harm.
     other = tf.Variable(np.ones((4, 4), np.float32), name="table")
-    assert list(structures.in_scope([*twins, other], "encoder", "table")) == ["table"]
+    assert list(units.in_scope([*twins, other], "encoder", "table")) == ["table"]
 
 
 def test_an_expression_whose_search_does_not_end_is_refused(monkeypatch):
-    monkeypatch.setattr(structures, "SEARCH_SECONDS", 1.0)
+    monkeypatch.setattr(units, "SEARCH_SECONDS", 1.0)
     names = ("transformer/layer_0/self_attention/query/kernel", "word_embeddings/embeddings")
     weights = [tf.Variable(np.ones((4, 4), np.float32), name=name) for name in names]
     # Each of these takes 2 to the power of the name's length, or its ninth power.
     for endless in ("(.+)+!", "(a|.|[a-z])*!", "(.*){9}!"):
         told = f"--pruning_weights={endless}: the search for it in 2 names has not ended within 1 s"
         with pytest.raises(UserError, match=re.escape(told)):
-            structures.in_scope(weights, "all", endless)
+            units.in_scope(weights, "all", endless)
     monkeypatch.undo()
     # What looks ahead, ends soon and holds what no terminal can show is searched for as ever.
-    assert list(structures.in_scope(weights, "all", "^(?!.*query)")) == [names[1]]
-    assert list(structures.in_scope(weights, "all", "y/|\0|\udc80|\n")) == [names[0]]
+    assert list(units.in_scope(weights, "all", "^(?!.*query)")) == [names[1]]
+    assert list(units.in_scope(weights, "all", "y/|\0|\udc80|\n")) == [names[0]]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,185 @@
+"""The weights that a method may prune, and the units in which it removes them."""
+
+from __future__ import annotations
+
+import collections
+import difflib
+import json
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.models.bert import structure
+from bert_glue_tf.models.units import Group, Member
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+SEARCH_SECONDS = 10.0  # For what takes milliseconds, on a machine that does other things as well.
+_SEARCH = """
+import json, re, sys
+pattern, names = json.load(sys.stdin)
+print(*(int(re.search(pattern, name) is not None) for name in names), sep="", end="")
+"""
+
+
+def _searched(pattern: str, names: Sequence[str]) -> set[str]:
+    """Return the names that a user's regular expression is found in.
+
+    Python's `re` can take longer than anyone lives for one name ('(.+)+!'), and nothing but the
+    end of its process stops it; TensorFlow's own expressions (RE2) cannot, but know no (?!...).
+
+    Raises:
+      UserError: the search has not ended in time.
+    """
+    if not pattern:
+        return set(names)
+    try:
+        done = subprocess.run(
+            # Without the environment's packages and settings: this starts within 20 ms.
+            [sys.executable, "-I", "-S", "-c", _SEARCH],
+            input=json.dumps([pattern, names]),
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=SEARCH_SECONDS,
+        )
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise UserError(
+            f"--pruning_weights={pattern}: the process that was to search the names for it has "
+            f"failed ({error}). Give the same command again, on a machine with memory left."
+        ) from None
+    except subprocess.TimeoutExpired:
+        raise UserError(
+            f"--pruning_weights={pattern}: the search for it in {len(names)} names has not ended "
+            f"within {SEARCH_SECONDS:g} seconds. Give an expression without a repetition inside of "
+            "another, as query instead of (.*query)+."
+        ) from None
+    return {name for name, is_found in zip(names, done.stdout, strict=True) if is_found == "1"}
+
+
+def in_scope(
+    variables: Iterable[tf.Variable], scope: str, pattern: str = ""
+) -> dict[str, tf.Variable]:
+    """Return the weights that may be pruned, by name.
+
+    Args:
+      variables: of the model.
+      scope: head (pooler and classifier), encoder (the matrices of its layers), embeddings, all.
+      pattern: regular expression that a name must have somewhere; empty for any.
+
+    Raises:
+      UserError: nothing matches; the message lists names that are near. Or two weights have one
+        name.
+    """
+    named = [(structure.name_of(variable), variable) for variable in variables]
+    parts = {name: structure.scope_of(name, len(variable.shape)) for name, variable in named}
+    scoped = {n: v for n, v in named if parts[n] and scope in ("all", parts[n])}
+    matching = _searched(pattern, [name for name, part in parts.items() if part])
+    found = {name: v for name, v in scoped.items() if name in matching}
+    twice = next(
+        (
+            n
+            for n, count in collections.Counter(n for n, _ in named).items()
+            if count > 1 and n in found
+        ),
+        None,
+    )
+    if twice:
+        raise UserError(
+            f"--pruning_scope={scope}: the model has several weights named {twice}, and a mask is "
+            "kept by its weight's name. Save the encoder with a name for each variable, or leave "
+            "them out with --pruning_weights."
+        )
+    if found:
+        return found
+    if not scoped:
+        raise UserError(
+            f"--pruning_scope={scope}: the model has no such weights. It has: "
+            f"{', '.join(sorted({part for part in parts.values() if part}))}."
+        )
+    elsewhere = [n for n, part in parts.items() if part and n in matching]
+    if elsewhere:
+        raise UserError(
+            f"--pruning_weights={pattern}: found in no weight of --pruning_scope={scope}, but in "
+            f"{elsewhere[0]} of --pruning_scope={parts[elsewhere[0]]}."
+        )
+    near = difflib.get_close_matches(pattern, scoped, n=3, cutoff=0.0)
+    raise UserError(
+        f"--pruning_weights={pattern}: found in no weight of --pruning_scope={scope}. "
+        f"Names that are near: {', '.join(near)}."
+    )
+
+
+def elements(weights: Mapping[str, tf.Variable]) -> list[Group]:
+    """Return each weight as a unit of its own."""
+    return [
+        Group(name, shape, (Member(name, weight, shape, tuple(range(len(shape)))),))
+        for name, weight in weights.items()
+        for shape in [tuple(weight.shape)]
+    ]
+
+
+def lines(weights: Mapping[str, tf.Variable], side: int, what: str) -> list[Group]:
+    """Return as a unit all weights of one input (side 0) or of one output (side 1) of a matrix."""
+    groups = []
+    for name, weight in weights.items():
+        view = structure.matrix_shape(name, tuple(weight.shape))
+        groups.append(Group(name, (view[side],), (Member(name, weight, view, (side,)),), what=what))
+    return groups
+
+
+def blocks(weights: Mapping[str, tf.Variable], rows: int, columns: int, option: str) -> list[Group]:
+    """Return the blocks of a matrix [in, out], `rows` inputs by `columns` outputs.
+
+    Raises:
+      UserError: the blocks do not divide a matrix; `option` names the setting.
+    """
+    groups = []
+    for name, weight in weights.items():
+        height, width = structure.matrix_shape(name, tuple(weight.shape))
+        if height % rows or width % columns:
+            raise UserError(
+                f"--pruning_options: {option}={rows}x{columns} does not divide {name}, which is "
+                f"{height}x{width}. Good here: {_divisors(height, rows)} for the first and "
+                f"{_divisors(width, columns)} for the second number."
+            )
+        view = (height // rows, rows, width // columns, columns)
+        member = Member(name, weight, view, (0, 2))
+        groups.append(Group(name, (view[0], view[2]), (member,), what="block"))
+    return groups
+
+
+def _divisors(size: int, near: int) -> str:
+    """Return the divisors of `size` that are nearest to a number."""
+    divisors = [n for n in range(1, size + 1) if size % n == 0]
+    return " or ".join(map(str, sorted(sorted(divisors, key=lambda n: abs(n - near))[:2])))
+
+
+def of_layers(
+    kind: str,
+    weights: Mapping[str, tf.Variable],
+    variables: Iterable[tf.Variable],
+    method: str,
+) -> list[Group]:
+    """Return the units of each layer whose output matrix is among the weights.
+
+    Args:
+      kind: of the units: head or neuron.
+      weights: those that may be pruned, by name.
+      variables: all of the model's.
+      method: that asks for them, for the message.
+
+    Raises:
+      UserError: no layer's output matrix is among `weights`.
+    """
+    groups = structure.layer_units(kind, weights, variables)
+    if not groups:
+        raise UserError(
+            f"--pruning_method={method}: no weight of the scope is a layer's "
+            f".../{structure.LAYER_UNITS[kind].output}, whose {kind}s could be removed. It needs "
+            "--pruning_scope=encoder or all, and --pruning_weights that leaves such weights in."
+        )
+    return groups
