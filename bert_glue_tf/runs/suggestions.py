@@ -1,0 +1,67 @@
+"""The same command with what needs no network, where something cannot be reached."""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+import sys
+from collections.abc import Iterator
+
+from absl import flags
+
+from bert_glue_tf.core import cli
+from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.core.network import UnreachableError
+from bert_glue_tf.data import readers, sample
+from bert_glue_tf.data.tasks import TaskSpec
+from bert_glue_tf.models import encoders
+
+
+@contextlib.contextmanager
+def suggesting_local_command(
+    task: TaskSpec, encoder: encoders.EncoderSource, source: str
+) -> Iterator[None]:
+    """Append to an `UnreachableError` the same command with what needs no network.
+
+    Args:
+      task: the task.
+      encoder: what --encoder stands for.
+      source: value of --data.
+    """
+    try:
+        yield
+    except UnreachableError as error:
+        replaced = {}
+        note = ""
+        if error.what == "encoder" or not encoders.is_cached(encoder):
+            replaced["encoder"] = encoders.EMBEDDED
+        if source == "tfds" and not readers.is_prepared(task):
+            replaced["data"] = "sample"
+            note = f" (and so does --data=/folder/with/glue, where {task.folder}/train.tsv lies)"
+            if task.name not in sample.TASKS:
+                replaced["data"] = "FOLDER"
+                note = f" (FOLDER: where {task.folder}/{task.split_file('train')} lies)"
+        raise UserError(
+            f"{error}\nWithout the network, this works{note}:\n  {_command_with(replaced)}"
+        ) from None
+
+
+def _command_with(replaced: dict[str, str]) -> str:
+    """Return the command line as given, with some flags replaced."""
+    dropped = {*replaced, *(["preprocessing"] if "encoder" in replaced else [])}
+    if "encoder" in replaced and flags.FLAGS["preprocessing"].value:
+        # It may come from a flagfile, which stays: the encoder's own is asked for.
+        replaced = {**replaced, "preprocessing": ""}
+    arguments: list[str] = []
+    skip_value = False
+    for argument in sys.argv[1:]:
+        if skip_value:
+            skip_value = False
+            continue
+        name, equals, _ = argument.lstrip("-").partition("=")
+        if argument.startswith("-") and name in dropped:
+            skip_value = not equals
+            continue
+        arguments.append(argument)
+    arguments += [f"--{name}={value}" for name, value in replaced.items()]
+    return shlex.join([*cli.program(), *arguments])

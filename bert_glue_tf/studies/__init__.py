@@ -1,0 +1,1 @@
+"""The tables of the four documents, ours beside theirs."""
