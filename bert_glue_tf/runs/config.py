@@ -22,9 +22,9 @@ from absl import flags, logging
 
 from bert_glue_tf.compression import registry
 from bert_glue_tf.core import strict_json
+from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import tasks
 from bert_glue_tf.models import encoders
-from bert_glue_tf.core.errors import UserError
 
 # The flags count as those of the command that defines them, so that its --help shows them.
 flags.disclaim_key_flags()

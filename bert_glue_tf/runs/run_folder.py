@@ -22,7 +22,6 @@ import itertools
 import json
 import os
 import pathlib
-import re
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -31,10 +30,10 @@ from typing import Any
 from absl import logging
 
 from bert_glue_tf.core import locks, strict_json
+from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.core.files import is_half_written, reason, write_atomically
 from bert_glue_tf.runs import results
-from bert_glue_tf.runs.config import ExperimentConfig, FIRST, canonical_place, log_missing
-from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.runs.config import FIRST, ExperimentConfig, canonical_place, log_missing
 
 LOCK = ".lock"
 _EPOCHS = 10**6  # More than any run has.

@@ -10,12 +10,12 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from bert_glue_tf.compression.registry import NO_PRUNING
+from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import tasks
 from bert_glue_tf.reports import comparison
-from bert_glue_tf.studies import studying
 from bert_glue_tf.reports.comparison import Row
-from bert_glue_tf.core.errors import UserError
-from bert_glue_tf.compression.registry import NO_PRUNING
+from bert_glue_tf.studies import studying
 from bert_glue_tf.studies.studying import ABSENT, Cell, Study
 
 METHOD = "irregular"

@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 from absl import logging
 
+from bert_glue_tf.compression.registry import DEFAULT_METHOD, NO_PRUNING
+from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import tasks
 from bert_glue_tf.evaluation import evaluator, metrics, significance
+from bert_glue_tf.evaluation.significance import Difference
 from bert_glue_tf.export import exports
 from bert_glue_tf.reports import comparison
 from bert_glue_tf.reports.comparison import Row
-from bert_glue_tf.core.errors import UserError
-from bert_glue_tf.compression.registry import DEFAULT_METHOD, NO_PRUNING
-from bert_glue_tf.evaluation.significance import Difference
 
 CURVES = ("1", "2")  # Tables of loss and accuracy per epoch.
 QUANTIZED = ("mrpc", "sst2")

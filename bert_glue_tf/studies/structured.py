@@ -9,11 +9,11 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bert_glue_tf.reports import comparison
-from bert_glue_tf.studies import studying
-from bert_glue_tf.reports.comparison import Comparison, Row
-from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.compression.registry import NO_PRUNING
+from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.reports import comparison
+from bert_glue_tf.reports.comparison import Comparison, Row
+from bert_glue_tf.studies import studying
 from bert_glue_tf.studies.studying import ABSENT, Cell, Study
 
 METHODS = ("irregular", "row", "column", "block")

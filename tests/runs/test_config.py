@@ -10,9 +10,9 @@ import re
 import pytest
 from absl import flags
 
+from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.runs import config
 from bert_glue_tf.runs.config import ExperimentConfig
-from bert_glue_tf.core.errors import UserError
 
 
 def parse(*arguments: str) -> ExperimentConfig:

@@ -9,9 +9,9 @@ import sys
 
 import pytest
 
+from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.reports import reporting
 from bert_glue_tf.runs import results
-from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.runs.results import ExperimentResult
 
 

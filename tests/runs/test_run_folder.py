@@ -13,9 +13,9 @@ import tempfile
 
 import pytest
 
-from bert_glue_tf.runs import results
-from bert_glue_tf.runs.config import ExperimentConfig, FIRST
 from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.runs import results
+from bert_glue_tf.runs.config import FIRST, ExperimentConfig
 from bert_glue_tf.runs.run_folder import RunFolder
 
 ROWS = [{"epoch": "1", "loss": "0.5"}, {"epoch": "2", "loss": "0.25"}]

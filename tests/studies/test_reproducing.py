@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from written_runs import write_export, write_run, wrong_at
 
+from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.evaluation import significance
 from bert_glue_tf.runs import results
 from bert_glue_tf.studies import reproducing
-from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.studies.reproducing import Plan
 
 N = 400

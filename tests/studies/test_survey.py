@@ -11,11 +11,11 @@ import pytest
 from study_runs import TINY, command, train
 
 from bert_glue_tf.compression import registry
+from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.evaluation import cost, robustness
 from bert_glue_tf.export import exports
 from bert_glue_tf.reports import plots
 from bert_glue_tf.studies import studying, surveying
-from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.studies.surveying import Measured, Settings
 
 SETTINGS = Settings(seq_lengths=(8, 64), threads=1, repetitions=3)
