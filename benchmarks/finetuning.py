@@ -40,7 +40,7 @@ from bert_glue_tf.data import tasks
 from bert_glue_tf.evaluation import evaluator, metrics, significance
 from bert_glue_tf.models import encoders
 from bert_glue_tf.models.bert import embedded
-from bert_glue_tf.reports import reporting
+from bert_glue_tf.reports import terminal
 from bert_glue_tf.runs import config, results
 
 OURS = "ours"
@@ -294,7 +294,7 @@ def print_table(made: Sequence[FineTuning], primary: str) -> None:
                 "peak MB": f"{one.peak_memory_bytes / 1e6:.0f}",
             }
         )
-    reporting.print_rows("a whole fine-tuning, awake in turns", rows)
+    terminal.print_rows("a whole fine-tuning, awake in turns", rows)
 
 
 def main() -> None:

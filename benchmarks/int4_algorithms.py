@@ -33,7 +33,7 @@ def main() -> None:
     from bert_glue_tf.data import preprocessing, readers, tasks
     from bert_glue_tf.evaluation import evaluator, metrics
     from bert_glue_tf.export import exports, litert, tflite
-    from bert_glue_tf.reports import reporting
+    from bert_glue_tf.reports import terminal
     from bert_glue_tf.training import experiment
 
     run = exports.Run.read(pathlib.Path(FLAGS.run))
@@ -72,7 +72,7 @@ def main() -> None:
             }
         )
     float_score = metrics.compute(task, split.labels, expected)[metric]
-    reporting.print_rows(f"{run.path.name}, int4; float32 has {metric} {float_score:.4f}", rows)
+    terminal.print_rows(f"{run.path.name}, int4; float32 has {metric} {float_score:.4f}", rows)
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ def main() -> None:
     from bert_glue_tf.data import tasks
     from bert_glue_tf.models import encoders, modeling
     from bert_glue_tf.models.bert import native
-    from bert_glue_tf.reports import reporting
+    from bert_glue_tf.reports import terminal
     from bert_glue_tf.runs.config import ExperimentConfig
     from bert_glue_tf.training.optimizer import build_optimizer
 
@@ -97,7 +97,7 @@ def main() -> None:
                 "seconds a step (median)": f"{np.median(values):.3f}",
             }
         )
-    reporting.print_rows("a step with masks", rows)
+    terminal.print_rows("a step with masks", rows)
 
 
 if __name__ == "__main__":

@@ -67,7 +67,7 @@ def measure(texts: Sequence[bytes], count: int) -> dict[str, str]:
 
 
 def main() -> None:
-    from bert_glue_tf.reports import reporting
+    from bert_glue_tf.reports import terminal
 
     try:
         content = pathlib.Path(FLAGS.input).read_bytes()
@@ -80,7 +80,7 @@ def main() -> None:
         if not (count.isascii() and count.isdigit() and int(count)):
             raise UserError(f"--lines={count}: not a number of lines. Good: 1000,100000.")
     rows = [measure(texts, int(count)) for count in FLAGS.lines]
-    reporting.print_rows(f"predict --model={FLAGS.model}", rows)
+    terminal.print_rows(f"predict --model={FLAGS.model}", rows)
 
 
 if __name__ == "__main__":

@@ -40,7 +40,7 @@ def main() -> None:
     from bert_glue_tf.export import litert, tflite
     from bert_glue_tf.models import modeling
     from bert_glue_tf.models.bert import native, shrinking
-    from bert_glue_tf.reports import reporting
+    from bert_glue_tf.reports import terminal
 
     task = tasks.get("sst2")
     encoder = encoders.load(source, native=True, seq_length=lengths[-1])
@@ -95,7 +95,7 @@ def main() -> None:
                     "times faster, p50": f"{ratios['p50']:.2f}",
                 }
             )
-    reporting.print_rows(f"{FLAGS.encoder}, dynamic_int8, {FLAGS.threads} threads", rows)
+    terminal.print_rows(f"{FLAGS.encoder}, dynamic_int8, {FLAGS.threads} threads", rows)
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ def main() -> None:
     from bert_glue_tf.evaluation import cost
     from bert_glue_tf.export import exports, litert, tflite
     from bert_glue_tf.models.bert import native
-    from bert_glue_tf.reports import reporting
+    from bert_glue_tf.reports import terminal
 
     run = exports.Run.read(pathlib.Path(FLAGS.run))
     lengths = tuple(sorted(int(length) for length in FLAGS.seq_lengths))
@@ -74,7 +74,7 @@ def main() -> None:
                 f"padded to {lengths[-1]} / shared": f"{longest / shared:.2f}",
             }
         )
-    reporting.print_rows(f"{run.path.name}, dynamic_int8, {FLAGS.threads} threads", rows)
+    terminal.print_rows(f"{run.path.name}, dynamic_int8, {FLAGS.threads} threads", rows)
     alone = sum(len(files[(length,)]) for length in lengths)
     print(
         f"One file for all lengths: {len(files[lengths]) / 1e6:.2f} MB; a file for each: "

@@ -395,7 +395,7 @@ def _first(reason: str) -> str:
 
 def _page(records: Sequence[Mapping[str, Any]], show: bool = False) -> str:
     """The records of one recipe as Markdown; `show` prints what of it fits into a terminal."""
-    from bert_glue_tf.reports import reporting
+    from bert_glue_tf.reports import terminal
 
     fields = [field.name for field in dataclasses.fields(_File)]
     files = [_File(**{name: record[name] for name in fields}) for record in records]
@@ -413,7 +413,7 @@ def _page(records: Sequence[Mapping[str, Any]], show: bool = False) -> str:
     )
     reasons = _reasons(files)
     if show:
-        reporting.print_rows(title, [{head: row[head] for head in _BRIEF} for row in rows])
+        terminal.print_rows(title, [{head: row[head] for head in _BRIEF} for row in rows])
         print(note, *reasons, sep="\n")
     heads = list(rows[0])
     lines = [heads, ["---"] * len(heads), *([row[head] for head in heads] for row in rows)]

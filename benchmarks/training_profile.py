@@ -21,7 +21,7 @@ from bert_glue_tf.core import cli
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import tasks
 from bert_glue_tf.models import encoders
-from bert_glue_tf.reports import reporting
+from bert_glue_tf.reports import terminal
 from bert_glue_tf.runs import config
 
 # The operation that waits for the next batch, as the profiler calls it.
@@ -92,7 +92,7 @@ def main() -> None:
         f"{1e3 * waiting / FLAGS.steps:.2f} ms ({100 * waiting / seconds:.2f} %)"
     )
     top = sorted(spent, key=lambda name: -spent[name])[: FLAGS.operations]
-    reporting.print_rows(
+    terminal.print_rows(
         "operations, ms a step",
         [
             {

@@ -26,16 +26,16 @@ def main() -> None:
             f"--runs={' '.join(_RUNS.value)}: no such folder. Give folders of the train command, "
             "for example --runs='runs/*' (in quotes)."
         )
-    from bert_glue_tf.reports import comparing, comparison, reporting
+    from bert_glue_tf.reports import comparison, files, terminal
 
     models = comparison.read(folders)
     groups = comparison.group(models)
     differences = comparison.differences(models)
-    reporting.print_rows("Models", comparison.group_rows(groups))
-    reporting.print_rows("Differences", comparison.difference_rows(differences))
+    terminal.print_rows("Models", comparison.group_rows(groups))
+    terminal.print_rows("Differences", comparison.difference_rows(differences))
     for line in comparison.notes(models):
         print(line)
-    page = comparing.write(cli.path("output", _OUTPUT.value), groups, differences)
+    page = files.write(cli.path("output", _OUTPUT.value), groups, differences)
     print(f"Tables, plots and the page are in {page.parent}; open {page}.")
 
 

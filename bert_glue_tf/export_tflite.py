@@ -71,7 +71,7 @@ def main() -> None:
 
     logging.info("starting TensorFlow")
     from bert_glue_tf.export import exporting
-    from bert_glue_tf.reports import reporting
+    from bert_glue_tf.reports import terminal
 
     exporting.check_data(run, examples)
     settings = exporting.ExportSettings(
@@ -82,7 +82,7 @@ def main() -> None:
         exporting.identity(run, settings),
     )
     records = exporting.export(run, settings, recipes, folder, examples)
-    reporting.print_exports(records)
+    terminal.print_exports(records)
     print(f"The files, their cards and checksums are in {folder.path}.")
 
 

@@ -23,7 +23,7 @@ _SPARSITIES = flags.DEFINE_list(
 
 
 def main() -> None:
-    from bert_glue_tf.reports import reporting
+    from bert_glue_tf.reports import terminal
     from bert_glue_tf.studies import local_global
 
     if not _TASKS.value:
@@ -37,9 +37,9 @@ def main() -> None:
     found = local_global.write(study, grids, studying.folder("output"))
     for grid in grids:
         title = f"{grid.task}{studying.sample_mark(study)}"
-        reporting.print_rows(title, local_global.compact(local_global.score_rows(study, grid)))
+        terminal.print_rows(title, local_global.compact(local_global.score_rows(study, grid)))
         for ranking, rows in local_global.compact_spread(found[grid.task]).items():
-            reporting.print_rows(f"{title}: percent of zeros in each part, {ranking}", rows)
+            terminal.print_rows(f"{title}: percent of zeros in each part, {ranking}", rows)
         print("\n".join(local_global.finding(study, grid)))
     print(f"The study's claim: {local_global.published()['claim']}.")
     print("\n".join(study.notes()))

@@ -53,14 +53,14 @@ def main() -> None:
     if _GROUPED.value:
         settings["group_by_length"] = "true"
     from bert_glue_tf.core.files import write_atomically
-    from bert_glue_tf.studies import reproducing
+    from bert_glue_tf.studies import report
 
     root = cli.path("workdir", _WORKDIR.value)
     seeds = list(dict.fromkeys(map(int, _SEEDS.value)))
-    plans = reproducing.plans(root, seeds, _SST2.value, _EXAMPLES.value)
+    plans = report.plans(root, seeds, _SST2.value, _EXAMPLES.value)
     for plan in plans:
-        reproducing.run(plan, settings)
-    text = reproducing.text(plans, settings)
+        report.run(plan, settings)
+    text = report.text(plans, settings)
     write_atomically(root / "report.md", text)
     print(text)
     print(f"Written to {root / 'report.md'}; the runs are beside it.")

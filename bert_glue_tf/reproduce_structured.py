@@ -23,7 +23,7 @@ _SST2 = flags.DEFINE_integer(
 
 
 def main() -> None:
-    from bert_glue_tf.reports import reporting
+    from bert_glue_tf.reports import terminal
     from bert_glue_tf.studies import structured
 
     table = structured.cells(
@@ -39,7 +39,7 @@ def main() -> None:
     rows = structured.rows(study, table)
     for task, models in table.items():
         own = structured.compact([row for row in rows if row["task"] == task])
-        reporting.print_rows(f"{task}{studying.sample_mark(study)}", own)
+        terminal.print_rows(f"{task}{studying.sample_mark(study)}", own)
         print("\n".join(structured.ranking(study, models)))
     print("\n".join(study.notes()))
     structured.write(study, table, studying.folder("output"))

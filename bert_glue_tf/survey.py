@@ -32,23 +32,23 @@ _TYPOS = flags.DEFINE_float("typos", robustness.RATE, "Share of the words that g
 
 
 def main() -> None:
-    from bert_glue_tf.reports import reporting
-    from bert_glue_tf.studies import surveying
+    from bert_glue_tf.reports import terminal
+    from bert_glue_tf.studies import survey
 
     lengths = studying.numbers("seq_lengths", "32,64,128")
-    settings = surveying.Settings(lengths, _THREADS.value, _TIMED.value, _TYPOS.value)
+    settings = survey.Settings(lengths, _THREADS.value, _TIMED.value, _TYPOS.value)
     given = studying.settings("task", "final_sparsity", "pruning_schedule", "pruning_scope")
-    cells = surveying.cells(_METHODS.value, given, _OPTIONS.value, studying.numbers("seeds"))
+    cells = survey.cells(_METHODS.value, given, _OPTIONS.value, studying.numbers("seeds"))
     output = studying.folder("output")
     study = studying.Study(cells, studying.folder("runs_dir"), FLAGS["workers"].value)
     study.run()
-    measured = surveying.measure(study, cells, settings, output)
-    rows = surveying.rows(study, cells, measured)
-    for title, part in surveying.compact(rows).items():
-        reporting.print_rows(f"{FLAGS['task'].value}{studying.sample_mark(study)}: {title}", part)
-    told = [*surveying.reasons(rows), *surveying.notes(cells, measured, settings), *study.notes()]
+    measured = survey.measure(study, cells, settings, output)
+    rows = survey.rows(study, cells, measured)
+    for title, part in survey.compact(rows).items():
+        terminal.print_rows(f"{FLAGS['task'].value}{studying.sample_mark(study)}: {title}", part)
+    told = [*survey.reasons(rows), *survey.notes(cells, measured, settings), *study.notes()]
     print("\n".join(told))
-    surveying.write(study, cells, measured, settings, output)
+    survey.write(study, cells, measured, settings, output)
     print(f"Written to {output}: survey.md, survey.csv and the figures.")
     if study.failures:
         print("\n".join(study.told_failures()))

@@ -36,7 +36,7 @@ _DRY_RUN = flags.DEFINE_bool("dry_run", False, "Show what would be run, and what
 
 
 def main() -> None:
-    from bert_glue_tf.reports import reporting
+    from bert_glue_tf.reports import terminal
     from bert_glue_tf.sweeps import sweeping
 
     given = {name: FLAGS[name] for name in sweeping.setting_names() if FLAGS[name].present}
@@ -49,12 +49,12 @@ def main() -> None:
     sweep = sweeping.Sweep(runs, _WORKERS.value)
     sweeping.check_methods(sweep.missing())
     if _DRY_RUN.value:
-        reporting.print_rows(f"Runs in {root}", sweeping.dry_rows(runs, sweep.records))
+        terminal.print_rows(f"Runs in {root}", sweeping.dry_rows(runs, sweep.records))
         return
     sweeping.check(sweep.missing())
     sweep.run()
     rows = sweeping.table(runs, sweep.records, sweep.failures, list(grid))
-    reporting.print_rows("Primary metric", rows)
+    terminal.print_rows("Primary metric", rows)
     for line in sweeping.notes(sweep.records):
         print(line)
     print(f"The runs are in {root}; bert_glue_tf.compare --runs='{root}/*' compares them.")

@@ -55,9 +55,9 @@ def main() -> None:
     if workers is not None and not workers.is_chief:
         print(f"This was {workers.title}. The chief's folder has the results.")
         return
-    from bert_glue_tf.reports import reporting
+    from bert_glue_tf.reports import terminal
 
-    reporting.print_table(result)
+    terminal.print_table(result)
     print(f"Everything of this run is in {folder.path}.")
 
 

@@ -50,7 +50,7 @@ from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.core.files import write_atomically
 from bert_glue_tf.data import readers, tasks
 from bert_glue_tf.models import encoders
-from bert_glue_tf.reports import reporting
+from bert_glue_tf.reports import terminal
 from bert_glue_tf.runs import config, suggestions
 from bert_glue_tf.runs.config import PRUNING, ExperimentConfig
 from bert_glue_tf.runs.results import ExperimentResult
@@ -895,7 +895,7 @@ def notes(records: Mapping[str, ExperimentResult]) -> list[str]:
         line
         for record in records.values()
         # Its first line is on the brackets of another table.
-        for line in reporting.notes(dataclasses.replace(record, warnings=()))[1:]
+        for line in terminal.notes(dataclasses.replace(record, warnings=()))[1:]
     ]
     warnings = [
         f"Warning: {name}: {text}." for name, record in records.items() for text in record.warnings

@@ -193,7 +193,7 @@ def test_a_model_without_signal_is_marked_collapsed_everywhere(run, examples, tm
     """A run whose classifier says the same of every sentence."""
     import tensorflow as tf
 
-    from bert_glue_tf.reports import reporting
+    from bert_glue_tf.reports import terminal
 
     copy = tmp_path / "run"
     shutil.copytree(run.path, copy, ignore=shutil.ignore_patterns(exports.FOLDER))
@@ -215,7 +215,7 @@ def test_a_model_without_signal_is_marked_collapsed_everywhere(run, examples, tm
     for record in records:
         assert record.collapsed == "every prediction is acceptable"
     assert "COLLAPSED" in (copy / exports.FOLDER / "dynamic_int8.md").read_text()
-    reporting.print_exports(records)
+    terminal.print_exports(records)
     assert capsys.readouterr().out.count("COLLAPSED") >= 2
 
 

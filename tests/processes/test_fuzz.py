@@ -38,7 +38,7 @@ from bert_glue_tf.export import exports, flatbuffer, litert
 from bert_glue_tf.export.exports import ExportFolder, Run
 from bert_glue_tf.models import encoders
 from bert_glue_tf.models.bert import foreign_weights
-from bert_glue_tf.reports import comparing, comparison, html_report
+from bert_glue_tf.reports import comparison, files, page
 from bert_glue_tf.runs import config, results, run_folder
 from bert_glue_tf.runs.config import ExperimentConfig
 from bert_glue_tf.runs.run_folder import RunFolder
@@ -362,7 +362,7 @@ def use(runs: pathlib.Path) -> None:
             comparison.difference_rows(found),
         ):
             comparison.markdown(rows).encode()
-        html_report.page(groups, found, []).encode()
+        page.page(groups, found, []).encode()
     assert contents(runs) == before  # Reading changes nothing.
     for other in (settings, ExperimentConfig(task="cola")):
         with answered():
@@ -447,8 +447,8 @@ def test_a_page_with_its_figures_of_such_a_record(written, drawn):
         with answered():
             models = comparison.read([runs / "one", runs / "two"])
             output = runs / "comparison"
-            comparing.write(output, comparison.group(models), comparison.differences(models))
-            assert (output / comparing.PAGE).is_file()
+            files.write(output, comparison.group(models), comparison.differences(models))
+            assert (output / files.PAGE).is_file()
 
 
 @fuzz(60)

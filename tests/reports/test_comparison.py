@@ -20,7 +20,7 @@ from written_runs import write_export, write_run, wrong_at
 
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.evaluation import significance
-from bert_glue_tf.reports import comparing, comparison, html_report, plots, reporting
+from bert_glue_tf.reports import comparison, files, page, plots, terminal
 from bert_glue_tf.runs import results
 
 N = 400
@@ -183,10 +183,10 @@ def test_folders_of_the_same_name_are_told_apart(tmp_path):
         write_run(tmp_path / parent / "run", LABELS, right(300), seed=seed)
     models = read(tmp_path / "x" / "run", tmp_path / "y" / "run", tmp_path / "x" / ".." / "x/run")
     assert [model.run for model in models] == [f"{tmp_path}/x/run", f"{tmp_path}/y/run"]
-    page = html_report.page(comparison.group(models), [], [])
-    assert f"<h3>{tmp_path}/x/run</h3>" in page
-    assert f"<h3>{tmp_path}/y/run</h3>" in page
-    assert "2 models of 2 runs" in page
+    text = page.page(comparison.group(models), [], [])
+    assert f"<h3>{tmp_path}/x/run</h3>" in text
+    assert f"<h3>{tmp_path}/y/run</h3>" in text
+    assert "2 models of 2 runs" in text
 
 
 # --- grouping ---
@@ -281,7 +281,7 @@ def test_a_pruned_run_against_the_unpruned_seed_by_seed(tmp_path):
     assert row["difference"] == "+0.1250"
     assert row["seeds"] == "1, 2"
     assert row["seeds' range"] == "+0.100 to +0.150"
-    assert html_report.summary([found]) == [
+    assert page.summary([found]) == [
         "mrpc: pruned: magnitude to 90%, keras against no pruning, keras: better (accuracy "
         f"+0.125, {found.difference.interval[0]:+.3f} to {found.difference.interval[1]:+.3f}, "
         "400 examples, 2 seeds)."
@@ -399,7 +399,7 @@ def tables(models):
         "models": comparison.model_rows(models),
         "markdown": markdown,
         "csv": list(csv.DictReader(io.StringIO(comparison.csv_text(models)))),
-        "page": html_report.page(groups, found, []),
+        "page": page.page(groups, found, []),
     }
 
 
@@ -412,18 +412,18 @@ def test_collapsed_is_in_every_table(collapsed, tmp_path, capsys):
     assert [r["score"] for r in shown["models"]] == ["0.6500", "0.6500", "0.5000 COLLAPSED"]
     assert [table.count("COLLAPSED") for table in shown["markdown"]] == [1, 1, 1]
     assert [row["score"] for row in shown["csv"]] == ["0.6500", "0.6500", "0.5000 COLLAPSED"]
-    page = shown["page"]
+    text = shown["page"]
     assert (
         '<p class="note">COLLAPSED: weak, int8: every prediction is not_equivalent. Do not use '
         "this model.</p>"
-    ) in page
-    assert '<td class="bad">0.5000 COLLAPSED</td>' in page
-    assert '<td class="bad">worse, COLLAPSED</td>' in page
-    assert "int8 against no pruning, float32: worse, COLLAPSED (accuracy -0.150" in page
-    reporting.print_rows("Models", shown["groups"])
-    reporting.print_rows("Differences", shown["differences"])
+    ) in text
+    assert '<td class="bad">0.5000 COLLAPSED</td>' in text
+    assert '<td class="bad">worse, COLLAPSED</td>' in text
+    assert "int8 against no pruning, float32: worse, COLLAPSED (accuracy -0.150" in text
+    terminal.print_rows("Models", shown["groups"])
+    terminal.print_rows("Differences", shown["differences"])
     assert re.sub(r"\s+", " ", capsys.readouterr().out).count("COLLAPSED") == 2
-    comparing.write(tmp_path / "out", comparison.group(collapsed), [])
+    files.write(tmp_path / "out", comparison.group(collapsed), [])
     assert "COLLAPSED: weak, int8" in (tmp_path / "out" / "comparison.md").read_text()
 
 
@@ -439,7 +439,7 @@ def test_a_collapsed_model_within_noise_is_not_silent(tmp_path):
     (found,) = comparison.differences(models)
     assert found.difference.is_noise
     assert found.verdict == "within noise, COLLAPSED"
-    assert html_report._cell("verdict", found.verdict).startswith('<td class="bad">')
+    assert page._cell("verdict", found.verdict).startswith('<td class="bad">')
 
 
 def test_a_base_that_collapsed_is_named(tmp_path):
@@ -471,7 +471,7 @@ def test_sample_stands_wherever_its_results_do(collapsed, tmp_path):
     assert comparison.notes(collapsed)[0] == note
     figure = plots.score_against(comparison.group(collapsed), "size")
     assert "mrpc (sample data), tiny" in figure.axes[0].get_title()
-    comparing.write(tmp_path, comparison.group(collapsed), [])
+    files.write(tmp_path, comparison.group(collapsed), [])
     pictures = sorted(path.name for path in tmp_path.glob("*.png"))
     assert pictures == ["mrpc_sample_tiny_latency.png", "mrpc_sample_tiny_size.png"]
     assert note in (tmp_path / "comparison.md").read_text()
@@ -713,7 +713,7 @@ def test_names_are_no_formulas(tmp_path):
     write_run(tmp_path / "u", LABELS, right(280), encoder="/models/$x_{$")
     write_run(tmp_path / "v", LABELS, right(280), encoder="/models/$x_{$", learning_rate=1e-3)
     groups = comparison.group(read(tmp_path / "u", tmp_path / "v"))
-    page = comparing.write(tmp_path / "out", groups, [])
+    page = files.write(tmp_path / "out", groups, [])
     assert "/models/$x_{$: score against size" in page.read_text()
 
 
@@ -775,7 +775,7 @@ def written(tmp_path):
     )
     models = read(run, pruned)
     groups = comparison.group(models)
-    page = comparing.write(tmp_path / "out", groups, comparison.differences(models))
+    page = files.write(tmp_path / "out", groups, comparison.differences(models))
     return models, page
 
 
@@ -856,7 +856,7 @@ def test_pictures_for_a_paper(written):
 def test_the_same_records_make_the_same_files(written, tmp_path):
     models, page = written
     groups = comparison.group(models)
-    again = comparing.write(tmp_path / "again", groups, comparison.differences(models))
+    again = files.write(tmp_path / "again", groups, comparison.differences(models))
     for path in page.parent.iterdir():
         assert (again.parent / path.name).read_bytes() == path.read_bytes(), path.name
 
@@ -864,14 +864,14 @@ def test_the_same_records_make_the_same_files(written, tmp_path):
 def test_a_folder_that_cannot_be_written(written, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError) as caught:
-        comparing.write(tmp_path / "file", comparison.group(written[0]), [])
+        files.write(tmp_path / "file", comparison.group(written[0]), [])
     assert str(caught.value).startswith(f"--output={tmp_path / 'file'}: cannot be written (File ex")
 
 
 def test_nothing_to_compare_is_said(tmp_path):
     models = read(write_run(tmp_path / "run", LABELS, right(300)))
-    page = html_report.page(comparison.group(models), comparison.differences(models), [])
-    assert "There is nothing to compare: give runs with and without pruning, or exports." in page
+    text = page.page(comparison.group(models), comparison.differences(models), [])
+    assert "There is nothing to compare: give runs with and without pruning, or exports." in text
 
 
 # --- the command, and real runs ---
@@ -918,9 +918,9 @@ def test_the_command_shows_and_writes(tmp_path):
 
 
 def test_collapsed_is_whole_in_a_narrow_terminal(collapsed, monkeypatch, capsys):
-    monkeypatch.setattr(reporting._Console, "is_terminal", True)
+    monkeypatch.setattr(terminal._Console, "is_terminal", True)
     monkeypatch.setenv("COLUMNS", "80")
-    reporting.print_rows("Models", comparison.group_rows(comparison.group(collapsed)))
+    terminal.print_rows("Models", comparison.group_rows(comparison.group(collapsed)))
     assert "COLLAPSED" in capsys.readouterr().out
 
 
@@ -986,7 +986,7 @@ def test_real_runs_and_files(exported, tiny_encoder, tiny_glue, tmp_path):
     }
     difference = found["pruned: magnitude to 25%, keras", "no pruning, keras"].difference
     assert difference.mean == pytest.approx(pruned.result.metrics["accuracy"] - 1.0)
-    page = comparing.write(tmp_path / "out", comparison.group(models), list(found.values()))
+    page = files.write(tmp_path / "out", comparison.group(models), list(found.values()))
     text = page.read_text()
     # Curves of ten epochs, size, and the latency of two files.
     assert text.count("<figure>") == 3

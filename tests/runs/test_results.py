@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from bert_glue_tf.core.errors import UserError
-from bert_glue_tf.reports import reporting
+from bert_glue_tf.reports import terminal
 from bert_glue_tf.runs import results
 from bert_glue_tf.runs.results import ExperimentResult
 
@@ -139,11 +139,11 @@ def test_many_sparsities_are_one_row(sparsities, told):
         sparsity={f"layer_{n}/kernel": value for n, value in enumerate(sparsities)},
         parameters={"total": 1000, "nonzero": 900, "pruned": 100, "prunable": 200},
     )
-    assert dict(reporting.rows(one))["sparsity"] == f"50.00 % of 4 weights, {told}"
+    assert dict(terminal.rows(one))["sparsity"] == f"50.00 % of 4 weights, {told}"
 
 
 def test_table_shows_each_figure_and_says_sample():
-    shown = dict(reporting.rows(record()))
+    shown = dict(terminal.rows(record()))
     assert shown["accuracy"] == "0.7500   [0.700, 0.800]"
     assert shown["f1"] == "0.8000   [0.750, 0.850]"
     assert shown["loss"] == "0.5000"
@@ -152,25 +152,25 @@ def test_table_shows_each_figure_and_says_sample():
     assert shown["saved model"] == "2.50 MB"
     assert shown["saved model, gzipped"] == "2.00 MB"
     assert shown["training"] == "50.0 examples/s"
-    assert "sample" in reporting.title(record())
-    assert any("sample" in line for line in reporting.notes(record()))
-    assert "Trained on 100 of the 2,000 examples of mrpc." in reporting.notes(record())
+    assert "sample" in terminal.title(record())
+    assert any("sample" in line for line in terminal.notes(record()))
+    assert "Trained on 100 of the 2,000 examples of mrpc." in terminal.notes(record())
 
 
 def test_an_undefined_metric_is_called_so():
     task = {"task": "stsb", "encoder": "e", "pruning_method": "none", "seed": 1}
     nan = record(config=task, metrics={"pearson": math.nan, "spearman": math.nan})
-    assert dict(reporting.rows(nan))["pearson"] == "undefined (constant predictions)"
+    assert dict(terminal.rows(nan))["pearson"] == "undefined (constant predictions)"
 
 
 @pytest.mark.parametrize("interval", [(math.nan, math.nan), (None, None)])
 def test_an_undefined_interval_is_not_shown(interval):
     # Of a single example; NaN as it was computed, None as it was read back.
-    shown = dict(reporting.rows(record(intervals={"accuracy": interval})))
+    shown = dict(terminal.rows(record(intervals={"accuracy": interval})))
     assert shown["accuracy"] == "0.7500"
 
 
 def test_a_model_that_diverged_is_told_from_constant_predictions():
     metrics = {"loss": math.nan, "accuracy": math.nan, "f1": math.nan}
-    shown = dict(reporting.rows(record(metrics=metrics, intervals={})))
+    shown = dict(terminal.rows(record(metrics=metrics, intervals={})))
     assert {shown[name] for name in metrics} == {"undefined (the model diverged: NaN)"}

@@ -15,8 +15,8 @@ from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.evaluation import cost, robustness
 from bert_glue_tf.export import exports
 from bert_glue_tf.reports import plots
-from bert_glue_tf.studies import studying, surveying
-from bert_glue_tf.studies.surveying import Measured, Settings
+from bert_glue_tf.studies import studying, survey
+from bert_glue_tf.studies.survey import Measured, Settings
 
 SETTINGS = Settings(seq_lengths=(8, 64), threads=1, repetitions=3)
 
@@ -34,17 +34,17 @@ def survey(tiny_encoder, tiny_glue, tmp_path_factory):
         "finetune_epochs": "0",
         "final_sparsity": "0.5",
     }
-    cells = surveying.cells(["head", "layer"], given, "", [5])
+    cells = survey.cells(["head", "layer"], given, "", [5])
     train(cells[:2], root)
     study = studying.Study(cells, root)
     study.run()
     output = tmp_path_factory.mktemp("output")
-    return study, cells, surveying.measure(study, cells, SETTINGS, output), output, given, root
+    return study, cells, survey.measure(study, cells, SETTINGS, output), output, given, root
 
 
 def test_the_table_says_what_the_records_and_files_say(survey):
     study, cells, measured, _, _, _ = survey
-    unpruned, head, layer = surveying.rows(study, cells, measured)
+    unpruned, head, layer = survey.rows(study, cells, measured)
     base, pruned = measured["unpruned"], measured["head"]
     assert head["score"] == f"{pruned.record.metrics['accuracy']:.4f}"
     assert (head["scope"], head["sparsity"]) == ("attention", "50.0%")
@@ -74,9 +74,7 @@ def test_the_table_says_what_the_records_and_files_say(survey):
     assert layer["score"] == "failed"
     assert "cannot be reached with 1 layers" in layer["why not"]
     assert layer["ms"] == ""
-    assert surveying.reasons([unpruned, head, layer]) == [
-        f"Not measured: layer: {layer['why not']}"
-    ]
+    assert survey.reasons([unpruned, head, layer]) == [f"Not measured: layer: {layer['why not']}"]
 
 
 def test_robustness_is_that_of_the_trained_model(survey):
@@ -97,18 +95,18 @@ def test_what_was_measured_is_kept_and_measured_anew_for_others(survey, monkeypa
 
     monkeypatch.setattr(cost, "interleaved_latency", never)
     monkeypatch.setattr(robustness, "measure", never)
-    assert surveying.measure(study, cells, SETTINGS, output) == measured
+    assert survey.measure(study, cells, SETTINGS, output) == measured
     other = dataclasses.replace(SETTINGS, repetitions=4)
     with pytest.raises(AssertionError, match="measured again"):
-        surveying.measure(study, cells, other, output)
+        survey.measure(study, cells, other, output)
     other = dataclasses.replace(SETTINGS, rate=0.5)
     with pytest.raises(AssertionError, match="measured again"):
-        surveying.measure(study, cells, other, output)
-    kept = output / surveying.MEASURED
+        survey.measure(study, cells, other, output)
+    kept = output / survey.MEASURED
     text = kept.read_text()
     kept.write_text(text[:-9])
     with pytest.raises(UserError, match="not what a survey has measured"):
-        surveying.measure(study, cells, SETTINGS, output)
+        survey.measure(study, cells, SETTINGS, output)
     kept.write_text(text)
 
 
@@ -137,7 +135,7 @@ def test_the_command_reports_a_method_that_cannot_be_run(survey):
     with (output / "survey.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     # What was measured before is not measured again.
-    assert rows[:2] == surveying.rows(study, cells, measured)[:2]
+    assert rows[:2] == survey.rows(study, cells, measured)[:2]
     names = {path.name for path in output.iterdir()}
     figures = {f"survey_{cost}.{kind}" for cost in ("latency", "size") for kind in ("svg", "png")}
     assert names == {"survey.md", "survey.csv", "measured.json", *figures}
@@ -147,7 +145,7 @@ def test_the_command_reports_a_method_that_cannot_be_run(survey):
 
 def test_the_figure_has_the_surveys_own_latency(survey):
     study, cells, measured, _, _, _ = survey
-    groups = surveying.files_as_groups(study, cells, measured)
+    groups = survey.files_as_groups(study, cells, measured)
     assert [one.name for one in groups] == ["unpruned", "head"]
     figure = plots.score_against(groups, "latency")
     (axis,) = figure.axes
@@ -160,26 +158,26 @@ def test_the_figure_has_the_surveys_own_latency(survey):
 
 
 def test_every_method_is_a_row():
-    cells = surveying.cells([], {"task": "cola", "final_sparsity": "0.5"}, "", [1, 2])
+    cells = survey.cells([], {"task": "cola", "final_sparsity": "0.5"}, "", [1, 2])
     assert [one.label for one in cells] == ["unpruned", *registry.names()[1:]]
     assert all([c.seed for c in one.configs] == [1, 2] for one in cells)
     assert len({one.configs[0].run_name for one in cells}) == len(cells)
 
 
 def test_a_methods_option_is_its_own():
-    cells = surveying.cells(["block", "head"], {"task": "cola"}, "block.block=4x4", [1])
+    cells = survey.cells(["block", "head"], {"task": "cola"}, "block.block=4x4", [1])
     assert [one.configs[0].pruning_options for one in cells] == ["", "block.block=4x4", ""]
 
 
 @pytest.mark.parametrize("options", ["block=4x4", "row.block=4x4"])
 def test_an_option_of_no_method_that_is_run_is_refused(options):
     with pytest.raises(UserError, match=r"is not METHOD\.OPTION of a method"):
-        surveying.cells(["block"], {"task": "cola"}, options, [1])
+        survey.cells(["block"], {"task": "cola"}, options, [1])
 
 
 def test_a_wrong_option_is_refused_before_anything_is_trained(tmp_path):
     given = {"task": "cola", "data": "sample"}
-    cells = surveying.cells(["movement", "block"], given, "block.block=4x4 movement.rate=1", [1])
+    cells = survey.cells(["movement", "block"], given, "block.block=4x4 movement.rate=1", [1])
     with pytest.raises(UserError, match=r"movement\.rate=1: no option"):
         studying.Study(cells, tmp_path)
     assert not list(tmp_path.iterdir())
@@ -204,20 +202,20 @@ def test_the_scope_is_told_by_the_names_of_the_weights(names, told):
     class Record:
         sparsity = dict.fromkeys(names, 0.5)
 
-    assert surveying.scope(Record()) == told
+    assert survey.scope(Record()) == told
 
 
 def test_robustness_is_the_mean_over_the_splits_and_empty_where_unknown():
-    (cell, *_) = surveying.cells(["head"], {"task": "cola"}, "", [1])
+    (cell, *_) = survey.cells(["head"], {"task": "cola"}, "", [1])
     splits = {
         "a": {"typos": {"matthews": 0.5}, "out_of_domain": None},
         "b": {"typos": {"matthews": 0.25}, "out_of_domain": {"matthews": 0.1}},
     }
     one = Measured(cell.configs[0], None, {}, {}, splits, "")
-    assert surveying._robust(one, "typos") == "0.3750"
-    assert surveying._robust(one, "out_of_domain") == ""
+    assert survey._robust(one, "typos") == "0.3750"
+    assert survey._robust(one, "out_of_domain") == ""
     splits["b"]["typos"]["matthews"] = math.nan
-    assert surveying._robust(one, "typos") == "undefined"
+    assert survey._robust(one, "typos") == "undefined"
 
 
 @pytest.mark.parametrize(
@@ -241,5 +239,5 @@ def test_mistakes_are_told_before_anything_is_run(tmp_path, argument, told):
 
 def test_measured_values_are_strict_json(survey):
     _, _, _, output, _, _ = survey
-    text = (output / surveying.MEASURED).read_text()
+    text = (output / survey.MEASURED).read_text()
     assert set(json.loads(text)) > {"latency"}

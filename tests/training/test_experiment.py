@@ -20,7 +20,7 @@ from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import batching, preprocessing, sample, tasks
 from bert_glue_tf.models import modeling
 from bert_glue_tf.models.bert import importing, native
-from bert_glue_tf.reports import reporting
+from bert_glue_tf.reports import terminal
 from bert_glue_tf.runs import results
 from bert_glue_tf.runs.config import ExperimentConfig
 from bert_glue_tf.runs.run_folder import RunFolder
@@ -122,11 +122,11 @@ def test_parameters_are_those_of_the_saved_model(finished):
     kernel = model.get_layer("classifier").kernel.numpy()
     assert np.count_nonzero(kernel == 0) == record.parameters["pruned"] == 26
     zero = record.parameters["total"] - record.parameters["nonzero"]
-    shown = dict(reporting.rows(record))["non-zero parameters"]
+    shown = dict(terminal.rows(record))["non-zero parameters"]
     assert shown.endswith(f"({zero:,} zero, 26 pruned)")
     # As records of the first runs are shown, which do not tell them apart.
     early = {name: record.parameters[name] for name in ("total", "nonzero")}
-    shown = dict(reporting.rows(dataclasses.replace(record, parameters=early)))
+    shown = dict(terminal.rows(dataclasses.replace(record, parameters=early)))
     assert shown["non-zero parameters"].endswith(f"({zero:,} zero)")
 
 
@@ -138,7 +138,7 @@ def test_one_answer_to_everything_is_told_under_the_table(finished, settings, tm
     assert told in caplog.text
     (again,) = results.load(tmp_path / "results.jsonl")
     assert again.warnings == record.warnings
-    assert reporting.notes(again)[-1] == f"Warning: {told}."
+    assert terminal.notes(again)[-1] == f"Warning: {told}."
     # Records of the first runs have none.
     line = json.loads(again.to_line())
     del line["warnings"]
@@ -191,7 +191,7 @@ def test_tensorboard_has_the_curve_of_the_sparsity(finished):
 
 
 def test_table_on_the_screen(finished, capsys):
-    reporting.print_table(finished[1])
+    terminal.print_table(finished[1])
     shown = capsys.readouterr().out
     for text in (
         "sample",
@@ -402,7 +402,7 @@ def test_a_model_that_diverged_is_called_so(tmp_path, caplog):
     with folder.predictions_file("validation").open() as file:
         assert {row["prediction"] for row in csv.DictReader(file, delimiter="\t")} == {"nan"}
     for shown in (record, results.load(folder.results_file)[0]):
-        rows = dict(reporting.rows(shown))
+        rows = dict(terminal.rows(shown))
         for name in record.metrics:
             assert rows[name] == "undefined (the model diverged: NaN)"
 
@@ -445,9 +445,9 @@ def test_mnli_reports_matched_and_mismatched(encoder, tmp_path):
     assert record.data["validation_matched"]["examples"] == 7
     assert record.data["validation_mismatched"]["examples"] == 9
     assert record.data["train"]["name"] == "tsv"
-    names = [name for name, _ in reporting.rows(record)]
+    names = [name for name, _ in terminal.rows(record)]
     assert {"accuracy_matched", "accuracy_mismatched"} <= set(names)
-    assert not any("sample" in line for line in reporting.notes(record))
+    assert not any("sample" in line for line in terminal.notes(record))
 
 
 def test_stsb_is_a_regression(encoder, tmp_path):

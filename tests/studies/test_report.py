@@ -16,8 +16,8 @@ from written_runs import write_export, write_run, wrong_at
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.evaluation import significance
 from bert_glue_tf.runs import results
-from bert_glue_tf.studies import reproducing
-from bert_glue_tf.studies.reproducing import Plan
+from bert_glue_tf.studies import report
+from bert_glue_tf.studies.report import Plan
 
 N = 400
 LABELS = np.arange(N) % 2
@@ -68,7 +68,7 @@ def quantized(one, float32, int8, **options):
 
 
 def test_plans_are_the_trainings_behind_the_three_tables(tmp_path):
-    found = reproducing.plans(tmp_path, [1, 7], 500)
+    found = report.plans(tmp_path, [1, 7], 500)
     assert [(p.task, p.method, p.seed, p.limit, p.exported) for p in found] == [
         (task, method, seed, limit, exported)
         for seed in (1, 7)
@@ -91,7 +91,7 @@ def test_plans_are_the_trainings_behind_the_three_tables(tmp_path):
     ],
 )
 def test_the_examples_of_each_task_may_be_limited(sst2, each, expected, tmp_path):
-    found = reproducing.plans(tmp_path, [1], sst2, each)
+    found = report.plans(tmp_path, [1], sst2, each)
     assert {p.task: p.limit for p in found} == expected
 
 
@@ -108,14 +108,14 @@ def called(monkeypatch):
         return Done
 
     # The module's own name for it, not the function itself.
-    monkeypatch.setattr(reproducing, "subprocess", types.SimpleNamespace(run=run))
+    monkeypatch.setattr(report, "subprocess", types.SimpleNamespace(run=run))
     lines.append(Done)
     return lines
 
 
 def test_a_plan_is_trained_and_exported_by_the_commands(called, tmp_path):
     sst2 = plan(tmp_path, "sst2", exported=True, limit=500)
-    reproducing.run(sst2, SETTINGS)
+    report.run(sst2, SETTINGS)
     _, train, export = called
     assert train[:3] == [sys.executable, "-m", "bert_glue_tf.train"]
     assert set(train[3:]) == {
@@ -143,7 +143,7 @@ def test_a_plan_is_trained_and_exported_by_the_commands(called, tmp_path):
 
 
 def test_what_is_not_quantized_is_not_exported(called, tmp_path):
-    reproducing.run(plan(tmp_path, "cola", "magnitude"), SETTINGS)
+    report.run(plan(tmp_path, "cola", "magnitude"), SETTINGS)
     assert len(called) == 2
     assert "--pruning_method=magnitude" in called[1]
 
@@ -151,7 +151,7 @@ def test_what_is_not_quantized_is_not_exported(called, tmp_path):
 def test_a_command_that_fails_ends_all(called, tmp_path):
     called[0].returncode = 2
     with pytest.raises(UserError, match=r"^train ended with status 2 \(see above\)"):
-        reproducing.run(plan(tmp_path, "mrpc", exported=True), SETTINGS)
+        report.run(plan(tmp_path, "mrpc", exported=True), SETTINGS)
     assert len(called) == 2  # Nothing is exported.
 
 
@@ -159,28 +159,28 @@ def test_a_command_that_fails_ends_all(called, tmp_path):
 
 
 def test_published_values_have_a_source_and_the_tables_their_cells():
-    report = reproducing.published()
-    assert report["source"].startswith("Report on pruning and quantizing BERT on GLUE")
-    assert report["encoder"] == "bert_en_uncased_L-12_H-768_A-12"
-    for number in reproducing.CURVES:
-        table = report["tables"][number]
+    theirs = report.published()
+    assert theirs["source"].startswith("Report on pruning and quantizing BERT on GLUE")
+    assert theirs["encoder"] == "bert_en_uncased_L-12_H-768_A-12"
+    for number in report.CURVES:
+        table = theirs["tables"][number]
         for method in ("none", "magnitude"):
             assert len(table[method]) == 3
             for row in table[method]:
                 assert set(row) == {"loss", "accuracy", "val_loss", "val_accuracy"}
-    assert [report["tables"][n]["task"] for n in reproducing.CURVES] == ["mrpc", "cola"]
-    for task in reproducing.QUANTIZED:
-        assert report["tables"]["3"][task]["mb"] == 438.000505
-        assert report["tables"]["3"][task]["quantized_mb"] == 181.479765
+    assert [theirs["tables"][n]["task"] for n in report.CURVES] == ["mrpc", "cola"]
+    for task in report.QUANTIZED:
+        assert theirs["tables"]["3"][task]["mb"] == 438.000505
+        assert theirs["tables"]["3"][task]["quantized_mb"] == 181.479765
 
 
 # --- tables ---
 
 
 def test_curves_are_means_over_the_seeds_beside_the_reports(tmp_path, monkeypatch):
-    report = reproducing.published()
-    report["tables"]["1"]["magnitude"][1]["val_accuracy"] = 0.8125
-    monkeypatch.setattr(reproducing, "published", lambda: report)
+    theirs = report.published()
+    theirs["tables"]["1"]["magnitude"][1]["val_accuracy"] = 0.8125
+    monkeypatch.setattr(report, "published", lambda: theirs)
     done = [
         trained(plan(tmp_path, "mrpc"), right(300), [(0.6, 0.7, 0.5, 0.8), (0.4, 0.8, 0.4, 0.9)]),
         trained(
@@ -195,7 +195,7 @@ def test_curves_are_means_over_the_seeds_beside_the_reports(tmp_path, monkeypatc
         ),
         trained(plan(tmp_path, "cola"), right(300), [(9.0, 9.0, 9.0, 9.0)]),
     ]
-    rows = [list(row.values()) for row in reproducing.curve_rows("1", done)]
+    rows = [list(row.values()) for row in report.curve_rows("1", done)]
     absent = "not at hand"
     assert rows == [
         ["without", "1", absent, "0.6000", absent, "0.7000", absent, "0.5000", absent, "0.8000"],
@@ -203,12 +203,12 @@ def test_curves_are_means_over_the_seeds_beside_the_reports(tmp_path, monkeypatc
         ["with", "1", absent, "0.6000", absent, "0.5000", absent, "0.5000", absent, "0.5000"],
         ["with", "2", absent, "0.3000", absent, "0.7000", absent, "0.1500", "0.8125", "0.7500"],
     ]
-    assert len(reproducing.curve_rows("2", done)) == 1
+    assert len(report.curve_rows("2", done)) == 1
 
 
 def test_more_epochs_than_the_report_had(tmp_path):
     done = [trained(plan(tmp_path, "cola"), right(300), [(0.5, 0.5, 0.5, 0.5)] * 5)]
-    assert [row["loss: report"] for row in reproducing.curve_rows("2", done)] == ["not at hand"] * 5
+    assert [row["loss: report"] for row in report.curve_rows("2", done)] == ["not at hand"] * 5
 
 
 def test_accuracy_and_size_with_and_without_quantization(tmp_path):
@@ -217,7 +217,7 @@ def test_accuracy_and_size_with_and_without_quantization(tmp_path):
         quantized(plan(tmp_path, "mrpc", seed=2, exported=True), right(320), right(320)),
         quantized(plan(tmp_path, "sst2", exported=True, limit=500), right(350), right(349)),
     ]
-    rows = reproducing.quantization_rows(done)
+    rows = report.quantization_rows(done)
     mrpc = "mrpc, trained on all 2,000 examples, scored on 400"
     sst2 = "sst2, trained on 500 of its 2,000 examples, scored on 400"
     assert [row["task"] for row in rows] == [mrpc, mrpc, sst2, sst2]
@@ -237,7 +237,7 @@ def pruning(tmp_path, without, with_):
     for seed, (first, second) in enumerate(zip(without, with_, strict=True), start=1):
         done.append(trained(plan(tmp_path, "mrpc", "none", seed), first))
         done.append(trained(plan(tmp_path, "mrpc", "magnitude", seed), second))
-    (line,) = reproducing.hypotheses(done)
+    (line,) = report.hypotheses(done)
     return line
 
 
@@ -290,9 +290,7 @@ def test_four_labels_of_400_are_noise_by_mcnemar_too(tmp_path):
     ],
 )
 def test_verdicts_on_quantization(tmp_path, float32, int8, verdict):
-    (line,) = reproducing.hypotheses(
-        [quantized(plan(tmp_path, "sst2", exported=True), float32, int8)]
-    )
+    (line,) = report.hypotheses([quantized(plan(tmp_path, "sst2", exported=True), float32, int8)])
     assert line.startswith(f"Quantization keeps validation accuracy, sst2: {verdict}")
     assert "COLLAPSED" not in line
 
@@ -301,14 +299,14 @@ def test_a_quantized_model_that_collapsed_keeps_nothing(tmp_path):
     # 58 of 100 right: a constant answer is within noise of that on few examples.
     weak = wrong_at(LABELS, [*range(1, N, 2)][30:])
     done = [quantized(plan(tmp_path, "mrpc", exported=True), weak, CONSTANT, collapsed="constant")]
-    (line,) = reproducing.hypotheses(done)
+    (line,) = report.hypotheses(done)
     assert line.startswith("Quantization keeps validation accuracy, mrpc: does not hold (-0.0750")
     assert line.endswith(" COLLAPSED: dynamic_int8: every prediction is not_equivalent.")
-    assert [row["COLLAPSED"] for row in reproducing.quantization_rows(done)] == ["", "yes"]
+    assert [row["COLLAPSED"] for row in report.quantization_rows(done)] == ["", "yes"]
 
 
 def test_of_a_model_that_was_worthless_before_nothing_can_be_told(tmp_path):
-    (line,) = reproducing.hypotheses(
+    (line,) = report.hypotheses(
         [quantized(plan(tmp_path, "mrpc", exported=True), CONSTANT, CONSTANT)]
     )
     assert line.startswith("Quantization keeps validation accuracy, mrpc: cannot be told (+0.0000")
@@ -330,7 +328,7 @@ def test_pruning_that_collapses_is_named(tmp_path):
 def everything(root, **options):
     rows = [(0.6, 0.7, 0.5, 0.8), (0.4, 0.8, 0.4, 0.9)]
     done = []
-    for one in reproducing.plans(root, [1], 500):
+    for one in report.plans(root, [1], 500):
         trained(one, right(300), rows, **options)
         if one.exported:
             for recipe in ("float32", "dynamic_int8"):
@@ -340,11 +338,11 @@ def everything(root, **options):
             record = json.loads(file.read_text())
             record["data"]["train"] |= {"examples": 500, "split_examples": 67349}
             file.write_text(json.dumps(record) + "\n")
-    return done or reproducing.plans(root, [1], 500)
+    return done or report.plans(root, [1], 500)
 
 
 def test_the_text_has_tables_settings_limit_and_conclusion(tmp_path):
-    text = reproducing.text(everything(tmp_path), SETTINGS)
+    text = report.text(everything(tmp_path), SETTINGS)
     heads = [line for line in text.splitlines() if line.startswith("#")]
     assert heads == [
         "# The report's tables, reproduced",
@@ -373,13 +371,13 @@ def test_the_text_has_tables_settings_limit_and_conclusion(tmp_path):
 
 
 def test_with_the_reports_own_encoder_nothing_is_said_of_another(tmp_path):
-    encoder = reproducing.published()["encoder"]
-    text = reproducing.text(everything(tmp_path), {**SETTINGS, "encoder": encoder})
+    encoder = report.published()["encoder"]
+    text = report.text(everything(tmp_path), {**SETTINGS, "encoder": encoder})
     assert "another, larger encoder" not in text
 
 
 def test_the_sample_stands_in_every_title(tmp_path):
-    text = reproducing.text(everything(tmp_path, source="sample"), {**SETTINGS, "data": "sample"})
+    text = report.text(everything(tmp_path, source="sample"), {**SETTINGS, "data": "sample"})
     assert "data the generated sample (its scores say nothing about GLUE)" in text
     heads = [line for line in text.splitlines() if line.startswith("## ")]
     assert len(heads) == 4

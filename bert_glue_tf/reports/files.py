@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.core.files import write_atomically
-from bert_glue_tf.reports import comparison, html_report, plots
+from bert_glue_tf.reports import comparison, page, plots
 from bert_glue_tf.reports.comparison import Comparison, Group
 
 PAGE = "report.html"
@@ -56,11 +56,11 @@ def write(
                 if figure is not None:
                     figures.append(plots.svg(figure))
                     plots.save_png(figure, folder / f"{name}_{kind}.png")
-        page = folder / PAGE
-        write_atomically(page, html_report.page(groups, differences, figures))
+        file = folder / PAGE
+        write_atomically(file, page.page(groups, differences, figures))
     except OSError as error:
         raise UserError(
             f"--output={folder}: cannot be written ({error.strerror}). "
             "Give a folder that you may write, on a disk with space left."
         ) from error
-    return page
+    return file
