@@ -827,7 +827,7 @@ def _number(value: float) -> str:
 
 
 def dry_rows(runs: Sequence[Run], done: Mapping[str, ExperimentResult]) -> list[dict[str, str]]:
-    """What a sweep would do, a row for each run, for `reporting.print_rows`."""
+    """What a sweep would do, a row for each run, for `terminal.print_rows`."""
     shown = list(dict.fromkeys(name for run in runs for name in run.chosen))
     return [
         {

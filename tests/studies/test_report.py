@@ -42,7 +42,7 @@ def plan(root, task, method="none", seed=1, exported=False, limit=0):
 
 
 def trained(one, logits, rows=(), **options):
-    """Writes what `reproducing.run` would have left for a plan."""
+    """Writes what `report.run` would have left for a plan."""
     write_run(
         one.folder,
         LABELS,

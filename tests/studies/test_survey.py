@@ -22,7 +22,7 @@ SETTINGS = Settings(seq_lengths=(8, 64), threads=1, repetitions=3)
 
 
 @pytest.fixture(scope="module")
-def survey(tiny_encoder, tiny_glue, tmp_path_factory):
+def surveyed(tiny_encoder, tiny_glue, tmp_path_factory):
     """Heads of a tiny encoder, and its only layer, which cannot go: the runs that can are done."""
     root = tmp_path_factory.mktemp("survey")
     given = {
@@ -42,8 +42,8 @@ def survey(tiny_encoder, tiny_glue, tmp_path_factory):
     return study, cells, survey.measure(study, cells, SETTINGS, output), output, given, root
 
 
-def test_the_table_says_what_the_records_and_files_say(survey):
-    study, cells, measured, _, _, _ = survey
+def test_the_table_says_what_the_records_and_files_say(surveyed):
+    study, cells, measured, _, _, _ = surveyed
     unpruned, head, layer = survey.rows(study, cells, measured)
     base, pruned = measured["unpruned"], measured["head"]
     assert head["score"] == f"{pruned.record.metrics['accuracy']:.4f}"
@@ -77,8 +77,8 @@ def test_the_table_says_what_the_records_and_files_say(survey):
     assert survey.reasons([unpruned, head, layer]) == [f"Not measured: layer: {layer['why not']}"]
 
 
-def test_robustness_is_that_of_the_trained_model(survey):
-    _, _, measured, _, _, _ = survey
+def test_robustness_is_that_of_the_trained_model(surveyed):
+    _, _, measured, _, _, _ = surveyed
     for one in measured.values():
         found = one.robustness["validation"]
         assert found["clean"]["accuracy"] == pytest.approx(one.record.metrics["accuracy"])
@@ -87,8 +87,8 @@ def test_robustness_is_that_of_the_trained_model(survey):
         assert found["out_of_domain"] is None  # SST-2 does not tell its sources.
 
 
-def test_what_was_measured_is_kept_and_measured_anew_for_others(survey, monkeypatch):
-    study, cells, measured, output, _, _ = survey
+def test_what_was_measured_is_kept_and_measured_anew_for_others(surveyed, monkeypatch):
+    study, cells, measured, output, _, _ = surveyed
 
     def never(*arguments, **options):
         raise AssertionError("measured again")
@@ -110,8 +110,8 @@ def test_what_was_measured_is_kept_and_measured_anew_for_others(survey, monkeypa
     kept.write_text(text)
 
 
-def test_the_command_reports_a_method_that_cannot_be_run(survey):
-    study, cells, measured, output, given, root = survey
+def test_the_command_reports_a_method_that_cannot_be_run(surveyed):
+    study, cells, measured, output, given, root = surveyed
     done = command(
         "survey",
         methods="head,layer",
@@ -143,8 +143,8 @@ def test_the_command_reports_a_method_that_cannot_be_run(survey):
     assert "| head | attention | 50.0% |" in text
 
 
-def test_the_figure_has_the_surveys_own_latency(survey):
-    study, cells, measured, _, _, _ = survey
+def test_the_figure_has_the_surveys_own_latency(surveyed):
+    study, cells, measured, _, _, _ = surveyed
     groups = survey.files_as_groups(study, cells, measured)
     assert [one.name for one in groups] == ["unpruned", "head"]
     figure = plots.score_against(groups, "latency")
@@ -237,7 +237,7 @@ def test_mistakes_are_told_before_anything_is_run(tmp_path, argument, told):
     assert not list(tmp_path.rglob("*"))
 
 
-def test_measured_values_are_strict_json(survey):
-    _, _, _, output, _, _ = survey
+def test_measured_values_are_strict_json(surveyed):
+    _, _, _, output, _, _ = surveyed
     text = (output / survey.MEASURED).read_text()
     assert set(json.loads(text)) > {"latency"}

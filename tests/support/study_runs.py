@@ -68,6 +68,6 @@ def command(name, *arguments, **settings):
 
 
 def width(rows):
-    """Of a table that `reporting.print_rows` prints, where no cell is folded."""
+    """Of a table that `terminal.print_rows` prints, where no cell is folded."""
     heads = [head for head in rows[0] if any(row[head] for row in rows)]
     return sum(max(len(head), *(len(row[head]) for row in rows)) + 2 for head in heads)

@@ -751,7 +751,9 @@ def test_a_mistake_is_answered_at_once_and_nothing_is_written(settings, tmp_path
 def test_the_sweep_imports_no_tensorflow():
     code = (
         "import sys\n"
-        "from bert_glue_tf import reporting, sweep, sweeping\n"
+        "from bert_glue_tf import sweep\n"
+        "from bert_glue_tf.reports import terminal\n"
+        "from bert_glue_tf.sweeps import sweeping\n"
         "assert 'tensorflow' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
