@@ -19,7 +19,7 @@ import numpy as np
 from absl import flags, logging
 
 from bert_glue_tf.core import cli
-from bert_glue_tf.models.bert.native import Architecture
+from bert_glue_tf.models.bert.architecture import Architecture
 
 BERT_BASE = Architecture(
     vocab_size=30522,
@@ -69,14 +69,15 @@ def of_ours(folder: pathlib.Path) -> dict[str, tuple[int, int]]:
     from bert_glue_tf.data import tasks
     from bert_glue_tf.evaluation import cost
     from bert_glue_tf.export import tflite
-    from bert_glue_tf.models import encoders, modeling
+    from bert_glue_tf.models import encoders, loading, saving
+    from bert_glue_tf.models.bert.classifier_weights import SavedWeights, from_weights
 
     encoder, kernel, bias = weights()
-    model = modeling.from_weights(modeling.SavedWeights(BERT_BASE, encoder, kernel, bias))
+    model = from_weights(SavedWeights(BERT_BASE, encoder, kernel, bias))
     # Gives the tokenizer that is saved beside the model.
-    tokenizer = encoders.load(encoders.resolve(encoders.EMBEDDED), seq_length=128)
+    tokenizer = loading.load(encoders.resolve(encoders.EMBEDDED), seq_length=128)
     logging.info("saving")
-    modeling.save(model, tokenizer, tasks.get("cola"), folder / "model")
+    saving.save(model, tokenizer, tasks.get("cola"), folder / "model")
     size = cost.size_on_disk(folder / "model")
     found = {"SavedModel": (size["plain"], size["gzip"])}
     logging.info("converting")

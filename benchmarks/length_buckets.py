@@ -17,7 +17,7 @@ from absl import flags, logging
 
 from bert_glue_tf.core import cli
 from bert_glue_tf.data import tasks
-from bert_glue_tf.models import encoders
+from bert_glue_tf.models import classifiers, encoders, loading
 from bert_glue_tf.runs import config
 
 config.define_flags()
@@ -34,18 +34,17 @@ def main() -> None:
     import numpy as np
 
     from bert_glue_tf.data import batching, preprocessing, readers
-    from bert_glue_tf.models import modeling
     from bert_glue_tf.training.optimizer import build_optimizer
 
     task = tasks.get(settings.task)
     examples = readers.load(task, settings.data, "train", settings.train_examples)
-    encoder = encoders.load(source, seq_length=settings.seq_length)
-    model = modeling.build_classifier(
+    encoder = loading.load(source, seq_length=settings.seq_length)
+    model = classifiers.build_classifier(
         encoder.layer, task, dropout=settings.dropout, seed=settings.seed
     )
     model.compile(
         optimizer=build_optimizer(settings, total_steps=10_000),
-        loss=modeling.build_loss(task),
+        loss=classifiers.build_loss(task),
     )
     preprocessor = preprocessing.build(encoder.preprocessing, task.text_fields, settings.seq_length)
     tokens = preprocessing.tokenize(preprocessor, examples.texts)

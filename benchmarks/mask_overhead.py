@@ -14,6 +14,7 @@ import time
 from absl import flags, logging
 
 from bert_glue_tf.core import cli
+from bert_glue_tf.data.preprocessing import INPUTS
 
 flags.DEFINE_list("methods", ["irregular", "movement", "gradient"], "Methods to compare with none.")
 flags.DEFINE_integer("batch_size", 32, "Sentences a step.")
@@ -31,8 +32,7 @@ def main() -> None:
     from bert_glue_tf.compression.base import PruningContext
     from bert_glue_tf.compression.start import Start
     from bert_glue_tf.data import tasks
-    from bert_glue_tf.models import encoders, modeling
-    from bert_glue_tf.models.bert import native
+    from bert_glue_tf.models import classifiers, encoders, loading
     from bert_glue_tf.reports import terminal
     from bert_glue_tf.runs.config import ExperimentConfig
     from bert_glue_tf.training.optimizer import build_optimizer
@@ -40,10 +40,10 @@ def main() -> None:
     task = tasks.get("mrpc")
     random = np.random.default_rng(0)
     shape = (FLAGS.batch_size, FLAGS.length)
-    features = {name: np.ones(shape, np.int32) for name in native.INPUTS}
+    features = {name: np.ones(shape, np.int32) for name in INPUTS}
     features["input_word_ids"] = random.integers(1000, 30000, shape).astype(np.int32)
     labels = random.integers(0, 2, FLAGS.batch_size).astype(np.int32)
-    source = encoders.load(encoders.resolve("minilm_l6"))
+    source = loading.load(encoders.resolve("minilm_l6"))
     models, drivers = {}, {}
 
     def train(name: str) -> None:
@@ -56,7 +56,7 @@ def main() -> None:
         config = ExperimentConfig(
             task="mrpc", pruning_method=name, final_sparsity=0.5, encoder_dropout=0.0, begin_step=1
         )
-        encoder = encoders.rebuild(source, 0.0)
+        encoder = loading.rebuild(source, 0.0)
         method = registry.build(config)
         context = PruningContext.from_config(config, FLAGS.steps, method.waits)
         assert source.architecture is not None
@@ -64,11 +64,11 @@ def main() -> None:
             Start(source, None, task, None, {}, None, 0.5, FLAGS.length, 1)  # type: ignore[arg-type]
         )
         model = method.prepare(
-            modeling.build_classifier(encoder.layer, task, dropout=0.0, seed=1), context
+            classifiers.build_classifier(encoder.layer, task, dropout=0.0, seed=1), context
         )
         model.compile(
             optimizer=method.wrap_optimizer(build_optimizer(config, FLAGS.steps)),
-            loss=modeling.build_loss(task),
+            loss=classifiers.build_loss(task),
         )
         models[name] = model
         drivers[name] = method.callbacks()

@@ -27,7 +27,7 @@ from bert_glue_tf.core.files import write_atomically
 from bert_glue_tf.data import tasks
 from bert_glue_tf.data.preprocessing import TokenizedTexts
 from bert_glue_tf.data.tasks import TaskSpec
-from bert_glue_tf.models.bert.native import Architecture
+from bert_glue_tf.models.bert.architecture import Architecture
 
 FOLDER = "peers"
 _DESCRIPTION, _WEIGHTS, _EXAMPLES = "inputs.json", "weights.safetensors", "examples.npz"

@@ -22,9 +22,9 @@ import numpy as np
 
 from bert_glue_tf.core import quiet
 from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.data.preprocessing import INPUTS
 from bert_glue_tf.export.exports import ExportFolder
 from bert_glue_tf.export.litert import LiteModel
-from bert_glue_tf.models.bert.native import INPUTS
 
 # Two threads that wait for each other by spinning stand still while another program has one of
 # their cores: on 2 cores with other work, PyTorch's float32 model took 202 ms (p50 at length 32)

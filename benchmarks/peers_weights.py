@@ -17,6 +17,8 @@ from bert_glue_tf.core import cli
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import readers, tasks
 from bert_glue_tf.export import exports
+from bert_glue_tf.models import saving
+from bert_glue_tf.models.bert.classifier_weights import read_weights
 from bert_glue_tf.runs import config
 
 # What NNCF's `quantize` takes by default; our own int8 is calibrated on 128 and chooses its
@@ -53,11 +55,10 @@ def collect(run: exports.Run, calibration_examples: int = CALIBRATION_EXAMPLES) 
     from bert_glue_tf.data import batching, preprocessing
     from bert_glue_tf.evaluation import evaluator
     from bert_glue_tf.export import exporting
-    from bert_glue_tf.models import modeling
     from bert_glue_tf.training import experiment
 
     exporting.check_data(run, examples)
-    saved = modeling.read_weights(run.folder.model)
+    saved = read_weights(run.folder.model)
     if saved.architecture.blocks:
         raise UserError(
             f"{run.path}: its network was shrunk, and the peers' models have layers of one width. "
@@ -73,7 +74,7 @@ def collect(run: exports.Run, calibration_examples: int = CALIBRATION_EXAMPLES) 
     )
     tokens = preprocessing.tokenize(preprocessor, dev.texts)
     logits = evaluator.predict(
-        modeling.load_predict_fn(run.folder.model),
+        saving.load_predict_fn(run.folder.model),
         batching.Split(split, tokens, dev.labels),
         experiment.EVALUATION_BATCH,
         batching.bucket_lengths(run.config.seq_length, True),

@@ -18,7 +18,10 @@ from absl import flags, logging
 
 from bert_glue_tf.core import cli
 from bert_glue_tf.data import tasks
-from bert_glue_tf.models import encoders
+from bert_glue_tf.data.preprocessing import INPUTS
+from bert_glue_tf.models import classifiers, encoders, loading, saving
+from bert_glue_tf.models.bert.classifier_weights import from_weights, weights_of
+from bert_glue_tf.models.bert.network import probe
 
 flags.DEFINE_string("encoder", encoders.EMBEDDED, "As for the train command.")
 flags.DEFINE_float("heads", 0.5, "Fraction of each layer's heads that is cut out.")
@@ -38,15 +41,14 @@ def main() -> None:
 
     from bert_glue_tf.evaluation import cost
     from bert_glue_tf.export import litert, tflite
-    from bert_glue_tf.models import modeling
-    from bert_glue_tf.models.bert import native, shrinking
+    from bert_glue_tf.models.bert import shrinking
     from bert_glue_tf.reports import terminal
 
     task = tasks.get("sst2")
-    encoder = encoders.load(source, native=True, seq_length=lengths[-1])
+    encoder = loading.load(source, native=True, seq_length=lengths[-1])
     assert encoder.architecture is not None
-    model = modeling.build_classifier(encoder.layer, task, dropout=0.0, seed=1)
-    masked = modeling.weights_of(model, encoder.architecture)
+    model = classifiers.build_classifier(encoder.layer, task, dropout=0.0, seed=1)
+    masked = weights_of(model, encoder.architecture)
     random = np.random.default_rng(1)
 
     def some(number: int, fraction: float) -> np.ndarray:
@@ -61,13 +63,13 @@ def main() -> None:
     print("\n".join(report.lines()))
 
     models, sizes = {}, {}
-    features = native.probe(masked.architecture.vocab_size, batch=3, length=lengths[0])
+    features = probe(masked.architecture.vocab_size, batch=3, length=lengths[0])
     logits = {}
     for name, weights in (("masked", masked), ("shrunk", small)):
         logging.info("exporting the %s network", name)
         with tempfile.TemporaryDirectory() as folder:
             path = pathlib.Path(folder) / "model"
-            modeling.save(modeling.from_weights(weights), encoder, task, path)
+            saving.save(from_weights(weights), encoder, task, path)
             content = tflite.convert(path, lengths)
         logits[name] = litert.LiteModel(content, FLAGS.threads).predict(features)
         content = tflite.quantize(content, tflite.get("dynamic_int8").rules)
@@ -77,7 +79,7 @@ def main() -> None:
 
     rows = []
     for length in lengths:
-        inputs = {name: np.ones((1, length), np.int32) for name in native.INPUTS}
+        inputs = {name: np.ones((1, length), np.int32) for name in INPUTS}
         timed = cost.interleaved_latency(
             {name: functools.partial(model.predict, inputs) for name, model in models.items()},
             FLAGS.repetitions,

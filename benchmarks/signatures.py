@@ -18,6 +18,7 @@ from absl import flags, logging
 
 from bert_glue_tf.core import cli
 from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.data.preprocessing import INPUTS
 
 flags.DEFINE_string("run", "", "Folder of a finished run of the train command.")
 flags.DEFINE_list("seq_lengths", ["32", "64", "128"], "Lengths in word pieces.")
@@ -33,7 +34,6 @@ def main() -> None:
 
     from bert_glue_tf.evaluation import cost
     from bert_glue_tf.export import exports, litert, tflite
-    from bert_glue_tf.models.bert import native
     from bert_glue_tf.reports import terminal
 
     run = exports.Run.read(pathlib.Path(FLAGS.run))
@@ -52,7 +52,7 @@ def main() -> None:
             memory[some] = cost.peak_memory_of_prediction(path, FLAGS.threads)["total"]
 
     def call(some: tuple[int, ...], length: int) -> functools.partial[object]:
-        features = {name: np.ones((1, length), np.int32) for name in native.INPUTS}
+        features = {name: np.ones((1, length), np.int32) for name in INPUTS}
         return functools.partial(models[some].predict, features)
 
     calls = {}

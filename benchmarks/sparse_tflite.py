@@ -41,7 +41,7 @@ from bert_glue_tf.core.errors import UserError
 if TYPE_CHECKING:
     import numpy as np
 
-    from bert_glue_tf.models.modeling import SavedWeights
+    from bert_glue_tf.models.bert.classifier_weights import SavedWeights
 
 # Name -> inputs of a block (its outputs are always one).
 _PATTERNS = {"unstructured": 1, "1x4": 4, "1x16": 16}
@@ -159,21 +159,22 @@ class _Experiment:
     def __init__(self, folder: pathlib.Path) -> None:
         from bert_glue_tf.data import preprocessing, readers, tasks
         from bert_glue_tf.export import exports
-        from bert_glue_tf.models import encoders, modeling
+        from bert_glue_tf.models import classifiers, encoders, loading
+        from bert_glue_tf.models.bert.classifier_weights import read_weights, weights_of
 
         if FLAGS.run:
             run = exports.Run.read(pathlib.Path(FLAGS.run))
             task, source = tasks.get(run.config.task), run.config.data
-            self.weights = modeling.read_weights(run.folder.model)
+            self.weights = read_weights(run.folder.model)
             location = str(run.folder.model / "preprocessing")
             saved = preprocessing.load(location, location)
             self.what = run.path.name
         else:
             task, source = tasks.get("cola"), "sample"
-            encoder = encoders.load(encoders.resolve("minilm_l6"), seq_length=FLAGS.seq_length)
-            model = modeling.build_classifier(encoder.layer, task, dropout=0.0, seed=1)
+            encoder = loading.load(encoders.resolve("minilm_l6"), seq_length=FLAGS.seq_length)
+            model = classifiers.build_classifier(encoder.layer, task, dropout=0.0, seed=1)
             assert encoder.architecture is not None
-            self.weights = modeling.weights_of(model, encoder.architecture)
+            self.weights = weights_of(model, encoder.architecture)
             saved = encoder.preprocessing
             self.what = "minilm_l6, fresh classifier"
         preprocessor = preprocessing.build(saved, task.text_fields, FLAGS.seq_length)

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from bert_glue_tf.models.bert.native import Architecture
+from bert_glue_tf.models.bert.architecture import Architecture
 
 LAYER_NORM_EPSILON = 1e-12
 _ACTIVATIONS = {

@@ -20,7 +20,7 @@ from absl import flags
 from bert_glue_tf.core import cli
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import tasks
-from bert_glue_tf.models import encoders
+from bert_glue_tf.models import classifiers, encoders, loading
 from bert_glue_tf.reports import terminal
 from bert_glue_tf.runs import config
 
@@ -39,26 +39,25 @@ def main() -> None:
     from bert_glue_tf.compression import registry
     from bert_glue_tf.compression.base import PruningContext
     from bert_glue_tf.data import batching, preprocessing, readers
-    from bert_glue_tf.models import modeling
     from bert_glue_tf.training import experiment
     from bert_glue_tf.training.optimizer import build_optimizer
 
     task = tasks.get(settings.task)
     examples = readers.load(task, settings.data, "train", settings.train_examples)
-    encoder = encoders.rebuild(
-        encoders.load(source, seq_length=settings.seq_length),
+    encoder = loading.rebuild(
+        loading.load(source, seq_length=settings.seq_length),
         None if settings.encoder_dropout < 0 else settings.encoder_dropout,
     )
     steps = FLAGS.warmup_steps + FLAGS.steps
     method = registry.build(settings)
-    with modeling.restorable_dropout():
-        model = modeling.build_classifier(
+    with classifiers.restorable_dropout():
+        model = classifiers.build_classifier(
             encoder.layer, task, dropout=settings.dropout, seed=settings.seed
         )
         model = method.prepare(model, PruningContext.from_config(settings, steps, method.waits))
     model.compile(
         optimizer=method.wrap_optimizer(build_optimizer(settings, steps)),
-        loss=modeling.build_loss(task),
+        loss=classifiers.build_loss(task),
     )
     preprocessor = preprocessing.build(encoder.preprocessing, task.text_fields, settings.seq_length)
     train = experiment.tokenize(preprocessor, "train", examples)

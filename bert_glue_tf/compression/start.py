@@ -10,9 +10,10 @@ import numpy as np
 
 from bert_glue_tf.data.readers import Examples
 from bert_glue_tf.data.tasks import TaskSpec
-from bert_glue_tf.models.bert import native
-from bert_glue_tf.models.encoders import Encoder
-from bert_glue_tf.models.modeling import SavedWeights
+from bert_glue_tf.models.bert.architecture import by_canonical_name
+from bert_glue_tf.models.bert.classifier_weights import SavedWeights
+from bert_glue_tf.models.bert.network import build_encoder
+from bert_glue_tf.models.loading import Encoder
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,7 +56,7 @@ class Start:
             np.zeros((architecture.hidden_size, self.task.num_classes), np.float32),
             np.zeros(self.task.num_classes, np.float32),
         )
-        variables = native.by_canonical_name(self.encoder.layer.variables)
+        variables = by_canonical_name(self.encoder.layer.variables)
         values = {name: variable.numpy() for name, variable in variables.items()}
         return SavedWeights(architecture, values, *classifier)
 
@@ -63,7 +64,7 @@ class Start:
         """The same with the encoder that `weights` describe."""
         encoder = dataclasses.replace(
             self.encoder,
-            layer=native.build_native(weights.architecture, weights.encoder.__getitem__),
+            layer=build_encoder(weights.architecture, weights.encoder.__getitem__),
             architecture=weights.architecture,
         )
         return dataclasses.replace(self, encoder=encoder)

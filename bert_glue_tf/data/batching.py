@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bert_glue_tf.data.preprocessing import TokenizedTexts
+from bert_glue_tf.data.preprocessing import INPUTS, TokenizedTexts
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -249,8 +249,7 @@ def _features_spec(rows: int | None, buckets: Sequence[int]) -> dict[str, tf.Ten
     import tensorflow as tf
 
     length = buckets[0] if len(buckets) == 1 else None
-    names = ("input_word_ids", "input_mask", "input_type_ids")
-    return {name: tf.TensorSpec([rows, length], tf.int32) for name in names}
+    return {name: tf.TensorSpec([rows, length], tf.int32) for name in INPUTS}
 
 
 def _labels_spec(rows: int | None, split: Split) -> tf.TensorSpec:

@@ -14,6 +14,8 @@ import numpy as np
 
 from bert_glue_tf.core.errors import UserError, reason_of
 
+# The features of a batch, each int32 [batch, length].
+INPUTS = ("input_word_ids", "input_mask", "input_type_ids")
 TOKENIZER = "tokenizer"
 PACKER = "packer"
 

@@ -96,7 +96,7 @@ import pathlib, sys
 import numpy as np
 from bert_glue_tf.evaluation import cost
 from bert_glue_tf.export import litert
-from bert_glue_tf.models.bert.native import INPUTS
+from bert_glue_tf.data.preprocessing import INPUTS
 if len(sys.argv) > 1:
     model = litert.LiteModel.load(pathlib.Path(sys.argv[1]), int(sys.argv[2]))
     length = model.lengths[-1]

@@ -17,6 +17,7 @@ from bert_glue_tf.core import files
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.core.files import write_atomically
 from bert_glue_tf.data import preprocessing, readers, tasks
+from bert_glue_tf.data.preprocessing import INPUTS
 from bert_glue_tf.data.tasks import TaskSpec
 from bert_glue_tf.evaluation import cost, evaluator, metrics
 from bert_glue_tf.evaluation.evaluator import Evaluation
@@ -25,7 +26,6 @@ from bert_glue_tf.export.exports import ExportFolder, ExportResult, Run
 from bert_glue_tf.export.litert import LiteModel
 from bert_glue_tf.export.static_int8 import Features, Selection
 from bert_glue_tf.export.tflite import FLOAT32, QuantizationRecipe
-from bert_glue_tf.models.bert import native
 from bert_glue_tf.runs import results
 from bert_glue_tf.training import experiment
 
@@ -224,7 +224,7 @@ class _ExportRun:
         }
         for length in self._settings.seq_lengths:
             logging.info("latency at length %d, %d files in turns", length, len(models))
-            features = {name: np.ones((1, length), np.int32) for name in native.INPUTS}
+            features = {name: np.ones((1, length), np.int32) for name in INPUTS}
             timed = cost.interleaved_latency(
                 {
                     name: functools.partial(model.predict, features)
@@ -458,7 +458,7 @@ def card(record: ExportResult) -> str:
         "## Use",
         "",
         f"Signatures {signatures}: int32 `[1, length]` inputs "
-        f"{', '.join(f'`{name}`' for name in native.INPUTS)}, float32 output `logits` "
+        f"{', '.join(f'`{name}`' for name in INPUTS)}, float32 output `logits` "
         f"`[1, {task.num_classes}]`"
         + (f" ({', '.join(task.labels)})." if task.labels else " (the score)."),
         "Take the shortest signature that holds the text: `[CLS] a [SEP]` or "

@@ -16,8 +16,8 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from bert_glue_tf.core import quiet
 from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.data.preprocessing import INPUTS
 from bert_glue_tf.export import flatbuffer
-from bert_glue_tf.models.bert.native import INPUTS
 
 # One signature for each length that the file was exported for.
 SIGNATURE = "length_{}"

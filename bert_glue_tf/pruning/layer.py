@@ -14,8 +14,9 @@ from bert_glue_tf.compression.start import Start
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import batching, preprocessing
 from bert_glue_tf.evaluation import evaluator
-from bert_glue_tf.models import modeling
+from bert_glue_tf.models import classifiers
 from bert_glue_tf.models.bert import shrinking
+from bert_glue_tf.models.bert.classifier_weights import from_weights
 
 _ORDERS = ("top", "greedy")
 _LAYERS = "transformer/"
@@ -132,9 +133,9 @@ class Layer(PruningMethod):
             scores = {}
             for index in keep:
                 left = [other for other in keep if other != index]
-                model = modeling.from_weights(shrinking.drop_layers(weights, left))
+                model = from_weights(shrinking.drop_layers(weights, left))
                 found = evaluator.evaluate(
-                    modeling.predict_fn(model),
+                    classifiers.predict_fn(model),
                     split,
                     start.task,
                     batch_size=_BATCH,

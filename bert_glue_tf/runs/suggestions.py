@@ -14,7 +14,7 @@ from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.core.network import UnreachableError
 from bert_glue_tf.data import readers, sample
 from bert_glue_tf.data.tasks import TaskSpec
-from bert_glue_tf.models import encoders
+from bert_glue_tf.models import encoders, tfhub
 
 
 @contextlib.contextmanager
@@ -33,7 +33,7 @@ def suggesting_local_command(
     except UnreachableError as error:
         replaced = {}
         note = ""
-        if error.what == "encoder" or not encoders.is_cached(encoder):
+        if error.what == "encoder" or not tfhub.is_cached(encoder):
             replaced["encoder"] = encoders.EMBEDDED
         if source == "tfds" and not readers.is_prepared(task):
             replaced["data"] = "sample"

@@ -99,10 +99,10 @@ class Classifier:
             )
         run = exports.Run.read(path, "model")
         from bert_glue_tf.data import batching
-        from bert_glue_tf.models import modeling
+        from bert_glue_tf.models import saving
 
         try:
-            predict_fn = modeling.load_predict_fn(run.folder.model)
+            predict_fn = saving.load_predict_fn(run.folder.model)
         except UserError:
             raise
         except Exception as error:  # A damaged SavedModel fails in many ways.

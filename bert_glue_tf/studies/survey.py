@@ -26,6 +26,7 @@ from bert_glue_tf.core import cli, files, strict_json
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.core.files import write_atomically
 from bert_glue_tf.data import readers, tasks
+from bert_glue_tf.data.preprocessing import INPUTS
 from bert_glue_tf.evaluation import cost, robustness
 from bert_glue_tf.export import exports
 from bert_glue_tf.export.exports import ExportFolder, ExportResult
@@ -283,7 +284,6 @@ def _latency(
     if known:
         return dict(known)
     from bert_glue_tf.export import litert
-    from bert_glue_tf.models.bert import native
 
     logging.info("latency of %d files in turns", len(chosen))
     models = {
@@ -295,7 +295,7 @@ def _latency(
     }
     found: dict[str, dict[str, dict[str, float]]] = {label: {} for label in models if label}
     for length in models[unpruned].lengths:
-        features = {name: np.ones((1, length), np.int32) for name in native.INPUTS}
+        features = {name: np.ones((1, length), np.int32) for name in INPUTS}
         timed = cost.interleaved_latency(
             {label: functools.partial(one.predict, features) for label, one in models.items()},
             settings.repetitions,

@@ -28,8 +28,10 @@ from bert_glue_tf.data.batching import Split
 from bert_glue_tf.data.tasks import TaskSpec
 from bert_glue_tf.evaluation import cost, evaluator, metrics
 from bert_glue_tf.evaluation.evaluator import Evaluation, PredictFn
-from bert_glue_tf.models import encoders, modeling
-from bert_glue_tf.models.bert import native
+from bert_glue_tf.models import classifiers, encoders, heads, loading, saving
+from bert_glue_tf.models.bert.architecture import by_canonical_name
+from bert_glue_tf.models.bert.classifier_weights import in_float32, read_weights
+from bert_glue_tf.models.loading import Encoder
 from bert_glue_tf.runs import results
 from bert_glue_tf.runs.config import ExperimentConfig
 from bert_glue_tf.runs.results import ExperimentResult
@@ -131,16 +133,16 @@ def _run(
     tf_keras.utils.set_random_seed(config.seed)
     tf_keras.backend.reset_uids()  # The names of layers, which the saved model holds.
     logging.info("training on %d replica(s) in %s", strategy.num_replicas_in_sync, policy)
-    with devices.building(strategy, policy), modeling.restorable_dropout():
+    with devices.building(strategy, policy), classifiers.restorable_dropout():
         encoder, model = _build(config, start)
         if start.classifier is None and starting_model is not None:
             _start_opaque(model, starting_model)
         model = method.prepare(model, context)
         model.compile(
             optimizer=method.wrap_optimizer(build_optimizer(config, total_steps // method.cycles)),
-            loss=modeling.build_loss(task),
+            loss=classifiers.build_loss(task),
             # Weighted: what fills up a batch for the replicas has weight 0.
-            weighted_metrics=modeling.build_metrics(
+            weighted_metrics=classifiers.build_metrics(
                 task, is_filled_up=is_static or strategy.num_replicas_in_sync > 1
             ),
         )
@@ -170,7 +172,7 @@ def _run(
         }
 
     static_shape = (EVALUATION_BATCH, config.seq_length) if is_static else None
-    predict_in_training = modeling.predict_fn(model, static_shape)
+    predict_in_training = classifiers.predict_fn(model, static_shape)
     throughput = _fit(
         model,
         method,
@@ -190,10 +192,10 @@ def _run(
         if policy != "float32":
             # Scored as it is saved and exported.
             assert encoder.architecture is not None
-            model = modeling.in_float32(model, encoder.architecture)
+            model = in_float32(model, encoder.architecture)
     folder.require_present()
     logging.info("evaluating and saving")
-    evaluations = evaluate(modeling.predict_fn(model, static_shape))
+    evaluations = evaluate(classifiers.predict_fn(model, static_shape))
     warnings = []
     for suffix, done in evaluations.items():
         write_predictions(
@@ -203,7 +205,7 @@ def _run(
         if warning:
             logging.warning("%s", warning)
             warnings.append(warning)
-    modeling.save(model, encoder, task, folder.model)
+    saving.save(model, encoder, task, folder.model)
     result = ExperimentResult(
         config=config.to_json(),
         data={split: dict(read.provenance) for split, read in examples.items()},
@@ -218,7 +220,7 @@ def _run(
         intervals=intervals(task, validation, evaluations),
         sparsity=removed.sparsities,
         parameters={
-            **modeling.count_parameters(model),
+            **classifiers.count_parameters(model),
             "pruned": removed.pruned,
             "prunable": removed.prunable,
         },
@@ -259,15 +261,15 @@ def _plan(
     return {**examples, "train": train}, held_out, context
 
 
-def _load_encoder(config: ExperimentConfig, method: PruningMethod) -> encoders.Encoder:
-    """The encoder, outside of the strategy's scope, under which `encoders.load` cannot probe it.
+def _load_encoder(config: ExperimentConfig, method: PruningMethod) -> Encoder:
+    """The encoder, outside of the strategy's scope, under which `loading.load` cannot probe it.
 
     Raises:
       UserError: the encoder cannot be loaded, or cannot carry the method.
     """
     source = encoders.resolve(config.encoder, config.preprocessing)
     logging.info("loading the encoder %s", source.name)
-    encoder = encoders.load(source, seq_length=config.seq_length)
+    encoder = loading.load(source, seq_length=config.seq_length)
     if not encoder.is_native:
         logging.info("the encoder is opaque (hub.KerasLayer): %s", encoder.why_opaque)
         if method.needs_native:
@@ -286,16 +288,14 @@ def _load_encoder(config: ExperimentConfig, method: PruningMethod) -> encoders.E
     return encoder
 
 
-def _policy(
-    config: ExperimentConfig, encoder: encoders.Encoder, strategy: tf.distribute.Strategy
-) -> str:
+def _policy(config: ExperimentConfig, encoder: Encoder, strategy: tf.distribute.Strategy) -> str:
     """Name of the dtype policy to train with; an opaque encoder computes as it was saved."""
     return devices.policy(config.mixed_precision, strategy) if encoder.is_native else "float32"
 
 
 def _start(
     config: ExperimentConfig,
-    encoder: encoders.Encoder,
+    encoder: Encoder,
     examples: Mapping[str, readers.Examples],
     held_out: readers.Examples | None,
     **more: Any,
@@ -316,16 +316,16 @@ def _start(
     )
 
 
-def _build(config: ExperimentConfig, start: Start) -> tuple[encoders.Encoder, tf_keras.Model]:
+def _build(config: ExperimentConfig, start: Start) -> tuple[Encoder, tf_keras.Model]:
     """The encoder under the strategy of the scope, and the classifier on it."""
-    encoder = encoders.rebuild(
+    encoder = loading.rebuild(
         start.encoder, None if config.encoder_dropout < 0 else config.encoder_dropout
     )
-    model = modeling.build_classifier(
+    model = classifiers.build_classifier(
         encoder.layer, start.task, dropout=config.dropout, seed=config.seed
     )
     if start.classifier is not None:
-        model.get_layer(modeling.CLASSIFIER).set_weights(start.classifier)
+        model.get_layer(heads.CLASSIFIER).set_weights(start.classifier)
     return encoder, model
 
 
@@ -449,8 +449,8 @@ def _fine_tuned(start: Start, folder: pathlib.Path) -> Start:
     Raises:
       UserError: the folder holds no model, or one of other weights.
     """
-    saved = modeling.read_weights(folder)
-    own = native.by_canonical_name(start.encoder.layer.variables)
+    saved = read_weights(folder)
+    own = by_canonical_name(start.encoder.layer.variables)
     shapes = {name: tuple(variable.shape) for name, variable in own.items()}
     classes = (start.task.num_classes,)
     if saved.bias.shape != classes or shapes != {n: v.shape for n, v in saved.encoder.items()}:
@@ -473,7 +473,7 @@ def _start_opaque(model: tf_keras.Model, folder: pathlib.Path) -> None:
     Raises:
       UserError: the folder holds no model, or one of other variables.
     """
-    modeling.read_description(folder)  # Refuses a folder without a model.
+    saving.read_description(folder)  # Refuses a folder without a model.
     saved = tf.saved_model.load(str(folder)).variables
     if [(v.name, v.shape) for v in saved] != [(v.name, v.shape) for v in model.variables]:
         raise _other_variables(folder)
@@ -529,7 +529,7 @@ def _fit(
         model=model,
         optimizer=model.optimizer,
         pruning=method.state(),
-        dropout=modeling.dropout_states(model),
+        dropout=classifiers.dropout_states(model),
         sums=sums,
     )
     states.restore(state)

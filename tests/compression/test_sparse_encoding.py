@@ -14,8 +14,9 @@ import tiny_bert
 from absl import flags
 
 from bert_glue_tf.export import flatbuffer, litert, tflite
-from bert_glue_tf.models import modeling
-from bert_glue_tf.models.bert import inference, native, structure
+from bert_glue_tf.models.bert import inference, structure
+from bert_glue_tf.models.bert.classifier_weights import SavedWeights
+from bert_glue_tf.models.bert.network import probe
 
 BENCHMARKS = pathlib.Path(__file__).parents[2] / "benchmarks"
 HIDDEN, INNER, CLASSES = 64, 128, 3
@@ -37,7 +38,7 @@ def weights(inputs=0):
                 kept = np.repeat((block + output) % 2 == 0, inputs, axis=0)
                 encoder[name] = value * kept.reshape(value.shape)
     random = np.random.default_rng(0)
-    return modeling.SavedWeights(
+    return SavedWeights(
         architecture,
         encoder,
         random.normal(size=(HIDDEN, CLASSES)).astype(np.float32),
@@ -51,7 +52,7 @@ def file(inputs, sparse, lengths=(8,)):
 
 
 def logits(content, delegate=True):
-    batch = native.probe(len(tiny_bert.VOCABULARY), batch=3, length=8)
+    batch = probe(len(tiny_bert.VOCABULARY), batch=3, length=8)
     return litert.LiteModel(content, delegate=delegate).predict(batch)
 
 

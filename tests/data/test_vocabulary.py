@@ -11,8 +11,9 @@ import tiny_bert
 
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import preprocessing, readers, tasks, vocabulary, wordpiece
-from bert_glue_tf.models import encoders, modeling
+from bert_glue_tf.models import classifiers, encoders, loading, saving
 from bert_glue_tf.models.bert import embedded, shrinking
+from bert_glue_tf.models.bert.classifier_weights import SavedWeights, from_weights, read_weights
 
 PIECES = tiny_bert.VOCABULARY
 TEXTS = ["The cat saw a dog.", "Mary: walking?"]
@@ -83,7 +84,7 @@ def test_the_smaller_classifier_answers_the_same(whole, tmp_path):
     before = tokenized(whole, TEXTS)
     architecture = tiny_bert.architecture()
     random = np.random.default_rng(0)
-    weights = modeling.SavedWeights(
+    weights = SavedWeights(
         architecture,
         tiny_bert.weights(architecture),
         random.normal(size=(16, 2)).astype(np.float32),
@@ -92,18 +93,18 @@ def test_the_smaller_classifier_answers_the_same(whole, tmp_path):
     ids = vocabulary.prune(whole, tmp_path / "small", before.ids, share=0)
     small = shrinking.keep_pieces(weights, ids)
     assert small.encoder["word_embeddings/embeddings"].shape == (len(ids), 16)
-    encoder = encoders.load(
+    encoder = loading.load(
         encoders.resolve(str(tiny_bert.write_pair(tmp_path / "pair")), ""), seq_length=16
     )
     encoder = dataclasses.replace(encoder, preprocessing_path=str(tmp_path / "small"))
-    model = modeling.from_weights(small)
-    modeling.save(model, encoder, tasks.get("sst2"), tmp_path / "model")
+    model = from_weights(small)
+    saving.save(model, encoder, tasks.get("sst2"), tmp_path / "model")
     after = tokenized(tmp_path / "model" / "preprocessing", TEXTS)
-    found = modeling.load_predict_fn(tmp_path / "model")(after.batch([0, 1], 16))
-    expected = modeling.predict_fn(modeling.from_weights(weights))(before.batch([0, 1], 16))
+    found = saving.load_predict_fn(tmp_path / "model")(after.batch([0, 1], 16))
+    expected = classifiers.predict_fn(from_weights(weights))(before.batch([0, 1], 16))
     assert np.ptp(expected) > 0.1
     np.testing.assert_allclose(found, expected, atol=1e-5)
-    assert modeling.read_weights(tmp_path / "model").architecture.vocab_size == len(ids)
+    assert read_weights(tmp_path / "model").architecture.vocab_size == len(ids)
 
 
 def test_the_report_counts_what_changed(whole, tmp_path):

@@ -11,9 +11,11 @@ from tiny_classifier import classifier
 
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import tasks
+from bert_glue_tf.data.preprocessing import INPUTS
 from bert_glue_tf.export import flatbuffer, litert, static_int8, tflite
-from bert_glue_tf.models import encoders, modeling
-from bert_glue_tf.models.bert import native
+from bert_glue_tf.models import classifiers, encoders, loading, saving
+from bert_glue_tf.models.bert.classifier_weights import SavedWeights, from_weights
+from bert_glue_tf.models.loading import Encoder
 
 LENGTHS = (8, 16)
 
@@ -31,9 +33,9 @@ def folder(keras_model, tmp_path_factory):
     model, architecture = keras_model
     root = tmp_path_factory.mktemp("tflite")
     pair = tiny_bert.write_pair(root / "pair")
-    encoder = encoders.load(encoders.resolve(str(pair), ""), seq_length=16)
-    saved = encoders.Encoder(**{**vars(encoder), "layer": None, "architecture": architecture})
-    modeling.save(model, saved, tasks.get("mnli"), root / "model")
+    encoder = loading.load(encoders.resolve(str(pair), ""), seq_length=16)
+    saved = Encoder(**{**vars(encoder), "layer": None, "architecture": architecture})
+    saving.save(model, saved, tasks.get("mnli"), root / "model")
     return root / "model"
 
 
@@ -50,7 +52,7 @@ def random_batch(vocabulary, number, length):
     ids = np.where(mask, random.integers(5, vocabulary, (number, length)), 0)
     types = mask & (np.arange(length) >= used // 2)
     values = (ids, mask, types)
-    return {k: v.astype(np.int32) for k, v in zip(native.INPUTS, values, strict=True)}
+    return {k: v.astype(np.int32) for k, v in zip(INPUTS, values, strict=True)}
 
 
 @pytest.fixture(scope="module")
@@ -81,10 +83,10 @@ def files(float32, examples):
 def test_float32_has_the_keras_models_logits_at_every_length(keras_model, files, batch):
     model = litert.LiteModel(files["float32"])
     assert model.lengths == LENGTHS
-    expected = modeling.predict_fn(keras_model[0])(batch)
+    expected = classifiers.predict_fn(keras_model[0])(batch)
     np.testing.assert_allclose(model.predict(batch), expected, atol=1e-4)
     short = {name: value[:, :8] for name, value in batch.items()}
-    expected = modeling.predict_fn(keras_model[0])(short)
+    expected = classifiers.predict_fn(keras_model[0])(short)
     np.testing.assert_allclose(model.predict(short), expected, atol=1e-4)
 
 
@@ -116,7 +118,7 @@ def test_a_file_has_built_in_operators_and_named_inputs_only(recipe, files):
     assert counts["FULLY_CONNECTED"] == len(LENGTHS) * (2 * 6 + 2)
     assert not [name for name in counts if name.startswith("CUSTOM")]
     for signature in model.signatureDefs:
-        assert {tensor.name.decode() for tensor in signature.inputs} == set(native.INPUTS)
+        assert {tensor.name.decode() for tensor in signature.inputs} == set(INPUTS)
         assert [tensor.name.decode() for tensor in signature.outputs] == ["logits"]
     assert sorted(s.signatureKey.decode() for s in model.signatureDefs) == ["length_16", "length_8"]
 
@@ -126,7 +128,7 @@ def test_int4_takes_channels_and_blocks_of_zeros(hidden, tmp_path):
     """As near-zeros, which have scales of their own; before, LiteRT refused the file."""
     architecture = tiny_bert.architecture(layers=1, hidden=hidden, heads=4)
     pair = tiny_bert.write_pair(tmp_path / "pair")
-    encoder = encoders.load(encoders.resolve(str(pair), ""), seq_length=8)
+    encoder = loading.load(encoders.resolve(str(pair), ""), seq_length=8)
     encoder = dataclasses.replace(encoder, architecture=architecture)
     batch = random_batch(architecture.vocab_size, 4, 8)
     found = []
@@ -136,8 +138,8 @@ def test_int4_takes_channels_and_blocks_of_zeros(hidden, tmp_path):
             drawn[f"transformer/layer_0/{part}/kernel"][:, :2] *= factor
         drawn["transformer/layer_0/intermediate/kernel"][:32, 5:9] *= factor
         kernel = np.random.default_rng(0).normal(size=(hidden, 3)).astype(np.float32)
-        weights = modeling.SavedWeights(architecture, drawn, kernel, np.zeros(3, np.float32))
-        modeling.save(modeling.from_weights(weights), encoder, tasks.get("mnli"), tmp_path / "m")
+        weights = SavedWeights(architecture, drawn, kernel, np.zeros(3, np.float32))
+        saving.save(from_weights(weights), encoder, tasks.get("mnli"), tmp_path / "m")
         file = tflite.quantize(tflite.convert(tmp_path / "m", (8,)), tflite.get("int4").rules)
         found.append(litert.LiteModel(file).predict(batch))
     assert found[0].std() > 1
@@ -191,11 +193,11 @@ def test_an_unknown_recipe_is_refused_and_the_good_ones_are_named():
 def test_an_opaque_encoder_converts_too_and_its_mask_is_clipped(keras_model, tmp_path, batch):
     model, _ = keras_model
     pair = tiny_bert.write_pair(tmp_path / "pair")
-    encoder = encoders.load(encoders.resolve(str(pair), ""), seq_length=16)
-    opaque = encoders.Encoder(**{**vars(encoder), "layer": None, "architecture": None})
-    modeling.save(model, opaque, tasks.get("mnli"), tmp_path / "model")
+    encoder = loading.load(encoders.resolve(str(pair), ""), seq_length=16)
+    opaque = Encoder(**{**vars(encoder), "layer": None, "architecture": None})
+    saving.save(model, opaque, tasks.get("mnli"), tmp_path / "model")
     content = tflite.convert(tmp_path / "model", (16,))
-    expected = modeling.predict_fn(model)(batch)
+    expected = classifiers.predict_fn(model)(batch)
     np.testing.assert_allclose(litert.LiteModel(content).predict(batch), expected, atol=1e-4)
     parsed = flatbuffer.read(content)
     assert flatbuffer.clip_constants(parsed, -30.0) == 0  # Nothing below is left.

@@ -15,8 +15,11 @@ import tiny_bert
 
 from bert_glue_tf.core import network
 from bert_glue_tf.core.errors import UserError
-from bert_glue_tf.models import encoders
-from bert_glue_tf.models.bert import embedded, native
+from bert_glue_tf.data.preprocessing import INPUTS
+from bert_glue_tf.models import encoders, loading
+from bert_glue_tf.models.bert import embedded
+from bert_glue_tf.models.bert.architecture import by_canonical_name
+from bert_glue_tf.models.bert.network import build_encoder, difference, probe
 
 REFERENCE = Path(__file__).parents[1] / "fixtures" / "minilm_l6_reference.npz"
 HUB = "https://tfhub.dev/tensorflow/"
@@ -29,7 +32,7 @@ def pair(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def batch():
-    from bert_glue_tf.models.bert.native import probe
+    from bert_glue_tf.models.bert.network import probe
 
     return probe(len(tiny_bert.VOCABULARY))
 
@@ -212,7 +215,7 @@ def test_saved_model_without_variables_is_not_whole(tmp_path):
 
 @pytest.mark.parametrize("native", [None, True, False])
 def test_pair_equals_numpy(pair, batch, native):
-    encoder = encoders.load(encoders.resolve(str(pair)), native=native)
+    encoder = loading.load(encoders.resolve(str(pair)), native=native)
     shapes = tiny_bert.architecture()
     expected = tiny_bert.forward(shapes, tiny_bert.weights(shapes, seed=3), batch)
     outputs = encoder.layer(batch)
@@ -229,13 +232,11 @@ def test_pair_equals_numpy(pair, batch, native):
 
 def test_activation_is_found_by_the_probe(pair, tmp_path):
     """The activation is not in the weights: the native encoder has to try."""
-    from bert_glue_tf.models.bert import importing, native
+    from bert_glue_tf.models.bert import importing
 
     shapes = tiny_bert.architecture(activation="relu")
-    importing.write_encoder(
-        native.build_native(shapes, tiny_bert.weights(shapes).__getitem__), tmp_path
-    )
-    encoder = encoders.load(encoders.resolve(str(tmp_path), str(pair / "preprocessing")))
+    importing.write_encoder(build_encoder(shapes, tiny_bert.weights(shapes).__getitem__), tmp_path)
+    encoder = loading.load(encoders.resolve(str(tmp_path), str(pair / "preprocessing")))
     assert encoder.is_native
     assert encoder.provenance["activation"] == "relu"
     assert encoder.provenance["probe_difference"] < 1e-4
@@ -251,13 +252,11 @@ def test_published_form_is_held_natively(pair, batch, tmp_path):
     from official.nlp.modeling import models
     from official.nlp.tools import export_tfhub_lib
 
-    from bert_glue_tf.models.bert import native
-
     shapes = tiny_bert.tanh(tiny_bert.architecture())
     config = configs.BertConfig.from_dict(tiny_bert.config(shapes, initializer_range=0.02))
     network = export_tfhub_lib.get_bert_encoder(config)
     drawn = tiny_bert.weights(shapes, seed=5)
-    for name, variable in native.by_canonical_name(network.variables).items():
+    for name, variable in by_canonical_name(network.variables).items():
         variable.assign(drawn[name])
     pretrainer = models.BertPretrainerV2(network, mlm_activation=tf.nn.gelu)
     pretrainer(pretrainer.inputs)
@@ -271,10 +270,10 @@ def test_published_form_is_held_natively(pair, batch, tmp_path):
         do_lower_case=True,
     )
     source = encoders.resolve(str(tmp_path / "encoder"), str(pair / "preprocessing"))
-    encoder = encoders.load(source, native=True)
+    encoder = loading.load(source, native=True)
     assert encoder.provenance["activation"] == "gelu_tanh"
     expected = tiny_bert.forward(shapes, drawn, batch)
-    assert native.difference(encoder.layer(batch), expected) < 3e-5
+    assert difference(encoder.layer(batch), expected) < 3e-5
     assert encoder.provenance["parameters"] == sum(
         np.prod(shape) for shape in shapes.shapes().values()
     )
@@ -304,14 +303,14 @@ def test_other_architectures_stay_opaque_and_say_why(changes, reason, pair, batc
     )
     importing.write_encoder(other, tmp_path)
     source = encoders.resolve(str(tmp_path), str(pair / "preprocessing"))
-    encoder = encoders.load(source)
+    encoder = loading.load(source)
     assert not encoder.is_native
     assert reason in encoder.why_opaque
     np.testing.assert_allclose(
         encoder.layer(batch)["pooled_output"], other(batch)["pooled_output"], atol=1e-5
     )
     with pytest.raises(UserError, match=reason):
-        encoders.load(source, native=True)
+        loading.load(source, native=True)
 
 
 def test_saved_models_that_are_no_bert(pair, tmp_path):
@@ -324,15 +323,15 @@ def test_saved_models_that_are_no_bert(pair, tmp_path):
     for name, reason in (("dense", "is no BERT encoder"), ("no_call", "it has no function to")):
         source = encoders.resolve(str(tmp_path / name), str(pair / "preprocessing"))
         with pytest.raises(UserError, match=reason) as error:
-            encoders.load(source)
+            loading.load(source)
         assert str(tmp_path / name) in str(error.value)
     source = encoders.resolve(str(pair / "encoder"), str(pair / "encoder"))
     with pytest.raises(UserError, match="is no preprocessing model"):
-        encoders.load(source)
+        loading.load(source)
     (tmp_path / "dense" / "saved_model.pb").write_bytes(b"garbage")
     source = encoders.resolve(str(tmp_path / "dense"), str(pair / "preprocessing"))
     with pytest.raises(UserError, match="cannot be loaded"):
-        encoders.load(source)
+        loading.load(source)
 
 
 @pytest.mark.parametrize("how", ["truncated", "bit-flipped", "missing"])
@@ -346,7 +345,7 @@ def test_a_saved_model_whose_variables_are_damaged(file, how, pair, tmp_path):
     if how == "missing":
         path.unlink()
     with pytest.raises(UserError) as error:
-        encoders.load(encoders.resolve(str(tmp_path / "pair")))
+        loading.load(encoders.resolve(str(tmp_path / "pair")))
     assert str(error.value).startswith(
         f"{tmp_path / 'pair' / 'encoder'}: cannot be loaded as a SavedModel with a call: "
     )
@@ -357,7 +356,7 @@ def test_a_foreign_models_reason_is_told(pair, tmp_path):
     """Keras wraps it in a line on the layer and a list of the arguments."""
     import tensorflow as tf
 
-    from bert_glue_tf.models.bert.native import INPUTS
+    from bert_glue_tf.data.preprocessing import INPUTS
 
     class Asserting(tf.Module):
         @tf.function(
@@ -382,7 +381,7 @@ def test_a_foreign_models_reason_is_told(pair, tmp_path):
         folder = tmp_path / type(model).__name__
         tf.saved_model.save(model, str(folder))
         with pytest.raises(UserError, match="is no BERT encoder: called with a dict of") as error:
-            encoders.load(encoders.resolve(str(folder), str(pair / "preprocessing")))
+            loading.load(encoders.resolve(str(folder), str(pair / "preprocessing")))
         assert reason in str(error.value)
 
 
@@ -408,12 +407,12 @@ def test_vocabulary_that_does_not_fit_names_both_numbers(pair, tmp_path):
     wordpiece.write_preprocessing(vocabulary, tmp_path / "preprocessing", lower_case=True)
     source = encoders.resolve(str(pair / "encoder"), str(tmp_path / "preprocessing"))
     with pytest.raises(UserError, match=r"vocabulary of 190 pieces does not fit .* with 196 rows"):
-        encoders.load(source)
+        loading.load(source)
 
 
 def test_sequence_length_above_the_saved_models_positions(pair):
     with pytest.raises(UserError, match="--seq_length=600: must be from 4 to 512"):
-        encoders.load(encoders.resolve(str(pair)), seq_length=600)
+        loading.load(encoders.resolve(str(pair)), seq_length=600)
 
 
 @pytest.mark.parametrize("native", [True, False])
@@ -423,7 +422,7 @@ def test_encoder_trains(pair, batch, native):
     import tf_keras
 
     tf_keras.utils.set_random_seed(0)
-    layer = encoders.load(encoders.resolve(str(pair)), native=native).layer
+    layer = loading.load(encoders.resolve(str(pair)), native=native).layer
     inputs = {k: tf_keras.Input((None,), dtype=tf.int32, name=k) for k in batch}
     pooled = layer(inputs)["pooled_output"]
     # A head drawn at random may begin near the labels, with nothing left to learn.
@@ -459,7 +458,7 @@ def test_minilm_equals_the_published_weights_own_outputs(native):
     _need_package()
     from bert_glue_tf.data import preprocessing
 
-    encoder = encoders.load(encoders.resolve("minilm_l6"), native=native)
+    encoder = loading.load(encoders.resolve("minilm_l6"), native=native)
     assert encoder.provenance["sha256"] == embedded.SHA256["model.safetensors"]
     assert encoder.provenance["parameters"] == 22_713_216
     with np.load(REFERENCE) as file:
@@ -491,20 +490,20 @@ def test_dropout_inside_the_encoder_can_be_set(tmp_path):
     import tf_keras
 
     pair = tiny_bert.write_pair(tmp_path)
-    loaded = encoders.load(encoders.resolve(str(pair), ""), seq_length=16)
-    batch = native.probe(loaded.architecture.vocab_size, batch=3, length=16)
+    loaded = loading.load(encoders.resolve(str(pair), ""), seq_length=16)
+    batch = probe(loaded.architecture.vocab_size, batch=3, length=16)
 
     def change_in_training(encoder):
         quiet = encoder.layer(batch)["pooled_output"]
         # The layer takes no `training`; Keras's learning phase reaches its dropout.
-        inputs = {n: tf_keras.Input((None,), dtype="int32", name=n) for n in native.INPUTS}
+        inputs = {n: tf_keras.Input((None,), dtype="int32", name=n) for n in INPUTS}
         model = tf_keras.Model(inputs, encoder.layer(inputs)["pooled_output"])
         return float(np.max(np.abs(model(batch, training=True) - quiet)))
 
-    assert change_in_training(encoders.rebuild(loaded)) > 1e-3
-    without = encoders.rebuild(loaded, dropout=0.0)
+    assert change_in_training(loading.rebuild(loaded)) > 1e-3
+    without = loading.rebuild(loaded, dropout=0.0)
     assert change_in_training(without) < 1e-6
     assert without.architecture.attention_dropout == without.architecture.output_dropout == 0.0
     opaque = dataclasses.replace(loaded, architecture=None, why_opaque="for a test")
     with pytest.raises(UserError, match=r"--encoder_dropout=0.0: the encoder is opaque \(for a"):
-        encoders.rebuild(opaque, dropout=0.0)
+        loading.rebuild(opaque, dropout=0.0)

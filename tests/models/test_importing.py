@@ -16,8 +16,9 @@ import tiny_bert
 from safetensors.numpy import load_file, save_file
 
 from bert_glue_tf.core.errors import UserError
-from bert_glue_tf.models import encoders
-from bert_glue_tf.models.bert import foreign_weights, importing, native
+from bert_glue_tf.models import encoders, loading
+from bert_glue_tf.models.bert import foreign_weights, importing
+from bert_glue_tf.models.bert.network import build_encoder, difference, probe
 
 SHAPES = tiny_bert.architecture()
 
@@ -56,8 +57,8 @@ def _assert_equals_numpy(outputs, shapes, seed, batch):
 def test_huggingface_folder_becomes_a_pair(huggingface, cache):
     source = encoders.resolve(str(huggingface))
     encoders.check(source, 512)
-    encoder = encoders.load(source, native=True)
-    batch = native.probe(SHAPES.vocab_size)
+    encoder = loading.load(source, native=True)
+    batch = probe(SHAPES.vocab_size)
     _assert_equals_numpy(encoder.layer(batch), SHAPES, 1, batch)
     (folder,) = cache.iterdir()
     assert encoder.preprocessing_path == str(folder / "preprocessing")
@@ -65,7 +66,7 @@ def test_huggingface_folder_becomes_a_pair(huggingface, cache):
     digest = importing.sha256(huggingface / "model.safetensors")
     assert record["sha256"]["model.safetensors"] == encoder.provenance["sha256"] == digest
     # The published signature, at any length up to the encoder's positions.
-    opaque = encoders.load(source, native=False)
+    opaque = loading.load(source, native=False)
     for length in (2, 512):
         longer = {k: np.resize(v, (2, length)).astype(np.int32) for k, v in batch.items()}
         outputs = opaque.layer(longer)
@@ -81,7 +82,7 @@ def test_huggingface_folder_becomes_a_pair(huggingface, cache):
 def test_the_signatures_of_a_pair_have_names(tmp_path):
     folder = tiny_bert.write_pair(tmp_path)
     encoder = tf.saved_model.load(str(folder / "encoder")).signatures["serving_default"]
-    batch = {name: tf.constant(value) for name, value in native.probe(SHAPES.vocab_size).items()}
+    batch = {name: tf.constant(value) for name, value in probe(SHAPES.vocab_size).items()}
     assert set(encoder.structured_input_signature[1]) == set(batch)
     outputs = encoder(**batch)
     assert set(outputs) == {"pooled_output", "sequence_output", "default"}
@@ -115,11 +116,11 @@ def test_huggingface_variants(prefix, hidden_act, activation, dtype, tmp_path):
     )
     found, tensors = foreign_weights.check_huggingface(folder)
     assert found == shapes
-    encoder = native.build_native(found, foreign_weights.huggingface_reader(folder, tensors))
-    batch = native.probe(shapes.vocab_size)
+    encoder = build_encoder(found, foreign_weights.huggingface_reader(folder, tensors))
+    batch = probe(shapes.vocab_size)
     drawn = {k: v.astype(dtype) for k, v in tiny_bert.weights(shapes, 2).items()}
     expected = tiny_bert.forward(shapes, drawn, batch)
-    assert native.difference(encoder(batch), expected) < 3e-5
+    assert difference(encoder(batch), expected) < 3e-5
 
 
 def test_older_layer_norm_names(huggingface):
@@ -145,18 +146,18 @@ def test_tf_checkpoints(write, tmp_path):
     encoders.check(source, 128)
     found, prefix = foreign_weights.check_tf_checkpoint(folder)
     assert found == shapes
-    encoder = native.build_native(found, foreign_weights.tf_checkpoint_reader(prefix, found))
-    batch = native.probe(shapes.vocab_size)
+    encoder = build_encoder(found, foreign_weights.tf_checkpoint_reader(prefix, found))
+    batch = probe(shapes.vocab_size)
     _assert_equals_numpy(encoder(batch), shapes, 4, batch)
 
 
 def test_tf_checkpoint_becomes_a_pair(tmp_path):
     shapes = tiny_bert.tanh(SHAPES)
     folder = tiny_bert.write_tf1_checkpoint(tmp_path / "cased_tiny", shapes, 4)
-    encoder = encoders.load(encoders.resolve(str(folder)))
+    encoder = loading.load(encoders.resolve(str(folder)))
     assert encoder.is_native
     assert encoder.provenance["activation"] == "gelu_tanh"
-    batch = native.probe(shapes.vocab_size)
+    batch = probe(shapes.vocab_size)
     _assert_equals_numpy(encoder.layer(batch), shapes, 4, batch)
     # The folder's name says "cased": capital letters are not in this vocabulary.
     unknown = tiny_bert.VOCABULARY.index("[UNK]")
@@ -354,7 +355,7 @@ def test_a_checkpoint_whose_shard_is_damaged(write, how, tmp_path):
     with pytest.raises(
         UserError, match=r"ckpt: cannot be read as a TensorFlow checkpoint: \w+Error: "
     ):
-        encoders.load(encoders.resolve(str(folder)))
+        loading.load(encoders.resolve(str(folder)))
 
 
 def test_a_damaged_pair_in_the_cache_names_the_folder_to_delete(huggingface, cache):
@@ -372,13 +373,13 @@ def test_a_damaged_pair_in_the_cache_names_the_folder_to_delete(huggingface, cac
             else:
                 _damage(pair / file, how)
             with pytest.raises(UserError) as error:
-                encoders.load(source)
+                loading.load(source)
             told = str(error.value)
             assert told.startswith(str(pair)), (file, how)
             assert message in told
             assert told.endswith(f"\nDelete the folder {pair} and run again, to import it anew.")
             (pair / file).write_bytes(whole)
-    assert encoders.load(source).is_native
+    assert loading.load(source).is_native
 
 
 def test_checkpoint_without_a_variable_and_with_a_wrong_shape(tmp_path):
@@ -388,10 +389,10 @@ def test_checkpoint_without_a_variable_and_with_a_wrong_shape(tmp_path):
     found, prefix = foreign_weights.check_tf_checkpoint(folder)
     read = foreign_weights.tf_checkpoint_reader(prefix, found)
     with pytest.raises(UserError, match="no variable for 'transformer/layer_2/"):
-        native.build_native(found, read, prefix)
+        build_encoder(found, read, prefix)
     wider = tiny_bert.architecture(hidden=32)
     with pytest.raises(UserError, match=r"has shape \[196, 16\], expected \[196, 32\]"):
-        native.build_native(wider, read, prefix)
+        build_encoder(wider, read, prefix)
 
 
 def test_object_based_checkpoint_of_other_shapes(tmp_path):
@@ -437,8 +438,8 @@ def test_interrupted_import_is_not_taken_for_finished(huggingface, cache, monkey
     assert list(cache.iterdir()) == [pair]
     assert not killed.exists()
     assert importing.read_record(pair)["architecture"]["hidden_size"] == 16
-    encoder = encoders.load(encoders.resolve(str(pair)), native=True)
-    batch = native.probe(SHAPES.vocab_size)
+    encoder = loading.load(encoders.resolve(str(pair)), native=True)
+    batch = probe(SHAPES.vocab_size)
     _assert_equals_numpy(encoder.layer(batch), SHAPES, 1, batch)
 
 

@@ -11,8 +11,11 @@ from tiny_classifier import classifier, saved_weights
 
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import tasks
-from bert_glue_tf.models import encoders, modeling
-from bert_glue_tf.models.bert import inference, native
+from bert_glue_tf.models import classifiers, encoders, loading, saving
+from bert_glue_tf.models.bert import inference
+from bert_glue_tf.models.bert.architecture import ACTIVATIONS
+from bert_glue_tf.models.bert.classifier_weights import SavedWeights
+from bert_glue_tf.models.bert.network import probe
 
 
 def one_by_one(graph, batch):
@@ -26,13 +29,13 @@ def one_by_one(graph, batch):
     )
 
 
-@pytest.mark.parametrize("activation", native.ACTIVATIONS)
+@pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("layers", [1, 3])
 def test_logits_equal_the_keras_models(activation, layers):
     architecture = tiny_bert.architecture(layers=layers, activation=activation)
     model, drawn = classifier(architecture)
-    batch = native.probe(architecture.vocab_size, batch=3, length=12)
-    expected = modeling.predict_fn(model)(batch)
+    batch = probe(architecture.vocab_size, batch=3, length=12)
+    expected = classifiers.predict_fn(model)(batch)
     graph = inference.InferenceGraph(saved_weights(model, architecture, drawn))
     assert np.ptp(expected) > 0.1  # Otherwise any graph would do.
     np.testing.assert_allclose(one_by_one(graph, batch), expected, atol=2e-5)
@@ -42,7 +45,7 @@ def test_functions_of_several_lengths_share_their_weights_and_agree():
     architecture = tiny_bert.architecture()
     model, drawn = classifier(architecture)
     graph = inference.InferenceGraph(saved_weights(model, architecture, drawn))
-    batch = native.probe(architecture.vocab_size, batch=2, length=12)
+    batch = probe(architecture.vocab_size, batch=2, length=12)
     short = one_by_one(graph, batch)
     variables = len(graph.variables)
     longer = {name: np.pad(value, ((0, 0), (0, 20))) for name, value in batch.items()}
@@ -54,7 +57,7 @@ def test_padding_is_masked_whatever_stands_in_it():
     architecture = tiny_bert.architecture()
     model, drawn = classifier(architecture)
     graph = inference.InferenceGraph(saved_weights(model, architecture, drawn))
-    batch = native.probe(architecture.vocab_size, batch=3, length=12)
+    batch = probe(architecture.vocab_size, batch=3, length=12)
     other = dict(batch)
     other["input_word_ids"] = np.where(
         batch["input_mask"] == 1, batch["input_word_ids"], architecture.vocab_size - 1
@@ -82,9 +85,9 @@ def test_layers_may_differ_in_heads_and_inner_width():
     masked[output][[1, 3]] = 0
     masked[f"{prefix}/output/kernel"][5:] = 0
     head = np.eye(16, 2, dtype=np.float32), np.zeros(2, np.float32)
-    batch = native.probe(architecture.vocab_size, batch=2, length=8)
-    small = inference.InferenceGraph(modeling.SavedWeights(architecture, narrow, *head))
-    full = inference.InferenceGraph(modeling.SavedWeights(architecture, masked, *head))
+    batch = probe(architecture.vocab_size, batch=2, length=8)
+    small = inference.InferenceGraph(SavedWeights(architecture, narrow, *head))
+    full = inference.InferenceGraph(SavedWeights(architecture, masked, *head))
     np.testing.assert_allclose(one_by_one(small, batch), one_by_one(full, batch), atol=1e-5)
 
 
@@ -99,14 +102,14 @@ def test_a_length_beyond_the_positions_is_refused():
 def test_a_saved_model_native_or_opaque_gives_its_own_logits(tmp_path):
     pair = tiny_bert.write_pair(tmp_path / "pair")
     source = encoders.resolve(str(pair), "")
-    encoder = encoders.load(source, seq_length=16)
+    encoder = loading.load(source, seq_length=16)
     task = tasks.get("cola")
-    model = modeling.build_classifier(encoder.layer, task, dropout=0.0, seed=3)
-    batch = native.probe(encoder.architecture.vocab_size, batch=3, length=16)
-    expected = modeling.predict_fn(model)(batch)
-    modeling.save(model, encoder, task, tmp_path / "native")
+    model = classifiers.build_classifier(encoder.layer, task, dropout=0.0, seed=3)
+    batch = probe(encoder.architecture.vocab_size, batch=3, length=16)
+    expected = classifiers.predict_fn(model)(batch)
+    saving.save(model, encoder, task, tmp_path / "native")
     opaque = dataclasses.replace(encoder, architecture=None)
-    modeling.save(model, opaque, task, tmp_path / "opaque")
+    saving.save(model, opaque, task, tmp_path / "opaque")
     for name, kind in (("native", inference.InferenceGraph), ("opaque", inference.OpaqueGraph)):
         graph = inference.load(tmp_path / name)
         assert isinstance(graph, kind)

@@ -12,9 +12,22 @@ import tiny_bert
 
 from bert_glue_tf.data import tasks
 from bert_glue_tf.export import litert, tflite
-from bert_glue_tf.models import encoders, modeling
-from bert_glue_tf.models.bert import importing, inference, native, shrinking
-from bert_glue_tf.models.bert.native import Block
+from bert_glue_tf.models import classifiers, encoders, heads, loading, saving
+from bert_glue_tf.models.bert import importing, inference, shrinking
+from bert_glue_tf.models.bert.architecture import (
+    ACTIVATIONS,
+    Architecture,
+    Block,
+    NotNativeError,
+    architecture_of,
+)
+from bert_glue_tf.models.bert.classifier_weights import (
+    SavedWeights,
+    from_weights,
+    load_classifier,
+    read_weights,
+)
+from bert_glue_tf.models.bert.network import build_encoder, difference, probe
 
 TASK = tasks.get("mnli")
 LAYERS, HIDDEN, HEADS, SIZE, INNER = 3, 16, 4, 4, 32
@@ -24,7 +37,7 @@ def weights(activation="gelu", layers=LAYERS, seed=0):
     """A classifier with weights and biases that are not near zero, so that errors show."""
     architecture = tiny_bert.architecture(layers, HIDDEN, HEADS, activation)
     random = np.random.default_rng(seed)
-    return modeling.SavedWeights(
+    return SavedWeights(
         architecture,
         tiny_bert.weights(architecture, seed),
         random.normal(size=(HIDDEN, 3)).astype(np.float32),
@@ -33,7 +46,7 @@ def weights(activation="gelu", layers=LAYERS, seed=0):
 
 
 def logits(saved, batch):
-    return modeling.predict_fn(modeling.from_weights(saved))(batch)
+    return classifiers.predict_fn(from_weights(saved))(batch)
 
 
 def one_by_one(graph, batch):
@@ -50,7 +63,7 @@ def layer(saved, index, name):
 
 @pytest.fixture(scope="module")
 def batch():
-    return native.probe(len(tiny_bert.VOCABULARY), batch=3, length=12)
+    return probe(len(tiny_bert.VOCABULARY), batch=3, length=12)
 
 
 # Each rule zeroes something of layer 1 and says what must be left: widths and folded constants.
@@ -209,14 +222,14 @@ def random_pattern(activation, seed):
 def save(saved, folder, root):
     """Through the same lines as a run: the encoder tells the architecture before."""
     pair = tiny_bert.write_pair(root / "pair")
-    encoder = encoders.load(encoders.resolve(str(pair), ""), seq_length=12)
+    encoder = loading.load(encoders.resolve(str(pair), ""), seq_length=12)
     full = tiny_bert.architecture(LAYERS, HIDDEN, HEADS, saved.architecture.activation)
     encoder = dataclasses.replace(encoder, architecture=full)
-    modeling.save(modeling.from_weights(saved), encoder, TASK, folder)
+    saving.save(from_weights(saved), encoder, TASK, folder)
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-@pytest.mark.parametrize("activation", native.ACTIVATIONS)
+@pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_all_rules_together_keep_the_function(activation, seed, batch):
     masked = random_pattern(activation, seed)
     small, report = shrinking.shrink(masked)
@@ -244,20 +257,20 @@ def test_a_shrunk_network_is_saved_loaded_and_exported(kind, batch, tmp_path):
     small, _ = shrinking.shrink(masked)
     expected = logits(masked, batch)
     save(small, tmp_path / "model", tmp_path)
-    read = modeling.read_weights(tmp_path / "model")
+    read = read_weights(tmp_path / "model")
     assert read.architecture == small.architecture
     assert read.architecture.blocks
     if kind == "nothing left":
         assert read.architecture.blocks[0] == Block(1, 1, 1, 1)
-    loaded = modeling.load_classifier(tmp_path / "model")
+    loaded = load_classifier(tmp_path / "model")
     for found in (
-        modeling.load_predict_fn(tmp_path / "model")(batch),
-        modeling.predict_fn(loaded)(batch),
+        saving.load_predict_fn(tmp_path / "model")(batch),
+        classifiers.predict_fn(loaded)(batch),
     ):
         np.testing.assert_allclose(found, expected, atol=1e-5)
     assert (
         sum(v.size for v in read.encoder.values()) + read.kernel.size + 3
-        == (modeling.count_parameters(loaded)["total"])
+        == (classifiers.count_parameters(loaded)["total"])
     )
     float32 = tflite.convert(tmp_path / "model", (12,))
     found = litert.LiteModel(float32).predict(batch)
@@ -270,12 +283,12 @@ def test_a_shrunk_network_is_saved_loaded_and_exported(kind, batch, tmp_path):
 def test_the_network_is_trainable_and_of_known_classes(batch):
     whole = weights()
     layer(whole, 0, "output/kernel")[:20] = 0
-    model, report = shrinking.shrink_model(modeling.from_weights(whole, 0.3), whole.architecture)
+    model, report = shrinking.shrink_model(from_weights(whole, 0.3), whole.architecture)
     assert report.layers[0].after.inner_dim == 12
-    assert model.get_layer(modeling.DROPOUT).rate == 0.3
+    assert model.get_layer(heads.DROPOUT).rate == 0.3
     modules = {type(part).__module__.split(".")[0] for part in model.submodules}
     assert not any(name.startswith("bert_glue_tf") for name in modules)
-    model.compile(tf_keras.optimizers.SGD(0.1), modeling.build_loss(TASK))
+    model.compile(tf_keras.optimizers.SGD(0.1), classifiers.build_loss(TASK))
     before = model.get_weights()
     model.train_on_batch(batch, np.array([0, 1, 2]))
     changed = [not np.array_equal(*pair) for pair in zip(before, model.get_weights(), strict=True)]
@@ -343,10 +356,10 @@ def test_an_architecture_goes_through_json():
     whole = tiny_bert.architecture()
     for architecture in (whole, dataclasses.replace(whole, blocks=blocks)):
         text = json.dumps(dataclasses.asdict(architecture))
-        assert native.Architecture(**json.loads(text)) == architecture
+        assert Architecture(**json.loads(text)) == architecture
     older = dataclasses.asdict(whole)
     del older["blocks"]
-    assert native.Architecture(**older) == whole
+    assert Architecture(**older) == whole
     with pytest.raises(ValueError, match="2 blocks for 3 layers"):
         dataclasses.replace(whole, layers=3, blocks=blocks)
 
@@ -358,8 +371,8 @@ def test_a_model_of_an_older_version_is_read(batch, tmp_path):
     description = json.loads(path.read_text())
     assert description["encoder"].pop("blocks") == []
     path.write_text(json.dumps(description))
-    assert modeling.read_weights(tmp_path / "model").architecture == whole.architecture
-    found = modeling.predict_fn(modeling.load_classifier(tmp_path / "model"))(batch)
+    assert read_weights(tmp_path / "model").architecture == whole.architecture
+    found = classifiers.predict_fn(load_classifier(tmp_path / "model"))(batch)
     np.testing.assert_allclose(found, logits(whole, batch), atol=1e-6)
 
 
@@ -379,26 +392,26 @@ def test_the_architecture_is_that_of_the_weights():
     for name, shape in shapes.items():
         assert mixed.shapes()[f"transformer/layer_1/self_attention/{name}"] == shape
     drawn = {name: np.zeros(shape, np.float32) for name, shape in mixed.shapes().items()}
-    assert native.describe(drawn, mixed) == mixed
+    assert architecture_of(drawn, mixed) == mixed
     narrow = dataclasses.replace(mixed, blocks=(block,) * 3)
     drawn = {name: np.zeros(shape, np.float32) for name, shape in narrow.shapes().items()}
-    found = native.describe(drawn, whole.architecture)
+    found = architecture_of(drawn, whole.architecture)
     assert (found.heads, found.inner_dim) == (3, 7)
     assert found.blocks == (block,) * 3
     drawn["transformer/layer_1/self_attention/key/bias"] = np.zeros((3, 3), np.float32)
-    with pytest.raises(native.NotNativeError, match=r"layer_1.*key/bias.*\[3, 3\], not \[3, 2\]"):
-        native.describe(drawn, whole.architecture)
+    with pytest.raises(NotNativeError, match=r"layer_1.*key/bias.*\[3, 3\], not \[3, 2\]"):
+        architecture_of(drawn, whole.architecture)
 
 
 def test_a_shrunk_encoder_as_a_saved_model_is_native(batch, tmp_path):
     small, _ = shrinking.shrink(random_pattern("relu", 4))
     pair = tiny_bert.write_pair(tmp_path / "pair")
-    encoder = native.build_native(small.architecture, small.encoder.__getitem__)
+    encoder = build_encoder(small.architecture, small.encoder.__getitem__)
     importing.write_encoder(encoder, tmp_path / "small")
     source = encoders.resolve(str(tmp_path / "small"), str(pair / "preprocessing"))
-    loaded = encoders.load(source, native=True, seq_length=12)
+    loaded = loading.load(source, native=True, seq_length=12)
     assert loaded.architecture == small.architecture
-    assert native.difference(loaded.layer(batch), encoder(batch)) < 1e-5
+    assert difference(loaded.layer(batch), encoder(batch)) < 1e-5
 
 
 def test_layers_are_dropped_and_numbered_anew(batch):

@@ -328,7 +328,7 @@ def test_a_run_from_the_command_line_and_the_folder_it_then_keeps(tmp_path, enco
 @pytest.mark.parametrize(
     ("when", "told"),
     [
-        ("encoders.load = interrupt", "starts again."),
+        ("loading.load = interrupt", "starts again."),
         (
             "results.append = interrupt",
             "goes on from the last state that was saved.",

@@ -18,7 +18,7 @@ import pytest
 from bert_glue_tf.core import network
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import readers, tasks
-from bert_glue_tf.models import encoders
+from bert_glue_tf.models import encoders, loading, tfhub
 
 ROOT = pathlib.Path(__file__).parents[2]
 SOURCES = sorted([*ROOT.glob("bert_glue_tf/**/*.py"), *ROOT.glob("benchmarks/**/*.py")])
@@ -37,10 +37,10 @@ _FORBIDDEN_CALLS = {
 }  # fmt: skip
 # Calls that read what may be hostile, and where they may stand: file -> functions.
 _LOADERS = {
-    "resolve": {"encoders.py": {"_fetch"}},  # hub.resolve: of what `encoders.resolve` names.
+    "resolve": {"tfhub.py": {"fetch"}},  # hub.resolve: of what `encoders.resolve` names.
     # hub.load: a folder that is there.
-    "load": {"preprocessing.py": {"load"}, "encoders.py": {"_trainable"}},
-    "KerasLayer": {"encoders.py": {"_trainable"}, "preprocessing.py": {"build"}},
+    "load": {"preprocessing.py": {"load"}, "loading.py": {"_trainable"}},
+    "KerasLayer": {"loading.py": {"_trainable"}, "preprocessing.py": {"build"}},
 }
 
 
@@ -137,7 +137,7 @@ def test_an_encoder_is_loaded_for_training_alone():
     callers = {
         path.name
         for path in ROOT.glob("bert_glue_tf/**/*.py")
-        if functions_that_call(path, "encoders.load")
+        if functions_that_call(path, "loading.load")
     }
     assert callers == {"experiment.py"}
 
@@ -149,11 +149,11 @@ def test_of_a_pair_nothing_is_fetched_but_what_was_named(monkeypatch):
         asked.append(location)
         raise UserError("asked")
 
-    monkeypatch.setattr(encoders, "_fetch", fetch)
+    monkeypatch.setattr(tfhub, "fetch", fetch)
     handles = ("https://a.example/bert_en_uncased_L-2/1", "https://a.example/text/3")
     for preprocessing in (handles[1], ""):
         with pytest.raises(UserError, match="asked"):
-            encoders.load(encoders.resolve(handles[0], preprocessing))
+            loading.load(encoders.resolve(handles[0], preprocessing))
     assert asked == [handles[0], handles[0]]
     # Where it is not given, it is the one that TensorFlow's own page names for this encoder.
     own = encoders.resolve(handles[0]).preprocessing
@@ -216,7 +216,7 @@ def test_what_is_honest_is_unpacked_into_the_cache(cache):
         (member("variables/a"), b"y"),
     )
     with served(content) as handle:
-        folder = pathlib.Path(encoders._fetch(handle))
+        folder = pathlib.Path(tfhub.fetch(handle))
     assert folder == cache / hashlib.sha1(handle.encode()).hexdigest()
     assert everything(folder) == ["saved_model.pb", "variables", "variables/a"]
 
@@ -236,7 +236,7 @@ def test_what_is_honest_is_unpacked_into_the_cache(cache):
 def test_an_archive_that_leads_out_of_its_folder(cache, tmp_path, evil):
     content = archive((member("saved_model.pb"), b"x"), (evil, b""))
     with served(content) as handle, pytest.raises(network.UnreachableError) as error:
-        encoders._fetch(handle)
+        tfhub.fetch(handle)
     assert str(error.value).startswith(f"{handle} cannot be downloaded: ValueError: ")
     # Nothing of it stays, inside of the cache or outside.
     assert everything(tmp_path) == ["cache"]
@@ -245,17 +245,17 @@ def test_an_archive_that_leads_out_of_its_folder(cache, tmp_path, evil):
 def test_an_absolute_name_stays_in_the_folder(cache):
     outside = pathlib.Path("/bert_glue_tf_escaped")
     with served(archive((member(str(outside)), b"x"))) as handle:
-        folder = pathlib.Path(encoders._fetch(handle))
+        folder = pathlib.Path(tfhub.fetch(handle))
     assert not outside.exists()
     assert (folder / outside.name).read_bytes() == b"x"
 
 
 def test_an_archive_that_unpacks_to_more_than_any_encoder(cache, tmp_path, monkeypatch):
-    monkeypatch.setattr(encoders, "LARGEST_DOWNLOAD", 30_000_000)
+    monkeypatch.setattr(tfhub, "LARGEST_DOWNLOAD", 30_000_000)
     content = archive((member("saved_model.pb"), bytes(60_000_000)))
     assert len(content) < 100_000
     with served(content) as handle, pytest.raises(UserError) as error:
-        encoders._fetch(handle)
+        tfhub.fetch(handle)
     assert str(error.value) == (
         f"{handle}: unpacks to more than 30,000,000 bytes, which no encoder has. "
         "Nothing of it was kept."
@@ -265,7 +265,7 @@ def test_an_archive_that_unpacks_to_more_than_any_encoder(cache, tmp_path, monke
 
 def test_what_is_no_archive(cache, tmp_path):
     with served(b"<html>") as handle, pytest.raises(network.UnreachableError, match="valid module"):
-        encoders._fetch(handle)
+        tfhub.fetch(handle)
     assert everything(tmp_path) == ["cache"]
 
 
@@ -280,7 +280,7 @@ def test_a_handle_without_encryption_is_refused(flag):
 
 def test_a_cache_that_another_user_may_have_filled(tmp_path, monkeypatch):
     monkeypatch.delenv("TFHUB_CACHE_DIR", raising=False)
-    monkeypatch.setattr(encoders.tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr(tfhub.tempfile, "gettempdir", lambda: str(tmp_path))
     (tmp_path / "tfhub_modules").mkdir()
     monkeypatch.setattr(os, "getuid", lambda: 12345)
     real = os.stat(tmp_path).st_uid
@@ -288,7 +288,7 @@ def test_a_cache_that_another_user_may_have_filled(tmp_path, monkeypatch):
         os.chown(tmp_path / "tfhub_modules", 54321, -1)
         real = 54321
     with pytest.raises(UserError) as error:
-        encoders._fetch("https://a.example/bert_en_uncased_L-2/1")
+        tfhub.fetch("https://a.example/bert_en_uncased_L-2/1")
     assert str(error.value).startswith(
         f"{tmp_path}/tfhub_modules: TF-Hub's cache folder belongs to another user (number {real})"
     )

@@ -36,8 +36,9 @@ import tiny_bert  # noqa: E402
 from bert_glue_tf.compression import registry  # noqa: E402
 from bert_glue_tf.compression.base import PruningContext  # noqa: E402
 from bert_glue_tf.data import batching, preprocessing, tasks  # noqa: E402
-from bert_glue_tf.models import encoders, modeling  # noqa: E402
-from bert_glue_tf.models.bert import importing, native  # noqa: E402
+from bert_glue_tf.models import classifiers, heads, loading  # noqa: E402
+from bert_glue_tf.models.bert import importing  # noqa: E402
+from bert_glue_tf.models.bert.network import build_encoder  # noqa: E402
 from bert_glue_tf.runs.config import ExperimentConfig  # noqa: E402
 from bert_glue_tf.training import cluster, devices  # noqa: E402
 from bert_glue_tf.training.optimizer import build_optimizer  # noqa: E402
@@ -87,20 +88,20 @@ def train(name: str, strategy: tf.distribute.Strategy) -> dict[str, np.ndarray]:
     shapes = dataclasses.replace(
         tiny_bert.architecture(layers=1, heads=4), output_dropout=0.0, attention_dropout=0.0
     )
-    build = functools.partial(native.build_native, shapes, tiny_bert.weights(shapes).__getitem__)
+    build = functools.partial(build_encoder, shapes, tiny_bert.weights(shapes).__getitem__)
     with contextlib.ExitStack() as stack:
         if is_opaque:
             saved = f"{stack.enter_context(tempfile.TemporaryDirectory())}/encoder"
             importing.write_encoder(build(), pathlib.Path(saved))
-            build = functools.partial(encoders._trainable, saved)
+            build = functools.partial(loading._trainable, saved)
         stack.enter_context(strategy.scope())
         encoder = build()
         model = method.prepare(
-            modeling.build_classifier(encoder, tasks.get("mnli"), dropout=0.0, seed=1), context
+            classifiers.build_classifier(encoder, tasks.get("mnli"), dropout=0.0, seed=1), context
         )
         model.compile(
             optimizer=method.wrap_optimizer(build_optimizer(config, STEPS // method.cycles)),
-            loss=modeling.build_loss(tasks.get("mnli")),
+            loss=classifiers.build_loss(tasks.get("mnli")),
         )
     model.fit(
         dataset(strategy), steps_per_epoch=STEPS, epochs=1, verbose=0, callbacks=method.callbacks()
@@ -136,15 +137,15 @@ def dropped(strategy: tf.distribute.Strategy, seed: int) -> dict[str, np.ndarray
 
     def build() -> tuple[object, tf.train.Checkpoint]:
         tf_keras.utils.set_random_seed(seed)
-        with strategy.scope(), modeling.restorable_dropout():
-            encoder = native.build_native(shapes, tiny_bert.weights(shapes).__getitem__)
-            model = modeling.build_classifier(encoder, tasks.get("mnli"), dropout=0.5, seed=seed)
+        with strategy.scope(), classifiers.restorable_dropout():
+            encoder = build_encoder(shapes, tiny_bert.weights(shapes).__getitem__)
+            model = classifiers.build_classifier(encoder, tasks.get("mnli"), dropout=0.5, seed=seed)
 
         @tf.function
         def step() -> object:
             def one() -> tf.Tensor:
                 pooled = encoder(features, training=True)["pooled_output"]
-                head = model.get_layer(modeling.DROPOUT)(tf.ones_like(pooled), training=True)
+                head = model.get_layer(heads.DROPOUT)(tf.ones_like(pooled), training=True)
                 return tf.stack([pooled, head])
 
             return strategy.run(one)
@@ -152,7 +153,7 @@ def dropped(strategy: tf.distribute.Strategy, seed: int) -> dict[str, np.ndarray
         def draw() -> list[np.ndarray]:
             return [part.numpy() for part in strategy.experimental_local_results(step())]
 
-        return draw, tf.train.Checkpoint(dropout=modeling.dropout_states(model))
+        return draw, tf.train.Checkpoint(dropout=classifiers.dropout_states(model))
 
     draw, state = build()
     with tempfile.TemporaryDirectory() as place:

@@ -24,10 +24,13 @@ from bert_glue_tf.compression.base import PruningContext, PruningMethod
 from bert_glue_tf.compression.start import Start
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import tasks
+from bert_glue_tf.data.preprocessing import INPUTS
 from bert_glue_tf.data.readers import Examples
-from bert_glue_tf.models import modeling
-from bert_glue_tf.models.bert import native
-from bert_glue_tf.models.encoders import Encoder
+from bert_glue_tf.models import classifiers, saving
+from bert_glue_tf.models.bert.architecture import Architecture
+from bert_glue_tf.models.bert.classifier_weights import load_classifier
+from bert_glue_tf.models.bert.network import build_encoder
+from bert_glue_tf.models.loading import Encoder
 from bert_glue_tf.runs.config import ExperimentConfig
 from bert_glue_tf.training.optimizer import build_optimizer
 
@@ -65,7 +68,7 @@ def batches(first: int, last: int):
         yield features, (ids.sum(1) % 3).astype(np.int32)
 
 
-def start(encoder: tf_keras.layers.Layer, shapes: native.Architecture) -> Start:
+def start(encoder: tf_keras.layers.Layer, shapes: Architecture) -> Start:
     """What a run gives its method before it builds the model."""
     nothing = Examples(([],), None, {})
     held = Encoder(encoder, None, "", True, "", {}, shapes)
@@ -91,17 +94,17 @@ class Training:
         shapes = dataclasses.replace(
             tiny_bert.architecture(layers=1, heads=4), output_dropout=0.0, attention_dropout=0.0
         )
-        encoder = native.build_native(shapes, tiny_bert.weights(shapes).__getitem__)
+        encoder = build_encoder(shapes, tiny_bert.weights(shapes).__getitem__)
         self.architecture = shapes
         self.method.reshape(start(encoder, shapes))
         self.model = self.method.prepare(
-            modeling.build_classifier(encoder, TASK, dropout=0.0, seed=config.seed), self.context
+            classifiers.build_classifier(encoder, TASK, dropout=0.0, seed=config.seed), self.context
         )
         self.model.compile(
             optimizer=self.method.wrap_optimizer(
                 build_optimizer(config, total_steps // self.method.cycles)
             ),
-            loss=modeling.build_loss(TASK),
+            loss=classifiers.build_loss(TASK),
         )
         self.callbacks = self.method.callbacks()
         self.checkpoint = tf.train.Checkpoint(
@@ -113,7 +116,7 @@ class Training:
         dataset = tf.data.Dataset.from_generator(
             lambda: batches(first, last),
             output_signature=(
-                {name: tf.TensorSpec((8, 12), tf.int32) for name in native.INPUTS},
+                {name: tf.TensorSpec((8, 12), tf.int32) for name in INPUTS},
                 tf.TensorSpec((8,), tf.int32),
             ),
         )
@@ -264,14 +267,14 @@ def test_it_is_the_same_model_after_save_and_load(name, tmp_path):
     preprocessing = tmp_path / "preprocessing"
     preprocessing.mkdir()
     encoder = Encoder(None, None, str(preprocessing), True, "", {}, training.architecture)
-    modeling.save(model, encoder, TASK, tmp_path / "model")
+    saving.save(model, encoder, TASK, tmp_path / "model")
     expected = logits(model)
-    loaded = modeling.load_classifier(tmp_path / "model")
+    loaded = load_classifier(tmp_path / "model")
     np.testing.assert_allclose(logits(loaded), expected, atol=1e-6)
     if not shrinks(training.method):
         assert training.method.sparsities(loaded) == training.method.sparsities(model)
     features, _ = next(batches(100, 101))
-    predict = modeling.load_predict_fn(tmp_path / "model")
+    predict = saving.load_predict_fn(tmp_path / "model")
     np.testing.assert_allclose(predict(features), expected, atol=1e-6)
 
 
@@ -281,7 +284,7 @@ def test_it_converts_to_tflite_with_the_same_logits(name):
     features, _ = next(batches(100, 101))
     forward = tf.function(
         lambda inputs: {"logits": model(inputs, training=False)},
-        input_signature=[{n: tf.TensorSpec((8, 12), tf.int32, name=n) for n in native.INPUTS}],
+        input_signature=[{n: tf.TensorSpec((8, 12), tf.int32, name=n) for n in INPUTS}],
     )
     converter = tf.lite.TFLiteConverter.from_concrete_functions(
         [forward.get_concrete_function()], model
@@ -289,7 +292,7 @@ def test_it_converts_to_tflite_with_the_same_logits(name):
     interpreter = Interpreter(model_content=converter.convert())
     interpreter.allocate_tensors()
     for detail in interpreter.get_input_details():
-        found = next(n for n in native.INPUTS if n in detail["name"])
+        found = next(n for n in INPUTS if n in detail["name"])
         interpreter.set_tensor(detail["index"], features[found])
     interpreter.invoke()
     output = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])

@@ -16,8 +16,9 @@ from bert_glue_tf.compression.base import PruningContext
 from bert_glue_tf.compression.masked import MaskedPruning
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import tasks
-from bert_glue_tf.models import modeling
-from bert_glue_tf.models.bert import native, structure
+from bert_glue_tf.models import classifiers
+from bert_glue_tf.models.bert import structure
+from bert_glue_tf.models.bert.network import build_encoder
 from bert_glue_tf.models.units import Group, Member
 from bert_glue_tf.pruning import movement, pattern
 from bert_glue_tf.runs.config import ExperimentConfig
@@ -38,8 +39,8 @@ def classifier(layers: int = 1) -> tf_keras.Model:
     shapes = dataclasses.replace(
         tiny_bert.architecture(layers=layers, heads=4), output_dropout=0.0, attention_dropout=0.0
     )
-    encoder = native.build_native(shapes, tiny_bert.weights(shapes).__getitem__)
-    return modeling.build_classifier(encoder, TASK, dropout=0.0, seed=1)
+    encoder = build_encoder(shapes, tiny_bert.weights(shapes).__getitem__)
+    return classifiers.build_classifier(encoder, TASK, dropout=0.0, seed=1)
 
 
 def prepare(method: str, model: tf_keras.Model | None = None, steps: int = 10, **changes):
@@ -71,7 +72,7 @@ def features(seed: int = 0, batch: int = 4, length: int = 6) -> dict[str, np.nda
 
 def loss_of(model: tf_keras.Model, seed: int = 0) -> tf.Tensor:
     labels = np.arange(4) % 3
-    return modeling.build_loss(TASK)(labels, model(features(seed), training=False))
+    return classifiers.build_loss(TASK)(labels, model(features(seed), training=False))
 
 
 def gradients(model: tf_keras.Model, seed: int = 0) -> list[tf.Tensor]:

@@ -14,8 +14,9 @@ from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import batching, readers, tasks, vocabulary
 from bert_glue_tf.evaluation import evaluator
 from bert_glue_tf.export import exports
-from bert_glue_tf.models import encoders, modeling
-from bert_glue_tf.models.bert import native
+from bert_glue_tf.models import classifiers, loading, saving
+from bert_glue_tf.models.bert.architecture import Architecture
+from bert_glue_tf.models.bert.classifier_weights import SavedWeights, from_weights, read_weights
 from bert_glue_tf.serving.predicting import Classifier
 
 # Found once: 2 layers, hidden 16, 4 heads, 32 neurons.
@@ -37,8 +38,8 @@ def train(folder: pathlib.Path, encoder: str, glue: pathlib.Path, method: str, *
     )
 
 
-def weights(run: exports.Run) -> modeling.SavedWeights:
-    return modeling.read_weights(run.folder.model)
+def weights(run: exports.Run) -> SavedWeights:
+    return read_weights(run.folder.model)
 
 
 def test_heads_and_neurons_are_cut_out_and_the_file_gives_the_same_labels(
@@ -94,7 +95,7 @@ def test_layers_go_greedily_by_the_score_on_held_out_examples(tmp_path, encoder,
     assert weights(run).architecture.layers == 1
     assert run.result.data["train"]["examples"] == 120
     start = run.config.starting_point
-    fine_tuned = modeling.read_weights(tmp_path / start.run_name / "model")
+    fine_tuned = read_weights(tmp_path / start.run_name / "model")
     # Both candidates, scored anew: the layer that is left is the one that scores better alone.
     _, held_out = readers.load_for_training(tasks.get("sst2"), str(tiny_glue), 0)["train"].hold_out(
         40
@@ -110,9 +111,9 @@ def test_layers_go_greedily_by_the_score_on_held_out_examples(tmp_path, encoder,
     split = experiment.tokenize(built, "held out", held_out)
     scores = {}
     for kept in range(2):
-        model = modeling.from_weights(shrinking.drop_layers(fine_tuned, [kept]))
+        model = from_weights(shrinking.drop_layers(fine_tuned, [kept]))
         found = evaluator.evaluate(
-            modeling.predict_fn(model),
+            classifiers.predict_fn(model),
             split,
             tasks.get("sst2"),
             batch_size=64,
@@ -172,7 +173,7 @@ def test_what_a_cut_and_a_mask_remove_of_the_same_weights_is_counted_once(
     tmp_path, encoder, tiny_glue
 ):
     run = train(tmp_path / "layers", encoder, tiny_glue, "layer,irregular", epochs=1)
-    shapes = native.Architecture(**found_shapes(run)).shapes()
+    shapes = Architecture(**found_shapes(run)).shapes()
     layer = {n: int(np.prod(s)) for n, s in shapes.items() if n.startswith("transformer/layer_0/")}
     kernels = sum(size for name, size in layer.items() if name.endswith("kernel"))
     # One of two layers, and half of the other's kernels.
@@ -224,7 +225,7 @@ def test_a_smaller_vocabulary_goes_with_the_model(tmp_path, encoder, tiny_glue):
 def test_pruning_a_fine_tuned_model_at_once(tmp_path, encoder, tiny_glue):
     settings = {"finetune_epochs": 3, "pruning_schedule": "one_shot", "epochs": 1}
     run = train(tmp_path / "run", encoder, tiny_glue, "irregular", **settings)
-    start = modeling.read_weights(tmp_path / run.config.starting_point.run_name / "model")
+    start = read_weights(tmp_path / run.config.starting_point.run_name / "model")
     for name, value in weights(run).encoder.items():
         if "kernel" in name and "transformer" in name:
             before = np.abs(start.encoder[name])
@@ -233,20 +234,20 @@ def test_pruning_a_fine_tuned_model_at_once(tmp_path, encoder, tiny_glue):
             assert before[gone].max() <= before[~gone].min(), "ranked by the fine-tuned weights"
     assert set(run.result.sparsity) == {
         name
-        for name in native.Architecture(**found_shapes(run)).shapes()
+        for name in Architecture(**found_shapes(run)).shapes()
         if "transformer" in name and name.endswith("kernel")
     }
 
 
 def found_shapes(run: exports.Run) -> dict:
-    description = modeling.read_description(run.folder.model)["encoder"]
+    description = saving.read_description(run.folder.model)["encoder"]
     return {name: value for name, value in description.items() if name != "blocks"}
 
 
 def test_an_opaque_encoder_is_pruned_by_its_variables(tmp_path, encoder, tiny_glue, monkeypatch):
-    load = encoders.load
+    load = loading.load
     monkeypatch.setattr(
-        encoders, "load", lambda source, **options: load(source, **{**options, "native": False})
+        loading, "load", lambda source, **options: load(source, **{**options, "native": False})
     )
     run = train(tmp_path / "irregular", encoder, tiny_glue, "irregular", epochs=1)
     assert run.result.encoder["native"] is False

@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 from scipy.special import erf
 
-from bert_glue_tf.models.bert.native import Architecture
+from bert_glue_tf.models.bert.architecture import Architecture, canonical_name
+from bert_glue_tf.models.bert.network import build_encoder, build_network
 
 WORDS = (
     "the a an and or not no is are was were be been it he she they we you i of in on at to "
@@ -138,10 +139,10 @@ def write_pair(
         `folder`, with `encoder/` and `preprocessing/`.
     """
     from bert_glue_tf.data import wordpiece
-    from bert_glue_tf.models.bert import importing, native
+    from bert_glue_tf.models.bert import importing
 
     shapes = architecture(layers, hidden, heads, activation)
-    encoder = native.build_native(shapes, weights(shapes, seed).__getitem__)
+    encoder = build_encoder(shapes, weights(shapes, seed).__getitem__)
     folder = Path(folder)
     importing.write_encoder(encoder, folder / "encoder")
     vocabulary = write_vocabulary(folder / "vocab.txt")
@@ -252,15 +253,13 @@ def write_tf2_checkpoint(folder: Path, shapes: Architecture, seed: int = 0) -> P
     import tensorflow as tf
     from official.nlp.modeling import networks
 
-    from bert_glue_tf.models.bert import native
-
     folder = Path(folder)
     write_vocabulary(folder / "vocab.txt")
     (folder / "bert_config.json").write_text(json.dumps(config(shapes)))
-    encoder = native.build_network(networks.BertEncoder, shapes)
+    encoder = build_network(networks.BertEncoder, shapes)
     drawn = weights(shapes, seed)
     for variable in encoder.variables:
-        variable.assign(drawn[native.canonical_name(variable.name)])
+        variable.assign(drawn[canonical_name(variable.name)])
     tf.train.Checkpoint(encoder=encoder).write(str(folder / "bert_model.ckpt"))
     return folder
 

@@ -29,8 +29,8 @@ from absl import flags
 from bert_glue_tf.core import locks
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import tasks
-from bert_glue_tf.models import encoders, modeling
-from bert_glue_tf.models.bert import native
+from bert_glue_tf.models import classifiers, loading
+from bert_glue_tf.models.bert.network import build_encoder
 from bert_glue_tf.reports import comparison
 from bert_glue_tf.runs import config
 from bert_glue_tf.runs.config import ExperimentConfig
@@ -146,7 +146,7 @@ def open_start(folder):
 
 
 def test_an_opaque_encoder_starts_from_the_weights_too(settings, tmp_path, monkeypatch):
-    monkeypatch.setattr(experiment.encoders, "load", load_opaque)
+    monkeypatch.setattr(experiment.loading, "load", load_opaque)
     config = dataclasses.replace(settings, encoder_dropout=-1.0, finetune_epochs=2)
     folder = RunFolder.open(tmp_path / config.run_name, config)
     before = scores_before_training(config, folder)
@@ -159,15 +159,15 @@ def load_opaque(source, **arguments):
     return original_load(source, **{**arguments, "native": False})
 
 
-original_load = encoders.load
+original_load = loading.load
 
 
 def test_a_model_of_other_variables_is_no_starting_point(started):
     folder, _ = started
     shapes = tiny_bert.architecture(layers=2)  # The starting point has one.
-    layer = native.build_native(shapes, tiny_bert.weights(shapes).__getitem__)
+    layer = build_encoder(shapes, tiny_bert.weights(shapes).__getitem__)
     task = tasks.get("sst2")
-    model = modeling.build_classifier(layer, task, dropout=0.0, seed=1)
+    model = classifiers.build_classifier(layer, task, dropout=0.0, seed=1)
     # What is looked at before anything is taken.
     start = types.SimpleNamespace(encoder=types.SimpleNamespace(layer=layer), task=task)
     refusal = "its variables are not those of this run's model"

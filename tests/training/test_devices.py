@@ -17,8 +17,9 @@ import workers
 
 from bert_glue_tf.compression import registry
 from bert_glue_tf.core.errors import UserError
-from bert_glue_tf.models import encoders, modeling
-from bert_glue_tf.models.bert import native
+from bert_glue_tf.models import loading
+from bert_glue_tf.models.bert.classifier_weights import load_classifier, read_weights
+from bert_glue_tf.models.bert.network import probe
 from bert_glue_tf.runs import results
 from bert_glue_tf.runs.config import ExperimentConfig
 from bert_glue_tf.runs.run_folder import RunFolder
@@ -31,28 +32,28 @@ import bert_glue_tf
 import tensorflow as tf
 cpus = tf.config.list_physical_devices("CPU")
 tf.config.set_logical_device_configuration(cpus[0], [tf.config.LogicalDeviceConfiguration()] * 2)
-from bert_glue_tf.models import encoders, modeling
+from bert_glue_tf.models import classifiers, loading
 from bert_glue_tf.training import experiment
 from bert_glue_tf.runs.config import ExperimentConfig
 from bert_glue_tf.runs.run_folder import RunFolder
-load, fit = encoders.load, experiment._fit
+load, fit = loading.load, experiment._fit
 def noting(model, *rest):
     local = model.distribute_strategy.experimental_local_results
-    states = [len(local(generator.state)) for generator in modeling.dropout_states(model)]
+    states = [len(local(generator.state)) for generator in classifiers.dropout_states(model)]
     print("dropout states by layer:", *states)
     return fit(model, *rest)
 experiment._fit = noting
 for folder, native, values in json.loads(sys.argv[1]):
-    encoders.load = lambda source, **options: load(source, native=native, **options)
+    loading.load = lambda source, **options: load(source, native=native, **options)
     config = ExperimentConfig.from_json(values)
     experiment.train_and_evaluate(config, RunFolder.open(pathlib.Path(folder), config))
 """
 # A worker of which the encoder is opaque, whatever it is.
 OPAQUE_WORKER = """
 from bert_glue_tf import train
-from bert_glue_tf.models import encoders
-load = encoders.load
-encoders.load = lambda source, **options: load(source, **{**options, "native": False})
+from bert_glue_tf.models import loading
+load = loading.load
+loading.load = lambda source, **options: load(source, **{**options, "native": False})
 train.command()
 """
 
@@ -102,11 +103,11 @@ def test_two_replicas_train_what_one_device_trains(settings, tmp_path):
         (str(tmp_path / "auto"), True, dataclasses.replace(pruned, strategy="auto").to_json()),
     ]
     told = on_two_cpus(runs)
-    weights = modeling.load_classifier(tmp_path / "one" / "model").get_weights()
+    weights = load_classifier(tmp_path / "one" / "model").get_weights()
     (record,) = results.load(tmp_path / "native" / "results.jsonl")
     assert len([d for d in record.environment["devices"] if "CPU" in d]) == 2
     assert record.metrics["loss"] == pytest.approx(one.metrics["loss"], abs=1e-4)
-    found = modeling.load_classifier(tmp_path / "native" / "model").get_weights()
+    found = load_classifier(tmp_path / "native" / "model").get_weights()
     for mine, theirs in zip(weights, found, strict=True):
         np.testing.assert_allclose(mine, theirs, atol=1e-4)
     # Each of its layers keeps for both replicas where its dropout is.
@@ -125,7 +126,7 @@ def test_two_replicas_train_what_one_device_trains(settings, tmp_path):
         (record,) = results.load(tmp_path / name / "results.jsonl")
         assert record.environment["replicas"] == count
         assert list(record.sparsity) == ["classifier/kernel"]
-        kernels.append(modeling.read_weights(tmp_path / name / "model").kernel)
+        kernels.append(read_weights(tmp_path / name / "model").kernel)
         assert np.mean(kernels[-1] == 0) == pytest.approx(0.8, abs=1 / 32)
     # tfmot ranks a step later than the masks on replicas: of 64 weights few may differ.
     assert np.mean((kernels[0] == 0) == (kernels[1] == 0)) > 0.9
@@ -181,12 +182,12 @@ def test_an_opaque_encoder_trains_and_is_pruned_on_replicas(settings, tmp_path, 
     processes = workers.start([*command, f"--workdir={folders['workers']}"], 2, tmp_path / "logs")
     log = tmp_path / "logs" / "0.log"
     assert workers.end(processes, 300) == [0, 0], log.read_text()[-3000:]
-    load = encoders.load
+    load = loading.load
     monkeypatch.setattr(
-        encoders, "load", lambda source, **options: load(source, **{**options, "native": False})
+        loading, "load", lambda source, **options: load(source, **{**options, "native": False})
     )
     one = experiment.train_and_evaluate(settings, RunFolder.open(folders["one"], settings))
-    batch = native.probe(tiny_bert.architecture().vocab_size, batch=3, length=16)
+    batch = probe(tiny_bert.architecture().vocab_size, batch=3, length=16)
 
     def logits(folder):
         saved = tf.saved_model.load(str(folder / "model"))

@@ -18,8 +18,10 @@ import tiny_runs
 
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import batching, preprocessing, sample, tasks
-from bert_glue_tf.models import modeling
-from bert_glue_tf.models.bert import importing, native
+from bert_glue_tf.models import saving
+from bert_glue_tf.models.bert import importing
+from bert_glue_tf.models.bert.classifier_weights import load_classifier
+from bert_glue_tf.models.bert.network import build_encoder
 from bert_glue_tf.reports import terminal
 from bert_glue_tf.runs import results
 from bert_glue_tf.runs.config import ExperimentConfig
@@ -115,7 +117,7 @@ def test_a_finished_run_keeps_no_checkpoint(finished):
 
 def test_parameters_are_those_of_the_saved_model(finished):
     folder, record = finished
-    model = modeling.load_classifier(folder.model)
+    model = load_classifier(folder.model)
     values = [weight.numpy() for weight in model.weights]
     assert record.parameters["total"] == sum(value.size for value in values)
     assert record.parameters["nonzero"] == sum(np.count_nonzero(value) for value in values)
@@ -168,7 +170,7 @@ def test_predictions_are_those_of_the_saved_model(finished):
     loaded = hub.load(str(folder.model / "preprocessing"))
     texts = tf.constant([examples[i][0][0] for i in (0, 1, 2)])
     features = preprocessing.build(loaded, ("sentence",), 32)([texts])
-    logits = modeling.load_predict_fn(folder.model)(
+    logits = saving.load_predict_fn(folder.model)(
         {name: value.numpy() for name, value in features.items()}
     )
     written = [[float(row["logit_unacceptable"]), float(row["logit_acceptable"])] for row in rows]
@@ -207,7 +209,7 @@ def test_table_on_the_screen(finished, capsys):
 
 def test_a_finished_run_is_not_run_again(finished, settings, monkeypatch):
     folder, record = finished
-    monkeypatch.setattr(experiment.encoders, "load", None)
+    monkeypatch.setattr(experiment.loading, "load", None)
     again = experiment.train_and_evaluate(settings, RunFolder.open(folder.path, settings))
     assert again.to_line() == record.to_line()
 
@@ -384,7 +386,7 @@ def test_a_model_that_diverged_is_called_so(tmp_path, caplog):
     drawn["pooler_transform/kernel"][:, 1] = np.nan
     pair = tiny_bert.write_pair(tmp_path / "pair", layers=1)
     shutil.rmtree(pair / "encoder")
-    importing.write_encoder(native.build_native(shapes, drawn.__getitem__), pair / "encoder")
+    importing.write_encoder(build_encoder(shapes, drawn.__getitem__), pair / "encoder")
     config = ExperimentConfig(
         encoder=str(pair), data="sample", epochs=1, train_examples=32, seq_length=32
     )
@@ -474,9 +476,9 @@ def test_stsb_is_a_regression(encoder, tmp_path):
 
 
 def test_an_opaque_encoder_trains_with_its_head_pruned(settings, tmp_path, monkeypatch):
-    load = experiment.encoders.load
+    load = experiment.loading.load
     monkeypatch.setattr(
-        experiment.encoders, "load", lambda source, **options: load(source, native=False, **options)
+        experiment.loading, "load", lambda source, **options: load(source, native=False, **options)
     )
     config = dataclasses.replace(settings, epochs=1)
     folder = RunFolder.open(tmp_path, config)
@@ -487,15 +489,15 @@ def test_an_opaque_encoder_trains_with_its_head_pruned(settings, tmp_path, monke
         name: np.ones((2, 9), np.int32)
         for name in ("input_word_ids", "input_mask", "input_type_ids")
     }
-    assert modeling.load_predict_fn(folder.model)(features).shape == (2, 2)
+    assert saving.load_predict_fn(folder.model)(features).shape == (2, 2)
     with pytest.raises(UserError, match="its encoder is opaque"):
-        modeling.load_classifier(folder.model)
+        load_classifier(folder.model)
 
 
 def test_a_schedule_beyond_the_training_stops_before_the_encoder_loads(
     settings, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(experiment.encoders, "load", None)
+    monkeypatch.setattr(experiment.loading, "load", None)
     config = dataclasses.replace(settings, end_step=13)
     with pytest.raises(UserError, match="--end_step=13: training has only 12 steps"):
         experiment.train_and_evaluate(config, RunFolder.open(tmp_path, config))

@@ -10,7 +10,7 @@ import tensorflow as tf
 import tf_keras
 
 from bert_glue_tf.core.errors import UserError
-from bert_glue_tf.models import modeling
+from bert_glue_tf.models.bert.classifier_weights import load_classifier
 from bert_glue_tf.runs.config import ExperimentConfig
 from bert_glue_tf.runs.run_folder import RunFolder
 from bert_glue_tf.training import devices, experiment
@@ -84,16 +84,16 @@ def test_mixed_precision_trains_float32_weights_and_saves_a_float32_model(
     dtypes = {t.dtype for op in every_operation(graph) for t in op.outputs}
     assert tf.float32 in dtypes
     assert not dtypes & {tf.float16, tf.bfloat16}
-    again = modeling.load_classifier(tmp_path / "mixed" / "model")
+    again = load_classifier(tmp_path / "mixed" / "model")
     for mine, theirs in zip(again.get_weights(), trained.get_weights(), strict=True):
         np.testing.assert_array_equal(mine, theirs)
     np.testing.assert_allclose(again(features), trained(features), atol=2e-2)
 
 
 def test_an_opaque_encoder_computes_as_it_was_saved(settings, tmp_path, monkeypatch):
-    load = experiment.encoders.load
+    load = experiment.loading.load
     monkeypatch.setattr(
-        experiment.encoders, "load", lambda source, **rest: load(source, native=False, **rest)
+        experiment.loading, "load", lambda source, **rest: load(source, native=False, **rest)
     )
     mixed = dataclasses.replace(settings, mixed_precision="bfloat16", pruning_scope="head")
     with pytest.raises(UserError, match=r"--mixed_precision=bfloat16: the encoder .* is opaque"):

@@ -20,7 +20,8 @@ import numpy as np
 
 from bert_glue_tf.core import strict_json
 from bert_glue_tf.core.errors import UserError, reason_of
-from bert_glue_tf.models.bert.native import Architecture, Reader, build_network, by_canonical_name
+from bert_glue_tf.models.bert.architecture import Architecture, by_canonical_name
+from bert_glue_tf.models.bert.network import Reader, build_network
 
 WEIGHTS = "model.safetensors"
 CONFIG = "config.json"

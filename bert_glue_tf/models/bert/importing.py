@@ -21,6 +21,8 @@ from typing import Any
 
 from bert_glue_tf.core import strict_json
 from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.data.preprocessing import INPUTS
+from bert_glue_tf.models.bert.architecture import Architecture
 from bert_glue_tf.models.bert.foreign_weights import (
     CONFIG,
     TF_CONFIG,
@@ -32,7 +34,7 @@ from bert_glue_tf.models.bert.foreign_weights import (
     lower_case,
     tf_checkpoint_reader,
 )
-from bert_glue_tf.models.bert.native import INPUTS, Architecture, build_native
+from bert_glue_tf.models.bert.network import build_encoder
 
 # Raised when the written form changes, so that an older cache is not read as a newer one.
 FORMAT = 2
@@ -193,7 +195,7 @@ def _write_pair(folder: Path, kind: str, source: Path) -> Architecture:
     else:
         architecture, tensors = check_huggingface(source)
         read, origin = huggingface_reader(source, tensors), str(source / WEIGHTS)
-    encoder = build_native(architecture, read, origin)
+    encoder = build_encoder(architecture, read, origin)
     try:
         write_encoder(encoder, folder / "encoder")
         wordpiece.write_preprocessing(

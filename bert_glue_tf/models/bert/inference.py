@@ -23,9 +23,9 @@ import numpy as np
 import tensorflow as tf
 
 from bert_glue_tf.core.errors import UserError
-from bert_glue_tf.models import modeling
-from bert_glue_tf.models.bert.native import INPUTS
-from bert_glue_tf.models.modeling import SavedWeights
+from bert_glue_tf.data.preprocessing import INPUTS
+from bert_glue_tf.models import saving
+from bert_glue_tf.models.bert.classifier_weights import SavedWeights, read_weights
 
 # See the module's docstring.
 MASKED = -30.0
@@ -80,9 +80,9 @@ def load(folder: pathlib.Path) -> InferenceGraph | OpaqueGraph:
     Raises:
       UserError: the folder holds no model.
     """
-    if modeling.read_description(folder)["encoder"] is None:
+    if saving.read_description(folder)["encoder"] is None:
         return OpaqueGraph(folder)
-    return InferenceGraph(modeling.read_weights(folder))
+    return InferenceGraph(read_weights(folder))
 
 
 class InferenceGraph(tf.Module):

@@ -4,7 +4,7 @@ Pure NumPy, and it knows no pruning method: `shrink` looks at the weights alone,
 can be cut without changing the function. What a cut part adds to every token alike (the value
 of a neuron without inputs, of a head without values) is folded, in float64, into the bias
 behind it. The result is a standard BERT whose layers may differ in width
-(`native.Architecture.blocks`), and gives the same logits.
+(`Architecture.blocks`), and gives the same logits.
 
 Heads and neurons as what is cut: Michel et al. 2019, "Are Sixteen Heads Really Better than
 One?" (https://arxiv.org/abs/1905.10650); McCarley et al. 2019, "Structured Pruning of a
@@ -23,13 +23,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.special import erf
 
-from bert_glue_tf.models.bert import native
-from bert_glue_tf.models.bert.native import Block
+from bert_glue_tf.models import heads
+from bert_glue_tf.models.bert.architecture import Architecture, Block, architecture_of
+from bert_glue_tf.models.bert.classifier_weights import from_weights, weights_of
 
 if TYPE_CHECKING:
     import tf_keras
 
-    from bert_glue_tf.models.modeling import SavedWeights
+    from bert_glue_tf.models.bert.classifier_weights import SavedWeights
 
 # Where zeros may be left, and why they cannot be cut out.
 ZEROS_LEFT: Mapping[str, str] = MappingProxyType(
@@ -157,7 +158,7 @@ def shrink(weights: SavedWeights) -> tuple[SavedWeights, Report]:
         for part in (attention, inner):
             encoder |= {at + name: value for name, value in part.weights.items()}
             padding |= {at + name: value for name, value in part.padding.items()}
-    architecture = native.describe(encoder, weights.architecture)
+    architecture = architecture_of(encoder, weights.architecture)
     smaller = dataclasses.replace(weights, architecture=architecture, encoder=encoder)
     layers = tuple(
         LayerReport(*each) for each in zip(blocks, architecture.each_block(), folded, strict=True)
@@ -172,20 +173,19 @@ def shrink(weights: SavedWeights) -> tuple[SavedWeights, Report]:
     )
 
 
-def shrink_model(model: tf_keras.Model, like: native.Architecture) -> tuple[tf_keras.Model, Report]:
+def shrink_model(model: tf_keras.Model, like: Architecture) -> tuple[tf_keras.Model, Report]:
     """`shrink` for a live classifier with a native encoder.
 
     Args:
-      model: from `modeling.build_classifier`, with plain layers; unchanged.
+      model: from `classifiers.build_classifier`, with plain layers; unchanged.
       like: gives what no weight tells: activation and dropout rates of the encoder.
 
     Returns:
       A smaller model of plain layers, trainable, and the report.
     """
-    from bert_glue_tf.models import modeling
 
-    weights, report = shrink(modeling.weights_of(model, like))
-    return modeling.from_weights(weights, model.get_layer(modeling.DROPOUT).rate), report
+    weights, report = shrink(weights_of(model, like))
+    return from_weights(weights, model.get_layer(heads.DROPOUT).rate), report
 
 
 def drop_layers(weights: SavedWeights, keep: Sequence[int]) -> SavedWeights:
@@ -220,7 +220,7 @@ def drop_layers(weights: SavedWeights, keep: Sequence[int]) -> SavedWeights:
             if name.startswith(at)
         }
     return dataclasses.replace(
-        weights, architecture=native.describe(encoder, architecture), encoder=encoder
+        weights, architecture=architecture_of(encoder, architecture), encoder=encoder
     )
 
 
@@ -240,7 +240,7 @@ def keep_pieces(weights: SavedWeights, ids: Sequence[int] | np.ndarray) -> Saved
         raise ValueError(f"ids: must be different rows of the {len(table)} word embeddings")
     encoder = {**weights.encoder, name: table[ids]}
     return dataclasses.replace(
-        weights, architecture=native.describe(encoder, weights.architecture), encoder=encoder
+        weights, architecture=architecture_of(encoder, weights.architecture), encoder=encoder
     )
 
 
@@ -278,7 +278,7 @@ def _shrink_inner(layer: Mapping[str, np.ndarray], activation: str) -> _Part:
 
 
 def _activate(name: str, values: np.ndarray) -> np.ndarray:
-    """An activation of `native.ACTIVATIONS`, float64."""
+    """An activation of `ACTIVATIONS`, float64."""
     if name == "relu":
         return np.maximum(values, 0)
     if name == "gelu_tanh":

@@ -14,7 +14,7 @@ import types
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from bert_glue_tf.models.bert import native
+from bert_glue_tf.models.bert.architecture import canonical_name
 from bert_glue_tf.models.units import Group, Member
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ LAYER_UNITS: Mapping[str, LayerUnits] = types.MappingProxyType(
 def name_of(variable: tf.Variable) -> str:
     """Return a variable's canonical name; its own, without a replica's number, if it has none."""
     own = re.sub(r"/replica_\d+", "", variable.name)
-    return native.canonical_name(own) or own.split(":")[0]
+    return canonical_name(own) or own.split(":")[0]
 
 
 def scope_of(name: str, rank: int) -> str:

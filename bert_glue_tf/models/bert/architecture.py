@@ -1,0 +1,212 @@
+"""The shapes of a standard BERT encoder, and the names of its variables.
+
+The names are those of the published TF-Hub BERT encoders
+(`transformer/layer_0/self_attention/query/kernel`, ...). No TensorFlow is needed here: what a
+set of variables is can be judged by their names and shapes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+# Our names: the exact GELU, its tanh approximation, and ReLU.
+ACTIVATIONS = ("gelu", "gelu_tanh", "relu")
+_CANONICAL = re.compile(
+    r"(?:^|/)((?:word_embeddings|position_embedding|type_embeddings)/embeddings"
+    r"|embeddings/layer_norm/(?:gamma|beta)"
+    r"|transformer/layer_\d+/[^:]+|pooler_transform/(?:kernel|bias))(?::0)?$"
+)
+
+
+class NotNativeError(Exception):
+    """A SavedModel that cannot be held as a native encoder; the message is the reason."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Block:
+    """The widths of one layer.
+
+    Attributes:
+        heads: of the attention.
+        key_dim: of a query or key, by head.
+        value_dim: of a value, by head.
+        inner_dim: neurons between the two feed-forward matrices.
+    """
+
+    heads: int
+    key_dim: int
+    value_dim: int
+    inner_dim: int
+
+    def shapes(self, hidden_size: int) -> dict[str, tuple[int, ...]]:
+        """Name below `transformer/layer_<i>` -> shape of every variable of the layer."""
+        hidden: tuple[int, ...] = (hidden_size,)
+        inner: tuple[int, ...] = (self.inner_dim,)
+        size = {"query": self.key_dim, "key": self.key_dim, "value": self.value_dim}
+        norm = {"gamma": hidden, "beta": hidden}
+        parts: dict[str, dict[str, tuple[int, ...]]] = {
+            f"self_attention/{part}": {
+                "kernel": (hidden_size, self.heads, dim),
+                "bias": (self.heads, dim),
+            }
+            for part, dim in size.items()
+        }
+        parts |= {
+            "self_attention/attention_output": {
+                "kernel": (self.heads, self.value_dim, hidden_size),
+                "bias": hidden,
+            },
+            "self_attention_layer_norm": norm,
+            "intermediate": {"kernel": hidden + inner, "bias": inner},
+            "output": {"kernel": inner + hidden, "bias": hidden},
+            "output_layer_norm": norm,
+        }
+        return _flatten(parts)
+
+
+@dataclasses.dataclass(frozen=True)
+class Architecture:
+    """What decides the shapes and the arithmetic of a standard BERT encoder.
+
+    `Architecture(**values)` takes the values of `dataclasses.asdict` back, as JSON holds
+    them, and those of older files, which know no `blocks`.
+
+    Attributes:
+        heads: of every layer; the largest number where `blocks` is given.
+        inner_dim: of every layer; the largest where `blocks` is given.
+        blocks: the widths of each layer, where layers differ from each other or from the
+            standard (hidden_size / heads for keys and values); else empty.
+    """
+
+    vocab_size: int
+    hidden_size: int
+    layers: int
+    heads: int
+    inner_dim: int
+    positions: int
+    type_vocab_size: int
+    activation: str
+    output_dropout: float = 0.1
+    attention_dropout: float = 0.1
+    blocks: tuple[Block, ...] = ()
+
+    def __post_init__(self) -> None:
+        blocks: Iterable[Any] = self.blocks
+        blocks = tuple(Block(**block) if isinstance(block, Mapping) else block for block in blocks)
+        if blocks and len(blocks) != self.layers:
+            raise ValueError(f"{len(blocks)} blocks for {self.layers} layers")
+        object.__setattr__(self, "blocks", blocks)
+
+    def each_block(self) -> tuple[Block, ...]:
+        """The widths of each layer, uniform or not."""
+        size = self.hidden_size // self.heads
+        return self.blocks or (Block(self.heads, size, size, self.inner_dim),) * self.layers
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Name -> shape of every variable of the encoder."""
+        hidden: tuple[int, ...] = (self.hidden_size,)
+        norm = {"gamma": hidden, "beta": hidden}
+        parts: dict[str, dict[str, tuple[int, ...]]] = {
+            "word_embeddings": {"embeddings": (self.vocab_size, *hidden)},
+            "position_embedding": {"embeddings": (self.positions, *hidden)},
+            "type_embeddings": {"embeddings": (self.type_vocab_size, *hidden)},
+            "embeddings/layer_norm": norm,
+        }
+        for i, block in enumerate(self.each_block()):
+            parts[f"transformer/layer_{i}"] = block.shapes(self.hidden_size)
+        parts["pooler_transform"] = {"kernel": hidden + hidden, "bias": hidden}
+        return _flatten(parts)
+
+
+def _flatten(parts: Mapping[str, Mapping[str, tuple[int, ...]]]) -> dict[str, tuple[int, ...]]:
+    return {
+        f"{part}/{leaf}": shape for part, leaves in parts.items() for leaf, shape in leaves.items()
+    }
+
+
+def canonical_name(name: str) -> str | None:
+    """`prefix/word_embeddings/embeddings:0` -> `word_embeddings/embeddings`; else None."""
+    found = _CANONICAL.search(name)
+    return found.group(1) if found else None
+
+
+def by_canonical_name(variables: Iterable[Any]) -> dict[str, Any]:
+    """The variables that belong to a standard BERT encoder; others are left out."""
+    named = ((canonical_name(variable.name), variable) for variable in variables)
+    return {name: variable for name, variable in named if name}
+
+
+def architecture_of(variables: Mapping[str, Any], like: Architecture) -> Architecture:
+    """The architecture that the weights really have.
+
+    Args:
+        variables: canonical name -> array or variable.
+        like: gives what no shape tells: activation and dropout rates.
+
+    Raises:
+        NotNativeError: they are not a standard BERT's weights; the message is the reason.
+    """
+    return dataclasses.replace(
+        _architecture(variables),
+        activation=like.activation,
+        output_dropout=like.output_dropout,
+        attention_dropout=like.attention_dropout,
+    )
+
+
+def _architecture(variables: Mapping[str, Any]) -> Architecture:
+    """Reads the architecture from the variables' shapes; raises NotNativeError."""
+
+    def shape(name: str, rank: int) -> tuple[int, ...]:
+        if name not in variables:
+            raise NotNativeError(f"it has no variable {name!r}, as every standard BERT has")
+        if len(variables[name].shape) != rank:
+            raise NotNativeError(
+                f"its variable {name!r} has shape "
+                f"{list(variables[name].shape)}, not {rank} dimensions"
+            )
+        return tuple(variables[name].shape)
+
+    vocab_size, width = shape("word_embeddings/embeddings", 2)
+    hidden = shape("transformer/layer_0/self_attention/query/kernel", 3)[0]
+    if width != hidden:
+        raise NotNativeError(
+            f"its word embeddings are factorised (width {width}, hidden "
+            f"size {hidden}), which a standard BERT's are not"
+        )
+    layers = 1 + max(
+        int(name.split("/")[1].removeprefix("layer_"))
+        for name in variables
+        if name.startswith("transformer/")
+    )
+    blocks = []
+    for i in range(layers):
+        at = f"transformer/layer_{i}"
+        _, heads, key_dim = shape(f"{at}/self_attention/query/kernel", 3)
+        value_dim = shape(f"{at}/self_attention/value/kernel", 3)[2]
+        blocks.append(Block(heads, key_dim, value_dim, shape(f"{at}/intermediate/kernel", 2)[1]))
+    found = Architecture(
+        vocab_size=vocab_size,
+        hidden_size=hidden,
+        layers=layers,
+        heads=max(block.heads for block in blocks),
+        inner_dim=max(block.inner_dim for block in blocks),
+        positions=shape("position_embedding/embeddings", 2)[0],
+        type_vocab_size=shape("type_embeddings/embeddings", 2)[0],
+        activation="gelu",
+    )
+    if found.each_block() != tuple(blocks):
+        found = dataclasses.replace(found, blocks=tuple(blocks))
+    for name, expected in found.shapes().items():
+        if shape(name, len(expected)) != expected:
+            raise NotNativeError(
+                f"its variable {name!r} has shape "
+                f"{list(variables[name].shape)}, not {list(expected)}"
+            )
+    unknown = sorted(set(variables) - set(found.shapes()))
+    if unknown:
+        raise NotNativeError(f"it has a variable {unknown[0]!r}, which a standard BERT has not")
+    return found

@@ -1,0 +1,212 @@
+"""The BERT encoder as a Keras layer: built, filled with weights, and proved equal to its origin.
+
+Weights are taken over variable by variable under one set of names (see `architecture`), and
+the result is proved equal to its origin on a probe batch. TensorFlow is imported inside the
+functions that need it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import gc
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from absl import logging as absl_logging
+
+from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.data.preprocessing import INPUTS
+from bert_glue_tf.models.bert.architecture import (
+    ACTIVATIONS,
+    Architecture,
+    Block,
+    NotNativeError,
+    _architecture,
+    by_canonical_name,
+)
+
+# Two float32 evaluations of one encoder differ by about 1e-6 to 1e-5 (order of
+# summation); a wrong activation shows as 1e-3 and more in a trained BERT.
+PROBE_TOLERANCE = 1e-4
+Reader = Callable[[str], np.ndarray]
+
+
+def build_network(network: type, architecture: Architecture) -> Any:
+    """An encoder of tf-models-official, built, with its first weights."""
+    import tensorflow as tf
+    from official.modeling import activations
+
+    activation = (
+        activations.gelu if architecture.activation == "gelu_tanh" else architecture.activation
+    )
+    encoder = network(
+        vocab_size=architecture.vocab_size,
+        hidden_size=architecture.hidden_size,
+        num_layers=architecture.layers,
+        num_attention_heads=architecture.heads,
+        max_sequence_length=architecture.positions,
+        inner_dim=architecture.inner_dim,
+        type_vocab_size=architecture.type_vocab_size,
+        inner_activation=activation,
+        output_dropout=architecture.output_dropout,
+        attention_dropout=architecture.attention_dropout,
+        name="bert_encoder",
+    )
+    if architecture.blocks:
+        # The encoder itself knows layers of one width only. Nothing is built yet: a layer makes
+        # its weights when it is first called. The list is replaced as a whole, since Keras
+        # refuses to save one whose elements were.
+        encoder._transformer_layers = [
+            _block_layer(architecture, block, activation, i)
+            for i, block in enumerate(architecture.blocks)
+        ]
+    with _without_the_divisors_warning():
+        encoder({name: tf.ones((1, 2), tf.int32) for name in INPUTS})
+    return encoder
+
+
+def _block_layer(architecture: Architecture, block: Block, activation: Any, index: int) -> Any:
+    """A layer with the arguments that `official`'s BertEncoderV2 gives to each of its own."""
+    import tf_keras
+    from official.nlp.modeling import layers
+
+    return layers.TransformerEncoderBlock(
+        num_attention_heads=block.heads,
+        inner_dim=block.inner_dim,
+        inner_activation=tf_keras.activations.get(activation),
+        output_dropout=architecture.output_dropout,
+        attention_dropout=architecture.attention_dropout,
+        kernel_initializer=tf_keras.initializers.TruncatedNormal(stddev=0.02),
+        key_dim=block.key_dim,
+        value_dim=block.value_dim,
+        # Else the attention's output would be as wide as its heads together.
+        output_last_dim=architecture.hidden_size,
+        name=f"transformer/layer_{index}",
+    )
+
+
+@contextlib.contextmanager
+def _without_the_divisors_warning() -> Iterator[None]:
+    """Hides that the hidden size is no multiple of a number of heads: the widths are given."""
+
+    def keep(record: logging.LogRecord) -> bool:
+        return "is not a multiple of the number of attention" not in record.getMessage()
+
+    logger = absl_logging.get_absl_logger()
+    logger.addFilter(keep)
+    try:
+        yield
+    finally:
+        logger.removeFilter(keep)
+
+
+def build_encoder(architecture: Architecture, read: Reader, origin: str = "the weights") -> Any:
+    """Builds `official`'s BertEncoderV2 and assigns every variable.
+
+    Args:
+        architecture: shapes and arithmetic.
+        read: canonical name -> float32 array; a dense kernel may come with its heads
+            in one dimension ([in, out]).
+        origin: where the weights come from, for messages.
+
+    Raises:
+        UserError: a tensor whose size does not fit, naming it and both shapes.
+    """
+    from official.nlp.modeling import networks
+
+    encoder = build_network(networks.BertEncoderV2, architecture)
+    for name, variable in by_canonical_name(encoder.variables).items():
+        value, expected = read(name), tuple(variable.shape)
+        if tuple(value.shape) != expected and not (
+            "self_attention/" in name and value.size == np.prod(expected)
+        ):
+            raise UserError(
+                f"{origin}: {name!r} has shape {list(value.shape)}, expected {list(expected)}"
+            )
+        variable.assign(value.reshape(expected))
+    return encoder
+
+
+def probe(vocab_size: int, batch: int = 3, length: int = 12) -> dict[str, np.ndarray]:
+    """A batch of random tokens with padding and two segments: int32 [batch, length]."""
+    random = np.random.default_rng(0)
+    ids = random.integers(0, vocab_size, (batch, length))
+    lengths = np.array([length, length - 3, length // 2])[:batch, None]
+    mask = np.arange(length) < lengths
+    types = mask & (np.arange(length) >= lengths // 2)
+    return {
+        "input_word_ids": np.where(mask, ids, 0).astype(np.int32),
+        "input_mask": mask.astype(np.int32),
+        "input_type_ids": types.astype(np.int32),
+    }
+
+
+def take_over(
+    layer: Any,
+    outputs: Mapping[str, np.ndarray],
+    batch: Mapping[str, np.ndarray],
+    known: Architecture | None = None,
+) -> tuple[Any, Architecture, float]:
+    """Makes a native encoder from a loaded SavedModel and proves it equal.
+
+    Args:
+        layer: the SavedModel as a `hub.KerasLayer`.
+        outputs: its own pooled_output and sequence_output on `batch`.
+        batch: a probe batch.
+        known: dropout rates and activation where an import recorded them.
+
+    Returns:
+        The native encoder, its architecture, the largest difference on the probe batch.
+
+    Raises:
+        NotNativeError: with the reason in one sentence.
+    """
+    variables = by_canonical_name(layer.variables)
+    found = _architecture(variables)
+    tried: dict[str, float] = {}
+    for activation in [known.activation] if known else ACTIVATIONS:
+        candidate = dataclasses.replace(
+            found,
+            activation=activation,
+            output_dropout=known.output_dropout if known else found.output_dropout,
+            attention_dropout=known.attention_dropout if known else found.attention_dropout,
+        )
+        encoder = build_encoder(candidate, lambda name: variables[name].numpy())
+        tried[activation] = difference(encoder(dict(batch)), outputs)
+        # As near as this, no other activation can be nearer by more than rounding.
+        if tried[activation] < PROBE_TOLERANCE / 100:
+            return encoder, candidate, tried[activation]
+        del encoder
+        collect(variables.values())
+    best = min(tried, key=tried.__getitem__)
+    if not tried[best] < PROBE_TOLERANCE:
+        raise NotNativeError(
+            "its outputs differ from a standard BERT's with the same weights by "
+            + ", ".join(f"{value:.1e} ({name})" for name, value in tried.items())
+        )
+    candidate = dataclasses.replace(candidate, activation=best)
+    encoder = build_encoder(candidate, lambda name: variables[name].numpy())
+    return encoder, candidate, tried[best]
+
+
+# Bytes. Of smaller copies Python gets rid by itself before long, and looking for them takes a third
+# of a second in a process with TensorFlow.
+_SMALL = 1 << 26
+
+
+def collect(variables: Iterable[Any]) -> None:
+    """Lets go of a large model's copy of some variables, which sits in reference cycles."""
+    size = sum((one.shape.num_elements() or 0) * one.dtype.size for one in variables)
+    if size > _SMALL:
+        gc.collect()
+
+
+def difference(left: Mapping[str, Any], right: Mapping[str, Any]) -> float:
+    """The largest absolute difference of pooled and sequence output."""
+    return max(
+        float(np.max(np.abs(np.asarray(left[key]) - np.asarray(right[key]))))
+        for key in ("pooled_output", "sequence_output")
+    )

@@ -1,0 +1,177 @@
+"""The classifier on top of an encoder: built, its dropout's state, and its answers."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import tensorflow as tf
+import tf_keras
+
+from bert_glue_tf.data import batching
+from bert_glue_tf.data.preprocessing import INPUTS
+from bert_glue_tf.data.tasks import TaskSpec
+from bert_glue_tf.evaluation.evaluator import PredictFn
+from bert_glue_tf.models import heads
+
+FEATURES = {name: tf.TensorSpec((None, None), tf.int32, name=name) for name in INPUTS}
+
+
+def build_classifier(
+    encoder: tf_keras.layers.Layer, task: TaskSpec, *, dropout: float, seed: int
+) -> tf_keras.Model:
+    """Encoder, dropout on its pooled output, a dense classifier.
+
+    Args:
+      encoder: dict of int32 [batch, length] in, dict with float32 pooled_output
+        [batch, hidden] out.
+      task: gives the number of classes (1 for regression).
+      dropout: rate before the classifier.
+      seed: of the classifier's first weights and its dropout.
+
+    Returns:
+      A functional model, dict of int32 [batch, length] in, float32 [batch, classes] logits out.
+    """
+    return heads.attach(encoder, task.num_classes, dropout, seed)
+
+
+@contextlib.contextmanager
+def restorable_dropout() -> Iterator[None]:
+    """Layers made inside of the block keep the state of their dropout in `dropout_states`.
+
+    Keras's default are random operations with a state inside of TensorFlow's runtime: it cannot
+    be saved, and a process that goes on with a training would begin it anew. Nor do they know
+    which replica they run for: every worker would drop the same.
+
+    Under a strategy, `tf.random.Generator` keeps one state, the same on every replica, and draws
+    from it and the replica's number over all workers.
+    """
+    random = tf_keras.backend.experimental
+    was_enabled = random.is_tf_random_generator_enabled()
+    random.enable_tf_random_generator()
+    try:
+        yield
+    finally:
+        if not was_enabled:
+            random.disable_tf_random_generator()
+
+
+def dropout_states(model: tf_keras.Model) -> list[tf.random.Generator]:
+    """What the dropout of a model is drawn from, in the order of its layers.
+
+    Empty for an opaque encoder's own dropout, which is part of its SavedModel's graphs. Keras
+    itself leaves these generators out of checkpoints.
+    """
+    layers = (
+        module
+        for module in model.submodules
+        if isinstance(module, tf_keras.__internal__.layers.BaseRandomLayer)
+    )
+    generators = (layer._random_generator._generator for layer in layers)
+    return [generator for generator in generators if generator is not None]
+
+
+def build_loss(task: TaskSpec) -> tf_keras.losses.Loss:
+    """Sparse categorical cross-entropy on logits; mean squared error for regression."""
+    if task.is_regression:
+        return tf_keras.losses.MeanSquaredError()
+    return tf_keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+
+
+class _MeanOfExamples(tf_keras.metrics.MeanMetricWrapper):
+    """Mean over the examples of an epoch, each counted once, and those of weight 0 not at all.
+
+    The weights that `batching.fill_up` gives are right for a batch's gradient, but larger in a
+    batch that was filled up; a weighted mean over an epoch would count its examples for more.
+    """
+
+    def update_state(
+        self, y_true: tf.Tensor, y_pred: tf.Tensor, sample_weight: tf.Tensor | None = None
+    ) -> tf.Operation:
+        if sample_weight is not None:
+            sample_weight = tf.cast(sample_weight > 0, tf.float32)
+        return super().update_state(y_true, y_pred, sample_weight)
+
+
+def build_metrics(task: TaskSpec, is_filled_up: bool) -> list[tf_keras.metrics.Metric | str]:
+    """What Keras is to report of the training besides the loss, as its `weighted_metrics`.
+
+    Where batches are filled up that is the loss as well: Keras's own is a mean over all that the
+    replicas were given, and this one of the same name takes its place in the logs.
+
+    Args:
+      task: of the run.
+      is_filled_up: whether the batches come from `batching.replicas_dataset`; the metrics have
+        to be made under the replicas' strategy.
+    """
+    if not is_filled_up:
+        return [] if task.is_regression else ["accuracy"]
+    keras = tf_keras.metrics
+    if task.is_regression:
+        return [_MeanOfExamples(keras.mean_squared_error, name="loss")]
+    return [
+        _MeanOfExamples(keras.sparse_categorical_accuracy, name="accuracy"),
+        _MeanOfExamples(keras.sparse_categorical_crossentropy, name="loss", from_logits=True),
+    ]
+
+
+def predict_fn(model: tf_keras.Model, static_shape: tuple[int, int] | None = None) -> PredictFn:
+    """The model in inference mode as a function of features to logits, traced once.
+
+    Where the model's variables are those of several replicas, each computes its part of a batch,
+    and all of them have to call the function in step; an opaque encoder could not be called
+    otherwise, since a SavedModel that was loaded for replicas works within `strategy.run` only.
+    `model.predict_on_batch` does the same as this function and builds a data set for each batch.
+
+    Args:
+      model: from `build_classifier`.
+      static_shape: batch and length that every batch is filled up to, since a TPU's shapes are
+        static; by default the batch is filled up to what the replicas can share, if anything.
+    """
+    strategy = model.distribute_strategy
+    replicas = strategy.num_replicas_in_sync
+    if replicas == 1 and static_shape is None:
+
+        @tf.function(input_signature=[FEATURES])
+        def forward(features: Mapping[str, tf.Tensor]) -> tf.Tensor:
+            return model(features, training=False)
+
+        return lambda features: forward(features).numpy()
+
+    rows, length = static_shape or (None, None)
+    rows = rows and math.ceil(rows / replicas) * replicas
+    specs = {name: tf.TensorSpec((rows, length), tf.int32, name=name) for name in INPUTS}
+
+    @tf.function(input_signature=[specs])
+    def forward_parts(features: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        def one(features: Mapping[str, tf.Tensor]) -> tf.Tensor:
+            context = tf.distribute.get_replica_context()
+            # Static where the batch is.
+            part = (rows or tf.shape(features[INPUTS[0]])[0]) // replicas
+            start = context.replica_id_in_sync_group * part
+            own = {
+                name: tf.slice(value, [start, 0], [part, length or tf.shape(value)[1]])
+                for name, value in features.items()
+            }
+            return context.all_gather(model(own, training=False), axis=0)
+
+        return strategy.experimental_local_results(strategy.run(one, (features,)))[0]
+
+    def predict(features: Mapping[str, np.ndarray]) -> np.ndarray:
+        count = len(features[INPUTS[0]])
+        indices, _ = batching.fill_up(np.arange(count), replicas, rows or 0)
+        filled = {name: value[indices] for name, value in features.items()}
+        return forward_parts(filled).numpy()[:count]
+
+    return predict
+
+
+def count_parameters(model: tf_keras.Model) -> dict[str, int]:
+    """Number of weights of the model, and of those that are not exactly zero."""
+    values = [weight.numpy() for weight in model.weights]
+    return {
+        "total": int(sum(value.size for value in values)),
+        "nonzero": int(sum(np.count_nonzero(value) for value in values)),
+    }
