@@ -222,11 +222,11 @@ class _Experiment:
         import tensorflow as tf
 
         from bert_glue_tf.export import tflite
-        from bert_glue_tf.models.bert import inference
+        from bert_glue_tf.models.bert import export_graph
 
         inputs = _PATTERNS.get(file.pattern)
         weights = zeroed(self.weights, file.sparsity, inputs) if inputs else self.weights
-        graph = inference.InferenceGraph(weights)
+        graph = export_graph.ExportGraph(weights)
         lengths, sparse = (FLAGS.seq_length,), file.encoding == "sparse"
         if not file.recipe.startswith("converter"):
             # Left there by the recipe float32, which comes first.

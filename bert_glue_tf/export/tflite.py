@@ -27,7 +27,7 @@ from bert_glue_tf.export import flatbuffer, litert
 if TYPE_CHECKING:
     import tensorflow as tf
 
-    from bert_glue_tf.models.bert.inference import InferenceGraph, OpaqueGraph
+    from bert_glue_tf.models.bert.export_graph import ExportGraph, OpaqueGraph
 
 FLOAT32 = "float32"
 _MATRICES = ("FULLY_CONNECTED", "EMBEDDING_LOOKUP")
@@ -157,18 +157,18 @@ def convert(model_folder: pathlib.Path, lengths: Sequence[int]) -> bytes:
       UserError: the folder holds no model, a length is above what the encoder's positions
         allow, or the graph needs operators that LiteRT does not have.
     """
-    from bert_glue_tf.models.bert import inference
+    from bert_glue_tf.models.bert import export_graph
 
-    return convert_module(inference.load(model_folder), lengths, str(model_folder))
+    return convert_module(export_graph.load(model_folder), lengths, str(model_folder))
 
 
 def convert_module(
-    module: InferenceGraph | OpaqueGraph, lengths: Sequence[int], what: str, sparse: bool = False
+    module: ExportGraph | OpaqueGraph, lengths: Sequence[int], what: str, sparse: bool = False
 ) -> bytes:
     """`convert` for a graph in memory.
 
     Args:
-      module: of `inference`.
+      module: of `export_graph`.
       lengths: as for `convert`.
       what: names the graph in messages.
       sparse: whether constants with many zeros are stored sparse
@@ -180,18 +180,18 @@ def convert_module(
     """
     import tensorflow as tf
 
-    from bert_glue_tf.models.bert import inference
+    from bert_glue_tf.models.bert import export_graph
 
     optimizations = [tf.lite.Optimize.EXPERIMENTAL_SPARSITY] if sparse else []
     model = flatbuffer.read(from_converter(module, lengths, what, optimizations))
     flatbuffer.require_builtin(model, what)
     flatbuffer.use_embedding_lookup(model)
-    flatbuffer.clip_constants(model, inference.MASKED)
+    flatbuffer.clip_constants(model, export_graph.MASKED)
     return flatbuffer.write(model)
 
 
 def from_converter(
-    module: InferenceGraph | OpaqueGraph,
+    module: ExportGraph | OpaqueGraph,
     lengths: Sequence[int],
     what: str,
     optimizations: Sequence[tf.lite.Optimize] = (),
@@ -200,7 +200,7 @@ def from_converter(
     """The file as TensorFlow's converter makes it, with its own optimizations.
 
     Args:
-      module: of `inference`.
+      module: of `export_graph`.
       lengths: a signature for each.
       what: names the graph in messages.
       optimizations: of the converter; `DEFAULT` quantizes weights to int8.

@@ -14,7 +14,7 @@ import tiny_bert
 from absl import flags
 
 from bert_glue_tf.export import flatbuffer, litert, tflite
-from bert_glue_tf.models.bert import inference, structure
+from bert_glue_tf.models.bert import export_graph, structure
 from bert_glue_tf.models.bert.classifier_weights import SavedWeights
 from bert_glue_tf.models.bert.network import probe
 
@@ -47,7 +47,7 @@ def weights(inputs=0):
 
 
 def file(inputs, sparse, lengths=(8,)):
-    graph = inference.InferenceGraph(weights(inputs))
+    graph = export_graph.ExportGraph(weights(inputs))
     return tflite.convert_module(graph, lengths, "the test's", sparse)
 
 
@@ -121,7 +121,7 @@ def test_single_zeros_are_made_dense_again_by_densify():
 
 
 def test_int8_blocks_of_1x16_are_found_and_litert_s_own_kernels_read_them():
-    graph = inference.InferenceGraph(weights(16))
+    graph = export_graph.ExportGraph(weights(16))
     options = tf.lite.Optimize.DEFAULT, tf.lite.Optimize.EXPERIMENTAL_SPARSITY
     dense = tflite.from_converter(graph, (8,), "the test's", options[:1])
     sparse = tflite.from_converter(graph, (8,), "the test's", options)

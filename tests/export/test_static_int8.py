@@ -10,7 +10,7 @@ from tiny_classifier import classifier, saved_weights
 
 from bert_glue_tf.export import flatbuffer, litert, static_int8, tflite
 from bert_glue_tf.export.static_int8 import Histogram
-from bert_glue_tf.models.bert import inference
+from bert_glue_tf.models.bert import export_graph
 
 LENGTH = 16
 OUTLIER = 100.0
@@ -67,7 +67,7 @@ def network(outlier):
         large = gamma[3] / outlier
         gamma *= outlier / np.sqrt(len(gamma))
         gamma[3] = large
-    graph = inference.InferenceGraph(saved_weights(model, architecture, drawn))
+    graph = export_graph.ExportGraph(saved_weights(model, architecture, drawn))
     return graph, architecture
 
 

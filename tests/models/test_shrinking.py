@@ -13,7 +13,7 @@ import tiny_bert
 from bert_glue_tf.data import tasks
 from bert_glue_tf.export import litert, tflite
 from bert_glue_tf.models import classifiers, encoders, heads, loading, saving
-from bert_glue_tf.models.bert import importing, inference, shrinking
+from bert_glue_tf.models.bert import export_graph, importing, shrinking
 from bert_glue_tf.models.bert.architecture import (
     ACTIVATIONS,
     Architecture,
@@ -169,9 +169,9 @@ def test_a_rule_cuts_what_it_says_and_keeps_the_function(rule, batch):
     assert small.architecture.each_block() == (full, block, full)
     assert report.layers[1] == shrinking.LayerReport(full, block, folded)
     assert [report.layers[i].folded for i in (0, 2)] == [0, 0]
-    expected = one_by_one(inference.InferenceGraph(masked), batch)
-    assert np.abs(expected - one_by_one(inference.InferenceGraph(weights()), batch)).max() > 1e-3
-    found = one_by_one(inference.InferenceGraph(small), batch)
+    expected = one_by_one(export_graph.ExportGraph(masked), batch)
+    assert np.abs(expected - one_by_one(export_graph.ExportGraph(weights()), batch)).max() > 1e-3
+    found = one_by_one(export_graph.ExportGraph(small), batch)
     np.testing.assert_allclose(found, expected, atol=1e-5)
     # What is shrunk is as small as it can be.
     again, second = shrinking.shrink(small)
@@ -241,7 +241,7 @@ def test_all_rules_together_keep_the_function(activation, seed, batch):
     expected = logits(masked, batch)
     assert np.ptp(expected) > 0.1  # Otherwise any network would do.
     np.testing.assert_allclose(logits(small, batch), expected, atol=1e-5)
-    found = one_by_one(inference.InferenceGraph(small), batch)
+    found = one_by_one(export_graph.ExportGraph(small), batch)
     np.testing.assert_allclose(found, expected, atol=1e-5)
     # The tests' own BERT, which knows nothing of blocks, agrees as well.
     pooled = tiny_bert.forward(small.architecture, dict(small.encoder), batch)["pooled_output"]

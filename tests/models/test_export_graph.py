@@ -12,7 +12,7 @@ from tiny_classifier import classifier, saved_weights
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import tasks
 from bert_glue_tf.models import classifiers, encoders, loading, saving
-from bert_glue_tf.models.bert import inference
+from bert_glue_tf.models.bert import export_graph
 from bert_glue_tf.models.bert.architecture import ACTIVATIONS
 from bert_glue_tf.models.bert.classifier_weights import SavedWeights
 from bert_glue_tf.models.bert.network import probe
@@ -36,7 +36,7 @@ def test_logits_equal_the_keras_models(activation, layers):
     model, drawn = classifier(architecture)
     batch = probe(architecture.vocab_size, batch=3, length=12)
     expected = classifiers.predict_fn(model)(batch)
-    graph = inference.InferenceGraph(saved_weights(model, architecture, drawn))
+    graph = export_graph.ExportGraph(saved_weights(model, architecture, drawn))
     assert np.ptp(expected) > 0.1  # Otherwise any graph would do.
     np.testing.assert_allclose(one_by_one(graph, batch), expected, atol=2e-5)
 
@@ -44,7 +44,7 @@ def test_logits_equal_the_keras_models(activation, layers):
 def test_functions_of_several_lengths_share_their_weights_and_agree():
     architecture = tiny_bert.architecture()
     model, drawn = classifier(architecture)
-    graph = inference.InferenceGraph(saved_weights(model, architecture, drawn))
+    graph = export_graph.ExportGraph(saved_weights(model, architecture, drawn))
     batch = probe(architecture.vocab_size, batch=2, length=12)
     short = one_by_one(graph, batch)
     variables = len(graph.variables)
@@ -56,7 +56,7 @@ def test_functions_of_several_lengths_share_their_weights_and_agree():
 def test_padding_is_masked_whatever_stands_in_it():
     architecture = tiny_bert.architecture()
     model, drawn = classifier(architecture)
-    graph = inference.InferenceGraph(saved_weights(model, architecture, drawn))
+    graph = export_graph.ExportGraph(saved_weights(model, architecture, drawn))
     batch = probe(architecture.vocab_size, batch=3, length=12)
     other = dict(batch)
     other["input_word_ids"] = np.where(
@@ -86,15 +86,15 @@ def test_layers_may_differ_in_heads_and_inner_width():
     masked[f"{prefix}/output/kernel"][5:] = 0
     head = np.eye(16, 2, dtype=np.float32), np.zeros(2, np.float32)
     batch = probe(architecture.vocab_size, batch=2, length=8)
-    small = inference.InferenceGraph(SavedWeights(architecture, narrow, *head))
-    full = inference.InferenceGraph(SavedWeights(architecture, masked, *head))
+    small = export_graph.ExportGraph(SavedWeights(architecture, narrow, *head))
+    full = export_graph.ExportGraph(SavedWeights(architecture, masked, *head))
     np.testing.assert_allclose(one_by_one(small, batch), one_by_one(full, batch), atol=1e-5)
 
 
 def test_a_length_beyond_the_positions_is_refused():
     architecture = tiny_bert.architecture(positions=8)
     model, drawn = classifier(architecture)
-    graph = inference.InferenceGraph(saved_weights(model, architecture, drawn))
+    graph = export_graph.ExportGraph(saved_weights(model, architecture, drawn))
     with pytest.raises(UserError, match="length 9: the encoder has only 8 positions"):
         graph.function(9)
 
@@ -110,12 +110,15 @@ def test_a_saved_model_native_or_opaque_gives_its_own_logits(tmp_path):
     saving.save(model, encoder, task, tmp_path / "native")
     opaque = dataclasses.replace(encoder, architecture=None)
     saving.save(model, opaque, task, tmp_path / "opaque")
-    for name, kind in (("native", inference.InferenceGraph), ("opaque", inference.OpaqueGraph)):
-        graph = inference.load(tmp_path / name)
+    for name, kind in (
+        ("native", export_graph.ExportGraph),
+        ("opaque", export_graph.OpaqueGraph),
+    ):
+        graph = export_graph.load(tmp_path / name)
         assert isinstance(graph, kind)
         np.testing.assert_allclose(one_by_one(graph, batch), expected, atol=2e-5)
 
 
 def test_a_folder_without_a_model_is_refused(tmp_path):
     with pytest.raises(UserError, match="holds no model of this project"):
-        inference.load(tmp_path)
+        export_graph.load(tmp_path)

@@ -61,7 +61,7 @@ class OpaqueGraph(tf.Module):
         self._saved = tf.saved_model.load(str(folder))
 
     def function(self, length: int) -> tf.types.experimental.ConcreteFunction:
-        """As `InferenceGraph.function`."""
+        """As `ExportGraph.function`."""
         specs = [tf.TensorSpec([1, length], tf.int32, name=name) for name in INPUTS]
 
         @tf.function
@@ -74,7 +74,7 @@ class OpaqueGraph(tf.Module):
         return classify.get_concrete_function(*specs)
 
 
-def load(folder: pathlib.Path) -> InferenceGraph | OpaqueGraph:
+def load(folder: pathlib.Path) -> ExportGraph | OpaqueGraph:
     """The inference graph of a saved model.
 
     Raises:
@@ -82,10 +82,10 @@ def load(folder: pathlib.Path) -> InferenceGraph | OpaqueGraph:
     """
     if saving.read_description(folder)["encoder"] is None:
         return OpaqueGraph(folder)
-    return InferenceGraph(read_weights(folder))
+    return ExportGraph(read_weights(folder))
 
 
-class InferenceGraph(tf.Module):
+class ExportGraph(tf.Module):
     """The classifier for one example at a time; shapes are static, for one length a function.
 
     Args:
