@@ -36,30 +36,32 @@ _DRY_RUN = flags.DEFINE_bool("dry_run", False, "Show what would be run, and what
 
 
 def main() -> None:
-    from bert_glue_tf.reports import terminal
-    from bert_glue_tf.sweeps import sweeping
+    from bert_glue_tf.reports import reporting
+    from bert_glue_tf.sweeps import grid, plan, table
+    from bert_glue_tf.sweeps.executors.local import LocalExecutor
+    from bert_glue_tf.sweeps.sweep import Sweep
 
-    given = {name: FLAGS[name] for name in sweeping.setting_names() if FLAGS[name].present}
+    given = {name: FLAGS[name] for name in grid.setting_names() if FLAGS[name].present}
     if FLAGS["workdir"].present:
         logging.warning("--workdir: not used; each run has its own folder in %s", _RUNS_DIR.value)
-    grid = sweeping.parse_grid(_GRID.value)
-    configs = sweeping.configurations({k: str(v.value) for k, v in given.items()}, grid)
+    chosen = grid.parse_grid(_GRID.value)
+    configs = grid.configurations({k: str(v.value) for k, v in given.items()}, chosen)
     root = pathlib.Path(os.path.expanduser(_RUNS_DIR.value))
-    runs = sweeping.plan(configs, root, list(grid))
-    sweep = sweeping.Sweep(runs, _WORKERS.value)
-    sweeping.check_methods(sweep.missing())
+    runs = plan.plan(configs, root, list(chosen))
+    sweep = Sweep(runs, LocalExecutor(_WORKERS.value))
+    plan.check_methods(sweep.missing())
     if _DRY_RUN.value:
-        terminal.print_rows(f"Runs in {root}", sweeping.dry_rows(runs, sweep.records))
+        reporting.print_rows(f"Runs in {root}", table.dry_rows(runs, sweep.records))
         return
-    sweeping.check(sweep.missing())
+    plan.check(sweep.missing())
     sweep.run()
-    rows = sweeping.table(runs, sweep.records, sweep.failures, list(grid))
-    terminal.print_rows("Primary metric", rows)
-    for line in sweeping.notes(sweep.records):
+    rows = table.table(runs, sweep.records, sweep.failures, list(chosen))
+    reporting.print_rows("Primary metric", rows)
+    for line in table.notes(sweep.records):
         print(line)
     print(f"The runs are in {root}; bert_glue_tf.compare --runs='{root}/*' compares them.")
     if sweep.failures:
-        print("\n".join(sweeping.told_failures(runs, sweep.failures)))
+        print("\n".join(table.told_failures(runs, sweep.failures)))
         sys.exit(1)
 
 

@@ -262,6 +262,11 @@ class ExperimentConfig:
         return dataclasses.replace(self.unpruned, epochs=self.finetune_epochs, finetune_epochs=0)
 
     @property
+    def needs(self) -> list[ExperimentConfig]:
+        """The runs that have to be finished before this one, as the one that it starts from."""
+        return [self.starting_point] if self.starting_point else []
+
+    @property
     def unpruned(self) -> ExperimentConfig:
         """The same run with nothing pruned: what says how to prune has its defaults."""
         defaults: dict[str, Any] = {

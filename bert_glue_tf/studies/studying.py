@@ -20,7 +20,10 @@ from bert_glue_tf.reports.comparison import Comparison, Group, Model, Row
 from bert_glue_tf.runs import config
 from bert_glue_tf.runs.config import ExperimentConfig
 from bert_glue_tf.runs.results import ExperimentResult
-from bert_glue_tf.sweeps import sweeping
+from bert_glue_tf.sweeps import grid as grids
+from bert_glue_tf.sweeps import plan, table
+from bert_glue_tf.sweeps.executors.local import LocalExecutor
+from bert_glue_tf.sweeps.sweep import Sweep
 
 flags.disclaim_key_flags()  # They are those of the command that asks for them.
 
@@ -132,7 +135,7 @@ def cell(label: str, given: Mapping[str, str], method: str, seeds: Sequence[int]
       UserError: they are none of a run.
     """
     grid = {"pruning_method": [method], "seed": [str(seed) for seed in seeds]}
-    return Cell(label, tuple(sweeping.configurations(given, grid)))
+    return Cell(label, tuple(grids.configurations(given, grid)))
 
 
 class Study:
@@ -145,10 +148,10 @@ class Study:
 
     def __init__(self, cells: Sequence[Cell], root: pathlib.Path, workers: int = 1) -> None:
         """Raises UserError if a setting does not fit, or the encoder or the data cannot be had."""
-        self._runs = sweeping.plan([one for c in cells for one in c.configs], root)
-        sweep = sweeping.Sweep(self._runs, workers)
-        sweeping.check_methods(sweep.missing())
-        sweeping.check(sweep.missing())
+        self._runs = plan.plan([one for c in cells for one in c.configs], root)
+        sweep = Sweep(self._runs, LocalExecutor(workers))
+        plan.check_methods(sweep.missing())
+        plan.check(sweep.missing())
         self._sweep = sweep
         self._models: dict[str, Model] = {}
 
@@ -178,7 +181,7 @@ class Study:
 
     def told_failures(self) -> list[str]:
         """Each failed run with its message and the place of its log."""
-        return sweeping.told_failures(self._runs, self.failures)
+        return table.told_failures(self._runs, self.failures)
 
     def group(self, cell: Cell) -> Group | None:
         """A cell's finished models, by rising seed; None where there is none."""
@@ -210,7 +213,7 @@ class Study:
 
     def notes(self) -> list[str]:
         """What has to be known to read the tables, a line each."""
-        return sweeping.notes(self.records)
+        return table.notes(self.records)
 
 
 # Rows and words.

@@ -43,7 +43,7 @@ from bert_glue_tf.runs import config, results, run_folder
 from bert_glue_tf.runs.config import ExperimentConfig
 from bert_glue_tf.runs.run_folder import RunFolder
 from bert_glue_tf.serving import predicting
-from bert_glue_tf.sweeps import sweeping
+from bert_glue_tf.sweeps import grid as grids
 
 SECONDS = 60  # Many times what the slowest takes on a machine that does other things as well.
 
@@ -279,7 +279,7 @@ def test_places_that_flags_name(encoder, preprocessing, name):
 )
 def test_a_grid_of_the_sweep_command(grid):
     with answered():
-        sweeping.configurations({}, sweeping.parse_grid(grid))
+        grids.configurations({}, grids.parse_grid(grid))
 
 
 @fuzz(60)

@@ -35,7 +35,11 @@ from bert_glue_tf.reports import comparison
 from bert_glue_tf.runs import config
 from bert_glue_tf.runs.config import ExperimentConfig
 from bert_glue_tf.runs.run_folder import BusyError, RunFolder
-from bert_glue_tf.sweeps import sweeping
+from bert_glue_tf.sweeps import grid as grids
+from bert_glue_tf.sweeps import plan, progress, table
+from bert_glue_tf.sweeps.executors import claims, local
+from bert_glue_tf.sweeps.executors.local import LocalExecutor
+from bert_glue_tf.sweeps.sweep import Sweep
 from bert_glue_tf.training import experiment
 
 
@@ -235,12 +239,12 @@ def test_a_run_waits_for_a_starting_point_that_another_process_runs(
 
 def test_a_grid_is_read_with_values_that_hold_commas():
     text = "final_sparsity=0.1, 0.5,0.5; pruning_weights=(key|query)(x),(a,b);seed=1"
-    assert sweeping.parse_grid(text) == {
+    assert grids.parse_grid(text) == {
         "final_sparsity": ("0.1", "0.5"),
         "pruning_weights": ("(key|query)(x)", "a,b"),
         "seed": ("1",),
     }
-    assert sweeping.parse_grid("") == {}
+    assert grids.parse_grid("") == {}
 
 
 @pytest.mark.parametrize(
@@ -267,26 +271,26 @@ def test_a_grid_is_read_with_values_that_hold_commas():
 )
 def test_a_bad_grid_is_refused_by_name_with_the_good_values(text, told):
     with pytest.raises(UserError) as refused:
-        sweeping.configurations({"prune": "true"}, sweeping.parse_grid(text))
+        grids.configurations({"prune": "true"}, grids.parse_grid(text))
     assert told in str(refused.value)
 
 
 def test_settings_that_no_method_takes_are_refused_but_of_a_finished_run(tmp_path):
     grid = {"seed": ["1", "2"], "pruning_options": ["rounds=3"]}
-    runs = sweeping.plan(sweeping.configurations({"prune": "true"}, grid), tmp_path)
+    runs = plan.plan(grids.configurations({"prune": "true"}, grid), tmp_path)
     with pytest.raises(UserError, match=r"no option 'rounds'. Options of magnitude: "):
-        sweeping.check_methods(runs)
+        plan.check_methods(runs)
     labels = np.array([0, 1] * 4)
     for run in runs:
         settings = run.config.to_json()
         written_runs.write_run(
             run.folder.path, labels, written_runs.wrong_at(labels, [0]), **settings
         )
-    sweeping.check_methods(sweeping.Sweep(runs).missing())
+    plan.check_methods(Sweep(runs).missing())
 
 
 def configurations(grid, **given):
-    return sweeping.configurations(given, sweeping.parse_grid(grid))
+    return grids.configurations(given, grids.parse_grid(grid))
 
 
 def test_the_runs_are_those_of_the_train_command():
@@ -330,7 +334,7 @@ def test_starting_points_come_first_and_once(tmp_path):
     configs = configurations(
         "pruning_method=none,magnitude;finetune_epochs=0,2;seed=1,2", epochs="2"
     )
-    runs = sweeping.plan(configs, tmp_path)
+    runs = plan.plan(configs, tmp_path)
     # Unpruned with finetune_epochs=0 and epochs=2 is in the grid, and what the others start from.
     assert [(run.config.seed, run.start, run.in_grid) for run in runs[:2]] == [
         (1, None, True),
@@ -341,8 +345,8 @@ def test_starting_points_come_first_and_once(tmp_path):
     for run in runs[2:]:
         own = names[run.config.seed - 1] if run.config.finetune_epochs else None
         assert run.start == own
-    (start, run) = sweeping.plan(configurations("seed=3", finetune_epochs="2"), tmp_path)
-    assert (start.in_grid, run.in_grid, run.start) == (False, True, start.name)
+    (start, run) = plan.plan(configurations("seed=3", finetune_epochs="2"), tmp_path)
+    assert (start.in_grid, run.in_grid, run.needs) == (False, True, (start.name,))
 
 
 # Who runs what. The runs are stood in for by a process that writes a record, so that many
@@ -352,13 +356,13 @@ STAND_IN = """
 import dataclasses, json, os, pathlib, sys, threading, time
 from bert_glue_tf.core import locks
 from bert_glue_tf.runs import results, run_folder
-from bert_glue_tf.sweeps import sweeping
+from bert_glue_tf.sweeps.executors import claimed_run
 from bert_glue_tf.runs.config import ExperimentConfig
 
 passed = json.loads(sys.argv[1])
 locks.adopt(passed["lock"])
 threading.Thread(
-    target=sweeping._beat, args=(pathlib.Path(passed["claim"]), passed["sweep"]), daemon=True
+    target=claimed_run.beat, args=(pathlib.Path(passed["claim"]), passed["sweep"]), daemon=True
 ).start()
 settings = json.loads(pathlib.Path(sys.argv[2].removeprefix("--config=")).read_text())
 path = pathlib.Path(sys.argv[3].removeprefix("--workdir="))
@@ -377,7 +381,7 @@ if seed == 17:
     claim = pathlib.Path(passed["claim"])
     held = {"state": "held", "machine": "elsewhere", "message": ""}
     claim.with_name(claim.name[:-1] + "2").write_text(json.dumps(held))
-    sweeping._beat(claim, passed["sweep"])
+    claimed_run.beat(claim, passed["sweep"])
 time.sleep(60 if seed == 16 else 0.2)
 template = results.ExperimentResult.from_line(pathlib.Path(os.environ["TEMPLATE"]).read_text())
 accuracy = {"accuracy": seed / 100}
@@ -387,14 +391,17 @@ results.append(path / "results.jsonl", record)
 SWEEP = """
 import pathlib, sys
 from bert_glue_tf.core import cli
-from bert_glue_tf.sweeps import sweeping
+from bert_glue_tf.sweeps import grid as grids
+from bert_glue_tf.sweeps import plan
+from bert_glue_tf.sweeps.executors.local import LocalExecutor
+from bert_glue_tf.sweeps.sweep import Sweep
 
 def main():
     root, grid, command = sys.argv[1], sys.argv[2], sys.argv[3:]
-    runs = sweeping.plan(sweeping.configurations({"task": "sst2"}, sweeping.parse_grid(grid)),
-                         pathlib.Path(root))
+    configs = grids.configurations({"task": "sst2"}, grids.parse_grid(grid))
+    runs = plan.plan(configs, pathlib.Path(root))
     del sys.argv[1:]
-    sweep = sweeping.Sweep(runs, 2, command)
+    sweep = Sweep(runs, LocalExecutor(2, command))
     sweep.run()
     assert sorted(sweep.records) == sorted(run.name for run in runs), sweep.failures
 
@@ -417,8 +424,8 @@ def stand_in(tmp_path, monkeypatch):
 
 
 def sst2(root, grid, **given):
-    configs = sweeping.configurations({"task": "sst2", **given}, sweeping.parse_grid(grid))
-    return sweeping.plan(configs, root)
+    configs = grids.configurations({"task": "sst2", **given}, grids.parse_grid(grid))
+    return plan.plan(configs, root)
 
 
 def begun(root):
@@ -449,7 +456,7 @@ def test_two_sweeps_at_the_same_time_run_nothing_twice(tmp_path, stand_in):
 def test_a_run_that_fails_stops_no_other_and_is_told_with_its_message(tmp_path, stand_in, capsys):
     root = tmp_path / "runs"
     runs = sst2(root, "seed=13,1,14,15,2")
-    sweep = sweeping.Sweep(runs, 1, stand_in)
+    sweep = Sweep(runs, LocalExecutor(1, stand_in))
     sweep.run()
     names = {run.config.seed: run.name for run in runs}
     assert sweep.failures == {
@@ -462,12 +469,12 @@ def test_a_run_that_fails_stops_no_other_and_is_told_with_its_message(tmp_path, 
     assert re.fullmatch(rf"1/5 {names[13]}: FAILED: --seed=13: unlucky\.", printed[0])
     assert re.fullmatch(rf"2/5 {names[1]}: accuracy 0\.0100, \d s; about \d+ s left", printed[1])
     assert re.fullmatch(rf"5/5 {names[2]}: accuracy 0\.0200, \d s", printed[4])
-    told = sweeping.told_failures(runs, sweep.failures)
+    told = table.told_failures(runs, sweep.failures)
     assert told[:2] == [
         f"FAILED: {names[13]} (log: {root}/{names[13]}.log)",
         "  --seed=13: unlucky.\n  Take another.",
     ]
-    (row,) = sweeping.table(runs, sweep.records, sweep.failures, ["seed"])
+    (row,) = table.table(runs, sweep.records, sweep.failures, ["seed"])
     assert row == {
         "metric": "accuracy",
         "mean": "0.0150",
@@ -477,34 +484,34 @@ def test_a_run_that_fails_stops_no_other_and_is_told_with_its_message(tmp_path, 
     }
     first = names[1]
     told = {**sweep.records, first: dataclasses.replace(sweep.records[first], warnings=("one",))}
-    (row,) = sweeping.table(runs, told, sweep.failures, ["seed"])
+    (row,) = table.table(runs, told, sweep.failures, ["seed"])
     assert row["mean"] == "0.0150 COLLAPSED (1 of 2)"
     # A new sweep tries what has failed again, and only that.
-    sweeping.Sweep(runs, 1, stand_in).run()
+    Sweep(runs, LocalExecutor(1, stand_in)).run()
     assert sorted(begun(root)) == sorted([*names.values(), names[13], names[14], names[15]])
 
 
 def test_what_starts_from_a_run_that_failed_is_not_run(tmp_path, stand_in):
     runs = sst2(tmp_path, "finetune_epochs=1;seed=13,1;prune=true")
-    sweep = sweeping.Sweep(runs, 2, stand_in)
+    sweep = Sweep(runs, LocalExecutor(2, stand_in))
     sweep.run()
     failed = {run.name: run for run in runs if run.config.seed == 13}
-    (start,) = (run.start for run in failed.values() if run.start)
+    ((start,),) = (run.needs for run in failed.values() if run.needs)
     (pruned,) = set(failed) - {start}
     assert sweep.failures[pruned] == f"not run, since its starting point {start} failed"
     assert pruned not in begun(tmp_path)
     assert len(sweep.records) == 2
     # The starting point of the other was first, its table row is the pruned run's alone.
     order = begun(tmp_path)
-    (good,) = (run for run in runs if run.config.seed == 1 and run.start)
-    assert order.index(good.start) < order.index(good.name)
-    (row,) = sweeping.table(runs, sweep.records, sweep.failures, ["finetune_epochs", "seed"])
+    (good,) = (run for run in runs if run.config.seed == 1 and run.needs)
+    assert order.index(good.needs[0]) < order.index(good.name)
+    (row,) = table.table(runs, sweep.records, sweep.failures, ["finetune_epochs", "seed"])
     assert (row["seeds"], row["failed"], row["range"]) == ("1", "seed 13", "")
 
 
 def test_a_failure_in_another_sweep_is_not_run_again_in_this_one(tmp_path, stand_in):
     runs = sst2(tmp_path, "seed=13")
-    late, early = sweeping.Sweep(runs, 1, stand_in), sweeping.Sweep(runs, 1, stand_in)
+    late, early = Sweep(runs, LocalExecutor(1, stand_in)), Sweep(runs, LocalExecutor(1, stand_in))
     early.run()
     late.run()
     assert late.failures == early.failures != {}
@@ -515,7 +522,7 @@ def test_a_sweep_comes_back_to_a_run_that_was_busy(tmp_path, stand_in, caplog):
     runs = sst2(tmp_path, "seed=1,2")
     first = runs[0].folder
     lock = RunFolder.open(first.path, first.config).hand_over()
-    sweep = sweeping.Sweep(runs, 1, stand_in)
+    sweep = Sweep(runs, LocalExecutor(1, stand_in))
     timer = threading.Timer(4.0, os.close, [lock])
     timer.start()
     with caplog.at_level(logging.INFO, "absl"):
@@ -535,8 +542,8 @@ def test_interrupted_it_ends_its_runs_and_gives_back_what_it_had(tmp_path, stand
         sweep.send_signal(number)
         _, error = sweep.communicate(timeout=30)
         assert "KeyboardInterrupt" in error
-        last = list(sweeping._generations(runs[0]).values())[-1]
-        assert sweeping._read_claim(last)["state"] == "stopped"
+        last = list(claims.generations(runs[0]).values())[-1]
+        assert claims.read(last)["state"] == "stopped"
         # Nobody holds the lock any more: the run's process has ended.
         os.close(RunFolder.open(runs[0].folder.path, runs[0].config).hand_over())
 
@@ -567,8 +574,8 @@ def test_a_run_ends_when_its_sweep_is_killed(tmp_path, stand_in):
 
     wait_for(is_free, 20)
     # On this machine a free lock is proof: the claim that was left is taken over at once.
-    assert list(sweeping._generations(run)) == [1]
-    claim = sweeping._Claims().take(run)
+    assert list(claims.generations(run)) == [1]
+    claim = claims.Claims().take(run)
     assert claim.path.name == f"{run.name}.2"
     os.close(claim.lock)
 
@@ -586,22 +593,22 @@ def test_a_living_claim_of_another_machine_is_respected_and_a_stale_one_taken_ov
     (run,) = sst2(tmp_path, "seed=1")
     path = claim_of_another_machine(run)
     now = [1000.0]
-    monkeypatch.setattr(sweeping, "time", types.SimpleNamespace(monotonic=lambda: now[0]))
-    claims = sweeping._Claims()
+    monkeypatch.setattr(claims, "time", types.SimpleNamespace(monotonic=lambda: now[0]))
+    taken = claims.Claims()
     for beat in range(100):
         # Its clock is an hour behind; only that it moves is looked at.
         os.utime(path, (time.time() - 3600 + beat,) * 2)
-        assert claims.take(run) is None
-        now[0] += sweeping.BEAT
-    now[0] += sweeping.STALE - sweeping.BEAT - 1
-    assert claims.take(run) is None
+        assert taken.take(run) is None
+        now[0] += claims.BEAT
+    now[0] += claims.STALE - claims.BEAT - 1
+    assert taken.take(run) is None
     assert not run.folder.path.exists()  # Nothing was written where another is at work.
     now[0] += 2
-    claim = claims.take(run)
-    assert list(sweeping._generations(run)) == [1, 2]
+    claim = taken.take(run)
+    assert list(claims.generations(run)) == [1, 2]
     os.close(claim.lock)
     # Its claim is new to a third sweep, which is of this machine, but has not the lock.
-    other = sweeping._Claims().take(run)
+    other = claims.Claims().take(run)
     assert other.path.name.endswith(".3")
     os.close(other.lock)
 
@@ -612,10 +619,10 @@ def test_without_locks_the_claims_decide(tmp_path, monkeypatch):
 
     monkeypatch.setattr(locks.fcntl, "flock", no_locks)
     (run,) = sst2(tmp_path, "seed=1")
-    first = sweeping._Claims().take(run)
-    second = sweeping._Claims()
+    first = claims.Claims().take(run)
+    second = claims.Claims()
     assert second.take(run) is None
-    sweeping._write_claim(first.path, "stopped")
+    claims.write(first.path, "stopped")
     third = second.take(run)
     assert third.path.name == f"{run.name}.2"
     os.close(first.lock)
@@ -624,7 +631,7 @@ def test_without_locks_the_claims_decide(tmp_path, monkeypatch):
 
 def test_of_two_that_take_over_one_wins(tmp_path, monkeypatch):
     (run,) = sst2(tmp_path, "seed=1")
-    sweeping._write_claim(claim_of_another_machine(run), "stopped")
+    claims.write(claim_of_another_machine(run), "stopped")
     original = RunFolder.open
 
     def open_late(path, settings):
@@ -633,7 +640,7 @@ def test_of_two_that_take_over_one_wins(tmp_path, monkeypatch):
         return original(path, settings)
 
     monkeypatch.setattr(RunFolder, "open", open_late)
-    assert sweeping._Claims().take(run) is None
+    assert claims.Claims().take(run) is None
     # It holds no lock on what it has not got.
     monkeypatch.undo()
     os.close(RunFolder.open(run.folder.path, run.config).hand_over())
@@ -644,7 +651,7 @@ def test_a_run_that_another_machine_takes_over_is_waited_for(
 ):
     root = tmp_path / "runs"
     (run,) = sst2(root, "seed=17")
-    sweep = sweeping.Sweep([run], 1, stand_in)
+    sweep = Sweep([run], LocalExecutor(1, stand_in))
     theirs = root / ".claims" / f"{run.name}.2"
 
     def other_machine():
@@ -673,10 +680,10 @@ def test_a_process_whose_claim_is_lost_ends_at_once(tmp_path, how):
     claim.write_text("{}")
     code = (
         "import os, pathlib, sys\n"
-        "from bert_glue_tf import sweeping\n"
-        "sweeping.BEAT = 0.2\n"
+        "from bert_glue_tf.sweeps.executors import claimed_run, claims\n"
+        "claims.BEAT = 0.2\n"
         "print('here', flush=True)\n"
-        "sweeping._beat(pathlib.Path(sys.argv[1]), os.getppid())\n"
+        "claimed_run.beat(pathlib.Path(sys.argv[1]), os.getppid())\n"
     )
     before = claim.stat().st_mtime_ns
     process = subprocess.Popen([sys.executable, "-c", code, str(claim)], stdout=subprocess.PIPE)
@@ -688,7 +695,7 @@ def test_a_process_whose_claim_is_lost_ends_at_once(tmp_path, how):
             claim.with_name("run.5").write_text("{}")
         else:
             claim.unlink()
-        assert process.wait(20) == sweeping._SUPERSEDED
+        assert process.wait(20) == local.SUPERSEDED
     finally:
         process.kill()
         process.stdout.close()
@@ -699,20 +706,20 @@ def test_a_process_whose_claim_is_lost_ends_at_once(tmp_path, how):
     [(0, "0 s"), (89.4, "89 s"), (90, "2 min"), (720, "12 min"), (12000, "3 h 20 min")],
 )
 def test_time_left_in_words(seconds, told):
-    assert sweeping.duration(seconds) == told
+    assert progress.duration(seconds) == told
 
 
 def test_time_left_is_counted_in_epochs_and_shared_by_the_workers(tmp_path, stand_in):
     runs = sst2(tmp_path, "epochs=2,4;seed=1,2,3")
-    sweep = sweeping.Sweep(runs, 2, stand_in)
-    assert sweep._left() is None
+    sweep = Sweep(runs, LocalExecutor(2, stand_in))
+    assert sweep.seconds_left() is None
     line = json.loads(pathlib.Path(os.environ["TEMPLATE"]).read_text())
     for run in runs[:2]:  # 10 s for 2 epochs each.
         run.folder.path.mkdir()
         settings = {"config": run.config.to_json(), "speed": {"seconds": 10.0}}
         (run.folder.path / "results.jsonl").write_text(json.dumps({**line, **settings}) + "\n")
     # One of 2 epochs and three of 4 are left, at 5 s an epoch, by two workers.
-    assert sweeping.Sweep(runs, 2, stand_in)._left() == pytest.approx(5 * (2 + 12) / 2)
+    assert Sweep(runs, LocalExecutor(2, stand_in)).seconds_left() == pytest.approx(5 * (2 + 12) / 2)
 
 
 # The command.
@@ -768,8 +775,8 @@ def test_a_grid_killed_in_the_middle_is_finished_by_two_sweeps_and_then_left_alo
         **{"data": settings.data, "batch_size": "8", "learning_rate": "1e-2", "dropout": "0"},
         **{"encoder_dropout": "0", "seq_length": "32"},
     }
-    grid = sweeping.parse_grid("final_sparsity=0.25,0.5;seed=1,2")
-    runs = sweeping.plan(sweeping.configurations(given, grid), tmp_path / "runs")
+    grid = grids.parse_grid("final_sparsity=0.25,0.5;seed=1,2")
+    runs = plan.plan(grids.configurations(given, grid), tmp_path / "runs")
     assert len(runs) == 4
 
     killed = subprocess.Popen(
@@ -837,10 +844,10 @@ def test_a_run_of_the_command_that_fails_is_told_and_the_status_is_1(settings, t
 
 
 def test_what_the_grid_chose_is_told_where_the_runs_name_does_not(tmp_path):
-    grid = sweeping.parse_grid("pruning_method=none,irregular;final_sparsity=0.1,0.5;seed=1,2")
-    configs = sweeping.configurations({"task": "sst2", "finetune_epochs": "2"}, grid)
-    runs = sweeping.plan(configs, tmp_path, list(grid))
-    rows = sweeping.dry_rows(runs, {})
+    grid = grids.parse_grid("pruning_method=none,irregular;final_sparsity=0.1,0.5;seed=1,2")
+    configs = grids.configurations({"task": "sst2", "finetune_epochs": "2"}, grid)
+    runs = plan.plan(configs, tmp_path, list(grid))
+    rows = table.dry_rows(runs, {})
     assert [list(row) for row in rows] == [["run", "final_sparsity", "starts from", ""]] * 8
     told = [(run.title.removeprefix(run.name), row["final_sparsity"]) for run, row in
             zip(runs, rows, strict=True)]  # fmt: skip
@@ -859,10 +866,10 @@ def test_the_readmes_grids_are_grids():
     assert commands
     for command in commands:
         given = dict(part[2:].partition("=")[::2] for part in shlex.split(command))
-        grid = sweeping.parse_grid(given["grid"])
-        assert set(given) - {"grid", "flagfile"} <= set(sweeping.setting_names())
+        grid = grids.parse_grid(given["grid"])
+        assert set(given) - {"grid", "flagfile"} <= set(grids.setting_names())
         expected = math.prod(len(values) for values in grid.values())
-        assert len(sweeping.configurations({"prune": "true"}, grid)) == expected
-    assert sweeping.parse_grid("pruning_method=none,(head,irregular)") == {
+        assert len(grids.configurations({"prune": "true"}, grid)) == expected
+    assert grids.parse_grid("pruning_method=none,(head,irregular)") == {
         "pruning_method": ("none", "head,irregular")
     }
