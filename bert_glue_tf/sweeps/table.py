@@ -10,6 +10,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 
 from bert_glue_tf.data import tasks
+from bert_glue_tf.reports import terminal
 from bert_glue_tf.runs import config
 from bert_glue_tf.runs.results import ExperimentResult
 from bert_glue_tf.sweeps import plan
@@ -31,7 +32,7 @@ def _number(value: float) -> str:
 
 
 def dry_rows(runs: Sequence[Run], done: Mapping[str, ExperimentResult]) -> list[dict[str, str]]:
-    """What a sweep would do, a row for each run, for `terminal.print_rows`."""
+    """Return what a sweep would do as rows for `terminal.print_rows`, one a run."""
     shown = list(dict.fromkeys(name for run in runs for name in run.chosen))
     return [
         {

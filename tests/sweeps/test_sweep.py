@@ -336,15 +336,15 @@ def test_starting_points_come_first_and_once(tmp_path):
     )
     runs = plan.plan(configs, tmp_path)
     # Unpruned with finetune_epochs=0 and epochs=2 is in the grid, and what the others start from.
-    assert [(run.config.seed, run.start, run.in_grid) for run in runs[:2]] == [
-        (1, None, True),
-        (2, None, True),
+    assert [(run.config.seed, run.needs, run.in_grid) for run in runs[:2]] == [
+        (1, (), True),
+        (2, (), True),
     ]
     assert len(runs) == len(configs) == 8
     names = [run.name for run in runs]
     for run in runs[2:]:
-        own = names[run.config.seed - 1] if run.config.finetune_epochs else None
-        assert run.start == own
+        own = (names[run.config.seed - 1],) if run.config.finetune_epochs else ()
+        assert run.needs == own
     (start, run) = plan.plan(configurations("seed=3", finetune_epochs="2"), tmp_path)
     assert (start.in_grid, run.in_grid, run.needs) == (False, True, (start.name,))
 
@@ -760,7 +760,7 @@ def test_the_sweep_imports_no_tensorflow():
         "import sys\n"
         "from bert_glue_tf import sweep\n"
         "from bert_glue_tf.reports import terminal\n"
-        "from bert_glue_tf.sweeps import sweeping\n"
+        "from bert_glue_tf.sweeps import grid, plan, sweep, table\n"
         "assert 'tensorflow' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

@@ -148,7 +148,7 @@ class LocalExecutor(base.Executor):
         elsewhere = self._failure_elsewhere(run, claim)
         if elsewhere:
             return base.Failed(elsewhere)
-        return claim and Process(run, claim, self._command, self.workers > 1)
+        return Process(run, claim, self._command, self.workers > 1) if claim else None
 
     def _failure_elsewhere(self, run: Run, claim: Claim | None) -> str:
         """Return why it failed in another sweep since `watch`, and give a claim of ours back."""

@@ -1,0 +1,115 @@
+"""What every executor of sweeps does; one run is stood in for by a process that ends at once."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+
+import numpy as np
+import pytest
+import written_runs
+
+from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.sweeps import grid as grids
+from bert_glue_tf.sweeps import plan
+from bert_glue_tf.sweeps.executors import base
+from bert_glue_tf.sweeps.executors.local import LocalExecutor
+
+# A run's process: ends as its seed says, after it has written a record or none.
+STAND_IN = """
+import json, os, pathlib, sys, time
+from bert_glue_tf.core import locks
+locks.adopt(json.loads(sys.argv[1])["lock"])
+settings = json.loads(pathlib.Path(sys.argv[2].removeprefix("--config=")).read_text())
+if settings["seed"] == 2:
+    sys.exit("error: a defect")
+if settings["seed"] == 3:
+    time.sleep(60)
+line = json.loads(pathlib.Path(os.environ["TEMPLATE"]).read_text())
+path = pathlib.Path(sys.argv[3].removeprefix("--workdir="))
+(path / "results.jsonl").write_text(json.dumps({**line, "config": settings}) + "\\n")
+"""
+GOOD, BAD, LONG = 1, 2, 3
+
+pytestmark = pytest.mark.processes
+
+
+@pytest.fixture(params=["local"])
+def executor(request, tmp_path, monkeypatch):
+    """Each executor, with a program that stands in for a training."""
+    labels = np.array([0, 1] * 4)
+    written = written_runs.write_run(
+        tmp_path / "template", labels, written_runs.wrong_at(labels, [0]), task="sst2"
+    )
+    monkeypatch.setenv("TEMPLATE", str(written / "results.jsonl"))
+    program = tmp_path / "stand_in.py"
+    program.write_text(STAND_IN)
+    return {"local": LocalExecutor}[request.param](2, [sys.executable, str(program)])
+
+
+@pytest.fixture
+def runs(tmp_path):
+    """The good, the bad and the long run, by their seeds."""
+    settings = grids.configurations({"task": "sst2"}, grids.parse_grid("seed=1,2,3"))
+    return {run.config.seed: run for run in plan.plan(settings, tmp_path / "runs")}
+
+
+def wait(job):
+    until = time.monotonic() + 60
+    while not job.is_over():
+        assert time.monotonic() < until
+        time.sleep(0.02)
+
+
+def test_a_run_is_run_and_its_record_is_returned_with_its_seconds(executor, runs):
+    executor.watch([], list(runs.values()))
+    job = executor.begin(runs[GOOD])
+    assert isinstance(job, base.Job)
+    assert job.run is runs[GOOD]
+    wait(job)
+    ended = executor.collect(job)
+    assert isinstance(ended, base.Finished)
+    assert ended.record == runs[GOOD].folder.record()
+    assert 0 < ended.seconds < 60
+    executor.close()
+
+
+def test_a_run_that_fails_says_why(executor, runs):
+    executor.watch([], list(runs.values()))
+    job = executor.begin(runs[BAD])
+    wait(job)
+    ended = executor.collect(job)
+    assert isinstance(ended, base.Failed)
+    assert "a defect" in ended.message
+
+
+def test_a_finished_run_is_not_run_again(executor, runs):
+    executor.watch([], list(runs.values()))
+    job = executor.begin(runs[GOOD])
+    wait(job)
+    executor.collect(job)
+    again = executor.begin(runs[GOOD])
+    assert isinstance(again, base.Finished)
+    assert again.seconds is None
+
+
+def test_a_run_of_somebody_else_is_not_begun_and_free_again_after_a_stop(executor, runs):
+    executor.watch([], list(runs.values()))
+    job = executor.begin(runs[LONG])
+    assert executor.begin(runs[LONG]) is None
+    began = time.monotonic()
+    executor.stop([job])
+    assert job.is_over()
+    assert time.monotonic() - began < 30
+    lock = type(runs[LONG].folder).open(runs[LONG].folder.path, runs[LONG].config).hand_over()
+    os.close(lock)
+
+
+def test_a_folder_of_another_run_is_refused(executor, runs):
+    executor.watch([], list(runs.values()))
+    folder = runs[GOOD].folder
+    type(folder).open(folder.path, runs[BAD].config)
+    folder.history_file.write_text("epoch\n")  # A training has begun.
+    with pytest.raises(UserError, match="seed"):
+        executor.begin(runs[GOOD])
