@@ -180,13 +180,13 @@ def convert_module(
     """
     import tensorflow as tf
 
-    from bert_glue_tf.models.bert import export_graph
+    from bert_glue_tf.models.bert import arithmetic_export
 
     optimizations = [tf.lite.Optimize.EXPERIMENTAL_SPARSITY] if sparse else []
     model = flatbuffer.read(from_converter(module, lengths, what, optimizations))
     flatbuffer.require_builtin(model, what)
     flatbuffer.use_embedding_lookup(model)
-    flatbuffer.clip_constants(model, export_graph.MASKED)
+    flatbuffer.clip_constants(model, arithmetic_export.MASKED)
     return flatbuffer.write(model)
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 # Our names: the exact GELU, its tanh approximation, and ReLU.
 ACTIVATIONS = ("gelu", "gelu_tanh", "relu")
+LAYER_NORM_EPSILON = 1e-12  # Of every layer norm, as BERT's authors have it.
 _CANONICAL = re.compile(
     r"(?:^|/)((?:word_embeddings|position_embedding|type_embeddings)/embeddings"
     r"|embeddings/layer_norm/(?:gamma|beta)"

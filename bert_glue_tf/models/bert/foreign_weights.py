@@ -20,7 +20,11 @@ import numpy as np
 
 from bert_glue_tf.core import strict_json
 from bert_glue_tf.core.errors import UserError, reason_of
-from bert_glue_tf.models.bert.architecture import Architecture, by_canonical_name
+from bert_glue_tf.models.bert.architecture import (
+    LAYER_NORM_EPSILON,
+    Architecture,
+    by_canonical_name,
+)
 from bert_glue_tf.models.bert.network import Reader, build_network
 
 WEIGHTS = "model.safetensors"
@@ -38,8 +42,6 @@ HF_ACTIVATIONS = {
     "relu": "relu",
 }
 TF_ACTIVATIONS = {"gelu": "gelu_tanh", "relu": "relu"}
-# The native encoder's layer norm has this constant built in (BERT's own).
-LAYER_NORM_EPSILON = 1e-12
 # Of the types that safetensors files of any BERT have held; others are not measured.
 _BITS = {"F64": 64, "F32": 32, "F16": 16, "BF16": 16, "I64": 64, "I32": 32, "U8": 8, "I8": 8}
 _HF_PARTS = {

@@ -1,0 +1,177 @@
+"""The steps of BERT's computation laid out for TFLite, one text at a time.
+
+The same results as Keras's, in a form that TFLite's kernels take whole:
+
+- every matrix product has two dimensions, so that it becomes FULLY_CONNECTED, for which there
+  are int8 and int4 kernels; Keras's einsum becomes a batched product, for which there are none;
+- the attention mask adds -30, not -1e9: one number of that size in a tensor leaves an int8
+  scale nothing for the others (exp(-30) is 1e-13, below float32's resolution of a softmax);
+- gamma and beta of a layer norm go into the dense layers behind it (gamma migration, Wei et
+  al. 2022, "Outlier Suppression", section 4.1, https://arxiv.org/abs/2209.13325): gamma is
+  what makes a few channels of BERT's activations so large that int8 loses the others;
+- 1/sqrt(size of a key) goes into the query's weights;
+- the last layer computes its first position only, the one that the pooler reads.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from bert_glue_tf.models.bert.architecture import LAYER_NORM_EPSILON
+from bert_glue_tf.models.bert.forward import Inputs
+
+# See the module's docstring.
+MASKED = -30.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Normalized:
+    """A layer norm's output in two parts: `core` (mean 0, variance 1) and `core * gamma + beta`.
+
+    Both are float32 [length, hidden].
+    """
+
+    core: tf.Tensor
+    name: str
+    gamma: np.ndarray
+    beta: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class ExportArithmetic:
+    """The `forward.Arithmetic` of a graph for TFLite.
+
+    Weights are float32 arrays, features int32 [length], the mask int32 [1, length].
+
+    Attributes:
+      activation: one of `architecture.ACTIVATIONS`.
+      share: name and value -> the variable that holds the value for all functions of a graph.
+    """
+
+    activation: str
+    share: Callable[[str, np.ndarray], tf.Variable]
+
+    def scope(self, name: str) -> contextlib.AbstractContextManager[Any]:
+        return tf.name_scope(name)
+
+    def embed(
+        self, inputs: Inputs, words: np.ndarray, positions: np.ndarray, types: np.ndarray
+    ) -> tf.Tensor:
+        if inputs.positions is not None or inputs.firsts is not None:
+            raise ValueError("a graph for TFLite computes one text, from its first position on")
+
+        def table(name: str, value: np.ndarray) -> tf.Variable:
+            return self.share(f"{name}/embeddings", value)
+
+        return (
+            tf.nn.embedding_lookup(table("word_embeddings", words), inputs.word_ids)
+            + tf.nn.embedding_lookup(table("type_embeddings", types), inputs.type_ids)
+            + positions[: inputs.word_ids.shape[0]]
+        )
+
+    def normalize(
+        self, total: tf.Tensor, name: str, gamma: np.ndarray, beta: np.ndarray
+    ) -> Normalized:
+        mean = tf.reduce_mean(total, axis=-1, keepdims=True)
+        variance = tf.reduce_mean(tf.math.squared_difference(total, mean), axis=-1, keepdims=True)
+        core = (total - mean) * tf.math.rsqrt(variance + LAYER_NORM_EPSILON)
+        return Normalized(core, name, gamma, beta)
+
+    def change(self, hidden: Any, function: Callable[[Any], Any]) -> Any:
+        if isinstance(hidden, Normalized):
+            return dataclasses.replace(hidden, core=function(hidden.core))
+        return function(hidden)
+
+    def dropout(self, name: str, hidden: Any) -> Any:
+        return hidden
+
+    def prepare_mask(self, mask: tf.Tensor) -> tf.Tensor:
+        return (1.0 - tf.cast(mask, tf.float32)) * MASKED
+
+    def enter_layer(self, hidden: Normalized, is_last: bool) -> tuple[Normalized, Normalized]:
+        # Keys and values need every position, what comes after the attention only those
+        # that somebody reads.
+        if is_last:
+            return dataclasses.replace(hidden, core=hidden.core[:1]), hidden
+        return hidden, hidden
+
+    def dense(
+        self, source: Normalized | tf.Tensor, name: str, kernel: np.ndarray, bias: np.ndarray
+    ) -> tf.Tensor:
+        return self._dense(source, name, kernel, bias)
+
+    def project(
+        self,
+        source: Normalized,
+        name: str,
+        kernel: np.ndarray,
+        bias: np.ndarray,
+        scale: float = 1.0,
+    ) -> tf.Tensor:
+        heads, size = kernel.shape[1:]
+        flat = self._dense(source, name, kernel, bias, scale)
+        return tf.transpose(tf.reshape(flat, [-1, heads, size]), [1, 0, 2])
+
+    def project_query(
+        self, source: Normalized, name: str, kernel: np.ndarray, bias: np.ndarray
+    ) -> tf.Tensor:
+        return self.project(source, name, kernel, bias, scale=1.0 / np.sqrt(kernel.shape[2]))
+
+    def scores(self, query: tf.Tensor, key: tf.Tensor) -> tf.Tensor:
+        return tf.matmul(query, key, transpose_b=True)
+
+    def masked(self, scores: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+        return scores + mask
+
+    def softmax(self, scores: tf.Tensor) -> tf.Tensor:
+        return tf.nn.softmax(scores)
+
+    def context(self, weights: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
+        heads, _, size = value.shape
+        context = tf.transpose(tf.matmul(weights, value), [1, 0, 2])
+        return tf.reshape(context, [-1, heads * size])
+
+    def add(self, new: tf.Tensor, skipped: Normalized) -> tf.Tensor:
+        gamma = self.share(f"{skipped.name}/gamma", skipped.gamma)
+        beta = self.share(f"{skipped.name}/beta", skipped.beta)
+        return new + (skipped.core * gamma + beta)
+
+    def activate(self, inner: tf.Tensor) -> tf.Tensor:
+        if self.activation == "relu":
+            return tf.nn.relu(inner)
+        return tf.nn.gelu(inner, approximate=self.activation == "gelu_tanh")
+
+    def firsts(self, hidden: Normalized, inputs: Inputs) -> Normalized:
+        return hidden  # The last layer has computed no other position.
+
+    def tanh(self, pooled: tf.Tensor) -> tf.Tensor:
+        return tf.tanh(pooled)
+
+    def _dense(
+        self,
+        source: Normalized | tf.Tensor,
+        name: str,
+        kernel: np.ndarray,
+        bias: np.ndarray,
+        scale: float = 1.0,
+    ) -> tf.Tensor:
+        """Return `(source @ kernel + bias) * scale`; gamma and beta of a norm move into both."""
+        # In float64, so that moving factors costs no precision.
+        bias = bias.reshape(-1).astype(np.float64) * scale
+        kernel = kernel.astype(np.float64) * scale
+        # Attention kernels keep their heads apart: [in, heads, size] or [heads, size, out].
+        kernel = kernel.reshape(-1, len(bias))
+        if isinstance(source, Normalized):
+            bias = bias + source.beta @ kernel
+            kernel = source.gamma[:, None] * kernel
+            source = source.core
+        return tf.nn.bias_add(
+            tf.matmul(source, self.share(f"{name}/kernel", kernel.astype(np.float32))),
+            self.share(f"{name}/bias", bias.astype(np.float32)),
+        )

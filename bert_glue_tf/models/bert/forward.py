@@ -1,0 +1,257 @@
+"""The BERT computation, written once; training and export go through it.
+
+`encode` says which weights meet which activations in which order (Devlin et al. 2019,
+https://arxiv.org/abs/1810.04805). How a single step is computed is given by an `Arithmetic`:
+`arithmetic_training` computes as Keras does, for batches and with dropout; `arithmetic_export`
+lays the same steps out for TFLite. A `quantize` callback sees, and may replace, every weight
+and the activations at named points. So the network that is exported is the one that was trained.
+
+The points, in the order in which they are reached:
+
+- Every weight, by its canonical name (`transformer/layer_0/intermediate/kernel`), as it is read
+  from the mapping, before an arithmetic folds anything into it.
+- `embeddings/layer_norm:input` and `:output`.
+- In each layer, below `layer_<i>/`:
+  `self_attention/query`, `self_attention/key`, `self_attention/value` (`:input`, `:output`),
+  `self_attention/scores:output` (query times key, not masked),
+  `self_attention/softmax:input` (masked) and `:output`,
+  `self_attention/context:output` (softmax times value),
+  `self_attention/attention_output` (`:input`, `:output`),
+  `self_attention_layer_norm` (`:input`, `:output`), `intermediate` (`:input`, `:output`),
+  `output` (`:input`, the activation's result, and `:output`), `output_layer_norm`
+  (`:input`, `:output`).
+- `pooler_transform` (`:input`, `:output`) and `pooler:output`, behind the tanh.
+
+A tensor is what the arithmetic computes with. In export a layer norm's output, and with it the
+input of the product behind it, has not been multiplied by gamma, which stands in the product's
+weights; and the query has been divided by the root of its size.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any, Generic, Protocol, TypeVar
+
+# A name and a tensor (variable, array), to a tensor of the same shape.
+Quantize = Callable[[str, Any], Any]
+# How an arithmetic holds the output of a layer norm.
+H = TypeVar("H")
+
+
+def keep(name: str, tensor: Any) -> Any:
+    """Return the tensor as it is: the callback of a computation that quantizes nothing."""
+    return tensor
+
+
+@dataclasses.dataclass(frozen=True)
+class Inputs:
+    """The features of some texts.
+
+    Attributes:
+      word_ids: int32 [batch, length].
+      type_ids: int32 [batch, length], the segment of each token.
+      mask: bool, or int32 of 0 and 1: [batch, to], the tokens that are read, or
+        [batch, from, to], the tokens that each token reads.
+      positions: int32 [batch, length], a token's place in its text; None counts each row from 0.
+      firsts: int32 [texts, 2], row and column of the token that is pooled, for each text; None
+        takes the first token of each row.
+    """
+
+    word_ids: Any
+    type_ids: Any
+    mask: Any
+    positions: Any = None
+    firsts: Any = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Encoded(Generic[H]):
+    """The outputs of an encoder.
+
+    Attributes:
+      layers: the output of each layer, as the arithmetic holds it.
+      pooled: [texts, hidden].
+    """
+
+    layers: tuple[H, ...]
+    pooled: Any
+
+
+class Arithmetic(Protocol[H]):
+    """The steps of the computation that training and export compute in different ways.
+
+    Tensors are [batch, length, ...] in training; in export, where one text is computed at a
+    time, they have no batch.
+    """
+
+    def scope(self, name: str) -> contextlib.AbstractContextManager[Any]:
+        """Return a context whose operations carry `name` in theirs."""
+
+    def embed(self, inputs: Inputs, words: Any, positions: Any, types: Any) -> Any:
+        """Return the sum of three rows for each token, of the tables [ids, hidden]."""
+
+    def normalize(self, total: Any, name: str, gamma: Any, beta: Any) -> H:
+        """Return the layer norm of the last axis, with the weights called `name`."""
+
+    def change(self, hidden: H | Any, function: Callable[[Any], Any]) -> H | Any:
+        """Return `hidden` with `function` applied to the tensor that products are made of."""
+
+    def dropout(self, name: str, hidden: H | Any) -> H | Any:
+        """Return `hidden` with the dropout of the point `name`, if it is trained."""
+
+    def prepare_mask(self, mask: Any) -> Any:
+        """Return the attention mask in the form that `masked` takes."""
+
+    def enter_layer(self, hidden: H, is_last: bool) -> tuple[H, H]:
+        """Return the tokens that a layer computes, and those that they read."""
+
+    def dense(self, source: H | Any, name: str, kernel: Any, bias: Any) -> Any:
+        """Return `source @ kernel + bias`; a kernel may keep its heads apart."""
+
+    def project(self, source: H, name: str, kernel: Any, bias: Any) -> Any:
+        """Return keys or values, by head, of a kernel [hidden, heads, size]."""
+
+    def project_query(self, source: H, name: str, kernel: Any, bias: Any) -> Any:
+        """Return queries, by head; here or in `scores` they are divided by the root of size."""
+
+    def scores(self, query: Any, key: Any) -> Any:
+        """Return the products [..., heads, from, to]."""
+
+    def masked(self, scores: Any, mask: Any) -> Any:
+        """Return the scores, far lower where the mask forbids to read."""
+
+    def softmax(self, scores: Any) -> Any:
+        """Return the attention's weights, which sum to 1 over the last axis."""
+
+    def context(self, weights: Any, value: Any) -> Any:
+        """Return the weighted values, by head."""
+
+    def add(self, new: Any, skipped: H) -> Any:
+        """Return the sum of a sublayer's output and its input."""
+
+    def activate(self, inner: Any) -> Any:
+        """Return the activation between the two feed-forward products."""
+
+    def firsts(self, hidden: H, inputs: Inputs) -> H | Any:
+        """Return the token of each text that is pooled: [texts, hidden]."""
+
+    def tanh(self, pooled: Any) -> Any:
+        """Return the pooler's activation."""
+
+
+def encode(
+    weights: Mapping[str, Any],
+    inputs: Inputs,
+    arithmetic: Arithmetic[H],
+    layers: int,
+    quantize: Quantize = keep,
+) -> Encoded[H]:
+    """Compute a BERT encoder.
+
+    Args:
+      weights: canonical name -> tensor, variable or array, as the arithmetic takes them.
+      inputs: features.
+      arithmetic: computes the single steps.
+      layers: number of them.
+      quantize: is given each of the module's points by name, and returns what is used instead.
+    """
+    return _Forward(weights, arithmetic, layers, quantize).encode(inputs)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Forward(Generic[H]):
+    """The arguments of `encode` that all parts of the computation need."""
+
+    weights: Mapping[str, Any]
+    arithmetic: Arithmetic[H]
+    layers: int
+    quantize: Quantize
+
+    def encode(self, inputs: Inputs) -> Encoded[H]:
+        scope, last = self.arithmetic.scope, self.layers - 1
+        with scope("embeddings"):
+            hidden = self._embed(inputs)
+        mask = self.arithmetic.prepare_mask(inputs.mask)
+        outputs = []
+        for index in range(self.layers):
+            with scope(f"layer_{index}"):
+                hidden = self._layer(f"transformer/layer_{index}", hidden, mask, index == last)
+            outputs.append(hidden)
+        with scope("pooler"):
+            first = self.arithmetic.firsts(hidden, inputs)
+            pooled = self.arithmetic.tanh(self._dense("pooler_transform", first))
+            pooled = self.quantize("pooler:output", pooled)
+        return Encoded(tuple(outputs), pooled)
+
+    def _embed(self, inputs: Inputs) -> H:
+        words = self._read("word_embeddings/embeddings")
+        positions = self._read("position_embedding/embeddings")
+        types = self._read("type_embeddings/embeddings")
+        total = self.arithmetic.embed(inputs, words, positions, types)
+        return self.arithmetic.dropout(
+            "embeddings", self._normalize("embeddings/layer_norm", total)
+        )
+
+    def _layer(self, prefix: str, hidden: H, mask: Any, is_last: bool) -> H:
+        arithmetic, scope = self.arithmetic, self.arithmetic.scope
+        asking, read = arithmetic.enter_layer(hidden, is_last)
+        with scope("self_attention"):
+            attention = self._attention(f"{prefix}/self_attention", asking, read, mask)
+        with scope("self_attention_layer_norm"):
+            total = arithmetic.add(attention, asking)
+            attended = self._normalize(f"{prefix}/self_attention_layer_norm", total)
+        with scope("intermediate"):
+            inner = arithmetic.activate(self._dense(f"{prefix}/intermediate", attended))
+        with scope("output"):
+            output = self._dense(f"{prefix}/output", inner)
+            output = arithmetic.dropout(f"{_point(prefix)}/output", output)
+        with scope("output_layer_norm"):
+            total = arithmetic.add(output, attended)
+            return self._normalize(f"{prefix}/output_layer_norm", total)
+
+    def _attention(self, prefix: str, asking: H, read: H, mask: Any) -> Any:
+        arithmetic, scope, point = self.arithmetic, self.arithmetic.scope, _point(prefix)
+        with scope("query"):
+            query = self._product(f"{prefix}/query", asking, arithmetic.project_query)
+        with scope("key"):
+            key = self._product(f"{prefix}/key", read, arithmetic.project)
+        with scope("value"):
+            value = self._product(f"{prefix}/value", read, arithmetic.project)
+        with scope("scores"):
+            scores = self.quantize(f"{point}/scores:output", arithmetic.scores(query, key))
+            scores = self.quantize(f"{point}/softmax:input", arithmetic.masked(scores, mask))
+            weights = self.quantize(f"{point}/softmax:output", arithmetic.softmax(scores))
+            weights = arithmetic.dropout(f"{point}/softmax", weights)
+        with scope("context"):
+            context = self.quantize(f"{point}/context:output", arithmetic.context(weights, value))
+        with scope("attention_output"):
+            output = self._dense(f"{prefix}/attention_output", context)
+            return arithmetic.dropout(f"{point}/attention_output", output)
+
+    def _read(self, name: str) -> Any:
+        return self.quantize(name, self.weights[name])
+
+    def _normalize(self, name: str, total: Any) -> H:
+        gamma, beta = self._read(f"{name}/gamma"), self._read(f"{name}/beta")
+        total = self.quantize(f"{_point(name)}:input", total)
+        hidden = self.arithmetic.normalize(total, name, gamma, beta)
+        return self._at(f"{_point(name)}:output", hidden)
+
+    def _dense(self, name: str, source: H | Any) -> Any:
+        return self._product(name, source, self.arithmetic.dense)
+
+    def _product(self, name: str, source: H | Any, compute: Callable[..., Any]) -> Any:
+        kernel, bias = self._read(f"{name}/kernel"), self._read(f"{name}/bias")
+        source = self._at(f"{_point(name)}:input", source)
+        return self.quantize(f"{_point(name)}:output", compute(source, name, kernel, bias))
+
+    def _at(self, point: str, hidden: H | Any) -> Any:
+        return self.arithmetic.change(hidden, functools.partial(self.quantize, point))
+
+
+def _point(name: str) -> str:
+    """Return the name of a weight's product or norm, as activations are named after it."""
+    return name.removeprefix("transformer/")
