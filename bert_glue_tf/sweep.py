@@ -36,7 +36,7 @@ _DRY_RUN = flags.DEFINE_bool("dry_run", False, "Show what would be run, and what
 
 
 def main() -> None:
-    from bert_glue_tf.reports import reporting
+    from bert_glue_tf.reports import terminal
     from bert_glue_tf.sweeps import grid, plan, table
     from bert_glue_tf.sweeps.executors.local import LocalExecutor
     from bert_glue_tf.sweeps.sweep import Sweep
@@ -51,12 +51,12 @@ def main() -> None:
     sweep = Sweep(runs, LocalExecutor(_WORKERS.value))
     plan.check_methods(sweep.missing())
     if _DRY_RUN.value:
-        reporting.print_rows(f"Runs in {root}", table.dry_rows(runs, sweep.records))
+        terminal.print_rows(f"Runs in {root}", table.dry_rows(runs, sweep.records))
         return
     plan.check(sweep.missing())
     sweep.run()
     rows = table.table(runs, sweep.records, sweep.failures, list(chosen))
-    reporting.print_rows("Primary metric", rows)
+    terminal.print_rows("Primary metric", rows)
     for line in table.notes(sweep.records):
         print(line)
     print(f"The runs are in {root}; bert_glue_tf.compare --runs='{root}/*' compares them.")
