@@ -29,7 +29,7 @@ def main() -> None:
     import numpy as np
 
     from bert_glue_tf.compression import registry
-    from bert_glue_tf.compression.base import PruningContext
+    from bert_glue_tf.compression.schedule import PruningContext
     from bert_glue_tf.compression.start import Start
     from bert_glue_tf.data import tasks
     from bert_glue_tf.models import classifiers, encoders, loading

@@ -37,7 +37,7 @@ def main() -> None:
     import tensorflow as tf
 
     from bert_glue_tf.compression import registry
-    from bert_glue_tf.compression.base import PruningContext
+    from bert_glue_tf.compression.schedule import PruningContext
     from bert_glue_tf.data import batching, preprocessing, readers
     from bert_glue_tf.training import experiment
     from bert_glue_tf.training.optimizer import build_optimizer

@@ -9,10 +9,11 @@ from collections.abc import Mapping, Sequence
 import tensorflow as tf
 import tf_keras
 
-from bert_glue_tf.compression.base import PruningContext, PruningMethod, Removed
+from bert_glue_tf.compression.hooks import HookedOptimizer
 from bert_glue_tf.compression.masked import MaskedPruning, Masking, UpdateMasks
+from bert_glue_tf.compression.method import PruningMethod, Removed
+from bert_glue_tf.compression.schedule import PruningContext
 from bert_glue_tf.compression.start import Start
-from bert_glue_tf.training.optimizer import AdamW
 
 
 class Combined(PruningMethod):
@@ -51,10 +52,10 @@ class Combined(PruningMethod):
             model = method.prepare(model, parts.get(id(method), context))
         return model
 
-    def wrap_optimizer(self, optimizer: AdamW) -> AdamW:
+    def wrap_optimizer(self, optimizer: HookedOptimizer) -> HookedOptimizer:
         for method in self._others:
             optimizer = method.wrap_optimizer(optimizer)
-        optimizer.hook = Masking(self._masked)
+        optimizer.hooks.append(Masking(self._masked))
         return optimizer
 
     def callbacks(self) -> list[tf_keras.callbacks.Callback]:

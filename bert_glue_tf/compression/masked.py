@@ -20,12 +20,13 @@ import tf_keras
 from absl import logging
 
 from bert_glue_tf.compression import ranking, units
-from bert_glue_tf.compression.base import PruningContext, PruningMethod, zero_fraction
+from bert_glue_tf.compression.hooks import Hook, HookedOptimizer
+from bert_glue_tf.compression.method import PruningMethod, zero_fraction
+from bert_glue_tf.compression.schedule import PruningContext
 from bert_glue_tf.compression.start import Start
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.models.bert import shrinking, structure
 from bert_glue_tf.models.units import Group, Member
-from bert_glue_tf.training.optimizer import AdamW, Hook
 
 
 class MaskedPruning(PruningMethod):
@@ -150,8 +151,8 @@ class MaskedPruning(PruningMethod):
         """bool of the weight's shape: the mask, in the graph."""
         return member.expand(self._masks[group.name])
 
-    def wrap_optimizer(self, optimizer: AdamW) -> AdamW:
-        optimizer.hook = Masking((self,))
+    def wrap_optimizer(self, optimizer: HookedOptimizer) -> HookedOptimizer:
+        optimizer.hooks.append(Masking((self,)))
         return optimizer
 
     def callbacks(self) -> list[tf_keras.callbacks.Callback]:
@@ -257,7 +258,7 @@ class Masking(Hook):
 
     def updated(self, variable: tf.Variable) -> Any:
         if not any(method.parts(variable) for method in self._methods):
-            return tf.no_op()
+            return None
         return variable.assign(
             self._each(
                 variable, variable.read_value(), lambda method, *parts: method.masked(*parts)

@@ -1,4 +1,4 @@
-"""Pruning methods, one a file, behind the `PruningMethod` protocol of `base.py`.
+"""Pruning methods, one a file, behind the `PruningMethod` protocol of `method.py`.
 
 A file `<method>.py` in this folder is the method of that name: nothing else has to be
 told about it. The names are read from the folder without importing TensorFlow, so that
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from bert_glue_tf.core.errors import UserError
 
 if TYPE_CHECKING:
-    from bert_glue_tf.compression.base import PruningMethod
+    from bert_glue_tf.compression.method import PruningMethod
     from bert_glue_tf.runs.config import ExperimentConfig
 
 NO_PRUNING = "none"
@@ -34,7 +34,7 @@ _added: dict[str, type[PruningMethod]] = {}
 
 @dataclasses.dataclass(frozen=True)
 class Facts:
-    """What the class of a method says about it, for the attributes of `base.PruningMethod`.
+    """What the class of a method says about it, for the attributes of `method.PruningMethod`.
 
     None as options: only running the file can tell them.
     """
@@ -230,16 +230,16 @@ def get(name: str) -> type[PruningMethod]:
     _require_known(name)
     if name in _added:
         return _added[name]
-    from bert_glue_tf.compression import base
+    from bert_glue_tf.compression.method import PruningMethod
 
     if name == NO_PRUNING:
-        return base.PruningMethod
+        return PruningMethod
     module = importlib.import_module(f"bert_glue_tf.pruning.{name}")
     methods = [
         value
         for value in vars(module).values()
         if isinstance(value, type)
-        and issubclass(value, base.PruningMethod)
+        and issubclass(value, PruningMethod)
         and value.__module__ == module.__name__
     ]
     named = [method for method in methods if method.name == name]

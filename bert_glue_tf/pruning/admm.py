@@ -9,9 +9,9 @@ import numpy as np
 import tensorflow as tf
 
 from bert_glue_tf.compression import registry
-from bert_glue_tf.compression.base import PruningContext
 from bert_glue_tf.compression.masked import MaskedPruning, values_of
 from bert_glue_tf.compression.norms import unit_norms
+from bert_glue_tf.compression.schedule import PruningContext
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.models.units import Group, Member
 

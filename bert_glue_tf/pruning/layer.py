@@ -9,7 +9,7 @@ import tf_keras
 from absl import logging
 
 from bert_glue_tf.compression import ranking
-from bert_glue_tf.compression.base import PruningMethod, Removed
+from bert_glue_tf.compression.method import PruningMethod, Removed
 from bert_glue_tf.compression.start import Start
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import batching, preprocessing

@@ -6,11 +6,11 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from bert_glue_tf.compression.base import PruningContext
+from bert_glue_tf.compression.hooks import HookedOptimizer
 from bert_glue_tf.compression.masked import MaskedPruning, values_of
+from bert_glue_tf.compression.schedule import PruningContext
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.models.units import Group
-from bert_glue_tf.training.optimizer import AdamW
 
 
 class LotteryTicket(MaskedPruning):
@@ -50,7 +50,7 @@ class LotteryTicket(MaskedPruning):
             self._first.append(first)
         return super().prepare(model, context)
 
-    def wrap_optimizer(self, optimizer: AdamW) -> AdamW:
+    def wrap_optimizer(self, optimizer: HookedOptimizer) -> HookedOptimizer:
         self._optimizer = super().wrap_optimizer(optimizer)
         return self._optimizer
 

@@ -10,8 +10,9 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from bert_glue_tf.compression.base import PruningContext, PruningMethod
 from bert_glue_tf.compression.masked import MaskedPruning, values_of
+from bert_glue_tf.compression.method import PruningMethod
+from bert_glue_tf.compression.schedule import PruningContext
 from bert_glue_tf.compression.toolkit import tfmot
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.models.units import Group

@@ -7,8 +7,8 @@ import tensorflow as tf
 from absl import logging
 
 from bert_glue_tf.compression import xla
-from bert_glue_tf.compression.base import PruningContext
 from bert_glue_tf.compression.masked import MaskedPruning, values_of
+from bert_glue_tf.compression.schedule import PruningContext
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.models.units import Group, Member
 

@@ -18,7 +18,7 @@ import tensorflow as tf
 import tf_keras
 from absl import logging
 
-from bert_glue_tf.compression.base import PruningMethod
+from bert_glue_tf.compression.method import PruningMethod
 from bert_glue_tf.data.tasks import TaskSpec
 from bert_glue_tf.evaluation import cost
 from bert_glue_tf.runs.run_folder import RunFolder

@@ -18,7 +18,8 @@ import tf_keras
 from absl import logging
 
 from bert_glue_tf.compression import registry
-from bert_glue_tf.compression.base import UPDATES, PruningContext, PruningMethod
+from bert_glue_tf.compression.method import PruningMethod
+from bert_glue_tf.compression.schedule import UPDATES, PruningContext
 from bert_glue_tf.compression.start import Start
 from bert_glue_tf.core import strict_json
 from bert_glue_tf.core.errors import UserError

@@ -8,6 +8,7 @@ import tensorflow as tf
 import tf_keras
 from official.nlp import optimization
 
+from bert_glue_tf.compression.hooks import Hook
 from bert_glue_tf.runs.config import ExperimentConfig
 
 # BERT's own settings (Devlin et al. 2019, appendix A.2, and google-research/bert).
@@ -40,36 +41,24 @@ def build_schedule(
     )
 
 
-class Hook:
-    """What happens around the update of one weight; as it stands, nothing.
-
-    The methods are traced into the training step, for each weight and each replica, with
-    gradients that are summed over the replicas already.
-    """
-
-    def gradient(self, variable: tf.Variable, gradient: tf.Tensor) -> tf.Tensor:
-        """Returns the gradient to train with, of the weight's shape."""
-        del variable
-        return gradient
-
-    def updated(self, variable: tf.Variable) -> Any:
-        """Called after the weight has been updated; may assign to it. Returns an operation."""
-        del variable
-        return tf.no_op()
-
-
 class AdamW(optimization.AdamWeightDecay):
-    """tf-models-official's AdamW, with a hook around the update of each weight."""
+    """tf-models-official's AdamW, with hooks around the update of each weight."""
 
-    hook = Hook()
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.hooks: list[Hook] = []
 
     def _resource_apply_dense(
         self, grad: tf.Tensor, var: tf.Variable, apply_state: Any = None
     ) -> Any:
-        grad = self.hook.gradient(var, grad)
+        for hook in self.hooks:
+            grad = hook.gradient(var, grad)
         done = super()._resource_apply_dense(grad, var, apply_state)
-        with tf.control_dependencies([done]):
-            return self.hook.updated(var)
+        for hook in self.hooks:
+            with tf.control_dependencies([done]):
+                after = hook.updated(var)
+            done = done if after is None else after
+        return done
 
     def _resource_apply_sparse_duplicate_indices(
         self, grad: tf.Tensor, var: tf.Variable, indices: tf.Tensor, **kwargs: Any

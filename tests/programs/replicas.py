@@ -34,7 +34,7 @@ import tf_keras  # noqa: E402
 import tiny_bert  # noqa: E402
 
 from bert_glue_tf.compression import registry  # noqa: E402
-from bert_glue_tf.compression.base import PruningContext  # noqa: E402
+from bert_glue_tf.compression.schedule import PruningContext  # noqa: E402
 from bert_glue_tf.data import batching, preprocessing, tasks  # noqa: E402
 from bert_glue_tf.models import classifiers, heads, loading  # noqa: E402
 from bert_glue_tf.models.bert import importing  # noqa: E402

@@ -20,7 +20,8 @@ import tiny_bert
 from ai_edge_litert.interpreter import Interpreter
 
 from bert_glue_tf.compression import registry
-from bert_glue_tf.compression.base import PruningContext, PruningMethod
+from bert_glue_tf.compression.method import PruningMethod
+from bert_glue_tf.compression.schedule import PruningContext
 from bert_glue_tf.compression.start import Start
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import tasks
@@ -346,7 +347,9 @@ def test_a_method_from_outside_is_found_by_its_name(monkeypatch):
 )
 def test_a_files_method_has_the_files_name(monkeypatch, tmp_path, text, told):
     monkeypatch.setattr(registry, "__path__", [*registry.__path__, str(tmp_path)])
-    start = "from bert_glue_tf.compression.base import PruningMethod\n" * ("no Python" not in told)
+    start = "from bert_glue_tf.compression.method import PruningMethod\n" * (
+        "no Python" not in told
+    )
     (tmp_path / "odd.py").write_text(start + text)
     assert "odd" in registry.names()
     with pytest.raises(UserError, match=re.escape(told)):

@@ -1,0 +1,144 @@
+"""The protocol of every pruning method; the base class itself is the no-op `none`.
+
+The orchestrator calls, in this order and with no `if prune`:
+
+    method = pruning.build(config)
+    start = method.reshape(start)               # before the model is built
+    model = method.prepare(model, context)      # before compile
+    optimizer = method.wrap_optimizer(optimizer)
+    model.fit(..., callbacks=method.callbacks())
+    model = method.finalize(model)              # plain layers, zeros in place or cut out
+
+A method that ranks weights by a score derives from `masked.MaskedPruning`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bert_glue_tf.compression import registry
+from bert_glue_tf.core import lazy
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+    import tf_keras
+
+    from bert_glue_tf.compression.hooks import HookedOptimizer
+    from bert_glue_tf.compression.schedule import PruningContext
+    from bert_glue_tf.compression.start import Start
+else:
+    tf = lazy.module("tensorflow")
+
+
+@dataclasses.dataclass(frozen=True)
+class Removed:
+    """What a method has pruned.
+
+    Attributes:
+      sparsities: name of a weight -> fraction of it that is pruned.
+      pruned: number of weights that are.
+      prunable: number of weights of which they are, those in the method's scope.
+      within: regular expression, which the names of these weights match, of a method that cuts
+        before the training; empty for others.
+    """
+
+    sparsities: Mapping[str, float]
+    pruned: int
+    prunable: int
+    within: str = ""
+
+
+class PruningMethod:
+    """One way of pruning, and, as it stands, the way that prunes nothing.
+
+    A method is one file of the folder `pruning` with one subclass whose `name` is the file's. All
+    but those that cut before the training pass `tests/pruning/test_pruning_contract.py`.
+
+    Args:
+      options: name -> value, those of `options` that differ from their defaults.
+    """
+
+    name = registry.NO_PRUNING
+    # The method's own settings: name -> (default, what it is). A value has the default's type.
+    options: Mapping[str, tuple[Any, str]] = {}
+    # Why it stands alone and not beside other methods; empty if it does not.
+    alone = ""
+    # Why it needs a native encoder; empty if variables are enough.
+    needs_native = ""
+    # Why it cannot prune before the first step, after the method's name; empty if it can.
+    waits = ""
+    # Settings that do not come into it: in a run of its own they have to keep their defaults.
+    unused: tuple[str, ...] = ()
+    # How many times the learning rate's schedule runs through within the training.
+    cycles = 1
+
+    def __init__(self, options: Mapping[str, Any] | None = None) -> None:
+        given = dict(options or {})
+        # None: as --final_sparsity says.
+        self.final_sparsity: float | None = given.pop("final_sparsity", None)
+        self.settings = {name: default for name, (default, _) in self.options.items()} | given
+
+    def on_replicas(self) -> PruningMethod:
+        """Return a method that does the same on several replicas; called before all others."""
+        return self
+
+    def context(self, context: PruningContext) -> PruningContext:
+        """Return the context with the method's own final sparsity, where it has one."""
+        if self.final_sparsity is None:
+            return context
+        return context.with_sparsity(self.final_sparsity)
+
+    def reshape(self, start: Start) -> Start:
+        """Return the `Start` to build the model from; may cut what never trains."""
+        return start
+
+    def prepare(self, model: tf_keras.Model, context: PruningContext) -> tf_keras.Model:
+        """Return the model to train; called under the strategy's scope, before compile."""
+        del context
+        return model
+
+    def wrap_optimizer(self, optimizer: HookedOptimizer) -> HookedOptimizer:
+        """Return the optimizer to train with; may add to its hooks."""
+        return optimizer
+
+    def callbacks(self) -> list[tf_keras.callbacks.Callback]:
+        """Return the Keras callbacks that drive the method; they run before the evaluation."""
+        return []
+
+    def state(self) -> tf.train.Checkpoint:
+        """Return what a training that goes on has to find again: masks, scores, its step."""
+        return tf.train.Checkpoint()
+
+    def pruned_weights(self, model: tf_keras.Model) -> Mapping[str, tf.Variable]:
+        """Return what the method prunes of a prepared or a finalized model: name -> weight."""
+        del model
+        return {}
+
+    def sparsities(self, model: tf_keras.Model) -> dict[str, float]:
+        """Return the fraction of zeros of each pruned weight, by name, as it stands in training."""
+        return {name: zero_fraction(weight) for name, weight in self.pruned_weights(model).items()}
+
+    def measure(self, model: tf_keras.Model) -> Removed:
+        """Return what is pruned at the end of the training, before `finalize` cuts anything out."""
+        weights = self.pruned_weights(model)
+        sparsities = self.sparsities(model)
+        sizes = {name: int(np.prod(weights[name].shape)) for name in sparsities}
+        return Removed(
+            sparsities=sparsities,
+            pruned=sum(round(value * sizes[name]) for name, value in sparsities.items()),
+            prunable=sum(sizes.values()),
+        )
+
+    def finalize(self, model: tf_keras.Model) -> tf_keras.Model:
+        """Return a model of plain layers, where pruned weights are exactly zero or cut out."""
+        return model
+
+
+def zero_fraction(weight: tf.Variable) -> float:
+    """Return the fraction of elements that are exactly zero."""
+    values = weight.numpy()
+    return float(np.count_nonzero(values == 0) / values.size)
