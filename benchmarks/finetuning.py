@@ -37,7 +37,7 @@ from absl import flags, logging
 from bert_glue_tf.core import cli
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import tasks
-from bert_glue_tf.evaluation import evaluator, metrics, significance
+from bert_glue_tf.evaluation import metrics, predictions, significance
 from bert_glue_tf.models import encoders
 from bert_glue_tf.models.bert import embedded
 from bert_glue_tf.reports import terminal
@@ -224,8 +224,8 @@ def answers(name: str, folder: pathlib.Path, task: tasks.TaskSpec) -> tuple[np.n
         with np.load(folder / f"{name}.npz") as saved:
             return saved["labels"], saved["logits"]
     split = next(iter(task.validation_splits.values()))
-    found = evaluator.read_predictions(folder / OURS / "predictions" / f"{split}.tsv", task)
-    return found.labels.astype(int) if not task.is_regression else found.labels, found.logits
+    found = predictions.read(folder / OURS / "predictions" / f"{split}.tsv", task)
+    return found.labels, found.logits
 
 
 def records(
@@ -246,11 +246,11 @@ def records(
             own_labels, own = found[OURS]
             np.testing.assert_array_equal(labels, own_labels)
             difference = significance.compare(
+                task.problem,
                 metrics.METRICS[task.primary_metric],
                 labels,
-                [metrics.to_predictions(task, own)],
-                [metrics.to_predictions(task, logits)],
-                classes=not task.is_regression,
+                [task.problem.decode(own)],
+                [task.problem.decode(logits)],
             )
         made.append(
             FineTuning(

@@ -56,7 +56,7 @@ def main() -> None:
         dropout["hidden_dropout_prob"] = settings.encoder_dropout
         dropout["attention_probs_dropout_prob"] = settings.encoder_dropout
     model = transformers.BertForSequenceClassification.from_pretrained(
-        FLAGS.model, num_labels=task.num_classes, **dropout
+        FLAGS.model, num_labels=task.problem.width, **dropout
     )
     padding = FLAGS.padding == "max_length" and "max_length"
 

@@ -14,6 +14,7 @@ from absl import flags
 
 from bert_glue_tf.core import cli
 from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.evaluation import predictions
 
 flags.DEFINE_string("run", "", "Folder of a finished run with an export.")
 FLAGS = flags.FLAGS
@@ -50,7 +51,7 @@ def main() -> None:
     name = next(iter(task.validation_splits.values()))
     examples = readers.load(task, run.config.data, name)
     split = experiment.tokenize(preprocessor, name, examples)
-    expected = evaluator.read_predictions(folder.predictions_file("float32", name), task).logits
+    expected = predictions.read(folder.predictions_file("float32", name), task).logits
     metric = task.primary_metric
     rows = []
     for block, algorithm in _VARIANTS:
@@ -67,7 +68,7 @@ def main() -> None:
                 "algorithm": algorithm,
                 "MB": f"{len(content) / 1e6:.2f}",
                 metric: f"{score:.4f}",
-                "flips": str(evaluator.flips(task, expected, logits)),
+                "flips": str(task.problem.flips(expected, logits)),
                 "noise": f"{noise:.4f}",
             }
         )

@@ -44,7 +44,7 @@ def main() -> None:
     )
     model.compile(
         optimizer=build_optimizer(settings, total_steps=10_000),
-        loss=classifiers.build_loss(task),
+        loss=task.problem.keras_loss(),
     )
     preprocessor = preprocessing.build(encoder.preprocessing, task.text_fields, settings.seq_length)
     tokens = preprocessing.tokenize(preprocessor, examples.texts)

@@ -68,7 +68,7 @@ def main() -> None:
         )
         model.compile(
             optimizer=method.wrap_optimizer(build_optimizer(config, FLAGS.steps)),
-            loss=classifiers.build_loss(task),
+            loss=task.problem.keras_loss(),
         )
         models[name] = model
         drivers[name] = method.callbacks()

@@ -28,7 +28,7 @@ from absl import flags
 
 from bert_glue_tf.core import cli
 from bert_glue_tf.core.errors import UserError
-from bert_glue_tf.evaluation import evaluator, metrics
+from bert_glue_tf.evaluation import metrics
 from bert_glue_tf.export import exports, litert
 from bert_glue_tf.runs import results
 
@@ -110,7 +110,7 @@ def score(peer: Any, inputs: Any, chosen: np.ndarray, lengths: Sequence[int]) ->
     keras = inputs.keras_logits[chosen]
     return Score(
         metrics.compute(inputs.task, inputs.labels[chosen], logits),
-        evaluator.flips(inputs.task, keras, logits),
+        inputs.task.problem.flips(keras, logits),
         float(np.max(np.abs(keras - logits))),
     )
 

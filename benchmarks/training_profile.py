@@ -57,7 +57,7 @@ def main() -> None:
         model = method.prepare(model, PruningContext.from_config(settings, steps, method.waits))
     model.compile(
         optimizer=method.wrap_optimizer(build_optimizer(settings, steps)),
-        loss=classifiers.build_loss(task),
+        loss=task.problem.keras_loss(),
     )
     preprocessor = preprocessing.build(encoder.preprocessing, task.text_fields, settings.seq_length)
     train = experiment.tokenize(preprocessor, "train", examples)

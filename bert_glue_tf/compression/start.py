@@ -53,8 +53,8 @@ class Start:
         architecture = self.encoder.architecture
         assert architecture is not None  # A method that asks needs a native encoder.
         classifier = self.classifier or (
-            np.zeros((architecture.hidden_size, self.task.num_classes), np.float32),
-            np.zeros(self.task.num_classes, np.float32),
+            np.zeros((architecture.hidden_size, self.task.problem.width), np.float32),
+            np.zeros(self.task.problem.width, np.float32),
         )
         variables = by_canonical_name(self.encoder.layer.variables)
         values = {name: variable.numpy() for name, variable in variables.items()}

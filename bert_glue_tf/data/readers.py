@@ -199,7 +199,7 @@ def _examples(
     texts = tuple(list(field) for field in fields)
     array = None
     if labels is not None:
-        array = np.asarray(labels, dtype=np.float32 if task.is_regression else np.int32)
+        array = task.problem.as_labels(labels)
     if "sha256" not in provenance:
         digest = hashlib.sha256()
         columns = texts if array is None else (*texts, array.tolist())

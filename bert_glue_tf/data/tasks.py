@@ -19,6 +19,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.data.problems import Classification, Problem, Regression
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +30,7 @@ class TaskSpec:
       name: the task's name in flags, records and tables; for GLUE, TFDS's `glue/<name>`.
       folder: the task's folder in the benchmark's own distribution.
       text_fields: the text features, in TFDS's names (one sentence, or a pair).
-      labels: label names in the order of their integer ids; empty for regression.
+      problem: the kind of answer: which classes, or numbers from where to where.
       metrics: names of the functions in `metrics.py` that are reported.
       primary_metric: the one that a single comparison uses.
       tsv_text: columns of the text in the .tsv files, as named in their header.
@@ -38,7 +39,6 @@ class TaskSpec:
       tsv_labels: the spelling of the labels in the files, aspect files too.
       tsv_source: column of the .tsv files that says where an example comes from, if any.
       validation_splits: suffix of the metrics' names -> TFDS name of the split.
-      label_range: the smallest and largest label of a regression task.
       submission_files: TFDS name of a test split -> the file that the benchmark's server takes
         its predictions in.
       tsv_files: split -> where its file may lie below GLUE's folder, if not at the usual place.
@@ -52,7 +52,7 @@ class TaskSpec:
     name: str
     folder: str
     text_fields: tuple[str, ...]
-    labels: tuple[str, ...]
+    problem: Problem
     metrics: tuple[str, ...]
     primary_metric: str
     tsv_text: tuple[str, ...]
@@ -62,22 +62,12 @@ class TaskSpec:
     validation_splits: Mapping[str, str] = dataclasses.field(
         default_factory=lambda: {"": "validation"}
     )
-    label_range: tuple[float, float] | None = None
     submission_files: Mapping[str, str] = dataclasses.field(default_factory=dict)
     also_answers: tuple[str, ...] = ()
     tsv_files: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
     drops_short_rows: bool = False
     tsv_source: str = ""
     file_format: Literal["tsv", "aspects"] = "tsv"
-
-    @property
-    def num_classes(self) -> int:
-        """Width of the classifier's output; 1 stands for regression."""
-        return len(self.labels) or 1
-
-    @property
-    def is_regression(self) -> bool:
-        return not self.labels
 
     @property
     def is_glue(self) -> bool:
@@ -110,7 +100,7 @@ def _aspects(name: str) -> TaskSpec:
         name=name,
         folder=name,
         text_fields=("sentence", "aspect"),
-        labels=("negative", "neutral", "positive"),
+        problem=Classification(("negative", "neutral", "positive")),
         # The two that the field reports, since the classes are far from balanced.
         metrics=("accuracy", "macro_f1"),
         primary_metric="accuracy",
@@ -127,7 +117,7 @@ _SPECS = (
         folder="CoLA",
         submission_files={"test": "CoLA.tsv"},
         text_fields=("sentence",),
-        labels=("unacceptable", "acceptable"),
+        problem=Classification(("unacceptable", "acceptable")),
         metrics=("matthews", "accuracy"),
         primary_metric="matthews",
         tsv_text=("sentence",),
@@ -141,7 +131,7 @@ _SPECS = (
         folder="SST-2",
         submission_files={"test": "SST-2.tsv"},
         text_fields=("sentence",),
-        labels=("negative", "positive"),
+        problem=Classification(("negative", "positive")),
         metrics=("accuracy",),
         primary_metric="accuracy",
         tsv_text=("sentence",),
@@ -152,7 +142,7 @@ _SPECS = (
         folder="MRPC",
         submission_files={"test": "MRPC.tsv"},
         text_fields=_PAIR,
-        labels=("not_equivalent", "equivalent"),
+        problem=Classification(("not_equivalent", "equivalent")),
         metrics=("accuracy", "f1"),
         primary_metric="accuracy",
         tsv_text=("#1 String", "#2 String"),
@@ -163,19 +153,18 @@ _SPECS = (
         folder="STS-B",
         submission_files={"test": "STS-B.tsv"},
         text_fields=_PAIR,
-        labels=(),
+        problem=Regression(0.0, 5.0),
         metrics=("pearson", "spearman"),
         primary_metric="pearson",
         tsv_text=_PAIR,
         tsv_label="score",
-        label_range=(0.0, 5.0),
     ),
     TaskSpec(
         name="qqp",
         folder="QQP",
         submission_files={"test": "QQP.tsv"},
         text_fields=("question1", "question2"),
-        labels=("not_duplicate", "duplicate"),
+        problem=Classification(("not_duplicate", "duplicate")),
         metrics=("accuracy", "f1"),
         primary_metric="accuracy",
         tsv_text=("question1", "question2"),
@@ -192,7 +181,7 @@ _SPECS = (
             "test_mismatched": "MNLI-mm.tsv",
         },
         text_fields=("premise", "hypothesis"),
-        labels=("entailment", "neutral", "contradiction"),
+        problem=Classification(("entailment", "neutral", "contradiction")),
         metrics=("accuracy",),
         primary_metric="accuracy",
         tsv_text=_PAIR,
@@ -209,7 +198,7 @@ _SPECS = (
         folder="QNLI",
         submission_files={"test": "QNLI.tsv"},
         text_fields=("question", "sentence"),
-        labels=_ENTAILMENT,
+        problem=Classification(_ENTAILMENT),
         metrics=("accuracy",),
         primary_metric="accuracy",
         tsv_text=("question", "sentence"),
@@ -221,7 +210,7 @@ _SPECS = (
         folder="RTE",
         submission_files={"test": "RTE.tsv"},
         text_fields=_PAIR,
-        labels=_ENTAILMENT,
+        problem=Classification(_ENTAILMENT),
         metrics=("accuracy",),
         primary_metric="accuracy",
         tsv_text=_PAIR,
@@ -233,7 +222,7 @@ _SPECS = (
         folder="WNLI",
         submission_files={"test": "WNLI.tsv"},
         text_fields=_PAIR,
-        labels=("not_entailment", "entailment"),
+        problem=Classification(("not_entailment", "entailment")),
         metrics=("accuracy",),
         primary_metric="accuracy",
         tsv_text=_PAIR,
@@ -250,12 +239,12 @@ DIAGNOSTICS: Mapping[str, TaskSpec] = {
         name="ax",
         folder="AX",
         text_fields=("premise", "hypothesis"),
-        labels=TASKS["mnli"].labels,
+        problem=TASKS["mnli"].problem,
         metrics=("matthews",),
         primary_metric="matthews",
         tsv_text=_PAIR,
         tsv_label="Label",
-        tsv_labels=TASKS["mnli"].labels,
+        tsv_labels=TASKS["mnli"].tsv_labels,
         submission_files={"test": "AX.tsv"},
         # AX.zip of the benchmark's server, and where its download script puts the same file.
         tsv_files={"test": ("AX/AX.tsv", "diagnostic/diagnostic.tsv")},

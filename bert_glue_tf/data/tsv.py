@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import itertools
-import math
 import os
 from collections.abc import Iterator, Sequence
 
@@ -189,23 +188,13 @@ def _lines(path: str, raw: bytes) -> Iterator[str]:
 
 
 def _label(task: TaskSpec, path: str, number: int, value: str) -> float:
-    if task.label_range is None:
-        if value in task.tsv_labels:
-            return task.tsv_labels.index(value)
-        good = ", ".join(task.tsv_labels)
-    else:
-        low, high = task.label_range
-        try:
-            score = float(value)
-        except ValueError:
-            score = math.nan
-        if low <= score <= high:  # false for NaN
-            return score
-        good = f"a number from {low:g} to {high:g}"
-    raise UserError(
-        f"{path}:{number}: wrong label {_short(value)} in the column {task.tsv_label!r}. "
-        f"Good values: {good}."
-    )
+    try:
+        return task.problem.parse_label(value, task.tsv_labels)
+    except ValueError as good:
+        raise UserError(
+            f"{path}:{number}: wrong label {_short(value)} in the column {task.tsv_label!r}. "
+            f"Good values: {good}."
+        ) from None
 
 
 def _short(value: str) -> str:

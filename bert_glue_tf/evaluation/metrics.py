@@ -6,10 +6,12 @@ They agree with scikit-learn (`accuracy_score`, `f1_score`, `matthews_corrcoef`)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from bert_glue_tf.data import problems
+from bert_glue_tf.data.problems import Metric, Problem
 from bert_glue_tf.data.tasks import TaskSpec
 
 
@@ -131,38 +133,15 @@ def spearman(labels: np.ndarray, predictions: np.ndarray) -> float:
     return _correlation(_ranks(labels), _ranks(predictions))
 
 
-METRICS: Mapping[str, Callable[[np.ndarray, np.ndarray], float]] = {
+METRICS: Mapping[str, Metric] = {
     metric.__name__: metric for metric in (accuracy, f1, macro_f1, matthews, pearson, spearman)
 }
 
 
-def to_predictions(task: TaskSpec, logits: np.ndarray) -> np.ndarray:
-    """What a model's outputs stand for: class ids int64 [n], or scores float64 [n].
-
-    Args:
-      task: classification or regression.
-      logits: [n, classes], or [n, 1] for regression.
-
-    Raises:
-      ValueError: `logits` has another shape.
-    """
-    logits = np.asarray(logits)
-    if logits.ndim != 2 or logits.shape[1] != task.num_classes:
-        raise ValueError(
-            f"{task.name}: logits of shape {logits.shape}, but [n, {task.num_classes}] is expected."
-        )
-    if task.is_regression:
-        return logits[:, 0].astype(np.float64)
-    return np.argmax(logits, axis=1)
-
-
-def diverged(logits: np.ndarray) -> bool:
-    """Whether a model's outputs are no numbers any more: any of `logits` is NaN or infinite."""
-    return not np.isfinite(logits).all()
-
-
-def compute(task: TaskSpec, labels: np.ndarray, logits: np.ndarray) -> dict[str, float]:
-    """All of a task's metrics, by name, in the table's order.
+def compute(
+    task: TaskSpec, labels: np.ndarray, logits: np.ndarray, also: Sequence[str] = ()
+) -> dict[str, float]:
+    """Compute all of a task's metrics, by name, in the table's order.
 
     A NaN or an infinity among the logits makes every metric NaN: argmax would take it for the
     largest value, and a model that has diverged would get the score of a constant answer.
@@ -171,61 +150,34 @@ def compute(task: TaskSpec, labels: np.ndarray, logits: np.ndarray) -> dict[str,
       task: names the metrics.
       labels: [n] class ids, or numbers for regression.
       logits: [n, classes], or [n, 1] for regression.
+      also: names of metrics to compute besides.
 
     Raises:
       ValueError: no examples, lengths that differ, or logits of another width.
     """
-    predicted = to_predictions(task, logits)
+    predicted = task.problem.decode(logits)
     labels, predicted = _paired(labels, predicted)
-    if diverged(logits):
-        return {name: float("nan") for name in task.metrics}
-    return {name: METRICS[name](labels, predicted) for name in task.metrics}
-
-
-def chance(task: TaskSpec, labels: np.ndarray) -> float:
-    """The primary metric of an answer that does not look at the text.
-
-    That of the best single class; 0 for a correlation, which a constant does not have.
-    """
-    if task.is_regression or task.primary_metric == "matthews":
-        return 0.0
-    metric = METRICS[task.primary_metric]
-    return max(metric(labels, np.full_like(labels, label)) for label in range(task.num_classes))
-
-
-def collapse(task: TaskSpec, labels: np.ndarray, logits: np.ndarray) -> str:
-    """Why a model's predictions are worthless, or an empty text.
-
-    Either all predictions are one class while the labels are not, or the 95 % bootstrap
-    interval of the primary metric reaches down to chance.
-    """
-    if diverged(logits):
-        return "the logits are not numbers"
-    predictions = to_predictions(task, logits)
-    if len(np.unique(predictions)) == 1 and len(np.unique(labels)) > 1:
-        constant = task.labels[int(predictions[0])] if task.labels else f"{predictions[0]:.3g}"
-        return f"every prediction is {constant}"
-    name, floor = task.primary_metric, chance(task, labels)
-    value = METRICS[name](labels, predictions)
-    low, _ = bootstrap_interval(METRICS[name], labels, predictions)
-    if not low > floor:
-        return f"{name} {value:.3f} is not above chance ({floor:.3f}) by more than its noise"
-    return ""
+    names = dict.fromkeys((*task.metrics, *also))
+    if problems.diverged(logits):
+        return dict.fromkeys(names, float("nan"))
+    return {name: METRICS[name](labels, predicted) for name in names}
 
 
 def bootstrap_interval(
-    metric: Callable[[np.ndarray, np.ndarray], float],
+    problem: Problem,
+    metric: Metric,
     labels: np.ndarray,
     predictions: np.ndarray,
     confidence: float = 0.95,
     resamples: int = 1000,
     seed: int = 0,
 ) -> tuple[float, float]:
-    """Percentile bootstrap over examples (Efron 1979) of one of the metrics above.
+    """Return the percentile bootstrap interval (Efron 1979) of one of the metrics above.
 
     It measures the luck of the evaluation split alone, not that of the training seed.
 
     Args:
+      problem: says which units are drawn.
       metric: (labels [n], predictions [n]) -> float.
       labels: [n].
       predictions: [n], resampled together with the labels.
@@ -234,20 +186,21 @@ def bootstrap_interval(
       seed: decides the draws.
 
     Returns:
-      (low, high). Both are NaN for a single example, which tells nothing of the spread,
+      (low, high). Both are NaN for a single unit, which tells nothing of the spread,
       and where the metric is NaN on a resample.
 
     Raises:
       ValueError: no examples, or the two differ in length.
     """
     labels, predictions = _paired(labels, predictions)
-    if len(labels) == 1:
+    units = problem.units(labels)
+    if units == 1:
         return float("nan"), float("nan")
     # scipy.stats.bootstrap gives the same interval (a test compares them), but costs a
     # second to import and warns of a failed BCa interval where the metric is NaN.
     rng = np.random.default_rng(seed)
-    draws = (rng.integers(len(labels), size=len(labels)) for _ in range(resamples))
-    values = [metric(labels[draw], predictions[draw]) for draw in draws]
+    draws = (rng.integers(units, size=units) for _ in range(resamples))
+    values = [metric(problem.draw(labels, d), problem.draw(predictions, d)) for d in draws]
     low, high = np.quantile(values, [(1 - confidence) / 2, (1 + confidence) / 2])
     return float(low), float(high)
 

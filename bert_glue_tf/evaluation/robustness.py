@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from bert_glue_tf.data import problems
 from bert_glue_tf.data.readers import Examples
 from bert_glue_tf.data.tasks import TaskSpec
 from bert_glue_tf.evaluation import evaluator, metrics
@@ -228,9 +229,11 @@ def _score(
     labels, logits = labels[chosen], logits[chosen]
     value = metrics.compute(task, labels, logits)[name]
     score: dict[str, Any] = {name: value, "examples": len(labels)}
-    if not metrics.diverged(logits):
-        predictions = metrics.to_predictions(task, logits)
-        interval = metrics.bootstrap_interval(metrics.METRICS[name], labels, predictions)
+    if not problems.diverged(logits):
+        predictions = task.problem.decode(logits)
+        interval = metrics.bootstrap_interval(
+            task.problem, metrics.METRICS[name], labels, predictions
+        )
         score["interval"] = list(interval)
     return score
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
+from bert_glue_tf.data.problems import Metric, Problem
 from bert_glue_tf.evaluation import metrics
-
-Metric = Callable[[np.ndarray, np.ndarray], float]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,27 +71,26 @@ def mcnemar(labels: np.ndarray, first: np.ndarray, second: np.ndarray) -> float:
 
 
 def compare(
+    problem: Problem,
     metric: Metric,
     labels: np.ndarray,
     first: Sequence[np.ndarray],
     second: Sequence[np.ndarray],
-    *,
-    classes: bool,
     resamples: int = 1000,
     seed: int = 0,
 ) -> Difference:
-    """`second` minus `first`, seed by seed.
+    """Compare two models: the score of `second` minus that of `first`, seed by seed.
 
-    The bootstrap draws examples (the same ones for both models and all seeds; Efron and
+    The bootstrap draws the problem's units (the same ones for both models and all seeds; Efron and
     Tibshirani 1993, chapter 16; Berg-Kirkpatrick et al. 2012) and averages over the seeds, so it
     measures the luck of the evaluation split; the luck of training shows in `by_seed`.
 
     Args:
+      problem: says what is drawn, and whether McNemar's test applies.
       metric: (labels [n], predictions [n]) -> float.
       labels: [n].
       first: for each seed the predictions [n] of the model that is compared with.
       second: for each seed those of the other model.
-      classes: whether predictions are classes, so that McNemar's test applies.
       resamples: how many to draw.
       seed: of the draws.
 
@@ -106,12 +104,14 @@ def compare(
     by_seed = [metric(labels, b) - metric(labels, a) for a, b in zip(first, second, strict=True)]
     rng = np.random.default_rng(seed)
     drawn = []
+    units = problem.units(labels)
     for _ in range(resamples):
-        draw = rng.integers(len(labels), size=len(labels))
+        draw = rng.integers(units, size=units)
+        own = problem.draw(labels, draw)
         drawn.append(
             np.mean(
                 [
-                    metric(labels[draw], b[draw]) - metric(labels[draw], a[draw])
+                    metric(own, problem.draw(b, draw)) - metric(own, problem.draw(a, draw))
                     for a, b in zip(first, second, strict=True)
                 ]
             )
@@ -122,7 +122,7 @@ def compare(
         interval=(float(low), float(high)),
         by_seed=tuple(float(value) for value in by_seed),
         mcnemar=tuple(mcnemar(labels, a, b) for a, b in zip(first, second, strict=True))
-        if classes
+        if problem.is_right_or_wrong
         else (),
-        of_accuracy=classes and metric is metrics.accuracy,
+        of_accuracy=problem.is_right_or_wrong and metric is metrics.accuracy,
     )

@@ -19,7 +19,7 @@ from bert_glue_tf.core.files import write_atomically
 from bert_glue_tf.data import preprocessing, readers, tasks
 from bert_glue_tf.data.preprocessing import INPUTS
 from bert_glue_tf.data.tasks import TaskSpec
-from bert_glue_tf.evaluation import cost, evaluator, metrics
+from bert_glue_tf.evaluation import collapse, cost, evaluator, predictions
 from bert_glue_tf.evaluation.evaluator import Evaluation
 from bert_glue_tf.export import flatbuffer, litert, static_int8, tflite
 from bert_glue_tf.export.exports import ExportFolder, ExportResult, Run
@@ -189,11 +189,11 @@ class _ExportRun:
         file = self._evaluated(recipe, content, found)
         self._files[recipe.name] = file
         for suffix, split in self._validation.items():
-            experiment.write_predictions(
+            predictions.write(
                 self._folder.predictions_file(recipe.name, split.name),
                 self._task,
-                split,
-                file.evaluations[suffix],
+                split.labels,
+                file.evaluations[suffix].logits,
             )
         collapsed = self._collapsed(file)
         if collapsed:
@@ -285,16 +285,15 @@ class _ExportRun:
         return found
 
     def _collapsed(self, file: _File) -> str:
-        reasons = [
-            metrics.collapse(self._task, self._validation[suffix].labels, done.logits)
+        return collapse.text(
+            collapse.judge(self._task, self._validation[suffix].labels, done.logits)
             for suffix, done in file.evaluations.items()
-        ]
-        return "; ".join(dict.fromkeys(reason for reason in reasons if reason))
+        )
 
     def _flips(self, file: _File) -> int:
         reference = self._files[FLOAT32].evaluations
         return sum(
-            evaluator.flips(self._task, reference[suffix].logits, done.logits)
+            self._task.problem.flips(reference[suffix].logits, done.logits)
             for suffix, done in file.evaluations.items()
         )
 
@@ -303,7 +302,7 @@ class _ExportRun:
         largest, labels, compared = 0.0, 0, 0
         for suffix, split in self._validation.items():
             path = self._run.folder.predictions_file(split.name)
-            keras = evaluator.read_predictions(path, self._task, len(split)).logits
+            keras = predictions.read(path, self._task, len(split)).logits
             # A longer example was trimmed by the shorter of the two models only.
             limit = min(self._settings.seq_lengths[-1], self._run.config.seq_length)
             same = split.tokens.lengths < limit
@@ -312,7 +311,7 @@ class _ExportRun:
             mine, theirs = file.evaluations[suffix].logits[same], keras[same]
             if len(mine):
                 largest = max(largest, float(np.max(np.abs(mine - theirs))))
-            labels += evaluator.flips(self._task, theirs, mine)
+            labels += self._task.problem.flips(theirs, mine)
             compared += int(same.sum())
         return {"largest_difference": largest, "flips": labels, "examples": compared}
 
@@ -322,7 +321,7 @@ class _ExportRun:
             "made_by": f"bert_glue_tf {__version__}",
             "task": self._task.name,
             "data": self._run.result.data["train"]["name"],
-            "labels": list(self._task.labels),
+            "labels": list(self._task.problem.labels),
             "seq_lengths": list(self._settings.seq_lengths),
             "recipe": recipe.name,
             "source_run": self._run.path.name,
@@ -459,8 +458,8 @@ def card(record: ExportResult) -> str:
         "",
         f"Signatures {signatures}: int32 `[1, length]` inputs "
         f"{', '.join(f'`{name}`' for name in INPUTS)}, float32 output `logits` "
-        f"`[1, {task.num_classes}]`"
-        + (f" ({', '.join(task.labels)})." if task.labels else " (the score)."),
+        f"`[1, {task.problem.width}]`"
+        f" ({task.problem.output_text}).",
         "Take the shortest signature that holds the text: `[CLS] a [SEP]` or "
         "`[CLS] a [SEP] b [SEP]` in the word pieces of `vocab.txt`, padded with 0.",
         "",

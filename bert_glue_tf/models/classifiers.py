@@ -34,7 +34,7 @@ def build_classifier(
     Returns:
       A functional model, dict of int32 [batch, length] in, float32 [batch, classes] logits out.
     """
-    return heads.attach(encoder, task.num_classes, dropout, seed)
+    return heads.attach(encoder, task.problem.width, dropout, seed)
 
 
 @contextlib.contextmanager
@@ -71,50 +71,6 @@ def dropout_states(model: tf_keras.Model) -> list[tf.random.Generator]:
     )
     generators = (layer._random_generator._generator for layer in layers)
     return [generator for generator in generators if generator is not None]
-
-
-def build_loss(task: TaskSpec) -> tf_keras.losses.Loss:
-    """Sparse categorical cross-entropy on logits; mean squared error for regression."""
-    if task.is_regression:
-        return tf_keras.losses.MeanSquaredError()
-    return tf_keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-
-
-class _MeanOfExamples(tf_keras.metrics.MeanMetricWrapper):
-    """Mean over the examples of an epoch, each counted once, and those of weight 0 not at all.
-
-    The weights that `batching.fill_up` gives are right for a batch's gradient, but larger in a
-    batch that was filled up; a weighted mean over an epoch would count its examples for more.
-    """
-
-    def update_state(
-        self, y_true: tf.Tensor, y_pred: tf.Tensor, sample_weight: tf.Tensor | None = None
-    ) -> tf.Operation:
-        if sample_weight is not None:
-            sample_weight = tf.cast(sample_weight > 0, tf.float32)
-        return super().update_state(y_true, y_pred, sample_weight)
-
-
-def build_metrics(task: TaskSpec, is_filled_up: bool) -> list[tf_keras.metrics.Metric | str]:
-    """What Keras is to report of the training besides the loss, as its `weighted_metrics`.
-
-    Where batches are filled up that is the loss as well: Keras's own is a mean over all that the
-    replicas were given, and this one of the same name takes its place in the logs.
-
-    Args:
-      task: of the run.
-      is_filled_up: whether the batches come from `batching.replicas_dataset`; the metrics have
-        to be made under the replicas' strategy.
-    """
-    if not is_filled_up:
-        return [] if task.is_regression else ["accuracy"]
-    keras = tf_keras.metrics
-    if task.is_regression:
-        return [_MeanOfExamples(keras.mean_squared_error, name="loss")]
-    return [
-        _MeanOfExamples(keras.sparse_categorical_accuracy, name="accuracy"),
-        _MeanOfExamples(keras.sparse_categorical_crossentropy, name="loss", from_logits=True),
-    ]
 
 
 def predict_fn(model: tf_keras.Model, static_shape: tuple[int, int] | None = None) -> PredictFn:

@@ -66,8 +66,8 @@ def _write(model: tf_keras.Model, encoder: Encoder, task: TaskSpec, folder: path
     )
     description = {
         "task": task.name,
-        "labels": task.labels,
-        "num_classes": task.num_classes,
+        "labels": task.problem.labels,
+        "num_classes": task.problem.width,
         # None for an opaque encoder: then only the SavedModel tells how to compute it.
         "encoder": architecture and dataclasses.asdict(architecture),
     }

@@ -19,8 +19,8 @@ from absl import logging
 
 from bert_glue_tf.compression.registry import NO_PRUNING
 from bert_glue_tf.core.errors import UserError
-from bert_glue_tf.data import tasks
-from bert_glue_tf.evaluation import evaluator, metrics, significance
+from bert_glue_tf.data import problems, tasks
+from bert_glue_tf.evaluation import collapse, metrics, predictions, significance
 from bert_glue_tf.evaluation.significance import Difference
 from bert_glue_tf.export import exports
 from bert_glue_tf.export.exports import ExportFolder
@@ -252,7 +252,7 @@ def _trained(
     history: Sequence[Mapping[str, str]],
 ) -> Model:
     splits = _splits(record)
-    predictions = {split: folder / "predictions" / f"{split}.tsv" for split in splits}
+    files = {split: folder / "predictions" / f"{split}.tsv" for split in splits}
     return Model(
         run=name,
         recipe=KERAS,
@@ -262,7 +262,7 @@ def _trained(
         encoder_digest=str(record.encoder.get("sha256")),
         metrics=record.metrics,
         intervals=record.intervals,
-        collapsed=_collapsed(record, predictions),
+        collapsed=_collapsed(record, files),
         flips=None,
         sparsity=_mean_sparsity(record),
         parameters=record.parameters,
@@ -270,18 +270,18 @@ def _trained(
         latency={},
         threads=None,
         peak_memory_bytes=None,
-        predictions=predictions,
+        predictions=files,
         history=history,
     )
 
 
-def _collapsed(record: results.ExperimentResult, predictions: Mapping[str, pathlib.Path]) -> str:
+def _collapsed(record: results.ExperimentResult, files: Mapping[str, pathlib.Path]) -> str:
     task = tasks.get(record.config["task"])
-    reasons = []
-    for split, path in predictions.items():
-        answers = evaluator.read_predictions(path, task, record.data[split]["examples"])
-        reasons.append(metrics.collapse(task, answers.labels, answers.logits))
-    return "; ".join(dict.fromkeys(reason for reason in reasons if reason))
+    read = (
+        predictions.read(path, task, record.data[split]["examples"])
+        for split, path in files.items()
+    )
+    return collapse.text(collapse.judge(task, one.labels, one.logits) for one in read)
 
 
 def _exported(
@@ -532,15 +532,15 @@ def _difference(
     first: Sequence[np.ndarray],
     second: Sequence[np.ndarray],
 ) -> Difference:
-    if any(metrics.diverged(logits) for logits in (*first, *second)):
+    if any(problems.diverged(logits) for logits in (*first, *second)):
         nan = float("nan")  # As `metrics.compute` has it for a model that diverged.
         return Difference(nan, (nan, nan), (nan,) * len(first), ())
     return significance.compare(
+        task.problem,
         metrics.METRICS[task.primary_metric],
         labels,
-        [metrics.to_predictions(task, logits) for logits in first],
-        [metrics.to_predictions(task, logits) for logits in second],
-        classes=not task.is_regression,
+        [task.problem.decode(logits) for logits in first],
+        [task.problem.decode(logits) for logits in second],
     )
 
 
@@ -552,7 +552,7 @@ def _answers(models: Group, seeds: Sequence[int]) -> tuple[np.ndarray, list[np.n
     for seed in seeds:
         model = by_seed[seed]
         read = [
-            evaluator.read_predictions(path, model.task, model.data[split]["examples"])
+            predictions.read(path, model.task, model.data[split]["examples"])
             for split, path in model.predictions.items()
         ]
         labels = np.concatenate([one.labels for one in read])

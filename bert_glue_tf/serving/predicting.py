@@ -20,14 +20,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from absl import logging
-from scipy import special
 
 from bert_glue_tf.core import files, strict_json
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.core.files import write_atomically
-from bert_glue_tf.data import preprocessing, readers, tasks
+from bert_glue_tf.data import preprocessing, problems, readers, tasks
 from bert_glue_tf.data.tasks import TaskSpec
-from bert_glue_tf.evaluation import metrics
 from bert_glue_tf.export import exports, flatbuffer, litert
 from bert_glue_tf.export.litert import LiteModel
 
@@ -136,10 +134,10 @@ class Classifier:
             litert.try_out(content, str(path))
         model = ParallelModel(content, threads, str(path))
         task, vocabulary = _read_metadata(path, content)
-        if model.classes != task.num_classes:
+        if model.classes != task.problem.width:
             raise UserError(
                 f"{path}: damaged: it has {model.classes} logits, and {task.name} has "
-                f"{task.num_classes}. Copy it again."
+                f"{task.problem.width}. Copy it again."
             )
         check_vocabulary(path, folder, vocabulary)
         return cls(task, model.predict, model.lengths, folder.preprocessing)
@@ -162,7 +160,7 @@ class Classifier:
             [_shortened(text) for text in column] for column in zip(*texts, strict=True)
         )
         tokens = preprocessing.tokenize(self.preprocessor, columns)
-        found = np.empty((len(texts), self.task.num_classes), np.float32)
+        found = np.empty((len(texts), self.task.problem.width), np.float32)
         # No batch is filled up with shorter texts, as in training: a .tflite file takes one
         # text at a time, and at 128 word pieces each costs three times as much as at 32.
         length_of = np.searchsorted(np.asarray(self.lengths), tokens.lengths)
@@ -171,7 +169,7 @@ class Classifier:
             for start in range(0, len(members), _BATCH):
                 some = members[start : start + _BATCH]
                 found[some] = self.predict_fn(tokens.batch(some, self.lengths[place]))
-        if metrics.diverged(found):
+        if problems.diverged(found):
             raise UserError(
                 "the model answers with values that are not numbers: its training diverged, or "
                 "the file is damaged. Train again, for example with a smaller --learning_rate."
@@ -185,18 +183,10 @@ class Classifier:
           UserError: as `logits`.
         """
         logits = self.logits(texts)
-        if self.task.is_regression:
-            return [
-                Prediction(text, f"{value:.3f}", {}, float(value))
-                for text, value in zip(texts, logits[:, 0], strict=True)
-            ]
-        probabilities = special.softmax(logits.astype(np.float64), axis=-1)
-        predictions = []
-        for text, row in zip(texts, probabilities, strict=True):
-            named = dict(zip(self.task.labels, map(float, row), strict=True))
-            label = self.task.labels[int(np.argmax(row))]
-            predictions.append(Prediction(text, label, named, named[label]))
-        return predictions
+        return [
+            Prediction(text, answer.label, answer.probabilities, answer.score)
+            for text, answer in zip(texts, self.task.problem.answers(logits), strict=True)
+        ]
 
 
 class ParallelModel:
@@ -532,7 +522,7 @@ def header(task: TaskSpec, style: str) -> list[str]:
     """The line above the others, where the style has one."""
     if style != "tsv":
         return []
-    names = ["label", "score" if task.is_regression else "probability", *task.text_fields]
+    names = ["label", task.problem.score_name, *task.text_fields]
     return ["\t".join(names)]
 
 
@@ -574,7 +564,7 @@ def write_submission(classifier: Classifier, source: str, folder: pathlib.Path) 
         texts = list(zip(*examples.texts, strict=True))
         chunks = [texts[start : start + CHUNK] for start in range(0, len(texts), CHUNK)]
         logits = np.concatenate([classifier.logits(chunk) for chunk in chunks])
-        answers = enumerate(submission_labels(task, logits))
+        answers = enumerate(task.problem.submission(logits, task.tsv_labels))
         rows = [f"{index}\t{answer}" for index, answer in answers]
         with _writing(folder):
             write_atomically(path, "\n".join(["index\tprediction", *rows]) + "\n")
@@ -590,11 +580,3 @@ def _writing(folder: pathlib.Path) -> Iterator[None]:
             f"--glue_submission={folder}: cannot be written ({error.strerror}). "
             "Give a folder that you may write, on a disk with space left."
         ) from error
-
-
-def submission_labels(task: TaskSpec, logits: np.ndarray) -> list[str]:
-    """The benchmark's spelling of each answer; STS-B's scores are kept within 0 to 5."""
-    if task.is_regression:
-        low, high = task.label_range or (-np.inf, np.inf)
-        return [f"{value:.3f}" for value in np.clip(logits[:, 0], low, high)]
-    return [task.tsv_labels[int(index)] for index in np.argmax(logits, axis=1)]

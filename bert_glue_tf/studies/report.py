@@ -17,7 +17,7 @@ from absl import logging
 from bert_glue_tf.compression.registry import DEFAULT_METHOD, NO_PRUNING
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import tasks
-from bert_glue_tf.evaluation import evaluator, metrics, significance
+from bert_glue_tf.evaluation import collapse, metrics, predictions, significance
 from bert_glue_tf.evaluation.significance import Difference
 from bert_glue_tf.export import exports
 from bert_glue_tf.reports import comparison
@@ -197,7 +197,7 @@ def hypotheses(done: Sequence[Plan]) -> list[str]:
             and with_.method == DEFAULT_METHOD
         ]
         if pairs:
-            difference = _difference(pairs)
+            difference = _difference(task, pairs)
             verdict = (
                 "does not hold: the difference is within noise"
                 if difference.is_noise
@@ -217,7 +217,7 @@ def hypotheses(done: Sequence[Plan]) -> list[str]:
         some = [plan for plan in done if plan.task == task and plan.exported]
         if some:
             pairs = [(_accurate(p, "float32"), _accurate(p, RECIPE)) for p in some]
-            difference = _difference(pairs)
+            difference = _difference(task, pairs)
             base = _collapsed(task, [pair[0] for pair in pairs])
             quantized = _collapsed(task, [pair[1] for pair in pairs])
             told = _told({"float32": base, RECIPE: quantized})
@@ -237,13 +237,12 @@ def hypotheses(done: Sequence[Plan]) -> list[str]:
     return lines
 
 
-_Pair = tuple[evaluator.Predictions, evaluator.Predictions]
+_Pair = tuple[predictions.Predictions, predictions.Predictions]
 
 
-def _collapsed(task: str, answers: Sequence[evaluator.Predictions]) -> str:
+def _collapsed(task: str, answers: Sequence[predictions.Predictions]) -> str:
     """Why one of the models is worthless, or an empty text."""
-    reasons = [metrics.collapse(tasks.get(task), one.labels, one.logits) for one in answers]
-    return "; ".join(dict.fromkeys(filter(None, reasons)))
+    return collapse.text(collapse.judge(tasks.get(task), one.labels, one.logits) for one in answers)
 
 
 def _told(reasons: Mapping[str, str]) -> str:
@@ -252,24 +251,24 @@ def _told(reasons: Mapping[str, str]) -> str:
     return f" COLLAPSED: {'; '.join(found)}." if found else ""
 
 
-def _difference(pairs: Sequence[_Pair]) -> Difference:
-    labels = pairs[0][0].labels
+def _difference(task: str, pairs: Sequence[_Pair]) -> Difference:
+    problem = tasks.get(task).problem
     return significance.compare(
+        problem,
         metrics.accuracy,
-        labels,
-        [np.argmax(first.logits, axis=1) for first, _ in pairs],
-        [np.argmax(second.logits, axis=1) for _, second in pairs],
-        classes=True,
+        pairs[0][0].labels,
+        [problem.decode(first.logits) for first, _ in pairs],
+        [problem.decode(second.logits) for _, second in pairs],
     )
 
 
-def _accurate(plan: Plan, recipe: str) -> evaluator.Predictions:
+def _accurate(plan: Plan, recipe: str) -> predictions.Predictions:
     task = tasks.get(plan.task)
     (split,) = task.validation_splits.values()
     if recipe:
         folder = exports.ExportFolder(plan.folder / exports.FOLDER)
-        return evaluator.read_predictions(folder.predictions_file(recipe, split), task)
-    return evaluator.read_predictions(plan.folder / "predictions" / f"{split}.tsv", task)
+        return predictions.read(folder.predictions_file(recipe, split), task)
+    return predictions.read(plan.folder / "predictions" / f"{split}.tsv", task)
 
 
 def _interval(difference: Difference) -> str:

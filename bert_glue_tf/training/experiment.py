@@ -23,11 +23,10 @@ from bert_glue_tf.compression.schedule import UPDATES, PruningContext
 from bert_glue_tf.compression.start import Start
 from bert_glue_tf.core import strict_json
 from bert_glue_tf.core.errors import UserError
-from bert_glue_tf.core.files import write_atomically
-from bert_glue_tf.data import batching, preprocessing, readers, tasks
+from bert_glue_tf.data import batching, preprocessing, problems, readers, tasks
 from bert_glue_tf.data.batching import Split
 from bert_glue_tf.data.tasks import TaskSpec
-from bert_glue_tf.evaluation import cost, evaluator, metrics
+from bert_glue_tf.evaluation import collapse, cost, evaluator, metrics, predictions
 from bert_glue_tf.evaluation.evaluator import Evaluation, PredictFn
 from bert_glue_tf.models import classifiers, encoders, heads, loading, saving
 from bert_glue_tf.models.bert.architecture import by_canonical_name
@@ -141,10 +140,10 @@ def _run(
         model = method.prepare(model, context)
         model.compile(
             optimizer=method.wrap_optimizer(build_optimizer(config, total_steps // method.cycles)),
-            loss=classifiers.build_loss(task),
+            loss=task.problem.keras_loss(),
             # Weighted: what fills up a batch for the replicas has weight 0.
-            weighted_metrics=classifiers.build_metrics(
-                task, is_filled_up=is_static or strategy.num_replicas_in_sync > 1
+            weighted_metrics=task.problem.keras_metrics(
+                is_filled_up=is_static or strategy.num_replicas_in_sync > 1
             ),
         )
 
@@ -199,11 +198,11 @@ def _run(
     evaluations = evaluate(classifiers.predict_fn(model, static_shape))
     warnings = []
     for suffix, done in evaluations.items():
-        write_predictions(
-            folder.predictions_file(validation[suffix].name), task, validation[suffix], done
-        )
-        warning = _what_means_little(task, validation[suffix], done)
-        if warning:
+        split = validation[suffix]
+        predictions.write(folder.predictions_file(split.name), task, split.labels, done.logits)
+        verdict = collapse.judge(task, split.labels, done.logits)
+        if verdict:
+            warning = collapse.warning(split.name, verdict)
             logging.warning("%s", warning)
             warnings.append(warning)
     saving.save(model, encoder, task, folder.model)
@@ -453,7 +452,7 @@ def _fine_tuned(start: Start, folder: pathlib.Path) -> Start:
     saved = read_weights(folder)
     own = by_canonical_name(start.encoder.layer.variables)
     shapes = {name: tuple(variable.shape) for name, variable in own.items()}
-    classes = (start.task.num_classes,)
+    classes = (start.task.problem.width,)
     if saved.bias.shape != classes or shapes != {n: v.shape for n, v in saved.encoder.items()}:
         raise _other_variables(folder)
     # The dropout rates are this run's own.
@@ -601,45 +600,11 @@ def intervals(
     """95 % bootstrap interval of each of the task's metrics."""
     intervals = {}
     for suffix, done in evaluations.items():
-        if metrics.diverged(done.logits):
+        if problems.diverged(done.logits):
             continue  # A diverged model: its metrics are NaN, and so has no interval.
-        outputs = metrics.to_predictions(task, done.logits)
+        outputs = task.problem.decode(done.logits)
         for name in task.metrics:
             intervals[f"{name}{suffix}"] = metrics.bootstrap_interval(
-                metrics.METRICS[name], validation[suffix].labels, outputs
+                task.problem, metrics.METRICS[name], validation[suffix].labels, outputs
             )
     return intervals
-
-
-def _what_means_little(task: TaskSpec, split: Split, done: Evaluation) -> str:
-    """Why scores mean less than they seem to; empty where nothing is known against them.
-
-    A model that gives every example the same label can still have a fair accuracy.
-    """
-    if metrics.diverged(done.logits):
-        return (
-            f"{split.name}: the model diverged: its outputs for "
-            f"{np.count_nonzero(~np.isfinite(done.logits).all(axis=1))} of {len(split)} examples "
-            "are no numbers (NaN), so its scores are undefined; a smaller --learning_rate may help"
-        )
-    predicted = np.unique(metrics.to_predictions(task, done.logits))
-    if not task.is_regression and len(predicted) == 1 and len(np.unique(split.labels)) > 1:
-        return (
-            f"{split.name}: every prediction is {task.labels[int(predicted[0])]!r}: the model has "
-            "learned nothing that tells the classes apart"
-        )
-    reason = metrics.collapse(task, split.labels, done.logits)
-    return f"{split.name}: {reason}: nothing shows that the model has learned" if reason else ""
-
-
-def write_predictions(path: pathlib.Path, task: TaskSpec, split: Split, done: Evaluation) -> None:
-    """Label, prediction and logits of every example, so that models can be compared in pairs."""
-    names = task.labels or ("score",)
-    lines = ["\t".join(["index", "label", "prediction", *(f"logit_{name}" for name in names)])]
-    predictions = metrics.to_predictions(task, done.logits)
-    rows = zip(split.labels, predictions, done.logits, strict=True)
-    for index, (label, prediction, logits) in enumerate(rows):
-        if not np.isfinite(logits).all():
-            prediction = "nan"  # argmax would have made a class of it.
-        lines.append("\t".join([str(index), str(label), str(prediction), *map(str, logits)]))
-    write_atomically(path, "\n".join(lines) + "\n")

@@ -9,7 +9,7 @@ import pytest
 import tiny_runs
 
 from bert_glue_tf.data import readers, tasks
-from bert_glue_tf.evaluation import evaluator
+from bert_glue_tf.evaluation import predictions
 from bert_glue_tf.export.exports import ExportFolder, Run
 from bert_glue_tf.serving import predicting
 
@@ -48,7 +48,7 @@ def test_the_record_has_both_metrics(finished):
     }
     assert record.data["validation"]["name"] == "aspects"
     assert record.data["train"]["examples"] == 180
-    answers = evaluator.read_predictions(run.folder.predictions_file("validation"), TASK)
+    answers = predictions.read(run.folder.predictions_file("validation"), TASK)
     assert np.bincount(answers.labels).tolist() == [15, 15, 15]
 
 

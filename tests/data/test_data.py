@@ -19,6 +19,7 @@ import pytest
 from bert_glue_tf.core import network
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import readers, sample, tasks
+from bert_glue_tf.data.problems import Regression
 
 COLA, SST2, MRPC, STSB = (tasks.get(name) for name in ("cola", "sst2", "mrpc", "stsb"))
 HEADERS = {
@@ -117,7 +118,7 @@ def test_the_real_files(glue_dir, name):
             assert examples.labels is None
             continue
         assert examples.labels.shape == (count,)
-        if task.is_regression:
+        if isinstance(task.problem, Regression):
             assert examples.labels.dtype == np.float32
             assert (examples.labels.min(), examples.labels.max()) == (0.0, 5.0)
         else:
@@ -682,7 +683,7 @@ def test_the_real_sample_fits_the_tasks(name):
         examples = readers.load(task, "sample", split)
         assert len(examples.texts) == len(task.text_fields)
         assert len(examples) == len(sample.examples(name, split)) == len(examples.labels)
-        assert set(examples.labels.tolist()) == set(range(task.num_classes))
+        assert set(examples.labels.tolist()) == set(range(task.problem.width))
 
 
 def test_what_the_sample_has_not():

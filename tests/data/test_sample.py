@@ -72,7 +72,7 @@ def test_sizes_and_shapes(task):
     for split in sample.SPLITS:
         for texts, label in sample.examples(task, split):
             assert len(texts) == len(spec.text_fields)
-            assert label in range(spec.num_classes)
+            assert label in range(spec.problem.width)
         lengths = [len(_words(text)) for text in _texts(task, split)]
         assert 7.5 < np.mean(lengths) < 12
         assert min(lengths) >= 3

@@ -6,6 +6,7 @@ import pytest
 
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import tasks
+from bert_glue_tf.data.problems import Regression
 
 # Wang et al. 2019, table 1; the primary metrics are the project's choice where GLUE
 # averages two (MRPC, STS-B, QQP). CoLA's accuracy is reported beside GLUE's Matthews.
@@ -33,7 +34,7 @@ def test_the_table_holds_the_nine_tasks_of_glue_and_three_of_aspects():
         name: (
             task.folder,
             len(task.text_fields),
-            task.num_classes,
+            task.problem.width,
             set(task.metrics),
             task.primary_metric,
         )
@@ -49,16 +50,17 @@ def test_each_row_is_consistent(task):
     assert task.primary_metric in task.metrics
     assert len(set(task.metrics)) == len(task.metrics)
     assert len(task.tsv_text) == len(task.text_fields) == len(set(task.text_fields))
-    assert task.is_regression == (task.name == "stsb") == (task.label_range is not None)
-    if task.labels:
-        assert len(task.tsv_labels) == len(task.labels) == len(set(task.labels))
+    labels = task.problem.labels
+    assert isinstance(task.problem, Regression) == (task.name == "stsb")
+    if labels:
+        assert len(task.tsv_labels) == len(labels) == len(set(labels))
     # Spelled labels stand in the order of their ids, as the names do.
     if not task.is_glue:
         assert [tag.removeprefix("T-").lower() for tag in task.tsv_labels] == [
-            label[:3] for label in task.labels
+            label[:3] for label in labels
         ]
     elif "0" not in task.tsv_labels:
-        assert task.tsv_labels == task.labels
+        assert task.tsv_labels == labels
     if task.tsv_columns:
         assert {task.tsv_label, *task.tsv_text} <= set(task.tsv_columns)
         assert not task.tsv_source or task.tsv_source in task.tsv_columns
@@ -69,7 +71,7 @@ def test_each_row_is_consistent(task):
 def test_only_cola_has_no_header_and_only_qqp_loses_rows():
     assert [t.name for t in tasks.TASKS.values() if t.tsv_columns] == ["cola"]
     assert [t.name for t in tasks.TASKS.values() if t.drops_short_rows] == ["qqp"]
-    assert tasks.get("stsb").label_range == (0.0, 5.0)
+    assert tasks.get("stsb").problem == Regression(0.0, 5.0)
 
 
 def test_files_and_splits():
@@ -121,7 +123,7 @@ def test_fields_labels_and_columns_are_those_of_tfds():
         assert task.tfds_name == f"glue/{task.name}"
         config = configs[task.name]
         assert task.text_fields == tuple(config.text_features)
-        assert task.labels == tuple(config.label_classes or ())
+        assert task.problem.labels == tuple(config.label_classes or ())
         assert task.folder == config.data_dir
         if task.name != "mrpc":  # TFDS builds it from Microsoft's files
             assert task.tsv_text == tuple(config.text_features.values())

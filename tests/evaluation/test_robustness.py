@@ -195,7 +195,9 @@ def test_scores_by_hand(tokenizer):
     found = measure(tokenizer, SST2, dev, train, rate=1.0)
     assert json.loads(json.dumps(found)) == found
     assert found["clean"].pop("interval") == list(
-        metrics.bootstrap_interval(metrics.accuracy, np.array(LABELS), np.array([1, 1, 0, 1, 0, 1]))
+        metrics.bootstrap_interval(
+            SST2.problem, metrics.accuracy, np.array(LABELS), np.array([1, 1, 0, 1, 0, 1])
+        )
     )
     assert found["clean"] == {"accuracy": 5 / 6, "examples": 6}
     # Every `good` is misspelt, so that the answer is 0 everywhere: 3 of 6 are right.

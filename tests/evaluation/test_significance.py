@@ -8,8 +8,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from bert_glue_tf.data.problems import Classification, Regression
 from bert_glue_tf.evaluation import metrics, significance
 from bert_glue_tf.evaluation.significance import Difference
+
+CLASSES = Classification(("no", "yes"))
+NUMBERS = Regression(0.0, 5.0)
 
 
 def answers(number, right):
@@ -48,7 +52,7 @@ def test_mcnemar_counts_what_is_right_and_not_what_differs():
 
 
 def compare(labels, first, second, metric=metrics.accuracy, **options):
-    return significance.compare(metric, labels, first, second, classes=True, **options)
+    return significance.compare(CLASSES, metric, labels, first, second, **options)
 
 
 def test_the_bootstrap_of_an_accuracy_agrees_with_the_normal_approximation():
@@ -148,7 +152,7 @@ def test_a_regression_has_no_mcnemar():
     random = np.random.default_rng(7)
     labels = random.random(100)
     first, second = labels + random.normal(0, 1, (2, 100))
-    found = significance.compare(metrics.pearson, labels, [first], [second], classes=False)
+    found = significance.compare(NUMBERS, metrics.pearson, labels, [first], [second])
     expected = stats.pearsonr(labels, second)[0] - stats.pearsonr(labels, first)[0]
     assert found.mean == pytest.approx(expected, abs=1e-9)
     assert found.mcnemar == ()
@@ -173,7 +177,7 @@ def test_what_counts_as_noise(interval, by_seed, noise):
 def test_an_undefined_difference_is_known_as_such():
     constant = np.full(20, 2.5)
     labels = np.linspace(0, 5, 20)
-    found = significance.compare(metrics.pearson, labels, [labels], [constant], classes=False)
+    found = significance.compare(NUMBERS, metrics.pearson, labels, [labels], [constant])
     assert not found.is_defined
     assert found.is_noise
 
@@ -195,11 +199,11 @@ def test_a_handful_of_examples_does_not_tell_two_accuracies_apart():
     first[:100] ^= 1
     second = first.copy()
     second[:4] = labels[:4]
-    found = significance.compare(metrics.accuracy, labels, [first], [second], classes=True)
+    found = significance.compare(CLASSES, metrics.accuracy, labels, [first], [second])
     assert found.interval[0] > 0
     assert found.mcnemar == (pytest.approx(0.125),)
     assert found.is_noise
     second[:12] = labels[:12]
-    found = significance.compare(metrics.accuracy, labels, [first], [second], classes=True)
+    found = significance.compare(CLASSES, metrics.accuracy, labels, [first], [second])
     assert found.mcnemar[0] < 0.05
     assert not found.is_noise

@@ -10,13 +10,12 @@ import shutil
 import subprocess
 import sys
 
-import numpy as np
 import pytest
 import tiny_bert
 
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import readers, tasks
-from bert_glue_tf.evaluation import evaluator, metrics
+from bert_glue_tf.evaluation import metrics, predictions
 from bert_glue_tf.export import exporting, exports, flatbuffer, litert, tflite
 from bert_glue_tf.export.exporting import ExportSettings
 from bert_glue_tf.export.exports import ExportFolder, ExportResult, Run
@@ -97,9 +96,9 @@ def test_float32_has_the_labels_and_logits_of_the_keras_model(done, run):
 
 def test_scores_and_flips_are_those_of_the_files_predictions(done, folder):
     task = tasks.get("cola")
-    reference = evaluator.read_predictions(folder.predictions_file("float32", "validation"), task)
+    reference = predictions.read(folder.predictions_file("float32", "validation"), task)
     for recipe, record in done.items():
-        answers = evaluator.read_predictions(folder.predictions_file(recipe, "validation"), task)
+        answers = predictions.read(folder.predictions_file(recipe, "validation"), task)
         scores = metrics.compute(task, answers.labels, answers.logits)
         assert record.metrics["accuracy"] == pytest.approx(scores["accuracy"])
         different = answers.logits.argmax(1) != reference.logits.argmax(1)
@@ -217,38 +216,6 @@ def test_a_model_without_signal_is_marked_collapsed_everywhere(run, examples, tm
     assert "COLLAPSED" in (copy / exports.FOLDER / "dynamic_int8.md").read_text()
     terminal.print_exports(records)
     assert capsys.readouterr().out.count("COLLAPSED") >= 2
-
-
-def test_chance_is_the_best_constant_and_zero_for_a_correlation():
-    labels = np.array([1, 1, 1, 0])
-    assert metrics.chance(tasks.get("sst2"), labels) == 0.75
-    assert metrics.chance(tasks.get("cola"), labels) == 0.0
-    assert metrics.chance(tasks.get("stsb"), labels.astype(float)) == 0.0
-
-
-@pytest.mark.parametrize(
-    ("right", "expected"),
-    [
-        (0.9, ""),
-        (0.52, "accuracy 0.520 is not above chance"),
-        (0.0, "every prediction is negative"),
-    ],
-)
-def test_collapse_is_told_by_one_class_or_by_a_score_at_chance(right, expected):
-    labels = np.arange(200) % 2
-    predicted = labels.copy()
-    predicted[round(200 * right) :] ^= 1
-    if not right:
-        predicted[:] = 0
-    logits = np.eye(2)[predicted]
-    found = metrics.collapse(tasks.get("sst2"), labels, logits)
-    assert found.startswith(expected)
-    assert bool(found) == bool(expected)
-
-
-def test_collapse_of_logits_that_are_no_numbers():
-    logits = np.full((4, 2), np.nan)
-    assert "not numbers" in metrics.collapse(tasks.get("sst2"), np.array([0, 1, 0, 1]), logits)
 
 
 # --- the command ---

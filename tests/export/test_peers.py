@@ -17,7 +17,7 @@ import tiny_bert
 
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import sample, tasks
-from bert_glue_tf.evaluation import evaluator
+from bert_glue_tf.evaluation.predictions import read as read_predictions
 from bert_glue_tf.export import exporting
 from bert_glue_tf.export.exports import Run
 from bert_glue_tf.runs.config import ExperimentConfig
@@ -81,7 +81,7 @@ def test_weights_and_word_pieces_give_the_keras_logits_in_numpy(written):
 
 def test_logits_and_labels_are_those_of_the_run(written, run):
     _, inputs, _ = written
-    predictions = evaluator.read_predictions(
+    predictions = read_predictions(
         run.folder.predictions_file("validation"), tasks.get(run.config.task)
     )
     np.testing.assert_array_equal(inputs.labels, predictions.labels)

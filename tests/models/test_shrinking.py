@@ -288,7 +288,7 @@ def test_the_network_is_trainable_and_of_known_classes(batch):
     assert model.get_layer(heads.DROPOUT).rate == 0.3
     modules = {type(part).__module__.split(".")[0] for part in model.submodules}
     assert not any(name.startswith("bert_glue_tf") for name in modules)
-    model.compile(tf_keras.optimizers.SGD(0.1), classifiers.build_loss(TASK))
+    model.compile(tf_keras.optimizers.SGD(0.1), TASK.problem.keras_loss())
     before = model.get_weights()
     model.train_on_batch(batch, np.array([0, 1, 2]))
     changed = [not np.array_equal(*pair) for pair in zip(before, model.get_weights(), strict=True)]

@@ -33,7 +33,7 @@ from bert_glue_tf import export_tflite
 from bert_glue_tf.core import cli, strict_json
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import readers, tasks, tsv
-from bert_glue_tf.evaluation import evaluator
+from bert_glue_tf.evaluation import predictions
 from bert_glue_tf.export import exports, flatbuffer, litert
 from bert_glue_tf.export.exports import ExportFolder, Run
 from bert_glue_tf.models import encoders, tfhub
@@ -184,9 +184,7 @@ def test_a_tsv_file(name, changes, labelled):
         lengths = {len(field) for field in table.fields}
         assert lengths <= {len(table.labels)} if labelled else table.labels is None
         assert len(lengths) == 1
-        assert labelled is False or all(
-            0 <= label < task.num_classes or task.label_range for label in table.labels
-        )
+        assert labelled is False or task.problem.is_label(np.array(table.labels)).all()
 
 
 @pytest.mark.parametrize("name", list(_ROWS))
@@ -475,7 +473,7 @@ def test_predictions(changes, name):
     with tempfile.TemporaryDirectory() as folder, answered():
         path = pathlib.Path(folder) / "validation.tsv"
         path.write_bytes(changed(raw, changes))
-        found = evaluator.read_predictions(path, tasks.get(name), 3)
+        found = predictions.read(path, tasks.get(name), 3)
         assert len(found.labels) == len(found.logits) == 3
 
 

@@ -101,7 +101,7 @@ def train(name: str, strategy: tf.distribute.Strategy) -> dict[str, np.ndarray]:
         )
         model.compile(
             optimizer=method.wrap_optimizer(build_optimizer(config, STEPS // method.cycles)),
-            loss=classifiers.build_loss(tasks.get("mnli")),
+            loss=tasks.get("mnli").problem.keras_loss(),
         )
     model.fit(
         dataset(strategy), steps_per_epoch=STEPS, epochs=1, verbose=0, callbacks=method.callbacks()

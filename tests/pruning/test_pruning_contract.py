@@ -105,7 +105,7 @@ class Training:
             optimizer=self.method.wrap_optimizer(
                 build_optimizer(config, total_steps // self.method.cycles)
             ),
-            loss=classifiers.build_loss(TASK),
+            loss=TASK.problem.keras_loss(),
         )
         self.callbacks = self.method.callbacks()
         self.checkpoint = tf.train.Checkpoint(

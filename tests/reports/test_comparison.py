@@ -19,6 +19,7 @@ from sklearn import metrics as sklearn_metrics
 from written_runs import write_export, write_run, wrong_at
 
 from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.data import tasks
 from bert_glue_tf.evaluation import significance
 from bert_glue_tf.reports import comparison, files, page, plots, terminal
 from bert_glue_tf.runs import results
@@ -268,11 +269,11 @@ def test_a_pruned_run_against_the_unpruned_seed_by_seed(tmp_path):
     assert found.examples == 400
     assert found.difference.by_seed == pytest.approx((60 / 400, 40 / 400))
     expected = significance.compare(
+        tasks.get("mrpc").problem,
         sklearn_metrics.accuracy_score,
         LABELS,
         [unpruned[seed].argmax(1) for seed in (1, 2)],
         [pruned[seed].argmax(1) for seed in (1, 2)],
-        classes=True,
     )
     assert found.difference.interval == pytest.approx(expected.interval)
     assert found.difference.mcnemar == expected.mcnemar

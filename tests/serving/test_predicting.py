@@ -17,7 +17,8 @@ from scipy import special
 from bert_glue_tf.core import files
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import readers, tasks
-from bert_glue_tf.evaluation.evaluator import read_predictions
+from bert_glue_tf.data.problems import Regression
+from bert_glue_tf.evaluation.predictions import read as read_predictions
 from bert_glue_tf.export import exports, flatbuffer, litert
 from bert_glue_tf.serving import predicting
 from bert_glue_tf.serving.predicting import Classifier, Prediction, TextReader
@@ -618,9 +619,9 @@ class Constant:
 
     def logits(self, texts):
         digits = np.array([int(text[-1][-1]) for text in texts])
-        if self.task.is_regression:
+        if isinstance(self.task.problem, Regression):
             return (1.5 * digits - 1.5)[:, None].astype(np.float32)
-        return np.eye(self.task.num_classes, dtype=np.float32)[digits]
+        return np.eye(self.task.problem.width, dtype=np.float32)[digits]
 
 
 # As the benchmark takes them (its page and its sample submission): file, then the prediction

@@ -14,6 +14,7 @@ import pytest
 from written_runs import write_export, write_run, wrong_at
 
 from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.data import tasks
 from bert_glue_tf.evaluation import significance
 from bert_glue_tf.runs import results
 from bert_glue_tf.studies import report
@@ -244,11 +245,11 @@ def pruning(tmp_path, without, with_):
 def test_pruning_that_raises_accuracy(tmp_path):
     line = pruning(tmp_path, [right(300), right(304)], [right(340), right(336)])
     found = significance.compare(
+        tasks.get("mrpc").problem,
         lambda y, p: float(np.mean(y == p)),
         LABELS,
         [right(300).argmax(1), right(304).argmax(1)],
         [right(340).argmax(1), right(336).argmax(1)],
-        classes=True,
     )
     low, high = found.interval
     assert line == (

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from bert_glue_tf.core import files
-from bert_glue_tf.data import tasks
-from bert_glue_tf.evaluation import metrics
+from bert_glue_tf.data import problems, tasks
+from bert_glue_tf.evaluation import metrics, predictions
 from bert_glue_tf.export import exports
 from bert_glue_tf.export.exports import ExportFolder, ExportResult
 from bert_glue_tf.runs import results
@@ -31,13 +31,7 @@ def wrong_at(labels: np.ndarray, places: Sequence[int]) -> np.ndarray:
 
 
 def _write_predictions(path: pathlib.Path, task: tasks.TaskSpec, labels: Any, logits: Any) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    names = task.labels or ("score",)
-    rows = [["index", "label", "prediction", *(f"logit_{name}" for name in names)]]
-    for i, (label, row) in enumerate(zip(labels, logits, strict=True)):
-        answer = row[0] if task.is_regression else int(np.argmax(row))
-        rows.append([str(value) for value in (i, label, answer, *row)])
-    path.write_text("".join("\t".join(row) + "\n" for row in rows))
+    predictions.write(path, task, labels, np.asarray(logits))
 
 
 def _scores(task: tasks.TaskSpec, labels: Mapping[str, Any], logits: Mapping[str, Any]) -> Any:
@@ -46,10 +40,10 @@ def _scores(task: tasks.TaskSpec, labels: Mapping[str, Any], logits: Mapping[str
     for suffix, split in task.validation_splits.items():
         for name, value in metrics.compute(task, labels[split], logits[split]).items():
             found[name + suffix] = value
-            if not metrics.diverged(logits[split]):
-                answers = metrics.to_predictions(task, logits[split])
+            if not problems.diverged(logits[split]):
+                answers = task.problem.decode(logits[split])
                 intervals[name + suffix] = metrics.bootstrap_interval(
-                    metrics.METRICS[name], labels[split], answers, resamples=50
+                    task.problem, metrics.METRICS[name], labels[split], answers, resamples=50
                 )
         found["loss" + suffix] = 0.5
     return found, intervals

@@ -1,0 +1,255 @@
+"""What a kind of problem has to be able to do. TensorFlow is imported where it is needed."""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import tf_keras
+
+Metric = Callable[[np.ndarray, np.ndarray], float]
+
+
+@dataclasses.dataclass(frozen=True)
+class Answer:
+    """What a model says of one example, as `predict` shows it.
+
+    Attributes:
+      label: the most probable class; for regression the score as text.
+      probabilities: class -> probability; empty for regression.
+      score: the probability of `label`; for regression the score itself.
+    """
+
+    label: str
+    probabilities: dict[str, float]
+    score: float
+
+
+class Problem(abc.ABC):
+    """A kind of answer. Logits are float [n, width], predictions and labels [n]."""
+
+    # The classes' names in the order of their ids; empty where there are none.
+    labels: tuple[str, ...]
+    # The dtype of labels in memory and in training.
+    label_dtype: type[np.generic]
+    # The dtype of labels that are read from a predictions file, and of predictions.
+    wide_dtype: type[np.generic]
+    # The heading of an answer's number where `predict` writes a table.
+    score_name: str
+    # Whether an answer is either right or wrong, so that accuracy and McNemar's test apply.
+    is_right_or_wrong: bool
+
+    @property
+    @abc.abstractmethod
+    def output_names(self) -> tuple[str, ...]:
+        """The names of the head's outputs."""
+
+    @property
+    def width(self) -> int:
+        """Return the width of the head's output."""
+        return len(self.output_names)
+
+    @property
+    @abc.abstractmethod
+    def output_text(self) -> str:
+        """The head's outputs in words, for a model's card."""
+
+    # --- labels ---
+
+    def as_labels(self, values: Iterable[float]) -> np.ndarray:
+        """Return labels [n] as they lie in memory, of `label_dtype`."""
+        return np.asarray(values, dtype=self.label_dtype)
+
+    @abc.abstractmethod
+    def is_label(self, values: np.ndarray) -> np.ndarray:
+        """Return bool [n]: which of the numbers [n] are labels of this problem."""
+
+    @abc.abstractmethod
+    def parse_label(self, text: str, spellings: Sequence[str]) -> float:
+        """Return the label that a file of data holds as text.
+
+        Args:
+          text: as it stands in the file.
+          spellings: the classes as the file spells them, in the order of their ids.
+
+        Raises:
+          ValueError: it is no label; the message says which values are good.
+        """
+
+    # --- logits ---
+
+    def decode(self, logits: np.ndarray) -> np.ndarray:
+        """Return the predictions [n] that the logits stand for, of `wide_dtype`.
+
+        Logits that are not finite have no prediction: ask `diverged` first.
+
+        Args:
+          logits: [n, width].
+
+        Raises:
+          ValueError: `logits` has another shape.
+        """
+        logits = np.asarray(logits)
+        if logits.ndim != 2 or logits.shape[1] != self.width:
+            raise ValueError(f"logits of shape {logits.shape}, but [n, {self.width}] is expected.")
+        return self._decode(logits)
+
+    @abc.abstractmethod
+    def _decode(self, logits: np.ndarray) -> np.ndarray:
+        """Return the predictions of logits that have the right shape."""
+
+    def loss(self, labels: np.ndarray, logits: np.ndarray) -> float:
+        """Return the mean loss, which training minimises; NaN for a model that has diverged.
+
+        Args:
+          labels: [n].
+          logits: float [n, width].
+        """
+        return float("nan") if diverged(logits) else self._loss(labels, logits)
+
+    @abc.abstractmethod
+    def _loss(self, labels: np.ndarray, logits: np.ndarray) -> float:
+        """Return the mean loss of finite logits."""
+
+    @abc.abstractmethod
+    def keras_loss(self) -> tf_keras.losses.Loss:
+        """Build Keras's loss of labels [n, 1] and logits [n, width]; its `call` gives [n]."""
+
+    @abc.abstractmethod
+    def keras_metrics(self, is_filled_up: bool) -> list[tf_keras.metrics.Metric | str]:
+        """Build what Keras reports of the training besides the loss, as `weighted_metrics`.
+
+        Where batches are filled up that is the loss as well: Keras's own is a mean over all that
+        the replicas were given, and this one of the same name takes its place in the logs.
+
+        Args:
+          is_filled_up: whether the batches come from `batching.replicas_dataset`; the metrics
+            have to be made under the replicas' strategy.
+        """
+
+    # --- scores ---
+
+    @property
+    def always_scored(self) -> tuple[str, ...]:
+        """The metrics that every evaluation reports, whatever the task names besides."""
+        return ("accuracy",) if self.is_right_or_wrong else ()
+
+    def flips(self, reference: np.ndarray, logits: np.ndarray) -> int:
+        """Count the examples that get another answer than from the reference.
+
+        Args:
+          reference: float [n, width], one model's logits.
+          logits: float [n, width], another's.
+        """
+        return int(np.sum(self._differ(self.decode(reference), self.decode(logits))))
+
+    @abc.abstractmethod
+    def _differ(self, before: np.ndarray, after: np.ndarray) -> np.ndarray:
+        """Return bool [n]: which predictions differ for a user."""
+
+    @abc.abstractmethod
+    def chance(self, metric: Metric, labels: np.ndarray) -> float:
+        """Return the best score of an answer that does not look at the text.
+
+        Args:
+          metric: (labels [n], predictions [n]) -> score.
+          labels: [n].
+        """
+
+    def only_answer(self, labels: np.ndarray, predictions: np.ndarray) -> str | None:
+        """Return the answer that all examples get, though their labels differ; else None."""
+        if len(np.unique(predictions)) > 1 or len(np.unique(labels)) == 1:
+            return None
+        return self._name(predictions[0])
+
+    @abc.abstractmethod
+    def _name(self, prediction: Any) -> str:
+        """Return a prediction as text for a reader."""
+
+    def units(self, labels: np.ndarray) -> int:
+        """Return how many units a bootstrap can draw: the examples."""
+        return len(labels)
+
+    def draw(self, values: np.ndarray, units: np.ndarray) -> np.ndarray:
+        """Return labels or predictions of the units that a bootstrap has drawn.
+
+        Args:
+          values: [n], labels or predictions.
+          units: int, numbers from 0 below `units`.
+        """
+        return values[units]
+
+    # --- files and users ---
+
+    def header(self) -> list[str]:
+        """Return the column names of a predictions file."""
+        return ["index", "label", "prediction", *(f"logit_{name}" for name in self.output_names)]
+
+    def rows(self, labels: np.ndarray, logits: np.ndarray) -> list[list[str]]:
+        """Return the rows of a predictions file; "nan" is the prediction of a diverged model.
+
+        Args:
+          labels: [n].
+          logits: float [n, width].
+        """
+        predictions = self.decode(logits)
+        are_numbers = np.isfinite(logits).all(axis=1)
+        return [
+            [str(i), str(label), str(prediction) if is_number else "nan", *map(str, outputs)]
+            for i, (label, prediction, is_number, outputs) in enumerate(
+                zip(labels, predictions, are_numbers, logits, strict=True)
+            )
+        ]
+
+    def read_rows(self, rows: Sequence[Sequence[str]]) -> tuple[np.ndarray, np.ndarray]:
+        """Return labels [n] of `wide_dtype` and logits float32 [n, width] of a predictions file.
+
+        Raises:
+          ValueError: a cell is no number, or the logits have not the problem's width.
+          NoLabelError: a label is none of this problem.
+        """
+        logits = np.array([row[3:] for row in rows], np.float32)
+        labels = np.array([float(row[1]) for row in rows])
+        if logits.ndim != 2 or not logits.size:
+            raise ValueError("no logits")
+        if logits.shape[1] != self.width:
+            raise ValueError(f"{logits.shape[1]} logits a line instead of {self.width}")
+        are_labels = self.is_label(labels)
+        if not are_labels.all():
+            raise NoLabelError(int(np.argmin(are_labels)))
+        return labels.astype(self.wide_dtype), logits
+
+    @abc.abstractmethod
+    def answers(self, logits: np.ndarray) -> list[Answer]:
+        """Return what `predict` shows for each row of finite logits float32 [n, width]."""
+
+    @abc.abstractmethod
+    def submission(self, logits: np.ndarray, spellings: Sequence[str]) -> list[str]:
+        """Return each answer as the benchmark's server takes it.
+
+        Args:
+          logits: float [n, width].
+          spellings: the classes as the benchmark spells them, in the order of their ids.
+        """
+
+
+class NoLabelError(ValueError):
+    """A predictions file has a row whose label is none.
+
+    Args:
+      row: its number, from 0.
+    """
+
+    def __init__(self, row: int) -> None:
+        super().__init__(f"row {row}: no label")
+        self.row = row
+
+
+def diverged(logits: np.ndarray) -> bool:
+    """Return whether a model's outputs are no numbers any more: any is NaN or infinite."""
+    return not np.isfinite(logits).all()

@@ -1,0 +1,97 @@
+"""One of several classes."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bert_glue_tf.data.problems.base import Answer, Metric, Problem
+
+if TYPE_CHECKING:
+    import tf_keras
+
+
+@dataclasses.dataclass(frozen=True)
+class Classification(Problem):
+    """One of several classes. Labels and predictions are class ids, from 0.
+
+    Attributes:
+      labels: the classes' names in the order of their ids.
+    """
+
+    labels: tuple[str, ...]
+
+    label_dtype = np.int32
+    wide_dtype = np.int64
+    score_name = "probability"
+    is_right_or_wrong = True
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        return self.labels
+
+    @property
+    def output_text(self) -> str:
+        return ", ".join(self.labels)
+
+    def is_label(self, values: np.ndarray) -> np.ndarray:
+        return np.isin(values, range(self.width))
+
+    def parse_label(self, text: str, spellings: Sequence[str]) -> float:
+        if text not in spellings:
+            raise ValueError(", ".join(spellings))
+        return spellings.index(text)
+
+    def _decode(self, logits: np.ndarray) -> np.ndarray:
+        return np.argmax(logits, axis=1)
+
+    def _loss(self, labels: np.ndarray, logits: np.ndarray) -> float:
+        """Return the mean cross-entropy of the labels under softmax(logits)."""
+        from scipy import special  # Here, since a wrong flag is answered without it.
+
+        log_probabilities = special.log_softmax(logits.astype(np.float64), axis=-1)
+        return float(-np.mean(log_probabilities[np.arange(len(labels)), labels]))
+
+    def keras_loss(self) -> tf_keras.losses.Loss:
+        import tf_keras
+
+        return tf_keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+
+    def keras_metrics(self, is_filled_up: bool) -> list[tf_keras.metrics.Metric | str]:
+        if not is_filled_up:
+            return ["accuracy"]
+        import tf_keras
+
+        from bert_glue_tf.data.keras_metrics import MeanOfExamples
+
+        keras = tf_keras.metrics
+        return [
+            MeanOfExamples(keras.sparse_categorical_accuracy, name="accuracy"),
+            MeanOfExamples(keras.sparse_categorical_crossentropy, name="loss", from_logits=True),
+        ]
+
+    def _differ(self, before: np.ndarray, after: np.ndarray) -> np.ndarray:
+        return before != after
+
+    def chance(self, metric: Metric, labels: np.ndarray) -> float:
+        """Return the score of the best single class: 0 for Matthews correlation."""
+        return max(metric(labels, np.full_like(labels, label)) for label in range(self.width))
+
+    def _name(self, prediction: Any) -> str:
+        return self.labels[int(prediction)]
+
+    def answers(self, logits: np.ndarray) -> list[Answer]:
+        from scipy import special
+
+        answers = []
+        for row in special.softmax(logits.astype(np.float64), axis=-1):
+            named = dict(zip(self.labels, map(float, row), strict=True))
+            label = self.labels[int(np.argmax(row))]
+            answers.append(Answer(label, named, named[label]))
+        return answers
+
+    def submission(self, logits: np.ndarray, spellings: Sequence[str]) -> list[str]:
+        return [spellings[int(index)] for index in self.decode(logits)]

@@ -1,0 +1,97 @@
+"""A number."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bert_glue_tf.data.problems.base import Answer, Metric, Problem
+
+if TYPE_CHECKING:
+    import tf_keras
+
+
+@dataclasses.dataclass(frozen=True)
+class Regression(Problem):
+    """A number. The head has one output, which is the prediction.
+
+    Attributes:
+      low: the smallest label.
+      high: the largest label.
+    """
+
+    low: float
+    high: float
+
+    labels = ()
+    label_dtype = np.float32
+    wide_dtype = np.float64
+    score_name = "score"
+    is_right_or_wrong = False
+    # Scores that differ by less are the same to a user.
+    FLIP = 0.1
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        return ("score",)
+
+    @property
+    def output_text(self) -> str:
+        return "the score"
+
+    def is_label(self, values: np.ndarray) -> np.ndarray:
+        return np.isfinite(values)
+
+    def parse_label(self, text: str, spellings: Sequence[str]) -> float:
+        del spellings
+        try:
+            score = float(text)
+        except ValueError:
+            score = math.nan
+        if not self.low <= score <= self.high:  # True for NaN.
+            raise ValueError(f"a number from {self.low:g} to {self.high:g}")
+        return score
+
+    def _decode(self, logits: np.ndarray) -> np.ndarray:
+        return logits[:, 0].astype(np.float64)
+
+    def _loss(self, labels: np.ndarray, logits: np.ndarray) -> float:
+        """Return the mean squared error."""
+        return float(np.mean(np.square(logits[:, 0] - labels)))
+
+    def keras_loss(self) -> tf_keras.losses.Loss:
+        import tf_keras
+
+        return tf_keras.losses.MeanSquaredError()
+
+    def keras_metrics(self, is_filled_up: bool) -> list[tf_keras.metrics.Metric | str]:
+        if not is_filled_up:
+            return []
+        import tf_keras
+
+        from bert_glue_tf.data.keras_metrics import MeanOfExamples
+
+        return [MeanOfExamples(tf_keras.metrics.mean_squared_error, name="loss")]
+
+    def _differ(self, before: np.ndarray, after: np.ndarray) -> np.ndarray:
+        return np.abs(before - after) >= self.FLIP
+
+    def chance(self, metric: Metric, labels: np.ndarray) -> float:
+        """Return 0: a constant has no correlation."""
+        del metric, labels
+        return 0.0
+
+    def _name(self, prediction: Any) -> str:
+        return f"{prediction:.3g}"
+
+    def answers(self, logits: np.ndarray) -> list[Answer]:
+        return [Answer(f"{value:.3f}", {}, float(value)) for value in logits[:, 0]]
+
+    def submission(self, logits: np.ndarray, spellings: Sequence[str]) -> list[str]:
+        """Return the scores, kept within the smallest and the largest label."""
+        del spellings
+        return [f"{value:.3f}" for value in np.clip(logits[:, 0], self.low, self.high)]

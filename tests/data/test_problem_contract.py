@@ -1,0 +1,274 @@
+"""What every kind of problem has to keep to, and the two kinds' own values by hand."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import pickle
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from bert_glue_tf.data import problems, tasks
+from bert_glue_tf.data.problems import PROBLEMS, Classification, Regression
+from bert_glue_tf.evaluation import predictions
+
+# A problem of each kind, with labels and logits of six examples, and the classes' spelling.
+KINDS = {
+    "classification": (
+        Classification(("no", "perhaps", "yes")),
+        [0, 2, 1, 1, 0, 2],
+        ("N", "P", "Y"),
+    ),
+    "regression": (Regression(0.0, 5.0), [0.0, 2.4, 5.0, 1.25, 3.75, 2.6], ()),
+}
+
+
+def logits_of(problem, seed=0):
+    drawn = np.random.default_rng(seed).normal(size=(6, problem.width))
+    return drawn.astype(np.float32)
+
+
+@pytest.fixture(params=list(PROBLEMS))
+def kind(request):
+    problem, labels, spellings = KINDS[request.param]
+    return problem, problem.as_labels(labels), spellings
+
+
+def metric(labels, found):
+    """A score that every kind has: the share of answers that are near."""
+    return float(np.mean(np.abs(labels - found) < 0.5))
+
+
+def test_every_registered_kind_is_tested_and_every_task_has_one():
+    assert set(KINDS) == set(PROBLEMS)
+    for name, (problem, _, _) in KINDS.items():
+        assert type(problem) is PROBLEMS[name]
+    assert {type(task.problem) for task in tasks.TASKS.values()} == set(PROBLEMS.values())
+
+
+def test_it_is_a_value(kind):
+    problem, _, _ = kind
+    assert pickle.loads(pickle.dumps(problem)) == problem == dataclasses.replace(problem)
+    assert hash(problem) == hash(dataclasses.replace(problem))
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        problem.labels = ()
+
+
+def test_labels_have_their_dtype_and_are_labels(kind):
+    problem, labels, _ = kind
+    assert labels.dtype == problem.label_dtype
+    assert problem.is_label(labels).all()
+    assert not problem.is_label(np.array([np.nan, np.inf])).any()
+
+
+def test_labels_are_read_from_text_and_others_refused_with_the_good_ones(kind):
+    problem, labels, spellings = kind
+    texts = [spellings[int(label)] if spellings else str(label) for label in labels]
+    found = problem.as_labels([problem.parse_label(text, spellings) for text in texts])
+    np.testing.assert_array_equal(found, labels)
+    for wrong in ("", "nan", "7", "-1", "inf", "No"):
+        with pytest.raises(ValueError, match=", ".join(spellings) or "from 0 to 5"):
+            problem.parse_label(wrong, spellings)
+
+
+def test_decoding_gives_an_answer_for_each_example(kind):
+    problem, _, _ = kind
+    found = problem.decode(logits_of(problem))
+    assert found.shape == (6,)
+    assert found.dtype == problem.wide_dtype
+    assert problem.is_label(found).all()
+    assert len(problem.output_names) == problem.width
+
+
+def test_logits_of_another_shape_are_refused(kind):
+    problem, _, _ = kind
+    for shape in ((6,), (6, problem.width + 1), (6, problem.width, 1)):
+        with pytest.raises(ValueError, match=rf"shape \({shape[0]},.*\[n, {problem.width}\]"):
+            problem.decode(np.zeros(shape))
+
+
+def test_the_loss_is_kerass(kind):
+    problem, labels, _ = kind
+    logits = logits_of(problem)
+    keras = problem.keras_loss()
+    assert problem.loss(labels, logits) == pytest.approx(
+        float(keras(labels[:, None], logits)), rel=1e-6
+    )
+    each = np.asarray(keras.call(labels[:, None], logits))
+    assert each.shape == (6,)
+    assert problem.loss(labels, logits) == pytest.approx(float(each.mean()), rel=1e-6)
+
+
+def test_the_loss_is_not_defined_for_a_model_that_diverged(kind):
+    problem, labels, _ = kind
+    for value in (np.nan, np.inf):
+        logits = logits_of(problem)
+        logits[2, 0] = value
+        assert problems.diverged(logits)
+        assert math.isnan(problem.loss(labels, logits))
+    assert not problems.diverged(logits_of(problem))
+
+
+def test_a_filled_up_batch_counts_each_example_once(kind):
+    problem, labels, _ = kind
+    logits = logits_of(problem)
+    for one in problem.keras_metrics(is_filled_up=True):
+        one.update_state(labels[:, None], logits, np.array([1.5, 1.5, 1.5, 1.5, 0.0, 0.0]))
+        if one.name == "loss":
+            expected = problem.loss(labels[:4], logits[:4])
+        else:
+            assert one.name == "accuracy"
+            expected = np.mean(problem.decode(logits[:4]) == labels[:4])
+        assert float(one.result()) == pytest.approx(expected, rel=1e-6)
+    names = {one.name for one in problem.keras_metrics(is_filled_up=True)}
+    assert names == {"loss", *problem.keras_metrics(is_filled_up=False)}
+    assert set(problem.always_scored) <= names
+
+
+def test_flips_are_counted(kind):
+    problem, _, _ = kind
+    logits = logits_of(problem)
+    assert problem.flips(logits, logits) == 0
+    other = logits.copy()
+    other[1] = other[1][::-1] if problem.width > 1 else other[1] + 1.0
+    other[4] += 0.05  # Too little for a user to see.
+    expected = int(problem.decode(logits)[1] != problem.decode(other)[1])
+    assert problem.flips(logits, other) == problem.flips(other, logits) == expected
+
+
+def test_no_constant_answer_is_above_chance(kind):
+    problem, labels, _ = kind
+    if problem.is_right_or_wrong:
+        chance = problem.chance(metric, labels)
+        scores = [metric(labels, np.full_like(labels, label)) for label in labels]
+        assert chance == max(scores)
+    else:
+        assert problem.chance(metric, labels) == 0.0
+
+
+def test_a_constant_answer_is_named(kind):
+    problem, labels, _ = kind
+    found = problem.decode(logits_of(problem)[:1].repeat(6, axis=0))
+    name = problem.only_answer(labels, found)
+    assert name in problem.labels or float(name) == pytest.approx(found[0], rel=0.01)
+    # Where all labels are one, a constant answer may be right.
+    assert problem.only_answer(labels[:1].repeat(6), found) is None
+    assert problem.only_answer(labels, labels) is None
+
+
+def test_a_bootstrap_draws_labels_and_answers_together(kind):
+    problem, labels, _ = kind
+    assert problem.units(labels) == 6
+    drawn = np.array([5, 0, 0])
+    np.testing.assert_array_equal(problem.draw(labels, drawn), labels[[5, 0, 0]])
+
+
+def test_a_row_of_a_predictions_file_goes_there_and_back(kind, tmp_path):
+    problem, labels, _ = kind
+    logits = logits_of(problem)
+    rows = problem.rows(labels, logits)
+    assert {len(row) for row in rows} == {len(problem.header())} == {3 + problem.width}
+    assert [row[0] for row in rows] == [str(i) for i in range(6)]
+    found_labels, found_logits = problem.read_rows(rows)
+    np.testing.assert_array_equal(found_logits, logits)
+    np.testing.assert_array_equal(problem.as_labels(found_labels), labels)
+    assert found_labels.dtype == problem.wide_dtype
+    task = dataclasses.replace(tasks.get("mrpc"), problem=problem)
+    predictions.write(tmp_path / "p.tsv", task, labels, logits)
+    found = predictions.read(tmp_path / "p.tsv", task, 6)
+    np.testing.assert_array_equal(found.logits, logits)
+    np.testing.assert_array_equal(found.labels, found_labels)
+    assert (tmp_path / "p.tsv").read_text().splitlines()[0] == "\t".join(problem.header())
+
+
+def test_the_row_of_a_model_that_diverged_has_no_prediction(kind):
+    problem, labels, _ = kind
+    logits = logits_of(problem)
+    logits[3, 0] = np.nan
+    rows = problem.rows(labels, logits)
+    assert [row[2] == "nan" for row in rows] == [False, False, False, True, False, False]
+    np.testing.assert_array_equal(problem.read_rows(rows)[1], logits)
+
+
+def test_rows_of_another_file_are_refused(kind):
+    problem, labels, _ = kind
+    rows = problem.rows(labels, logits_of(problem))
+    with pytest.raises(ValueError, match=f"{problem.width + 1} logits a line"):
+        problem.read_rows([[*row, "1.0"] for row in rows])
+    with pytest.raises(ValueError, match="no logits"):
+        problem.read_rows([row[:3] for row in rows])
+    rows[2][1] = "nan"
+    with pytest.raises(problems.NoLabelError) as caught:
+        problem.read_rows(rows)
+    assert caught.value.row == 2
+
+
+def test_answers_are_those_of_the_decoding(kind):
+    problem, _, spellings = kind
+    logits = logits_of(problem)
+    decoded = problem.decode(logits)
+    answers = problem.answers(logits)
+    for answer, value in zip(answers, decoded, strict=True):
+        if problem.labels:
+            assert answer.label == problem.labels[value]
+            assert list(answer.probabilities) == list(problem.labels)
+            assert sum(answer.probabilities.values()) == pytest.approx(1.0)
+            assert answer.score == max(answer.probabilities.values())
+        else:
+            assert (answer.label, answer.probabilities) == (f"{value:.3f}", {})
+            assert answer.score == value
+    submitted = problem.submission(logits, spellings)
+    assert len(submitted) == 6
+    for text in submitted:
+        assert problem.is_label(np.array([problem.parse_label(text, spellings)])).all()
+
+
+def test_importing_it_imports_no_tensorflow_and_no_scipy():
+    code = (
+        "import sys; from bert_glue_tf.data import problems, tasks\n"
+        "sys.exit(bool({'tensorflow', 'tf_keras', 'scipy', 'sklearn'} & set(sys.modules)))"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+# --- by hand ---
+
+
+def test_cross_entropy_by_hand():
+    logits = np.array([[0.0, 0.0], [0.0, math.log(3.0)]], np.float32)
+    # -ln(1/2) and -ln(3/4)
+    expected = (math.log(2) + math.log(4 / 3)) / 2
+    two = Classification(("no", "yes"))
+    assert two.loss(np.array([0, 1], np.int32), logits) == pytest.approx(expected)
+    large = np.array([[1e4, -1e4]], np.float32)
+    assert two.loss(np.array([1]), large) == pytest.approx(2e4)
+
+
+def test_squared_error_by_hand():
+    logits = np.array([[1.0], [4.0]], np.float32)
+    labels = np.array([2.0, 2.0], np.float32)
+    assert Regression(0.0, 5.0).loss(labels, logits) == pytest.approx(2.5)
+
+
+def test_a_score_flips_when_it_moves_by_a_tenth():
+    before, after = np.array([[1.0], [1.0], [1.0]]), np.array([[1.05], [1.25], [0.5]])
+    assert Regression(0.0, 5.0).flips(before, after) == 2
+
+
+def test_a_submitted_score_stays_within_the_labels():
+    logits = np.array([[-1.5], [2.25], [7.0]])
+    assert Regression(0.0, 5.0).submission(logits, ()) == ["0.000", "2.250", "5.000"]
+
+
+def test_the_file_of_two_classes_by_hand():
+    two = Classification(("no", "yes"))
+    rows = two.rows(np.array([1], np.int32), np.array([[0.5, -0.25]], np.float32))
+    assert two.header() == ["index", "label", "prediction", "logit_no", "logit_yes"]
+    assert rows == [["0", "1", "0", "0.5", "-0.25"]]
+    one = Regression(0.0, 5.0)
+    rows = one.rows(np.array([2.4], np.float32), np.array([[2.5]], np.float32))
+    assert one.header() == ["index", "label", "prediction", "logit_score"]
+    assert rows == [["0", "2.4", "2.5", "2.5"]]
