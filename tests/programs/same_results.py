@@ -67,7 +67,7 @@ class Case:
       recipes: to export; None for none, empty for all.
       predicts: whether the model and its float32 file answer a few sentences.
       submits: whether the benchmark's submission file is written.
-      needs: "glue" or "aspects", files that --data names.
+      needs: "glue", "words" or "aspects", files that --data names.
     """
 
     name: str
@@ -90,6 +90,16 @@ COMMON = {
     "learning_rate": 1e-3,
     "strategy": "cpu",
 }
+# What a tiny encoder learns, so that files and comparisons have labels that differ.
+LEARNED = {
+    "task": "sst2",
+    "batch_size": 8,
+    "epochs": 5,
+    "seq_length": 16,
+    "learning_rate": 3e-3,
+    "dropout": 0.0,
+    "encoder_dropout": 0.0,
+}
 SMALL = {"train_examples": 64, "epochs": 1, "learning_rate": 1e-4}
 HALF = {"final_sparsity": 0.5}
 
@@ -99,7 +109,8 @@ def _pruned(method: str, options: str = "", **settings: Any) -> dict[str, Any]:
     return chosen | ({"pruning_options": options} if options else {})
 
 
-_FIRST = Case("tiny-cola", recipes=(), predicts=True)  # Others start from what it has imported.
+# Others start from what it has imported.
+_FIRST = Case("words-unpruned", LEARNED, recipes=(), predicts=True, needs="words")
 CASES = (
     Case("minilm-prune", {**SMALL, "prune": True}, "minilm_l6", recipes=(), predicts=True),
     Case("minilm-unpruned", SMALL, "minilm_l6"),
@@ -110,10 +121,17 @@ CASES = (
         "minilm_l6",
         recipes=("dynamic_int8",),
     ),
-    Case("tiny-seed2", {"seed": 2}),
-    Case("tiny-prune", {"prune": True}, recipes=("dynamic_int8",)),
-    Case("tiny-prune-seed2", {"prune": True, "seed": 2}),
-    Case("tiny-magnitude", _pruned("magnitude"), recipes=("float32",)),
+    Case("words-unpruned-seed2", {**LEARNED, "seed": 2}, needs="words"),
+    Case("words-prune", {**LEARNED, "prune": True}, recipes=("dynamic_int8",), needs="words"),
+    Case("words-prune-seed2", {**LEARNED, "prune": True, "seed": 2}, needs="words"),
+    Case(
+        "words-magnitude",
+        {**LEARNED, **_pruned("magnitude")},
+        recipes=("float32",),
+        needs="words",
+    ),
+    Case("tiny-unpruned"),
+    Case("tiny-magnitude", _pruned("magnitude")),
     Case("tiny-magnitude-global", _pruned("magnitude", ranking="global", pruning_scope="all")),
     Case(
         "tiny-magnitude-classifier",
@@ -137,7 +155,14 @@ CASES = (
     Case("tiny-pattern", _pruned("pattern", "block=4x4 patterns=4")),
     Case("tiny-admm", _pruned("admm")),
     Case("tiny-admm-row", _pruned("admm", "structure=row")),
-    Case("tiny-attention_head", _pruned("attention_head"), recipes=("float32",), predicts=True),
+    Case(
+        "words-attention_head",
+        {**LEARNED, **_pruned("attention_head")},
+        recipes=("float32",),
+        predicts=True,
+        needs="words",
+    ),
+    Case("tiny-attention_head", _pruned("attention_head", pruning_schedule="iterative")),
     Case("tiny-neuron", _pruned("neuron", ranking="global")),
     Case("tiny-layer", _pruned("layer")),
     Case("tiny-layer-greedy", _pruned("layer", "order=greedy", finetune_epochs=1, held_out=24)),
@@ -159,12 +184,12 @@ SWEEP, COMPARE = "sweep", "compare"
 SWEPT = {"grid": "pruning_method=none,magnitude;seed=1,2", **HALF, "epochs": 1}
 # One task and encoder; with files of two of them.
 COMPARED = (
-    "tiny-cola",
-    "tiny-seed2",
-    "tiny-prune",
-    "tiny-prune-seed2",
-    "tiny-magnitude",
-    "tiny-attention_head",
+    "words-unpruned",
+    "words-unpruned-seed2",
+    "words-prune",
+    "words-prune-seed2",
+    "words-magnitude",
+    "words-attention_head",
 )
 SENTENCES = {
     1: ("The cat sat on the mat.", "Mary are here", "this film is not bad at all", "Ünïcode 42!"),
@@ -368,6 +393,21 @@ def write_opaque(folder: pathlib.Path) -> None:
     tf.saved_model.save(saved, str(folder))
 
 
+def write_words(folder: pathlib.Path) -> None:
+    """Writes GLUE's SST-2 with sentences of our own, which one word decides."""
+    fillers = "the a film movie book story man woman it is was very this that he she saw".split()
+    random = np.random.default_rng(0)
+    (folder / "SST-2").mkdir(parents=True)
+    for name, number in (("train", 96), ("dev", 80)):
+        lines = ["sentence\tlabel"]
+        for i in range(number):
+            words = list(random.choice(fillers, random.integers(3, 12)))
+            word = ("bad", ("good", "great")[i % 4 // 2])[i % 2]
+            words.insert(random.integers(len(words) + 1), word)
+            lines.append(f"{' '.join(words)}\t{i % 2}")
+        (folder / "SST-2" / f"{name}.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
 def write_aspects(folder: pathlib.Path) -> None:
     """Writes SemEval's rest16 with sentences of our own."""
     words = {"T-NEG": "bad", "T-NEU": "this", "T-POS": "good"}
@@ -532,11 +572,7 @@ class Reader:
     def compared(self, folder: pathlib.Path, output: str) -> Facts:
         """Returns the facts of a comparison: scores, differences, and what they are worth."""
         with (folder / "comparison.csv").open(encoding="utf-8", newline="") as file:
-            models = [
-                {k: v for k, v in row.items() if not _MEASURED.search(k)}
-                for row in csv.DictReader(file)
-            ]
-        facts = self._rows("model", models)
+            facts = self._rows("model", list(csv.DictReader(file)))
         text = (folder / "comparison.md").read_text(encoding="utf-8")
         for title in ("Models", "Differences"):
             facts |= self._rows(title, _table(text.split(f"# {title}\n")[1].split("\n# ")[0]))
@@ -546,7 +582,7 @@ class Reader:
     def _rows(self, title: str, rows: Sequence[dict[str, str]]) -> Facts:
         """Rows of a table in an order that names do not decide, each with its content."""
         shown = sorted(
-            json.dumps({self._names.logical(k): self._names.logical(v) for k, v in row.items()})
+            json.dumps(self._placed({k: self._names.logical(v) for k, v in row.items()}))
             for row in ({k: v for k, v in r.items() if not _MEASURED.search(k)} for r in rows)
         )
         return {f"{title}.{number:02}": line for number, line in enumerate(shown)}
@@ -556,7 +592,7 @@ class Reader:
         facts: Facts = {}
         for path in folder.glob("*/config.json"):
             config = json.loads(path.read_text(encoding="utf-8"))
-            method = self._names.logical(config["pruning_method"])
+            method = self._names.logical(config[FLAGS.get("pruning_method", "pruning_method")])
             one = self.run(path.parent)
             facts |= {f"{method}-seed{config['seed']}.{k}": value for k, value in one.items()}
         table = output.split("Primary metric", 1)[1].split("\n\n")[0].splitlines()
@@ -613,6 +649,7 @@ class Program:
     def write_inputs(self) -> None:
         """Writes encoders and data, and runs what imports the tiny encoder."""
         write_tiny(self._workdir / "encoders" / "tiny")
+        write_words(self._workdir / "words")
         write_aspects(self._workdir / "aspects")
         self.case(_FIRST)
         opaque = self._workdir / "encoders" / "opaque"
@@ -648,7 +685,7 @@ class Program:
     def _case(self, case: Case) -> None:
         settings = COMMON | {"encoder": self._encoder(case.encoder)} | case.settings
         if case.needs:
-            settings["data"] = self._glue if case.needs == "glue" else self._workdir / "aspects"
+            settings["data"] = self._glue if case.needs == "glue" else self._workdir / case.needs
         # A folder of its own, since the run that it starts from comes to lie beside it.
         run = self._workdir / "runs" / case.name / "run"
         self._runner.run("train", self._names.flags(settings | {"workdir": run}))
