@@ -14,6 +14,7 @@ from absl import flags
 
 from bert_glue_tf.core import cli
 from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.data import batching
 from bert_glue_tf.evaluation import predictions
 
 flags.DEFINE_string("run", "", "Folder of a finished run with an export.")
@@ -35,7 +36,6 @@ def main() -> None:
     from bert_glue_tf.evaluation import evaluator, metrics
     from bert_glue_tf.export import exports, litert, tflite
     from bert_glue_tf.reports import terminal
-    from bert_glue_tf.training import experiment
 
     run = exports.Run.read(pathlib.Path(FLAGS.run))
     folder = exports.ExportFolder(run.path / exports.FOLDER)
@@ -50,7 +50,7 @@ def main() -> None:
     )
     name = next(iter(task.validation_splits.values()))
     examples = readers.load(task, run.config.data, name)
-    split = experiment.tokenize(preprocessor, name, examples)
+    split = batching.tokenize(preprocessor, name, examples)
     expected = predictions.read(folder.predictions_file("float32", name), task).logits
     metric = task.primary_metric
     rows = []

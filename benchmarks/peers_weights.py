@@ -55,7 +55,6 @@ def collect(run: exports.Run, calibration_examples: int = CALIBRATION_EXAMPLES) 
     from bert_glue_tf.data import batching, preprocessing
     from bert_glue_tf.evaluation import evaluator
     from bert_glue_tf.export import exporting
-    from bert_glue_tf.training import experiment
 
     exporting.check_data(run, examples)
     saved = read_weights(run.folder.model)
@@ -76,7 +75,7 @@ def collect(run: exports.Run, calibration_examples: int = CALIBRATION_EXAMPLES) 
     logits = evaluator.predict(
         saving.load_predict_fn(run.folder.model),
         batching.Split(split, tokens, dev.labels),
-        experiment.EVALUATION_BATCH,
+        evaluator.EVALUATION_BATCH,
         batching.bucket_lengths(run.config.seq_length, True),
     )
     return PeerInputs(

@@ -39,7 +39,6 @@ def main() -> None:
     from bert_glue_tf.compression import registry
     from bert_glue_tf.compression.schedule import PruningContext
     from bert_glue_tf.data import batching, preprocessing, readers
-    from bert_glue_tf.training import experiment
     from bert_glue_tf.training.optimizer import build_optimizer
 
     task = tasks.get(settings.task)
@@ -60,7 +59,7 @@ def main() -> None:
         loss=task.problem.keras_loss(),
     )
     preprocessor = preprocessing.build(encoder.preprocessing, task.text_fields, settings.seq_length)
-    train = experiment.tokenize(preprocessor, "train", examples)
+    train = batching.tokenize(preprocessor, "train", examples)
     buckets = batching.bucket_lengths(settings.seq_length, settings.length_buckets)
     batches = batching.Batching(
         settings.batch_size, buckets, settings.seed, settings.group_by_length

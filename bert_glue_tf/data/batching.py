@@ -15,11 +15,14 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.data import preprocessing
 from bert_glue_tf.data.preprocessing import INPUTS, TokenizedTexts
+from bert_glue_tf.data.readers import Examples
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -51,6 +54,22 @@ class Batch:
 
     indices: np.ndarray
     length: int
+
+
+def tokenize(preprocessor: Any, name: str, examples: Examples) -> Split:
+    """Return a labelled split in word pieces.
+
+    Args:
+      preprocessor: from `preprocessing.build`.
+      name: of the split.
+      examples: with labels.
+
+    Raises:
+      UserError: it has no labels.
+    """
+    if examples.labels is None:
+        raise UserError(f"the split {name} has no labels, so it can neither train nor score.")
+    return Split(name, preprocessing.tokenize(preprocessor, examples.texts), examples.labels)
 
 
 def bucket_lengths(seq_length: int, length_buckets: bool) -> tuple[int, ...]:

@@ -12,6 +12,8 @@ from bert_glue_tf.data.batching import Split, grouped_batches
 from bert_glue_tf.data.tasks import TaskSpec
 from bert_glue_tf.evaluation import metrics
 
+# Evaluation keeps no activations for a gradient, so a batch can be larger than in training.
+EVALUATION_BATCH = 64
 # Batch of int32 [batch, length] features in, float32 [batch, classes] logits out.
 PredictFn = Callable[[Mapping[str, np.ndarray]], np.ndarray]
 

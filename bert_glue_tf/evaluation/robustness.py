@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from bert_glue_tf.data import problems
+from bert_glue_tf.data import batching, problems
 from bert_glue_tf.data.readers import Examples
 from bert_glue_tf.data.tasks import TaskSpec
 from bert_glue_tf.evaluation import evaluator, metrics
@@ -187,14 +187,13 @@ def measure(
       UserError: `examples` has no labels.
       ValueError: as `typos` and `out_of_domain`.
     """
-    from bert_glue_tf.training import experiment  # Imports TensorFlow.
 
     unseen = out_of_domain(examples, train_examples)
     misspelt = tuple(typos(texts, rate, seed, field) for field, texts in enumerate(examples.texts))
 
     def logits(texts: tuple[list[str], ...]) -> np.ndarray:
         changed = dataclasses.replace(examples, texts=texts)
-        split = experiment.tokenize(preprocessor, str(examples.provenance["split"]), changed)
+        split = batching.tokenize(preprocessor, str(examples.provenance["split"]), changed)
         return evaluator.evaluate(
             predict_fn, split, task, batch_size=batch_size, buckets=buckets
         ).logits

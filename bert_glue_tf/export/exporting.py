@@ -16,7 +16,7 @@ from bert_glue_tf import __version__
 from bert_glue_tf.core import files
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.core.files import write_atomically
-from bert_glue_tf.data import preprocessing, readers, tasks
+from bert_glue_tf.data import batching, preprocessing, readers, tasks
 from bert_glue_tf.data.preprocessing import INPUTS
 from bert_glue_tf.data.tasks import TaskSpec
 from bert_glue_tf.evaluation import collapse, cost, evaluator, predictions
@@ -27,7 +27,7 @@ from bert_glue_tf.export.litert import LiteModel
 from bert_glue_tf.export.static_int8 import Features, Selection
 from bert_glue_tf.export.tflite import FLOAT32, QuantizationRecipe
 from bert_glue_tf.runs import results
-from bert_glue_tf.training import experiment
+from bert_glue_tf.training import scoring
 
 _WEIGHTS = "variables.data-00000-of-00001"
 PROBE_EXAMPLES = 64  # Training sentences on which int8's selection measures noise.
@@ -149,7 +149,7 @@ class _ExportRun:
             settings.seq_lengths[-1],
         )
         self._validation = {
-            suffix: experiment.tokenize(self._preprocessor, split, examples[split])
+            suffix: batching.tokenize(self._preprocessor, split, examples[split])
             for suffix, split in self._task.validation_splits.items()
         }
         file = folder.model(FLOAT32)
@@ -208,7 +208,7 @@ class _ExportRun:
                 model.predict,
                 split,
                 self._task,
-                batch_size=experiment.EVALUATION_BATCH,
+                batch_size=evaluator.EVALUATION_BATCH,
                 buckets=model.lengths,
             )
             for suffix, split in self._validation.items()
@@ -259,8 +259,8 @@ class _ExportRun:
             file=path.name,
             sha256=files.sha256(path),
             seq_lengths=self._settings.seq_lengths,
-            metrics=experiment.flatten(file.evaluations),
-            intervals=experiment.intervals(self._task, self._validation, file.evaluations),
+            metrics=scoring.flatten(file.evaluations),
+            intervals=scoring.intervals(self._task, self._validation, file.evaluations),
             collapsed=self._collapsed(file),
             flips=self._flips(file),
             parity=self._parity(file),

@@ -139,7 +139,7 @@ def test_an_encoder_is_loaded_for_training_alone():
         for path in ROOT.glob("bert_glue_tf/**/*.py")
         if functions_that_call(path, "loading.load")
     }
-    assert callers == {"experiment.py"}
+    assert callers == {"network.py"}
 
 
 def test_of_a_pair_nothing_is_fetched_but_what_was_named(monkeypatch):

@@ -103,12 +103,11 @@ def test_layers_go_greedily_by_the_score_on_held_out_examples(tmp_path, encoder,
     tokenizer = exports.Run.read(tmp_path / start.run_name).folder.model / "preprocessing"
     from bert_glue_tf.data import preprocessing
     from bert_glue_tf.models.bert import shrinking
-    from bert_glue_tf.training import experiment
 
     built = preprocessing.build(
         preprocessing.load(str(tokenizer), ""), tasks.get("sst2").text_fields, 32
     )
-    split = experiment.tokenize(built, "held out", held_out)
+    split = batching.tokenize(built, "held out", held_out)
     scores = {}
     for kept in range(2):
         model = from_weights(shrinking.drop_layers(fine_tuned, [kept]))

@@ -40,7 +40,8 @@ from bert_glue_tf.sweeps import plan, progress, table
 from bert_glue_tf.sweeps.executors import claims, local
 from bert_glue_tf.sweeps.executors.local import LocalExecutor
 from bert_glue_tf.sweeps.sweep import Sweep
-from bert_glue_tf.training import experiment
+from bert_glue_tf.training import callbacks, experiment, loop, needed, starting_point
+from bert_glue_tf.training.job import Job
 
 
 def lines_of(path: pathlib.Path) -> list[str]:
@@ -81,12 +82,13 @@ def scores_before_training(config, folder):
     seen = []
 
     def fit(*arguments):
-        seen.append(dict(arguments[-1]()))
+        (validate,) = (one for one in arguments[-1] if isinstance(one, callbacks.Validate))
+        seen.append(dict(validate._evaluate()))
         return original(*arguments)
 
-    original = experiment._fit
+    original = loop._fit
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(experiment, "_fit", fit)
+        patched.setattr(loop, "_fit", fit)
         experiment.train_and_evaluate(config, folder)
     return seen[-1]  # The starting point's own training, where there was one, came first.
 
@@ -150,7 +152,7 @@ def open_start(folder):
 
 
 def test_an_opaque_encoder_starts_from_the_weights_too(settings, tmp_path, monkeypatch):
-    monkeypatch.setattr(experiment.loading, "load", load_opaque)
+    monkeypatch.setattr(loading, "load", load_opaque)
     config = dataclasses.replace(settings, encoder_dropout=-1.0, finetune_epochs=2)
     folder = RunFolder.open(tmp_path / config.run_name, config)
     before = scores_before_training(config, folder)
@@ -176,9 +178,9 @@ def test_a_model_of_other_variables_is_no_starting_point(started):
     start = types.SimpleNamespace(encoder=types.SimpleNamespace(layer=layer), task=task)
     refusal = "its variables are not those of this run's model"
     with pytest.raises(UserError, match=refusal):
-        experiment._start_opaque(model, start_of(folder).model)
+        starting_point.assign_opaque(model, start_of(folder).model)
     with pytest.raises(UserError, match=refusal):
-        experiment._fine_tuned(start, start_of(folder).model)
+        starting_point.fine_tuned(start, start_of(folder).model)
 
 
 def test_a_run_waits_for_a_starting_point_that_another_process_runs(
@@ -215,16 +217,16 @@ def test_a_run_waits_for_a_starting_point_that_another_process_runs(
 
         ran = []
 
-        def run(config, opened, examples, tpu):
+        def run(config, opened):
             ran.append((config, opened.path))
             shutil.copytree(start_of(source).path, opened.path, dirs_exist_ok=True)
 
-        monkeypatch.setattr(experiment, "time", types.SimpleNamespace(sleep=look))
-        monkeypatch.setattr(experiment, "train_and_evaluate", run)
-        monkeypatch.setattr(experiment, "_rehearse", lambda *_: None)
-        alone = tf.distribute.get_strategy()
+        monkeypatch.setattr(needed, "time", types.SimpleNamespace(sleep=look))
+        job = Job(settings, folder, tf.distribute.get_strategy())
         with caplog.at_level(logging.INFO, "absl"):
-            assert experiment._starting_model(settings, folder, {}, alone, "local") == start.model
+            (finished,) = needed.finish_all(job, rehearse=lambda: None, train=run)
+        assert finished == start
+        assert starting_point.find(job, [finished]) == start
         assert len(looked) >= 3
         assert ran == [(start.config, start.path)]
         assert caplog.text.count("which another process is running") == 1

@@ -33,16 +33,16 @@ import tensorflow as tf
 cpus = tf.config.list_physical_devices("CPU")
 tf.config.set_logical_device_configuration(cpus[0], [tf.config.LogicalDeviceConfiguration()] * 2)
 from bert_glue_tf.models import classifiers, loading
-from bert_glue_tf.training import experiment
+from bert_glue_tf.training import experiment, loop
 from bert_glue_tf.runs.config import ExperimentConfig
 from bert_glue_tf.runs.run_folder import RunFolder
-load, fit = loading.load, experiment._fit
+load, fit = loading.load, loop._fit
 def noting(model, *rest):
     local = model.distribute_strategy.experimental_local_results
     states = [len(local(generator.state)) for generator in classifiers.dropout_states(model)]
     print("dropout states by layer:", *states)
     return fit(model, *rest)
-experiment._fit = noting
+loop._fit = noting
 for folder, native, values in json.loads(sys.argv[1]):
     loading.load = lambda source, **options: load(source, native=native, **options)
     config = ExperimentConfig.from_json(values)

@@ -18,7 +18,7 @@ import tiny_runs
 
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import batching, preprocessing, sample, tasks
-from bert_glue_tf.models import saving
+from bert_glue_tf.models import loading, saving
 from bert_glue_tf.models.bert import importing
 from bert_glue_tf.models.bert.classifier_weights import load_classifier
 from bert_glue_tf.models.bert.network import build_encoder
@@ -61,7 +61,7 @@ def finished(settings, tmp_path_factory):
 def trained(settings, tmp_path, monkeypatch):
     """The folder of a run whose epochs are done, and that was killed before its record."""
     with monkeypatch.context() as patched:
-        patched.setattr(experiment.results, "append", interrupt)
+        patched.setattr(results, "append", interrupt)
         with pytest.raises(KeyboardInterrupt):
             experiment.train_and_evaluate(settings, RunFolder.open(tmp_path / "run", settings))
     return tmp_path / "run"
@@ -209,7 +209,7 @@ def test_table_on_the_screen(finished, capsys):
 
 def test_a_finished_run_is_not_run_again(finished, settings, monkeypatch):
     folder, record = finished
-    monkeypatch.setattr(experiment.loading, "load", None)
+    monkeypatch.setattr(loading, "load", None)
     again = experiment.train_and_evaluate(settings, RunFolder.open(folder.path, settings))
     assert again.to_line() == record.to_line()
 
@@ -476,9 +476,9 @@ def test_stsb_is_a_regression(encoder, tmp_path):
 
 
 def test_an_opaque_encoder_trains_with_its_head_pruned(settings, tmp_path, monkeypatch):
-    load = experiment.loading.load
+    load = loading.load
     monkeypatch.setattr(
-        experiment.loading, "load", lambda source, **options: load(source, native=False, **options)
+        loading, "load", lambda source, **options: load(source, native=False, **options)
     )
     config = dataclasses.replace(settings, epochs=1)
     folder = RunFolder.open(tmp_path, config)
@@ -497,7 +497,7 @@ def test_an_opaque_encoder_trains_with_its_head_pruned(settings, tmp_path, monke
 def test_a_schedule_beyond_the_training_stops_before_the_encoder_loads(
     settings, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(experiment.loading, "load", None)
+    monkeypatch.setattr(loading, "load", None)
     config = dataclasses.replace(settings, end_step=13)
     with pytest.raises(UserError, match="--end_step=13: training has only 12 steps"):
         experiment.train_and_evaluate(config, RunFolder.open(tmp_path, config))

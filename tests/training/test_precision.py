@@ -10,6 +10,7 @@ import tensorflow as tf
 import tf_keras
 
 from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.models import loading
 from bert_glue_tf.models.bert.classifier_weights import load_classifier
 from bert_glue_tf.runs.config import ExperimentConfig
 from bert_glue_tf.runs.run_folder import RunFolder
@@ -91,10 +92,8 @@ def test_mixed_precision_trains_float32_weights_and_saves_a_float32_model(
 
 
 def test_an_opaque_encoder_computes_as_it_was_saved(settings, tmp_path, monkeypatch):
-    load = experiment.loading.load
-    monkeypatch.setattr(
-        experiment.loading, "load", lambda source, **rest: load(source, native=False, **rest)
-    )
+    load = loading.load
+    monkeypatch.setattr(loading, "load", lambda source, **rest: load(source, native=False, **rest))
     mixed = dataclasses.replace(settings, mixed_precision="bfloat16", pruning_scope="head")
     with pytest.raises(UserError, match=r"--mixed_precision=bfloat16: the encoder .* is opaque"):
         experiment.train_and_evaluate(mixed, RunFolder.open(tmp_path / "run", mixed))

@@ -1,0 +1,90 @@
+"""Step 1 of a run: its examples, read and divided."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from absl import logging
+
+from bert_glue_tf.data import batching, preprocessing, readers, tasks
+from bert_glue_tf.data.batching import Split
+from bert_glue_tf.data.readers import Examples
+from bert_glue_tf.data.tasks import TaskSpec
+from bert_glue_tf.training.job import Job
+
+
+@dataclasses.dataclass(frozen=True)
+class Inputs:
+    """The examples of a run.
+
+    Attributes:
+      task: of the run.
+      read: split -> its examples as they were read.
+      train: the training examples without those that are held out.
+      held_out: training examples that no training sees, or None.
+      seq_length: longest input in word pieces.
+    """
+
+    task: TaskSpec
+    read: Mapping[str, Examples]
+    train: Examples
+    held_out: Examples | None
+    seq_length: int
+
+    @property
+    def examples(self) -> dict[str, Examples]:
+        """Split -> the examples that the run trains or scores on."""
+        return {**self.read, "train": self.train}
+
+    @property
+    def validation(self) -> dict[str, Examples]:
+        """Validation split -> its examples."""
+        return {split: self.read[split] for split in self.task.validation_splits.values()}
+
+    @property
+    def provenance(self) -> dict[str, Mapping[str, Any]]:
+        """Where the examples come from, by what `inputs.json` calls them."""
+        return {f"{split} data": read.provenance for split, read in self.examples.items()}
+
+    def tokenize(self, model: Any) -> tuple[Split, dict[str, Split]]:
+        """Return the training split, and suffix -> validation split, in word pieces.
+
+        Args:
+          model: preprocessing SavedModel of the encoder.
+
+        Raises:
+          UserError: a split has no labels.
+        """
+        logging.info(
+            "tokenizing %s %s",
+            " + ".join(f"{len(read):,}" for read in self.examples.values()),
+            "sentences" if len(self.task.text_fields) == 1 else "pairs of sentences",
+        )
+        preprocessor = preprocessing.build(model, self.task.text_fields, self.seq_length)
+        train = batching.tokenize(preprocessor, "train", self.train)
+        return train, {
+            suffix: batching.tokenize(preprocessor, split, self.read[split])
+            for suffix, split in self.task.validation_splits.items()
+        }
+
+
+def read(job: Job, examples: Mapping[str, Examples] | None) -> Inputs:
+    """Return the run's examples, read now unless the caller has read them.
+
+    Args:
+      job: the run.
+      examples: split -> examples, as `readers.load_for_training` gives them, or None.
+
+    Raises:
+      UserError: they cannot be read, or too many are to be held out.
+    """
+    config = job.config
+    task = tasks.get(config.task)
+    if examples is None:
+        examples = readers.load_for_training(task, config.data, config.train_examples)
+    if config.data == "sample":
+        logging.warning("data=sample: generated sentences; its scores say nothing about GLUE")
+    train, held_out = examples["train"].hold_out(config.held_out)
+    return Inputs(task, examples, train, held_out, config.seq_length)

@@ -1,0 +1,182 @@
+"""Step 4 of a run: the training, from the last state that was saved to the last step."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import tensorflow as tf
+import tf_keras
+from absl import logging
+
+from bert_glue_tf.compression.method import Removed
+from bert_glue_tf.compression.schedule import UPDATES
+from bert_glue_tf.data import batching
+from bert_glue_tf.data.batching import Split
+from bert_glue_tf.models import classifiers
+from bert_glue_tf.training import callbacks, devices
+from bert_glue_tf.training import network as networks
+from bert_glue_tf.training.checkpoints import Checkpoints, RunningSums
+from bert_glue_tf.training.inputs import Inputs
+from bert_glue_tf.training.job import Job
+from bert_glue_tf.training.network import Network
+from bert_glue_tf.training.optimizer import build_optimizer
+from bert_glue_tf.training.plan import Plan
+from bert_glue_tf.training.scoring import Scoring
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """A trained classifier, not yet scored or saved.
+
+    Attributes:
+      model: of plain layers, in float32.
+      removed: what the method has pruned.
+      scoring: the validation splits.
+      timing: what the run has taken over all its processes.
+      throughput: the training examples a second of this process.
+    """
+
+    model: tf_keras.Model
+    removed: Removed
+    scoring: Scoring
+    timing: callbacks.Timing
+    throughput: callbacks.Throughput
+
+
+class _Position:
+    """Tells Keras at which step to begin, as what its BackupAndRestore sets does.
+
+    Attributes:
+      epoch: from 0.
+      step: of the epoch, from 0.
+    """
+
+    def __init__(self, epoch: int, step: int) -> None:
+        self.epoch = epoch
+        self.step = step
+
+    def maybe_load_initial_counters_from_ckpt(self, *args: Any, **kwargs: Any) -> tuple[int, int]:
+        """Return epoch and step, where Keras asks for them."""
+        del args, kwargs
+        return self.epoch, self.step
+
+
+def train(job: Job, inputs: Inputs, plan: Plan, network: Network, start_time: float) -> Trained:
+    """Train the classifier, or what is left to train of it.
+
+    Args:
+      job: the run.
+      inputs: its examples.
+      plan: its steps.
+      network: what to train.
+      start_time: when this process began with the run, by `time.perf_counter`.
+
+    Raises:
+      UserError: a saved state is of another training, or the run's folder has vanished.
+      KeyboardInterrupt: the training was interrupted, and has been saved.
+    """
+    rows = job.folder.read_history()
+    states = Checkpoints(job.folder.checkpoints, plan.steps_per_epoch, len(rows))
+    timing = callbacks.Timing(rows[: states.step // plan.steps_per_epoch], start_time)
+    _compile(job, inputs, plan, network)
+    split, validation = inputs.tokenize(network.encoder.preprocessing)
+    scoring = Scoring(inputs.task, validation, plan)
+    sums = RunningSums()
+    state = tf.train.Checkpoint(
+        model=network.model,
+        optimizer=network.model.optimizer,
+        pruning=plan.method.state(),
+        dropout=classifiers.dropout_states(network.model),
+        sums=sums,
+    )
+    states.restore(state)
+    position = _Position(*divmod(states.step, plan.steps_per_epoch))
+    throughput = _throughput(plan, split, position)
+    if position.epoch < plan.epochs:
+        if states.step:
+            logging.info("going on after step %d of %d", states.step, plan.total_steps)
+        # Of several workers one that is interrupted ends at once, and the others notice.
+        interruption = callbacks.Interruption(is_held=not devices.is_multi_worker(job.strategy))
+        progress = callbacks.Progress(inputs.task, plan.epochs, plan.steps_per_epoch)
+        with progress, interruption:
+            _fit(
+                network.model,
+                plan,
+                position,
+                _dataset(job, plan, split, position),
+                [
+                    throughput,
+                    *plan.method.callbacks(),
+                    callbacks.Validate(scoring.while_training(network.model)),
+                    progress,
+                    callbacks.History(job.folder, plan.method, timing, throughput),
+                    tf_keras.callbacks.TensorBoard(str(job.folder.tensorboard), write_graph=False),
+                    callbacks.Curves(job.folder, plan.method, max(1, plan.total_steps // UPDATES)),
+                    callbacks.Checkpoint(job.folder, states, state, sums, interruption),
+                ],
+            )
+        if interruption.came:  # After the last epoch had been saved.
+            raise KeyboardInterrupt
+    removed = plan.method.measure(network.model)
+    return Trained(networks.finalize(job, plan, network), removed, scoring, timing, throughput)
+
+
+def _compile(job: Job, inputs: Inputs, plan: Plan, network: Network) -> None:
+    """Give the model its optimizer, its loss and what is reported of the training."""
+    with devices.building(job.strategy, network.policy):
+        network.model.compile(
+            optimizer=plan.method.wrap_optimizer(build_optimizer(job.config, plan.cycle_steps)),
+            loss=inputs.task.problem.keras_loss(),
+            # Weighted: what fills up a batch for the replicas has weight 0.
+            weighted_metrics=inputs.task.problem.keras_metrics(job.is_filled_up),
+        )
+
+
+def _throughput(plan: Plan, split: Split, position: _Position) -> callbacks.Throughput:
+    """Return the counter of the examples that this process trains on."""
+    trained = plan.batching.epoch(split, position.epoch)[: position.step]
+    return callbacks.Throughput(
+        len(split), plan.batching.size, sum(len(batch.indices) for batch in trained)
+    )
+
+
+def _dataset(job: Job, plan: Plan, split: Split, position: _Position) -> Any:
+    """Return all batches from a position to the end, for the devices of the run."""
+    epochs = range(position.epoch, plan.epochs)
+    if not job.is_filled_up:
+        return batching.training_dataset(
+            split, plan.batching, epochs=epochs, first_step=position.step
+        )
+    return job.strategy.distribute_datasets_from_function(
+        lambda context: batching.replicas_dataset(
+            split,
+            plan.batching,
+            context,
+            epochs=epochs,
+            first_step=position.step,
+            is_static=job.is_static,
+        )
+    )
+
+
+def _fit(
+    model: tf_keras.Model,
+    plan: Plan,
+    position: _Position,
+    dataset: Any,
+    all_callbacks: Sequence[tf_keras.callbacks.Callback],
+) -> None:
+    """Let Keras train from a position to the end."""
+    if position.step:
+        model._training_state = position
+    model.fit(
+        dataset,
+        initial_epoch=position.epoch,
+        epochs=plan.epochs,
+        steps_per_epoch=plan.steps_per_epoch,
+        verbose=0,
+        callbacks=list(all_callbacks),
+    )
+    model._training_state = None

@@ -1,0 +1,102 @@
+"""Step 5 of a run: the trained classifier scored, saved, and described in the run's record."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from absl import logging
+
+from bert_glue_tf.compression import registry
+from bert_glue_tf.evaluation import collapse, cost, predictions
+from bert_glue_tf.evaluation.evaluator import Evaluation
+from bert_glue_tf.models import classifiers, saving
+from bert_glue_tf.runs import results
+from bert_glue_tf.runs.results import ExperimentResult
+from bert_glue_tf.training import scoring
+from bert_glue_tf.training.inputs import Inputs
+from bert_glue_tf.training.job import Job
+from bert_glue_tf.training.loop import Trained
+from bert_glue_tf.training.network import Network
+from bert_glue_tf.training.plan import Plan
+
+
+def write(
+    job: Job, inputs: Inputs, plan: Plan, network: Network, trained: Trained
+) -> ExperimentResult:
+    """Score and save the trained classifier, and add the run's record to its folder.
+
+    Raises:
+      UserError: the run's folder has vanished.
+    """
+    folder = job.folder
+    folder.require_present()
+    logging.info("evaluating and saving")
+    evaluations = trained.scoring.evaluate(trained.scoring.predict_fn(trained.model))
+    warnings = _write_predictions(job, trained, evaluations)
+    saving.save(trained.model, network.encoder, inputs.task, folder.model)
+    no_pruning = job.config.pruning_method == registry.NO_PRUNING
+    result = ExperimentResult(
+        config=job.config.to_json(),
+        data={split: dict(read.provenance) for split, read in inputs.examples.items()},
+        encoder=network.description,
+        pruning={} if no_pruning else plan.context.to_json(),
+        metrics=scoring.flatten(evaluations),
+        intervals=scoring.intervals(inputs.task, trained.scoring.splits, evaluations),
+        sparsity=trained.removed.sparsities,
+        parameters={
+            **classifiers.count_parameters(trained.model),
+            "pruned": trained.removed.pruned,
+            "prunable": trained.removed.prunable,
+        },
+        bytes=cost.size_on_disk(folder.model),
+        speed=_speed(trained, evaluations),
+        peak_memory_bytes=cost.peak_memory_bytes(),
+        environment=_environment(job, network),
+        warnings=warnings,
+    )
+    results.append(folder.results_file, result)
+    # A finished run never goes on, and the optimizer's state is twice as large as the model.
+    shutil.rmtree(folder.checkpoints, ignore_errors=True)
+    return result
+
+
+def _write_predictions(
+    job: Job, trained: Trained, evaluations: Mapping[str, Evaluation]
+) -> tuple[str, ...]:
+    """Write the predictions of every validation split, and return what warns of their scores."""
+    warnings = []
+    for suffix, done in evaluations.items():
+        split = trained.scoring.splits[suffix]
+        path = job.folder.predictions_file(split.name)
+        predictions.write(path, trained.scoring.task, split.labels, done.logits)
+        verdict = collapse.judge(trained.scoring.task, split.labels, done.logits)
+        if verdict:
+            warning = collapse.warning(split.name, verdict)
+            logging.warning("%s", warning)
+            warnings.append(warning)
+    return tuple(warnings)
+
+
+def _speed(trained: Trained, evaluations: Mapping[str, Evaluation]) -> dict[str, float]:
+    """Return examples a second in training and evaluation, and the seconds of the whole run."""
+    return {
+        "train_examples_per_second": trained.timing.examples_per_second(trained.throughput),
+        "evaluation_examples_per_second": float(
+            np.mean([done.examples_per_second for done in evaluations.values()])
+        ),
+        "seconds": trained.timing.run_seconds(),
+    }
+
+
+def _environment(job: Job, network: Network) -> dict[str, Any]:
+    """Return where and with what the run was done."""
+    devices = [device.name for device in tf.config.list_logical_devices()]
+    return {
+        **results.environment(devices),
+        "replicas": job.strategy.num_replicas_in_sync,
+        "precision": network.policy,
+    }

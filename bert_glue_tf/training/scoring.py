@@ -1,0 +1,78 @@
+"""What a model scores on the validation splits, while it trains and when it is saved."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+
+import tf_keras
+
+from bert_glue_tf.data import problems
+from bert_glue_tf.data.batching import Split
+from bert_glue_tf.data.tasks import TaskSpec
+from bert_glue_tf.evaluation import evaluator, metrics
+from bert_glue_tf.evaluation.evaluator import EVALUATION_BATCH, Evaluation, PredictFn
+from bert_glue_tf.models import classifiers
+from bert_glue_tf.training.plan import Plan
+
+
+@dataclasses.dataclass(frozen=True)
+class Scoring:
+    """The validation of a run.
+
+    Attributes:
+      task: of the run.
+      splits: suffix of the metrics' names -> validation split in word pieces.
+      plan: gives the lengths that batches are padded to.
+    """
+
+    task: TaskSpec
+    splits: Mapping[str, Split]
+    plan: Plan
+
+    def predict_fn(self, model: tf_keras.Model) -> PredictFn:
+        """Return the model as a function of features to logits; see `classifiers.predict_fn`."""
+        return classifiers.predict_fn(model, self.plan.evaluation_shape)
+
+    def while_training(self, model: tf_keras.Model) -> Callable[[], dict[str, float]]:
+        """Return a function that scores the model as it stands, with one graph for all calls."""
+        predict_fn = self.predict_fn(model)
+        return lambda: flatten(self.evaluate(predict_fn))
+
+    def evaluate(self, predict_fn: PredictFn) -> dict[str, Evaluation]:
+        """Return the scores on every validation split, by its suffix."""
+        return {
+            suffix: evaluator.evaluate(
+                predict_fn,
+                split,
+                self.task,
+                batch_size=EVALUATION_BATCH,
+                buckets=self.plan.batching.buckets,
+            )
+            for suffix, split in self.splits.items()
+        }
+
+
+def flatten(evaluations: Mapping[str, Evaluation]) -> dict[str, float]:
+    """Return the metrics of all validation splits, the split's suffix behind each name."""
+    return {
+        f"{name}{suffix}": value
+        for suffix, done in evaluations.items()
+        for name, value in done.metrics.items()
+    }
+
+
+def intervals(
+    task: TaskSpec, validation: Mapping[str, Split], evaluations: Mapping[str, Evaluation]
+) -> dict[str, tuple[float, float]]:
+    """Return the 95 % bootstrap interval of each of the task's metrics."""
+    intervals = {}
+    for suffix, done in evaluations.items():
+        if problems.diverged(done.logits):
+            continue  # A diverged model: its metrics are NaN, and so has no interval.
+        outputs = task.problem.decode(done.logits)
+        for name in task.metrics:
+            intervals[f"{name}{suffix}"] = metrics.bootstrap_interval(
+                task.problem, metrics.METRICS[name], validation[suffix].labels, outputs
+            )
+    return intervals

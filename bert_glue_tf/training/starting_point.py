@@ -1,0 +1,118 @@
+"""The finished run whose weights another one starts from."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import tensorflow as tf
+import tf_keras
+from absl import logging
+
+from bert_glue_tf.compression.start import Start
+from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.models import saving
+from bert_glue_tf.models.bert.architecture import by_canonical_name
+from bert_glue_tf.models.bert.classifier_weights import read_weights
+from bert_glue_tf.runs.run_folder import RunFolder
+from bert_glue_tf.training.job import Job
+
+
+def find(job: Job, finished: Sequence[RunFolder]) -> RunFolder | None:
+    """Return the run to start from among those that are finished; None to start from pre-training.
+
+    Args:
+      job: the run.
+      finished: the folders of the runs that it needs.
+    """
+    wanted = job.config.starting_point
+    return next((run for run in finished if run.config == wanted), None)
+
+
+def require_fitting(
+    job: Job, run: RunFolder | None, inputs: Mapping[str, Mapping[str, Any]]
+) -> None:
+    """Refuse a starting point that was begun with other data or another encoder.
+
+    Args:
+      job: the run that starts from it.
+      run: the starting point; None where there is none.
+      inputs: what `job` is begun with, as `RunFolder.require_same_inputs` takes it.
+
+    Raises:
+      UserError: it does not fit; the message names the difference.
+    """
+    if run is None:
+        return
+    try:
+        run.compare_inputs(inputs)
+    except UserError as error:
+        raise UserError(
+            f"--finetune_epochs={job.config.finetune_epochs}: the run to start from does not fit. "
+            f"{error}"
+        ) from error
+    logging.info("starting from the weights of %s", run.path)
+
+
+def describe(run: RunFolder | None) -> dict[str, Any]:
+    """Return what the record tells of the starting point: its run and that run's scores."""
+    if run is None:
+        return {}
+    record = run.record()
+    scores = dict(record.metrics) if record else {}
+    return {"starting_point": {"run": run.path.name, "metrics": scores}}
+
+
+def fine_tuned(start: Start, folder: pathlib.Path) -> Start:
+    """Return `start` with the weights of a saved classifier of the same native encoder and task.
+
+    Args:
+      start: what the training begins with.
+      folder: of the saved classifier.
+
+    Raises:
+      UserError: the folder holds no model, or one of other weights.
+    """
+    saved = read_weights(folder)
+    own = by_canonical_name(start.encoder.layer.variables)
+    shapes = {name: tuple(variable.shape) for name, variable in own.items()}
+    classes = (start.task.problem.width,)
+    if saved.bias.shape != classes or shapes != {n: v.shape for n, v in saved.encoder.items()}:
+        raise _other_variables(folder)
+    # The dropout rates are this run's own.
+    architecture = start.encoder.architecture
+    assert architecture is not None
+    return dataclasses.replace(
+        start.with_weights(dataclasses.replace(saved, architecture=architecture)),
+        classifier=(saved.kernel, saved.bias),
+    )
+
+
+def assign_opaque(model: tf_keras.Model, folder: pathlib.Path) -> None:
+    """Assign the weights of a saved classifier of the same opaque encoder and task.
+
+    Both were built from the same SavedModel, so their variables come in the same order; what
+    each is called and its shape are compared.
+
+    Args:
+      model: the classifier to train.
+      folder: of the saved classifier.
+
+    Raises:
+      UserError: the folder holds no model, or one of other variables.
+    """
+    saving.read_description(folder)  # Refuses a folder without a model.
+    saved = tf.saved_model.load(str(folder)).variables
+    if [(v.name, v.shape) for v in saved] != [(v.name, v.shape) for v in model.variables]:
+        raise _other_variables(folder)
+    for own, variable in zip(model.variables, saved, strict=True):
+        own.assign(variable.numpy())
+
+
+def _other_variables(folder: pathlib.Path) -> UserError:
+    return UserError(
+        f"{folder}: its variables are not those of this run's model, so it cannot start from "
+        "them. Delete that run's folder to fine-tune anew."
+    )
