@@ -34,14 +34,14 @@ from typing import Any
 import numpy as np
 from absl import flags, logging
 
-from bert_glue_tf.core import cli
+from bert_glue_tf.core import cli, records
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import tasks
 from bert_glue_tf.evaluation import metrics, predictions, significance
 from bert_glue_tf.models import encoders
 from bert_glue_tf.models.bert import embedded
 from bert_glue_tf.reports import terminal
-from bert_glue_tf.runs import config, results
+from bert_glue_tf.runs import command_line, config, results
 
 OURS = "ours"
 # --padding of finetuning_torch.py.
@@ -54,7 +54,7 @@ FLAGS = flags.FLAGS
 
 def define_flags() -> None:
     """Not at import: the tests import this module beside the commands."""
-    config.define_flags()
+    command_line.define_flags()
     flags.DEFINE_string(
         "peers_python", "", "Python of the environment that `make bench-peers` builds."
     )
@@ -67,7 +67,7 @@ def define_flags() -> None:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class FineTuning:
+class FineTuning(records.Record):
     """One contender's training.
 
     Attributes:
@@ -228,7 +228,7 @@ def answers(name: str, folder: pathlib.Path, task: tasks.TaskSpec) -> tuple[np.n
     return found.labels, found.logits
 
 
-def records(
+def measured(
     contenders: Sequence[Contender], settings: config.ExperimentConfig, folder: pathlib.Path
 ) -> list[FineTuning]:
     """What has come out, in the order of the contenders."""
@@ -298,7 +298,7 @@ def print_table(made: Sequence[FineTuning], primary: str) -> None:
 
 
 def main() -> None:
-    settings = config.from_flags(FLAGS)
+    settings = command_line.from_flags(FLAGS)
     task = tasks.get(settings.task)
     unknown = set(FLAGS.contenders) - {OURS, *PADDINGS}
     if unknown or not FLAGS.contenders:
@@ -343,11 +343,11 @@ def main() -> None:
                 stack.callback(made.end)
                 contenders.append(made)
             run_in_turns(contenders, FLAGS.turn, FLAGS.at_most)
-        found = records(contenders, settings, folder)
+        found = measured(contenders, settings, folder)
     print_table(found, task.primary_metric)
     if FLAGS.output:
         with pathlib.Path(FLAGS.output).open("a", encoding="utf-8") as lines:
-            lines.writelines(results.to_json_line(one) + "\n" for one in found)
+            lines.writelines(one.to_line() + "\n" for one in found)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from absl import flags
 from bert_glue_tf.core import cli
 from bert_glue_tf.data import readers, tasks
 from bert_glue_tf.evaluation import metrics
-from bert_glue_tf.runs import config
+from bert_glue_tf.runs import command_line
 
 EVALUATION_BATCH = 64  # As in our own training.
 FLAGS = flags.FLAGS
@@ -28,7 +28,7 @@ FLAGS = flags.FLAGS
 
 def define_flags() -> None:
     """Not at import: the tests import this module beside the commands."""
-    config.define_flags()
+    command_line.define_flags()
     flags.DEFINE_string("model", "", "Folder of a Hugging Face BERT.")
     flags.DEFINE_enum(
         "padding", "max_length", ["max_length", "longest"], "To --seq_length, or of each batch."
@@ -37,7 +37,7 @@ def define_flags() -> None:
 
 
 def main() -> None:
-    settings = config.from_flags(FLAGS)
+    settings = command_line.from_flags(FLAGS)
     task = tasks.get(settings.task)
     split = next(iter(task.validation_splits.values()))
     examples = readers.load_for_training(task, settings.data, settings.train_examples)

@@ -18,16 +18,16 @@ from absl import flags, logging
 from bert_glue_tf.core import cli
 from bert_glue_tf.data import tasks
 from bert_glue_tf.models import classifiers, encoders, loading
-from bert_glue_tf.runs import config
+from bert_glue_tf.runs import command_line
 
-config.define_flags()
+command_line.define_flags()
 flags.DEFINE_integer("rounds", 5, "Rounds of each kind that are measured.")
 flags.DEFINE_integer("steps", 12, "Training steps a round.")
 FLAGS = flags.FLAGS
 
 
 def main() -> None:
-    settings = config.from_flags(FLAGS)
+    settings = command_line.from_flags(FLAGS)
     source = encoders.resolve(settings.encoder, settings.preprocessing)
     encoders.check(source, settings.seq_length)
 

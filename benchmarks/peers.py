@@ -13,7 +13,6 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import importlib.metadata
-import json
 import os
 import pathlib
 import platform
@@ -26,7 +25,7 @@ from typing import Any
 import numpy as np
 from absl import flags
 
-from bert_glue_tf.core import cli
+from bert_glue_tf.core import cli, records
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.evaluation import metrics
 from bert_glue_tf.export import exports, litert
@@ -39,7 +38,7 @@ UNPADDED = "unpadded"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class PeerResult:
+class PeerResult(records.Record):
     """One model in one runtime.
 
     Attributes:
@@ -78,15 +77,6 @@ class PeerResult:
     finished: str = dataclasses.field(
         default_factory=lambda: datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     )
-
-    def to_line(self) -> str:
-        """The record as one line of strict JSON, without the line break."""
-        return results.to_json_line(self)
-
-    @classmethod
-    def from_line(cls, line: str) -> PeerResult:
-        """Reads what `to_line` wrote."""
-        return cls(**json.loads(line))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -220,13 +210,13 @@ def environment(distributions: Iterable[str]) -> dict[str, Any]:
         "load_average": os.getloadavg()[0],
         "python": platform.python_version(),
         "packages": {name: importlib.metadata.version(name) for name in distributions},
-        "commit": results._commit(),
+        "commit": results.commit(),
     }
 
 
-def print_tables(records: Sequence[PeerResult], primary: str) -> None:
+def print_tables(found: Sequence[PeerResult], primary: str) -> None:
     """What was measured, at most 80 columns wide."""
-    first = records[0]
+    first = found[0]
     examples = first.examples["scored"]
     print(f"{first.run}: {first.task}, {first.encoder}, {examples:,} dev examples")
     if first.examples["too_long"]:
@@ -236,7 +226,7 @@ def print_tables(records: Sequence[PeerResult], primary: str) -> None:
     where = first.environment
     print(f"{where['cores']} cores, load average {where['load_average']:.1f} in the last minute")
     print(f"\n{'':<27}{'other labels':>14}{'logits':>10}{primary:>12}{'MB':>10}")
-    for record in records:
+    for record in found:
         print(
             f"{_name(record):<27}{record.flips:>14}{record.largest_difference:>10.1e}"
             f"{record.metrics[primary]:>12.4f}{record.bytes / 1e6:>10.2f}"
@@ -244,7 +234,7 @@ def print_tables(records: Sequence[PeerResult], primary: str) -> None:
     for label in first.latency:
         print(f"\n{_place(label)}, {_threads(first.threads)}")
         print(f"{'':<27}{'p50 ms':>9}{'min':>8}{'ratio':>8}   {'(quartiles)':<14}{'of min':>8}")
-        for record in records:
+        for record in found:
             timed = record.latency[label]
             low, high = timed["ratio_quartiles"]
             spread = f"({low:.2f} to {high:.2f})"
@@ -356,7 +346,7 @@ def main() -> None:
     timed = measure(peers, inputs, lengths)
     where = environment((*peer_models.LIBRARIES.values(), *peer_models.TOOLS))
     too_long = int(np.sum(inputs.dev.lengths > lengths[-1]))
-    records = [
+    found = [
         PeerResult(
             run=inputs.run,
             task=inputs.task.name,
@@ -366,7 +356,7 @@ def main() -> None:
             recipe=peer.recipe,
             settings=peer.settings,
             bytes=peer.bytes,
-            **dataclasses.asdict(found),
+            **dataclasses.asdict(own),
             examples={"scored": len(inputs.dev) - too_long, "too_long": too_long},
             latency={label: by_name[peer.name] for label, by_name in timed.items()},
             threads=FLAGS.threads,
@@ -374,11 +364,11 @@ def main() -> None:
             sentences=FLAGS.sentences,
             environment=where,
         )
-        for peer, found in scored
+        for peer, own in scored
     ]
-    for record in records:
-        results.append(output, record)
-    print_tables(records, inputs.task.primary_metric)
+    for record in found:
+        records.append(output, record)
+    print_tables(found, inputs.task.primary_metric)
     print(f"The records were added to {output}.")
 
 

@@ -82,7 +82,7 @@ def collect(run: exports.Run, calibration_examples: int = CALIBRATION_EXAMPLES) 
         run=run.path.resolve().name,
         task=task,
         split=split,
-        encoder=config._short(run.config.encoder),  # A record names no folder.
+        encoder=config.short(run.config.encoder),  # A record names no folder.
         data={key: value for key, value in dev.provenance.items() if key != "path"},
         weights_sha256=exporting.identity(run, exporting.ExportSettings((run.config.seq_length,)))[
             "weights_sha256"

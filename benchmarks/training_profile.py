@@ -22,7 +22,7 @@ from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import tasks
 from bert_glue_tf.models import classifiers, encoders, loading
 from bert_glue_tf.reports import terminal
-from bert_glue_tf.runs import config
+from bert_glue_tf.runs import command_line
 
 # The operation that waits for the next batch, as the profiler calls it.
 INPUT = "IteratorGetNextOp::DoCompute"
@@ -30,7 +30,7 @@ FLAGS = flags.FLAGS
 
 
 def main() -> None:
-    settings = config.from_flags(FLAGS)
+    settings = command_line.from_flags(FLAGS)
     source = encoders.resolve(settings.encoder, settings.preprocessing)
     encoders.check(source, settings.seq_length)
 
@@ -128,7 +128,7 @@ def read(trace: pathlib.Path) -> tuple[dict[str, float], dict[str, int]]:
 
 
 if __name__ == "__main__":
-    config.define_flags()
+    command_line.define_flags()
     flags.DEFINE_integer("steps", 40, "Steps that are recorded.")
     flags.DEFINE_integer("warmup_steps", 25, "Steps before; each new length allocates.")
     flags.DEFINE_integer("operations", 25, "Operations to list.")

@@ -12,9 +12,9 @@ import sys
 from absl import flags, logging
 
 from bert_glue_tf.core import cli
-from bert_glue_tf.runs import config
+from bert_glue_tf.runs import command_line
 
-config.define_flags()
+command_line.define_flags()
 FLAGS = flags.FLAGS
 _GRID = flags.DEFINE_string(
     "grid",

@@ -10,18 +10,18 @@ from absl import flags, logging
 from bert_glue_tf.core import cli
 from bert_glue_tf.data import readers, tasks
 from bert_glue_tf.models import encoders
-from bert_glue_tf.runs import config, suggestions
+from bert_glue_tf.runs import command_line, config, suggestions
 from bert_glue_tf.runs.run_folder import RunFolder
 from bert_glue_tf.training import cluster
 
-config.define_flags()
+command_line.define_flags()
 FLAGS = flags.FLAGS
 _opened: list[RunFolder] = []  # The folder of this process's run.
 
 
 def main() -> None:
-    experiment_config = config.read_flags(FLAGS)
-    workdir = config.workdir(FLAGS, experiment_config)
+    experiment_config = command_line.read_flags(FLAGS)
+    workdir = command_line.workdir(FLAGS, experiment_config)
     workers = None
 
     # A finished run is shown with nothing loaded, reached or asked for.

@@ -13,7 +13,7 @@ import numpy as np
 from absl import logging
 
 from bert_glue_tf import __version__
-from bert_glue_tf.core import files
+from bert_glue_tf.core import files, records
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.core.files import write_atomically
 from bert_glue_tf.data import batching, preprocessing, readers, tasks
@@ -108,7 +108,7 @@ def export(
             refused.append(f"{recipe.name}: {error}")
     export_run.measure()
     for record in export_run.records():
-        results.append(folder.results_file, record)
+        records.append(folder.results_file, record)
         write_atomically(folder.card(record.recipe), card(record))
         done[record.recipe] = record
     folder.write_checksums()

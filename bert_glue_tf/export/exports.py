@@ -15,17 +15,17 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import json
-import math
 import pathlib
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar, Self
 
-from bert_glue_tf.core import strict_json
+from bert_glue_tf.core import records, strict_json
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.core.files import sha256, write_atomically
+from bert_glue_tf.core.records import Record, check_types, with_nan
 from bert_glue_tf.runs import results
-from bert_glue_tf.runs.config import ExperimentConfig
+from bert_glue_tf.runs.config import ExperimentConfig, read_file
 from bert_glue_tf.runs.results import ExperimentResult
 from bert_glue_tf.runs.run_folder import RunFolder
 
@@ -33,7 +33,7 @@ FOLDER = "tflite"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ExportResult:
+class ExportResult(Record):
     """One measured .tflite file.
 
     Attributes:
@@ -65,6 +65,8 @@ class ExportResult:
       finished: time in UTC, ISO 8601.
     """
 
+    what_is_foreign: ClassVar[str] = "no record of an export"
+
     run: str
     config: Mapping[str, Any]
     data: Mapping[str, Any]
@@ -91,29 +93,15 @@ class ExportResult:
         default_factory=lambda: datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     )
 
-    def to_line(self) -> str:
-        """The record as one line of strict JSON, without the line break."""
-        return results.to_json_line(self)
-
     @classmethod
-    def from_line(cls, line: str) -> ExportResult:
-        """Reads what `to_line` wrote.
-
-        Raises:
-          ValueError: the line is no such record.
-        """
-        values = strict_json.loads(line)
-        if not isinstance(values, dict) or set(values) != {f.name for f in dataclasses.fields(cls)}:
-            raise ValueError("no record of an export")
-        results.check_types(cls, values)
+    def of(cls, values: dict[str, Any]) -> Self:
+        """Return the record of a line's values; see `Record.of`."""
+        check_types(cls, values)
         recipe = values["recipe"]
         # They become names in the export's folder, and must not lead out of it.
         if not re.fullmatch(r"[\w+-]+", recipe) or values["file"] != f"{recipe}.tflite":
             raise ValueError(f"{recipe!r} with the file {values['file']!r} is no recipe")
-        values["metrics"] = {
-            name: math.nan if value is None else value for name, value in values["metrics"].items()
-        }
-        return cls(**values)
+        return cls(**{**values, "metrics": with_nan(values["metrics"])})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -155,9 +143,8 @@ class Run:
             what = "no run (no config.json)" if is_folder else "no such folder"
             raise UserError(f"--{flag}={path}: {what}. Give the folder of a finished run.")
         try:
-            values = strict_json.loads(config_file.read_text(encoding="utf-8"))
-            config = ExperimentConfig.from_json(values)
-        except (OSError, ValueError, TypeError, AttributeError, UserError) as error:
+            config = read_file(config_file)
+        except (OSError, ValueError, UserError) as error:
             raise UserError(f"{config_file}: not the settings of a run ({error}).") from error
         folder = RunFolder(path, config)
         if not folder.results_file.exists():
@@ -165,14 +152,14 @@ class Run:
                 f"--{flag}={path}: this run is not finished (no {results.FILE_NAME}). Give the "
                 "command that began it again; it goes on after its last saved state."
             )
-        records = results.load(folder.results_file)
-        if not records:
+        found = results.load(folder.results_file)
+        if not found:
             raise UserError(f"{folder.results_file}: holds no record.")
         if not (folder.model / "saved_model.pb").is_file():
             raise UserError(
                 f"{folder.model}: holds no model. Copy the whole folder of the run, or train again."
             )
-        return cls(path, config, records[-1])
+        return cls(path, config, found[-1])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -267,7 +254,7 @@ class ExportFolder:
         if not self.results_file.exists():
             return {}
         found = {}
-        for record in results.load_records(self.results_file, ExportResult):
+        for record in records.load(self.results_file, ExportResult):
             file = self.path / record.file
             if file.is_file() and sha256(file) == record.sha256:
                 found[record.recipe] = record

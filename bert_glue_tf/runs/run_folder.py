@@ -29,11 +29,11 @@ from typing import Any
 
 from absl import logging
 
-from bert_glue_tf.core import locks, strict_json
+from bert_glue_tf.core import locks, records, strict_json
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.core.files import is_half_written, reason, write_atomically
 from bert_glue_tf.runs import results
-from bert_glue_tf.runs.config import FIRST, ExperimentConfig, canonical_place, log_missing
+from bert_glue_tf.runs.config import NAMED, ExperimentConfig, canonical_place, read_file
 
 LOCK = ".lock"
 _EPOCHS = 10**6  # More than any run has.
@@ -110,12 +110,11 @@ class RunFolder:
             folder._judge()  # Before the lock was held, another process may have begun a run.
             # Writing also shows a folder that is there and cannot be written, or a full disk.
             if folder._holds_training():
-                log_missing(str(folder.config_file), folder._settings())
                 with tempfile.TemporaryFile(dir=path) as probe:
                     probe.write(b"\0")
             else:
                 folder.choices_file.unlink(missing_ok=True)
-                write_atomically(folder.config_file, json.dumps(config.to_json(), indent=2) + "\n")
+                write_atomically(folder.config_file, config.to_text())
         except (OSError, ValueError) as error:  # ValueError: a NUL in the path.
             raise UserError(
                 f"--workdir={path}: cannot be written ({reason(error)}). "
@@ -234,21 +233,19 @@ class RunFolder:
         for path in self.predictions.glob(".*.tsv.*"):
             path.unlink(missing_ok=True)
 
-    def _settings(self) -> Any:
-        return strict_json.loads(self.config_file.read_text(encoding="utf-8"))
-
     def _is_settings(self) -> bool:
-        """Whether config.json was written by `open`, of this version or of another."""
+        """Return whether config.json was written by `open`, of this version or of another."""
         try:
-            return set(self._settings()) >= FIRST
+            values = strict_json.loads(self.config_file.read_text(encoding="utf-8"))
+            return set(values) >= {records.FORMAT, *NAMED}
         except (IsADirectoryError, ValueError, TypeError):
             return False
 
     def _read_config(self) -> ExperimentConfig:
-        """The settings in config.json; see `ExperimentConfig.from_json`."""
+        """Return the settings in config.json, all of which this version has to know."""
         try:
-            return ExperimentConfig.from_json(self._settings())
-        except (ValueError, TypeError, AttributeError, UserError) as error:
+            return read_file(self.config_file, is_exact=True)
+        except (ValueError, UserError) as error:
             raise UserError(
                 f"{self.config_file}: not the settings of a run ({error}). Give another --workdir."
             ) from error
@@ -314,7 +311,6 @@ class RunFolder:
         """The run's record, as `record` reads it, with a line in the log that it was there."""
         result = self.record()
         if result is not None:
-            log_missing(str(self.results_file), result.config)
             # Where a process was killed between the record and the end.
             shutil.rmtree(self.checkpoints, ignore_errors=True)
             logging.info("%s: this run is finished; these are its results", self.path)
@@ -335,18 +331,18 @@ class RunFolder:
                 f"--workdir={self.path}: cannot be read ({reason(error)}). "
                 "Give a folder that you may read and write."
             ) from error
-        records = results.load(self.results_file)
-        if not records:
+        found = results.load(self.results_file)
+        if not found:
             return None
         try:
-            earlier = ExperimentConfig.from_json(records[-1].config)
+            earlier = ExperimentConfig.from_json(found[-1].config)
         except (TypeError, AttributeError, UserError) as error:
             raise UserError(
                 f"{self.results_file}: its last record has not the settings of a run ({error}). "
                 "Give another --workdir."
             ) from error
         self._refuse_another_run(earlier)
-        return records[-1]
+        return found[-1]
 
     def require_same_inputs(self, inputs: Mapping[str, Mapping[str, Any]]) -> None:
         """Keeps what the run trains on, or compares it with what its first process kept.

@@ -17,7 +17,7 @@ from bert_glue_tf.core.files import write_atomically
 from bert_glue_tf.data import tasks
 from bert_glue_tf.reports import comparison
 from bert_glue_tf.reports.comparison import Comparison, Group, Model, Row
-from bert_glue_tf.runs import config
+from bert_glue_tf.runs import command_line
 from bert_glue_tf.runs.config import ExperimentConfig
 from bert_glue_tf.runs.results import ExperimentResult
 from bert_glue_tf.sweeps import grid as grids
@@ -71,7 +71,7 @@ def define_flags(name: str, **defaults: Any) -> None:
       defaults: further settings of `ExperimentConfig`, or other defaults than its own.
     """
     own = ExperimentConfig().to_json()
-    config.define_settings({key: own[key] for key in _SETTINGS} | defaults)
+    command_line.define_settings({key: own[key] for key in _SETTINGS} | defaults)
     flags.DEFINE_list("seeds", ["1"], "Seeds, separated by commas; tables show their mean.")
     flags.DEFINE_string(
         "runs_dir", "runs", "Folder of the runs; what is finished there is not run again."

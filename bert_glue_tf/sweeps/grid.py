@@ -12,7 +12,7 @@ from absl import flags
 from bert_glue_tf.compression.registry import NO_PRUNING
 from bert_glue_tf.core import cli
 from bert_glue_tf.core.errors import UserError
-from bert_glue_tf.runs import config
+from bert_glue_tf.runs import command_line
 from bert_glue_tf.runs.config import PRUNING, ExperimentConfig
 
 # Flags of the train command that are none of a sweep's: each run has a folder of its own, and
@@ -29,7 +29,7 @@ def setting_names() -> list[str]:
 
 def _train_flags() -> flags.FlagValues:
     values = flags.FlagValues()
-    config.define_flags(values)
+    command_line.define_flags(values)
     return values
 
 
@@ -148,7 +148,7 @@ def _configuration(given: Settings, chosen: Settings) -> ExperimentConfig:
         )
     except flags.Error as error:
         raise UserError(cli.plain(error)) from None
-    one = config.read_flags(values)
+    one = command_line.read_flags(values)
     return one.unpruned if one.pruning_method == NO_PRUNING else one
 
 

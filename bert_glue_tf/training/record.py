@@ -11,6 +11,7 @@ import tensorflow as tf
 from absl import logging
 
 from bert_glue_tf.compression import registry
+from bert_glue_tf.core import records
 from bert_glue_tf.evaluation import collapse, cost, predictions
 from bert_glue_tf.evaluation.evaluator import Evaluation
 from bert_glue_tf.models import classifiers, saving
@@ -58,7 +59,7 @@ def write(
         environment=_environment(job, network),
         warnings=warnings,
     )
-    results.append(folder.results_file, result)
+    records.append(folder.results_file, result)
     # A finished run never goes on, and the optimizer's state is twice as large as the model.
     shutil.rmtree(folder.checkpoints, ignore_errors=True)
     return result

@@ -19,7 +19,7 @@ import tiny_bert
 import written_runs
 from absl import flags
 
-from bert_glue_tf.runs import config
+from bert_glue_tf.runs import command_line
 
 # A name server that never answers would cost the probe its whole deadline; a proxy that
 # refuses is a network that is not there, on every machine.
@@ -281,10 +281,10 @@ def test_a_suggested_command_works(tmp_path, encoder):
         ]
     # With --encoder replaced, the flagfile's preprocessing is none of its business.
     values = flags.FlagValues()
-    config.define_flags(values)
+    command_line.define_flags(values)
     with contextlib.chdir(tmp_path):
         values(suggested)
-    assert config.from_flags(values).preprocessing == ""
+    assert command_line.from_flags(values).preprocessing == ""
 
 
 def test_a_run_from_the_command_line_and_the_folder_it_then_keeps(tmp_path, encoder):
@@ -330,7 +330,7 @@ def test_a_run_from_the_command_line_and_the_folder_it_then_keeps(tmp_path, enco
     [
         ("loading.load = interrupt", "starts again."),
         (
-            "results.append = interrupt",
+            "records.append = interrupt",
             "goes on from the last state that was saved.",
         ),
     ],

@@ -30,7 +30,7 @@ from absl import flags
 from hypothesis import strategies as st
 
 from bert_glue_tf import export_tflite
-from bert_glue_tf.core import cli, strict_json
+from bert_glue_tf.core import cli, records, strict_json
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import readers, tasks, tsv
 from bert_glue_tf.evaluation import predictions
@@ -39,7 +39,7 @@ from bert_glue_tf.export.exports import ExportFolder, Run
 from bert_glue_tf.models import encoders, tfhub
 from bert_glue_tf.models.bert import foreign_weights
 from bert_glue_tf.reports import comparison, files, page
-from bert_glue_tf.runs import config, results, run_folder
+from bert_glue_tf.runs import command_line, results, run_folder
 from bert_glue_tf.runs.config import ExperimentConfig
 from bert_glue_tf.runs.run_folder import RunFolder
 from bert_glue_tf.serving import predicting
@@ -242,14 +242,14 @@ _names = [*ExperimentConfig().to_json(), "prune", "workdir", "config"]
 @hypothesis.given(values=st.dictionaries(st.sampled_from(_names), _texts, min_size=1, max_size=3))
 def test_flags_of_the_train_command(values):
     known = flags.FlagValues()
-    config.define_flags(known)
+    command_line.define_flags(known)
     with answered():
         try:
             known(["train", *(f"--{name}={value}" for name, value in values.items())])
         except flags.Error as error:
             raise UserError(cli.plain(error)) from None
-        settings = config.from_flags(known)
-        assert config.workdir(known, settings)
+        settings = command_line.from_flags(known)
+        assert command_line.workdir(known, settings)
         assert ExperimentConfig.from_json(settings.to_json()) == settings
         encoders.resolve(settings.encoder, settings.preprocessing)
 
@@ -417,7 +417,7 @@ def test_settings_that_hold_something_else(written, name, drawn):
         (runs / "one" / name).write_text(json.dumps(value))
         use(runs)
         with answered():
-            config._read(str(runs / "one" / name))
+            command_line._read(str(runs / "one" / name))
 
 
 # --- result records ---
@@ -457,7 +457,7 @@ def test_a_record_is_added_to_whatever_stands_there(written, changes):
     with tempfile.TemporaryDirectory() as name:
         path = pathlib.Path(name) / "results.jsonl"
         path.write_bytes(before := changed(raw, changes))
-        results.append(path, record)
+        records.append(path, record)
         after = path.read_bytes()
         assert after.startswith(before)
         assert after.endswith(b"\n" + record.to_line().encode() + b"\n") or not before
@@ -667,10 +667,10 @@ def test_json_that_is_right():
 def test_numbers_of_thousands_of_digits():
     """Python refuses to write them, so that the message must not hold them."""
     known = flags.FlagValues()
-    config.define_flags(known)
+    command_line.define_flags(known)
     known(["train", "--seed=0x" + "f" * 5000])
     with pytest.raises(UserError, match=r"--seed: a number of 20000 bits is too large"):
-        config.from_flags(known)
+        command_line.from_flags(known)
     with pytest.raises(UserError, match="a number in it is too large for any setting"):
         ExperimentConfig.from_json({"learning_rate": 10**400})
     reader = predicting.TextReader(tasks.get("sst2"), "input", ["9" * 5000])

@@ -16,7 +16,7 @@ from absl import flags
 from bert_glue_tf.compression import registry
 from bert_glue_tf.data import sample
 from bert_glue_tf.models.bert import embedded
-from bert_glue_tf.runs import config
+from bert_glue_tf.runs import command_line
 
 ROOT = pathlib.Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -25,7 +25,7 @@ CONFIGS = sorted((ROOT / "configs").glob("*.flags"))
 
 def parse(*arguments):
     values = flags.FlagValues()
-    config.define_flags(values)
+    command_line.define_flags(values)
     values(["train", *arguments])
     return values
 
@@ -68,12 +68,12 @@ def test_commands_of_the_readme_parse(monkeypatch):
     commands = re.findall(r"^!?python -m bert_glue_tf\.train (.*)$", README, re.MULTILINE)
     assert len(commands) >= 3
     for command in commands:
-        config.from_flags(parse(*command.split()))
+        command_line.from_flags(parse(*command.split()))
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_a_configuration_is_valid_and_its_header_has_command_result_and_duration(path):
-    settings = config.from_flags(parse(f"--flagfile={path}"))
+    settings = command_line.from_flags(parse(f"--flagfile={path}"))
     header = "".join(line for line in path.read_text().splitlines(True) if line.startswith("#"))
     assert f"--flagfile=configs/{path.name}" in header
     assert re.search(r"[Dd]uration", header)

@@ -11,15 +11,15 @@ import pytest
 from absl import flags
 
 from bert_glue_tf.core.errors import UserError
-from bert_glue_tf.runs import config
+from bert_glue_tf.runs import command_line, config
 from bert_glue_tf.runs.config import ExperimentConfig
 
 
 def parse(*arguments: str) -> ExperimentConfig:
     values = flags.FlagValues()
-    config.define_flags(values)
+    command_line.define_flags(values)
     values(["train", *arguments])
-    return config.from_flags(values)
+    return command_line.from_flags(values)
 
 
 def test_defaults_are_the_reports_settings():
@@ -146,7 +146,7 @@ def test_noprune_runs_the_baseline_of_a_flagfile_that_prunes(tmp_path, caplog):
 
 def test_every_field_is_a_flag_with_help():
     values = flags.FlagValues()
-    config.define_flags(values)
+    command_line.define_flags(values)
     for field in dataclasses.fields(ExperimentConfig):
         assert values[field.name].value == field.default
         assert values[field.name].help.endswith(".")

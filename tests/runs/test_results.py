@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+from bert_glue_tf.core import records
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.reports import terminal
 from bert_glue_tf.runs import results
@@ -60,14 +61,14 @@ def test_an_undefined_metric_is_null_in_strict_json():
 def test_records_are_added_and_never_replaced(tmp_path):
     path = tmp_path / "results.jsonl"
     for seed in range(3):
-        results.append(path, record(config={"seed": seed}))
+        records.append(path, record(config={"seed": seed}))
     assert [item.config["seed"] for item in results.load(path)] == [0, 1, 2]
 
 
 def test_a_line_cut_short_does_not_swallow_the_next_record(tmp_path):
     path = tmp_path / "results.jsonl"
     path.write_text('{"config": {"ta')
-    results.append(path, record())
+    records.append(path, record())
     lines = path.read_text().split("\n")
     assert lines[0] == '{"config": {"ta'
     assert ExperimentResult.from_line(lines[1]).metrics["f1"] == 0.8

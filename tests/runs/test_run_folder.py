@@ -13,6 +13,7 @@ import tempfile
 
 import pytest
 
+from bert_glue_tf.core import records
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.runs import results
 from bert_glue_tf.runs.config import FIRST, ExperimentConfig
@@ -258,7 +259,7 @@ def finished(path, **changes):
     values = {field.name: {} for field in dataclasses.fields(results.ExperimentResult)}
     values |= {"config": folder.config.to_json(), "peak_memory_bytes": 7, "finished": "now"}
     values["warnings"] = ()
-    results.append(folder.results_file, results.ExperimentResult(**values))
+    records.append(folder.results_file, results.ExperimentResult(**values))
     return folder
 
 
@@ -288,7 +289,7 @@ def test_a_last_line_cut_short_is_no_result(tmp_path, caplog):
     assert folder.finished_result() is None
     assert f"{folder.results_file}:1: a record that was cut short" in caplog.text
     RunFolder.open(tmp_path, folder.config)  # The run goes on ...
-    results.append(folder.results_file, results.ExperimentResult.from_line(line))
+    records.append(folder.results_file, results.ExperimentResult.from_line(line))
     assert folder.finished_result().to_line() == line.strip()  # ... and ends.
 
 

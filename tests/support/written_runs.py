@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from bert_glue_tf.core import files
+from bert_glue_tf.core import files, records
 from bert_glue_tf.data import problems, tasks
 from bert_glue_tf.evaluation import metrics, predictions
 from bert_glue_tf.export import exports
@@ -100,7 +100,7 @@ def write_run(
         peak_memory_bytes=10**9,
         environment={},
     )
-    results.append(path / results.FILE_NAME, record)
+    records.append(path / results.FILE_NAME, record)
     (path / "config.json").write_text(json.dumps(config.to_json()))
     (path / "model").mkdir()
     (path / "model" / "saved_model.pb").write_bytes(b"not a real one")
@@ -170,5 +170,5 @@ def write_export(
         quantization={},
         environment={},
     )
-    results.append(folder.results_file, record)
+    records.append(folder.results_file, record)
     return folder

@@ -32,7 +32,7 @@ from bert_glue_tf.data import tasks
 from bert_glue_tf.models import classifiers, loading
 from bert_glue_tf.models.bert.network import build_encoder
 from bert_glue_tf.reports import comparison
-from bert_glue_tf.runs import config
+from bert_glue_tf.runs import command_line
 from bert_glue_tf.runs.config import ExperimentConfig
 from bert_glue_tf.runs.run_folder import BusyError, RunFolder
 from bert_glue_tf.sweeps import grid as grids
@@ -305,9 +305,9 @@ def test_the_runs_are_those_of_the_train_command():
         for seed in (1, 2)
     ]
     values = flags.FlagValues()
-    config.define_flags(values)
+    command_line.define_flags(values)
     values(["train", "--task=mrpc", "--prune", "--final_sparsity=0.3", "--seed=2"])
-    assert found[3] == config.from_flags(values)
+    assert found[3] == command_line.from_flags(values)
 
 
 def test_without_pruning_one_run_stands_for_all_sparsities():
@@ -356,7 +356,7 @@ def test_starting_points_come_first_and_once(tmp_path):
 
 STAND_IN = """
 import dataclasses, json, os, pathlib, sys, threading, time
-from bert_glue_tf.core import locks
+from bert_glue_tf.core import locks, records
 from bert_glue_tf.runs import results, run_folder
 from bert_glue_tf.sweeps.executors import claimed_run
 from bert_glue_tf.runs.config import ExperimentConfig
@@ -388,7 +388,7 @@ time.sleep(60 if seed == 16 else 0.2)
 template = results.ExperimentResult.from_line(pathlib.Path(os.environ["TEMPLATE"]).read_text())
 accuracy = {"accuracy": seed / 100}
 record = dataclasses.replace(template, config=settings, metrics=accuracy, speed={"seconds": 1.0})
-results.append(path / "results.jsonl", record)
+records.append(path / "results.jsonl", record)
 """
 SWEEP = """
 import pathlib, sys

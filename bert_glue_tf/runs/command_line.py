@@ -1,0 +1,180 @@
+"""The flags of a run: defined from the fields of `ExperimentConfig`, and read into one."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+import types
+from collections.abc import Mapping
+from typing import Any
+
+from absl import flags, logging
+
+from bert_glue_tf.compression.registry import DEFAULT_METHOD, NO_PRUNING
+from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.core.settings import refuse_huge
+from bert_glue_tf.runs import config
+from bert_glue_tf.runs.config import PRUNING, ExperimentConfig, canonical_place
+
+# The flags count as those of the command that defines them, so that its --help shows them.
+flags.disclaim_key_flags()
+
+_DEFINERS: Mapping[type, Any] = types.MappingProxyType(
+    {
+        bool: flags.DEFINE_bool,
+        int: flags.DEFINE_integer,
+        float: flags.DEFINE_float,
+        str: flags.DEFINE_string,
+    }
+)
+
+
+def define_settings(
+    defaults: Mapping[str, Any], flag_values: flags.FlagValues = flags.FLAGS
+) -> None:
+    """Define the flags of some fields of `ExperimentConfig`, with these defaults."""
+    fields = {field.name: field for field in dataclasses.fields(ExperimentConfig)}
+    for name, default in defaults.items():
+        field = fields[name]
+        define = _DEFINERS[type(field.default)]
+        define(name, default, field.metadata["help"], flag_values=flag_values)
+
+
+def define_flags(flag_values: flags.FlagValues = flags.FLAGS) -> None:
+    """Define a flag for each setting, and --prune, --workdir, --tpu and --config."""
+    define_settings(ExperimentConfig.defaults(), flag_values)
+    flags.DEFINE_bool(
+        "prune",
+        False,
+        f"Prune with --pruning_method, or with {DEFAULT_METHOD} if that is not given.",
+        flag_values=flag_values,
+    )
+    flags.DEFINE_string(
+        "workdir",
+        "",
+        "The run's folder; by default runs/ and a name made from task, encoder, data, "
+        "method and seed, and a checksum of other settings that are not the defaults.",
+        flag_values=flag_values,
+    )
+    flags.DEFINE_string(
+        "tpu",
+        "local",
+        "Of --strategy=tpu: name or grpc:// address of the TPU; local = of this machine.",
+        flag_values=flag_values,
+    )
+    flags.DEFINE_string(
+        "config",
+        "",
+        "Repeat a run: its config.json. Flags that are given besides replace its settings.",
+        flag_values=flag_values,
+    )
+
+
+def from_flags(flag_values: flags.FlagValues) -> ExperimentConfig:
+    """Return the configuration of a run that can be run, that the parsed flags ask for.
+
+    Raises:
+      UserError: as `read_flags` and `config.check_method`.
+    """
+    settings = read_flags(flag_values)
+    config.check_method(settings)
+    return settings
+
+
+def read_flags(flag_values: flags.FlagValues) -> ExperimentConfig:
+    """Return the configuration that the parsed flags ask for.
+
+    Folders are written as their absolute paths, so that a run is the same wherever it is
+    started.
+
+    Raises:
+      UserError: a value is out of its range, --prune and --pruning_method contradict, the
+        schedule of a pruning is given where nothing is pruned, or --config names no file of
+        settings.
+    """
+    names = ExperimentConfig.names()
+    values = {name: flag_values[name].value for name in names}
+    for name, value in values.items():
+        refuse_huge(name, value)
+    if flag_values["config"].value:
+        kept = _read(flag_values["config"].value)
+        values |= {name: kept[name] for name in names if not flag_values[name].present}
+    values["pruning_method"] = _method(flag_values, values["pruning_method"])
+    if values["pruning_method"] == NO_PRUNING:
+        _refuse_details(flag_values)
+    values |= {name: canonical_place(values[name]) for name in ExperimentConfig.places()}
+    return ExperimentConfig(**values)
+
+
+def _method(flag_values: flags.FlagValues, method: str) -> str:
+    """Return the pruning method that --prune, --pruning_method and --config ask for together.
+
+    Args:
+      flag_values: the parsed flags.
+      method: value of --pruning_method, or of --config where that flag is not given.
+
+    Raises:
+      UserError: the flags contradict each other.
+    """
+    prune, given = flag_values["prune"], flag_values["pruning_method"]
+    if not prune.present:
+        return method
+    if not given.present:
+        if not prune.value:
+            return NO_PRUNING
+        return DEFAULT_METHOD if method == NO_PRUNING else method
+    if prune.value == (given.value == NO_PRUNING):
+        raise UserError(
+            f"--{'' if prune.value else 'no'}prune --pruning_method={given.value}: "
+            "these contradict. Give one of them."
+        )
+    return method
+
+
+def _refuse_details(flag_values: flags.FlagValues) -> None:
+    """Refuse settings of the pruning where nothing is pruned, unless that was asked for.
+
+    Raises:
+      UserError: one is given, and neither --noprune nor --pruning_method=none.
+    """
+    given = [name for name in PRUNING if flag_values[name].present]
+    if not given:
+        return
+    # --noprune beside a flagfile that prunes is how its unpruned baseline is run.
+    if not flag_values["prune"].present and not flag_values["pruning_method"].present:
+        shown = f"--{given[0]}={flag_values[given[0]].value}"
+        raise UserError(
+            f"{shown}: nothing is pruned without --prune. Add --prune, or leave {shown} out."
+        )
+    logging.info("%s: not used, since nothing is pruned", ", ".join(f"--{n}" for n in given))
+
+
+def _read(path: str) -> dict[str, Any]:
+    """Return the settings that --config names."""
+    try:
+        return config.read_file(pathlib.Path(path).expanduser(), is_exact=True).to_json()
+    except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: no such home folder.
+        raise UserError(
+            f"--config={path}: cannot be read as settings "
+            f"({getattr(error, 'strerror', None) or error}). Good: the config.json of a run."
+        ) from None
+    except UserError as error:
+        raise UserError(f"--config={path}: {error}") from None
+
+
+def workdir(flag_values: flags.FlagValues, settings: ExperimentConfig) -> pathlib.Path:
+    """Return the folder that --workdir names, or else `runs/` and the run's name.
+
+    Raises:
+      UserError: --workdir begins with the home folder (`~name`) of nobody.
+    """
+    given = flag_values["workdir"].value
+    if not given:
+        return pathlib.Path("runs") / settings.run_name
+    try:
+        # A shell expands ~ at the start of a word only, and this one comes after "--workdir=".
+        return pathlib.Path(given).expanduser()
+    except (RuntimeError, ValueError):  # ValueError: a NUL in a name.
+        raise UserError(
+            f"--workdir={given}: there is no such home folder. Give the folder's whole path."
+        ) from None
