@@ -95,10 +95,9 @@ class ExperimentConfig(
         return kind(**{name: getattr(self, name) for name in kind.names()})
 
     @property
-    def needs(self) -> tuple[ExperimentConfig, ...]:
-        """Return the runs that have to be finished before this one can train."""
-        start = self.starting_point
-        return () if start is None else (start,)
+    def needs(self) -> list[ExperimentConfig]:
+        """Return the runs that have to be finished before this one, as the one it starts from."""
+        return [self.starting_point] if self.starting_point else []
 
     @property
     def starting_point(self) -> ExperimentConfig | None:
@@ -106,11 +105,6 @@ class ExperimentConfig(
         if not self.finetune_epochs:
             return None
         return dataclasses.replace(self.unpruned, epochs=self.finetune_epochs, finetune_epochs=0)
-
-    @property
-    def needs(self) -> list[ExperimentConfig]:
-        """The runs that have to be finished before this one, as the one that it starts from."""
-        return [self.starting_point] if self.starting_point else []
 
     @property
     def unpruned(self) -> ExperimentConfig:

@@ -167,7 +167,51 @@ def test_a_run_can_be_repeated_from_its_json():
 )
 def test_foreign_json_is_refused(values, message):
     with pytest.raises(UserError, match=re.escape(message)):
-        ExperimentConfig.from_json(values)
+        ExperimentConfig.from_json(values, is_exact=True)
+
+
+def test_settings_of_a_later_version_are_passed_over_where_they_are_only_read(caplog):
+    written = {**ExperimentConfig(seed=7).to_json(), "a_setting_of_later": "large"}
+    assert ExperimentConfig.from_json(written) == ExperimentConfig(seed=7)
+    assert ExperimentConfig.from_json(written).seed == 7
+    (told,) = caplog.records
+    assert "a_setting_of_later" in told.getMessage()
+
+
+def test_a_config_json_of_a_newer_format_is_noted(tmp_path, caplog):
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps({**ExperimentConfig(seed=7).to_json(), "format": 99}))
+    assert config.read_file(file, is_exact=True) == ExperimentConfig(seed=7)
+    assert "format 99" in caplog.text
+    for wrong in (0, "1", None, True):
+        file.write_text(json.dumps({"format": wrong}))
+        with pytest.raises(ValueError, match="its format"):
+            config.read_file(file)
+
+
+def test_the_parts_are_settings_of_their_own():
+    settings = ExperimentConfig(epochs=5, final_sparsity=0.3, batch_size=8)
+    parts = (
+        settings.examples,
+        settings.network,
+        settings.batches,
+        settings.optimizer,
+        settings.pruning,
+        settings.devices,
+    )
+    flat = {name: value for part in parts for name, value in part.to_json().items()}
+    own = {"seed": 1, "finetune_epochs": 0}
+    assert flat | own == settings.to_json()
+    assert sum(len(part.names()) for part in parts) + len(own) == len(settings.names())
+    assert settings.optimizer == dataclasses.replace(settings, seed=9).optimizer
+    assert (settings.optimizer.epochs, settings.pruning.final_sparsity) == (5, 0.3)
+
+
+def test_a_run_needs_the_one_that_it_starts_from():
+    assert ExperimentConfig(pruning_method="random").needs == []
+    settings = ExperimentConfig(pruning_method="random", epochs=2, finetune_epochs=3)
+    (start,) = settings.needs
+    assert start == ExperimentConfig(epochs=3)
 
 
 def test_a_whole_number_is_good_for_a_float():
@@ -259,7 +303,7 @@ def test_a_run_is_repeated_from_its_config_json(tmp_path):
         (None, "cannot be read as settings (No such file or directory). Good: the config.json"),
         ("{", "cannot be read as settings (Expecting property name"),
         ("[]", "cannot be read as settings (no JSON object). Good: the config.json of a run."),
-        ('{"tusk": 1, "epoch": 2}', "unknown settings 'epoch', 'tusk'; good settings: task, enc"),
+        ('{"tusk": 1, "epoch": 2}', "unknown settings 'epoch', 'tusk'; good settings: task, data, "),
         ('{"epochs": 0}', "--epochs=0: must be a whole number from 1 to 1000."),
     ],
 )
@@ -275,16 +319,6 @@ def test_difference_names_both_values():
     mine, other = ExperimentConfig(seed=1), ExperimentConfig(seed=2, epochs=4)
     assert mine.difference(other) == {"epochs": (3, 4), "seed": (1, 2)}
     assert mine.difference(mine) == {}
-
-
-def test_what_an_earlier_version_wrote_says_how_its_batches_were_made():
-    """It grouped by length wherever it did not pad to --seq_length; by hand is no version."""
-    for buckets in (True, False):
-        written = ExperimentConfig(length_buckets=buckets).to_json()
-        earlier = {name: written[name] for name in config.FIRST}
-        assert ExperimentConfig.from_json(earlier).group_by_length == buckets
-        assert not ExperimentConfig.from_json(written).group_by_length
-    assert not ExperimentConfig.from_json({"task": "mrpc"}).group_by_length
 
 
 def test_grouping_by_length_needs_lengths_to_pad_to(tmp_path):

@@ -52,6 +52,29 @@ def test_a_record_survives_its_line():
     assert ExperimentResult.from_line(line).to_line() == line
 
 
+def test_a_field_that_is_unknown_or_missing_makes_no_record_unreadable(caplog):
+    values = json.loads(record().to_line())
+    assert next(iter(values)) == "format"
+    del values["warnings"]  # It has a default, as every field that is added later.
+    values["a_field_of_later"] = [1, 2]
+    assert ExperimentResult.from_line(json.dumps(values)).to_line() == record().to_line()
+    assert not caplog.records
+    del values["metrics"]
+    with pytest.raises(ValueError, match="its settings, metrics and other fields are not those"):
+        ExperimentResult.from_line(json.dumps(values))
+
+
+def test_a_newer_format_is_read_as_far_as_it_is_known_and_noted_once(caplog):
+    values = json.loads(record().to_line()) | {"format": 7}
+    for _ in range(2):
+        assert ExperimentResult.from_line(json.dumps(values)).metrics["f1"] == 0.8
+    (told,) = caplog.records
+    assert "ExperimentResult of format 7" in told.getMessage()
+    for wrong in (0, "1", None, True):
+        with pytest.raises(ValueError, match="its format"):
+            ExperimentResult.from_line(json.dumps(values | {"format": wrong}))
+
+
 def test_an_undefined_metric_is_null_in_strict_json():
     line = record(metrics={"pearson": math.nan}).to_line()
     assert json.loads(line)["metrics"] == {"pearson": None}
@@ -67,10 +90,10 @@ def test_records_are_added_and_never_replaced(tmp_path):
 
 def test_a_line_cut_short_does_not_swallow_the_next_record(tmp_path):
     path = tmp_path / "results.jsonl"
-    path.write_text('{"config": {"ta')
+    path.write_text('{"format": 1, "config": {"ta')
     records.append(path, record())
     lines = path.read_text().split("\n")
-    assert lines[0] == '{"config": {"ta'
+    assert lines[0] == '{"format": 1, "config": {"ta'
     assert ExperimentResult.from_line(lines[1]).metrics["f1"] == 0.8
     assert [item.metrics["f1"] for item in results.load(path)] == [0.8]
 
