@@ -303,7 +303,7 @@ def test_a_run_is_repeated_from_its_config_json(tmp_path):
         (None, "cannot be read as settings (No such file or directory). Good: the config.json"),
         ("{", "cannot be read as settings (Expecting property name"),
         ("[]", "cannot be read as settings (no JSON object). Good: the config.json of a run."),
-        ('{"tusk": 1, "epoch": 2}', "unknown settings 'epoch', 'tusk'; good settings: task, data, "),
+        ('{"tusk": 1, "epoch": 2}', "unknown settings 'epoch', 'tusk'; good settings: task, "),
         ('{"epochs": 0}', "--epochs=0: must be a whole number from 1 to 1000."),
     ],
 )
