@@ -16,7 +16,7 @@ from absl import flags, logging
 from bert_glue_tf.core import cli
 from bert_glue_tf.data.preprocessing import INPUTS
 
-flags.DEFINE_list("methods", ["irregular", "movement", "gradient"], "Methods to compare with none.")
+flags.DEFINE_list("methods", ["magnitude", "movement", "gradient"], "Methods to compare with none.")
 flags.DEFINE_integer("batch_size", 32, "Sentences a step.")
 flags.DEFINE_integer("length", 64, "Word pieces of a sentence.")
 flags.DEFINE_integer("steps", 345, "Steps of the training that is imitated (MRPC, three epochs).")

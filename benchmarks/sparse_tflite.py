@@ -2,7 +2,7 @@
 
 python benchmarks/sparse_tflite.py --output=sparse
 
-Places zeros by magnitude in the six matrices of every layer: singly (as --pruning_method=irregular
+Places zeros by magnitude in the six matrices of every layer: singly (as --pruning_method=magnitude
 does), or in blocks of 4 or 16 inputs of one output (--pruning_method=block with block=4x1 or
 block=16x1, which counts inputs first as Keras's kernels do; in TFLite's weights, [out, in], these
 are blocks of 1x4 and 1x16, the ones for which LiteRT has kernels). Nothing is trained afterwards:

@@ -20,7 +20,7 @@ _GRID = flags.DEFINE_string(
     "grid",
     "",
     "Settings and their values, name=value,value;name=value: every combination is a run. A value "
-    "that holds commas stands in parentheses: pruning_method=(head,irregular),magnitude.",
+    "that holds commas stands in parentheses: pruning_method=(attention_head,neuron),magnitude.",
 )
 _RUNS_DIR = flags.DEFINE_string(
     "runs_dir", "runs", "Folder of the runs, each in its own as the train command names it."

@@ -1,4 +1,4 @@
-"""The score by a mask's gradient, shared by the methods `gradient`, `head` and `neuron`."""
+"""The score by a mask's gradient, of the methods `gradient`, `attention_head` and `neuron`."""
 
 from __future__ import annotations
 

@@ -63,6 +63,8 @@ class PruningMethod:
     """
 
     name = registry.NO_PRUNING
+    # Other names by which --pruning_method knows it; a run has the method's own.
+    aliases: tuple[str, ...] = ()
     # The method's own settings: name -> (default, what it is). A value has the default's type.
     options: Mapping[str, tuple[Any, str]] = {}
     # Why it stands alone and not beside other methods; empty if it does not.

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from bert_glue_tf.runs.config import ExperimentConfig
 
 NO_PRUNING = "none"
-DEFAULT_METHOD = "magnitude"
+DEFAULT_METHOD = "classifier_magnitude"
 # The folder of the methods, which is the list of them.
 _FOLDER = [str(pathlib.Path(__file__).parents[1] / "pruning")]
 # What every method has of its own, instead of the flag of that name.
@@ -64,12 +64,12 @@ def register(method: type[PruningMethod]) -> type[PruningMethod]:
 
 
 def split(value: str) -> tuple[str, ...]:
-    """The methods that --pruning_method names, in their order: `head,irregular`.
+    """The methods that --pruning_method names, in their order: `attention_head,magnitude`.
 
     Raises:
       UserError: one is unknown, is named twice, or is `none` beside others.
     """
-    found = tuple(part.strip() for part in value.split(","))
+    found = tuple(canonical(part.strip()) for part in value.split(","))
     for name in found:
         _require_known(name)
     if len(set(found)) < len(found):
@@ -82,6 +82,25 @@ def split(value: str) -> tuple[str, ...]:
     return found
 
 
+def canonical(name: str) -> str:
+    """Return the name of the method that has `name` as another one; else `name` itself."""
+    known = names()
+    if name in known:
+        return name
+    methods = (method for method in known if method != NO_PRUNING)
+    return next((method for method in methods if name in _aliases(method)), name)
+
+
+def canonical_options(text: str) -> str:
+    """Return a text of --pruning_options with the methods' own names for other ones."""
+    parts = []
+    for part in text.split(" "):
+        name, sign, value = part.partition("=")
+        method, dot, option = name.rpartition(".")
+        parts.append(f"{canonical(method) if dot else ''}{dot}{option}{sign}{canonical(value)}")
+    return " ".join(parts)
+
+
 def _require_known(name: str) -> None:
     if name not in names():
         raise UserError(
@@ -91,7 +110,7 @@ def _require_known(name: str) -> None:
 
 
 def parse_options(text: str) -> dict[str, str]:
-    """`rounds=3 head.final_sparsity=0.5` as a dict.
+    """`rounds=3 attention_head.final_sparsity=0.5` as a dict.
 
     Raises:
       UserError: a part is not name=value, or a name is given twice.
@@ -197,6 +216,17 @@ def _read_file(name: str) -> Facts:
         said.get("alone") or "",
         said.get("unused") or (),
     )
+
+
+def _aliases(name: str) -> tuple[str, ...]:
+    if name in _added:
+        return tuple(_added[name].aliases)
+    path = pathlib.Path(_FOLDER[0]) / f"{name}.py"
+    try:
+        found = _assigned(ast.parse(path.read_bytes()), "aliases")
+    except (OSError, SyntaxError, ValueError):
+        return ()
+    return tuple(alias for value in found for alias in ast.literal_eval(value))
 
 
 def _assigned(tree: ast.Module, name: str) -> list[ast.expr]:

@@ -66,7 +66,7 @@ class PruningContext:
       frequency: steps between two updates.
       total_steps: steps of the whole training.
       kind: gradual, one_shot or iterative.
-      scope: which weights may be pruned: head, encoder, embeddings or all.
+      scope: which weights may be pruned: classifier, encoder, embeddings or all.
       pattern: regular expression for the names of those weights; empty for any.
       ranking: local, global or lamp.
       seed: of the run.

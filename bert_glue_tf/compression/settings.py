@@ -16,7 +16,7 @@ from bert_glue_tf.core.settings import BELOW_ONE, FRACTION, LARGEST, Limits, Set
 # The report's schedule starts here.
 DEFAULT_INITIAL_SPARSITY = 0.5
 SCHEDULES = ("gradual", "one_shot", "iterative")
-SCOPES = ("head", "encoder", "embeddings", "all")
+SCOPES = ("classifier", "encoder", "embeddings", "all")
 RANKINGS = ("local", "global", "lamp")
 # No name of a weight is that long; a larger number takes memory before any name is searched.
 MOST_REPETITIONS = 10_000
@@ -91,6 +91,8 @@ class PruningSettings(Settings):
         # However it is written, the same methods are the same run.
         object.__setattr__(self, "pruning_method", ",".join(registry.split(self.pruning_method)))
         registry.parse_options(self.pruning_options)
+        options = registry.canonical_options(self.pruning_options)
+        object.__setattr__(self, "pruning_options", options)
         _require_expression(self.pruning_weights)
         if self.initial_sparsity > self.final_sparsity:
             raise UserError(

@@ -15,7 +15,7 @@ from bert_glue_tf.compression.schedule import PruningContext
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.models.units import Group, Member
 
-_STRUCTURES = ("irregular", "row", "column", "block", "pattern", "head", "neuron")
+_STRUCTURES = ("magnitude", "row", "column", "block", "pattern", "attention_head", "neuron")
 
 
 class Admm(MaskedPruning):
@@ -32,7 +32,7 @@ class Admm(MaskedPruning):
 
     name = "admm"
     options = {
-        "structure": ("irregular", "the mask to go towards, by its method's name"),
+        "structure": ("magnitude", "the mask to go towards, by its method's name"),
         "rho": (0.01, "weight of the pull"),
         "block": ("", "of the structures block and pattern"),
         "patterns": (0, "of the structure pattern"),
@@ -40,7 +40,7 @@ class Admm(MaskedPruning):
 
     def __init__(self, options: Mapping[str, Any] | None = None) -> None:
         super().__init__(options)
-        structure = self.settings["structure"]
+        structure = registry.canonical(self.settings["structure"])
         if structure not in _STRUCTURES:
             raise UserError(
                 f"--pruning_options: structure={structure}: no such structure. "

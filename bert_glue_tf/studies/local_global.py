@@ -18,7 +18,7 @@ from bert_glue_tf.reports.comparison import Row
 from bert_glue_tf.studies import studying
 from bert_glue_tf.studies.studying import ABSENT, Cell, Study
 
-METHOD = "irregular"
+METHOD = "magnitude"
 RANKINGS = ("local", "global")
 TASKS = tuple(name for name, task in tasks.TASKS.items() if not task.is_glue)
 _LAYER = re.compile(r"\blayer_(\d+)/")

@@ -16,7 +16,7 @@ from bert_glue_tf.reports.comparison import Comparison, Row
 from bert_glue_tf.studies import studying
 from bert_glue_tf.studies.studying import ABSENT, Cell, Study
 
-METHODS = ("irregular", "row", "column", "block")
+METHODS = ("magnitude", "row", "column", "block")
 UNPRUNED = "unpruned"
 FINE_TUNED = "fine-tuned only"
 # The paper's seven tasks are not at hand; these of GLUE have a score of their own.

@@ -43,9 +43,11 @@ MEASURED = "measured.json"
 _BATCH = 64
 # What the sparsity of a method means, where it is not that of the encoder's matrices.
 SPARSITY_OF = {
-    "magnitude": "prunes the dense classifier alone, as the report does: the sparsity is its",
+    "classifier_magnitude": (
+        "prunes the dense classifier alone, as the report does: the sparsity is its"
+    ),
     "layer": "drops whole layers: the sparsity is the fraction of the layers",
-    "head": "removes attention heads: the sparsity is the fraction of the heads",
+    "attention_head": "removes attention heads: the sparsity is the fraction of the heads",
     "neuron": "removes feed-forward neurons: the sparsity is the fraction of the neurons",
     "vocabulary": "cuts word pieces that the training text never uses: --final_sparsity does not "
     "come into it",

@@ -79,7 +79,7 @@ def _split(text: str, separator: str, whole: str) -> list[str]:
     if depth:
         raise UserError(
             f"--grid={whole}: its parentheses do not match. They stand around a value that holds "
-            "commas, as in pruning_method=(head,irregular),magnitude."
+            "commas, as in pruning_method=(attention_head,neuron),magnitude."
         )
     return [part.strip() for part in parts]
 

@@ -123,7 +123,7 @@ def _load_encoder(config: ExperimentConfig, method: PruningMethod) -> Encoder:
             raise UserError(
                 f"--pruning_method={config.pruning_method}: {method.needs_native}, and the encoder "
                 f"{source.name} is opaque ({encoder.why_opaque}). Methods that look at variables "
-                "only can prune it, as irregular, random, gradient and movement; or give a "
+                "only can prune it, as magnitude, random, gradient and movement; or give a "
                 "standard BERT."
             )
         if config.mixed_precision not in ("auto", "none"):

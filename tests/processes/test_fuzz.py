@@ -298,7 +298,7 @@ def write_runs(folder: pathlib.Path) -> None:
         {"epoch": 1, "loss": 0.5, "val_loss": 0.4},
         {"epoch": 2, "loss": 0.4, "val_loss": 0.3},
     ]
-    for name, method, wrong in (("one", "none", [1]), ("two", "magnitude", [2, 3])):
+    for name, method, wrong in (("one", "none", [1]), ("two", "classifier_magnitude", [2, 3])):
         logits = written_runs.wrong_at(LABELS, wrong)
         path = written_runs.write_run(
             folder / name, LABELS, logits, task="sst2", pruning_method=method, history=history

@@ -216,7 +216,7 @@ def kill_at_random(place: Place, chance: random.Random, seconds: float) -> None:
 def test_fine_tuning_then_pruning_is_stopped_in_both(launcher, inputs, tmp_path):
     flags = {
         **inputs,
-        "pruning_method": "layer,irregular",
+        "pruning_method": "layer,magnitude",
         "pruning_options": "order=greedy layer.final_sparsity=0.5",
         "final_sparsity": "0.5",
         "held_out": "32",

@@ -85,7 +85,7 @@ def test_a_killed_worker_stops_the_others_and_the_run_goes_on(tmp_path, monkeypa
         seq_length=32,
         train_examples=141,
         held_out=41,
-        pruning_method="layer,irregular",
+        pruning_method="layer,magnitude",
         pruning_options="order=greedy layer.final_sparsity=0.5",
         final_sparsity=0.5,
     )

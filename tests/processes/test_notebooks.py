@@ -268,14 +268,14 @@ def test_quickstart_goes_from_install_to_the_table_and_the_plots(execute, tiny_e
     runs = records(tmp_path / "runs" / "quickstart")
     assert {name: run["config"]["pruning_method"] for name, run in runs.items()} == {
         "unpruned": "none",
-        "irregular": "irregular",
-        "head_neuron": "head,neuron",
+        "magnitude": "magnitude",
+        "head_neuron": "attention_head,neuron",
     }
     assert all(run["data"]["train"]["examples"] == 96 for run in runs.values())
-    zeros = runs["irregular"]["parameters"]
+    zeros = runs["magnitude"]["parameters"]
     assert zeros["pruned"] / zeros["prunable"] == pytest.approx(0.5, abs=0.01)
     # Heads and neurons are gone, zeros are there.
-    assert runs["irregular"]["parameters"]["total"] == runs["unpruned"]["parameters"]["total"]
+    assert runs["magnitude"]["parameters"]["total"] == runs["unpruned"]["parameters"]["total"]
     assert runs["head_neuron"]["parameters"]["total"] < runs["unpruned"]["parameters"]["total"]
     for name in runs:
         files = tmp_path / "runs" / "quickstart" / name / "tflite"
@@ -287,7 +287,11 @@ def test_quickstart_goes_from_install_to_the_table_and_the_plots(execute, tiny_e
     named = [re.sub(" COLLAPSED.*", "", row["model"]) for row in models]
     assert sorted(named) == sorted(
         f"{method}, {recipe}"
-        for method in ("no pruning", "pruned: irregular to 50%", "pruned: head,neuron to 50%")
+        for method in (
+            "no pruning",
+            "pruned: magnitude to 50%",
+            "pruned: attention_head,neuron to 50%",
+        )
         for recipe in ("keras", "float32", "dynamic_int8")
     )
     for row in models:
@@ -295,7 +299,7 @@ def test_quickstart_goes_from_install_to_the_table_and_the_plots(execute, tiny_e
     score = {name: row["score"] for name, row in zip(named, models, strict=True)}
     assert score["no pruning, keras"] == f"{runs['unpruned']['metrics']['accuracy']:.4f}"
     against = {(row["model"], row["against"]) for row in differences}
-    assert ("pruned: irregular to 50%, float32", "no pruning, float32") in against
+    assert ("pruned: magnitude to 50%, float32", "no pruning, float32") in against
     assert ("no pruning, dynamic_int8", "no pruning, float32") in against
     # Curves, size and latency.
     assert len(pictures(cell_with(done, "*.png"))) == 3
@@ -306,9 +310,9 @@ def test_the_report_is_reproduced_and_shown(execute, tiny_encoder, tmp_path):
     done = execute(FOLDER / "reproduce_report.ipynb", tmp_path, small)
     runs = records(tmp_path / "runs" / "report_sample")
     assert sorted(runs) == [
-        "cola-magnitude-seed1",
+        "cola-classifier_magnitude-seed1",
         "cola-none-seed1",
-        "mrpc-magnitude-seed1",
+        "mrpc-classifier_magnitude-seed1",
         "mrpc-none-seed1",
         "sst2-none-seed1",
     ]
@@ -323,7 +327,7 @@ def test_the_report_is_reproduced_and_shown(execute, tiny_encoder, tmp_path):
             ("with", "1"),
             ("with", "2"),
         ]
-    last = runs["mrpc-magnitude-seed1"]["metrics"]
+    last = runs["mrpc-classifier_magnitude-seed1"]["metrics"]
     assert mrpc[3]["val_accuracy: ours"] == f"{last['accuracy']:.4f}"
     assert [(row["task"][:4], row["quantized"], row["MB: report"]) for row in sizes] == [
         ("mrpc", "no", "438.00"),
@@ -349,7 +353,7 @@ def test_a_method_of_ones_own_is_trained_and_stands_in_the_table(execute, tiny_e
     runs = {
         run["config"]["pruning_method"]: run for run in records(tmp_path / own["RUNS"]).values()
     }
-    assert set(runs) == {"none", "random", "irregular", "relative"}
+    assert set(runs) == {"none", "random", "magnitude", "relative"}
     (rows,) = tables(texts(cell_with(done, "model_rows")))
     by_method = {row["pruning"]: row for row in rows}
     assert set(by_method) == set(runs)
@@ -364,12 +368,12 @@ def test_a_method_of_ones_own_is_trained_and_stands_in_the_table(execute, tiny_e
     (rows,) = tables(texts(cell_with(done, "comparison.compare")))
     new = [(row["model"].split(" to ")[0], row["against"].split(" to ")[0]) for row in rows]
     assert new[-2:] == [
-        ("pruned: relative", "pruned: irregular"),
+        ("pruned: relative", "pruned: magnitude"),
         ("pruned: relative", "pruned: random"),
     ]
     assert ("pruned: relative", "no pruning, keras") in new
     # The masks that the record speaks of are in the model.
-    assert runs["relative"]["sparsity"].keys() == runs["irregular"]["sparsity"].keys()
+    assert runs["relative"]["sparsity"].keys() == runs["magnitude"]["sparsity"].keys()
 
     # Executed once more in the same folder, it shows what is there and trains nothing.
     again = execute(FOLDER / "add_a_method.ipynb", tmp_path, {"TRAINING": training})

@@ -81,7 +81,7 @@ def train(name: str, strategy: tf.distribute.Strategy) -> dict[str, np.ndarray]:
         learning_rate=1e-3,
         dropout=0.0,
         # Embeddings too, whose gradients are rows of a table.
-        pruning_scope="all" if name in ("irregular", "movement", "gradient") else "encoder",
+        pruning_scope="all" if name in ("magnitude", "movement", "gradient") else "encoder",
     )
     method = registry.build(config).on_replicas()
     context = PruningContext.from_config(config, STEPS, method.waits)

@@ -212,7 +212,7 @@ def test_a_resumed_training_ends_with_the_same_masks_and_weights(name, tmp_path)
         np.testing.assert_array_equal(left.numpy(), right.numpy(), err_msg=left.name)
 
 
-@pytest.mark.parametrize("name", ["head,irregular", "movement,pattern", "admm,neuron"])
+@pytest.mark.parametrize("name", ["attention_head,magnitude", "movement,pattern", "admm,neuron"])
 def test_a_resumed_training_with_several_methods_ends_with_the_same(name, tmp_path):
     whole = Training(name).fit()
     # In the middle of what the second one does.
@@ -327,11 +327,11 @@ def test_a_method_from_outside_is_found_by_its_name(monkeypatch):
 
         name = "mine"
 
-    assert {"none", "magnitude", "mine"} <= set(registry.names())
+    assert {"none", "classifier_magnitude", "mine"} <= set(registry.names())
     assert registry.get("mine") is Mine
     assert ExperimentConfig(pruning_method="mine").pruning_method == "mine"
-    with pytest.raises(ValueError, match="'magnitude' exists already"):
-        registry.register(type("Other", (PruningMethod,), {"name": "magnitude"}))
+    with pytest.raises(ValueError, match="'classifier_magnitude' exists already"):
+        registry.register(type("Other", (PruningMethod,), {"name": "classifier_magnitude"}))
     with pytest.raises(UserError, match=r"--pruning_method=yours: no such method\. Good values:"):
         registry.get("yours")
 
@@ -382,7 +382,7 @@ def test_a_file_whose_method_has_its_name_is_right(monkeypatch, tmp_path):
     ],
 )
 def test_schedule(changes, total, expected):
-    config = ExperimentConfig(pruning_method="magnitude", **changes)
+    config = ExperimentConfig(pruning_method="classifier_magnitude", **changes)
     context = PruningContext.from_config(config, total)
     assert (context.begin_step, context.end_step, context.frequency) == expected
     should_prune, sparsity = context.schedule()(tf.constant(context.end_step))
@@ -392,7 +392,7 @@ def test_schedule(changes, total, expected):
 
 def test_a_final_sparsity_reached_earlier_than_asked_for_is_told(caplog):
     config = ExperimentConfig(
-        pruning_method="magnitude", begin_step=0, end_step=100, pruning_frequency=60
+        pruning_method="classifier_magnitude", begin_step=0, end_step=100, pruning_frequency=60
     )
     caplog.set_level("INFO", logger="absl")
     assert PruningContext.from_config(config, 200).end_step == 60
@@ -426,7 +426,7 @@ def test_a_final_sparsity_reached_earlier_than_asked_for_is_told(caplog):
     ],
 )
 def test_a_schedule_that_does_not_fit_the_training(changes, message):
-    config = ExperimentConfig(pruning_method="magnitude", **changes)
+    config = ExperimentConfig(pruning_method="classifier_magnitude", **changes)
     if message is None:
         assert PruningContext.from_config(config, 100).end_step <= 100
         return

@@ -85,16 +85,16 @@ def test_scopes_by_name():
     variables = classifier(layers=2).trainable_variables
     found = {
         scope: set(units.in_scope(variables, scope))
-        for scope in ("head", "encoder", "embeddings", "all")
+        for scope in ("classifier", "encoder", "embeddings", "all")
     }
-    assert found["head"] == {"pooler_transform/kernel", "classifier/kernel"}
+    assert found["classifier"] == {"pooler_transform/kernel", "classifier/kernel"}
     assert len(found["encoder"]) == 12  # Six matrices of two layers.
     assert found["embeddings"] == {
         "word_embeddings/embeddings",
         "position_embedding/embeddings",
         "type_embeddings/embeddings",
     }
-    assert found["all"] == found["head"] | found["encoder"] | found["embeddings"]
+    assert found["all"] == found["classifier"] | found["encoder"] | found["embeddings"]
     one = units.in_scope(variables, "encoder", r"layer_1/.*query")
     assert set(one) == {"transformer/layer_1/self_attention/query/kernel"}
 
@@ -226,7 +226,7 @@ def test_gradient_is_the_running_mean_of_weight_times_gradient():
 
 def test_a_heads_importance_is_the_gradient_of_its_mask():
     """Against autodiff through a mask that multiplies the heads' part of the output matrix."""
-    made, model, optimizer = prepare("head")
+    made, model, optimizer = prepare("attention_head")
     output = weight(model, "transformer/layer_0/self_attention/attention_output/kernel")
     values = output.numpy()
     mask = np.ones(4)
@@ -250,7 +250,7 @@ def test_a_heads_importance_is_the_gradient_of_its_mask():
     np.testing.assert_allclose(np.linalg.norm(made.score(group)), 1.0, rtol=1e-5)
 
 
-@pytest.mark.parametrize("method", ["head", "neuron"])
+@pytest.mark.parametrize("method", ["attention_head", "neuron"])
 def test_a_masked_unit_is_gone_from_all_of_its_weights(method):
     made, _model, _ = prepare(method)
     (group,) = made.all_groups
@@ -261,7 +261,7 @@ def test_a_masked_unit_is_gone_from_all_of_its_weights(method):
         gone = np.moveaxis(member.variable.numpy(), member.unit_axes[0], 0)
         assert (gone[1] == 0).all(), member.name
         assert np.count_nonzero(gone[0]), member.name
-    assert len(group.members) == {"head": 7, "neuron": 3}[method]
+    assert len(group.members) == {"attention_head": 7, "neuron": 3}[method]
 
 
 def test_movement_scores_and_hidden_weights():
@@ -438,7 +438,7 @@ def test_admm_by_hand():
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ("structure=random", "no such structure. Good values: irregular, row"),
+        ("structure=random", "no such structure. Good values: magnitude, row"),
         ("structure=row block=4x4", "structure=row has no such setting"),
         ("rho=0", "rho=0.0: must be above 0"),
     ],
@@ -449,8 +449,8 @@ def test_admm_refuses(options, told):
 
 
 def test_a_second_method_prunes_what_the_first_has_left():
-    made, model, optimizer = prepare("head,irregular", steps=20)
-    assert [m.name for m in made.methods] == ["head", "irregular"]
+    made, model, optimizer = prepare("attention_head,magnitude", steps=20)
+    assert [m.name for m in made.methods] == ["attention_head", "magnitude"]
     first, second = (m.plan for m in made.methods)
     assert first.begin_step < first.end_step == second.begin_step < second.end_step
     callback = made.callbacks()[0]
@@ -472,11 +472,11 @@ def test_a_second_method_prunes_what_the_first_has_left():
 @pytest.mark.parametrize(
     ("method", "told"),
     [
-        ("head,head", "head is named twice"),
-        ("none,head", "none contradicts the others"),
-        ("lottery_ticket,head", "lottery_ticket cannot run beside others"),
-        ("magnitude,irregular", "magnitude cannot run beside others"),
-        ("head,heads", "--pruning_method=heads: no such method. Good values: none"),
+        ("attention_head,attention_head", "attention_head is named twice"),
+        ("none,attention_head", "none contradicts the others"),
+        ("lottery_ticket,attention_head", "lottery_ticket cannot run beside others"),
+        ("classifier_magnitude,magnitude", "classifier_magnitude cannot run beside others"),
+        ("attention_head,heads", "--pruning_method=heads: no such method. Good values: none"),
     ],
 )
 def test_methods_that_contradict(method, told):
@@ -487,7 +487,7 @@ def test_methods_that_contradict(method, told):
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ("rounds=3", "no option 'rounds'. Options of irregular: final_sparsity"),
+        ("rounds=3", "no option 'rounds'. Options of magnitude: final_sparsity"),
         ("final_sparsity=1", r"must be in \[0, 1\)"),
         ("final_sparsity=half", "must be a number"),
         ("final_sparsity", "is not name=value"),
@@ -496,36 +496,38 @@ def test_methods_that_contradict(method, told):
 )
 def test_options_that_are_none(options, told):
     with pytest.raises(UserError, match=told):
-        registry.build(settings("irregular", pruning_options=options))
+        registry.build(settings("magnitude", pruning_options=options))
 
 
 def test_a_methods_own_final_sparsity():
     made = registry.build(
-        settings("head,irregular", pruning_options="irregular.final_sparsity=0.25")
+        settings("attention_head,magnitude", pruning_options="magnitude.final_sparsity=0.25")
     )
-    context = PruningContext.from_config(settings("head,irregular"), 20, "waits")
+    context = PruningContext.from_config(settings("attention_head,magnitude"), 20, "waits")
     made.prepare(classifier(), context)
     assert [m.plan.final_sparsity for m in made.methods] == [0.5, 0.25]
 
 
 def test_gradients_are_needed_before_the_first_ranking():
-    with pytest.raises(UserError, match="--begin_step=0: --pruning_method=head ranks by gradients"):
-        prepare("head", begin_step=0)
+    with pytest.raises(
+        UserError, match="--begin_step=0: --pruning_method=attention_head ranks by gradients"
+    ):
+        prepare("attention_head", begin_step=0)
 
 
 def test_one_shot_prunes_fine_tuned_weights_before_the_first_step():
-    config = settings("irregular", pruning_schedule="one_shot", finetune_epochs=1)
+    config = settings("magnitude", pruning_schedule="one_shot", finetune_epochs=1)
     context = PruningContext.from_config(config, 20)
     assert (context.begin_step, context.end_step) == (0, 0)
-    made, model, _ = prepare("irregular", pruning_schedule="one_shot", finetune_epochs=1)
+    made, model, _ = prepare("magnitude", pruning_schedule="one_shot", finetune_epochs=1)
     made.callbacks()[0].on_train_begin()
     assert np.count_nonzero(weight(model, QUERY).numpy() == 0) == 128
     with pytest.raises(UserError, match="--end_step=3: --pruning_schedule=one_shot prunes once"):
-        settings("irregular", pruning_schedule="one_shot", end_step=3)
+        settings("magnitude", pruning_schedule="one_shot", end_step=3)
 
 
 def test_iterative_pruning_updates_five_times():
-    config = settings("irregular", pruning_schedule="iterative", begin_step=0, end_step=50)
+    config = settings("magnitude", pruning_schedule="iterative", begin_step=0, end_step=50)
     context = PruningContext.from_config(config, 100)
     assert (context.frequency, context.end_step) == (10, 50)
     made = registry.build(config)
@@ -541,7 +543,9 @@ def test_iterative_pruning_updates_five_times():
 
 
 def test_each_method_of_a_combination_has_its_own_rounds():
-    config = settings("head,irregular", pruning_schedule="iterative", begin_step=10, end_step=110)
+    config = settings(
+        "attention_head,magnitude", pruning_schedule="iterative", begin_step=10, end_step=110
+    )
     context = PruningContext.from_config(config, 120, "waits")
     parts = [context.part(number, 2) for number in range(2)]
     assert [(p.begin_step, p.end_step, p.frequency) for p in parts] == [(10, 60, 10), (60, 110, 10)]
@@ -549,8 +553,8 @@ def test_each_method_of_a_combination_has_its_own_rounds():
 
 def test_one_head_of_a_layer_is_left_whatever_the_methods_before_have_done():
     made, _, _ = prepare(
-        "head,row",
-        pruning_options="head.final_sparsity=0.75 row.final_sparsity=0.875",
+        "attention_head,row",
+        pruning_options="attention_head.final_sparsity=0.75 row.final_sparsity=0.875",
         pruning_schedule="one_shot",
         begin_step=1,
     )
@@ -610,8 +614,11 @@ def test_an_expression_whose_search_does_not_end_is_refused(monkeypatch):
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        (("lottery_ticket,head",), "lottery_ticket cannot run beside others"),
-        (("magnitude", "ranking"), "--ranking=lamp: does not come into --pruning_method=magnitude"),
+        (("lottery_ticket,attention_head",), "lottery_ticket cannot run beside others"),
+        (
+            ("classifier_magnitude", "ranking"),
+            "--ranking=lamp: does not come into --pruning_method=classifier_magnitude",
+        ),
         (("layer", "pruning_weights"), "--pruning_weights=query: does not come into"),
         (("vocabulary", "ranking"), "--ranking=lamp: does not come into"),
         (("lottery_ticket", "begin_step"), "--begin_step=3: does not come into"),

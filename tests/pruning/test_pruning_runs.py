@@ -46,7 +46,7 @@ def test_heads_and_neurons_are_cut_out_and_the_file_gives_the_same_labels(
     tmp_path, encoder, tiny_glue, caplog
 ):
     caplog.set_level("INFO", logger="absl")
-    run = train(tmp_path / "cut", encoder, tiny_glue, "head,neuron", epochs=8)
+    run = train(tmp_path / "cut", encoder, tiny_glue, "attention_head,neuron", epochs=8)
     # One cut takes out what both have zeroed.
     assert sum("which cannot be cut" in line.getMessage() for line in caplog.records) == 1
     found = weights(run)
@@ -137,8 +137,16 @@ def test_layers_go_greedily_by_the_score_on_held_out_examples(tmp_path, encoder,
         ("layer", {"final_sparsity": 0.3}, "with 2 layers. The nearest: 0 or 0.5"),
         ("layer", {"pruning_options": "order=bottom"}, "Good values: top, greedy"),
         ("vocabulary", {"pruning_options": "keep=0"}, "must be above 0 and at most 1"),
-        ("head", {"final_sparsity": 0.3}, "4 heads in transformer/layer_0/heads. The nearest"),
-        ("head", {"held_out": 160}, "--held_out=160: the training split has only 160 examples"),
+        (
+            "attention_head",
+            {"final_sparsity": 0.3},
+            "4 heads in transformer/layer_0/heads. The nearest",
+        ),
+        (
+            "attention_head",
+            {"held_out": 160},
+            "--held_out=160: the training split has only 160 examples",
+        ),
     ],
 )
 def test_what_cannot_be_cut_is_told_before_any_training(
@@ -152,9 +160,13 @@ def test_what_cannot_be_cut_is_told_before_any_training(
 @pytest.mark.parametrize(
     ("method", "settings", "told"),
     [
-        ("head", {"final_sparsity": 0.3}, "4 heads in transformer/layer_0/heads. The nearest"),
+        (
+            "attention_head",
+            {"final_sparsity": 0.3},
+            "4 heads in transformer/layer_0/heads. The nearest",
+        ),
         ("block", {"pruning_options": "block=5x5"}, "block=5x5 does not divide"),
-        ("irregular", {"pruning_weights": "qerry"}, "Names that are near: "),
+        ("magnitude", {"pruning_weights": "qerry"}, "Names that are near: "),
         ("layer", {"pruning_options": "order=greedy"}, "--held_out is 0. Give --held_out"),
         ("gradient", {"begin_step": 0}, "before the first step there are none"),
     ],
@@ -171,7 +183,7 @@ def test_what_cannot_be_done_is_told_before_the_fine_tuning(
 def test_what_a_cut_and_a_mask_remove_of_the_same_weights_is_counted_once(
     tmp_path, encoder, tiny_glue
 ):
-    run = train(tmp_path / "layers", encoder, tiny_glue, "layer,irregular", epochs=1)
+    run = train(tmp_path / "layers", encoder, tiny_glue, "layer,magnitude", epochs=1)
     shapes = Architecture(**found_shapes(run)).shapes()
     layer = {n: int(np.prod(s)) for n, s in shapes.items() if n.startswith("transformer/layer_0/")}
     kernels = sum(size for name, size in layer.items() if name.endswith("kernel"))
@@ -183,7 +195,7 @@ def test_what_a_cut_and_a_mask_remove_of_the_same_weights_is_counted_once(
         tmp_path / "pieces",
         encoder,
         tiny_glue,
-        "vocabulary,irregular",
+        "vocabulary,magnitude",
         pruning_options="keep=0.8",
         pruning_weights="word_embeddings",
         pruning_scope="embeddings",
@@ -223,7 +235,7 @@ def test_a_smaller_vocabulary_goes_with_the_model(tmp_path, encoder, tiny_glue):
 
 def test_pruning_a_fine_tuned_model_at_once(tmp_path, encoder, tiny_glue):
     settings = {"finetune_epochs": 3, "pruning_schedule": "one_shot", "epochs": 1}
-    run = train(tmp_path / "run", encoder, tiny_glue, "irregular", **settings)
+    run = train(tmp_path / "run", encoder, tiny_glue, "magnitude", **settings)
     start = read_weights(tmp_path / run.config.starting_point.run_name / "model")
     for name, value in weights(run).encoder.items():
         if "kernel" in name and "transformer" in name:
@@ -248,7 +260,7 @@ def test_an_opaque_encoder_is_pruned_by_its_variables(tmp_path, encoder, tiny_gl
     monkeypatch.setattr(
         loading, "load", lambda source, **options: load(source, **{**options, "native": False})
     )
-    run = train(tmp_path / "irregular", encoder, tiny_glue, "irregular", epochs=1)
+    run = train(tmp_path / "magnitude", encoder, tiny_glue, "magnitude", epochs=1)
     assert run.result.encoder["native"] is False
     assert len(run.result.sparsity) == 12  # Six matrices of two layers.
     assert set(run.result.sparsity.values()) == {0.5}
@@ -256,4 +268,4 @@ def test_an_opaque_encoder_is_pruned_by_its_variables(tmp_path, encoder, tiny_gl
     zeros = {v.name: np.mean(v.numpy() == 0) for v in saved.variables if "query/kernel" in v.name}
     assert list(zeros.values()) == [0.5, 0.5]
     with pytest.raises(UserError, match="the heads have to be found in its weights, and the enc"):
-        train(tmp_path / "head", encoder, tiny_glue, "head", epochs=1)
+        train(tmp_path / "attention_head", encoder, tiny_glue, "attention_head", epochs=1)

@@ -80,11 +80,13 @@ def test_pareto_front_against_its_definition():
 
 
 def test_a_record_becomes_a_model(tmp_path):
-    run = write_run(tmp_path / "run", LABELS, right(300), seed=7, pruning_method="magnitude")
+    run = write_run(
+        tmp_path / "run", LABELS, right(300), seed=7, pruning_method="classifier_magnitude"
+    )
     write_export(run, "dynamic_int8", LABELS, right(290))
     trained, exported = read(run)
     assert (trained.run, trained.recipe, trained.seed) == ("run", "keras", 7)
-    assert (trained.method, trained.sparsity, trained.flips) == ("magnitude", 0.8, None)
+    assert (trained.method, trained.sparsity, trained.flips) == ("classifier_magnitude", 0.8, None)
     assert trained.primary == 0.75
     assert trained.examples == 400
     assert (trained.milliseconds, trained.speed) == (None, None)
@@ -222,7 +224,13 @@ def test_a_run_that_is_repeated_counts_once_and_is_told_of(tmp_path, caplog):
 def test_groups_are_named_by_what_tells_them_apart(tmp_path):
     write_run(tmp_path / "a", LABELS, right(300), learning_rate=1e-4, seed=1)
     write_run(tmp_path / "b", LABELS, right(300), learning_rate=5e-5, seed=2)
-    write_run(tmp_path / "c", LABELS, right(300), learning_rate=5e-5, pruning_method="magnitude")
+    write_run(
+        tmp_path / "c",
+        LABELS,
+        right(300),
+        learning_rate=5e-5,
+        pruning_method="classifier_magnitude",
+    )
     # Another encoder: another subject, which takes part in no name.
     write_run(tmp_path / "d", LABELS, right(300), encoder="other", batch_size=8)
     names = [one.name for one in comparison.group(read(*sorted(tmp_path.iterdir())))]
@@ -230,7 +238,7 @@ def test_groups_are_named_by_what_tells_them_apart(tmp_path):
         "no pruning, keras",
         "no pruning, keras, learning_rate=0.0001",
         "no pruning, keras, learning_rate=5e-05",
-        "pruned: magnitude to 80%, keras, learning_rate=5e-05",
+        "pruned: classifier_magnitude to 80%, keras, learning_rate=5e-05",
     ]
 
 
@@ -262,9 +270,19 @@ def test_a_pruned_run_against_the_unpruned_seed_by_seed(tmp_path):
         write_run(tmp_path / f"u{seed}", LABELS, logits, seed=seed)
     for seed, logits in pruned.items():
         run = tmp_path / f"p{seed}"
-        write_run(run, LABELS, logits, seed=seed, pruning_method="magnitude", final_sparsity=0.9)
+        write_run(
+            run,
+            LABELS,
+            logits,
+            seed=seed,
+            pruning_method="classifier_magnitude",
+            final_sparsity=0.9,
+        )
     (found,) = comparison.differences(read(*sorted(tmp_path.iterdir())))
-    assert (found.what, found.against) == ("pruned: magnitude to 90%, keras", "no pruning, keras")
+    assert (found.what, found.against) == (
+        "pruned: classifier_magnitude to 90%, keras",
+        "no pruning, keras",
+    )
     assert found.seeds == (1, 2)  # Those that both have.
     assert found.examples == 400
     assert found.difference.by_seed == pytest.approx((60 / 400, 40 / 400))
@@ -283,22 +301,22 @@ def test_a_pruned_run_against_the_unpruned_seed_by_seed(tmp_path):
     assert row["seeds"] == "1, 2"
     assert row["seeds' range"] == "+0.100 to +0.150"
     assert page.summary([found]) == [
-        "mrpc: pruned: magnitude to 90%, keras against no pruning, keras: better (accuracy "
-        f"+0.125, {found.difference.interval[0]:+.3f} to {found.difference.interval[1]:+.3f}, "
-        "400 examples, 2 seeds)."
+        "mrpc: pruned: classifier_magnitude to 90%, keras against no pruning, keras: better "
+        f"(accuracy +0.125, {found.difference.interval[0]:+.3f} to "
+        f"{found.difference.interval[1]:+.3f}, 400 examples, 2 seeds)."
     ]
 
 
 def test_files_against_float32_and_a_pruned_file_against_the_unpruned_one(tmp_path):
     unpruned = write_run(tmp_path / "u", LABELS, right(300))
-    pruned = write_run(tmp_path / "p", LABELS, right(300), pruning_method="magnitude")
+    pruned = write_run(tmp_path / "p", LABELS, right(300), pruning_method="classifier_magnitude")
     for run in (unpruned, pruned):
         write_export(run, "float32", LABELS, right(300))
     write_export(unpruned, "dynamic_int8", LABELS, right(299))
     write_export(unpruned, "int8", LABELS, right(230))
     write_export(pruned, "int8", LABELS, right(300))
     found = {(one.what, one.against): one for one in comparison.differences(read(pruned, unpruned))}
-    magnitude = "pruned: magnitude to 80%"
+    magnitude = "pruned: classifier_magnitude to 80%"
     assert set(found) == {
         (f"{magnitude}, keras", "no pruning, keras"),
         (f"{magnitude}, float32", "no pruning, float32"),
@@ -323,7 +341,7 @@ def test_seeds_that_disagree_are_noise(tmp_path):
     for seed, other in ((1, 380), (2, 290)):
         write_run(tmp_path / f"u{seed}", LABELS, right(300), seed=seed)
         run = tmp_path / f"p{seed}"
-        write_run(run, LABELS, right(other), seed=seed, pruning_method="magnitude")
+        write_run(run, LABELS, right(other), seed=seed, pruning_method="classifier_magnitude")
     (found,) = comparison.differences(read(*sorted(tmp_path.iterdir())))
     assert found.difference.interval[0] > 0  # The examples alone would say better.
     assert found.verdict == "within noise"
@@ -331,7 +349,9 @@ def test_seeds_that_disagree_are_noise(tmp_path):
 
 def test_the_same_data_by_another_path_is_compared(tmp_path):
     write_run(tmp_path / "u", LABELS, right(300), data="/data/glue")
-    write_run(tmp_path / "p", LABELS, right(300), data="../glue", pruning_method="magnitude")
+    write_run(
+        tmp_path / "p", LABELS, right(300), data="../glue", pruning_method="classifier_magnitude"
+    )
     assert len(comparison.differences(read(tmp_path / "u", tmp_path / "p"))) == 1
 
 
@@ -352,7 +372,7 @@ def test_what_differs_in_more_than_pruning_is_not_compared(tmp_path, other, told
         tmp_path / "p",
         labels,
         wrong_at(labels, range(300, N)),
-        pruning_method="magnitude",
+        pruning_method="classifier_magnitude",
         data="/data/other",
         source="sample" if other == "source" else "tsv",
         train="other" if other == "train" else "train",
@@ -369,7 +389,7 @@ def test_what_differs_in_more_than_pruning_is_not_compared(tmp_path, other, told
 
 def test_the_same_digest_with_other_labels_is_not_compared(tmp_path, caplog):
     write_run(tmp_path / "u", LABELS, right(300))
-    run = write_run(tmp_path / "p", LABELS, right(300), pruning_method="magnitude")
+    run = write_run(tmp_path / "p", LABELS, right(300), pruning_method="classifier_magnitude")
     file = run / "predictions" / "validation.tsv"
     rows = file.read_text().splitlines()
     file.write_text("\n".join([*rows[:-1], rows[-1].replace("399\t1", "399\t0")]) + "\n")
@@ -445,7 +465,7 @@ def test_a_collapsed_model_within_noise_is_not_silent(tmp_path):
 
 def test_a_base_that_collapsed_is_named(tmp_path):
     write_run(tmp_path / "u", LABELS, CONSTANT)
-    write_run(tmp_path / "p", LABELS, right(390), pruning_method="magnitude")
+    write_run(tmp_path / "p", LABELS, right(390), pruning_method="classifier_magnitude")
     (found,) = comparison.differences(read(tmp_path / "u", tmp_path / "p"))
     assert found.verdict == "better, against a COLLAPSED model"
 
@@ -486,7 +506,9 @@ def test_what_is_not_of_the_sample_is_not_marked(tmp_path):
 def test_a_model_that_diverged_has_no_score_and_no_difference(tmp_path):
     write_run(tmp_path / "u", LABELS, right(300))
     run = tmp_path / "p"
-    write_run(run, LABELS, np.full((N, 2), np.nan, np.float32), pruning_method="magnitude")
+    write_run(
+        run, LABELS, np.full((N, 2), np.nan, np.float32), pruning_method="classifier_magnitude"
+    )
     models = read(tmp_path / "u", run)
     shown = tables(models)
     assert [row["score"] for row in shown["models"]] == ["undefined COLLAPSED", "0.7500"]
@@ -503,7 +525,9 @@ def test_a_constant_answer_to_a_regression_has_no_correlation(tmp_path):
     labels = np.linspace(0, 5, 50)
     write_run(tmp_path / "u", labels, labels[:, None] + 0.1, task="stsb")
     constant = np.full((50, 1), 2.5)
-    run = write_run(tmp_path / "p", labels, constant, task="stsb", pruning_method="magnitude")
+    run = write_run(
+        tmp_path / "p", labels, constant, task="stsb", pruning_method="classifier_magnitude"
+    )
     (interval,) = {tuple(v) for v in results.load(run / "results.jsonl")[0].intervals.values()}
     assert interval == (None, None)
     shown = tables(read(tmp_path / "u", run))
@@ -572,15 +596,15 @@ def test_training_curves_with_and_without_pruning(tmp_path):
         LABELS,
         right(300),
         history=history(0.6, 0.5, 0.4),
-        pruning_method="magnitude",
+        pruning_method="classifier_magnitude",
     )
     figure = plots.training_curves(comparison.group(read(tmp_path / "p", tmp_path / "u")))
     loss, accuracy = figure.axes
     assert (loss.get_title(), accuracy.get_title()) == ("loss", "accuracy")
     drawn = {line.get_label(): list(line.get_ydata()) for line in loss.lines}
     assert drawn == {
-        "pruned: magnitude to 80%, training": [0.6, 0.5, 0.4],
-        "pruned: magnitude to 80%, validation": [1.2, 1.0, 0.8],
+        "pruned: classifier_magnitude to 80%, training": [0.6, 0.5, 0.4],
+        "pruned: classifier_magnitude to 80%, validation": [1.2, 1.0, 0.8],
         "no pruning, training": [0.5, 0.4, 0.3],
         "no pruning, validation": [1.0, 0.8, 0.6],
     }
@@ -604,7 +628,12 @@ def test_a_pruned_model_without_an_unpruned_one_is_told_of(tmp_path):
     write_run(tmp_path / "u", LABELS, right(300))
     for name, epochs in (("p", 3), ("q", 2)):
         write_run(
-            tmp_path / name, LABELS, right(300), pruning_method="magnitude", epochs=epochs, seed=2
+            tmp_path / name,
+            LABELS,
+            right(300),
+            pruning_method="classifier_magnitude",
+            epochs=epochs,
+            seed=2,
         )
     note = (
         "Not compared with an unpruned model: {}. No run with the same settings and "
@@ -705,7 +734,7 @@ def test_seeds_with_the_same_score_have_a_bar_of_no_length(tmp_path):
     for seed in (1, 2, 3):
         write_run(tmp_path / f"u{seed}", LABELS, right(280), seed=seed)
         run = tmp_path / f"p{seed}"
-        write_run(run, LABELS, right(280), seed=seed, pruning_method="magnitude")
+        write_run(run, LABELS, right(280), seed=seed, pruning_method="classifier_magnitude")
     groups = comparison.group(read(*tmp_path.iterdir()))
     assert plots.score_against(groups, "size") is not None
 
@@ -771,7 +800,7 @@ def written(tmp_path):
         LABELS,
         right(290),
         encoder='/m/<script>x" onload="y',
-        pruning_method="magnitude",
+        pruning_method="classifier_magnitude",
         history=history(0.6, 0.5),
     )
     models = read(run, pruned)
@@ -965,7 +994,7 @@ def test_real_runs_and_files(exported, tiny_encoder, tiny_glue, tmp_path):
         tmp_path / "pruned",
         tiny_encoder,
         tiny_glue,
-        pruning_method="magnitude",
+        pruning_method="classifier_magnitude",
         initial_sparsity=0.1,
         final_sparsity=0.25,
     )
@@ -982,10 +1011,10 @@ def test_real_runs_and_files(exported, tiny_encoder, tiny_glue, tmp_path):
     assert shown["unpruned", "dynamic_int8"].bytes == record.bytes
     found = {(one.what, one.against): one for one in comparison.differences(models)}
     assert set(found) == {
-        ("pruned: magnitude to 25%, keras", "no pruning, keras"),
+        ("pruned: classifier_magnitude to 25%, keras", "no pruning, keras"),
         ("no pruning, dynamic_int8", "no pruning, float32"),
     }
-    difference = found["pruned: magnitude to 25%, keras", "no pruning, keras"].difference
+    difference = found["pruned: classifier_magnitude to 25%, keras", "no pruning, keras"].difference
     assert difference.mean == pytest.approx(pruned.result.metrics["accuracy"] - 1.0)
     page = files.write(tmp_path / "out", comparison.group(models), list(found.values()))
     text = page.read_text()

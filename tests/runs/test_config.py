@@ -35,9 +35,9 @@ def test_defaults_are_the_reports_settings():
     ("arguments", "method"),
     [
         ((), "none"),
-        (("--prune",), "magnitude"),
-        (("--pruning_method=magnitude",), "magnitude"),
-        (("--prune", "--pruning_method=magnitude"), "magnitude"),
+        (("--prune",), "classifier_magnitude"),
+        (("--pruning_method=classifier_magnitude",), "classifier_magnitude"),
+        (("--prune", "--pruning_method=classifier_magnitude"), "classifier_magnitude"),
         (("--noprune",), "none"),
         (("--noprune", "--pruning_method=none"), "none"),
     ],
@@ -50,7 +50,10 @@ def test_prune_and_pruning_method(arguments, method):
     ("arguments", "shown"),
     [
         (("--prune", "--pruning_method=none"), "--prune --pruning_method=none"),
-        (("--noprune", "--pruning_method=magnitude"), "--noprune --pruning_method=magnitude"),
+        (
+            ("--noprune", "--pruning_method=classifier_magnitude"),
+            "--noprune --pruning_method=classifier_magnitude",
+        ),
     ],
 )
 def test_contradiction_is_refused(arguments, shown):
@@ -93,6 +96,21 @@ def test_bad_value_is_named_with_its_flag_and_the_good_ones(field, value, messag
         ExperimentConfig(**{field: value})
 
 
+def test_a_run_asked_for_by_a_methods_other_name_is_the_same_run():
+    asked = ExperimentConfig(
+        pruning_method="neuron,irregular", pruning_options="irregular.final_sparsity=0.5"
+    )
+    assert asked.pruning_method == "neuron,magnitude"
+    assert asked.pruning_options == "magnitude.final_sparsity=0.5"
+    admm = [
+        ExperimentConfig(pruning_method="admm", pruning_options=f"structure={name}")
+        for name in ("irregular", "magnitude")
+    ]
+    assert admm[0].run_name == admm[1].run_name
+    with pytest.raises(UserError, match="magnitude is named twice"):
+        ExperimentConfig(pruning_method="irregular,magnitude")
+
+
 def test_begin_step_not_before_end_step():
     message = "--begin_step=20: not before --end_step=20. Give a begin_step smaller"
     with pytest.raises(UserError, match=re.escape(message)):
@@ -133,7 +151,7 @@ def test_a_schedule_without_pruning_is_refused(flag, tmp_path):
     for arguments in ([flag], [f"--flagfile={file}"]):
         with pytest.raises(UserError, match="^" + re.escape(message) + "$"):
             parse(*arguments)
-        assert parse(*arguments, "--prune").pruning_method == "magnitude"
+        assert parse(*arguments, "--prune").pruning_method == "classifier_magnitude"
 
 
 def test_noprune_runs_the_baseline_of_a_flagfile_that_prunes(tmp_path, caplog):

@@ -21,7 +21,7 @@ def record(**changes):
         "config": {
             "task": "mrpc",
             "encoder": "minilm_l6",
-            "pruning_method": "magnitude",
+            "pruning_method": "classifier_magnitude",
             "seed": 3,
         },
         "data": {

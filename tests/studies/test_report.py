@@ -75,9 +75,9 @@ def test_plans_are_the_trainings_behind_the_three_tables(tmp_path):
         for seed in (1, 7)
         for task, method, limit, exported in (
             ("mrpc", "none", 0, True),
-            ("mrpc", "magnitude", 0, False),
+            ("mrpc", "classifier_magnitude", 0, False),
             ("cola", "none", 0, False),
-            ("cola", "magnitude", 0, False),
+            ("cola", "classifier_magnitude", 0, False),
             ("sst2", "none", 500, True),
         )
     ]
@@ -144,9 +144,9 @@ def test_a_plan_is_trained_and_exported_by_the_commands(called, tmp_path):
 
 
 def test_what_is_not_quantized_is_not_exported(called, tmp_path):
-    report.run(plan(tmp_path, "cola", "magnitude"), SETTINGS)
+    report.run(plan(tmp_path, "cola", "classifier_magnitude"), SETTINGS)
     assert len(called) == 2
-    assert "--pruning_method=magnitude" in called[1]
+    assert "--pruning_method=classifier_magnitude" in called[1]
 
 
 def test_a_command_that_fails_ends_all(called, tmp_path):
@@ -165,7 +165,7 @@ def test_published_values_have_a_source_and_the_tables_their_cells():
     assert theirs["encoder"] == "bert_en_uncased_L-12_H-768_A-12"
     for number in report.CURVES:
         table = theirs["tables"][number]
-        for method in ("none", "magnitude"):
+        for method in ("none", "classifier_magnitude"):
             assert len(table[method]) == 3
             for row in table[method]:
                 assert set(row) == {"loss", "accuracy", "val_loss", "val_accuracy"}
@@ -180,17 +180,17 @@ def test_published_values_have_a_source_and_the_tables_their_cells():
 
 def test_curves_are_means_over_the_seeds_beside_the_reports(tmp_path, monkeypatch):
     theirs = report.published()
-    theirs["tables"]["1"]["magnitude"][1]["val_accuracy"] = 0.8125
+    theirs["tables"]["1"]["classifier_magnitude"][1]["val_accuracy"] = 0.8125
     monkeypatch.setattr(report, "published", lambda: theirs)
     done = [
         trained(plan(tmp_path, "mrpc"), right(300), [(0.6, 0.7, 0.5, 0.8), (0.4, 0.8, 0.4, 0.9)]),
         trained(
-            plan(tmp_path, "mrpc", "magnitude", 1),
+            plan(tmp_path, "mrpc", "classifier_magnitude", 1),
             right(300),
             [(0.5, 0.5, 0.5, 0.5), (0.25, 0.6, 0.1, 0.7)],
         ),
         trained(
-            plan(tmp_path, "mrpc", "magnitude", 2),
+            plan(tmp_path, "mrpc", "classifier_magnitude", 2),
             right(300),
             [(0.7, 0.5, 0.5, 0.5), (0.35, 0.8, 0.2, 0.8)],
         ),
@@ -237,7 +237,7 @@ def pruning(tmp_path, without, with_):
     done = []
     for seed, (first, second) in enumerate(zip(without, with_, strict=True), start=1):
         done.append(trained(plan(tmp_path, "mrpc", "none", seed), first))
-        done.append(trained(plan(tmp_path, "mrpc", "magnitude", seed), second))
+        done.append(trained(plan(tmp_path, "mrpc", "classifier_magnitude", seed), second))
     (line,) = report.hypotheses(done)
     return line
 

@@ -29,7 +29,7 @@ def test_a_table_of_real_runs_says_what_the_records_say(trained):
     assert [row["model"] for row in rows] == [
         "unpruned",
         "fine-tuned only",
-        "irregular",
+        "magnitude",
         "row",
         "column",
         "block",
@@ -96,23 +96,23 @@ def written(root, scores, seeds=(1,)):
     return finished([*table["mrpc"]], root), table
 
 
-SCORES = {"unpruned": [340], "irregular": [338], "row": [300], "column": [298], "block": [336]}
+SCORES = {"unpruned": [340], "magnitude": [338], "row": [300], "column": [298], "block": [336]}
 
 
 def test_the_ranking_without_the_papers(tmp_path):
     study, table = written(tmp_path, SCORES)
     first, apart, noise, verdict = structured.ranking(study, table["mrpc"])
     assert first == (
-        "mrpc: ours, best first: irregular 0.8450, block 0.8400, row 0.7500, column 0.7450."
+        "mrpc: ours, best first: magnitude 0.8450, block 0.8400, row 0.7500, column 0.7450."
     )
     pairs = [part.split(" +")[0] for part in apart.split(": beyond noise: ")[1].split("; ")]
     assert pairs == [
-        "irregular over row",
-        "irregular over column",
+        "magnitude over row",
+        "magnitude over column",
         "block over row",
         "block over column",
     ]
-    assert "irregular and block +0.005 (" in noise
+    assert "magnitude and block +0.005 (" in noise
     assert "row and column +0.005 (" in noise
     assert verdict == (
         "mrpc: the paper's ranking is not at hand, so it is neither confirmed nor contradicted."
@@ -127,13 +127,13 @@ def test_the_table_fits_a_terminal(tmp_path):
 @pytest.mark.parametrize(
     ("theirs", "verdict"),
     [
-        ({"irregular": 90, "row": 80}, "(irregular, row) holds. confirmed: irregular over row +0"),
-        ({"irregular": 80, "row": 90}, "(row, irregular) does not hold. contradicted: row over"),
+        ({"magnitude": 90, "row": 80}, "(magnitude, row) holds. confirmed: magnitude over row +0"),
+        ({"magnitude": 80, "row": 90}, "(row, magnitude) does not hold. contradicted: row over"),
         (
-            {"irregular": 90, "block": 88, "row": 80},
-            "(irregular, block, row) is not contradicted. confirmed: irregular over row",
+            {"magnitude": 90, "block": 88, "row": 80},
+            "(magnitude, block, row) is not contradicted. confirmed: magnitude over row",
         ),
-        ({"irregular": 90, "block": 90}, "(irregular, block) holds. It tells none of them apart."),
+        ({"magnitude": 90, "block": 90}, "(magnitude, block) holds. It tells none of them apart."),
     ],
 )
 def test_the_papers_ranking_where_it_is_known(tmp_path, monkeypatch, theirs, verdict):
@@ -144,8 +144,8 @@ def test_the_papers_ranking_where_it_is_known(tmp_path, monkeypatch, theirs, ver
     study, table = written(tmp_path, SCORES)
     told = structured.ranking(study, table["mrpc"])[-1]
     assert told.startswith(f"mrpc: the paper's ranking {verdict}")
-    (row,) = [row for row in structured.rows(study, table) if row["model"] == "irregular"]
-    assert row["paper"] == f"{theirs['irregular']}"
+    (row,) = [row for row in structured.rows(study, table) if row["model"] == "magnitude"]
+    assert row["paper"] == f"{theirs['magnitude']}"
 
 
 def test_seeds_have_a_mean_and_a_range(tmp_path):

@@ -34,7 +34,7 @@ def surveyed(tiny_encoder, tiny_glue, tmp_path_factory):
         "finetune_epochs": "0",
         "final_sparsity": "0.5",
     }
-    cells = survey.cells(["head", "layer"], given, "", [5])
+    cells = survey.cells(["attention_head", "layer"], given, "", [5])
     train(cells[:2], root)
     study = studying.Study(cells, root)
     study.run()
@@ -45,7 +45,7 @@ def surveyed(tiny_encoder, tiny_glue, tmp_path_factory):
 def test_the_table_says_what_the_records_and_files_say(surveyed):
     study, cells, measured, _, _, _ = surveyed
     unpruned, head, layer = survey.rows(study, cells, measured)
-    base, pruned = measured["unpruned"], measured["head"]
+    base, pruned = measured["unpruned"], measured["attention_head"]
     assert head["score"] == f"{pruned.record.metrics['accuracy']:.4f}"
     assert (head["scope"], head["sparsity"]) == ("attention", "50.0%")
     # Two heads, one is left: width 8 of 16 in queries, keys and values, their biases, the output.
@@ -114,7 +114,7 @@ def test_the_command_reports_a_method_that_cannot_be_run(surveyed):
     study, cells, measured, output, given, root = surveyed
     done = command(
         "survey",
-        methods="head,layer",
+        methods="attention_head,layer",
         seeds="5",
         seq_lengths="8,64",
         threads=1,
@@ -127,7 +127,7 @@ def test_the_command_reports_a_method_that_cannot_be_run(surveyed):
     assert (
         "Not measured: layer: --final_sparsity=0.5: cannot be reached with 1 layers" in done.stdout
     )
-    assert "head: removes attention heads" in done.stdout
+    assert "attention_head: removes attention heads" in done.stdout
     assert "FAILED: sst2-" in done.stdout
     # Before the tables the sweep tells of each run, in lines that a terminal may wrap.
     tables = done.stdout[done.stdout.index(": Scores") : done.stdout.index("Not measured")]
@@ -146,7 +146,7 @@ def test_the_command_reports_a_method_that_cannot_be_run(surveyed):
 def test_the_figure_has_the_surveys_own_latency(surveyed):
     study, cells, measured, _, _, _ = surveyed
     groups = survey.files_as_groups(study, cells, measured)
-    assert [one.name for one in groups] == ["unpruned", "head"]
+    assert [one.name for one in groups] == ["unpruned", "attention_head"]
     figure = plots.score_against(groups, "latency")
     (axis,) = figure.axes
     front = axis.lines[0].get_xdata()
@@ -165,7 +165,7 @@ def test_every_method_is_a_row():
 
 
 def test_a_methods_option_is_its_own():
-    cells = survey.cells(["block", "head"], {"task": "cola"}, "block.block=4x4", [1])
+    cells = survey.cells(["block", "attention_head"], {"task": "cola"}, "block.block=4x4", [1])
     assert [one.configs[0].pruning_options for one in cells] == ["", "block.block=4x4", ""]
 
 
@@ -206,7 +206,7 @@ def test_the_scope_is_told_by_the_names_of_the_weights(names, told):
 
 
 def test_robustness_is_the_mean_over_the_splits_and_empty_where_unknown():
-    (cell, *_) = survey.cells(["head"], {"task": "cola"}, "", [1])
+    (cell, *_) = survey.cells(["attention_head"], {"task": "cola"}, "", [1])
     splits = {
         "a": {"typos": {"matthews": 0.5}, "out_of_domain": None},
         "b": {"typos": {"matthews": 0.25}, "out_of_domain": {"matthews": 0.1}},

@@ -65,7 +65,7 @@ def settings(tiny_encoder, tiny_glue):
         dropout=0.0,
         encoder_dropout=0.0,
         seq_length=32,
-        pruning_method="magnitude",
+        pruning_method="classifier_magnitude",
         seed=5,
     )
 
@@ -259,8 +259,8 @@ def test_a_grid_is_read_with_values_that_hold_commas():
         ("workdir=a", "no setting 'workdir'"),
         ("seed", "'seed' is not name=value,value. Good: --grid='final"),
         ("seed=1;seed=2", "seed is given twice"),
-        ("pruning_method=(head,magnitude", "its parentheses do not match"),
-        ("pruning_method=head),magnitude", "its parentheses do not match"),
+        ("pruning_method=(attention_head,classifier_magnitude", "its parentheses do not match"),
+        ("pruning_method=attention_head),classifier_magnitude", "its parentheses do not match"),
         ("epochs=1,many", "--epochs=many: must be a whole number."),
         ("prune=perhaps", "--prune=perhaps: must be true or false."),
         ("final_sparsity=0.5,80", "--final_sparsity=80.0: must be in [0, 1). Is 0.8 meant (80 %)?"),
@@ -268,7 +268,10 @@ def test_a_grid_is_read_with_values_that_hold_commas():
             "ranking=local,best",
             "--ranking=best: no such ranking. Good values: local, global, lamp.",
         ),
-        ("pruning_method=magnitude,least", "--pruning_method=least: no such method. Good values: "),
+        (
+            "pruning_method=classifier_magnitude,least",
+            "--pruning_method=least: no such method. Good values: ",
+        ),
     ],
 )
 def test_a_bad_grid_is_refused_by_name_with_the_good_values(text, told):
@@ -280,7 +283,7 @@ def test_a_bad_grid_is_refused_by_name_with_the_good_values(text, told):
 def test_settings_that_no_method_takes_are_refused_but_of_a_finished_run(tmp_path):
     grid = {"seed": ["1", "2"], "pruning_options": ["rounds=3"]}
     runs = plan.plan(grids.configurations({"prune": "true"}, grid), tmp_path)
-    with pytest.raises(UserError, match=r"no option 'rounds'. Options of magnitude: "):
+    with pytest.raises(UserError, match=r"no option 'rounds'. Options of classifier_magnitude: "):
         plan.check_methods(runs)
     labels = np.array([0, 1] * 4)
     for run in runs:
@@ -299,7 +302,7 @@ def test_the_runs_are_those_of_the_train_command():
     found = configurations("final_sparsity=0.1,0.3;seed=1,2", prune="true", task="mrpc")
     assert found == [
         ExperimentConfig(
-            task="mrpc", pruning_method="magnitude", final_sparsity=sparsity, seed=seed
+            task="mrpc", pruning_method="classifier_magnitude", final_sparsity=sparsity, seed=seed
         )
         for sparsity in (0.1, 0.3)
         for seed in (1, 2)
@@ -312,12 +315,15 @@ def test_the_runs_are_those_of_the_train_command():
 
 def test_without_pruning_one_run_stands_for_all_sparsities():
     unpruned = ExperimentConfig()
-    pruned = [ExperimentConfig(pruning_method="magnitude", final_sparsity=s) for s in (0.1, 0.3)]
+    pruned = [
+        ExperimentConfig(pruning_method="classifier_magnitude", final_sparsity=s)
+        for s in (0.1, 0.3)
+    ]
     for grid, given in (
-        ("pruning_method=none,magnitude;final_sparsity=0.1,0.3", {}),
-        ("pruning_method=none,magnitude;final_sparsity=0.1,0.3", {"prune": "true"}),
+        ("pruning_method=none,classifier_magnitude;final_sparsity=0.1,0.3", {}),
+        ("pruning_method=none,classifier_magnitude;final_sparsity=0.1,0.3", {"prune": "true"}),
         ("prune=false,true;final_sparsity=0.1,0.3", {}),
-        ("prune=f,t;final_sparsity=0.1,0.3", {"pruning_method": "magnitude"}),
+        ("prune=f,t;final_sparsity=0.1,0.3", {"pruning_method": "classifier_magnitude"}),
     ):
         assert configurations(grid, **given) == [unpruned, *pruned], (grid, given)
     # The same initial sparsity, computed and given, is one run.
@@ -334,7 +340,7 @@ def test_two_folders_of_one_name_are_refused(tmp_path):
 
 def test_starting_points_come_first_and_once(tmp_path):
     configs = configurations(
-        "pruning_method=none,magnitude;finetune_epochs=0,2;seed=1,2", epochs="2"
+        "pruning_method=none,classifier_magnitude;finetune_epochs=0,2;seed=1,2", epochs="2"
     )
     runs = plan.plan(configs, tmp_path)
     # Unpruned with finetune_epochs=0 and epochs=2 is in the grid, and what the others start from.
@@ -846,7 +852,7 @@ def test_a_run_of_the_command_that_fails_is_told_and_the_status_is_1(settings, t
 
 
 def test_what_the_grid_chose_is_told_where_the_runs_name_does_not(tmp_path):
-    grid = grids.parse_grid("pruning_method=none,irregular;final_sparsity=0.1,0.5;seed=1,2")
+    grid = grids.parse_grid("pruning_method=none,magnitude;final_sparsity=0.1,0.5;seed=1,2")
     configs = grids.configurations({"task": "sst2", "finetune_epochs": "2"}, grid)
     runs = plan.plan(configs, tmp_path, list(grid))
     rows = table.dry_rows(runs, {})
@@ -872,6 +878,6 @@ def test_the_readmes_grids_are_grids():
         assert set(given) - {"grid", "flagfile"} <= set(grids.setting_names())
         expected = math.prod(len(values) for values in grid.values())
         assert len(grids.configurations({"prune": "true"}, grid)) == expected
-    assert grids.parse_grid("pruning_method=none,(head,irregular)") == {
-        "pruning_method": ("none", "head,irregular")
+    assert grids.parse_grid("pruning_method=none,(attention_head,magnitude)") == {
+        "pruning_method": ("none", "attention_head,magnitude")
     }

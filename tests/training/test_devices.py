@@ -95,7 +95,7 @@ def on_two_cpus(runs) -> str:
 def test_two_replicas_train_what_one_device_trains(settings, tmp_path):
     one = experiment.train_and_evaluate(settings, RunFolder.open(tmp_path / "one", settings))
     mirrored = dataclasses.replace(settings, strategy="mirrored")
-    pruned = dataclasses.replace(mirrored, pruning_method="magnitude")
+    pruned = dataclasses.replace(mirrored, pruning_method="classifier_magnitude")
     runs = [
         (str(tmp_path / "native"), True, mirrored.to_json()),
         (str(tmp_path / "pruned"), True, pruned.to_json()),
@@ -170,7 +170,7 @@ def test_what_cuts_before_the_training_leaves_the_same_on_replicas(tmp_path):
 def test_an_opaque_encoder_trains_and_is_pruned_on_replicas(settings, tmp_path, monkeypatch):
     """Fine-tuned, then pruned: on one device, two replicas and two workers."""
     settings = dataclasses.replace(
-        settings, epochs=1, finetune_epochs=1, pruning_method="irregular", final_sparsity=0.5
+        settings, epochs=1, finetune_epochs=1, pruning_method="magnitude", final_sparsity=0.5
     )
     mirrored, together = (
         dataclasses.replace(settings, strategy=name) for name in ("mirrored", "multi_worker")
@@ -347,7 +347,7 @@ def test_a_tpu_is_initialized_once_for_a_run_and_its_starting_point(
             settings,
             strategy="tpu",
             mixed_precision="none",
-            pruning_method="irregular",
+            pruning_method="magnitude",
             epochs=1,
             finetune_epochs=1,
             train_examples=41,  # Two batches and a part of one, which a TPU needs filled up.

@@ -45,7 +45,7 @@ def settings(encoder):
         learning_rate=1e-3,
         seq_length=32,
         train_examples=96,
-        pruning_method="magnitude",
+        pruning_method="classifier_magnitude",
         seed=11,
     )
 

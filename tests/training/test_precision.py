@@ -29,7 +29,7 @@ def settings(tiny_encoder):
         encoder_dropout=0.0,
         seq_length=32,
         train_examples=90,  # The last batch has 10.
-        pruning_method="irregular",
+        pruning_method="magnitude",
         pruning_scope="all",
         final_sparsity=0.5,
     )
@@ -94,7 +94,7 @@ def test_mixed_precision_trains_float32_weights_and_saves_a_float32_model(
 def test_an_opaque_encoder_computes_as_it_was_saved(settings, tmp_path, monkeypatch):
     load = loading.load
     monkeypatch.setattr(loading, "load", lambda source, **rest: load(source, native=False, **rest))
-    mixed = dataclasses.replace(settings, mixed_precision="bfloat16", pruning_scope="head")
+    mixed = dataclasses.replace(settings, mixed_precision="bfloat16", pruning_scope="classifier")
     with pytest.raises(UserError, match=r"--mixed_precision=bfloat16: the encoder .* is opaque"):
         experiment.train_and_evaluate(mixed, RunFolder.open(tmp_path / "run", mixed))
 
@@ -122,7 +122,7 @@ def every_operation(graph):
                         waiting.append(now._get_function(name).graph)
 
 
-@pytest.mark.parametrize("method", ["none", "movement", "magnitude"])
+@pytest.mark.parametrize("method", ["none", "movement", "classifier_magnitude"])
 def test_every_graph_that_goes_to_a_tpu_has_static_shapes(settings, method, tmp_path, monkeypatch):
     """A run as on a TPU: what `strategy.run` is given there is compiled for the device."""
     monkeypatch.setattr(devices, "is_tpu", lambda strategy: True)
@@ -138,7 +138,7 @@ def test_every_graph_that_goes_to_a_tpu_has_static_shapes(settings, method, tmp_
         return run(strategy, traced, args, kwargs, options)
 
     monkeypatch.setattr(tf.distribute.OneDeviceStrategy, "run", recorded)
-    scope = "encoder" if method == "magnitude" else "all"
+    scope = "encoder" if method == "classifier_magnitude" else "all"
     run_settings = dataclasses.replace(settings, pruning_method=method, pruning_scope=scope)
     record = experiment.train_and_evaluate(
         run_settings, RunFolder.open(tmp_path / "run", run_settings)

@@ -78,7 +78,7 @@ def scope_of(name: str, rank: int) -> str:
     if "embedding" in name:
         return "embeddings"
     if name.startswith(_CLASSIFIER):
-        return "head"
+        return "classifier"
     return "encoder"  # A matrix of an opaque encoder, under a name of its own.
 
 

@@ -12,7 +12,7 @@ from bert_glue_tf.compression.first_order import FirstOrder
 from bert_glue_tf.models.units import Group
 
 
-class Head(FirstOrder):
+class AttentionHead(FirstOrder):
     """Removes the attention heads of least importance, and cuts them out at the end.
 
     A head's importance is the expected |dL/dm| of a mask m on its output, divided by the norm of
@@ -23,7 +23,7 @@ class Head(FirstOrder):
     section 4.1 (https://arxiv.org/abs/1905.10650).
     """
 
-    name = "head"
+    name = "attention_head"
     needs_native = "the heads have to be found in its weights"
     shrinks = True
     refused_rankings = {"lamp": "ranks heads, and LAMP ranks weights"}
