@@ -45,7 +45,7 @@ def main() -> None:
     from bert_glue_tf.reports import terminal
 
     task = tasks.get("sst2")
-    encoder = loading.load(source, native=True, seq_length=lengths[-1])
+    encoder = loading.load(source, family="bert", seq_length=lengths[-1])
     assert encoder.architecture is not None
     model = classifiers.build_classifier(encoder.layer, task, dropout=0.0, seed=1)
     masked = weights_of(model, encoder.architecture)

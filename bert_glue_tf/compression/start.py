@@ -10,10 +10,10 @@ import numpy as np
 
 from bert_glue_tf.data.readers import Examples
 from bert_glue_tf.data.tasks import TaskSpec
+from bert_glue_tf.models.backbone import Backbone
 from bert_glue_tf.models.bert.architecture import by_canonical_name
 from bert_glue_tf.models.bert.classifier_weights import SavedWeights
 from bert_glue_tf.models.bert.network import build_encoder
-from bert_glue_tf.models.loading import Encoder
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Start:
       decide: `decide(name, make)` gives what `make` gave (JSON types) the first time in the run.
     """
 
-    encoder: Encoder
+    encoder: Backbone
     classifier: tuple[np.ndarray, np.ndarray] | None
     task: TaskSpec
     train: Examples

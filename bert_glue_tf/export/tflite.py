@@ -27,7 +27,7 @@ from bert_glue_tf.export import flatbuffer, litert
 if TYPE_CHECKING:
     import tensorflow as tf
 
-    from bert_glue_tf.models.bert.export_graph import ExportGraph, OpaqueGraph
+    from bert_glue_tf.models.backbone import Graph
 
 FLOAT32 = "float32"
 _MATRICES = ("FULLY_CONNECTED", "EMBEDDING_LOOKUP")
@@ -157,18 +157,16 @@ def convert(model_folder: pathlib.Path, lengths: Sequence[int]) -> bytes:
       UserError: the folder holds no model, a length is above what the encoder's positions
         allow, or the graph needs operators that LiteRT does not have.
     """
-    from bert_glue_tf.models.bert import export_graph
+    from bert_glue_tf.models import saving
 
-    return convert_module(export_graph.load(model_folder), lengths, str(model_folder))
+    return convert_module(saving.graph(model_folder), lengths, str(model_folder))
 
 
-def convert_module(
-    module: ExportGraph | OpaqueGraph, lengths: Sequence[int], what: str, sparse: bool = False
-) -> bytes:
+def convert_module(module: Graph, lengths: Sequence[int], what: str, sparse: bool = False) -> bytes:
     """`convert` for a graph in memory.
 
     Args:
-      module: of `export_graph`.
+      module: from `saving.graph`.
       lengths: as for `convert`.
       what: names the graph in messages.
       sparse: whether constants with many zeros are stored sparse
@@ -191,7 +189,7 @@ def convert_module(
 
 
 def from_converter(
-    module: ExportGraph | OpaqueGraph,
+    module: Graph,
     lengths: Sequence[int],
     what: str,
     optimizations: Sequence[tf.lite.Optimize] = (),
@@ -200,7 +198,7 @@ def from_converter(
     """The file as TensorFlow's converter makes it, with its own optimizations.
 
     Args:
-      module: of `export_graph`.
+      module: from `saving.graph`.
       lengths: a signature for each.
       what: names the graph in messages.
       optimizations: of the converter; `DEFAULT` quantizes weights to int8.

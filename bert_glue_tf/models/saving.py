@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import io
 import json
 import os
@@ -20,18 +19,18 @@ from bert_glue_tf.core import saved_models, strict_json
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data.tasks import TaskSpec
 from bert_glue_tf.evaluation.evaluator import PredictFn
-from bert_glue_tf.models.bert.architecture import architecture_of, by_canonical_name
+from bert_glue_tf.models import families
+from bert_glue_tf.models.backbone import Backbone, Graph
 from bert_glue_tf.models.classifiers import FEATURES
-from bert_glue_tf.models.loading import Encoder
 
 _ARCHITECTURE = "architecture.json"
 
 
-def save(model: tf_keras.Model, encoder: Encoder, task: TaskSpec, folder: pathlib.Path) -> None:
-    """Writes `folder` as a whole: SavedModel, preprocessing, and how to build the model again.
+def save(model: tf_keras.Model, backbone: Backbone, task: TaskSpec, folder: pathlib.Path) -> None:
+    """Write `folder` as a whole: SavedModel, preprocessing, and how to build the model again.
 
     The architecture that is written is that of the model's own weights, which may be smaller
-    than `encoder`'s; the preprocessing is the folder that `encoder` names.
+    than `backbone`'s; the preprocessing is the folder that `backbone` names.
 
     The SavedModel has one signature, int32 [batch, length] features in, `logits` out.
     Keras's own `model.save` is not used: `BertEncoderV2` creates its weights when first
@@ -41,7 +40,7 @@ def save(model: tf_keras.Model, encoder: Encoder, task: TaskSpec, folder: pathli
         shutil.rmtree(leftover, ignore_errors=True)
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}")
     try:
-        _write(model, encoder, task, temporary)
+        _write(model, backbone, task, temporary)
         if folder.exists():  # Left by an attempt that did not come to its result record.
             shutil.rmtree(folder)
         os.replace(temporary, folder)
@@ -49,7 +48,7 @@ def save(model: tf_keras.Model, encoder: Encoder, task: TaskSpec, folder: pathli
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _write(model: tf_keras.Model, encoder: Encoder, task: TaskSpec, folder: pathlib.Path) -> None:
+def _write(model: tf_keras.Model, backbone: Backbone, task: TaskSpec, folder: pathlib.Path) -> None:
     archive = _Archive()
     archive.track(model)
     archive.add_endpoint(
@@ -59,17 +58,13 @@ def _write(model: tf_keras.Model, encoder: Encoder, task: TaskSpec, folder: path
     )
     with contextlib.redirect_stdout(io.StringIO()):  # It prints each captured variable.
         archive.write_out(str(folder))
-    shutil.copytree(encoder.preprocessing_path, folder / "preprocessing")
+    shutil.copytree(backbone.preprocessing_path, folder / "preprocessing")
     saved_models.remove_chance(folder)
-    architecture = encoder.architecture and architecture_of(
-        by_canonical_name(model.variables), encoder.architecture
-    )
     description = {
         "task": task.name,
         "labels": task.problem.labels,
         "num_classes": task.problem.width,
-        # None for an opaque encoder: then only the SavedModel tells how to compute it.
-        "encoder": architecture and dataclasses.asdict(architecture),
+        **backbone.describe(model),
     }
     (folder / _ARCHITECTURE).write_text(json.dumps(description, indent=2) + "\n")
 
@@ -88,13 +83,18 @@ class _Archive(tf_keras.export.ExportArchive):
 
 
 def load_saved(folder: pathlib.Path) -> Any:
+    """Return a saved classifier as TensorFlow loads it.
+
+    Raises:
+      UserError: the folder holds no model.
+    """
     if not (folder / "saved_model.pb").is_file():
         raise UserError(f"{folder}: holds no model. Give the model folder of a finished run.")
     return tf.saved_model.load(str(folder))
 
 
 def load_predict_fn(folder: pathlib.Path) -> PredictFn:
-    """The saved model as a function of features to logits; works for every encoder.
+    """Return a saved classifier as a function of features to logits.
 
     Raises:
       UserError: the folder holds no model.
@@ -110,7 +110,7 @@ def load_predict_fn(folder: pathlib.Path) -> PredictFn:
 
 
 def read_description(folder: pathlib.Path) -> dict[str, Any]:
-    """What `save` wrote beside the SavedModel: task, labels, num_classes, encoder (or None).
+    """Return what `save` wrote beside the SavedModel: task, labels, num_classes, family, encoder.
 
     Raises:
       UserError: the folder holds no model.
@@ -122,3 +122,49 @@ def read_description(folder: pathlib.Path) -> dict[str, Any]:
             f"{folder}: holds no model of this project ({_ARCHITECTURE}: {error}). "
             "Give the model folder of a finished run."
         ) from None
+
+
+def family_of(folder: pathlib.Path) -> type[Backbone]:
+    """Return the family of a saved classifier's encoder.
+
+    Raises:
+      UserError: the folder holds no model, or one of a family that is not known.
+    """
+    try:
+        return families.get(read_description(folder)["family"])
+    except KeyError:
+        raise UserError(
+            f"{folder}: its {_ARCHITECTURE} names no family of encoders. Train it again."
+        ) from None
+    except UserError as error:
+        raise UserError(f"{folder}: {error}") from None
+
+
+def graph(folder: pathlib.Path) -> Graph:
+    """Return a saved classifier as a module that an export converts.
+
+    Raises:
+      UserError: the folder holds no model.
+    """
+    return family_of(folder).graph(folder)
+
+
+def load_classifier(folder: pathlib.Path, dropout: float = 0.0) -> tf_keras.Model:
+    """Return a saved classifier as a trainable Keras model of plain layers.
+
+    Args:
+      folder: of the saved model.
+      dropout: rate before the head.
+
+    Raises:
+      UserError: the folder holds no model, or its layers cannot be built again.
+    """
+    return family_of(folder).load_classifier(folder, dropout)
+
+
+def not_buildable(folder: pathlib.Path) -> UserError:
+    """Return the error for a saved classifier of which only the SavedModel is known."""
+    return UserError(
+        f"{folder}: its encoder is opaque (a hub.KerasLayer), so its layers cannot be "
+        "built again. Train with a standard BERT encoder for that."
+    )

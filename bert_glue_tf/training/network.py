@@ -72,9 +72,7 @@ def build(job: Job, inputs: Inputs, plan: Plan, start_run: RunFolder | None) -> 
             starting_point.assign_opaque(model, start_run.model)
         model = plan.method.prepare(model, plan.context)
     description = {
-        **encoder.provenance,
-        "native": encoder.is_native,
-        "why_opaque": encoder.why_opaque,
+        **encoder.record(),
         **starting_point.describe(start_run),
     }
     return Network(encoder, model, policy, description)

@@ -15,7 +15,6 @@ from bert_glue_tf.data.preprocessing import INPUTS
 from bert_glue_tf.export import flatbuffer, litert, static_int8, tflite
 from bert_glue_tf.models import classifiers, encoders, loading, saving
 from bert_glue_tf.models.bert.classifier_weights import SavedWeights, from_weights
-from bert_glue_tf.models.loading import Encoder
 
 LENGTHS = (8, 16)
 
@@ -33,8 +32,7 @@ def folder(keras_model, tmp_path_factory):
     model, architecture = keras_model
     root = tmp_path_factory.mktemp("tflite")
     pair = tiny_bert.write_pair(root / "pair")
-    encoder = loading.load(encoders.resolve(str(pair), ""), seq_length=16)
-    saved = Encoder(**{**vars(encoder), "layer": None, "architecture": architecture})
+    saved = tiny_bert.backbone(None, architecture, pair / "preprocessing")
     saving.save(model, saved, tasks.get("mnli"), root / "model")
     return root / "model"
 
@@ -193,8 +191,7 @@ def test_an_unknown_recipe_is_refused_and_the_good_ones_are_named():
 def test_an_opaque_encoder_converts_too_and_its_mask_is_clipped(keras_model, tmp_path, batch):
     model, _ = keras_model
     pair = tiny_bert.write_pair(tmp_path / "pair")
-    encoder = loading.load(encoders.resolve(str(pair), ""), seq_length=16)
-    opaque = Encoder(**{**vars(encoder), "layer": None, "architecture": None})
+    opaque = tiny_bert.saved_model_backbone(None, pair / "preprocessing")
     saving.save(model, opaque, tasks.get("mnli"), tmp_path / "model")
     content = tflite.convert(tmp_path / "model", (16,))
     expected = classifiers.predict_fn(model)(batch)

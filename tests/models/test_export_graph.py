@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 import pytest
 import tiny_bert
@@ -16,6 +14,7 @@ from bert_glue_tf.models.bert import export_graph
 from bert_glue_tf.models.bert.architecture import ACTIVATIONS
 from bert_glue_tf.models.bert.classifier_weights import SavedWeights
 from bert_glue_tf.models.bert.network import probe
+from bert_glue_tf.models.saved_model.graph import SavedGraph
 
 
 def one_by_one(graph, batch):
@@ -99,7 +98,7 @@ def test_a_length_beyond_the_positions_is_refused():
         graph.function(9)
 
 
-def test_a_saved_model_native_or_opaque_gives_its_own_logits(tmp_path):
+def test_a_saved_model_of_each_family_gives_its_own_logits(tmp_path):
     pair = tiny_bert.write_pair(tmp_path / "pair")
     source = encoders.resolve(str(pair), "")
     encoder = loading.load(source, seq_length=16)
@@ -107,18 +106,15 @@ def test_a_saved_model_native_or_opaque_gives_its_own_logits(tmp_path):
     model = classifiers.build_classifier(encoder.layer, task, dropout=0.0, seed=3)
     batch = probe(encoder.architecture.vocab_size, batch=3, length=16)
     expected = classifiers.predict_fn(model)(batch)
-    saving.save(model, encoder, task, tmp_path / "native")
-    opaque = dataclasses.replace(encoder, architecture=None)
-    saving.save(model, opaque, task, tmp_path / "opaque")
-    for name, kind in (
-        ("native", export_graph.ExportGraph),
-        ("opaque", export_graph.OpaqueGraph),
-    ):
-        graph = export_graph.load(tmp_path / name)
+    saving.save(model, encoder, task, tmp_path / "bert")
+    opaque = tiny_bert.saved_model_backbone(None, encoder.preprocessing_path)
+    saving.save(model, opaque, task, tmp_path / "saved_model")
+    for name, kind in (("bert", export_graph.ExportGraph), ("saved_model", SavedGraph)):
+        graph = saving.graph(tmp_path / name)
         assert isinstance(graph, kind)
         np.testing.assert_allclose(one_by_one(graph, batch), expected, atol=2e-5)
 
 
 def test_a_folder_without_a_model_is_refused(tmp_path):
     with pytest.raises(UserError, match="holds no model of this project"):
-        export_graph.load(tmp_path)
+        saving.graph(tmp_path)

@@ -57,7 +57,7 @@ def _assert_equals_numpy(outputs, shapes, seed, batch):
 def test_huggingface_folder_becomes_a_pair(huggingface, cache):
     source = encoders.resolve(str(huggingface))
     encoders.check(source, 512)
-    encoder = loading.load(source, native=True)
+    encoder = loading.load(source, family="bert")
     batch = probe(SHAPES.vocab_size)
     _assert_equals_numpy(encoder.layer(batch), SHAPES, 1, batch)
     (folder,) = cache.iterdir()
@@ -66,7 +66,7 @@ def test_huggingface_folder_becomes_a_pair(huggingface, cache):
     digest = importing.sha256(huggingface / "model.safetensors")
     assert record["sha256"]["model.safetensors"] == encoder.provenance["sha256"] == digest
     # The published signature, at any length up to the encoder's positions.
-    opaque = loading.load(source, native=False)
+    opaque = loading.load(source, family="saved_model")
     for length in (2, 512):
         longer = {k: np.resize(v, (2, length)).astype(np.int32) for k, v in batch.items()}
         outputs = opaque.layer(longer)
@@ -155,7 +155,7 @@ def test_tf_checkpoint_becomes_a_pair(tmp_path):
     shapes = tiny_bert.tanh(SHAPES)
     folder = tiny_bert.write_tf1_checkpoint(tmp_path / "cased_tiny", shapes, 4)
     encoder = loading.load(encoders.resolve(str(folder)))
-    assert encoder.is_native
+    assert encoder.family == "bert"
     assert encoder.provenance["activation"] == "gelu_tanh"
     batch = probe(shapes.vocab_size)
     _assert_equals_numpy(encoder.layer(batch), shapes, 4, batch)
@@ -379,7 +379,7 @@ def test_a_damaged_pair_in_the_cache_names_the_folder_to_delete(huggingface, cac
             assert message in told
             assert told.endswith(f"\nDelete the folder {pair} and run again, to import it anew.")
             (pair / file).write_bytes(whole)
-    assert loading.load(source).is_native
+    assert loading.load(source).family == "bert"
 
 
 def test_checkpoint_without_a_variable_and_with_a_wrong_shape(tmp_path):
@@ -438,7 +438,7 @@ def test_interrupted_import_is_not_taken_for_finished(huggingface, cache, monkey
     assert list(cache.iterdir()) == [pair]
     assert not killed.exists()
     assert importing.read_record(pair)["architecture"]["hidden_size"] == 16
-    encoder = loading.load(encoders.resolve(str(pair)), native=True)
+    encoder = loading.load(encoders.resolve(str(pair)), family="bert")
     batch = probe(SHAPES.vocab_size)
     _assert_equals_numpy(encoder.layer(batch), SHAPES, 1, batch)
 

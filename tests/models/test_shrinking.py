@@ -18,7 +18,7 @@ from bert_glue_tf.models.bert.architecture import (
     ACTIVATIONS,
     Architecture,
     Block,
-    NotNativeError,
+    NotBertError,
     architecture_of,
 )
 from bert_glue_tf.models.bert.classifier_weights import (
@@ -399,17 +399,17 @@ def test_the_architecture_is_that_of_the_weights():
     assert (found.heads, found.inner_dim) == (3, 7)
     assert found.blocks == (block,) * 3
     drawn["transformer/layer_1/self_attention/key/bias"] = np.zeros((3, 3), np.float32)
-    with pytest.raises(NotNativeError, match=r"layer_1.*key/bias.*\[3, 3\], not \[3, 2\]"):
+    with pytest.raises(NotBertError, match=r"layer_1.*key/bias.*\[3, 3\], not \[3, 2\]"):
         architecture_of(drawn, whole.architecture)
 
 
-def test_a_shrunk_encoder_as_a_saved_model_is_native(batch, tmp_path):
+def test_a_shrunk_encoder_as_a_saved_model_is_a_bert_of_ours(batch, tmp_path):
     small, _ = shrinking.shrink(random_pattern("relu", 4))
     pair = tiny_bert.write_pair(tmp_path / "pair")
     encoder = build_encoder(small.architecture, small.encoder.__getitem__)
     importing.write_encoder(encoder, tmp_path / "small")
     source = encoders.resolve(str(tmp_path / "small"), str(pair / "preprocessing"))
-    loaded = loading.load(source, native=True, seq_length=12)
+    loaded = loading.load(source, family="bert", seq_length=12)
     assert loaded.architecture == small.architecture
     assert difference(loaded.layer(batch), encoder(batch)) < 1e-5
 

@@ -457,7 +457,8 @@ class Reader:
             facts |= {f"{group}.{name}": repr(value) for name, value in record[group].items()}
         facts |= {f"data.{name}": read["sha256"] for name, read in record["data"].items()}
         encoder = record["encoder"]
-        for name in ("activation", "native", "parameters", "probe_difference", "sha256"):
+        facts["encoder.native"] = repr(encoder["family"] == "bert")
+        for name in ("activation", "parameters", "probe_difference", "sha256"):
             if name in encoder:
                 facts[f"encoder.{name}"] = repr(encoder[name])
         for name, value in encoder.get("starting_point", {}).get("metrics", {}).items():

@@ -31,7 +31,6 @@ from bert_glue_tf.models import classifiers, saving
 from bert_glue_tf.models.bert.architecture import Architecture
 from bert_glue_tf.models.bert.classifier_weights import load_classifier
 from bert_glue_tf.models.bert.network import build_encoder
-from bert_glue_tf.models.loading import Encoder
 from bert_glue_tf.runs.config import ExperimentConfig
 from bert_glue_tf.training.optimizer import build_optimizer
 
@@ -72,7 +71,7 @@ def batches(first: int, last: int):
 def start(encoder: tf_keras.layers.Layer, shapes: Architecture) -> Start:
     """What a run gives its method before it builds the model."""
     nothing = Examples(([],), None, {})
-    held = Encoder(encoder, None, "", True, "", {}, shapes)
+    held = tiny_bert.backbone(encoder, shapes)
     return Start(held, None, TASK, nothing, {}, None, FINAL, 12, 1)
 
 
@@ -267,7 +266,7 @@ def test_it_is_the_same_model_after_save_and_load(name, tmp_path):
     model = training.finalize()
     preprocessing = tmp_path / "preprocessing"
     preprocessing.mkdir()
-    encoder = Encoder(None, None, str(preprocessing), True, "", {}, training.architecture)
+    encoder = tiny_bert.backbone(None, training.architecture, preprocessing)
     saving.save(model, encoder, TASK, tmp_path / "model")
     expected = logits(model)
     loaded = load_classifier(tmp_path / "model")

@@ -258,10 +258,12 @@ def found_shapes(run: exports.Run) -> dict:
 def test_an_opaque_encoder_is_pruned_by_its_variables(tmp_path, encoder, tiny_glue, monkeypatch):
     load = loading.load
     monkeypatch.setattr(
-        loading, "load", lambda source, **options: load(source, **{**options, "native": False})
+        loading,
+        "load",
+        lambda source, **options: load(source, **{**options, "family": "saved_model"}),
     )
     run = train(tmp_path / "magnitude", encoder, tiny_glue, "magnitude", epochs=1)
-    assert run.result.encoder["native"] is False
+    assert run.result.encoder["family"] == "saved_model"
     assert len(run.result.sparsity) == 12  # Six matrices of two layers.
     assert set(run.result.sparsity.values()) == {0.5}
     saved = tf.saved_model.load(str(run.folder.model))

@@ -15,7 +15,9 @@ import numpy as np
 from scipy.special import erf
 
 from bert_glue_tf.models.bert.architecture import Architecture, canonical_name
+from bert_glue_tf.models.bert.backbone import BertBackbone
 from bert_glue_tf.models.bert.network import build_encoder, build_network
+from bert_glue_tf.models.saved_model.backbone import SavedModelBackbone
 
 WORDS = (
     "the a an and or not no is are was were be been it he she they we you i of in on at to "
@@ -148,6 +150,33 @@ def write_pair(
     vocabulary = write_vocabulary(folder / "vocab.txt")
     wordpiece.write_preprocessing(vocabulary, folder / "preprocessing", lower_case=True)
     return folder
+
+
+def backbone(layer, shapes: Architecture, preprocessing_path: str | Path = "") -> BertBackbone:
+    """Return a backbone of a layer with these shapes; its preprocessing is not loaded."""
+    return BertBackbone(
+        layer=layer,
+        preprocessing=None,
+        preprocessing_path=str(preprocessing_path),
+        provenance={"name": "tiny"},
+        architecture=shapes,
+    )
+
+
+def saved_model_backbone(
+    layer=None, preprocessing_path: str | Path = "", path: str | Path = "", reason: str = "a test"
+) -> SavedModelBackbone:
+    """Return a backbone that only its SavedModel knows how to compute."""
+    return SavedModelBackbone(
+        layer=layer,
+        preprocessing=None,
+        preprocessing_path=str(preprocessing_path),
+        provenance={"name": "tiny"},
+        path=str(path),
+        reason=reason,
+        longest=512,
+        pieces=len(VOCABULARY),
+    )
 
 
 def google_names(drawn: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

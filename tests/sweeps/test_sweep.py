@@ -157,12 +157,12 @@ def test_an_opaque_encoder_starts_from_the_weights_too(settings, tmp_path, monke
     folder = RunFolder.open(tmp_path / config.run_name, config)
     before = scores_before_training(config, folder)
     record = start_of(folder).record()
-    assert record.encoder["native"] is False
+    assert record.encoder["family"] == "saved_model"
     assert before == pytest.approx(record.metrics, abs=1e-6)
 
 
 def load_opaque(source, **arguments):
-    return original_load(source, **{**arguments, "native": False})
+    return original_load(source, **{**arguments, "family": "saved_model"})
 
 
 original_load = loading.load

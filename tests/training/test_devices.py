@@ -43,8 +43,8 @@ def noting(model, *rest):
     print("dropout states by layer:", *states)
     return fit(model, *rest)
 loop._fit = noting
-for folder, native, values in json.loads(sys.argv[1]):
-    loading.load = lambda source, **options: load(source, native=native, **options)
+for folder, family, values in json.loads(sys.argv[1]):
+    loading.load = lambda source, **options: load(source, family=family, **options)
     config = ExperimentConfig.from_json(values)
     experiment.train_and_evaluate(config, RunFolder.open(pathlib.Path(folder), config))
 """
@@ -53,7 +53,7 @@ OPAQUE_WORKER = """
 from bert_glue_tf import train
 from bert_glue_tf.models import loading
 load = loading.load
-loading.load = lambda source, **options: load(source, **{**options, "native": False})
+loading.load = lambda source, **options: load(source, **{**options, "family": "saved_model"})
 train.command()
 """
 
@@ -81,7 +81,7 @@ def settings(tmp_path_factory):
 
 
 def on_two_cpus(runs) -> str:
-    """Trains (folder, whether natively, settings) one after the other; what they printed."""
+    """Trains (folder, family of the encoder, settings) one after the other; what they printed."""
     done = subprocess.run(
         [sys.executable, "-c", ON_TWO_CPUS, json.dumps(runs)],
         capture_output=True,
@@ -97,10 +97,10 @@ def test_two_replicas_train_what_one_device_trains(settings, tmp_path):
     mirrored = dataclasses.replace(settings, strategy="mirrored")
     pruned = dataclasses.replace(mirrored, pruning_method="classifier_magnitude")
     runs = [
-        (str(tmp_path / "native"), True, mirrored.to_json()),
-        (str(tmp_path / "pruned"), True, pruned.to_json()),
+        (str(tmp_path / "native"), None, mirrored.to_json()),
+        (str(tmp_path / "pruned"), None, pruned.to_json()),
         # `auto` sees no GPU and takes one CPU, where tfmot's wrapper prunes.
-        (str(tmp_path / "auto"), True, dataclasses.replace(pruned, strategy="auto").to_json()),
+        (str(tmp_path / "auto"), None, dataclasses.replace(pruned, strategy="auto").to_json()),
     ]
     told = on_two_cpus(runs)
     weights = load_classifier(tmp_path / "one" / "model").get_weights()
@@ -151,7 +151,7 @@ def test_what_cuts_before_the_training_leaves_the_same_on_replicas(tmp_path):
         settings, RunFolder.open(tmp_path / "one" / "run", settings)
     )
     mirrored = dataclasses.replace(settings, strategy="mirrored")
-    on_two_cpus([(str(tmp_path / "mirrored" / "run"), True, mirrored.to_json())])
+    on_two_cpus([(str(tmp_path / "mirrored" / "run"), None, mirrored.to_json())])
     together = dataclasses.replace(settings, strategy="multi_worker")
     (tmp_path / "settings.json").write_text(json.dumps(together.to_json()))
     command = ["-m", "bert_glue_tf.train", f"--config={tmp_path / 'settings.json'}"]
@@ -176,7 +176,7 @@ def test_an_opaque_encoder_trains_and_is_pruned_on_replicas(settings, tmp_path, 
         dataclasses.replace(settings, strategy=name) for name in ("mirrored", "multi_worker")
     )
     folders = {name: tmp_path / name / "run" for name in ("one", "mirrored", "workers")}
-    on_two_cpus([(str(folders["mirrored"]), False, mirrored.to_json())])
+    on_two_cpus([(str(folders["mirrored"]), "saved_model", mirrored.to_json())])
     (tmp_path / "settings.json").write_text(json.dumps(together.to_json()))
     command = ["-c", OPAQUE_WORKER, f"--config={tmp_path / 'settings.json'}"]
     processes = workers.start([*command, f"--workdir={folders['workers']}"], 2, tmp_path / "logs")
@@ -184,7 +184,9 @@ def test_an_opaque_encoder_trains_and_is_pruned_on_replicas(settings, tmp_path, 
     assert workers.end(processes, 300) == [0, 0], log.read_text()[-3000:]
     load = loading.load
     monkeypatch.setattr(
-        loading, "load", lambda source, **options: load(source, **{**options, "native": False})
+        loading,
+        "load",
+        lambda source, **options: load(source, **{**options, "family": "saved_model"}),
     )
     one = experiment.train_and_evaluate(settings, RunFolder.open(folders["one"], settings))
     batch = probe(tiny_bert.architecture().vocab_size, batch=3, length=16)
@@ -196,7 +198,7 @@ def test_an_opaque_encoder_trains_and_is_pruned_on_replicas(settings, tmp_path, 
     for name in ("mirrored", "workers"):
         (record,) = results.load(folders[name] / "results.jsonl")
         assert record.environment["replicas"] == 2
-        assert not record.encoder["native"]
+        assert record.encoder["family"] == "saved_model"
         assert record.sparsity == one.sparsity
         assert set(record.sparsity.values()) == {0.5}
         assert record.metrics["loss"] == pytest.approx(one.metrics["loss"], abs=1e-4)

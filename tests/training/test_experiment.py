@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import functools
 import json
 import math
 import re
@@ -87,7 +88,7 @@ def test_record_tells_what_ran_and_what_came_out(finished, settings):
     assert record.data["train"]["name"] == "sample"
     assert record.data["train"]["examples"] == 96
     assert record.data["validation"]["examples"] == len(sample.examples("cola", "validation"))
-    assert record.encoder["native"] is True
+    assert record.encoder["family"] == "bert"
     assert len(record.encoder["sha256"]) == 64
     assert set(record.metrics) == {"loss", "matthews", "accuracy"}
     low, high = record.intervals["matthews"]
@@ -476,14 +477,11 @@ def test_stsb_is_a_regression(encoder, tmp_path):
 
 
 def test_an_opaque_encoder_trains_with_its_head_pruned(settings, tmp_path, monkeypatch):
-    load = loading.load
-    monkeypatch.setattr(
-        loading, "load", lambda source, **options: load(source, native=False, **options)
-    )
+    monkeypatch.setattr(loading, "load", functools.partial(loading.load, family="saved_model"))
     config = dataclasses.replace(settings, epochs=1)
     folder = RunFolder.open(tmp_path, config)
     record = experiment.train_and_evaluate(config, folder)
-    assert record.encoder["native"] is False
+    assert record.encoder["family"] == "saved_model"
     assert record.sparsity == {"classifier/kernel": 26 / 32}
     features = {
         name: np.ones((2, 9), np.int32)

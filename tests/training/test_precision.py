@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 
 import numpy as np
 import pytest
@@ -92,8 +93,7 @@ def test_mixed_precision_trains_float32_weights_and_saves_a_float32_model(
 
 
 def test_an_opaque_encoder_computes_as_it_was_saved(settings, tmp_path, monkeypatch):
-    load = loading.load
-    monkeypatch.setattr(loading, "load", lambda source, **rest: load(source, native=False, **rest))
+    monkeypatch.setattr(loading, "load", functools.partial(loading.load, family="saved_model"))
     mixed = dataclasses.replace(settings, mixed_precision="bfloat16", pruning_scope="classifier")
     with pytest.raises(UserError, match=r"--mixed_precision=bfloat16: the encoder .* is opaque"):
         experiment.train_and_evaluate(mixed, RunFolder.open(tmp_path / "run", mixed))

@@ -22,7 +22,7 @@ _CANONICAL = re.compile(
 )
 
 
-class NotNativeError(Exception):
+class NotBertError(Exception):
     """A SavedModel that cannot be held as a native encoder; the message is the reason."""
 
 
@@ -148,7 +148,7 @@ def architecture_of(variables: Mapping[str, Any], like: Architecture) -> Archite
         like: gives what no shape tells: activation and dropout rates.
 
     Raises:
-        NotNativeError: they are not a standard BERT's weights; the message is the reason.
+        NotBertError: they are not a standard BERT's weights; the message is the reason.
     """
     return dataclasses.replace(
         _architecture(variables),
@@ -159,13 +159,13 @@ def architecture_of(variables: Mapping[str, Any], like: Architecture) -> Archite
 
 
 def _architecture(variables: Mapping[str, Any]) -> Architecture:
-    """Reads the architecture from the variables' shapes; raises NotNativeError."""
+    """Reads the architecture from the variables' shapes; raises NotBertError."""
 
     def shape(name: str, rank: int) -> tuple[int, ...]:
         if name not in variables:
-            raise NotNativeError(f"it has no variable {name!r}, as every standard BERT has")
+            raise NotBertError(f"it has no variable {name!r}, as every standard BERT has")
         if len(variables[name].shape) != rank:
-            raise NotNativeError(
+            raise NotBertError(
                 f"its variable {name!r} has shape "
                 f"{list(variables[name].shape)}, not {rank} dimensions"
             )
@@ -174,7 +174,7 @@ def _architecture(variables: Mapping[str, Any]) -> Architecture:
     vocab_size, width = shape("word_embeddings/embeddings", 2)
     hidden = shape("transformer/layer_0/self_attention/query/kernel", 3)[0]
     if width != hidden:
-        raise NotNativeError(
+        raise NotBertError(
             f"its word embeddings are factorised (width {width}, hidden "
             f"size {hidden}), which a standard BERT's are not"
         )
@@ -203,11 +203,11 @@ def _architecture(variables: Mapping[str, Any]) -> Architecture:
         found = dataclasses.replace(found, blocks=tuple(blocks))
     for name, expected in found.shapes().items():
         if shape(name, len(expected)) != expected:
-            raise NotNativeError(
+            raise NotBertError(
                 f"its variable {name!r} has shape "
                 f"{list(variables[name].shape)}, not {list(expected)}"
             )
     unknown = sorted(set(variables) - set(found.shapes()))
     if unknown:
-        raise NotNativeError(f"it has a variable {unknown[0]!r}, which a standard BERT has not")
+        raise NotBertError(f"it has a variable {unknown[0]!r}, which a standard BERT has not")
     return found

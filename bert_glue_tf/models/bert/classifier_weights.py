@@ -9,7 +9,6 @@ from collections.abc import Mapping
 import numpy as np
 import tf_keras
 
-from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.models import heads, saving
 from bert_glue_tf.models.bert.architecture import (
     Architecture,
@@ -21,34 +20,40 @@ from bert_glue_tf.models.bert.network import build_encoder
 
 
 @dataclasses.dataclass(frozen=True)
-class SavedWeights:
-    """What a classifier with a native encoder holds, by name.
+class EncoderWeights:
+    """The weights of an encoder, by name.
 
     Attributes:
-      architecture: of the native encoder.
+      architecture: of the encoder.
       encoder: canonical name -> float32 weight.
-      kernel: float32 [hidden, classes] of the classifier.
-      bias: float32 [classes].
     """
 
     architecture: Architecture
     encoder: Mapping[str, np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True)
+class SavedWeights(EncoderWeights):
+    """The weights of a classifier with a BERT encoder, by name.
+
+    Attributes:
+      kernel: float32 [hidden, classes] of the classifier.
+      bias: float32 [classes].
+    """
+
     kernel: np.ndarray
     bias: np.ndarray
 
 
 def read_weights(folder: pathlib.Path) -> SavedWeights:
-    """The saved model's weights (native encoders only).
+    """Return the weights of a saved classifier with a BERT encoder.
 
     Raises:
-      UserError: the folder holds no model, or its encoder is opaque.
+      UserError: the folder holds no model, or its encoder is of another family.
     """
     description = saving.read_description(folder)
     if description["encoder"] is None:
-        raise UserError(
-            f"{folder}: its encoder is opaque (a hub.KerasLayer), so its layers cannot be "
-            "built again. Train with a standard BERT encoder for that."
-        )
+        raise saving.not_buildable(folder)
     values: dict[str, np.ndarray] = {}
     head: dict[str, np.ndarray] = {}
     for variable in saving.load_saved(folder).variables:
@@ -62,14 +67,14 @@ def read_weights(folder: pathlib.Path) -> SavedWeights:
 
 
 def weights_of(model: tf_keras.Model, like: Architecture) -> SavedWeights:
-    """The weights of a live classifier with a native encoder; `from_weights` is the way back.
+    """Return the weights of a live classifier; `from_weights` is the way back.
 
     Args:
       model: from `build_classifier`, with plain layers.
       like: gives what no weight tells: activation and dropout rates of the encoder.
 
     Raises:
-      NotNativeError: the encoder is not a native one.
+      NotBertError: the encoder is no BERT of ours.
     """
     variables = by_canonical_name(model.variables)
     architecture = architecture_of(variables, like)
@@ -79,19 +84,14 @@ def weights_of(model: tf_keras.Model, like: Architecture) -> SavedWeights:
 
 
 def in_float32(model: tf_keras.Model, like: Architecture) -> tf_keras.Model:
-    """A classifier with the same weights that computes in float32, whatever it was trained in.
-
-    Args:
-      model: from `build_classifier`, with a native encoder and plain layers.
-      like: as for `weights_of`.
-    """
+    """Return `Backbone.in_float32`, for callers that do not call it yet."""
     return from_weights(weights_of(model, like))
 
 
 def from_weights(
     weights: SavedWeights, dropout: float = 0.0, origin: str = "the weights"
 ) -> tf_keras.Model:
-    """A trainable Keras model of plain layers, as `build_classifier` gives it; no custom class.
+    """Return a trainable Keras model of plain layers, as `build_classifier` gives it.
 
     Args:
       weights: of the architecture that they name.
@@ -105,9 +105,9 @@ def from_weights(
 
 
 def load_classifier(folder: pathlib.Path, dropout: float = 0.0) -> tf_keras.Model:
-    """The saved model as a trainable Keras model of plain layers (native encoders only).
+    """Return a saved classifier as a trainable Keras model of plain layers.
 
     Raises:
-      UserError: the folder holds no model, or its encoder is opaque.
+      UserError: the folder holds no model, or its encoder is of another family.
     """
     return from_weights(read_weights(folder), dropout, str(folder))

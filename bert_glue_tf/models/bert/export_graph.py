@@ -6,7 +6,6 @@ A BERT encoder is computed by `forward.encode`, as in training, with the steps o
 
 from __future__ import annotations
 
-import pathlib
 import types
 from typing import Any
 
@@ -15,46 +14,9 @@ import tensorflow as tf
 
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data.preprocessing import INPUTS
-from bert_glue_tf.models import saving
 from bert_glue_tf.models.bert import forward
 from bert_glue_tf.models.bert.arithmetic_export import ExportArithmetic
-from bert_glue_tf.models.bert.classifier_weights import SavedWeights, read_weights
-
-
-class OpaqueGraph(tf.Module):
-    """A classifier whose encoder is not ours: its SavedModel as it is.
-
-    Args:
-      folder: of the saved model.
-    """
-
-    def __init__(self, folder: pathlib.Path) -> None:
-        super().__init__(name="classifier")
-        self._saved = tf.saved_model.load(str(folder))
-
-    def function(self, length: int) -> tf.types.experimental.ConcreteFunction:
-        """Return what `ExportGraph.function` returns."""
-        specs = [tf.TensorSpec([1, length], tf.int32, name=name) for name in INPUTS]
-
-        @tf.function
-        def classify(
-            input_word_ids: tf.Tensor, input_mask: tf.Tensor, input_type_ids: tf.Tensor
-        ) -> dict[str, tf.Tensor]:
-            features = (input_word_ids, input_mask, input_type_ids)
-            return {"logits": self._saved.serve(dict(zip(INPUTS, features, strict=True)))["logits"]}
-
-        return classify.get_concrete_function(*specs)
-
-
-def load(folder: pathlib.Path) -> ExportGraph | OpaqueGraph:
-    """Return the graph of a saved model for TFLite.
-
-    Raises:
-      UserError: the folder holds no model.
-    """
-    if saving.read_description(folder)["encoder"] is None:
-        return OpaqueGraph(folder)
-    return ExportGraph(read_weights(folder))
+from bert_glue_tf.models.bert.classifier_weights import SavedWeights
 
 
 class ExportGraph(tf.Module):

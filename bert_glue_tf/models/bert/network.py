@@ -23,7 +23,7 @@ from bert_glue_tf.models.bert.architecture import (
     ACTIVATIONS,
     Architecture,
     Block,
-    NotNativeError,
+    NotBertError,
     _architecture,
     by_canonical_name,
 )
@@ -162,7 +162,7 @@ def take_over(
         The native encoder, its architecture, the largest difference on the probe batch.
 
     Raises:
-        NotNativeError: with the reason in one sentence.
+        NotBertError: with the reason in one sentence.
     """
     variables = by_canonical_name(layer.variables)
     found = _architecture(variables)
@@ -183,7 +183,7 @@ def take_over(
         collect(variables.values())
     best = min(tried, key=tried.__getitem__)
     if not tried[best] < PROBE_TOLERANCE:
-        raise NotNativeError(
+        raise NotBertError(
             "its outputs differ from a standard BERT's with the same weights by "
             + ", ".join(f"{value:.1e} ({name})" for name, value in tried.items())
         )

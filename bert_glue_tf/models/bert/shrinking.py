@@ -18,19 +18,17 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from scipy.special import erf
 
-from bert_glue_tf.models import heads
 from bert_glue_tf.models.bert.architecture import Architecture, Block, architecture_of
-from bert_glue_tf.models.bert.classifier_weights import from_weights, weights_of
 
 if TYPE_CHECKING:
     import tf_keras
 
-    from bert_glue_tf.models.bert.classifier_weights import SavedWeights
+    from bert_glue_tf.models.bert.classifier_weights import EncoderWeights, SavedWeights
 
 # Where zeros may be left, and why they cannot be cut out.
 ZEROS_LEFT: Mapping[str, str] = MappingProxyType(
@@ -54,6 +52,7 @@ _HIDDEN_AXES = (
 )
 
 _Arrays = dict[str, np.ndarray]
+_Weights = TypeVar("_Weights", bound="EncoderWeights")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -184,11 +183,14 @@ def shrink_model(model: tf_keras.Model, like: Architecture) -> tuple[tf_keras.Mo
       A smaller model of plain layers, trainable, and the report.
     """
 
+    from bert_glue_tf.models import heads
+    from bert_glue_tf.models.bert.classifier_weights import from_weights, weights_of
+
     weights, report = shrink(weights_of(model, like))
     return from_weights(weights, model.get_layer(heads.DROPOUT).rate), report
 
 
-def drop_layers(weights: SavedWeights, keep: Sequence[int]) -> SavedWeights:
+def drop_layers(weights: _Weights, keep: Sequence[int]) -> _Weights:
     """The classifier with some of its layers only; this does change the function.
 
     Args:
@@ -224,7 +226,7 @@ def drop_layers(weights: SavedWeights, keep: Sequence[int]) -> SavedWeights:
     )
 
 
-def keep_pieces(weights: SavedWeights, ids: Sequence[int] | np.ndarray) -> SavedWeights:
+def keep_pieces(weights: _Weights, ids: Sequence[int] | np.ndarray) -> _Weights:
     """The classifier for a smaller vocabulary: some rows of the word embeddings.
 
     Args:

@@ -26,6 +26,18 @@ _LAYER = re.compile(
     r"(?:self_attention/(?:query|key|value|attention_output)|intermediate|output)/kernel$"
 )
 _CLASSIFIER = ("classifier", "pooler")
+LAYERS = "transformer/"  # What the names of all layers' weights begin with.
+TABLE = "word_embeddings/embeddings"
+POSITIONS = "position_embedding/embeddings"
+# Part of a name -> what a table calls that part of the network, from bottom to top.
+_PARTS = {
+    "word_embeddings": "words",
+    "position_embedding": "positions",
+    "type_embeddings": "types",
+    "pooler_transform": "pooler",
+    "classifier": "classifier",
+}
+_BELOW = ("words", "positions", "types")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,3 +125,24 @@ def layer_units(kind: str, weights: Iterable[str], variables: Iterable[tf.Variab
         units = members[-1].view[0]
         groups.append(Group(f"{layer.group(1)}{kind}s", (units,), tuple(members), what=kind))
     return groups
+
+
+def part_of(name: str) -> str:
+    """Return the part of the network that a weight belongs to: "layer 1" and so on, or a table.
+
+    A weight whose name tells nothing, as in an encoder of another family, is a part of its own.
+    """
+    layer = re.search(r"\blayer_(\d+)/", name)
+    if layer:
+        return f"layer {int(layer.group(1)) + 1}"
+    return next((told for start, told in _PARTS.items() if start in name), name)
+
+
+def place_of(part: str) -> tuple[int, int]:
+    """Return what sorts the parts of `part_of` from bottom to top."""
+    if part.startswith("layer "):
+        return 1, int(part.removeprefix("layer "))
+    order = list(_PARTS.values())
+    if part not in order:
+        return 1, 0
+    return (0 if part in _BELOW else 2), order.index(part)

@@ -1,0 +1,345 @@
+"""The seam between an encoder and everything else: one object that answers for its family.
+
+A family is a folder beside this file with a `backbone.py` (see `families`). Nobody outside of
+`models` asks of which family an encoder is: what a caller needs it asks for by a capability
+(`Backbone.why_not`), and what it does it does with the methods here.
+"""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+import pathlib
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
+
+from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.data.preprocessing import INPUTS
+
+if TYPE_CHECKING:
+    import numpy as np
+    import tensorflow as tf
+    import tf_keras
+
+    from bert_glue_tf.models.units import Group
+
+# What not every family can do -> what that takes, as the beginning of a sentence.
+CAPABILITIES: Mapping[str, str] = MappingProxyType(
+    {
+        "head": "the heads have to be found in its weights",
+        "neuron": "the feed-forward layers have to be found in its weights",
+        "layer": "layers can only be taken out of a network that can be built anew",
+        "vocabulary": "rows can only be cut out of a network that can be built anew",
+        "shrink": "only a network that can be built anew can be built smaller",
+        "dropout": "its dropout can only be set in a network that can be built anew",
+        "mixed_precision": "only a network that can be built anew can compute in another precision",
+    }
+)
+
+# float32 kernel [hidden, classes] and bias [classes] of a classifier.
+ClassifierWeights = tuple["np.ndarray", "np.ndarray"]
+
+
+class Graph(Protocol):
+    """A classifier for the converter of an export."""
+
+    def function(self, length: int) -> tf.types.experimental.ConcreteFunction:
+        """Return int32 [1, length] features, by name, to {"logits": float32 [1, classes]}."""
+
+
+class Cut(Protocol):
+    """A report of what was cut out of a network."""
+
+    def lines(self) -> list[str]:
+        """Return the report as text."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Backbone(abc.ABC):
+    """An encoder with the preprocessing that belongs to it.
+
+    It is never changed: what would change it returns another one.
+
+    Attributes:
+      layer: the `tf_keras` layer: dict of int32 [batch, length] (by `inputs`) -> dict with
+        pooled_output [batch, hidden] and sequence_output [batch, length, hidden], float32.
+      preprocessing: the loaded preprocessing SavedModel.
+      preprocessing_path: the folder it was loaded from.
+      provenance: name, kind, encoder, preprocessing, version, sha256 (of the weights' file, else
+        of the SavedModel's variables), parameters, licence, vocabulary_sha256 (of the
+        preprocessing's assets), and what the family adds. JSON types.
+    """
+
+    layer: Any
+    preprocessing: Any
+    preprocessing_path: str
+    provenance: Mapping[str, Any]
+
+    family: ClassVar[str]
+    inputs: ClassVar[tuple[str, ...]] = INPUTS
+
+    # What it is.
+
+    @property
+    @abc.abstractmethod
+    def positions(self) -> int:
+        """The longest sequence, in word pieces."""
+
+    @property
+    @abc.abstractmethod
+    def vocabulary_size(self) -> int:
+        """The number of word pieces."""
+
+    @abc.abstractmethod
+    def describe(self, model: tf_keras.Model | None = None) -> dict[str, Any]:
+        """Return, in JSON types, `family` and `encoder`: what it takes to build it again.
+
+        `encoder` is None where only the SavedModel tells how to compute it.
+
+        Args:
+          model: a live classifier that was built on this encoder, whose own encoder is described;
+            it may have become smaller.
+        """
+
+    def record(self) -> dict[str, Any]:
+        """Return what a run's record says of the encoder, in JSON types."""
+        return {**self.provenance, "family": self.family}
+
+    @abc.abstractmethod
+    def why_not(self, capability: str) -> str:
+        """Return why the encoder lacks a capability; empty if it has it.
+
+        Args:
+          capability: one of `CAPABILITIES`.
+
+        Returns:
+          A clause for a message, without a full stop.
+        """
+
+    def require(self, capability: str, flag: str, remedy: str) -> None:
+        """Raise a UserError that begins with `flag` where the encoder lacks a capability.
+
+        Args:
+          capability: one of `CAPABILITIES`.
+          flag: with its value, as the user gave it.
+          remedy: a sentence that says what would be good.
+        """
+        if reason := self.why_not(capability):
+            raise UserError(f"{flag}: {reason}. {remedy}")
+
+    def tokenizer(self, text_fields: Sequence[str], seq_length: int) -> Any:
+        """Return the function of texts to features (see `data.preprocessing.build`)."""
+        from bert_glue_tf.data import preprocessing
+
+        return preprocessing.build(self.preprocessing, text_fields, seq_length)
+
+    def with_provenance(self, **more: Any) -> Self:
+        """Return the same encoder with more that is known of where it comes from."""
+        return dataclasses.replace(self, provenance={**self.provenance, **more})
+
+    # For callers that do not ask for a capability yet.
+
+    @property
+    def is_native(self) -> bool:
+        """True for the BERT family."""
+        return self.family == "bert"
+
+    @property
+    def why_opaque(self) -> str:
+        """The reason of another family."""
+        return getattr(self, "reason", "")
+
+    # Building it.
+
+    @abc.abstractmethod
+    def build(self, dropout: float | None = None) -> Self:
+        """Return the same encoder in variables that are created anew.
+
+        Under the scope of a distribution strategy they become variables of that strategy. An
+        encoder is loaded outside of the scope: what is loaded under it can be called by a
+        replica, within `strategy.run`, but not between them, and so not be probed.
+
+        Args:
+          dropout: rate inside of the encoder, on attention weights and outputs; None keeps the
+            encoder's own.
+
+        Raises:
+          UserError: `dropout` is given, and the encoder's cannot be set.
+        """
+
+    # Its weights.
+
+    @abc.abstractmethod
+    def weights(self) -> list[tuple[str, np.ndarray]]:
+        """Return name and value of each variable, in an order that is always the same."""
+
+    @abc.abstractmethod
+    def with_weights(self, values: Sequence[np.ndarray]) -> Self:
+        """Return the same encoder with other values of the same shapes, in `weights`' order."""
+
+    @abc.abstractmethod
+    def start_from(self, folder: pathlib.Path, classes: int) -> tuple[Self, ClassifierWeights]:
+        """Return this encoder with the weights of a saved classifier, and that classifier's head.
+
+        Args:
+          folder: of a model that was saved of the same encoder.
+          classes: width of the head.
+
+        Raises:
+          UserError: the folder holds no model, or one of other variables.
+        """
+
+    def in_float32(self, model: tf_keras.Model) -> tf_keras.Model:
+        """Return a classifier of the same weights that computes in float32.
+
+        Args:
+          model: built on this encoder, with plain layers; trained in whatever precision.
+        """
+        return model
+
+    # What pruning asks.
+
+    @staticmethod
+    @abc.abstractmethod
+    def name_of(variable: tf.Variable) -> str:
+        """Return the name under which masks, records and patterns know a variable."""
+
+    @staticmethod
+    @abc.abstractmethod
+    def scope_of(name: str, rank: int) -> str:
+        """Return the pruning scope of a variable: "" where it belongs to none.
+
+        Args:
+          name: from `name_of`.
+          rank: number of axes of the variable.
+        """
+
+    @classmethod
+    def scopes(cls, variables: Iterable[tf.Variable]) -> dict[str, str]:
+        """Return the pruning scope of each variable by its name; see `scope_of`."""
+        named = ((cls.name_of(variable), variable) for variable in variables)
+        return {name: cls.scope_of(name, len(variable.shape)) for name, variable in named}
+
+    @staticmethod
+    @abc.abstractmethod
+    def matrix_shape(name: str, shape: tuple[int, ...]) -> tuple[int, int]:
+        """Return a kernel's shape as a matrix [in, out]."""
+
+    @classmethod
+    def units(
+        cls, kind: str, weights: Iterable[str], variables: Iterable[tf.Variable]
+    ) -> list[Group]:
+        """Return the units that run through several weights of a layer.
+
+        Args:
+          kind: "head" or "neuron".
+          weights: names of those that may be pruned; a layer counts if its output matrix is one.
+          variables: all of the model's.
+        """
+        del kind, weights, variables
+        return []
+
+    @classmethod
+    def output_of(cls, kind: str) -> str:
+        """Return the name, within a layer, of the matrix where a kind of unit ends."""
+        raise NotImplementedError(f"{cls.family} has no units of the kind {kind}")
+
+    # What is cut before or after a training. A caller asks `why_not` first.
+
+    def shrink(self, model: tf_keras.Model) -> tuple[tf_keras.Model, Cut]:
+        """Return a smaller classifier of the same function, and the report of what was cut out.
+
+        Args:
+          model: built on this encoder, with plain layers; unchanged.
+        """
+        raise NotImplementedError(self.why_not("shrink"))
+
+    @property
+    def layers(self) -> Layers:
+        """The layers that `drop_layers` can take out."""
+        raise NotImplementedError(self.why_not("layer"))
+
+    def drop_layers(self, keep: Sequence[int]) -> Self:
+        """Return the encoder with some of its layers only.
+
+        Args:
+          keep: indices of the layers that stay, ascending; they are numbered anew.
+        """
+        raise NotImplementedError(self.why_not("layer"))
+
+    @property
+    def table(self) -> Table:
+        """The table of word embeddings that `keep_pieces` cuts."""
+        raise NotImplementedError(self.why_not("vocabulary"))
+
+    def keep_pieces(self, ids: Sequence[int] | np.ndarray, folder: pathlib.Path) -> Self:
+        """Return the encoder for a smaller vocabulary.
+
+        Args:
+          ids: int [n], which rows of the word embeddings stay, in their new order.
+          folder: of the preprocessing SavedModel with that vocabulary.
+        """
+        raise NotImplementedError(self.why_not("vocabulary"))
+
+    # A saved classifier of the family.
+
+    @classmethod
+    @abc.abstractmethod
+    def graph(cls, folder: pathlib.Path) -> Graph:
+        """Return a saved classifier as a module that an export converts.
+
+        Raises:
+          UserError: the folder holds no model.
+        """
+
+    @classmethod
+    @abc.abstractmethod
+    def load_classifier(cls, folder: pathlib.Path, dropout: float = 0.0) -> tf_keras.Model:
+        """Return a saved classifier as a trainable Keras model of plain layers.
+
+        Args:
+          folder: of the saved model.
+          dropout: rate before the head.
+
+        Raises:
+          UserError: the folder holds no model, or its layers cannot be built again.
+        """
+
+
+@dataclasses.dataclass(frozen=True)
+class Layers:
+    """The layers of an encoder.
+
+    Attributes:
+      count: number of layers.
+      parameters: number of weights in all of them.
+      pattern: regular expression that the names of these weights begin with.
+    """
+
+    count: int
+    parameters: int
+    pattern: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """The word embeddings of an encoder.
+
+    Attributes:
+      name: of the variable, from `Backbone.name_of`.
+      rows: number of word pieces.
+      width: of a row.
+    """
+
+    name: str
+    rows: int
+    width: int
+
+
+def other_variables(folder: pathlib.Path) -> UserError:
+    """Return the error for a saved classifier that is not one of the same encoder and task."""
+    return UserError(
+        f"{folder}: its variables are not those of this run's model, so it cannot start from "
+        "them. Delete that run's folder to fine-tune anew."
+    )

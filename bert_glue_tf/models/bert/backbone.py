@@ -1,0 +1,209 @@
+"""BERT encoders whose layers can be seen, cut and built anew."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from bert_glue_tf.data import preprocessing
+from bert_glue_tf.models.backbone import Backbone, ClassifierWeights, Layers, Table, other_variables
+from bert_glue_tf.models.bert import network, structure
+from bert_glue_tf.models.bert.architecture import (
+    Architecture,
+    architecture_of,
+    by_canonical_name,
+)
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+    import tf_keras
+
+    from bert_glue_tf.models.bert.classifier_weights import EncoderWeights
+    from bert_glue_tf.models.bert.export_graph import ExportGraph
+    from bert_glue_tf.models.bert.shrinking import Report
+    from bert_glue_tf.models.units import Group
+
+
+@dataclasses.dataclass(frozen=True)
+class BertBackbone(Backbone):
+    """A standard BERT, with weights under canonical names.
+
+    Attributes:
+      architecture: shapes and arithmetic of the layer.
+    """
+
+    architecture: Architecture
+
+    family = "bert"
+
+    @property
+    def positions(self) -> int:
+        return self.architecture.positions
+
+    @property
+    def vocabulary_size(self) -> int:
+        return self.architecture.vocab_size
+
+    def describe(self, model: tf_keras.Model | None = None) -> dict[str, Any]:
+        architecture = self.architecture
+        if model is not None:
+            architecture = architecture_of(by_canonical_name(model.variables), architecture)
+        return {"family": self.family, "encoder": dataclasses.asdict(architecture)}
+
+    def why_not(self, capability: str) -> str:
+        del capability  # The layers are ours.
+        return ""
+
+    def build(self, dropout: float | None = None) -> Self:
+        architecture = self.architecture
+        if dropout is not None:
+            architecture = dataclasses.replace(
+                architecture, output_dropout=dropout, attention_dropout=dropout
+            )
+        variables = by_canonical_name(self.layer.variables)
+        return self._built(architecture, lambda name: variables[name].numpy())
+
+    def _built(self, architecture: Architecture, read: Callable[[str], np.ndarray]) -> Self:
+        return dataclasses.replace(
+            self, layer=network.build_encoder(architecture, read), architecture=architecture
+        )
+
+    def weights(self) -> list[tuple[str, np.ndarray]]:
+        variables = by_canonical_name(self.layer.variables)
+        return [(name, variable.numpy()) for name, variable in variables.items()]
+
+    def with_weights(self, values: Sequence[np.ndarray]) -> Self:
+        names = by_canonical_name(self.layer.variables)
+        return self._built(self.architecture, dict(zip(names, values, strict=True)).__getitem__)
+
+    def start_from(self, folder: pathlib.Path, classes: int) -> tuple[Self, ClassifierWeights]:
+        from bert_glue_tf.models.bert.classifier_weights import read_weights
+
+        saved = read_weights(folder)
+        own = by_canonical_name(self.layer.variables)
+        shapes = {name: tuple(variable.shape) for name, variable in own.items()}
+        if saved.bias.shape != (classes,) or shapes != {
+            name: value.shape for name, value in saved.encoder.items()
+        }:
+            raise other_variables(folder)
+        # The dropout rates are this run's own.
+        started = self._built(self.architecture, saved.encoder.__getitem__)
+        return started, (saved.kernel, saved.bias)
+
+    def in_float32(self, model: tf_keras.Model) -> tf_keras.Model:
+        from bert_glue_tf.models.bert.classifier_weights import from_weights, weights_of
+
+        return from_weights(weights_of(model, self.architecture))
+
+    @staticmethod
+    def name_of(variable: tf.Variable) -> str:
+        return structure.name_of(variable)
+
+    @staticmethod
+    def scope_of(name: str, rank: int) -> str:
+        return structure.scope_of(name, rank)
+
+    @staticmethod
+    def matrix_shape(name: str, shape: tuple[int, ...]) -> tuple[int, int]:
+        return structure.matrix_shape(name, shape)
+
+    @classmethod
+    def units(
+        cls, kind: str, weights: Iterable[str], variables: Iterable[tf.Variable]
+    ) -> list[Group]:
+        return structure.layer_units(kind, weights, variables)
+
+    @classmethod
+    def output_of(cls, kind: str) -> str:
+        return structure.LAYER_UNITS[kind].output
+
+    def shrink(self, model: tf_keras.Model) -> tuple[tf_keras.Model, Report]:
+        from bert_glue_tf.models.bert import shrinking
+
+        return shrinking.shrink_model(model, self.architecture)
+
+    def _encoder(self) -> EncoderWeights:
+        from bert_glue_tf.models.bert.classifier_weights import EncoderWeights
+
+        return EncoderWeights(self.architecture, dict(self.weights()))
+
+    def _with(self, weights: EncoderWeights) -> Self:
+        return self._built(weights.architecture, weights.encoder.__getitem__)
+
+    @property
+    def layers(self) -> Layers:
+        variables = by_canonical_name(self.layer.variables)
+        sizes = (
+            variable.shape.num_elements()
+            for name, variable in variables.items()
+            if name.startswith(structure.LAYERS)
+        )
+        return Layers(self.architecture.layers, sum(sizes), structure.LAYERS)
+
+    def drop_layers(self, keep: Sequence[int]) -> Self:
+        from bert_glue_tf.models.bert import shrinking
+
+        return self._with(shrinking.drop_layers(self._encoder(), keep))
+
+    @property
+    def table(self) -> Table:
+        rows, width = by_canonical_name(self.layer.variables)[structure.TABLE].shape
+        return Table(structure.TABLE, rows, width)
+
+    def keep_pieces(self, ids: Sequence[int] | np.ndarray, folder: pathlib.Path) -> Self:
+        from bert_glue_tf.models.bert import shrinking
+
+        smaller = self._with(shrinking.keep_pieces(self._encoder(), ids))
+        return dataclasses.replace(
+            smaller,
+            preprocessing=preprocessing.load(str(folder), str(folder)),
+            preprocessing_path=str(folder),
+        )
+
+    @classmethod
+    def graph(cls, folder: pathlib.Path) -> ExportGraph:
+        from bert_glue_tf.models.bert.classifier_weights import read_weights
+        from bert_glue_tf.models.bert.export_graph import ExportGraph
+
+        return ExportGraph(read_weights(folder))
+
+    @classmethod
+    def load_classifier(cls, folder: pathlib.Path, dropout: float = 0.0) -> tf_keras.Model:
+        from bert_glue_tf.models.bert.classifier_weights import load_classifier
+
+        return load_classifier(folder, dropout)
+
+
+def take_over(
+    saved: Backbone,
+    outputs: Mapping[str, np.ndarray],
+    batch: Mapping[str, np.ndarray],
+    known: Architecture | None,
+) -> BertBackbone:
+    """Return a loaded SavedModel as a BERT of ours, proved equal on a probe batch.
+
+    Args:
+      saved: with the SavedModel as its layer.
+      outputs: its own pooled_output and sequence_output on `batch`.
+      batch: a probe batch.
+      known: dropout rates and activation where an import recorded them.
+
+    Raises:
+      NotBertError: it is no standard BERT; with the reason in one sentence.
+    """
+    layer, architecture, gap = network.take_over(saved.layer, outputs, batch, known)
+    return BertBackbone(
+        layer=layer,
+        preprocessing=saved.preprocessing,
+        preprocessing_path=saved.preprocessing_path,
+        provenance={
+            **saved.provenance,
+            "activation": architecture.activation,
+            "probe_difference": gap,
+        },
+        architecture=architecture,
+    )

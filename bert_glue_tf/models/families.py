@@ -1,0 +1,42 @@
+"""The families of encoders: each folder beside this file that holds a `backbone.py`.
+
+The folder's name is the family's, and the file defines the one subclass of `Backbone` with that
+name. Nothing is imported before a family is asked for.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import pathlib
+
+from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.models.backbone import Backbone
+
+
+@functools.cache
+def names() -> tuple[str, ...]:
+    """Return the families' names, in alphabetical order."""
+    folder = pathlib.Path(__file__).parent
+    return tuple(sorted(path.parent.name for path in folder.glob("*/backbone.py")))
+
+
+def get(family: str) -> type[Backbone]:
+    """Return the class of a family.
+
+    Raises:
+      UserError: there is no such family.
+    """
+    if family not in names():
+        raise UserError(
+            f"family {family!r}: no such family of encoders. Good: {', '.join(names())}."
+        )
+    module = importlib.import_module(f"{__package__}.{family}.backbone")
+    (found,) = (
+        value
+        for value in vars(module).values()
+        if isinstance(value, type)
+        and issubclass(value, Backbone)
+        and value.__module__ == module.__name__
+    )
+    return found

@@ -1,0 +1,1 @@
+"""Text encoders that are computed as their SavedModel says."""

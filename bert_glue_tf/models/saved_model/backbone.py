@@ -1,0 +1,149 @@
+"""Text encoders that only their SavedModel knows how to compute."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from bert_glue_tf.models.backbone import CAPABILITIES, Backbone, ClassifierWeights, other_variables
+from bert_glue_tf.models.bert import structure
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+    import tf_keras
+
+    from bert_glue_tf.models.saved_model.graph import SavedGraph
+
+
+@dataclasses.dataclass(frozen=True)
+class SavedModelBackbone(Backbone):
+    """A text encoder as a trainable `hub.KerasLayer`.
+
+    What looks at its variables alone works: their names are those of the published encoders, or
+    the encoder's own.
+
+    Attributes:
+      path: the folder of the SavedModel.
+      reason: why it is held in this family, in one sentence.
+      longest: `positions`; that of every published encoder where its variables do not tell.
+      pieces: `vocabulary_size`.
+      values: weights that take the place of the SavedModel's own, in the layer's order, or None.
+    """
+
+    path: str
+    reason: str
+    longest: int
+    pieces: int
+    values: tuple[np.ndarray, ...] | None = None
+
+    family = "saved_model"
+
+    @property
+    def positions(self) -> int:
+        return self.longest
+
+    @property
+    def vocabulary_size(self) -> int:
+        return self.pieces
+
+    def describe(self, model: tf_keras.Model | None = None) -> dict[str, Any]:
+        del model
+        return {"family": self.family, "encoder": None}
+
+    def record(self) -> dict[str, Any]:
+        return {**super().record(), "family_reason": self.reason}
+
+    def why_not(self, capability: str) -> str:
+        encoder = f"the encoder {self.provenance['name']} is opaque ({self.reason})"
+        if capability == "mixed_precision":
+            return f"{encoder}, and computes as it was saved"
+        if capability == "dropout":
+            return f"{encoder}, so its dropout cannot be set"
+        return f"{CAPABILITIES[capability]}, and {encoder}"
+
+    def build(self, dropout: float | None = None) -> Self:
+        if dropout is not None:
+            self.require(
+                "dropout",
+                f"--encoder_dropout={dropout}",
+                "Leave the flag out, or use a standard BERT.",
+            )
+        layer = load_layer(self.path)
+        if self.values is not None:
+            for variable, value in zip(layer.variables, self.values, strict=True):
+                variable.assign(value)
+        return dataclasses.replace(self, layer=layer)
+
+    def weights(self) -> list[tuple[str, np.ndarray]]:
+        variables = self.layer.variables
+        values = self.values or [variable.numpy() for variable in variables]
+        names = [self.name_of(variable) for variable in variables]
+        return list(zip(names, values, strict=True))
+
+    def with_weights(self, values: Sequence[np.ndarray]) -> Self:
+        return dataclasses.replace(self, values=tuple(values)).build()
+
+    def start_from(self, folder: pathlib.Path, classes: int) -> tuple[Self, ClassifierWeights]:
+        from bert_glue_tf.models import heads, saving
+
+        # Both were built of the same SavedModel, so their variables come in the same order, the
+        # head's last; what each is called and its shape are compared.
+        saving.read_description(folder)  # Refuses a folder without a model.
+        saved = saving.load_saved(folder).variables
+        own = [(variable.name, tuple(variable.shape)) for variable in self.layer.variables]
+        found = [(variable.name, tuple(variable.shape)) for variable in saved]
+        head = dict(found[len(own) :])
+        if (
+            found[: len(own)] != own
+            or list(head) != [f"{heads.CLASSIFIER}/{leaf}:0" for leaf in ("kernel", "bias")]
+            or any(shape[-1:] != (classes,) for shape in head.values())
+        ):
+            raise other_variables(folder)
+        *values, kernel, bias = (variable.numpy() for variable in saved)
+        return dataclasses.replace(self, values=tuple(values)), (kernel, bias)
+
+    @staticmethod
+    def name_of(variable: tf.Variable) -> str:
+        return structure.name_of(variable)
+
+    @staticmethod
+    def scope_of(name: str, rank: int) -> str:
+        return structure.scope_of(name, rank)
+
+    @staticmethod
+    def matrix_shape(name: str, shape: tuple[int, ...]) -> tuple[int, int]:
+        return structure.matrix_shape(name, shape)
+
+    @classmethod
+    def graph(cls, folder: pathlib.Path) -> SavedGraph:
+        from bert_glue_tf.models.saved_model.graph import SavedGraph
+
+        return SavedGraph(folder)
+
+    @classmethod
+    def load_classifier(cls, folder: pathlib.Path, dropout: float = 0.0) -> tf_keras.Model:
+        del dropout
+        from bert_glue_tf.models import saving
+
+        raise saving.not_buildable(folder)
+
+
+def load_layer(path: str) -> Any:
+    """Return the SavedModel of an encoder as a layer that can be trained.
+
+    It is loaded here, since a `hub.KerasLayer` that is given a path asks Keras for its options
+    and imports all of Keras 3 for it, which is not used: a second of each command.
+
+    Raises:
+      ValueError: it cannot be called. And whatever a damaged SavedModel makes TensorFlow raise.
+    """
+    import tensorflow_hub as hub
+
+    loaded = hub.load(path)
+    if not callable(loaded):
+        raise ValueError("it has no function to be called")
+    return hub.KerasLayer(loaded, trainable=True, name="encoder")
