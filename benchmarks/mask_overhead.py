@@ -56,10 +56,9 @@ def main() -> None:
         config = ExperimentConfig(
             task="mrpc", pruning_method=name, final_sparsity=0.5, encoder_dropout=0.0, begin_step=1
         )
-        encoder = loading.rebuild(source, 0.0)
+        encoder = source.build(dropout=0.0)
         method = registry.build(config)
         context = PruningContext.from_config(config, FLAGS.steps, method.waits)
-        assert source.architecture is not None
         method.reshape(
             Start(source, None, task, None, {}, None, 0.5, FLAGS.length, 1)  # type: ignore[arg-type]
         )

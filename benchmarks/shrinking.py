@@ -20,6 +20,7 @@ from bert_glue_tf.core import cli
 from bert_glue_tf.data import tasks
 from bert_glue_tf.data.preprocessing import INPUTS
 from bert_glue_tf.models import classifiers, encoders, loading, saving
+from bert_glue_tf.models.bert.backbone import BertBackbone
 from bert_glue_tf.models.bert.classifier_weights import from_weights, weights_of
 from bert_glue_tf.models.bert.network import probe
 
@@ -46,7 +47,7 @@ def main() -> None:
 
     task = tasks.get("sst2")
     encoder = loading.load(source, family="bert", seq_length=lengths[-1])
-    assert encoder.architecture is not None
+    assert isinstance(encoder, BertBackbone)
     model = classifiers.build_classifier(encoder.layer, task, dropout=0.0, seed=1)
     masked = weights_of(model, encoder.architecture)
     random = np.random.default_rng(1)

@@ -160,6 +160,7 @@ class _Experiment:
         from bert_glue_tf.data import preprocessing, readers, tasks
         from bert_glue_tf.export import exports
         from bert_glue_tf.models import classifiers, encoders, loading
+        from bert_glue_tf.models.bert.backbone import BertBackbone
         from bert_glue_tf.models.bert.classifier_weights import read_weights, weights_of
 
         if FLAGS.run:
@@ -173,7 +174,7 @@ class _Experiment:
             task, source = tasks.get("cola"), "sample"
             encoder = loading.load(encoders.resolve("minilm_l6"), seq_length=FLAGS.seq_length)
             model = classifiers.build_classifier(encoder.layer, task, dropout=0.0, seed=1)
-            assert encoder.architecture is not None
+            assert isinstance(encoder, BertBackbone)
             self.weights = weights_of(model, encoder.architecture)
             saved = encoder.preprocessing
             self.what = "minilm_l6, fresh classifier"

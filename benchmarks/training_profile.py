@@ -43,9 +43,8 @@ def main() -> None:
 
     task = tasks.get(settings.task)
     examples = readers.load(task, settings.data, "train", settings.train_examples)
-    encoder = loading.rebuild(
-        loading.load(source, seq_length=settings.seq_length),
-        None if settings.encoder_dropout < 0 else settings.encoder_dropout,
+    encoder = loading.load(source, seq_length=settings.seq_length).build(
+        None if settings.encoder_dropout < 0 else settings.encoder_dropout
     )
     steps = FLAGS.warmup_steps + FLAGS.steps
     method = registry.build(settings)

@@ -35,7 +35,7 @@ class Combined(PruningMethod):
         for method in [method for method in self._masked if method.shrinks][:-1]:
             method.leaves_the_cut = True
         self.name = ",".join(method.name for method in methods)
-        self.needs_native = next((m.needs_native for m in methods if m.needs_native), "")
+        self.needs = tuple(need for method in methods for need in method.needs)
         self._others = [method for method in methods if method not in self._masked]
         self.waits = next((m.waits for m in methods if m.waits), "")
         self.cycles = max(method.cycles for method in methods)

@@ -25,7 +25,7 @@ from bert_glue_tf.compression.method import PruningMethod, zero_fraction
 from bert_glue_tf.compression.schedule import PruningContext
 from bert_glue_tf.compression.start import Start
 from bert_glue_tf.core.errors import UserError
-from bert_glue_tf.models.bert import shrinking, structure
+from bert_glue_tf.models.bert import structure
 from bert_glue_tf.models.units import Group, Member
 
 
@@ -97,7 +97,7 @@ class MaskedPruning(PruningMethod):
     # The mechanics.
 
     def reshape(self, start: Start) -> Start:
-        self._like = start.encoder.architecture
+        self.backbone = start.backbone
         return start
 
     def prepare(self, model: tf_keras.Model, context: PruningContext) -> tf_keras.Model:
@@ -195,9 +195,10 @@ class MaskedPruning(PruningMethod):
             member.variable.assign(self.masked(group, member, member.variable.read_value()))
 
     def finalize(self, model: tf_keras.Model) -> tf_keras.Model:
-        if not self.shrinks or self.leaves_the_cut or self._like is None:
+        is_cut = self.shrinks and not self.leaves_the_cut
+        if not is_cut or self.backbone.why_not("shrink"):
             return model
-        smaller, report = shrinking.shrink_model(model, self._like)
+        smaller, report = self.backbone.shrink(model)
         for line in report.lines():
             logging.info("%s", line)
         return smaller

@@ -69,8 +69,8 @@ class PruningMethod:
     options: Mapping[str, tuple[Any, str]] = {}
     # Why it stands alone and not beside other methods; empty if it does not.
     alone = ""
-    # Why it needs a native encoder; empty if variables are enough.
-    needs_native = ""
+    # What it needs of the encoder besides variables (`models.backbone.CAPABILITIES`).
+    needs: tuple[str, ...] = ()
     # Why it cannot prune before the first step, after the method's name; empty if it can.
     waits = ""
     # Settings that do not come into it: in a run of its own they have to keep their defaults.

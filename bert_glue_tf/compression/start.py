@@ -6,14 +6,12 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
+import tf_keras
 
 from bert_glue_tf.data.readers import Examples
 from bert_glue_tf.data.tasks import TaskSpec
-from bert_glue_tf.models.backbone import Backbone
-from bert_glue_tf.models.bert.architecture import by_canonical_name
-from bert_glue_tf.models.bert.classifier_weights import SavedWeights
-from bert_glue_tf.models.bert.network import build_encoder
+from bert_glue_tf.models import classifiers, heads
+from bert_glue_tf.models.backbone import Backbone, ClassifierWeights
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,7 +19,7 @@ class Start:
     """The encoder and what may decide about it.
 
     Attributes:
-      encoder: with the weights to start from, and the preprocessing that belongs to them.
+      backbone: the encoder with the weights to start from, and its preprocessing.
       classifier: kernel float32 [hidden, classes] and bias float32 [classes] where the run
         starts from a fine-tuned model, else None.
       task: of the run.
@@ -36,8 +34,8 @@ class Start:
       decide: `decide(name, make)` gives what `make` gave (JSON types) the first time in the run.
     """
 
-    encoder: Backbone
-    classifier: tuple[np.ndarray, np.ndarray] | None
+    backbone: Backbone
+    classifier: ClassifierWeights | None
     task: TaskSpec
     train: Examples
     validation: Mapping[str, Examples]
@@ -48,23 +46,19 @@ class Start:
     is_rehearsal: bool = False
     decide: Callable[[str, Callable[[], Any]], Any] = lambda name, make: make()
 
-    def weights(self) -> SavedWeights:
-        """The native encoder's weights; without a classifier, with one of zeros."""
-        architecture = self.encoder.architecture
-        assert architecture is not None  # A method that asks needs a native encoder.
-        classifier = self.classifier or (
-            np.zeros((architecture.hidden_size, self.task.problem.width), np.float32),
-            np.zeros(self.task.problem.width, np.float32),
-        )
-        variables = by_canonical_name(self.encoder.layer.variables)
-        values = {name: variable.numpy() for name, variable in variables.items()}
-        return SavedWeights(architecture, values, *classifier)
+    def with_backbone(self, backbone: Backbone) -> Start:
+        """Return the same with another encoder."""
+        return dataclasses.replace(self, backbone=backbone)
 
-    def with_weights(self, weights: SavedWeights) -> Start:
-        """The same with the encoder that `weights` describe."""
-        encoder = dataclasses.replace(
-            self.encoder,
-            layer=build_encoder(weights.architecture, weights.encoder.__getitem__),
-            architecture=weights.architecture,
+    def classify(self, dropout: float = 0.0) -> tf_keras.Model:
+        """Return a classifier of these weights, under the strategy of the scope.
+
+        Args:
+          dropout: rate before the head, which is drawn anew where `classifier` is None.
+        """
+        model = classifiers.build_classifier(
+            self.backbone.layer, self.task, dropout=dropout, seed=self.seed
         )
-        return dataclasses.replace(self, encoder=encoder)
+        if self.classifier is not None:
+            model.get_layer(heads.CLASSIFIER).set_weights(self.classifier)
+        return model

@@ -138,18 +138,6 @@ class Backbone(abc.ABC):
         """Return the same encoder with more that is known of where it comes from."""
         return dataclasses.replace(self, provenance={**self.provenance, **more})
 
-    # For callers that do not ask for a capability yet.
-
-    @property
-    def is_native(self) -> bool:
-        """True for the BERT family."""
-        return self.family == "bert"
-
-    @property
-    def why_opaque(self) -> str:
-        """The reason of another family."""
-        return getattr(self, "reason", "")
-
     # Building it.
 
     @abc.abstractmethod

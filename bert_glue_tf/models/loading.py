@@ -98,14 +98,6 @@ def load(source: EncoderSource, family: str | None = None, seq_length: int = 128
     return found.with_provenance(parameters=_count(found.layer.trainable_variables))
 
 
-Encoder = Backbone
-
-
-def rebuild(backbone: Backbone, dropout: float | None = None) -> Backbone:
-    """Return `backbone.build`, for callers that do not call it yet."""
-    return backbone.build(dropout)
-
-
 def _pair(source: EncoderSource) -> _Pair:
     """Return where the pair of SavedModels is, after an import or a download."""
     encoder, text = source.encoder, source.preprocessing or ""

@@ -66,7 +66,7 @@ class Admm(MaskedPruning):
         assert isinstance(inner, MaskedPruning)
         self._inner = inner
         self.shrinks = inner.shrinks
-        self.needs_native = inner.needs_native
+        self.needs = inner.needs
         self.refused_rankings = inner.refused_rankings
 
     def context(self, context: PruningContext) -> PruningContext:

@@ -24,7 +24,7 @@ class AttentionHead(FirstOrder):
     """
 
     name = "attention_head"
-    needs_native = "the heads have to be found in its weights"
+    needs = ("head",)
     shrinks = True
     refused_rankings = {"lamp": "ranks heads, and LAMP ranks weights"}
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 import numpy as np
 import tf_keras
 from absl import logging
@@ -15,11 +13,8 @@ from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import batching, preprocessing
 from bert_glue_tf.evaluation import evaluator
 from bert_glue_tf.models import classifiers
-from bert_glue_tf.models.bert import shrinking
-from bert_glue_tf.models.bert.classifier_weights import from_weights
 
 _ORDERS = ("top", "greedy")
-_LAYERS = "transformer/"
 _BATCH = 64
 
 
@@ -47,13 +42,12 @@ class Layer(PruningMethod):
         "end_step",
         "pruning_frequency",
     )
-    needs_native = "layers can only be taken out of a network that can be built anew"
+    needs = ("layer",)
 
     def reshape(self, start: Start) -> Start:
-        architecture = start.encoder.architecture
-        assert architecture is not None  # `needs_native` has been asked for.
+        layers = start.backbone.layers
         sparsity = start.sparsity if self.final_sparsity is None else self.final_sparsity
-        count = self._count(architecture.layers, sparsity)
+        count = self._count(layers.count, sparsity)
         order = self.settings["order"]
         if order not in _ORDERS:
             raise UserError(
@@ -71,27 +65,24 @@ class Layer(PruningMethod):
         if order == "greedy" and not start.is_rehearsal:
             # Once in a run: a checkpoint fits the layers that were left then, and no others.
             keep = start.decide("layers", lambda: self._greedy(start, count))
-            known = range(architecture.layers)
+            known = range(layers.count)
             left = [index for index in known if isinstance(keep, list) and index in keep]
-            if left != keep or len(left) != architecture.layers - count:
+            if left != keep or len(left) != layers.count - count:
                 raise UserError(
                     f"choices.json of the run's folder: {keep!r} are not {len(known) - count} of "
                     f"the encoder's {len(known)} layers. Give another --workdir."
                 )
         else:
-            keep = list(range(architecture.layers - count))
-        before = self._parameters(start.weights().encoder)
-        weights = shrinking.drop_layers(start.weights(), keep)
+            keep = list(range(layers.count - count))
+        smaller = start.backbone.drop_layers(keep)
         self._removed = Removed(
-            {"layers": count / architecture.layers},
-            before - self._parameters(weights.encoder),
-            before,
-            within=_LAYERS,
+            {"layers": count / layers.count},
+            layers.parameters - smaller.layers.parameters,
+            layers.parameters,
+            within=layers.pattern,
         )
-        logging.info(
-            "layers left: %s of %d", ", ".join(str(index) for index in keep), architecture.layers
-        )
-        return start.with_weights(weights)
+        logging.info("layers left: %s of %d", ", ".join(str(index) for index in keep), layers.count)
+        return start.with_backbone(smaller)
 
     @staticmethod
     def _count(layers: int, sparsity: float) -> int:
@@ -111,29 +102,21 @@ class Layer(PruningMethod):
         return count
 
     @staticmethod
-    def _parameters(encoder: object) -> int:
-        assert isinstance(encoder, dict)
-        return sum(int(v.size) for name, v in encoder.items() if re.match(_LAYERS, name))
-
-    @staticmethod
     def _greedy(start: Start, count: int) -> list[int]:
         assert start.held_out is not None
         assert start.held_out.labels is not None
-        preprocessor = preprocessing.build(
-            start.encoder.preprocessing, start.task.text_fields, start.seq_length
-        )
+        preprocessor = start.backbone.tokenizer(start.task.text_fields, start.seq_length)
         split = batching.Split(
             "held out",
             preprocessing.tokenize(preprocessor, start.held_out.texts),
             start.held_out.labels,
         )
-        weights = start.weights()
-        keep = list(range(weights.architecture.layers))
+        keep = list(range(start.backbone.layers.count))
         for _ in range(count):
             scores = {}
             for index in keep:
                 left = [other for other in keep if other != index]
-                model = from_weights(shrinking.drop_layers(weights, left))
+                model = start.with_backbone(start.backbone.drop_layers(left)).classify()
                 found = evaluator.evaluate(
                     classifiers.predict_fn(model),
                     split,

@@ -24,7 +24,7 @@ class Neuron(FirstOrder):
     """
 
     name = "neuron"
-    needs_native = "the feed-forward layers have to be found in its weights"
+    needs = ("neuron",)
     shrinks = True
     refused_rankings = {"lamp": "ranks neurons, and LAMP ranks weights"}
 

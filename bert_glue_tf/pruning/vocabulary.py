@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import pathlib
 import tempfile
 
@@ -15,9 +14,6 @@ from bert_glue_tf.compression.start import Start
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import preprocessing
 from bert_glue_tf.data import vocabulary as pieces
-from bert_glue_tf.models.bert import shrinking
-
-_TABLE = "word_embeddings/embeddings"
 
 
 class Vocabulary(PruningMethod):
@@ -43,7 +39,7 @@ class Vocabulary(PruningMethod):
         "end_step",
         "pruning_frequency",
     )
-    needs_native = "rows can only be cut out of a network that can be built anew"
+    needs = ("vocabulary",)
 
     def reshape(self, start: Start) -> Start:
         if not 0.0 < self.settings["keep"] <= 1.0:
@@ -52,33 +48,26 @@ class Vocabulary(PruningMethod):
             )
         texts = start.train.texts
         tokenized = preprocessing.tokenize(
-            preprocessing.build(
-                start.encoder.preprocessing, start.task.text_fields, start.seq_length
-            ),
-            texts,
+            start.backbone.tokenizer(start.task.text_fields, start.seq_length), texts
         )
         # Kept with the method: the preprocessing is read until the run has saved its model.
         self._folder = tempfile.TemporaryDirectory()
         folder = pathlib.Path(self._folder.name) / "preprocessing"
-        before = pathlib.Path(start.encoder.preprocessing_path)
+        before = pathlib.Path(start.backbone.preprocessing_path)
         ids = pieces.prune(before, folder, np.unique(tokenized.ids), self.settings["keep"])
         for split, examples in () if start.is_rehearsal else start.validation.items():
             logging.info("%s:", split)
             for line in pieces.compare(before, folder, examples.texts).lines():
                 logging.info("  %s", line)
-        weights = start.weights()
-        rows, width = weights.encoder[_TABLE].shape
-        gone = rows - len(ids)
-        self._removed = Removed({_TABLE: gone / rows}, gone * width, rows * width, _TABLE)
-        start = start.with_weights(shrinking.keep_pieces(weights, ids))
-        return dataclasses.replace(
-            start,
-            encoder=dataclasses.replace(
-                start.encoder,
-                preprocessing=preprocessing.load(str(folder), str(folder)),
-                preprocessing_path=str(folder),
-            ),
+        table = start.backbone.table
+        gone = table.rows - len(ids)
+        self._removed = Removed(
+            {table.name: gone / table.rows},
+            gone * table.width,
+            table.rows * table.width,
+            within=table.name,
         )
+        return start.with_backbone(start.backbone.keep_pieces(ids, folder))
 
     def measure(self, model: tf_keras.Model) -> Removed:
         del model

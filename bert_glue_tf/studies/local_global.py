@@ -6,13 +6,13 @@ import importlib.resources
 import json
 import math
 import pathlib
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bert_glue_tf.compression.registry import NO_PRUNING
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import tasks
+from bert_glue_tf.models.bert import structure
 from bert_glue_tf.reports import comparison
 from bert_glue_tf.reports.comparison import Row
 from bert_glue_tf.studies import studying
@@ -21,14 +21,6 @@ from bert_glue_tf.studies.studying import ABSENT, Cell, Study
 METHOD = "magnitude"
 RANKINGS = ("local", "global")
 TASKS = tuple(name for name, task in tasks.TASKS.items() if not task.is_glue)
-_LAYER = re.compile(r"\blayer_(\d+)/")
-_TABLES = {
-    "word_embeddings": "words",
-    "position_embedding": "positions",
-    "type_embeddings": "types",
-    "pooler_transform": "pooler",
-    "classifier": "classifier",
-}
 
 
 def published() -> dict[str, Any]:
@@ -192,17 +184,6 @@ def finding(study: Study, grid: Grid) -> list[str]:
 # Where the zeros are.
 
 
-def part(name: str) -> str:
-    """The part of the model that a weight belongs to: `layer 1` and so on, or its table.
-
-    A weight of an opaque encoder whose name tells nothing is a part of its own.
-    """
-    layer = _LAYER.search(name)
-    if layer:
-        return f"layer {int(layer.group(1)) + 1}"
-    return next((told for start, told in _TABLES.items() if start in name), name)
-
-
 def spread(sparsity: Mapping[str, float], sizes: Mapping[str, int]) -> dict[str, float]:
     """Part of the model -> fraction of its prunable weights that are zero, from bottom to top.
 
@@ -213,27 +194,15 @@ def spread(sparsity: Mapping[str, float], sizes: Mapping[str, int]) -> dict[str,
     zeros: dict[str, float] = {}
     whole: dict[str, int] = {}
     for name, fraction in sparsity.items():
-        key = part(name)
+        key = structure.part_of(name)
         zeros[key] = zeros.get(key, 0.0) + fraction * sizes[name]
         whole[key] = whole.get(key, 0) + sizes[name]
-    return {key: zeros[key] / whole[key] for key in sorted(zeros, key=_place)}
-
-
-def _place(name: str) -> tuple[int, int]:
-    if name.startswith("layer "):
-        return 1, int(name.removeprefix("layer "))
-    order = list(_TABLES.values())
-    if name not in order:
-        return 1, 0
-    index = order.index(name)
-    return (0 if index < 3 else 2), index
+    return {key: zeros[key] / whole[key] for key in sorted(zeros, key=structure.place_of)}
 
 
 def sizes(folder: pathlib.Path) -> dict[str, int]:
     """Weight -> number of elements, of the model that a run has saved."""
     import tensorflow as tf
-
-    from bert_glue_tf.models.bert import structure
 
     saved = tf.saved_model.load(str(folder))
     return {structure.name_of(v): math.prod(v.shape) for v in saved.variables}

@@ -31,11 +31,12 @@ from bert_glue_tf.evaluation import cost, robustness
 from bert_glue_tf.export import exports
 from bert_glue_tf.export.exports import ExportFolder, ExportResult
 from bert_glue_tf.models import encoders
+from bert_glue_tf.models.bert import structure
 from bert_glue_tf.reports import comparison
 from bert_glue_tf.reports.comparison import Group, Model, Row
 from bert_glue_tf.runs.config import ExperimentConfig
 from bert_glue_tf.runs.results import ExperimentResult
-from bert_glue_tf.studies import local_global, studying
+from bert_glue_tf.studies import studying
 from bert_glue_tf.studies.studying import Cell, Study
 
 FLOAT32, INT8 = "float32", "dynamic_int8"
@@ -358,7 +359,7 @@ def scope(record: ExperimentResult) -> str:
         return ""
     if "layers" in names:
         return "layers"
-    parts = {local_global.part(name) for name in names}
+    parts = {structure.part_of(name) for name in names}
     if all(part.startswith("layer ") for part in parts):
         attention = any("attention" in name for name in names)
         other = any("attention" not in name for name in names)

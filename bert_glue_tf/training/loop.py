@@ -81,7 +81,7 @@ def train(job: Job, inputs: Inputs, plan: Plan, network: Network, start_time: fl
     states = Checkpoints(job.folder.checkpoints, plan.steps_per_epoch, len(rows))
     timing = callbacks.Timing(rows[: states.step // plan.steps_per_epoch], start_time)
     _compile(job, inputs, plan, network)
-    split, validation = inputs.tokenize(network.encoder.preprocessing)
+    split, validation = inputs.tokenize(network.backbone.preprocessing)
     scoring = Scoring(inputs.task, validation, plan)
     sums = RunningSums()
     state = tf.train.Checkpoint(

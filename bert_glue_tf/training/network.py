@@ -10,10 +10,8 @@ from absl import logging
 
 from bert_glue_tf.compression.method import PruningMethod
 from bert_glue_tf.compression.start import Start
-from bert_glue_tf.core.errors import UserError
-from bert_glue_tf.models import classifiers, encoders, heads, loading
-from bert_glue_tf.models.bert.classifier_weights import in_float32
-from bert_glue_tf.models.loading import Encoder
+from bert_glue_tf.models import classifiers, encoders, loading
+from bert_glue_tf.models.backbone import Backbone
 from bert_glue_tf.runs.config import ExperimentConfig
 from bert_glue_tf.runs.run_folder import RunFolder, deciding
 from bert_glue_tf.training import devices, starting_point
@@ -28,13 +26,13 @@ class Network:
     """A classifier that is ready to be trained.
 
     Attributes:
-      encoder: its encoder, with the preprocessing and the provenance.
+      backbone: its encoder, with the preprocessing and the provenance.
       model: encoder and head, prepared by the pruning method.
       policy: name of Keras's dtype policy that it computes in.
       description: what the record tells of the encoder and of the run that it starts from.
     """
 
-    encoder: Encoder
+    backbone: Backbone
     model: tf_keras.Model
     policy: str
     description: dict[str, Any]
@@ -52,14 +50,14 @@ def build(job: Job, inputs: Inputs, plan: Plan, start_run: RunFolder | None) -> 
     Raises:
       UserError: the encoder cannot be used, or is not what the run was begun with.
     """
-    encoder = _load_encoder(job.config, plan.method)
-    policy = _policy(job, encoder)
-    provenance = {**inputs.provenance, "encoder": encoder.provenance}
+    backbone = _load_encoder(job.config, plan.method)
+    policy = _policy(job, backbone)
+    provenance = {**inputs.provenance, "encoder": backbone.provenance}
     job.folder.require_same_inputs(provenance)
     job.require_agreement("data and encoder", deciding(provenance))
     starting_point.require_fitting(job, start_run, provenance)
-    start = _start(job.config, encoder, inputs, decide=job.decide)
-    if start_run is not None and encoder.is_native:
+    start = _start(job.config, backbone, inputs, decide=job.decide)
+    if start_run is not None:
         start = starting_point.fine_tuned(start, start_run.model)
     start = plan.method.reshape(start)
     # Here, so that what was drawn while loading leaves the run as it is.
@@ -67,15 +65,13 @@ def build(job: Job, inputs: Inputs, plan: Plan, start_run: RunFolder | None) -> 
     tf_keras.backend.reset_uids()  # The names of layers, which the saved model holds.
     logging.info("training on %d replica(s) in %s", job.strategy.num_replicas_in_sync, policy)
     with devices.building(job.strategy, policy), classifiers.restorable_dropout():
-        encoder, model = _build(job.config, start)
-        if start.classifier is None and start_run is not None:
-            starting_point.assign_opaque(model, start_run.model)
+        backbone, model = _build(job.config, start)
         model = plan.method.prepare(model, plan.context)
     description = {
-        **encoder.record(),
+        **backbone.record(),
         **starting_point.describe(start_run),
     }
-    return Network(encoder, model, policy, description)
+    return Network(backbone, model, policy, description)
 
 
 def rehearse(job: Job, inputs: Inputs, plan: Plan) -> None:
@@ -88,9 +84,9 @@ def rehearse(job: Job, inputs: Inputs, plan: Plan) -> None:
     """
     logging.info("before the fine-tuning: whether the pruning can be done")
     method = planning.build_method(job)  # Its own, since a method keeps what it has prepared.
-    encoder = _load_encoder(job.config, method)
-    start = method.reshape(_start(job.config, encoder, inputs, is_rehearsal=True))
-    with devices.building(job.strategy, _policy(job, encoder)):
+    backbone = _load_encoder(job.config, method)
+    start = method.reshape(_start(job.config, backbone, inputs, is_rehearsal=True))
+    with devices.building(job.strategy, _policy(job, backbone)):
         _, model = _build(job.config, start)
         method.prepare(model, plan.context)
 
@@ -101,12 +97,11 @@ def finalize(job: Job, plan: Plan, network: Network) -> tf_keras.Model:
         model = plan.method.finalize(network.model)
         if network.policy != "float32":
             # Scored as it is saved and exported.
-            assert network.encoder.architecture is not None
-            model = in_float32(model, network.encoder.architecture)
+            model = network.backbone.in_float32(model)
     return model
 
 
-def _load_encoder(config: ExperimentConfig, method: PruningMethod) -> Encoder:
+def _load_encoder(config: ExperimentConfig, method: PruningMethod) -> Backbone:
     """Load the encoder, outside of the strategy's scope, where `loading.load` can probe it.
 
     Raises:
@@ -114,36 +109,34 @@ def _load_encoder(config: ExperimentConfig, method: PruningMethod) -> Encoder:
     """
     source = encoders.resolve(config.encoder, config.preprocessing)
     logging.info("loading the encoder %s", source.name)
-    encoder = loading.load(source, seq_length=config.seq_length)
-    if not encoder.is_native:
-        logging.info("the encoder is opaque (hub.KerasLayer): %s", encoder.why_opaque)
-        if method.needs_native:
-            raise UserError(
-                f"--pruning_method={config.pruning_method}: {method.needs_native}, and the encoder "
-                f"{source.name} is opaque ({encoder.why_opaque}). Methods that look at variables "
-                "only can prune it, as magnitude, random, gradient and movement; or give a "
-                "standard BERT."
-            )
-        if config.mixed_precision not in ("auto", "none"):
-            raise UserError(
-                f"--mixed_precision={config.mixed_precision}: the encoder {source.name} is opaque "
-                f"({encoder.why_opaque}), and computes as it was saved. Leave the flag out, or "
-                "give a standard BERT."
-            )
-    return encoder
+    backbone = loading.load(source, seq_length=config.seq_length)
+    for capability in method.needs:
+        backbone.require(
+            capability,
+            f"--pruning_method={config.pruning_method}",
+            "Methods that look at variables only can prune it, as magnitude, random, gradient and "
+            "movement; or give a standard BERT.",
+        )
+    if config.mixed_precision not in ("auto", "none"):
+        backbone.require(
+            "mixed_precision",
+            f"--mixed_precision={config.mixed_precision}",
+            "Leave the flag out, or give a standard BERT.",
+        )
+    return backbone
 
 
-def _policy(job: Job, encoder: Encoder) -> str:
-    """Return the dtype policy's name to train with; an opaque encoder computes as it was saved."""
-    if not encoder.is_native:
+def _policy(job: Job, backbone: Backbone) -> str:
+    """Return the dtype policy's name to train with, as far as the encoder can choose."""
+    if backbone.why_not("mixed_precision"):
         return "float32"
     return devices.policy(job.config.mixed_precision, job.strategy)
 
 
-def _start(config: ExperimentConfig, encoder: Encoder, inputs: Inputs, **more: Any) -> Start:
+def _start(config: ExperimentConfig, backbone: Backbone, inputs: Inputs, **more: Any) -> Start:
     """Return what the run begins with, from pre-training; `more` is `Start`'s."""
     return Start(
-        encoder=encoder,
+        backbone=backbone,
         classifier=None,
         task=inputs.task,
         train=inputs.train,
@@ -156,14 +149,9 @@ def _start(config: ExperimentConfig, encoder: Encoder, inputs: Inputs, **more: A
     )
 
 
-def _build(config: ExperimentConfig, start: Start) -> tuple[Encoder, tf_keras.Model]:
+def _build(config: ExperimentConfig, start: Start) -> tuple[Backbone, tf_keras.Model]:
     """Build the encoder under the strategy of the scope, and the classifier on it."""
-    encoder = loading.rebuild(
-        start.encoder, None if config.encoder_dropout < 0 else config.encoder_dropout
-    )
-    model = classifiers.build_classifier(
-        encoder.layer, start.task, dropout=config.dropout, seed=config.seed
-    )
-    if start.classifier is not None:
-        model.get_layer(heads.CLASSIFIER).set_weights(start.classifier)
-    return encoder, model
+    dropout = None if config.encoder_dropout < 0 else config.encoder_dropout
+    backbone = start.backbone.build(dropout)
+    model = start.with_backbone(backbone).classify(config.dropout)
+    return backbone, model

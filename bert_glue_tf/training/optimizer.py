@@ -9,12 +9,12 @@ import tf_keras
 from official.nlp import optimization
 
 from bert_glue_tf.compression.hooks import Hook
+from bert_glue_tf.models.bert import structure
 from bert_glue_tf.runs.config import ExperimentConfig
 
 # BERT's own settings (Devlin et al. 2019, appendix A.2, and google-research/bert).
 BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-6
 CLIP_NORM = 1.0
-NO_DECAY = ("LayerNorm", "layer_norm", "bias")
 
 
 def warmup_steps(config: ExperimentConfig, total_steps: int) -> int:
@@ -89,5 +89,5 @@ def build_optimizer(config: ExperimentConfig, total_steps: int) -> AdamW:
         # a run would depend on their number; Keras's comes after it.
         gradient_clip_norm=0.0,
         global_clipnorm=CLIP_NORM,
-        exclude_from_weight_decay=list(NO_DECAY),
+        exclude_from_weight_decay=list(structure.NO_DECAY),
     )

@@ -38,7 +38,7 @@ def write(
     logging.info("evaluating and saving")
     evaluations = trained.scoring.evaluate(trained.scoring.predict_fn(trained.model))
     warnings = _write_predictions(job, trained, evaluations)
-    saving.save(trained.model, network.encoder, inputs.task, folder.model)
+    saving.save(trained.model, network.backbone, inputs.task, folder.model)
     no_pruning = job.config.pruning_method == registry.NO_PRUNING
     result = ExperimentResult(
         config=job.config.to_json(),

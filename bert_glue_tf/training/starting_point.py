@@ -7,15 +7,10 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import tensorflow as tf
-import tf_keras
 from absl import logging
 
 from bert_glue_tf.compression.start import Start
 from bert_glue_tf.core.errors import UserError
-from bert_glue_tf.models import saving
-from bert_glue_tf.models.bert.architecture import by_canonical_name
-from bert_glue_tf.models.bert.classifier_weights import read_weights
 from bert_glue_tf.runs.run_folder import RunFolder
 from bert_glue_tf.training.job import Job
 
@@ -66,7 +61,7 @@ def describe(run: RunFolder | None) -> dict[str, Any]:
 
 
 def fine_tuned(start: Start, folder: pathlib.Path) -> Start:
-    """Return `start` with the weights of a saved classifier of the same native encoder and task.
+    """Return `start` with the weights of a saved classifier of the same encoder and task.
 
     Args:
       start: what the training begins with.
@@ -75,44 +70,5 @@ def fine_tuned(start: Start, folder: pathlib.Path) -> Start:
     Raises:
       UserError: the folder holds no model, or one of other weights.
     """
-    saved = read_weights(folder)
-    own = by_canonical_name(start.encoder.layer.variables)
-    shapes = {name: tuple(variable.shape) for name, variable in own.items()}
-    classes = (start.task.problem.width,)
-    if saved.bias.shape != classes or shapes != {n: v.shape for n, v in saved.encoder.items()}:
-        raise _other_variables(folder)
-    # The dropout rates are this run's own.
-    architecture = start.encoder.architecture
-    assert architecture is not None
-    return dataclasses.replace(
-        start.with_weights(dataclasses.replace(saved, architecture=architecture)),
-        classifier=(saved.kernel, saved.bias),
-    )
-
-
-def assign_opaque(model: tf_keras.Model, folder: pathlib.Path) -> None:
-    """Assign the weights of a saved classifier of the same opaque encoder and task.
-
-    Both were built from the same SavedModel, so their variables come in the same order; what
-    each is called and its shape are compared.
-
-    Args:
-      model: the classifier to train.
-      folder: of the saved classifier.
-
-    Raises:
-      UserError: the folder holds no model, or one of other variables.
-    """
-    saving.read_description(folder)  # Refuses a folder without a model.
-    saved = tf.saved_model.load(str(folder)).variables
-    if [(v.name, v.shape) for v in saved] != [(v.name, v.shape) for v in model.variables]:
-        raise _other_variables(folder)
-    for own, variable in zip(model.variables, saved, strict=True):
-        own.assign(variable.numpy())
-
-
-def _other_variables(folder: pathlib.Path) -> UserError:
-    return UserError(
-        f"{folder}: its variables are not those of this run's model, so it cannot start from "
-        "them. Delete that run's folder to fine-tune anew."
-    )
+    backbone, classifier = start.backbone.start_from(folder, start.task.problem.width)
+    return dataclasses.replace(start, backbone=backbone, classifier=classifier)

@@ -11,7 +11,7 @@ import bert_glue_tf.training.experiment
 from bert_glue_tf.models import loading
 from bert_glue_tf.models import encoders
 from bert_glue_tf.compression.toolkit import tfmot
-assert loading.load(encoders.resolve(sys.argv[1], ""), seq_length=16).is_native
+assert loading.load(encoders.resolve(sys.argv[1], ""), seq_length=16).family == "bert"
 assert "keras" not in sys.modules and "sklearn" not in sys.modules
 assert tfmot.sparsity.keras.prune_low_magnitude
 import keras

@@ -28,8 +28,7 @@ from absl import flags
 
 from bert_glue_tf.core import locks
 from bert_glue_tf.core.errors import UserError
-from bert_glue_tf.data import tasks
-from bert_glue_tf.models import classifiers, loading
+from bert_glue_tf.models import loading
 from bert_glue_tf.models.bert.network import build_encoder
 from bert_glue_tf.reports import comparison
 from bert_glue_tf.runs import command_line
@@ -172,15 +171,10 @@ def test_a_model_of_other_variables_is_no_starting_point(started):
     folder, _ = started
     shapes = tiny_bert.architecture(layers=2)  # The starting point has one.
     layer = build_encoder(shapes, tiny_bert.weights(shapes).__getitem__)
-    task = tasks.get("sst2")
-    model = classifiers.build_classifier(layer, task, dropout=0.0, seed=1)
-    # What is looked at before anything is taken.
-    start = types.SimpleNamespace(encoder=types.SimpleNamespace(layer=layer), task=task)
     refusal = "its variables are not those of this run's model"
-    with pytest.raises(UserError, match=refusal):
-        starting_point.assign_opaque(model, start_of(folder).model)
-    with pytest.raises(UserError, match=refusal):
-        starting_point.fine_tuned(start, start_of(folder).model)
+    for backbone in (tiny_bert.backbone(layer, shapes), tiny_bert.saved_model_backbone(layer)):
+        with pytest.raises(UserError, match=refusal):
+            backbone.start_from(start_of(folder).model, classes=2)
 
 
 def test_a_run_waits_for_a_starting_point_that_another_process_runs(

@@ -83,11 +83,6 @@ def weights_of(model: tf_keras.Model, like: Architecture) -> SavedWeights:
     return SavedWeights(architecture, encoder, kernel, bias)
 
 
-def in_float32(model: tf_keras.Model, like: Architecture) -> tf_keras.Model:
-    """Return `Backbone.in_float32`, for callers that do not call it yet."""
-    return from_weights(weights_of(model, like))
-
-
 def from_weights(
     weights: SavedWeights, dropout: float = 0.0, origin: str = "the weights"
 ) -> tf_keras.Model:
