@@ -106,7 +106,6 @@ class Backbone(abc.ABC):
         """Return what a run's record says of the encoder, in JSON types."""
         return {**self.provenance, "family": self.family}
 
-    @abc.abstractmethod
     def why_not(self, capability: str) -> str:
         """Return why the encoder lacks a capability; empty if it has it.
 
@@ -115,7 +114,17 @@ class Backbone(abc.ABC):
 
         Returns:
           A clause for a message, without a full stop.
+
+        Raises:
+          ValueError: there is no such capability.
         """
+        if capability not in CAPABILITIES:
+            raise ValueError(f"{capability}: no such capability; {', '.join(CAPABILITIES)}")
+        return self._lack(capability)
+
+    @abc.abstractmethod
+    def _lack(self, capability: str) -> str:
+        """Return what `why_not` returns, for one of `CAPABILITIES`."""
 
     def require(self, capability: str, flag: str, remedy: str) -> None:
         """Raise a UserError that begins with `flag` where the encoder lacks a capability.

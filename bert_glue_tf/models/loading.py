@@ -73,7 +73,7 @@ def load(source: EncoderSource, family: str | None = None, seq_length: int = 128
     outputs = _own_outputs(layer, batch, pair.encoder)
     record = importing.read_record(Path(pair.encoder_path).parent) or {}
     known = _known(record, pair)
-    found: Backbone = SavedModelBackbone(
+    saved = SavedModelBackbone(
         layer=layer,
         preprocessing=text_model,
         preprocessing_path=pair.preprocessing_path,
@@ -83,17 +83,18 @@ def load(source: EncoderSource, family: str | None = None, seq_length: int = 128
         longest=positions,
         pieces=size,
     )
+    found: Backbone = saved
     if family != SavedModelBackbone.family:
         try:
-            found = bert.take_over(found, outputs, batch, known)
+            found = bert.take_over(saved, outputs, batch, known)
         except NotBertError as error:
             if family is not None:
                 raise UserError(
                     f"--encoder={source.name}: cannot be held as a {family} of ours: {error}"
                 ) from None
-            found = dataclasses.replace(found, reason=str(error))
+            found = dataclasses.replace(saved, reason=str(error))
             logging.info("the encoder is opaque (hub.KerasLayer): %s", error)
-        del layer
+        del layer, saved
         collect(found.layer.variables)  # The SavedModel's copy of them.
     return found.with_provenance(parameters=_count(found.layer.trainable_variables))
 

@@ -54,7 +54,7 @@ class BertBackbone(Backbone):
             architecture = architecture_of(by_canonical_name(model.variables), architecture)
         return {"family": self.family, "encoder": dataclasses.asdict(architecture)}
 
-    def why_not(self, capability: str) -> str:
+    def _lack(self, capability: str) -> str:
         del capability  # The layers are ours.
         return ""
 

@@ -57,7 +57,7 @@ class SavedModelBackbone(Backbone):
     def record(self) -> dict[str, Any]:
         return {**super().record(), "family_reason": self.reason}
 
-    def why_not(self, capability: str) -> str:
+    def _lack(self, capability: str) -> str:
         encoder = f"the encoder {self.provenance['name']} is opaque ({self.reason})"
         if capability == "mixed_precision":
             return f"{encoder}, and computes as it was saved"

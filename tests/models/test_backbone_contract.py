@@ -1,0 +1,332 @@
+"""What the backbone of every family has to keep to."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tiny_bert
+
+from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.data import preprocessing, tasks
+from bert_glue_tf.models import classifiers, encoders, families, heads, loading, saving
+from bert_glue_tf.models.backbone import CAPABILITIES, Backbone
+from bert_glue_tf.models.bert.network import probe
+
+TASK = tasks.get("mnli")
+CLASSES = 3
+# What a family's tiny encoder is made of: how it is asked for when it is loaded.
+LOADED = {"bert": "bert", "saved_model": "saved_model"}
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory):
+    return tiny_bert.write_pair(tmp_path_factory.mktemp("pair"), seed=3)
+
+
+@pytest.fixture(scope="module", params=families.names())
+def backbone(request, pair) -> Backbone:
+    source = encoders.resolve(str(pair))
+    return loading.load(source, family=LOADED[request.param], seq_length=16)
+
+
+@pytest.fixture(scope="module")
+def model(backbone):
+    """A classifier on the encoder, with a head whose logits are not near zero."""
+    made = classifiers.build_classifier(backbone.layer, TASK, dropout=0.1, seed=1)
+    random = np.random.default_rng(2)
+    head = made.get_layer(heads.CLASSIFIER)
+    head.set_weights([random.normal(size=weight.shape) for weight in head.get_weights()])
+    return made
+
+
+@pytest.fixture(scope="module")
+def saved(backbone, model, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("saved") / "model"
+    saving.save(model, backbone, TASK, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def batch():
+    return probe(len(tiny_bert.VOCABULARY), batch=3, length=12)
+
+
+def logits(model, batch):
+    return classifiers.predict_fn(model)(batch)
+
+
+def outputs(backbone, batch):
+    found = backbone.layer(batch)
+    return {key: np.asarray(found[key]) for key in ("pooled_output", "sequence_output")}
+
+
+def assert_same(left, right, atol=0.0):
+    for key, value in left.items():
+        np.testing.assert_allclose(right[key], value, atol=atol, err_msg=key)
+
+
+@contextlib.contextmanager
+def refused_without(backbone, capability):
+    """Expects the operation inside to be refused where the encoder lacks the capability."""
+    if not backbone.why_not(capability):
+        yield
+        return
+    with pytest.raises(NotImplementedError, match=r"and the encoder .* is opaque"):
+        yield
+
+
+# --- the families ---
+
+
+def test_every_family_is_tested_and_is_found_by_its_folder():
+    assert set(LOADED) == set(families.names())
+    for name in families.names():
+        assert families.get(name).family == name
+        assert issubclass(families.get(name), Backbone)
+    with pytest.raises(UserError, match=r"family 'lstm': no such family.*bert, saved_model"):
+        families.get("lstm")
+
+
+def test_families_are_named_without_tensorflow():
+    code = (
+        "import sys\n"
+        "from bert_glue_tf.models import families\n"
+        "print(*[families.get(name).family for name in families.names()])\n"
+        "assert not {'tensorflow', 'tensorflow_hub', 'tf_keras'} & set(sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == list(families.names())
+
+
+# --- what it is ---
+
+
+def test_it_is_a_value(backbone):
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        backbone.layer = None
+    told = backbone.with_provenance(name="other")
+    assert told.provenance == {**backbone.provenance, "name": "other"} != backbone.provenance
+
+
+def test_it_knows_its_sizes(backbone):
+    assert backbone.positions == tiny_bert.architecture().positions
+    assert backbone.vocabulary_size == len(tiny_bert.VOCABULARY)
+
+
+def test_it_describes_itself_in_json_and_names_its_family(backbone, model, saved):
+    told = backbone.describe()
+    assert told["family"] == backbone.family
+    assert json.loads(json.dumps(told)) == json.loads(json.dumps(backbone.describe(model)))
+    assert saving.family_of(saved) is type(backbone)
+    written = saving.read_description(saved)
+    assert {name: written[name] for name in told} == json.loads(json.dumps(told))
+    record = json.loads(json.dumps(backbone.record()))
+    assert record["family"] == backbone.family
+    assert record["parameters"] == sum(value.size for _, value in backbone.weights())
+
+
+def test_its_tokenizer_gives_its_inputs(backbone):
+    tokens = preprocessing.tokenize(
+        backbone.tokenizer(("sentence",), 8), (["the film was good", "no"],)
+    )
+    assert len(tokens) == 2
+    assert set(tokens.batch([0, 1], 8)) == set(backbone.inputs)
+
+
+# --- building it, and its weights ---
+
+
+def test_built_anew_it_gives_the_same_outputs(backbone, batch):
+    anew = backbone.build()
+    assert type(anew) is type(backbone)
+    assert_same(outputs(backbone, batch), outputs(anew, batch))
+    assert not {id(v) for v in anew.layer.variables} & {id(v) for v in backbone.layer.variables}
+    anew.layer.variables[0].assign_add(np.ones(anew.layer.variables[0].shape, np.float32))
+    assert outputs(backbone, batch)["pooled_output"].any()
+
+
+def test_its_dropout_can_be_set_or_it_says_why_not(backbone):
+    if backbone.why_not("dropout"):
+        with pytest.raises(UserError, match=r"^--encoder_dropout=0.5: .*its dropout cannot be set"):
+            backbone.build(dropout=0.5)
+    else:
+        told = backbone.build(dropout=0.5).describe()["encoder"]
+        assert told["output_dropout"] == told["attention_dropout"] == 0.5
+
+
+def test_weights_go_there_and_back(backbone, batch):
+    named = backbone.weights()
+    halved = backbone.with_weights([value / 2 for _, value in named])
+    for (name, value), (other, half) in zip(named, halved.weights(), strict=True):
+        assert name == other
+        np.testing.assert_array_equal(half, value / 2)
+    # The one it was made of is as it was, and what is built anew has the same weights.
+    assert_same(dict(named), dict(backbone.weights()))
+    assert_same(outputs(halved, batch), outputs(halved.build(), batch))
+    assert_same(
+        outputs(backbone, batch), outputs(halved.with_weights([v for _, v in named]), batch)
+    )
+
+
+def test_it_starts_from_a_saved_classifier(backbone, model, saved, batch):
+    zeros = backbone.with_weights([np.zeros_like(value) for _, value in backbone.weights()])
+    started, (kernel, bias) = zeros.start_from(saved, CLASSES)
+    again = classifiers.build_classifier(started.build().layer, TASK, dropout=0.0, seed=5)
+    again.get_layer(heads.CLASSIFIER).set_weights([kernel, bias])
+    np.testing.assert_allclose(logits(again, batch), logits(model, batch), atol=1e-6)
+
+
+def test_it_does_not_start_from_other_weights(backbone, saved, tmp_path):
+    with pytest.raises(UserError, match="its variables are not those of this run's model"):
+        backbone.start_from(saved, CLASSES + 1)
+    with pytest.raises(UserError, match="holds no model"):
+        backbone.start_from(tmp_path, CLASSES)
+
+
+def test_in_float32_it_is_the_same_classifier(backbone, model, batch):
+    np.testing.assert_allclose(
+        logits(backbone.in_float32(model), batch), logits(model, batch), atol=1e-6
+    )
+
+
+# --- pruning ---
+
+
+def test_every_trainable_matrix_has_a_scope_and_every_vector_none(backbone, model):
+    variables = model.trainable_variables
+    scopes = backbone.scopes(variables)
+    assert len(scopes) == len(variables)
+    for variable in variables:
+        name = backbone.name_of(variable)
+        is_matrix = name.rsplit("/", 1)[-1] in ("kernel", "embeddings")
+        assert bool(scopes[name]) is is_matrix, name
+    assert len(set(scopes.values()) - {""}) == 3
+    encoders_own = {
+        backbone.name_of(v): scopes[backbone.name_of(v)] for v in backbone.layer.variables
+    }
+    assert {name for name, _ in backbone.weights()} == set(encoders_own)
+
+
+def test_a_kernel_is_a_matrix_of_as_many_weights(backbone, model):
+    for variable in model.trainable_variables:
+        name = backbone.name_of(variable)
+        if name.endswith("kernel"):
+            height, width = backbone.matrix_shape(name, tuple(variable.shape))
+            assert height * width == np.prod(variable.shape)
+
+
+@pytest.mark.parametrize("kind", ["head", "neuron"])
+def test_units_run_through_the_weights_of_each_layer(backbone, model, kind):
+    variables = model.trainable_variables
+    names = [backbone.name_of(variable) for variable in variables]
+    groups = backbone.units(kind, names, variables)
+    if backbone.why_not(kind):
+        assert groups == []
+        return
+    shapes = tiny_bert.architecture()
+    assert len(groups) == shapes.layers
+    for group in groups:
+        assert group.count == {"head": shapes.heads, "neuron": shapes.inner_dim}[kind]
+        assert group.members[-1].name.endswith(backbone.output_of(kind))
+        assert {member.name for member in group.members} <= set(names)
+    assert backbone.units(kind, [], variables) == []
+
+
+# --- what not every family can ---
+
+
+@pytest.mark.parametrize("capability", CAPABILITIES)
+def test_what_it_cannot_do_it_says_why_in_one_clause(backbone, capability):
+    reason = backbone.why_not(capability)
+    assert not reason.endswith(".")
+    assert "\n" not in reason
+    if reason:
+        assert backbone.provenance["name"] in reason
+        with pytest.raises(UserError) as error:
+            backbone.require(capability, "--flag=7", "Leave it out.")
+        assert str(error.value) == f"--flag=7: {reason}. Leave it out."
+    else:
+        backbone.require(capability, "--flag=7", "Leave it out.")
+
+
+def test_an_unknown_capability_is_a_defect_of_ours(backbone):
+    with pytest.raises(ValueError, match="flying: no such capability; head, "):
+        backbone.why_not("flying")
+
+
+def test_layers_are_dropped(backbone, batch):
+    with refused_without(backbone, "layer"):
+        whole = backbone.layers
+        one = backbone.drop_layers([1])
+        assert (whole.count, one.layers.count) == (2, 1)
+        assert one.layers.parameters * 2 == whole.parameters
+        names = {name for name, _ in one.weights() if name.startswith(whole.pattern)}
+        assert sum(v.size for n, v in one.weights() if n in names) == one.layers.parameters
+        assert one.describe()["encoder"]["layers"] == 1
+        assert outputs(one, batch)["pooled_output"].shape == (3, 16)
+        assert backbone.layers == whole
+
+
+def test_pieces_are_kept(backbone, pair, batch):
+    with refused_without(backbone, "vocabulary"):
+        table = backbone.table
+        assert (table.rows, table.width) == (len(tiny_bert.VOCABULARY), 16)
+        order = np.arange(table.rows)[::-1]
+        turned = backbone.keep_pieces(order, pair / "preprocessing")
+        assert turned.preprocessing_path == str(pair / "preprocessing")
+        ids = {**batch, "input_word_ids": table.rows - 1 - batch["input_word_ids"]}
+        assert_same(outputs(backbone, batch), outputs(turned, ids))
+        assert backbone.keep_pieces(order[:50], pair / "preprocessing").vocabulary_size == 50
+
+
+def test_it_is_shrunk_without_changing_its_function(backbone, batch):
+    with refused_without(backbone, "shrink"):
+        values = [
+            np.zeros_like(value) if "layer_0" in name and value.ndim > 1 else value
+            for name, value in backbone.weights()
+        ]
+        masked = backbone.with_weights(values)
+        model = classifiers.build_classifier(masked.layer, TASK, dropout=0.1, seed=1)
+        smaller, report = masked.shrink(model)
+        assert report.lines()
+        assert smaller.count_params() < model.count_params()
+        np.testing.assert_allclose(logits(smaller, batch), logits(model, batch), atol=1e-5)
+        assert masked.describe(smaller) != masked.describe(model)
+
+
+# --- a saved classifier ---
+
+
+def test_its_graph_gives_the_models_logits(saved, model, batch):
+    graph = saving.graph(saved)
+    function = graph.function(12)
+    for row, expected in enumerate(logits(model, batch)):
+        one = {name: value[row : row + 1] for name, value in batch.items()}
+        np.testing.assert_allclose(function(**one)["logits"][0], expected, atol=1e-5)
+    np.testing.assert_allclose(
+        saving.load_predict_fn(saved)(batch), logits(model, batch), atol=1e-6
+    )
+
+
+def test_it_is_loaded_to_be_trained_or_says_why_not(backbone, saved, model, batch):
+    if backbone.describe()["encoder"] is None:
+        with pytest.raises(UserError, match="its encoder is opaque"):
+            saving.load_classifier(saved)
+        return
+    again = saving.load_classifier(saved, dropout=0.3)
+    np.testing.assert_allclose(logits(again, batch), logits(model, batch), atol=1e-6)
+    assert again.get_layer(heads.DROPOUT).rate == 0.3
+
+
+def test_a_folder_that_names_no_family_is_refused(saved, tmp_path):
+    for text, told in (('{"family": "lstm"}', "family 'lstm': no such family"), ("{}", "names no")):
+        (tmp_path / "architecture.json").write_text(text)
+        with pytest.raises(UserError, match=told) as error:
+            saving.graph(tmp_path)
+        assert str(error.value).startswith(str(tmp_path))
