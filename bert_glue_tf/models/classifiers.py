@@ -1,4 +1,4 @@
-"""The classifier on top of an encoder: built, its dropout's state, and its answers."""
+"""Classifiers: built on an encoder, the state of their dropout, and their answers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FEATURES = {name: tf.TensorSpec((None, None), tf.int32, name=name) for name in I
 def build_classifier(
     encoder: tf_keras.layers.Layer, task: TaskSpec, *, dropout: float, seed: int
 ) -> tf_keras.Model:
-    """Encoder, dropout on its pooled output, a dense classifier.
+    """Build a classifier: an encoder, dropout on its pooled output, a dense layer.
 
     Args:
       encoder: dict of int32 [batch, length] in, dict with float32 pooled_output
@@ -39,7 +39,7 @@ def build_classifier(
 
 @contextlib.contextmanager
 def restorable_dropout() -> Iterator[None]:
-    """Layers made inside of the block keep the state of their dropout in `dropout_states`.
+    """Let layers made inside of the block keep the state of their dropout in `dropout_states`.
 
     Keras's default are random operations with a state inside of TensorFlow's runtime: it cannot
     be saved, and a process that goes on with a training would begin it anew. Nor do they know
@@ -59,7 +59,7 @@ def restorable_dropout() -> Iterator[None]:
 
 
 def dropout_states(model: tf_keras.Model) -> list[tf.random.Generator]:
-    """What the dropout of a model is drawn from, in the order of its layers.
+    """Return the generators that a model's dropout is drawn from, in the order of its layers.
 
     Empty for an opaque encoder's own dropout, which is part of its SavedModel's graphs. Keras
     itself leaves these generators out of checkpoints.
@@ -74,7 +74,7 @@ def dropout_states(model: tf_keras.Model) -> list[tf.random.Generator]:
 
 
 def predict_fn(model: tf_keras.Model, static_shape: tuple[int, int] | None = None) -> PredictFn:
-    """The model in inference mode as a function of features to logits, traced once.
+    """Return the model in inference mode as a function of features to logits, traced once.
 
     Where the model's variables are those of several replicas, each computes its part of a batch,
     and all of them have to call the function in step; an opaque encoder could not be called
@@ -125,7 +125,7 @@ def predict_fn(model: tf_keras.Model, static_shape: tuple[int, int] | None = Non
 
 
 def count_parameters(model: tf_keras.Model) -> dict[str, int]:
-    """Number of weights of the model, and of those that are not exactly zero."""
+    """Count the weights of a model, and those that are not exactly zero."""
     values = [weight.numpy() for weight in model.weights]
     return {
         "total": int(sum(value.size for value in values)),

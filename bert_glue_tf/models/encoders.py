@@ -101,7 +101,9 @@ class EncoderSource:
 
 
 def resolve(encoder: str, preprocessing: str = "") -> EncoderSource:
-    """Says what a value of --encoder means. Needs no TensorFlow and no network.
+    """Return where an encoder comes from, by a value of --encoder.
+
+    Neither TensorFlow nor the network is needed.
 
     Args:
         encoder: a name in `ENCODERS`, a TF-Hub handle (https://...) or a folder.
@@ -141,7 +143,7 @@ def resolve(encoder: str, preprocessing: str = "") -> EncoderSource:
 
 @contextlib.contextmanager
 def _refusing_unreadable(flag: str) -> Iterator[None]:
-    """Turns what a file system answers to a folder's name into a UserError that names the flag."""
+    """Turn what a file system answers to a folder's name into a UserError that names the flag."""
     try:
         yield
     except RuntimeError:  # pathlib's own for ~name
@@ -191,7 +193,7 @@ def _resolve_folder(encoder: str, folder: Path, given: str | None) -> EncoderSou
 
 
 def check(source: EncoderSource, seq_length: int) -> None:
-    """Finds in about a second what would fail later. Needs no TensorFlow.
+    """Find within about a second what would fail later, without TensorFlow.
 
     Raises:
         UserError: a missing or damaged file, a vocabulary that does not fit, a sequence
@@ -240,7 +242,10 @@ def _preprocessing_for(handle: str) -> str:
 
 
 def _refuse_plain_http(flag: str, location: str) -> None:
-    """A SavedModel is a program, and without TLS whoever sits on the way can replace it."""
+    """Refuse an address without encryption.
+
+    A SavedModel is a program, and whoever sits on the way could replace it.
+    """
     if not tfhub.is_handle(location):
         return
     try:

@@ -1,4 +1,4 @@
-"""What is put on an encoder to make a classifier."""
+"""Heads: what makes a classifier of an encoder."""
 
 from __future__ import annotations
 

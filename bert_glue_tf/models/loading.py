@@ -177,7 +177,7 @@ def _count(variables: Any) -> int:
 
 
 def _own_outputs(layer: Any, batch: Mapping[str, Any], location: str) -> dict[str, Any]:
-    """What a SavedModel itself answers to a probe batch, as arrays."""
+    """Return what a SavedModel itself answers to a probe batch, as arrays."""
     import numpy as np
 
     wanted = ("pooled_output", "sequence_output")
@@ -198,14 +198,14 @@ def _own_outputs(layer: Any, batch: Mapping[str, Any], location: str) -> dict[st
 
 
 def _out_of_memory() -> tuple[type[BaseException], ...]:
-    """What says that memory is short, and so nothing of the file that was being read."""
+    """Return the errors of a machine that is short of memory, which blame no file."""
     import tensorflow as tf
 
     return MemoryError, tf.errors.ResourceExhaustedError
 
 
 def _remedy(location: str, path: str) -> str:
-    """What to do about a damaged SavedModel that lies in a cache; empty for a user's own."""
+    """Return what to do about a damaged SavedModel in a cache; empty for a user's own."""
     from bert_glue_tf.models.bert import importing
 
     imported = importing.cache_root() / "encoders"

@@ -18,7 +18,7 @@ LARGEST_DOWNLOAD = 14 * 10**9
 
 
 def is_cached(source: EncoderSource) -> bool:
-    """Whether `load` will need no network: every TF-Hub handle lies in TF-Hub's cache."""
+    """Return whether every TF-Hub handle lies in the cache, so that no network is needed."""
     locations = filter(None, (source.encoder, source.preprocessing))
     return all(handle_is_cached(location) for location in locations if is_handle(location))
 
@@ -48,9 +48,9 @@ def is_handle(location: str) -> bool:
 
 
 def _refuse_foreign_cache() -> None:
-    """Where TF-Hub's cache is the usual one, in the folder for temporary files of everybody.
+    """Refuse a cache in the folder for everybody's temporary files that another user owns.
 
-    Its folders' names follow from the handles, so that another user could have put a SavedModel
+    Its folders' names follow from the handles, so that its owner could have put a SavedModel
     there first.
     """
     folder = Path(cache_folder())
@@ -64,7 +64,7 @@ def _refuse_foreign_cache() -> None:
 
 
 def fetch(location: str) -> str:
-    """The local folder of a SavedModel, downloaded by tensorflow_hub where it is a handle.
+    """Return the local folder of a SavedModel, which is downloaded where it is a handle.
 
     TF-Hub unpacks plain files and folders only, and only below its cache folder
     (`file_utils.extract_tarfile_to_destination`); how much, it does not limit.

@@ -23,7 +23,7 @@ _CANONICAL = re.compile(
 
 
 class NotBertError(Exception):
-    """A SavedModel that cannot be held as a native encoder; the message is the reason."""
+    """A SavedModel that is no standard BERT; the message is the reason."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Block:
     inner_dim: int
 
     def shapes(self, hidden_size: int) -> dict[str, tuple[int, ...]]:
-        """Name below `transformer/layer_<i>` -> shape of every variable of the layer."""
+        """Return the shape of every variable of the layer, by its name within the layer."""
         hidden: tuple[int, ...] = (hidden_size,)
         inner: tuple[int, ...] = (self.inner_dim,)
         size = {"query": self.key_dim, "key": self.key_dim, "value": self.value_dim}
@@ -102,12 +102,12 @@ class Architecture:
         object.__setattr__(self, "blocks", blocks)
 
     def each_block(self) -> tuple[Block, ...]:
-        """The widths of each layer, uniform or not."""
+        """Return the widths of each layer, uniform or not."""
         size = self.hidden_size // self.heads
         return self.blocks or (Block(self.heads, size, size, self.inner_dim),) * self.layers
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Name -> shape of every variable of the encoder."""
+        """Return the shape of every variable of the encoder, by its name."""
         hidden: tuple[int, ...] = (self.hidden_size,)
         norm = {"gamma": hidden, "beta": hidden}
         parts: dict[str, dict[str, tuple[int, ...]]] = {
@@ -129,19 +129,22 @@ def _flatten(parts: Mapping[str, Mapping[str, tuple[int, ...]]]) -> dict[str, tu
 
 
 def canonical_name(name: str) -> str | None:
-    """`prefix/word_embeddings/embeddings:0` -> `word_embeddings/embeddings`; else None."""
+    """Return `word_embeddings/embeddings` for `prefix/word_embeddings/embeddings:0`, and so on.
+
+    None is returned for a name that no standard BERT has.
+    """
     found = _CANONICAL.search(name)
     return found.group(1) if found else None
 
 
 def by_canonical_name(variables: Iterable[Any]) -> dict[str, Any]:
-    """The variables that belong to a standard BERT encoder; others are left out."""
+    """Return those variables that belong to a standard BERT encoder, by canonical name."""
     named = ((canonical_name(variable.name), variable) for variable in variables)
     return {name: variable for name, variable in named if name}
 
 
 def architecture_of(variables: Mapping[str, Any], like: Architecture) -> Architecture:
-    """The architecture that the weights really have.
+    """Return the architecture that the weights really have.
 
     Args:
         variables: canonical name -> array or variable.
@@ -159,7 +162,11 @@ def architecture_of(variables: Mapping[str, Any], like: Architecture) -> Archite
 
 
 def _architecture(variables: Mapping[str, Any]) -> Architecture:
-    """Reads the architecture from the variables' shapes; raises NotBertError."""
+    """Read the architecture from the variables' shapes.
+
+    Raises:
+        NotBertError: they are not those of a standard BERT.
+    """
 
     def shape(name: str, rank: int) -> tuple[int, ...]:
         if name not in variables:

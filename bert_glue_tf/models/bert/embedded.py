@@ -1,4 +1,4 @@
-"""Where the embedded encoder's files lie, and whether they are the published ones.
+"""The files of the embedded encoder: found, and compared with the published ones.
 
 MiniLM-L6-H384 comes with a PyPI package of which only the files are read: its code needs
 PyTorch and is never run.
@@ -24,7 +24,7 @@ SHA256: Mapping[str, str] = MappingProxyType(
 
 
 def find() -> Path:
-    """The folder with config.json, model.safetensors and vocab.txt.
+    """Return the folder with config.json, model.safetensors and vocab.txt.
 
     Raises:
         UserError: the package is not installed.
@@ -40,7 +40,11 @@ def find() -> Path:
 
 
 def check(folder: Path) -> None:
-    """Raises UserError where a file is missing or its SHA-256 is another."""
+    """Refuse files that are not the published ones.
+
+    Raises:
+        UserError: a file is missing, or its SHA-256 is another.
+    """
     from bert_glue_tf.models.bert.importing import sha256
 
     reinstall = f"reinstall it with\n  pip install --force-reinstall --no-deps {PACKAGE}=={VERSION}"

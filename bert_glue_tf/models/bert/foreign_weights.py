@@ -62,10 +62,10 @@ _HF_PARTS = {
 
 
 def read_config(path: Path, activations: Mapping[str, str] = HF_ACTIVATIONS) -> Architecture:
-    """Reads a `config.json` (Hugging Face) or `bert_config.json` (Google).
+    """Read a `config.json` (Hugging Face) or `bert_config.json` (Google).
 
     Raises:
-        UserError: unreadable, no BERT, or a BERT that the native encoder cannot compute.
+        UserError: unreadable, no BERT, or a BERT that ours cannot compute.
     """
     try:
         config = strict_json.loads(path.read_text(encoding="utf-8"))
@@ -118,7 +118,11 @@ def read_config(path: Path, activations: Mapping[str, str] = HF_ACTIVATIONS) -> 
 
 
 def check_vocabulary(path: Path, vocab_size: int) -> None:
-    """Raises UserError where the WordPiece vocabulary does not fit `vocab_size` rows."""
+    """Refuse a WordPiece vocabulary that does not fit `vocab_size` rows.
+
+    Raises:
+        UserError: it does not fit, or is no BERT vocabulary.
+    """
     try:
         pieces = path.read_bytes().removesuffix(b"\n").decode("utf-8").split("\n")
     except (OSError, ValueError) as error:
@@ -194,7 +198,7 @@ def _check_tensors(header: Mapping[str, Any]) -> int:
 
 
 def check_huggingface(folder: Path) -> tuple[Architecture, dict[str, str]]:
-    """Judges config.json, vocab.txt and the safetensors header of a folder.
+    """Judge config.json, vocab.txt and the safetensors header of a folder.
 
     Returns:
         The architecture, and the tensor's name in the file for each of its variables.
@@ -237,7 +241,7 @@ def check_huggingface(folder: Path) -> tuple[Architecture, dict[str, str]]:
 
 
 def check_tf_checkpoint(folder: Path) -> tuple[Architecture, str]:
-    """Judges bert_config.json and vocab.txt; returns the architecture and the prefix."""
+    """Judge bert_config.json and vocab.txt, and return the architecture and the prefix."""
     architecture = read_config(folder / TF_CONFIG, TF_ACTIVATIONS)
     check_vocabulary(folder / VOCABULARY, architecture.vocab_size)
     indices = sorted(folder.glob("*.ckpt*.index"))
@@ -247,7 +251,7 @@ def check_tf_checkpoint(folder: Path) -> tuple[Architecture, str]:
 
 
 def lower_case(kind: str, folder: Path) -> bool:
-    """Whether a folder's vocabulary is of lower-cased text ("uncased").
+    """Return whether a folder's vocabulary is of lower-cased text ("uncased").
 
     Raises:
         UserError: tokenizer_config.json asks for what the reference tokenizer cannot do.
@@ -282,7 +286,7 @@ def _hf_name(name: str) -> str:
 
 
 def _hf_shape(name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """PyTorch keeps a dense kernel as [out, in], with the heads in one dimension."""
+    """Return the shape in PyTorch: a dense kernel is [out, in], its heads in one dimension."""
     if name.endswith("/attention_output/kernel"):
         return shape[2], shape[0] * shape[1]
     if name.endswith("/kernel"):
@@ -291,7 +295,7 @@ def _hf_shape(name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def huggingface_reader(folder: Path, tensors: Mapping[str, str]) -> Reader:
-    """Reads one tensor at a time, so that no second copy of the weights is held."""
+    """Return what reads one tensor at a time, so that no second copy of the weights is held."""
     import safetensors
 
     try:
@@ -309,7 +313,7 @@ def huggingface_reader(folder: Path, tensors: Mapping[str, str]) -> Reader:
 
 
 def tf_checkpoint_reader(prefix: str, architecture: Architecture) -> Reader:
-    """Reads Google's name-based checkpoints and tf-models-official's object-based ones.
+    """Return what reads a name-based checkpoint (Google's) or an object-based one.
 
     Raises:
         UserError: unreadable, or a variable is missing (by the reader, too).

@@ -1,4 +1,4 @@
-"""Imports an encoder once: foreign weights -> native encoder -> a pair of SavedModels.
+"""Import of an encoder, once: foreign weights -> BERT of ours -> a pair of SavedModels.
 
 The pair (encoder, preprocessing) has the signatures of the published TF-Hub models, so
 that imported encoders and TF-Hub handles go through the same code afterwards. It lies
@@ -42,7 +42,7 @@ IMPORT_RECORD = "import.json"
 
 
 def cache_root() -> Path:
-    """BERT_GLUE_TF_CACHE, else XDG_CACHE_HOME/bert_glue_tf, else ~/.cache/bert_glue_tf."""
+    """Return the folder BERT_GLUE_TF_CACHE, else the user's own: ~/.cache/bert_glue_tf on Linux."""
     if own := os.environ.get("BERT_GLUE_TF_CACHE"):
         return Path(own).expanduser()
     shared = os.environ.get("XDG_CACHE_HOME")
@@ -50,7 +50,7 @@ def cache_root() -> Path:
 
 
 def import_pair(name: str, kind: str, folder: Path, licence: str = "") -> Path:
-    """Imports a folder of weights once; later calls find the finished pair.
+    """Import a folder of weights once; later calls find the finished pair.
 
     Args:
         name: what the pair is called in the cache (letters, digits, `_`, `-`, `.`).
@@ -111,7 +111,7 @@ def import_pair(name: str, kind: str, folder: Path, licence: str = "") -> Path:
 
 
 def write_encoder(encoder: Any, folder: Path) -> None:
-    """Writes a native encoder as a SavedModel that is called as the published ones are.
+    """Write an encoder as a SavedModel that is called as the published ones are.
 
     A dict of int32 [batch, seq] (any sequence length up to the encoder's positions) gives
     a dict of pooled_output, sequence_output, encoder_outputs and default. Variables are
@@ -146,7 +146,7 @@ def write_encoder(encoder: Any, folder: Path) -> None:
 
 
 def read_record(folder: Path) -> dict[str, Any] | None:
-    """The import.json of a finished import; None where there is no such thing."""
+    """Return the import.json of a finished import; None where there is no such thing."""
     try:
         record = strict_json.loads((folder / IMPORT_RECORD).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -155,13 +155,13 @@ def read_record(folder: Path) -> dict[str, Any] | None:
 
 
 def sha256(path: Path) -> str:
-    """Hex digest of a file's bytes."""
+    """Return the hex digest of a file's bytes."""
     stat = path.stat()
     return _sha256(str(path), stat.st_size, stat.st_mtime_ns)
 
 
 def folder_sha256(folder: Path) -> str:
-    """Hex digest of all files of a SavedModel's `variables` or `assets`, in their order."""
+    """Return the hex digest of all files of a SavedModel's `variables` or `assets`, in order."""
     digest = hashlib.sha256()
     for part in sorted(folder.iterdir()) if folder.is_dir() else ():
         with part.open("rb") as file:
@@ -177,7 +177,7 @@ def _sha256(path: str, size: int, mtime_ns: int) -> str:
 
 
 def _files(kind: str, folder: Path) -> list[Path]:
-    """The files that decide an import's result."""
+    """Return the files that decide an import's result."""
     if kind == "tf_checkpoint":
         prefix = Path(check_tf_checkpoint(folder)[1])
         return [*sorted(folder.glob(f"{prefix.name}.*")), folder / TF_CONFIG, folder / VOCABULARY]
@@ -207,7 +207,7 @@ def _write_pair(folder: Path, kind: str, source: Path) -> Architecture:
 
 
 def _publish(temporary: Path, target: Path) -> None:
-    """Renames in one step; where another process was faster, its import is used."""
+    """Rename in one step; where another process was faster, its import is used."""
     try:
         os.rename(temporary, target)
     except OSError:
@@ -219,7 +219,7 @@ def _publish(temporary: Path, target: Path) -> None:
 
 
 def _remove_leftovers(target: Path) -> None:
-    """Removes what killed imports of the same pair have left behind.
+    """Remove what killed imports of the same pair have left behind.
 
     A process number says something on its own host alone, and a cache may lie on a file
     system that several share: what other hosts are writing is left to them.
@@ -246,7 +246,7 @@ def _alive(pid: int) -> bool:
 
 
 def _sync(path: Path) -> None:
-    """Waits until a file or folder is on the disk."""
+    """Wait until a file or folder is on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -35,7 +35,7 @@ Reader = Callable[[str], np.ndarray]
 
 
 def build_network(network: type, architecture: Architecture) -> Any:
-    """An encoder of tf-models-official, built, with its first weights."""
+    """Build an encoder of tf-models-official, with its first weights."""
     import tensorflow as tf
     from official.modeling import activations
 
@@ -69,7 +69,7 @@ def build_network(network: type, architecture: Architecture) -> Any:
 
 
 def _block_layer(architecture: Architecture, block: Block, activation: Any, index: int) -> Any:
-    """A layer with the arguments that `official`'s BertEncoderV2 gives to each of its own."""
+    """Build a layer with the arguments that `official`'s BertEncoderV2 gives to each of its own."""
     import tf_keras
     from official.nlp.modeling import layers
 
@@ -90,7 +90,10 @@ def _block_layer(architecture: Architecture, block: Block, activation: Any, inde
 
 @contextlib.contextmanager
 def _without_the_divisors_warning() -> Iterator[None]:
-    """Hides that the hidden size is no multiple of a number of heads: the widths are given."""
+    """Hide the warning that the hidden size is no multiple of a number of heads.
+
+    The widths are given, so that it need not be.
+    """
 
     def keep(record: logging.LogRecord) -> bool:
         return "is not a multiple of the number of attention" not in record.getMessage()
@@ -104,7 +107,7 @@ def _without_the_divisors_warning() -> Iterator[None]:
 
 
 def build_encoder(architecture: Architecture, read: Reader, origin: str = "the weights") -> Any:
-    """Builds `official`'s BertEncoderV2 and assigns every variable.
+    """Build `official`'s BertEncoderV2 and assign every variable.
 
     Args:
         architecture: shapes and arithmetic.
@@ -131,7 +134,7 @@ def build_encoder(architecture: Architecture, read: Reader, origin: str = "the w
 
 
 def probe(vocab_size: int, batch: int = 3, length: int = 12) -> dict[str, np.ndarray]:
-    """A batch of random tokens with padding and two segments: int32 [batch, length]."""
+    """Return a batch of random tokens with padding and two segments: int32 [batch, length]."""
     random = np.random.default_rng(0)
     ids = random.integers(0, vocab_size, (batch, length))
     lengths = np.array([length, length - 3, length // 2])[:batch, None]
@@ -150,7 +153,7 @@ def take_over(
     batch: Mapping[str, np.ndarray],
     known: Architecture | None = None,
 ) -> tuple[Any, Architecture, float]:
-    """Makes a native encoder from a loaded SavedModel and proves it equal.
+    """Build an encoder of ours with the weights of a loaded SavedModel, and prove it equal.
 
     Args:
         layer: the SavedModel as a `hub.KerasLayer`.
@@ -159,7 +162,7 @@ def take_over(
         known: dropout rates and activation where an import recorded them.
 
     Returns:
-        The native encoder, its architecture, the largest difference on the probe batch.
+        The encoder, its architecture, and the largest difference on the probe batch.
 
     Raises:
         NotBertError: with the reason in one sentence.
@@ -198,14 +201,14 @@ _SMALL = 1 << 26
 
 
 def collect(variables: Iterable[Any]) -> None:
-    """Lets go of a large model's copy of some variables, which sits in reference cycles."""
+    """Let go of a large model's copy of some variables, which sits in reference cycles."""
     size = sum((one.shape.num_elements() or 0) * one.dtype.size for one in variables)
     if size > _SMALL:
         gc.collect()
 
 
 def difference(left: Mapping[str, Any], right: Mapping[str, Any]) -> float:
-    """The largest absolute difference of pooled and sequence output."""
+    """Return the largest absolute difference of pooled and sequence output."""
     return max(
         float(np.max(np.abs(np.asarray(left[key]) - np.asarray(right[key]))))
         for key in ("pooled_output", "sequence_output")

@@ -57,7 +57,7 @@ _Weights = TypeVar("_Weights", bound="EncoderWeights")
 
 @dataclasses.dataclass(frozen=True)
 class LayerReport:
-    """What was cut out of one layer.
+    """The widths of one layer before and after a cut.
 
     Attributes:
       before: its widths.
@@ -73,7 +73,7 @@ class LayerReport:
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """What `shrink` did.
+    """The report of `shrink`.
 
     Attributes:
       layers: one entry each.
@@ -90,7 +90,7 @@ class Report:
     zeros_after: Mapping[str, int]
 
     def lines(self) -> list[str]:
-        """The report as text: a line for each layer that lost something, then the sums."""
+        """Return the report as text: a line for each layer that lost something, then the sums."""
         told = []
         for index, layer in enumerate(self.layers):
             widths = [
@@ -123,7 +123,7 @@ _WIDTHS = {
 
 
 def shrink(weights: SavedWeights) -> tuple[SavedWeights, Report]:
-    """Cuts out what is exactly zero, without changing the function.
+    """Cut out what is exactly zero, without changing the function.
 
     Cut are, in every layer:
 
@@ -173,7 +173,7 @@ def shrink(weights: SavedWeights) -> tuple[SavedWeights, Report]:
 
 
 def shrink_model(model: tf_keras.Model, like: Architecture) -> tuple[tf_keras.Model, Report]:
-    """`shrink` for a live classifier with a native encoder.
+    """Shrink a live classifier, as `shrink` does its weights.
 
     Args:
       model: from `classifiers.build_classifier`, with plain layers; unchanged.
@@ -191,10 +191,10 @@ def shrink_model(model: tf_keras.Model, like: Architecture) -> tuple[tf_keras.Mo
 
 
 def drop_layers(weights: _Weights, keep: Sequence[int]) -> _Weights:
-    """The classifier with some of its layers only; this does change the function.
+    """Return the encoder or classifier with some of its layers only, which changes its function.
 
     Args:
-      weights: of the classifier.
+      weights: of the encoder or classifier.
       keep: indices of the layers that stay, ascending; they are numbered anew.
 
     Raises:
@@ -227,10 +227,10 @@ def drop_layers(weights: _Weights, keep: Sequence[int]) -> _Weights:
 
 
 def keep_pieces(weights: _Weights, ids: Sequence[int] | np.ndarray) -> _Weights:
-    """The classifier for a smaller vocabulary: some rows of the word embeddings.
+    """Return the encoder or classifier with some rows of its word embeddings only.
 
     Args:
-      weights: of the classifier.
+      weights: of the encoder or classifier.
       ids: int [n], which rows, in their new order (`vocabulary.prune`).
 
     Raises:
@@ -280,7 +280,7 @@ def _shrink_inner(layer: Mapping[str, np.ndarray], activation: str) -> _Part:
 
 
 def _activate(name: str, values: np.ndarray) -> np.ndarray:
-    """An activation of `ACTIVATIONS`, float64."""
+    """Compute an activation of `architecture.ACTIVATIONS`, float64."""
     if name == "relu":
         return np.maximum(values, 0)
     if name == "gelu_tanh":
@@ -343,7 +343,7 @@ _Dense = tuple[np.ndarray, np.ndarray]
 def _distinguishing(
     query: np.ndarray, query_bias: np.ndarray, key: np.ndarray, key_bias: np.ndarray
 ) -> tuple[_Dense, _Dense]:
-    """The dimensions of one head that tell its keys apart: kernel and bias of query and key.
+    """Return the dimensions of one head that tell its keys apart: kernel and bias of query and key.
 
     A key's bias adds the same to the scores of all keys; it is kept as it is all the same,
     where its dimension is.
@@ -369,13 +369,13 @@ def _distinguishing(
 
 
 def _named(weights: SavedWeights) -> _Arrays:
-    """All weights of encoder and classifier."""
+    """Return all weights of encoder and classifier, by name."""
     head = {"classifier/kernel": weights.kernel, "classifier/bias": weights.bias}
     return {**weights.encoder, **head}
 
 
 def _zeros_left(weights: _Arrays, padding: _Arrays) -> dict[str, int]:
-    """Counts exact zeros by the keys of `ZEROS_LEFT`."""
+    """Count exact zeros by the keys of `ZEROS_LEFT`."""
     counts = dict.fromkeys(ZEROS_LEFT, 0)
     for name, value in weights.items():
         zero = value == 0

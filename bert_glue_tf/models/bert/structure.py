@@ -1,4 +1,4 @@
-"""What the names of BERT's variables tell of them: scopes, matrices, heads and neurons.
+"""BERT's variables by their names: scopes, matrices, heads and neurons, parts of a table.
 
 Names are canonical, those of the published TF-Hub encoders
 (`transformer/layer_0/self_attention/query/kernel`); a classifier's own parts begin with
