@@ -863,7 +863,7 @@ def test_what_the_grid_chose_is_told_where_the_runs_name_does_not(tmp_path):
 
 
 def test_the_readmes_grids_are_grids():
-    readme = (pathlib.Path(__file__).parents[2] / "README.md").read_text()
+    readme = (pathlib.Path(__file__).parents[2] / "docs" / "sweep.md").read_text()
     commands = re.findall(r"^python -m bert_glue_tf\.sweep (.*)$", readme, re.MULTILINE)
     assert commands
     for command in commands:

@@ -1,4 +1,4 @@
-"""What the README and the configurations say is what the code does."""
+"""The README, the pages of docs/ and the configurations say what the code does."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ from bert_glue_tf.models.bert import embedded
 from bert_glue_tf.runs import command_line
 
 ROOT = pathlib.Path(__file__).parents[2]
-README = (ROOT / "README.md").read_text()
+README = "\n\n".join(
+    path.read_text() for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+)
 CONFIGS = sorted((ROOT / "configs").glob("*.flags"))
 
 
