@@ -41,7 +41,7 @@ from bert_glue_tf.evaluation import metrics, predictions, significance
 from bert_glue_tf.models import encoders
 from bert_glue_tf.models.bert import embedded
 from bert_glue_tf.reports import terminal
-from bert_glue_tf.runs import command_line, config, results
+from bert_glue_tf.runs import command_line, config, versions
 
 OURS = "ours"
 # --padding of finetuning_torch.py.
@@ -235,7 +235,7 @@ def measured(
     task = tasks.get(settings.task)
     found = {one.name: answers(one.name, folder, task) for one in contenders if not one.is_stopped}
     ours = next((one for one in contenders if one.name == OURS), None)
-    where = results.environment([]) | {"load_average": os.getloadavg()[0]}
+    where = versions.environment([]) | {"load_average": os.getloadavg()[0]}
     made = []
     for one in contenders:
         scores, difference = {}, None

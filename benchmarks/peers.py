@@ -29,7 +29,7 @@ from bert_glue_tf.core import cli, records
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.evaluation import metrics
 from bert_glue_tf.export import exports, litert
-from bert_glue_tf.runs import results
+from bert_glue_tf.runs import versions
 
 FLAGS = flags.FLAGS
 
@@ -210,7 +210,7 @@ def environment(distributions: Iterable[str]) -> dict[str, Any]:
         "load_average": os.getloadavg()[0],
         "python": platform.python_version(),
         "packages": {name: importlib.metadata.version(name) for name in distributions},
-        "commit": results.commit(),
+        "commit": versions.commit(),
     }
 
 

@@ -37,6 +37,7 @@ from absl import flags, logging
 
 from bert_glue_tf.core import cli
 from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.runs import versions
 
 if TYPE_CHECKING:
     import numpy as np
@@ -450,10 +451,9 @@ def main() -> None:
             raise UserError(f"--recipes={recipe}: none. Good values: {', '.join(_RECIPES)}.")
     if "float32" != FLAGS.recipes[0]:
         raise UserError("--recipes: must begin with float32, which the others are compared with.")
-    from bert_glue_tf.runs import results
 
     output.mkdir(parents=True, exist_ok=True)
-    environment = results.environment(["CPU"])
+    environment = versions.environment(["CPU"])
     pages, lines = [], []
     with tempfile.TemporaryDirectory() as folder:
         experiment = _Experiment(pathlib.Path(folder))

@@ -26,7 +26,7 @@ from bert_glue_tf.export.exports import ExportFolder, ExportResult, Run
 from bert_glue_tf.export.litert import LiteModel
 from bert_glue_tf.export.static_int8 import Features, Selection
 from bert_glue_tf.export.tflite import FLOAT32, QuantizationRecipe
-from bert_glue_tf.runs import results
+from bert_glue_tf.runs import versions
 from bert_glue_tf.training import scoring
 
 _WEIGHTS = "variables.data-00000-of-00001"
@@ -272,7 +272,7 @@ class _ExportRun:
             threads=self._settings.threads,
             peak_memory_bytes=cost.peak_memory_of_prediction(path, self._settings.threads),
             quantization=file.quantization,
-            environment=results.environment([f"CPU (LiteRT, {self._settings.threads} threads)"]),
+            environment=versions.environment([f"CPU (LiteRT, {self._settings.threads} threads)"]),
         )
 
     def _data_provenance(self, recipe: QuantizationRecipe) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from bert_glue_tf.evaluation import collapse, metrics, predictions, significance
 from bert_glue_tf.evaluation.significance import Difference
 from bert_glue_tf.export import exports
 from bert_glue_tf.export.exports import ExportFolder
-from bert_glue_tf.runs import results, run_folder
+from bert_glue_tf.runs import results
 from bert_glue_tf.runs.config import PRUNING, ExperimentConfig
 
 KERAS = "keras"  # Stands for the recipe of a model that was not exported.
@@ -182,7 +182,7 @@ def read(folders: Iterable[pathlib.Path]) -> list[Model]:
         name = folder.name if names[folder.name] == 1 else str(folder)
         name = os.fsencode(name).decode(errors="replace")  # A name need not be UTF-8.
         record = dataclasses.replace(records[-1], config=_config(file, records[-1].config))
-        history = run_folder.read_history(folder / "history.csv")
+        history = read_history(folder / "history.csv")
         export = ExportFolder(folder / exports.FOLDER)
         with _naming(file):
             models.append(_whole(_trained(folder, name, record, history)))

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import importlib.metadata
-import os
 import pathlib
-import platform
-import subprocess
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
@@ -16,16 +12,6 @@ from bert_glue_tf.core import records
 from bert_glue_tf.core.records import Record, check_types, with_nan
 
 FILE_NAME = "results.jsonl"
-# The same package under the names of its builds, of which one is installed.
-_TENSORFLOW = ("tensorflow", "tensorflow-cpu", "tensorflow-tpu")
-_PACKAGES = (
-    "tf-keras",
-    "tensorflow-text",
-    "tensorflow-hub",
-    "tf-models-official",
-    "tensorflow-model-optimization",
-    "numpy",
-)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -81,50 +67,3 @@ class ExperimentResult(Record):
 def load(path: pathlib.Path) -> list[ExperimentResult]:
     """Return all records of a run's file of JSON lines; see `records.load`."""
     return records.load(path, ExperimentResult)
-
-
-def _version(package: str) -> str | None:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
-
-
-def versions() -> dict[str, str | None]:
-    """Return package -> version (None: not installed), TensorFlow by its build's name."""
-    builds = {name: version for name in _TENSORFLOW if (version := _version(name))}
-    return {**(builds or {_TENSORFLOW[0]: None}), **{name: _version(name) for name in _PACKAGES}}
-
-
-def environment(devices: list[str]) -> dict[str, Any]:
-    """Return where a result is measured: devices, processor, versions and commit."""
-    return {
-        "devices": devices,
-        "machine": platform.machine(),
-        "cores": os.cpu_count(),
-        "python": platform.python_version(),
-        "packages": versions(),
-        "commit": commit(),
-    }
-
-
-def commit() -> str | None:
-    """Return the commit of the code that runs, `-dirty` if changed; None outside a checkout."""
-    here = pathlib.Path(__file__)
-
-    def git(*arguments: str) -> str:
-        return subprocess.run(
-            ["git", *arguments],
-            cwd=here.parent,
-            capture_output=True,
-            text=True,
-            timeout=10,
-            check=True,
-        ).stdout.strip()
-
-    try:
-        # Fails for a copy in site-packages that happens to lie inside another checkout.
-        git("ls-files", "--error-unmatch", here.name)
-        return git("describe", "--always", "--dirty", "--abbrev=40", "--exclude=*") or None
-    except (OSError, subprocess.SubprocessError):
-        return None

@@ -1,25 +1,10 @@
-"""The folder of one run: what it holds, and who may write into it.
-
-config.json       the settings; the run can be repeated from this file alone
-inputs.json       checksums of the data and the encoder that the run was begun with
-history.csv       loss and scores of training and validation, a row an epoch
-results.jsonl     the result record
-predictions/      label, prediction and logits of every validation example, as .tsv
-model/            the trained model (SavedModel) with its preprocessing
-choices.json      what was decided before the training and has to stay so when it goes on
-checkpoints/      the last two states of the training, to go on from; a finished run has none
-tensorboard/      curves: loss, scores, learning rate, sparsity
-.lock             held by the process that is running here
-"""
+"""The folder of one run: who may write into it, and what it holds; see `paths` for its files."""
 
 from __future__ import annotations
 
 import atexit
-import csv
 import dataclasses
-import io
 import itertools
-import json
 import os
 import pathlib
 import shutil
@@ -32,13 +17,10 @@ from absl import logging
 from bert_glue_tf.core import locks, records, strict_json
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.core.files import is_half_written, reason, write_atomically
-from bert_glue_tf.runs import results
-from bert_glue_tf.runs.config import NAMED, ExperimentConfig, canonical_place, read_file
-
-LOCK = ".lock"
-_EPOCHS = 10**6  # More than any run has.
-# What has to stay the same from the first process of a run to its last; a path may change.
-_DECIDING = ("name", "version", "sha256", "examples", "vocabulary_sha256")
+from bert_glue_tf.runs import history, results
+from bert_glue_tf.runs.config import NAMED, ExperimentConfig, read_file
+from bert_glue_tf.runs.inputs import Inputs, compare, decide, keep, note_other_versions
+from bert_glue_tf.runs.paths import LOCK, RunPaths
 
 
 class BusyError(UserError):
@@ -46,7 +28,7 @@ class BusyError(UserError):
 
 
 def _lock(folder: pathlib.Path) -> None:
-    """Takes the folder's lock for as long as the process lives; the system gives it back.
+    """Take the folder's lock for as long as the process lives; the system gives it back.
 
     Raises:
       BusyError: another process holds it.
@@ -60,14 +42,8 @@ def _lock(folder: pathlib.Path) -> None:
         ) from None
 
 
-def deciding(inputs: Mapping[str, Mapping[str, Any]]) -> str:
-    """What makes inputs the same on two machines, as text: checksums and numbers, no paths."""
-    keys = [key for key in _DECIDING if key != "name"]
-    return json.dumps({name: [values.get(key) for key in keys] for name, values in inputs.items()})
-
-
 def _free_beside(path: pathlib.Path) -> pathlib.Path:
-    """A folder that is not there yet: the same name with the next number."""
+    """Return a folder that is not there yet: the same name with the next number."""
     if path.name in ("", ".."):  # "." has no name to put a number to.
         path = path.resolve()
     numbered = (pathlib.Path(f"{path}-{number}") for number in itertools.count(2))
@@ -75,24 +51,28 @@ def _free_beside(path: pathlib.Path) -> pathlib.Path:
 
 
 def _parent(path: pathlib.Path) -> pathlib.Path:
-    """The folder that holds this one, also where it is given as "." or ".."."""
+    """Return the folder that holds this one, also where it is given as "." or ".."."""
     if path.name in ("", ".."):
         path = pathlib.Path(os.path.abspath(path))
     return path.parent
 
 
 @dataclasses.dataclass(frozen=True)
-class RunFolder:
-    """A run's folder; `open` claims it for one configuration and for this process."""
+class RunFolder(RunPaths):
+    """A run's folder; `open` claims it for one configuration and for this process.
 
-    path: pathlib.Path
+    Attributes:
+      path: of the folder.
+      config: the run's settings.
+      followed: the chief's folder, where this is the temporary one of another worker.
+    """
+
     config: ExperimentConfig
-    # The chief's folder, where this is the temporary one of another worker.
     followed: pathlib.Path | None = None
 
     @classmethod
     def open(cls, path: pathlib.Path, config: ExperimentConfig) -> RunFolder:
-        """Claims a folder: a new one, an empty one, or one that holds a run of `config`.
+        """Claim a folder: a new one, an empty one, or one that holds a run of `config`.
 
         The claim holds until the process ends; the same process may claim a folder again.
 
@@ -124,7 +104,7 @@ class RunFolder:
 
     @classmethod
     def follow(cls, path: pathlib.Path, config: ExperimentConfig) -> RunFolder:
-        """A temporary folder for a worker of the run that is not its chief.
+        """Return a temporary folder for a worker of the run that is not its chief.
 
         It begins with what the chief's folder holds of an interrupted run, so that the worker
         goes on where the chief does. All workers write the same (a checkpoint of a variable of
@@ -146,7 +126,7 @@ class RunFolder:
         return own
 
     def claim(self) -> None:
-        """Claims the folder as `open`; a worker's temporary one with a new copy of the chief's.
+        """Claim the folder as `open`; a worker's temporary one with a new copy of the chief's.
 
         Raises:
           UserError: as `open` and `follow`.
@@ -180,17 +160,17 @@ class RunFolder:
             ) from error
 
     def beside(self, config: ExperimentConfig) -> RunFolder:
-        """The folder of another run where its name puts it beside this one; not claimed."""
+        """Return the folder of another run, which lies beside this one; it is not claimed."""
         name = config.run_name
         followed = None if self.followed is None else _parent(self.followed) / name
         return RunFolder(_parent(self.path) / name, config, followed)
 
     def hand_over(self) -> int:
-        """Returns the descriptor of the lock that `open` took; see `locks.hand_over`."""
-        return locks.hand_over(self.path / LOCK)
+        """Return the descriptor of the lock that `open` took; see `locks.hand_over`."""
+        return locks.hand_over(self.lock)
 
     def _judge(self) -> None:
-        """Refuses a folder that holds anything but a run of this configuration."""
+        """Refuse a folder that holds anything but a run of this configuration."""
         if not self.path.is_dir():
             return
         if self._holds_training() and self.config_file.is_file():
@@ -206,7 +186,7 @@ class RunFolder:
             self._read_config()  # Of a version that has other settings, it is not replaced.
 
     def _holds_training(self) -> bool:
-        """Whether training has begun here: curves, a checkpoint, or anything that came of it."""
+        """Return whether training has begun here: there are curves, a checkpoint or results."""
         begun = (
             self.tensorboard,
             self.checkpoints,
@@ -218,14 +198,14 @@ class RunFolder:
         return any(path.exists() for path in begun)
 
     def _is_of_a_start(self, name: str) -> bool:
-        """Whether a file is what a start leaves behind that failed before its first epoch."""
+        """Return whether a start that failed before its first epoch leaves such a file behind."""
         if name == self.config_file.name:
             return self._is_settings()
         written = [file.name for file in (self.config_file, self.inputs_file, self.choices_file)]
         return name in (LOCK, *written) or any(is_half_written(name, whole) for whole in written)
 
     def _remove_leftovers(self) -> None:
-        """Removes what killed processes have left half-written; the lock has to be held."""
+        """Remove what killed processes have left half-written; the lock has to be held."""
         files = (self.config_file, self.inputs_file, self.choices_file, self.history_file)
         for path in self.path.glob(".*"):
             if any(is_half_written(path.name, file.name) for file in files):
@@ -264,51 +244,12 @@ class RunFolder:
             )
 
     @property
-    def config_file(self) -> pathlib.Path:
-        return self.path / "config.json"
-
-    @property
-    def inputs_file(self) -> pathlib.Path:
-        return self.path / "inputs.json"
-
-    @property
-    def choices_file(self) -> pathlib.Path:
-        return self.path / "choices.json"
-
-    @property
-    def history_file(self) -> pathlib.Path:
-        return self.path / "history.csv"
-
-    @property
-    def results_file(self) -> pathlib.Path:
-        return self.path / results.FILE_NAME
-
-    @property
-    def model(self) -> pathlib.Path:
-        return self.path / "model"
-
-    @property
-    def checkpoints(self) -> pathlib.Path:
-        return self.path / "checkpoints"
-
-    @property
     def has_checkpoint(self) -> bool:
-        """Whether a state of the training has been saved that the run can go on from."""
+        """Return whether a state of the training has been saved that the run can go on from."""
         return any(self.checkpoints.glob("*.index"))
 
-    @property
-    def tensorboard(self) -> pathlib.Path:
-        return self.path / "tensorboard"
-
-    @property
-    def predictions(self) -> pathlib.Path:
-        return self.path / "predictions"
-
-    def predictions_file(self, split: str) -> pathlib.Path:
-        return self.predictions / f"{split}.tsv"
-
     def finished_result(self) -> results.ExperimentResult | None:
-        """The run's record, as `record` reads it, with a line in the log that it was there."""
+        """Return the run's record as `record` does; the log says that the run is finished."""
         result = self.record()
         if result is not None:
             # Where a process was killed between the record and the end.
@@ -317,7 +258,7 @@ class RunFolder:
         return result
 
     def record(self) -> results.ExperimentResult | None:
-        """The run's record if it has been written, else None; nothing is claimed or written.
+        """Return the run's record, None before it has been written; nothing is claimed or written.
 
         Raises:
           UserError: the folder or its record cannot be read, or the record is of another
@@ -344,8 +285,10 @@ class RunFolder:
         self._refuse_another_run(earlier)
         return found[-1]
 
-    def require_same_inputs(self, inputs: Mapping[str, Mapping[str, Any]]) -> None:
-        """Keeps what the run trains on, or compares it with what its first process kept.
+    def require_same_inputs(self, inputs: Inputs) -> None:
+        """Keep what the run trains on, or compare it with what its first process kept.
+
+        Other versions of the software than those it was begun with are told in a warning.
 
         Args:
           inputs: provenance (JSON types) by what it is of ("train data", "encoder", ...).
@@ -355,35 +298,24 @@ class RunFolder:
         """
         if self._holds_training() and self.inputs_file.exists():
             self.compare_inputs(inputs)
+            note_other_versions(self.inputs_file, f"--workdir={self.path}")
             return
-        write_atomically(self.inputs_file, json.dumps(inputs, indent=2) + "\n")
+        keep(self.inputs_file, inputs)
 
-    def decide(self, name: str, make: Callable[[], Any]) -> Any:
-        """What was decided under this name in the run, by an earlier process or by `make` now.
-
-        Args:
-          name: of the decision.
-          make: gives JSON types.
+    def compare_inputs(self, inputs: Inputs) -> None:
+        """Compare what the run was begun with; for `inputs` see `require_same_inputs`.
 
         Raises:
-          UserError: what was decided cannot be read.
+          UserError: it was something else (the message names it), or it cannot be read.
         """
-        made: dict[str, Any] = {}
-        if self.choices_file.exists():
-            try:
-                made = dict(strict_json.loads(self.choices_file.read_text(encoding="utf-8")))
-            except (OSError, ValueError, TypeError) as error:
-                raise UserError(
-                    f"{self.choices_file}: not what a run has decided ({error}). "
-                    "Give another --workdir."
-                ) from error
-        if name not in made:
-            made[name] = make()
-            write_atomically(self.choices_file, json.dumps(made, indent=2) + "\n")
-        return made[name]
+        compare(self.inputs_file, f"--workdir={self.path}", inputs)
+
+    def decide(self, name: str, make: Callable[[], Any]) -> Any:
+        """Return what was decided under this name in the run, as `inputs.decide`."""
+        return decide(self.choices_file, name, make)
 
     def require_present(self) -> None:
-        """Asks for the folder before something is written into it.
+        """Require that the folder is still there, before something is written into it.
 
         Raises:
           UserError: somebody has removed or renamed it while the run was going on.
@@ -396,69 +328,16 @@ class RunFolder:
                 "it, the same command starts anew."
             )
 
-    def compare_inputs(self, inputs: Mapping[str, Mapping[str, Any]]) -> None:
-        """Compares what the run was begun with; for `inputs` see `require_same_inputs`.
-
-        Raises:
-          UserError: it was something else (the message names it), or it cannot be read.
-        """
-        try:
-            earlier = strict_json.loads(self.inputs_file.read_text(encoding="utf-8"))
-            earlier = {name: dict(values) for name, values in earlier.items()}
-        except (OSError, ValueError, TypeError, AttributeError) as error:
-            raise UserError(
-                f"{self.inputs_file}: not what a run was begun with ({error}). "
-                "Give another --workdir."
-            ) from error
-        for name, now in inputs.items():
-            for key in _DECIDING:
-                before = earlier.get(name, {}).get(key)
-                # An encoder's name may be its folder, written in another way.
-                if canonical_place(str(before)) != canonical_place(str(now.get(key))):
-                    raise UserError(
-                        f"--workdir={self.path}: the {name} is not what the run there was "
-                        f"begun with: {key} was {before} and is {now.get(key)} now. Bring the "
-                        "earlier one back, or give another --workdir; the run is untouched."
-                    )
-
     def write_history(self, rows: Sequence[Mapping[str, object]]) -> None:
-        """Writes the history per epoch as a whole.
+        """Write the history per epoch as a whole.
 
         Raises:
           UserError: as `require_present`.
         """
-        if not rows:
-            return
-        self.require_present()
-        text = io.StringIO()
-        # A run that goes on in a later version may have columns that its first rows have not.
-        names = list(dict.fromkeys(name for row in rows for name in row))
-        writer = csv.DictWriter(text, fieldnames=names, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-        write_atomically(self.history_file, text.getvalue())
+        if rows:
+            self.require_present()
+            history.write_history(self.history_file, rows)
 
     def read_history(self) -> list[dict[str, str]]:
-        """The history per epoch as it was written; see the function `read_history`."""
-        return read_history(self.history_file)
-
-
-def read_history(path: pathlib.Path) -> list[dict[str, str]]:
-    """The rows of a run's history.csv, an epoch each; empty if there is no such file.
-
-    Raises:
-      UserError: it cannot be read, or holds something else than numbers.
-    """
-    if not path.is_file():
-        return []
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
-        for row in rows:
-            if not 0 <= int(row["epoch"]) <= _EPOCHS:
-                raise ValueError(f"epoch {row['epoch']}")
-            for value in row.values():
-                float(value or "nan")  # Of a column that an earlier version did not write.
-    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
-        raise UserError(f"{path}: not the history of a run ({error!r}).") from None
-    return rows
+        """Return the history per epoch; see `history.read_history`."""
+        return history.read_history(self.history_file)

@@ -13,7 +13,8 @@ from bert_glue_tf.compression.start import Start
 from bert_glue_tf.models import classifiers, encoders, loading
 from bert_glue_tf.models.backbone import Backbone
 from bert_glue_tf.runs.config import ExperimentConfig
-from bert_glue_tf.runs.run_folder import RunFolder, deciding
+from bert_glue_tf.runs.inputs import deciding
+from bert_glue_tf.runs.run_folder import RunFolder
 from bert_glue_tf.training import devices, starting_point
 from bert_glue_tf.training import plan as planning
 from bert_glue_tf.training.inputs import Inputs

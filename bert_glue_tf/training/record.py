@@ -15,7 +15,7 @@ from bert_glue_tf.core import records
 from bert_glue_tf.evaluation import collapse, cost, predictions
 from bert_glue_tf.evaluation.evaluator import Evaluation
 from bert_glue_tf.models import classifiers, saving
-from bert_glue_tf.runs import results
+from bert_glue_tf.runs import versions
 from bert_glue_tf.runs.results import ExperimentResult
 from bert_glue_tf.training import scoring
 from bert_glue_tf.training.inputs import Inputs
@@ -97,7 +97,7 @@ def _environment(job: Job, network: Network) -> dict[str, Any]:
     """Return where and with what the run was done."""
     devices = [device.name for device in tf.config.list_logical_devices()]
     return {
-        **results.environment(devices),
+        **versions.environment(devices),
         "replicas": job.strategy.num_replicas_in_sync,
         "precision": network.policy,
     }

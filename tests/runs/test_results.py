@@ -12,7 +12,7 @@ import pytest
 from bert_glue_tf.core import records
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.reports import terminal
-from bert_glue_tf.runs import results
+from bert_glue_tf.runs import results, versions
 from bert_glue_tf.runs.results import ExperimentResult
 
 
@@ -127,7 +127,7 @@ def test_a_foreign_line_is_named(tmp_path, line):
 
 
 def test_environment_names_versions_and_commit():
-    found = results.environment(["/device:CPU:0"])
+    found = versions.environment(["/device:CPU:0"])
     assert found["packages"]["tensorflow"].startswith("2.20.")
     assert found["cores"] >= 1
     assert found["commit"] is None or re.fullmatch(r"[0-9a-f]{40}(-dirty)?", found["commit"])
@@ -141,13 +141,13 @@ def test_another_build_of_tensorflow_is_found_and_a_missing_package_is_none(tmp_
         "Metadata-Version: 2.1\nName: tensorflow-cpu\nVersion: 2.20.1\n"
     )
     monkeypatch.setattr(sys, "path", [str(tmp_path)])
-    packages = results.environment([])["packages"]
+    packages = versions.environment([])["packages"]
     assert packages["tensorflow-cpu"] == "2.20.1"
     assert "tensorflow" not in packages
     assert packages["tf-keras"] is None
     (folder / "METADATA").unlink()
     folder.rmdir()
-    assert results.environment([])["packages"]["tensorflow"] is None
+    assert versions.environment([])["packages"]["tensorflow"] is None
 
 
 @pytest.mark.parametrize(

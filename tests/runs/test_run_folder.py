@@ -15,7 +15,7 @@ import pytest
 
 from bert_glue_tf.core import records
 from bert_glue_tf.core.errors import UserError
-from bert_glue_tf.runs import results
+from bert_glue_tf.runs import results, versions
 from bert_glue_tf.runs.config import ExperimentConfig
 from bert_glue_tf.runs.run_folder import RunFolder
 
@@ -227,7 +227,24 @@ def test_inputs_of_a_start_that_trained_nothing_are_replaced(tmp_path):
     folder = RunFolder.open(tmp_path, ExperimentConfig(seed=2))
     changed = {**INPUTS, "encoder": {"sha256": "zz"}}
     folder.require_same_inputs(changed)
-    assert json.loads(folder.inputs_file.read_text()) == changed
+    kept = json.loads(folder.inputs_file.read_text())
+    assert kept == {**changed, "versions": versions.installed()}
+
+
+def test_going_on_with_other_versions_is_said(tmp_path, caplog, monkeypatch):
+    folder = RunFolder.open(tmp_path, ExperimentConfig())
+    folder.require_same_inputs(INPUTS)
+    folder.write_history(ROWS)
+    folder.require_same_inputs(INPUTS)
+    assert not caplog.records
+    now = versions.installed() | {"bert_glue_tf": "9.9", "tensorflow": "3.0"}
+    monkeypatch.setattr(versions, "installed", lambda: now)
+    folder.require_same_inputs(INPUTS)
+    (told,) = caplog.records
+    assert told.levelname == "WARNING"
+    for part in (f"--workdir={tmp_path}", "bert_glue_tf 0.1.0 (now 9.9)", "tensorflow 2.20"):
+        assert part in told.getMessage()
+    assert "numpy" not in told.getMessage()
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"encoder": 1}'])

@@ -284,7 +284,7 @@ def test_a_run_does_not_go_on_with_other_data_or_another_encoder(tmp_path, monke
         with pytest.raises(KeyboardInterrupt):
             experiment.train_and_evaluate(config, folder)
     kept = json.loads(folder.inputs_file.read_text())
-    assert sorted(kept) == ["encoder", "train data", "validation data"]
+    assert sorted(kept) == ["encoder", "train data", "validation data", "versions"]
 
     rows[0][1] = "1"
     write_tsv(tmp_path / "CoLA" / "train.tsv", rows)

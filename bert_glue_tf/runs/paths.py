@@ -1,0 +1,83 @@
+"""The names of a run's files.
+
+config.json       the settings; the run can be repeated from this file alone
+inputs.json       checksums of the data and the encoder that the run was begun with, and versions
+history.csv       loss and scores of training and validation, a row an epoch
+results.jsonl     the result record
+predictions/      label, prediction and logits of every validation example, as .tsv
+model/            the trained model (SavedModel) with its preprocessing
+choices.json      what was decided before the training and has to stay so when it goes on
+checkpoints/      the last two states of the training, to go on from; a finished run has none
+tensorboard/      curves: loss, scores, learning rate, sparsity
+.lock             held by the process that is running here
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+
+from bert_glue_tf.runs import results
+
+LOCK = ".lock"
+
+
+@dataclasses.dataclass(frozen=True)
+class RunPaths:
+    """The files and folders of a run, whether they are there or not."""
+
+    path: pathlib.Path
+
+    @property
+    def config_file(self) -> pathlib.Path:
+        """Return the file of the settings."""
+        return self.path / "config.json"
+
+    @property
+    def inputs_file(self) -> pathlib.Path:
+        """Return the file of the checksums and versions that the run was begun with."""
+        return self.path / "inputs.json"
+
+    @property
+    def choices_file(self) -> pathlib.Path:
+        """Return the file of the decisions."""
+        return self.path / "choices.json"
+
+    @property
+    def history_file(self) -> pathlib.Path:
+        """Return the file of the history per epoch."""
+        return self.path / "history.csv"
+
+    @property
+    def results_file(self) -> pathlib.Path:
+        """Return the file of the result record."""
+        return self.path / results.FILE_NAME
+
+    @property
+    def model(self) -> pathlib.Path:
+        """Return the folder of the trained model."""
+        return self.path / "model"
+
+    @property
+    def checkpoints(self) -> pathlib.Path:
+        """Return the folder of the saved states of the training."""
+        return self.path / "checkpoints"
+
+    @property
+    def tensorboard(self) -> pathlib.Path:
+        """Return the folder of the curves."""
+        return self.path / "tensorboard"
+
+    @property
+    def predictions(self) -> pathlib.Path:
+        """Return the folder of the predictions."""
+        return self.path / "predictions"
+
+    def predictions_file(self, split: str) -> pathlib.Path:
+        """Return the file of a split's predictions."""
+        return self.predictions / f"{split}.tsv"
+
+    @property
+    def lock(self) -> pathlib.Path:
+        """Return the file that the process which runs here holds a lock on."""
+        return self.path / LOCK
