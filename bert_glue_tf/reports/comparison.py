@@ -26,6 +26,7 @@ from bert_glue_tf.export import exports
 from bert_glue_tf.export.exports import ExportFolder
 from bert_glue_tf.runs import results
 from bert_glue_tf.runs.config import PRUNING, ExperimentConfig
+from bert_glue_tf.runs.history import read_history
 
 KERAS = "keras"  # Stands for the recipe of a model that was not exported.
 REFERENCE = "float32"
