@@ -19,6 +19,7 @@ from absl import flags
 
 from bert_glue_tf.core import cli
 from bert_glue_tf.data import readers, tasks
+from bert_glue_tf.data.examples import Examples
 from bert_glue_tf.evaluation import metrics
 from bert_glue_tf.runs import command_line
 
@@ -60,7 +61,7 @@ def main() -> None:
     )
     padding = FLAGS.padding == "max_length" and "max_length"
 
-    def tokenized(read: readers.Examples) -> list[dict[str, object]]:
+    def tokenized(read: Examples) -> list[dict[str, object]]:
         """What its example's `dataset.map` makes: word pieces, padded there or not at all."""
         assert read.labels is not None
         encoded = tokenizer(

@@ -19,6 +19,7 @@ from absl import flags, logging
 from bert_glue_tf.core import cli
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data.preprocessing import INPUTS
+from bert_glue_tf.export import measure
 
 flags.DEFINE_string("run", "", "Folder of a finished run of the train command.")
 flags.DEFINE_list("seq_lengths", ["32", "64", "128"], "Lengths in word pieces.")
@@ -49,7 +50,7 @@ def main() -> None:
         for number, (some, content) in enumerate(files.items()):
             path = pathlib.Path(folder) / f"{number}.tflite"
             path.write_bytes(content)
-            memory[some] = cost.peak_memory_of_prediction(path, FLAGS.threads)["total"]
+            memory[some] = measure.peak_memory_of_prediction(path, FLAGS.threads)["total"]
 
     def call(some: tuple[int, ...], length: int) -> functools.partial[object]:
         features = {name: np.ones((1, length), np.int32) for name in INPUTS}

@@ -8,7 +8,7 @@ from typing import Any
 
 import tf_keras
 
-from bert_glue_tf.data.readers import Examples
+from bert_glue_tf.data.examples import Examples
 from bert_glue_tf.data.tasks import TaskSpec
 from bert_glue_tf.models import classifiers, heads
 from bert_glue_tf.models.backbone import Backbone, ClassifierWeights

@@ -21,8 +21,8 @@ import numpy as np
 
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import preprocessing
+from bert_glue_tf.data.examples import Examples
 from bert_glue_tf.data.preprocessing import INPUTS, TokenizedTexts
-from bert_glue_tf.data.readers import Examples
 
 if TYPE_CHECKING:
     import tensorflow as tf

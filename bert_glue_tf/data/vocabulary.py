@@ -23,10 +23,11 @@ from typing import Any
 import numpy as np
 
 from bert_glue_tf.core.errors import UserError
-from bert_glue_tf.models.bert.foreign_weights import SPECIAL_TOKENS
 
 CONTINUATION = "##"
 UNKNOWN = "[UNK]"
+# Every vocabulary of BERT has them.
+SPECIAL_TOKENS = ("[PAD]", UNKNOWN, "[CLS]", "[SEP]")
 MASK = "[MASK]"  # Not every vocabulary has it.
 KEPT_SHARE = 0.5
 _EXAMPLES = 10

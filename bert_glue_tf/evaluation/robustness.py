@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from bert_glue_tf.data import batching, problems
-from bert_glue_tf.data.readers import Examples
+from bert_glue_tf.data.examples import Examples
 from bert_glue_tf.data.tasks import TaskSpec
 from bert_glue_tf.evaluation import evaluator, metrics
 from bert_glue_tf.evaluation.evaluator import PredictFn

@@ -16,12 +16,13 @@ from bert_glue_tf import __version__
 from bert_glue_tf.core import files, records
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.core.files import write_atomically
-from bert_glue_tf.data import batching, preprocessing, readers, tasks
+from bert_glue_tf.data import batching, preprocessing, tasks
+from bert_glue_tf.data.examples import Examples
 from bert_glue_tf.data.preprocessing import INPUTS
 from bert_glue_tf.data.tasks import TaskSpec
 from bert_glue_tf.evaluation import collapse, cost, evaluator, predictions
 from bert_glue_tf.evaluation.evaluator import Evaluation
-from bert_glue_tf.export import flatbuffer, litert, static_int8, tflite
+from bert_glue_tf.export import flatbuffer, litert, measure, static_int8, tflite
 from bert_glue_tf.export.exports import ExportFolder, ExportResult, Run
 from bert_glue_tf.export.litert import LiteModel
 from bert_glue_tf.export.static_int8 import Features, Selection
@@ -60,7 +61,7 @@ def identity(run: Run, settings: ExportSettings) -> dict[str, Any]:
     }
 
 
-def check_data(run: Run, examples: Mapping[str, readers.Examples]) -> None:
+def check_data(run: Run, examples: Mapping[str, Examples]) -> None:
     """Raises UserError if the validation data is not what the run was scored on."""
     for split in tasks.get(run.config.task).validation_splits.values():
         now = str(examples[split].provenance["sha256"])
@@ -79,7 +80,7 @@ def export(
     settings: ExportSettings,
     recipes: Sequence[QuantizationRecipe],
     folder: ExportFolder,
-    examples: Mapping[str, readers.Examples],
+    examples: Mapping[str, Examples],
 ) -> list[ExportResult]:
     """Makes and measures the files that are not there yet; float32 is always among them.
 
@@ -136,7 +137,7 @@ class _ExportRun:
         run: Run,
         settings: ExportSettings,
         folder: ExportFolder,
-        examples: Mapping[str, readers.Examples],
+        examples: Mapping[str, Examples],
     ) -> None:
         self._run, self._settings, self._folder = run, settings, folder
         self._task = tasks.get(run.config.task)
@@ -270,7 +271,7 @@ class _ExportRun:
             pieces=litert.pieces(longest, self._settings.threads),
             latency=file.latency,
             threads=self._settings.threads,
-            peak_memory_bytes=cost.peak_memory_of_prediction(path, self._settings.threads),
+            peak_memory_bytes=measure.peak_memory_of_prediction(path, self._settings.threads),
             quantization=file.quantization,
             environment=versions.environment([f"CPU (LiteRT, {self._settings.threads} threads)"]),
         )

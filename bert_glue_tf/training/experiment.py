@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping
 
 from bert_glue_tf.compression import registry
-from bert_glue_tf.data.readers import Examples
+from bert_glue_tf.data.examples import Examples
 from bert_glue_tf.runs.config import ExperimentConfig
 from bert_glue_tf.runs.results import ExperimentResult
 from bert_glue_tf.runs.run_folder import RunFolder

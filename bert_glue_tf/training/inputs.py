@@ -10,7 +10,7 @@ from absl import logging
 
 from bert_glue_tf.data import batching, preprocessing, readers, tasks
 from bert_glue_tf.data.batching import Split
-from bert_glue_tf.data.readers import Examples
+from bert_glue_tf.data.examples import Examples
 from bert_glue_tf.data.tasks import TaskSpec
 from bert_glue_tf.training.job import Job
 

@@ -19,6 +19,7 @@ import pytest
 from bert_glue_tf.core import network
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import readers, sample, tasks
+from bert_glue_tf.data.examples import Examples
 from bert_glue_tf.data.problems import Regression
 
 COLA, SST2, MRPC, STSB = (tasks.get(name) for name in ("cola", "sst2", "mrpc", "stsb"))
@@ -702,7 +703,7 @@ def test_what_the_sample_has_not():
 def _numbered(n):
     texts = [f"text {i}" for i in range(n)]
     provenance = {"name": "tsv", "examples": n, "split_examples": n}
-    return readers.Examples((texts, texts[::-1]), np.arange(n, dtype=np.int32), provenance)
+    return Examples((texts, texts[::-1]), np.arange(n, dtype=np.int32), provenance)
 
 
 def test_take_is_a_fixed_subset_in_the_files_order():
@@ -724,7 +725,7 @@ def test_take_all_and_take_too_many():
     assert examples.take(0) is examples.take(10) is examples.take(11) is examples
     with pytest.raises(ValueError, match="limit=-1"):
         examples.take(-1)
-    unlabelled = readers.Examples((["a", "b", "c"],), None, {}).take(2)
+    unlabelled = Examples((["a", "b", "c"],), None, {}).take(2)
     assert unlabelled.labels is None
     assert unlabelled.sources is None
     assert len(unlabelled) == 2

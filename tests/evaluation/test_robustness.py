@@ -11,6 +11,7 @@ import pytest
 
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import batching, preprocessing, readers, tasks
+from bert_glue_tf.data.examples import Examples
 from bert_glue_tf.evaluation import metrics, robustness
 
 COLA, SST2, MRPC = (tasks.get(name) for name in ("cola", "sst2", "mrpc"))
@@ -121,7 +122,7 @@ def examples(texts, labels=None, sources=None, split="validation", split_example
     count = len(texts[0])
     provenance = {"split": split, "examples": count, "split_examples": split_examples or count}
     array = None if labels is None else np.array(labels, np.int32)
-    return readers.Examples(texts, array, provenance, sources)
+    return Examples(texts, array, provenance, sources)
 
 
 def test_codes_that_training_has_not_are_out_of_domain():

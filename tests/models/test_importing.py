@@ -16,6 +16,7 @@ import tiny_bert
 from safetensors.numpy import load_file, save_file
 
 from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.data import vocabulary
 from bert_glue_tf.models import encoders, loading
 from bert_glue_tf.models.bert import foreign_weights, importing
 from bert_glue_tf.models.bert.network import build_encoder, difference, probe
@@ -240,7 +241,7 @@ def test_vocabulary_that_cannot_be_imported(lines, message, huggingface):
 
 def test_a_long_vocabulary_with_a_piece_twice_is_told_at_once(tmp_path):
     path = tmp_path / "vocab.txt"
-    pieces = [*foreign_weights.SPECIAL_TOKENS, *map(str, range(100_000)), "99999"]
+    pieces = [*vocabulary.SPECIAL_TOKENS, *map(str, range(100_000)), "99999"]
     path.write_text("\n".join(pieces) + "\n")
     start = time.perf_counter()
     with pytest.raises(UserError, match="the piece '99999' stands twice"):

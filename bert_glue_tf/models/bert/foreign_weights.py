@@ -20,6 +20,7 @@ import numpy as np
 
 from bert_glue_tf.core import strict_json
 from bert_glue_tf.core.errors import UserError, reason_of
+from bert_glue_tf.data.vocabulary import SPECIAL_TOKENS
 from bert_glue_tf.models.bert.architecture import (
     LAYER_NORM_EPSILON,
     Architecture,
@@ -32,7 +33,6 @@ CONFIG = "config.json"
 TF_CONFIG = "bert_config.json"
 VOCABULARY = "vocab.txt"
 TOKENIZER_CONFIG = "tokenizer_config.json"
-SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
 # Hugging Face says "gelu" for the exact one. Google's TensorFlow code has meant the
 # tanh approximation by the same word since 2019, and so does tf-models-official.
 HF_ACTIVATIONS = {

@@ -1,0 +1,77 @@
+"""Examples of a task, as texts and labels in memory."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+import numpy as np
+
+from bert_glue_tf.core.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class Examples:
+    """Examples of one split, in memory.
+
+    Attributes:
+      texts: one list of n strings per text field of the task.
+      labels: int32 [n] class ids, float32 [n] for regression, None for a test split of GLUE.
+      provenance: JSON-able: `name` ("tfds", "tsv", "aspects" or "sample"), `split`, `version`
+        (None for a file), `sha256` (of the file's bytes; else of the split's
+        examples as JSON lines), `path` (files only), `examples` (n here),
+        `split_examples` (n before any limit), `dropped_rows`.
+      sources: n codes of where each example comes from (CoLA: the publication), where the
+        task's files have them; else None. TFDS leaves them out.
+    """
+
+    texts: tuple[list[str], ...]
+    labels: np.ndarray | None
+    provenance: Mapping[str, object]
+    sources: list[str] | None = None
+
+    def __len__(self) -> int:
+        return len(self.texts[0])
+
+    def hold_out(self, count: int) -> tuple[Examples, Examples | None]:
+        """The examples without `count` of them, and those: a fixed pseudo-random choice.
+
+        Raises:
+          UserError: nothing would be left to train on.
+        """
+        if not count:
+            return self, None
+        if count >= len(self):
+            raise UserError(
+                f"--held_out={count}: the training split has only {len(self)} examples. "
+                "Give a small part of it."
+            )
+        order = np.random.RandomState(1).permutation(len(self))
+        return self._choose(np.sort(order[count:])), self._choose(np.sort(order[:count]))
+
+    def _choose(self, chosen: np.ndarray) -> Examples:
+        return dataclasses.replace(
+            self,
+            texts=tuple([field[i] for i in chosen] for field in self.texts),
+            labels=None if self.labels is None else self.labels[chosen],
+            provenance={**self.provenance, "examples": len(chosen)},
+            sources=None if self.sources is None else [self.sources[i] for i in chosen],
+        )
+
+    def take(self, limit: int) -> Examples:
+        """`limit` examples, 0 = all: a fixed pseudo-random subset, in the file's order.
+
+        Not the first rows, because CoLA, STS-B and MNLI come sorted by source. The
+        subset depends on the number of examples alone, never on a run's seed, so that
+        runs compare; a smaller one is contained in a larger one.
+
+        Raises:
+          ValueError: `limit` is negative.
+        """
+        if limit < 0:
+            raise ValueError(f"limit={limit}: has to be 0 (all) or more.")
+        if limit == 0 or limit >= len(self):
+            return self
+        # RandomState's stream is frozen for good (NumPy's NEP 19); default_rng's is not.
+        chosen = np.sort(np.random.RandomState(0).permutation(len(self))[:limit])
+        return self._choose(chosen)
