@@ -46,7 +46,7 @@ def _folders(pattern: str) -> list[pathlib.Path]:
 
 
 def command() -> None:
-    """Entry point of `bert-glue-compare`."""
+    """Run the command `bert-glue-compare`."""
     cli.run(main, __doc__)
 
 

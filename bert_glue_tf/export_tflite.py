@@ -5,8 +5,6 @@ python -m bert_glue_tf.export_tflite --run=runs/cola-minilm_l6-sample-none-seed1
 
 from __future__ import annotations
 
-import re
-
 from absl import flags, logging
 
 from bert_glue_tf.core import cli
@@ -14,7 +12,7 @@ from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import readers, tasks
 from bert_glue_tf.export import tflite
 from bert_glue_tf.export.exports import FOLDER, ExportFolder, Run
-from bert_glue_tf.models import encoders
+from bert_glue_tf.export.lengths import seq_lengths
 
 _RUN = flags.DEFINE_string("run", "", "Folder of a finished run of the train command.")
 _RECIPES = flags.DEFINE_list(
@@ -36,24 +34,6 @@ _CALIBRATION = flags.DEFINE_integer(
 _REPETITIONS = flags.DEFINE_integer(
     "latency_repetitions", 50, "Timed runs of each file at each length."
 )
-
-
-def seq_lengths(values: list[str], longest: int) -> tuple[int, ...]:
-    """The lengths to export for, ascending; the run's own stands for any above it.
-
-    Raises:
-      UserError: a value is no length that an encoder can have.
-    """
-    low, high = encoders.MIN_SEQ_LENGTH, encoders.MAX_SEQ_LENGTH
-    for value in values:
-        # Four digits at most: Python refuses to read thousands of them.
-        if not re.fullmatch("[0-9]{1,4}", value) or not low <= int(value) <= high:
-            raise UserError(
-                f"--seq_lengths={','.join(values)}: {value!r} is no length. "
-                f"Give whole numbers from {low} to {high}, separated by commas."
-            )
-    # The run has seen no sentence longer than that.
-    return tuple(sorted({min(int(value), longest) for value in values})) or (longest,)
 
 
 def main() -> None:
@@ -87,7 +67,7 @@ def main() -> None:
 
 
 def command() -> None:
-    """Entry point of `bert-glue-export`."""
+    """Run the command `bert-glue-export`."""
     cli.run(main, __doc__)
 
 

@@ -126,7 +126,7 @@ def _print(lines: list[str]) -> None:
 
 
 def command() -> None:
-    """Entry point of `bert-glue-predict`."""
+    """Run the command `bert-glue-predict`."""
     cli.run(main, __doc__)
 
 

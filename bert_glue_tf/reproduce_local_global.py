@@ -50,7 +50,7 @@ def main() -> None:
 
 
 def command() -> None:
-    """Entry point of `bert-glue-reproduce-local-global`."""
+    """Run the command `bert-glue-reproduce-local-global`."""
     cli.run(main, __doc__, "with what is left")
 
 

@@ -67,7 +67,7 @@ def main() -> None:
 
 
 def command() -> None:
-    """Entry point of `bert-glue-reproduce-report`."""
+    """Run the command `bert-glue-reproduce-report`."""
     cli.run(main, __doc__, "where it stopped")
 
 

@@ -50,7 +50,7 @@ def main() -> None:
 
 
 def command() -> None:
-    """Entry point of `bert-glue-reproduce-structured`."""
+    """Run the command `bert-glue-reproduce-structured`."""
     cli.run(main, __doc__, "with what is left")
 
 

@@ -56,7 +56,7 @@ def main() -> None:
 
 
 def command() -> None:
-    """Entry point of `bert-glue-survey`."""
+    """Run the command `bert-glue-survey`."""
     cli.run(main, __doc__, "with what is left")
 
 

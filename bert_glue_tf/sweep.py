@@ -66,7 +66,7 @@ def main() -> None:
 
 
 def command() -> None:
-    """Entry point of `bert-glue-sweep`."""
+    """Run the command `bert-glue-sweep`."""
     cli.run(main, __doc__, "with what is left, each run after its last saved state")
 
 

@@ -248,6 +248,14 @@ class RunFolder(RunPaths):
         """Return whether a state of the training has been saved that the run can go on from."""
         return any(self.checkpoints.glob("*.index"))
 
+    @property
+    def can_go_on(self) -> bool:
+        """Return whether something is saved of the run, or of one that it needs."""
+        needed = [self.beside(config) for config in self.config.needs]
+        return self.has_checkpoint or any(
+            run.has_checkpoint or run.results_file.exists() for run in needed
+        )
+
     def finished_result(self) -> results.ExperimentResult | None:
         """Return the run's record as `record` does; the log says that the run is finished."""
         result = self.record()

@@ -269,10 +269,10 @@ def test_a_run_without_its_model_or_record_is_refused(run, tmp_path):
 
 
 def test_lengths_above_the_runs_own_become_its_own(run):
-    from bert_glue_tf import export_tflite
+    from bert_glue_tf.export.lengths import seq_lengths
 
-    assert export_tflite.seq_lengths(["32", "64", "128"], 48) == (32, 48)
-    assert export_tflite.seq_lengths(["128", "32", "64"], 128) == (32, 64, 128)
+    assert seq_lengths(["32", "64", "128"], 48) == (32, 48)
+    assert seq_lengths(["128", "32", "64"], 128) == (32, 64, 128)
 
 
 def test_settings_of_an_export_are_its_identity(run):

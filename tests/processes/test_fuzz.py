@@ -29,13 +29,13 @@ import written_runs
 from absl import flags
 from hypothesis import strategies as st
 
-from bert_glue_tf import export_tflite
 from bert_glue_tf.core import cli, records, strict_json
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import readers, tasks, tsv
 from bert_glue_tf.evaluation import predictions
 from bert_glue_tf.export import exports, flatbuffer, litert
 from bert_glue_tf.export.exports import ExportFolder, Run
+from bert_glue_tf.export.lengths import seq_lengths
 from bert_glue_tf.models import encoders, tfhub
 from bert_glue_tf.models.bert import foreign_weights
 from bert_glue_tf.reports import comparison, files, page
@@ -284,7 +284,7 @@ def test_a_grid_of_the_sweep_command(grid):
 @hypothesis.given(values=st.lists(_texts | st.sampled_from(["8", "32", "512"]), max_size=3))
 def test_lengths_of_the_export_command(values):
     with answered():
-        assert export_tflite.seq_lengths(values, 128)
+        assert seq_lengths(values, 128)
 
 
 # --- run folders ---
@@ -677,13 +677,13 @@ def test_numbers_of_thousands_of_digits():
     with pytest.raises(UserError, match="input:1: no column 9999"):
         list(reader.read([b"a\tb"]))
     with pytest.raises(UserError, match="is no length"):
-        export_tflite.seq_lengths(["9" * 5000], 128)
+        seq_lengths(["9" * 5000], 128)
 
 
 def test_digits_that_are_none():
     """`\u00b2` is a digit to str.isdigit, and none to int()."""
     with pytest.raises(UserError, match="'\u00b2' is no length"):
-        export_tflite.seq_lengths(["\u00b2"], 128)
+        seq_lengths(["\u00b2"], 128)
 
 
 @pytest.mark.parametrize("value", ["~nobody_of_this_name/x", "a\0b", "~\0"])

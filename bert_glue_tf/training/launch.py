@@ -1,0 +1,110 @@
+"""A run from its settings to its record; TensorFlow is imported when everything else is sure."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Mapping
+
+from absl import logging
+
+from bert_glue_tf.data import readers, tasks
+from bert_glue_tf.data.examples import Examples
+from bert_glue_tf.models import encoders
+from bert_glue_tf.models.encoders import EncoderSource
+from bert_glue_tf.runs import config
+from bert_glue_tf.runs.config import ExperimentConfig
+from bert_glue_tf.runs.results import ExperimentResult
+from bert_glue_tf.runs.run_folder import RunFolder
+from bert_glue_tf.training import cluster
+
+
+class Launch:
+    """A run that is shown where it is finished, and else checked and then trained.
+
+    Args:
+      settings: of the run.
+      workdir: its folder, which is not claimed before `train`.
+
+    Attributes:
+      folder: the run's; of a worker that is not the chief a temporary one, once it trains.
+      workers: the cluster that this process is part of; None where it runs alone.
+    """
+
+    def __init__(self, settings: ExperimentConfig, workdir: pathlib.Path) -> None:
+        self.settings = settings
+        self.folder = RunFolder(workdir, settings)
+        self.workers: cluster.Cluster | None = None
+        self._is_claimed = False
+
+    @property
+    def is_chief(self) -> bool:
+        """Return whether this process writes the run's folder."""
+        return self.workers is None or self.workers.is_chief
+
+    @property
+    def source(self) -> EncoderSource:
+        """Return what the settings name as the encoder.
+
+        Raises:
+          UserError: there is no such encoder.
+        """
+        return encoders.resolve(self.settings.encoder, self.settings.preprocessing)
+
+    def finished(self) -> ExperimentResult | None:
+        """Return the record of a finished run; nothing is loaded, reached or asked for.
+
+        Raises:
+          UserError: as `RunFolder.record`.
+        """
+        return self.folder.finished_result()
+
+    def join(self) -> None:
+        """Read from the environment which workers train together.
+
+        Raises:
+          UserError: the settings do not fit the pruning method, or TF_CONFIG is broken.
+        """
+        config.check_method(self.settings)
+        self.workers = cluster.of(self.settings.strategy)
+
+    def check(self) -> Mapping[str, Examples] | None:
+        """Return the examples after a look at all that can be wrong without TensorFlow.
+
+        None: the workers have to be joined before the examples are read, since TFDS uses
+        TensorFlow.
+
+        Raises:
+          UserError: the encoder or the data cannot be used; an `UnreachableError` where the
+            network would be needed.
+        """
+        task = tasks.get(self.settings.task)
+        encoders.check(self.source, self.settings.seq_length)
+        readers.check(task, self.settings.data)
+        if self.workers is not None:
+            return None
+        return readers.load_for_training(task, self.settings.data, self.settings.train_examples)
+
+    def train(
+        self, examples: Mapping[str, Examples] | None = None, tpu: str = "local"
+    ) -> ExperimentResult:
+        """Claim the folder and run the experiment, or what is left of it.
+
+        Args:
+          examples: of `check`.
+          tpu: value of --tpu, where the strategy is to use one.
+
+        Raises:
+          UserError: as `RunFolder.open` and `experiment.train_and_evaluate`.
+        """
+        claim = RunFolder.open if self.is_chief else RunFolder.follow
+        self.folder = claim(self.folder.path, self.settings)
+        self._is_claimed = True
+        logging.info("starting TensorFlow")
+        from bert_glue_tf.training import experiment
+
+        return experiment.train_and_evaluate(self.settings, self.folder, examples, tpu)
+
+    @property
+    def can_go_on(self) -> bool:
+        """Return whether this process has claimed the run, and something of it is saved."""
+        return self._is_claimed and self.folder.can_go_on
