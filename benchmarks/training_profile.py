@@ -38,6 +38,7 @@ def main() -> None:
 
     from bert_glue_tf.compression import registry
     from bert_glue_tf.compression.schedule import PruningContext
+    from bert_glue_tf.compression.start import Start
     from bert_glue_tf.data import batching, preprocessing, readers
     from bert_glue_tf.training.optimizer import build_optimizer
 
@@ -51,6 +52,9 @@ def main() -> None:
     with classifiers.restorable_dropout():
         model = classifiers.build_classifier(
             encoder.layer, task, dropout=settings.dropout, seed=settings.seed
+        )
+        method.reshape(
+            Start(encoder, None, task, examples, {}, None, 0.0, settings.seq_length, settings.seed)
         )
         model = method.prepare(model, PruningContext.from_config(settings, steps, method.waits))
     model.compile(

@@ -25,7 +25,6 @@ from bert_glue_tf.compression.method import PruningMethod, zero_fraction
 from bert_glue_tf.compression.schedule import PruningContext
 from bert_glue_tf.compression.start import Start
 from bert_glue_tf.core.errors import UserError
-from bert_glue_tf.models.bert import structure
 from bert_glue_tf.models.units import Group, Member
 
 
@@ -108,7 +107,7 @@ class MaskedPruning(PruningMethod):
                 f"{self.refused_rankings[self.plan.ranking]}."
             )
         variables = model.trainable_variables
-        weights = units.in_scope(variables, self.plan.scope, self.plan.pattern)
+        weights = units.in_scope(self.backbone, variables, self.plan.scope, self.plan.pattern)
         self.all_groups = self.groups(weights, variables)
         self.require_reachable()
         self._schedule = self.plan.schedule()
@@ -141,7 +140,7 @@ class MaskedPruning(PruningMethod):
 
     def parts(self, variable: tf.Variable) -> list[tuple[Group, Member]]:
         """The groups that a weight has units in."""
-        return self._parts.get(structure.name_of(variable), [])
+        return self._parts.get(self.backbone.name_of(variable), [])
 
     def masked(self, group: Group, member: Member, values: tf.Tensor) -> tf.Tensor:
         """`values` of the weight's shape, with zeros where the mask is False."""
@@ -221,7 +220,7 @@ class MaskedPruning(PruningMethod):
         return alive
 
     def pruned_weights(self, model: tf_keras.Model) -> Mapping[str, tf.Variable]:
-        weights = {structure.name_of(variable): variable for variable in model.variables}
+        weights = {self.backbone.name_of(variable): variable for variable in model.variables}
         return {name: weights[name] for name in self._parts if name in weights}
 
     def sparsities(self, model: tf_keras.Model) -> dict[str, float]:

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 import regex
 
 from bert_glue_tf.core.errors import UserError
-from bert_glue_tf.models.bert import structure
 from bert_glue_tf.models.units import Group, Member
 
 if TYPE_CHECKING:
     import tensorflow as tf
+
+    from bert_glue_tf.models.backbone import Backbone
 
 SEARCH_SECONDS = 10.0  # For what takes milliseconds, on a machine that does other things as well.
 
@@ -48,21 +49,22 @@ def _searched(pattern: str, names: Sequence[str]) -> set[str]:
 
 
 def in_scope(
-    variables: Iterable[tf.Variable], scope: str, pattern: str = ""
+    backbone: Backbone, variables: Iterable[tf.Variable], scope: str, pattern: str = ""
 ) -> dict[str, tf.Variable]:
     """Return the weights that may be pruned, by name.
 
     Args:
+      backbone: that the model was built on, which knows the scopes of its variables.
       variables: of the model.
-      scope: head (pooler and classifier), encoder (the matrices of its layers), embeddings, all.
+      scope: classifier (with the pooler), encoder (the matrices of its layers), embeddings, all.
       pattern: regular expression that a name must have somewhere; empty for any.
 
     Raises:
       UserError: nothing matches; the message lists names that are near. Or two weights have one
         name.
     """
-    named = [(structure.name_of(variable), variable) for variable in variables]
-    parts = {name: structure.scope_of(name, len(variable.shape)) for name, variable in named}
+    named = [(backbone.name_of(variable), variable) for variable in variables]
+    parts = backbone.scopes(variable for _, variable in named)
     scoped = {n: v for n, v in named if parts[n] and scope in ("all", parts[n])}
     matching = _searched(pattern, [name for name, part in parts.items() if part])
     found = {name: v for name, v in scoped.items() if name in matching}
@@ -109,16 +111,20 @@ def elements(weights: Mapping[str, tf.Variable]) -> list[Group]:
     ]
 
 
-def lines(weights: Mapping[str, tf.Variable], side: int, what: str) -> list[Group]:
+def lines(
+    backbone: Backbone, weights: Mapping[str, tf.Variable], side: int, what: str
+) -> list[Group]:
     """Return as a unit all weights of one input (side 0) or of one output (side 1) of a matrix."""
     groups = []
     for name, weight in weights.items():
-        view = structure.matrix_shape(name, tuple(weight.shape))
+        view = backbone.matrix_shape(name, tuple(weight.shape))
         groups.append(Group(name, (view[side],), (Member(name, weight, view, (side,)),), what=what))
     return groups
 
 
-def blocks(weights: Mapping[str, tf.Variable], rows: int, columns: int, option: str) -> list[Group]:
+def blocks(
+    backbone: Backbone, weights: Mapping[str, tf.Variable], rows: int, columns: int, option: str
+) -> list[Group]:
     """Return the blocks of a matrix [in, out], `rows` inputs by `columns` outputs.
 
     Raises:
@@ -126,7 +132,7 @@ def blocks(weights: Mapping[str, tf.Variable], rows: int, columns: int, option: 
     """
     groups = []
     for name, weight in weights.items():
-        height, width = structure.matrix_shape(name, tuple(weight.shape))
+        height, width = backbone.matrix_shape(name, tuple(weight.shape))
         if height % rows or width % columns:
             raise UserError(
                 f"--pruning_options: {option}={rows}x{columns} does not divide {name}, which is "
@@ -146,6 +152,7 @@ def _divisors(size: int, near: int) -> str:
 
 
 def of_layers(
+    backbone: Backbone,
     kind: str,
     weights: Mapping[str, tf.Variable],
     variables: Iterable[tf.Variable],
@@ -154,6 +161,7 @@ def of_layers(
     """Return the units of each layer whose output matrix is among the weights.
 
     Args:
+      backbone: that the model was built on, which knows its layers.
       kind: of the units: head or neuron.
       weights: those that may be pruned, by name.
       variables: all of the model's.
@@ -162,11 +170,11 @@ def of_layers(
     Raises:
       UserError: no layer's output matrix is among `weights`.
     """
-    groups = structure.layer_units(kind, weights, variables)
+    groups = backbone.units(kind, weights, variables)
     if not groups:
         raise UserError(
             f"--pruning_method={method}: no weight of the scope is a layer's "
-            f".../{structure.LAYER_UNITS[kind].output}, whose {kind}s could be removed. It needs "
+            f".../{backbone.output_of(kind)}, whose {kind}s could be removed. It needs "
             "--pruning_scope=encoder or all, and --pruning_weights that leaves such weights in."
         )
     return groups

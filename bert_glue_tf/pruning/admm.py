@@ -12,6 +12,7 @@ from bert_glue_tf.compression import registry
 from bert_glue_tf.compression.masked import MaskedPruning, values_of
 from bert_glue_tf.compression.norms import unit_norms
 from bert_glue_tf.compression.schedule import PruningContext
+from bert_glue_tf.compression.start import Start
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.models.units import Group, Member
 
@@ -76,6 +77,9 @@ class Admm(MaskedPruning):
                 "mask over many steps. Choose gradual or iterative."
             )
         return super().context(context)
+
+    def reshape(self, start: Start) -> Start:
+        return super().reshape(self._inner.reshape(start))
 
     def groups(
         self, weights: Mapping[str, tf.Variable], variables: Sequence[tf.Variable]

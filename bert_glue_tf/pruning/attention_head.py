@@ -31,7 +31,7 @@ class AttentionHead(FirstOrder):
     def groups(
         self, weights: Mapping[str, tf.Variable], variables: Sequence[tf.Variable]
     ) -> list[Group]:
-        return units.of_layers("head", weights, variables, self.name)
+        return units.of_layers(self.backbone, "head", weights, variables, self.name)
 
     def score(self, group: Group) -> np.ndarray:
         importance = super().score(group)

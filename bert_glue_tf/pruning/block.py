@@ -44,4 +44,4 @@ class Block(NormPruning):
         self, weights: Mapping[str, tf.Variable], variables: Sequence[tf.Variable]
     ) -> list[Group]:
         rows, columns = parse_size("block", self.settings["block"])
-        return units.blocks(weights, rows, columns, "block")
+        return units.blocks(self.backbone, weights, rows, columns, "block")

@@ -25,4 +25,4 @@ class Column(NormPruning):
     def groups(
         self, weights: Mapping[str, tf.Variable], variables: Sequence[tf.Variable]
     ) -> list[Group]:
-        return units.lines(weights, 0, "column")
+        return units.lines(self.backbone, weights, 0, "column")

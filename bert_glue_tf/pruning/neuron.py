@@ -31,4 +31,4 @@ class Neuron(FirstOrder):
     def groups(
         self, weights: Mapping[str, tf.Variable], variables: Sequence[tf.Variable]
     ) -> list[Group]:
-        return units.of_layers("neuron", weights, variables, self.name)
+        return units.of_layers(self.backbone, "neuron", weights, variables, self.name)

@@ -10,7 +10,6 @@ import tensorflow as tf
 from bert_glue_tf.compression import ranking, units
 from bert_glue_tf.compression.masked import MaskedPruning, values_of
 from bert_glue_tf.core.errors import UserError
-from bert_glue_tf.models.bert import structure
 from bert_glue_tf.models.units import Group
 from bert_glue_tf.pruning.block import parse_size
 
@@ -75,7 +74,8 @@ class Pattern(MaskedPruning):
             raise UserError(
                 f"--pruning_options: patterns={self.settings['patterns']}: must be from 1 to 255."
             )
-        units.blocks(weights, rows, columns, "block")  # Refuses a size that does not divide.
+        # Refuses a size that does not divide.
+        units.blocks(self.backbone, weights, rows, columns, "block")
         return units.elements(weights)
 
     @property
@@ -107,7 +107,7 @@ class Pattern(MaskedPruning):
 
     def _masks_of(self, group: Group, score: np.ndarray, sparsity: float) -> np.ndarray:
         rows, columns = self._size
-        height, width = structure.matrix_shape(group.name, group.units)
+        height, width = self.backbone.matrix_shape(group.name, group.units)
         split = (height // rows, rows, width // columns, columns)
         blocks = score.reshape(split).transpose(0, 2, 1, 3).reshape(-1, rows * columns)
         kept = rows * columns - round(sparsity * rows * columns)

@@ -27,4 +27,4 @@ class Row(NormPruning):
     def groups(
         self, weights: Mapping[str, tf.Variable], variables: Sequence[tf.Variable]
     ) -> list[Group]:
-        return units.lines(weights, 1, "row")
+        return units.lines(self.backbone, weights, 1, "row")

@@ -32,13 +32,15 @@ if kind == "devices":
 
 import tf_keras  # noqa: E402
 import tiny_bert  # noqa: E402
+import tiny_classifier  # noqa: E402
 
 from bert_glue_tf.compression import registry  # noqa: E402
 from bert_glue_tf.compression.schedule import PruningContext  # noqa: E402
 from bert_glue_tf.data import batching, preprocessing, tasks  # noqa: E402
-from bert_glue_tf.models import classifiers, heads, loading  # noqa: E402
+from bert_glue_tf.models import classifiers, heads  # noqa: E402
 from bert_glue_tf.models.bert import importing  # noqa: E402
 from bert_glue_tf.models.bert.network import build_encoder  # noqa: E402
+from bert_glue_tf.models.saved_model.backbone import load_layer  # noqa: E402
 from bert_glue_tf.runs.config import ExperimentConfig  # noqa: E402
 from bert_glue_tf.training import cluster, devices  # noqa: E402
 from bert_glue_tf.training.optimizer import build_optimizer  # noqa: E402
@@ -93,9 +95,13 @@ def train(name: str, strategy: tf.distribute.Strategy) -> dict[str, np.ndarray]:
         if is_opaque:
             saved = f"{stack.enter_context(tempfile.TemporaryDirectory())}/encoder"
             importing.write_encoder(build(), pathlib.Path(saved))
-            build = functools.partial(loading._trainable, saved)
+            build = functools.partial(load_layer, saved)
         stack.enter_context(strategy.scope())
         encoder = build()
+        backbone = tiny_bert.backbone(encoder, shapes)
+        if is_opaque:
+            backbone = tiny_bert.saved_model_backbone(encoder)
+        method.reshape(tiny_classifier.start(backbone, tasks.get("mnli")))
         model = method.prepare(
             classifiers.build_classifier(encoder, tasks.get("mnli"), dropout=0.0, seed=1), context
         )

@@ -18,17 +18,16 @@ import tensorflow as tf
 import tf_keras
 import tiny_bert
 from ai_edge_litert.interpreter import Interpreter
+from tiny_classifier import start
 
 from bert_glue_tf.compression import registry
 from bert_glue_tf.compression.method import PruningMethod
 from bert_glue_tf.compression.schedule import PruningContext
-from bert_glue_tf.compression.start import Start
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import tasks
 from bert_glue_tf.data.examples import Examples
 from bert_glue_tf.data.preprocessing import INPUTS
 from bert_glue_tf.models import classifiers, saving
-from bert_glue_tf.models.bert.architecture import Architecture
 from bert_glue_tf.models.bert.classifier_weights import load_classifier
 from bert_glue_tf.models.bert.network import build_encoder
 from bert_glue_tf.runs.config import ExperimentConfig
@@ -68,13 +67,6 @@ def batches(first: int, last: int):
         yield features, (ids.sum(1) % 3).astype(np.int32)
 
 
-def start(encoder: tf_keras.layers.Layer, shapes: Architecture) -> Start:
-    """What a run gives its method before it builds the model."""
-    nothing = Examples(([],), None, {})
-    held = tiny_bert.backbone(encoder, shapes)
-    return Start(held, None, TASK, nothing, {}, None, FINAL, 12, 1)
-
-
 class Training:
     """A tiny classifier under a method, trained epoch by epoch as the orchestrator does."""
 
@@ -96,7 +88,7 @@ class Training:
         )
         encoder = build_encoder(shapes, tiny_bert.weights(shapes).__getitem__)
         self.architecture = shapes
-        self.method.reshape(start(encoder, shapes))
+        self.method.reshape(start(tiny_bert.backbone(encoder, shapes), TASK, FINAL))
         self.model = self.method.prepare(
             classifiers.build_classifier(encoder, TASK, dropout=0.0, seed=config.seed), self.context
         )

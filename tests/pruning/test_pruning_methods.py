@@ -10,6 +10,7 @@ import pytest
 import tensorflow as tf
 import tf_keras
 import tiny_bert
+from tiny_classifier import start
 
 from bert_glue_tf.compression import first_order, masked, registry, units
 from bert_glue_tf.compression.masked import MaskedPruning
@@ -18,6 +19,7 @@ from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import tasks
 from bert_glue_tf.models import classifiers
 from bert_glue_tf.models.bert import structure
+from bert_glue_tf.models.bert.backbone import BertBackbone
 from bert_glue_tf.models.bert.network import build_encoder
 from bert_glue_tf.models.units import Group, Member
 from bert_glue_tf.pruning import movement, pattern
@@ -48,9 +50,16 @@ def prepare(method: str, model: tf_keras.Model | None = None, steps: int = 10, *
     config = settings(method, **changes)
     made = registry.build(config)
     context = PruningContext.from_config(config, steps, made.waits)
-    model = made.prepare(model or classifier(), context)
+    model = ready(made, model or classifier(), context)
     optimizer = made.wrap_optimizer(build_optimizer(config, steps // made.cycles))
     return made, model, optimizer
+
+
+def ready(made, model: tf_keras.Model, context: PruningContext) -> tf_keras.Model:
+    """The model as the method prepares it in a run."""
+    backbone = tiny_bert.backbone(model.get_layer("bert_encoder"), tiny_bert.architecture())
+    made.reshape(start(backbone, TASK))
+    return made.prepare(model, context)
 
 
 def weight(model: tf_keras.Model, name: str) -> tf.Variable:
@@ -84,7 +93,7 @@ def gradients(model: tf_keras.Model, seed: int = 0) -> list[tf.Tensor]:
 def test_scopes_by_name():
     variables = classifier(layers=2).trainable_variables
     found = {
-        scope: set(units.in_scope(variables, scope))
+        scope: set(units.in_scope(BertBackbone, variables, scope))
         for scope in ("classifier", "encoder", "embeddings", "all")
     }
     assert found["classifier"] == {"pooler_transform/kernel", "classifier/kernel"}
@@ -95,7 +104,7 @@ def test_scopes_by_name():
         "type_embeddings/embeddings",
     }
     assert found["all"] == found["classifier"] | found["encoder"] | found["embeddings"]
-    one = units.in_scope(variables, "encoder", r"layer_1/.*query")
+    one = units.in_scope(BertBackbone, variables, "encoder", r"layer_1/.*query")
     assert set(one) == {"transformer/layer_1/self_attention/query/kernel"}
 
 
@@ -108,7 +117,7 @@ def test_scopes_by_name():
 )
 def test_a_scope_that_matches_nothing_names_what_is_near(scope, pattern_, told):
     with pytest.raises(UserError, match=told):
-        units.in_scope(classifier().trainable_variables, scope, pattern_)
+        units.in_scope(BertBackbone, classifier().trainable_variables, scope, pattern_)
 
 
 def test_a_member_spreads_units_over_its_weights_and_sums_them_up():
@@ -504,7 +513,7 @@ def test_a_methods_own_final_sparsity():
         settings("attention_head,magnitude", pruning_options="magnitude.final_sparsity=0.25")
     )
     context = PruningContext.from_config(settings("attention_head,magnitude"), 20, "waits")
-    made.prepare(classifier(), context)
+    ready(made, classifier(), context)
     assert [m.plan.final_sparsity for m in made.methods] == [0.5, 0.25]
 
 
@@ -531,7 +540,7 @@ def test_iterative_pruning_updates_five_times():
     context = PruningContext.from_config(config, 100)
     assert (context.frequency, context.end_step) == (10, 50)
     made = registry.build(config)
-    model = made.prepare(classifier(), context)
+    model = ready(made, classifier(), context)
     found = []
     for step in range(101):
         made.advance(step)
@@ -587,10 +596,10 @@ def test_a_neuron_that_gives_nothing_any_more_is_gone_for_the_next_method():
 def test_weights_of_one_name_are_refused():
     twins = [tf.Variable(np.ones((4, 4), np.float32), name="kernel") for _ in range(2)]
     with pytest.raises(UserError, match="several weights named kernel"):
-        units.in_scope(twins, "encoder")
+        units.in_scope(BertBackbone, twins, "encoder")
     # Where they are left out they do no harm.
     other = tf.Variable(np.ones((4, 4), np.float32), name="table")
-    assert list(units.in_scope([*twins, other], "encoder", "table")) == ["table"]
+    assert list(units.in_scope(BertBackbone, [*twins, other], "encoder", "table")) == ["table"]
 
 
 def test_an_expression_whose_search_does_not_end_is_refused(monkeypatch):
@@ -601,14 +610,14 @@ def test_an_expression_whose_search_does_not_end_is_refused(monkeypatch):
     for endless in ("(a|.|[a-z])*[!?]", "(?:(?:.?){60}){60}[!?]"):
         told = f"--pruning_weights={endless}: the search for it in 2 names has not ended within 1 s"
         with pytest.raises(UserError, match=re.escape(told)):
-            units.in_scope(weights, "all", endless)
+            units.in_scope(BertBackbone, weights, "all", endless)
     monkeypatch.undo()
     # What the standard library would search for without an end is answered.
     with pytest.raises(UserError, match="found in no weight"):
-        units.in_scope(weights, "all", "(.+)+!")
+        units.in_scope(BertBackbone, weights, "all", "(.+)+!")
     # What looks ahead, ends soon and holds what no terminal can show is searched for as ever.
-    assert list(units.in_scope(weights, "all", "^(?!.*query)")) == [names[1]]
-    assert list(units.in_scope(weights, "all", "y/|\0|\udc80|\n")) == [names[0]]
+    assert list(units.in_scope(BertBackbone, weights, "all", "^(?!.*query)")) == [names[1]]
+    assert list(units.in_scope(BertBackbone, weights, "all", "y/|\0|\udc80|\n")) == [names[0]]
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import tiny_bert
 
+from bert_glue_tf.compression.start import Start
 from bert_glue_tf.data import tasks
+from bert_glue_tf.data.readers import Examples
 from bert_glue_tf.models import classifiers, heads
 from bert_glue_tf.models.bert.classifier_weights import SavedWeights
 from bert_glue_tf.models.bert.network import build_encoder
@@ -27,3 +29,8 @@ def classifier(architecture, task="mnli", seed=0):
 def saved_weights(model, architecture, drawn):
     kernel, bias = model.get_layer(heads.CLASSIFIER).get_weights()
     return SavedWeights(architecture, drawn, kernel, bias)
+
+
+def start(backbone, task, sparsity=0.5):
+    """What a run gives its pruning method before it builds the model; there are no examples."""
+    return Start(backbone, None, task, Examples(([],), None, {}), {}, None, sparsity, 12, 1)
