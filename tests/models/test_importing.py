@@ -294,37 +294,28 @@ POOLER = "pooler.dense.bias"
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
+    "change",
     [
-        (
-            lambda h: h[POOLER].pop("shape") and None,
-            f"its entry of the tensor '{POOLER}' has not the form",
-        ),
-        (
-            lambda h: h[POOLER].pop("dtype") and None,
-            f"its entry of the tensor '{POOLER}' has not the form",
-        ),
-        (lambda h: h.update({POOLER: [1, 2]}), f"tensor '{POOLER}' has not the form"),
-        (lambda h: h[POOLER].update(shape=None), f"tensor '{POOLER}' has not the form"),
-        (lambda h: h[POOLER].update(shape=["16"]), f"tensor '{POOLER}' has not the form"),
-        (lambda h: h[POOLER].update(dtype=["F32"]), f"tensor '{POOLER}' has not the form"),
-        (lambda h: h[POOLER].update(data_offsets=[5]), f"tensor '{POOLER}' has not the form"),
-        (
-            lambda h: h[POOLER].update(data_offsets=[h[POOLER]["data_offsets"][0] - 4] * 2),
-            f"'{POOLER}' of F32 and shape [16] needs 64 bytes, its data_offsets give it 0",
-        ),
-        (
-            lambda h: h[POOLER].update(data_offsets=[v - 4 for v in h[POOLER]["data_offsets"]]),
-            "begins at byte",
-        ),
-        (lambda h: [1, 2], "its header is no JSON object"),
-        (lambda h: {"__metadata__": {}}, "its tensors need"),
+        lambda h: h[POOLER].pop("shape") and None,
+        lambda h: h[POOLER].pop("dtype") and None,
+        lambda h: h.update({POOLER: [1, 2]}),
+        lambda h: h[POOLER].update(shape=None),
+        lambda h: h[POOLER].update(shape=["16"]),
+        lambda h: h[POOLER].update(shape=[-16]),
+        lambda h: h[POOLER].update(dtype=["F32"]),
+        lambda h: h[POOLER].update(dtype="F99"),
+        lambda h: h[POOLER].update(data_offsets=[5]),
+        lambda h: h[POOLER].update(data_offsets=[h[POOLER]["data_offsets"][0] - 4] * 2),
+        lambda h: h[POOLER].update(data_offsets=[v - 4 for v in h[POOLER]["data_offsets"]]),
+        lambda h: [1, 2],
+        lambda h: {"__metadata__": {}},
     ],
 )
-def test_a_damaged_header_of_safetensors(change, message, huggingface):
+def test_a_damaged_header_of_safetensors(change, huggingface):
     path = huggingface / "model.safetensors"
     _with_header(path, change)
-    with pytest.raises(UserError, match="not a whole safetensors file: .*" + re.escape(message)):
+    told = re.escape(f"{path}: not a whole safetensors file: ") + "."
+    with pytest.raises(UserError, match=told):
         encoders.check(encoders.resolve(str(huggingface)), 128)
 
 

@@ -73,7 +73,7 @@ class Architecture:
     """What decides the shapes and the arithmetic of a standard BERT encoder.
 
     `Architecture(**values)` takes the values of `dataclasses.asdict` back, as JSON holds
-    them, and those of older files, which know no `blocks`.
+    them.
 
     Attributes:
         heads: of every layer; the largest number where `blocks` is given.

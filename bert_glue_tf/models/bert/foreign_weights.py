@@ -10,11 +10,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -42,8 +40,6 @@ HF_ACTIVATIONS = {
     "relu": "relu",
 }
 TF_ACTIVATIONS = {"gelu": "gelu_tanh", "relu": "relu"}
-# Of the types that safetensors files of any BERT have held; others are not measured.
-_BITS = {"F64": 64, "F32": 32, "F16": 16, "BF16": 16, "I64": 64, "I32": 32, "U8": 8, "I8": 8}
 _HF_PARTS = {
     "word_embeddings": "embeddings.word_embeddings",
     "position_embedding": "embeddings.position_embeddings",
@@ -142,59 +138,31 @@ def check_vocabulary(path: Path, vocab_size: int) -> None:
         seen.add(piece)
 
 
-def read_safetensors_header(path: Path) -> dict[str, dict[str, Any]]:
-    """Tensor name -> {dtype, shape, data_offsets}, without reading any tensor.
+@dataclasses.dataclass(frozen=True)
+class Stored:
+    """A tensor of a safetensors file: its dtype as the file spells it ("F32"), and its shape."""
+
+    dtype: str
+    shape: tuple[int, ...]
+
+
+def read_safetensors_header(path: Path) -> dict[str, Stored]:
+    """Return the tensors of a file by name, without reading any.
 
     Raises:
-        UserError: no safetensors file, or one that ends too early.
+        UserError: no safetensors file, or one that is not whole.
     """
+    import safetensors
+
     try:
-        size = path.stat().st_size
-        with path.open("rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            if length > size - 8:
-                raise ValueError(f"its header needs {length} bytes, the file has {size}")
-            header = strict_json.loads(file.read(length))
-        if not isinstance(header, dict):
-            raise ValueError("its header is no JSON object")
-        header.pop("__metadata__", None)
-        end = 8 + length + _check_tensors(header)
-        if end != size:
-            raise ValueError(f"its tensors need {end} bytes, the file has {size}")
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: not a whole safetensors file: {error}") from None
-    return header
-
-
-def _check_tensors(header: Mapping[str, Any]) -> int:
-    """Bytes of all tensors; raises ValueError unless they lie one after the other."""
-    spans = []
-    for name, entry in header.items():
-        try:
-            start, end = entry["data_offsets"]
-            numbers = (start, end, *entry["shape"])
-            if not all(type(number) is int and number >= 0 for number in numbers):
-                raise ValueError
-            bits = math.prod(entry["shape"]) * _BITS.get(entry["dtype"], 0)
-        except (KeyError, TypeError, ValueError):
-            raise ValueError(
-                f"its entry of the tensor {name!r} has not the form "
-                "{dtype, shape, data_offsets: [start, end]}"
-            ) from None
-        if bits and bits != 8 * (end - start):
-            raise ValueError(
-                f"the tensor {name!r} of {entry['dtype']} and shape {entry['shape']} needs "
-                f"{bits // 8} bytes, its data_offsets give it {end - start}"
-            )
-        spans.append((start, end, name))
-    last = 0
-    for start, end, name in sorted(spans):
-        if start != last:
-            raise ValueError(
-                f"the tensor {name!r} begins at byte {start}, the one before it ends at {last}"
-            )
-        last = end
-    return last
+        with safetensors.safe_open(str(path), framework="np") as file:
+            slices = {name: file.get_slice(name) for name in file.keys()}
+            return {
+                name: Stored(one.get_dtype(), tuple(one.get_shape()))
+                for name, one in slices.items()
+            }
+    except (OSError, ValueError, safetensors.SafetensorError) as error:
+        raise UserError(f"{path}: not a whole safetensors file: {reason_of(error)}") from None
 
 
 def check_huggingface(folder: Path) -> tuple[Architecture, dict[str, str]]:
@@ -226,15 +194,15 @@ def check_huggingface(folder: Path) -> tuple[Architecture, dict[str, str]]:
                 )
             tensor = older
         entry = header[tensor]
-        if list(entry["shape"]) != list(expected):
+        if entry.shape != expected:
             raise UserError(
-                f"{folder / WEIGHTS}: tensor {tensor!r} has shape {entry['shape']}, "
+                f"{folder / WEIGHTS}: tensor {tensor!r} has shape {list(entry.shape)}, "
                 f"expected {list(expected)} from {CONFIG}"
             )
-        if entry["dtype"] not in ("F64", "F32", "F16"):
+        if entry.dtype not in ("F64", "F32", "F16"):
             raise UserError(
                 f"{folder / WEIGHTS}: tensor {tensor!r} is stored as "
-                f"{entry['dtype']}; good values: F64, F32, F16"
+                f"{entry.dtype}; good values: F64, F32, F16"
             )
         found[name] = tensor
     return architecture, found
@@ -319,39 +287,17 @@ def tf_checkpoint_reader(prefix: str, architecture: Architecture) -> Reader:
         UserError: unreadable, or a variable is missing (by the reader, too).
     """
     import tensorflow as tf
-    from official.nlp.modeling import networks
     from official.nlp.tools.tf1_bert_checkpoint_converter_lib import BERT_V2_NAME_REPLACEMENTS
-
-    # What a truncated, missing or altered file of a checkpoint raises (LookupError is the
-    # checkpoint reader's for a shard that is too short).
-    damaged = (tf.errors.OpError, LookupError, RuntimeError, OSError)
-
-    def unreadable(error: Exception) -> UserError:
-        return UserError(f"{prefix}: cannot be read as a TensorFlow checkpoint: {reason_of(error)}")
 
     try:
         checkpoint = tf.train.load_checkpoint(prefix)
         names = list(checkpoint.get_variable_to_shape_map())
-    except (*damaged, ValueError) as error:
-        raise unreadable(error) from None
+    except ValueError as error:
+        raise _unreadable(prefix, error) from None
+    except _damaged() as error:
+        raise _unreadable(prefix, error) from None
     if "_CHECKPOINTABLE_OBJECT_GRAPH" in names:
-        for network in (networks.BertEncoder, networks.BertEncoderV2):
-            encoder = build_network(network, architecture)
-            try:
-                restore = tf.train.Checkpoint(model=encoder, encoder=encoder).read(prefix)
-                restore.assert_existing_objects_matched().expect_partial()
-            except (AssertionError, ValueError):
-                continue
-            except tf.errors.ResourceExhaustedError:
-                raise
-            except damaged as error:
-                raise unreadable(error) from None
-            restored = by_canonical_name(encoder.variables)
-            return lambda name: restored[name].numpy()
-        raise UserError(
-            f"{prefix}: its objects are not those of a tf-models-official BERT "
-            f"encoder of the shapes in {TF_CONFIG}"
-        )
+        return _object_based_reader(prefix, architecture)
     renamed = {}
     for name in names:
         new = name
@@ -367,7 +313,43 @@ def tf_checkpoint_reader(prefix: str, architecture: Architecture) -> Reader:
             )
         try:
             return checkpoint.get_tensor(renamed[name])
-        except damaged as error:
-            raise unreadable(error) from None
+        except _damaged() as error:
+            raise _unreadable(prefix, error) from None
 
     return read
+
+
+def _object_based_reader(prefix: str, architecture: Architecture) -> Reader:
+    """Return what reads a checkpoint of tf-models-official's objects."""
+    import tensorflow as tf
+    from official.nlp.modeling import networks
+
+    for network in (networks.BertEncoder, networks.BertEncoderV2):
+        encoder = build_network(network, architecture)
+        try:
+            restore = tf.train.Checkpoint(model=encoder, encoder=encoder).read(prefix)
+            restore.assert_existing_objects_matched().expect_partial()
+        except (AssertionError, ValueError):
+            continue
+        except tf.errors.ResourceExhaustedError:
+            raise
+        except _damaged() as error:
+            raise _unreadable(prefix, error) from None
+        restored = by_canonical_name(encoder.variables)
+        return lambda name: restored[name].numpy()
+    raise UserError(
+        f"{prefix}: its objects are not those of a tf-models-official BERT "
+        f"encoder of the shapes in {TF_CONFIG}"
+    )
+
+
+def _damaged() -> tuple[type[Exception], ...]:
+    """Return what a truncated, missing or altered file of a checkpoint raises."""
+    import tensorflow as tf
+
+    # LookupError is the checkpoint reader's for a shard that is too short.
+    return (tf.errors.OpError, LookupError, RuntimeError, OSError)
+
+
+def _unreadable(prefix: str, error: Exception) -> UserError:
+    return UserError(f"{prefix}: cannot be read as a TensorFlow checkpoint: {reason_of(error)}")

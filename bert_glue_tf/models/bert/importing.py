@@ -19,6 +19,8 @@ import uuid
 from pathlib import Path
 from typing import Any
 
+import platformdirs
+
 from bert_glue_tf.core import strict_json
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data.preprocessing import INPUTS
@@ -45,8 +47,7 @@ def cache_root() -> Path:
     """Return the folder BERT_GLUE_TF_CACHE, else the user's own: ~/.cache/bert_glue_tf on Linux."""
     if own := os.environ.get("BERT_GLUE_TF_CACHE"):
         return Path(own).expanduser()
-    shared = os.environ.get("XDG_CACHE_HOME")
-    return (Path(shared) if shared else Path.home() / ".cache") / "bert_glue_tf"
+    return Path(platformdirs.user_cache_dir("bert_glue_tf", appauthor=False))
 
 
 def import_pair(name: str, kind: str, folder: Path, licence: str = "") -> Path:
