@@ -104,7 +104,7 @@ class _OnReplicas(MaskedPruning):
 
     def context(self, context: PruningContext) -> PruningContext:
         _require_classifier(context)
-        # The scope's other matrix is the pooler's, which is none of the model's dense layers.
+        # The scope's other matrix belongs to the encoder, and is none of the model's dense layers.
         pattern = f"^{re.escape(_DENSE)}$"
         return dataclasses.replace(super().context(context), scope="classifier", pattern=pattern)
 

@@ -21,7 +21,7 @@ class ExperimentResult(Record):
     Attributes:
       config: the run's `ExperimentConfig` as JSON.
       data: provenance of the examples by split (source, version, checksum, number).
-      encoder: provenance of the encoder (name, version, checksum, native or opaque).
+      encoder: provenance of the encoder (name, version, checksum, family).
       pruning: the method's effective schedule; empty without pruning.
       metrics: name -> value on the validation split(s); NaN is stored as null.
       intervals: name -> 95 % bootstrap interval of the metric over the examples.
