@@ -56,7 +56,8 @@ def in_scope(
     Args:
       backbone: that the model was built on, which knows the scopes of its variables.
       variables: of the model.
-      scope: classifier (and the dense layer before it), encoder (the matrices of its layers), embeddings, all.
+      scope: classifier (and the dense layer before it), encoder (the matrices of its layers),
+        embeddings, all.
       pattern: regular expression that a name must have somewhere; empty for any.
 
     Raises:

@@ -25,7 +25,6 @@ from bert_glue_tf.compression.method import PruningMethod
 from bert_glue_tf.compression.schedule import PruningContext
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import tasks
-from bert_glue_tf.data.examples import Examples
 from bert_glue_tf.data.preprocessing import INPUTS
 from bert_glue_tf.models import classifiers, saving
 from bert_glue_tf.models.bert.classifier_weights import load_classifier

@@ -7,7 +7,7 @@ import tiny_bert
 
 from bert_glue_tf.compression.start import Start
 from bert_glue_tf.data import tasks
-from bert_glue_tf.data.readers import Examples
+from bert_glue_tf.data.examples import Examples
 from bert_glue_tf.models import classifiers, heads
 from bert_glue_tf.models.bert.classifier_weights import SavedWeights
 from bert_glue_tf.models.bert.network import build_encoder
