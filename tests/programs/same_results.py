@@ -457,7 +457,8 @@ class Reader:
             facts |= {f"{group}.{name}": repr(value) for name, value in record[group].items()}
         facts |= {f"data.{name}": read["sha256"] for name, read in record["data"].items()}
         encoder = record["encoder"]
-        facts["encoder.native"] = repr(encoder["family"] == "bert")
+        # Before there were families, a record said whether the encoder is a BERT of ours.
+        facts["encoder.native"] = repr(encoder.get("native", encoder.get("family") == "bert"))
         for name in ("activation", "parameters", "probe_difference", "sha256"):
             if name in encoder:
                 facts[f"encoder.{name}"] = repr(encoder[name])
@@ -519,6 +520,7 @@ class Reader:
                 name = "function" if node.op in called else node.op
                 operators[name] = operators.get(name, 0) + 1
         architecture = json.loads((folder / "architecture.json").read_text(encoding="utf-8"))
+        architecture.pop("family", None)  # Which has been added.
         return {
             "model/variables": str(len(values)),
             "model/weights": _of_arrays(values),
