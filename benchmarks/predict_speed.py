@@ -11,7 +11,9 @@ import statistics
 import time
 
 from bert_glue_tf.export import litert
-from bert_glue_tf.serving import predicting
+from bert_glue_tf.serving import text_input
+from bert_glue_tf.serving.answers import CHUNK
+from bert_glue_tf.serving.classifier import Classifier
 
 
 def main() -> None:
@@ -23,21 +25,19 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
 
-    each = predicting.Classifier.load(arguments.model, arguments.threads)
+    each = Classifier.load(arguments.model, arguments.threads)
     shared = litert.LiteModel.load(arguments.model, arguments.threads)
     ways = {
         "threads with a text each": each,
-        "threads that share a text": predicting.Classifier(
+        "threads that share a text": Classifier(
             each.task, shared.predict, shared.lengths, each.tokenizer
         ),
     }
-    reader = predicting.TextReader(each.task, str(arguments.input))
+    reader = text_input.TextReader(each.task, str(arguments.input))
     with arguments.input.open("rb") as file:
-        texts = [text for group in predicting.lines(file) for text in reader.read(group)]
+        texts = [text for group in text_input.lines(file) for text in reader.read(group)]
     texts = texts[: arguments.lines]
-    chunks = [
-        texts[start : start + predicting.CHUNK] for start in range(0, len(texts), predicting.CHUNK)
-    ]
+    chunks = [texts[start : start + CHUNK] for start in range(0, len(texts), CHUNK)]
     rates: dict[str, list[float]] = {name: [] for name in ways}
     for turn in range(arguments.rounds + 1):
         for name, classifier in ways.items():

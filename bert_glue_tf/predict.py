@@ -16,7 +16,7 @@ from bert_glue_tf.core import cli
 from bert_glue_tf.core.errors import UserError
 
 if TYPE_CHECKING:
-    from bert_glue_tf.serving import predicting
+    from bert_glue_tf.serving.classifier import Classifier
 
 _FORMATS = ("text", "tsv", "jsonl")
 _MODEL = flags.DEFINE_string("model", "", "Folder of a finished run, or a .tflite file.")
@@ -59,12 +59,13 @@ def main() -> None:
     with contextlib.ExitStack() as stack:
         file = None if _TEXT.value or _SUBMISSION.value else _open_input(stack)
 
-        from bert_glue_tf.serving import predicting
+        from bert_glue_tf.serving import submission
+        from bert_glue_tf.serving.classifier import Classifier
 
-        classifier = predicting.Classifier.load(cli.path("model", _MODEL.value), _THREADS.value)
+        classifier = Classifier.load(cli.path("model", _MODEL.value), _THREADS.value)
         if _SUBMISSION.value:
             folder = cli.path("glue_submission", _SUBMISSION.value)
-            names = predicting.write_submission(classifier, _DATA.value, folder)
+            names = submission.write_submission(classifier, _DATA.value, folder)
             print(f"Written to {folder}: {', '.join(names)}.")
         elif file is None:
             _answer_text(classifier)
@@ -85,9 +86,9 @@ def _open_input(stack: contextlib.ExitStack) -> io.BufferedReader:
         raise UserError(f"--input={_INPUT.value}: cannot be read ({error.strerror}).") from None
 
 
-def _answer_text(classifier: predicting.Classifier) -> None:
+def _answer_text(classifier: Classifier) -> None:
     from bert_glue_tf.data import preprocessing
-    from bert_glue_tf.serving import predicting
+    from bert_glue_tf.serving import answers
 
     fields = classifier.task.text_fields
     if len(_TEXT.value) != len(fields):
@@ -99,21 +100,21 @@ def _answer_text(classifier: predicting.Classifier) -> None:
     text = tuple(preprocessing.encode(value).decode() for value in _TEXT.value)
     if not any(part.strip() for part in text):
         logging.warning("--text holds no text, and the label means nothing.")
-    _print(predicting.header(classifier.task, _FORMAT.value))
-    _print([predicting.format_prediction(p, _FORMAT.value) for p in classifier.predict([text])])
+    _print(answers.header(classifier.task, _FORMAT.value))
+    _print([answers.format_prediction(p, _FORMAT.value) for p in classifier.predict([text])])
 
 
-def _answer_lines(classifier: predicting.Classifier, file: io.BufferedReader) -> None:
-    from bert_glue_tf.serving import predicting
+def _answer_lines(classifier: Classifier, file: io.BufferedReader) -> None:
+    from bert_glue_tf.serving import answers, text_input
 
     name = _INPUT.value or "standard input"
-    reader = predicting.TextReader(classifier.task, name, _COLUMNS.value)
+    reader = text_input.TextReader(classifier.task, name, _COLUMNS.value)
     logging.info("starting TensorFlow's tokenizer")
     classifier.preprocessor  # noqa: B018  (loads it)
-    _print(predicting.header(classifier.task, _FORMAT.value))
+    _print(answers.header(classifier.task, _FORMAT.value))
     try:
-        for predictions in predicting.stream(classifier, predicting.lines(file), reader):
-            _print([predicting.format_prediction(p, _FORMAT.value) for p in predictions])
+        for predictions in answers.stream(classifier, text_input.lines(file), reader):
+            _print([answers.format_prediction(p, _FORMAT.value) for p in predictions])
     finally:
         for line in reader.warnings():
             logging.warning("%s", line)

@@ -36,6 +36,7 @@ from bert_glue_tf.reports import comparison
 from bert_glue_tf.reports.comparison import Group, Model, Row
 from bert_glue_tf.runs.config import ExperimentConfig
 from bert_glue_tf.runs.results import ExperimentResult
+from bert_glue_tf.serving.classifier import Classifier
 from bert_glue_tf.studies import studying
 from bert_glue_tf.studies.studying import Cell, Study
 
@@ -327,9 +328,7 @@ def _robustness(
     logging.info("robustness of %s", config.run_name)
     import tf_keras
 
-    from bert_glue_tf.serving import predicting
-
-    model = predicting.Classifier.load(folder, settings.threads)
+    model = Classifier.load(folder, settings.threads)
     train = readers.load(task, config.data, "train")
     found = {
         split: robustness.measure(

@@ -11,7 +11,7 @@ import tiny_runs
 from bert_glue_tf.data import readers, tasks
 from bert_glue_tf.evaluation import predictions
 from bert_glue_tf.export.exports import ExportFolder, Run
-from bert_glue_tf.serving import predicting
+from bert_glue_tf.serving.classifier import Classifier
 
 TASK = tasks.get("rest16")
 WORDS = {"T-NEG": "bad", "T-NEU": "this", "T-POS": "good"}
@@ -54,7 +54,7 @@ def test_the_record_has_both_metrics(finished):
 
 def test_the_file_for_a_phone_answers_the_labelled_test_split(finished):
     run, folder = finished
-    classifier = predicting.Classifier.load(folder.model("float32"), 2)
+    classifier = Classifier.load(folder.model("float32"), 2)
     assert classifier.task is TASK
     test = readers.load(TASK, run.config.data, "test")
     found = classifier.predict(list(zip(*test.texts, strict=True)))

@@ -42,7 +42,9 @@ from bert_glue_tf.reports import comparison, files, page
 from bert_glue_tf.runs import command_line, results, run_folder
 from bert_glue_tf.runs.config import ExperimentConfig
 from bert_glue_tf.runs.run_folder import RunFolder
-from bert_glue_tf.serving import predicting
+from bert_glue_tf.serving import text_input
+from bert_glue_tf.serving.answers import format_prediction
+from bert_glue_tf.serving.classifier import Classifier, Prediction
 from bert_glue_tf.sweeps import grid as grids
 
 SECONDS = 60  # Many times what the slowest takes on a machine that does other things as well.
@@ -213,13 +215,13 @@ def test_an_input_of_predict(raw, changes, name, columns, tmp_path_factory):
     file.write_bytes(changed(_ROWS[name], changes) + raw)
     task = tasks.get(name)
     with answered(), file.open("rb") as opened:
-        reader = predicting.TextReader(task, str(file), columns)
-        for group in predicting.lines(opened):
+        reader = text_input.TextReader(task, str(file), columns)
+        for group in text_input.lines(opened):
             for texts in reader.read(group):
                 assert len(texts) == len(task.text_fields)
                 for style in ("text", "tsv", "jsonl"):
-                    answer = predicting.Prediction(texts, "x", {"x": 1.0}, 1.0)
-                    line = predicting.format_prediction(answer, style)
+                    answer = Prediction(texts, "x", {"x": 1.0}, 1.0)
+                    line = format_prediction(answer, style)
                     assert "\n" not in line
                     line.encode()
 
@@ -544,7 +546,7 @@ def exported_file(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
 
 def answer(path: pathlib.Path) -> np.ndarray:
     """Logits of the file for ids of which some are outside of its table."""
-    classifier = predicting.Classifier.load(path, 1)
+    classifier = Classifier.load(path, 1)
     names = ("input_word_ids", "input_mask", "input_type_ids")
     ids = np.arange(16, dtype=np.int32).reshape(2, 8) * 2
     values = (ids, np.ones_like(ids), np.zeros_like(ids))
@@ -564,7 +566,7 @@ def beside(folder: pathlib.Path, content: bytes, checksums: bool) -> Iterator[pa
 def test_what_the_tflite_files_are_made_from_is_good(exported_file):
     path = exported_file / "float32.tflite"
     assert len(path.read_bytes()) < 4000
-    assert predicting.Classifier.load(path, 1).task.name == "sst2"
+    assert Classifier.load(path, 1).task.name == "sst2"
     with pytest.raises(UserError, match="cannot be run by LiteRT"):
         answer(path)
 
@@ -673,7 +675,7 @@ def test_numbers_of_thousands_of_digits():
         command_line.from_flags(known)
     with pytest.raises(UserError, match="a number in it is too large for any setting"):
         ExperimentConfig.from_json({"learning_rate": 10**400})
-    reader = predicting.TextReader(tasks.get("sst2"), "input", ["9" * 5000])
+    reader = text_input.TextReader(tasks.get("sst2"), "input", ["9" * 5000])
     with pytest.raises(UserError, match="input:1: no column 9999"):
         list(reader.read([b"a\tb"]))
     with pytest.raises(UserError, match="is no length"):

@@ -212,7 +212,7 @@ def test_a_mistake_is_told_in_seconds(exported, tmp_path, arguments, told):
 def test_no_tensorflow_before_it_is_needed():
     code = (
         "import sys\n"
-        "from bert_glue_tf import predict, predicting\n"
+        "from bert_glue_tf import predict\n"
         "heavy = {'tensorflow', 'tf_keras', 'rich', 'official', 'matplotlib'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )

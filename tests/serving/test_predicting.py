@@ -20,8 +20,10 @@ from bert_glue_tf.data import readers, tasks
 from bert_glue_tf.data.problems import Regression
 from bert_glue_tf.evaluation.predictions import read as read_predictions
 from bert_glue_tf.export import exports, flatbuffer, litert
-from bert_glue_tf.serving import predicting
-from bert_glue_tf.serving.predicting import Classifier, Prediction, TextReader
+from bert_glue_tf.serving import parallel, submission, text_input
+from bert_glue_tf.serving.answers import CHUNK, format_prediction, header, stream
+from bert_glue_tf.serving.classifier import Classifier, Prediction, _shortened
+from bert_glue_tf.serving.text_input import TextReader
 
 COLA, SST2, MRPC, STSB, MNLI = (tasks.get(n) for n in ("cola", "sst2", "mrpc", "stsb", "mnli"))
 
@@ -55,7 +57,7 @@ class Pieces(io.RawIOBase):
 
 
 def lines_of(*pieces):
-    return list(predicting.lines(io.BufferedReader(Pieces(pieces), 1 << 16)))
+    return list(text_input.lines(io.BufferedReader(Pieces(pieces), 1 << 16)))
 
 
 @pytest.mark.parametrize(
@@ -248,8 +250,8 @@ class Counting:
 def test_a_line_is_answered_before_the_next_one_is_read():
     source = Pieces([b"one\n", b"three\n", b"s", b"ix\n"])
     classifier = Counting()
-    lines = predicting.lines(io.BufferedReader(source, 1 << 16))
-    answers = predicting.stream(classifier, lines, TextReader(SST2, "x"))
+    lines = text_input.lines(io.BufferedReader(source, 1 << 16))
+    answers = stream(classifier, lines, TextReader(SST2, "x"))
     seen = [([p.label for p in group], source.given) for group in answers]
     assert seen == [(["3"], 1), (["5"], 2), (["3"], 4)]
 
@@ -258,17 +260,17 @@ def test_chunks_are_bounded_and_in_order():
     texts = [b"x" * (i % 50) for i in range(1000)]
     classifier = Counting()
     file = io.BufferedReader(io.BytesIO(b"\n".join(texts) + b"\n"))
-    answers = predicting.stream(classifier, predicting.lines(file), TextReader(SST2, "x"))
+    answers = stream(classifier, text_input.lines(file), TextReader(SST2, "x"))
     found = [int(p.label) for group in answers for p in group]
     assert found == [len(text) for text in texts]
-    assert max(classifier.asked) <= predicting.CHUNK
+    assert max(classifier.asked) <= CHUNK
     assert sum(classifier.asked) == 1000
 
 
 def test_what_came_before_a_wrong_line_is_answered():
     # All in one chunk.
     lines = [b"a\tb", b"cc\tdd", b"wrong", b"e\tf"]
-    answers = predicting.stream(Counting(MRPC), [lines], TextReader(MRPC, "x"))
+    answers = stream(Counting(MRPC), [lines], TextReader(MRPC, "x"))
     assert [p.label for p in next(answers)] == ["2", "4"]
     with pytest.raises(UserError, match="x:3: 1 column"):
         next(answers)
@@ -276,7 +278,7 @@ def test_what_came_before_a_wrong_line_is_answered():
 
 def test_a_header_alone_is_no_line():
     classifier = Counting()
-    answers = predicting.stream(classifier, [[b"sentence\tlabel"]], TextReader(SST2, "x"))
+    answers = stream(classifier, [[b"sentence\tlabel"]], TextReader(SST2, "x"))
     assert list(answers) == []
     assert classifier.asked == []
 
@@ -298,8 +300,8 @@ def test_memory_does_not_grow_with_the_number_of_lines():
             return len(content)
 
     classifier = Counting()
-    lines = predicting.lines(io.BufferedReader(Endless(), 1 << 16))
-    answers = predicting.stream(classifier, lines, TextReader(SST2, "x"))
+    lines = text_input.lines(io.BufferedReader(Endless(), 1 << 16))
+    answers = stream(classifier, lines, TextReader(SST2, "x"))
     seen, peaks = 0, []
     tracemalloc.start()
     try:
@@ -323,9 +325,9 @@ def test_memory_does_not_grow_with_the_number_of_lines():
 
 def test_formats():
     two = Prediction(("a\tb", "\u00e9\nf\r"), "yes", {"no": 0.25, "yes": 0.75}, 0.75)
-    assert predicting.format_prediction(two, "text") == "yes 0.7500"
-    assert predicting.format_prediction(two, "tsv") == "yes\t0.750000\ta b\t\u00e9 f "
-    line = predicting.format_prediction(two, "jsonl")
+    assert format_prediction(two, "text") == "yes 0.7500"
+    assert format_prediction(two, "tsv") == "yes\t0.750000\ta b\t\u00e9 f "
+    line = format_prediction(two, "jsonl")
     assert "\n" not in line
     assert json.loads(line) == {
         "texts": ["a\tb", "\u00e9\nf\r"],
@@ -334,14 +336,14 @@ def test_formats():
         "probabilities": {"no": 0.25, "yes": 0.75},
     }
     score = Prediction(("a", "b"), "3.142", {}, 3.14159)
-    assert predicting.format_prediction(score, "text") == "3.142"
-    assert predicting.format_prediction(score, "tsv") == "3.142\t3.141590\ta\tb"
+    assert format_prediction(score, "text") == "3.142"
+    assert format_prediction(score, "tsv") == "3.142\t3.141590\ta\tb"
 
 
 def test_headers_have_the_columns_of_the_lines():
-    assert predicting.header(SST2, "text") == predicting.header(SST2, "jsonl") == []
-    assert predicting.header(MRPC, "tsv") == ["label\tprobability\tsentence1\tsentence2"]
-    assert predicting.header(STSB, "tsv") == ["label\tscore\tsentence1\tsentence2"]
+    assert header(SST2, "text") == header(SST2, "jsonl") == []
+    assert header(MRPC, "tsv") == ["label\tprobability\tsentence1\tsentence2"]
+    assert header(STSB, "tsv") == ["label\tscore\tsentence1\tsentence2"]
 
 
 # --- models ---
@@ -412,9 +414,9 @@ def test_threads_share_the_texts_and_keep_their_order(exported, dev, monkeypatch
             super().__init__(content, threads, name)
             loaded.append(threads)
 
-    monkeypatch.setattr(predicting, "LiteModel", Model)
+    monkeypatch.setattr("LiteModel", Model)
     content = folder.model("dynamic_int8").read_bytes()
-    model = predicting.ParallelModel(content, 64, "x")
+    model = parallel.ParallelModel(content, 64, "x")
     texts = [(text,) for text, _ in dev]
     classifier = Classifier(SST2, model.predict, model.lengths, folder.preprocessing)
     alone = np.concatenate([classifier.logits([text]) for text in texts])
@@ -446,8 +448,8 @@ def test_hostile_texts_have_an_answer(exported):
 
 
 def test_words_beyond_the_first_million_characters_do_not_count():
-    assert predicting._shortened("ab") == "ab"
-    assert predicting._shortened("a" * 3_000_000) == "a" * (1 << 20)
+    assert _shortened("ab") == "ab"
+    assert _shortened("a" * 3_000_000) == "a" * (1 << 20)
 
 
 def test_a_model_that_has_diverged_is_refused(exported):
@@ -670,7 +672,7 @@ def test_all_tasks_have_a_submission():
 def test_a_task_that_is_none_of_glue_has_no_submission(tmp_path):
     output = tmp_path / "out"
     told = message(
-        predicting.write_submission, Constant(tasks.get("rest16")), str(tmp_path), output
+        submission.write_submission, Constant(tasks.get("rest16")), str(tmp_path), output
     )
     assert told == (
         f"--glue_submission={output}: the model is for rest16, which the benchmark's server does "
@@ -684,7 +686,7 @@ def test_submission_files(tmp_path, name):
     task = tasks.get(name)
     answers = write_tests(tmp_path / "glue", task)
     output = tmp_path / "new" / "submission"
-    names = predicting.write_submission(Constant(task), str(tmp_path / "glue"), output)
+    names = submission.write_submission(Constant(task), str(tmp_path / "glue"), output)
     assert names == list(SUBMISSIONS[name])
     assert sorted(path.name for path in output.iterdir()) == sorted(names)
     expected = "index\tprediction\n" + "".join(f"{i}\t{a}\n" for i, a in enumerate(answers))
@@ -696,14 +698,14 @@ def test_the_diagnostic_may_lie_in_a_folder_of_its_own(tmp_path):
     write_tests(tmp_path, MNLI)
     (tmp_path / "AX").mkdir()
     shutil.move(tmp_path / "diagnostic" / "diagnostic.tsv", tmp_path / "AX" / "AX.tsv")
-    names = predicting.write_submission(Constant(MNLI), str(tmp_path), tmp_path / "out")
+    names = submission.write_submission(Constant(MNLI), str(tmp_path), tmp_path / "out")
     assert names == ["MNLI-m.tsv", "MNLI-mm.tsv", "AX.tsv"]
 
 
 def test_no_half_of_a_submission(tmp_path):
     write_tests(tmp_path, MNLI)
     (tmp_path / "diagnostic" / "diagnostic.tsv").unlink()
-    told = message(predicting.write_submission, Constant(MNLI), str(tmp_path), tmp_path / "out")
+    told = message(submission.write_submission, Constant(MNLI), str(tmp_path), tmp_path / "out")
     assert told.startswith(f"--data={tmp_path}: none of AX/AX.tsv, diagnostic/diagnostic.tsv is")
     assert not (tmp_path / "out").exists()
 
@@ -713,7 +715,7 @@ def test_a_submission_overwrites_nothing(tmp_path):
     (tmp_path / "out").mkdir()
     earlier = tmp_path / "out" / "AX.tsv"
     earlier.write_text("mine")
-    told = message(predicting.write_submission, Constant(MNLI), str(tmp_path), tmp_path / "out")
+    told = message(submission.write_submission, Constant(MNLI), str(tmp_path), tmp_path / "out")
     assert told == f"{earlier}: is there already. Give another folder, or remove it."
     assert earlier.read_text() == "mine"
     assert os.listdir(tmp_path / "out") == ["AX.tsv"]
@@ -723,7 +725,7 @@ def test_a_submission_folder_that_cannot_be_written(tmp_path):
     write_tests(tmp_path, SST2)
     (tmp_path / "file").write_text("")
     output = tmp_path / "file" / "out"
-    told = message(predicting.write_submission, Constant(SST2), str(tmp_path), output)
+    told = message(submission.write_submission, Constant(SST2), str(tmp_path), output)
     assert told.startswith(f"--glue_submission={output}: cannot be written (Not a directory).")
 
 
@@ -733,7 +735,7 @@ def test_a_submission_has_as_many_rows_as_the_real_test_file(glue_dir, tmp_path)
         def logits(self, texts):
             return np.random.default_rng(len(texts)).random((len(texts), 2), np.float32)
 
-    predicting.write_submission(Chance(MRPC), str(glue_dir), tmp_path)
+    submission.write_submission(Chance(MRPC), str(glue_dir), tmp_path)
     rows = (tmp_path / "MRPC.tsv").read_text().splitlines()
     assert len(rows) == 1 + len(readers.load(MRPC, str(glue_dir), "test")) == 1726
     assert rows[-1].split("\t")[0] == "1724"
@@ -742,6 +744,6 @@ def test_a_submission_has_as_many_rows_as_the_real_test_file(glue_dir, tmp_path)
 def test_the_compressed_model_answers_the_submission(exported, tiny_glue, tmp_path):
     _, folder = exported
     classifier = Classifier.load(folder.model("dynamic_int8"), 2)
-    predicting.write_submission(classifier, str(tiny_glue), tmp_path)
+    submission.write_submission(classifier, str(tiny_glue), tmp_path)
     right = [f"{i}\t{label}" for i, (_, label) in enumerate(tiny_runs.sentences(30, 3))]
     assert (tmp_path / "SST-2.tsv").read_text().splitlines() == ["index\tprediction", *right]

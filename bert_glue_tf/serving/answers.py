@@ -1,0 +1,69 @@
+"""Predictions for the lines of an input, in constant memory, and their lines of output."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+
+from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.data.tasks import TaskSpec
+from bert_glue_tf.serving.classifier import Classifier, Prediction
+from bert_glue_tf.serving.text_input import TextReader
+
+CHUNK = 256  # Texts tokenized and predicted together.
+
+
+def stream(
+    classifier: Classifier, groups: Iterable[list[bytes]], reader: TextReader
+) -> Iterator[list[Prediction]]:
+    """Yield predictions for groups of lines, in chunks that bound the memory.
+
+    Raises:
+      UserError: from the reader, once the lines before the wrong one are answered.
+    """
+    for group in groups:
+        for start in range(0, len(group), CHUNK):
+            texts: list[tuple[str, ...]] = []
+            wrong: UserError | None = None
+            try:
+                for text in reader.read(group[start : start + CHUNK]):
+                    texts.append(text)
+            except UserError as error:
+                wrong = error
+            if texts:
+                yield classifier.predict(texts)
+            if wrong:
+                raise wrong
+
+
+_BLANKS = str.maketrans("\t\n\r", "   ")
+
+
+def format_prediction(prediction: Prediction, style: str) -> str:
+    """Return one line: `label score` (text), tab-separated with the texts, or a JSON object.
+
+    In a tab-separated line a tab or line break inside a text is a blank.
+    """
+    if style == "jsonl":
+        return json.dumps(
+            {
+                "texts": list(prediction.texts),
+                "label": prediction.label,
+                "score": prediction.score,
+                "probabilities": prediction.probabilities,
+            }
+        )
+    if style == "tsv":
+        texts = (text.translate(_BLANKS) for text in prediction.texts)
+        return "\t".join([prediction.label, f"{prediction.score:.6f}", *texts])
+    if not prediction.probabilities:
+        return prediction.label
+    return f"{prediction.label} {prediction.score:.4f}"
+
+
+def header(task: TaskSpec, style: str) -> list[str]:
+    """Return the line above the others, where the style has one."""
+    if style != "tsv":
+        return []
+    names = ["label", task.problem.score_name, *task.text_fields]
+    return ["\t".join(names)]

@@ -1,0 +1,195 @@
+"""A classifier from a run or from a .tflite file: texts in, labels out."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import pathlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from absl import logging
+
+from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.data import preprocessing, problems, tasks
+from bert_glue_tf.data.tasks import TaskSpec
+from bert_glue_tf.export import exports, litert
+from bert_glue_tf.serving import exported_file
+from bert_glue_tf.serving.parallel import ParallelModel
+
+if TYPE_CHECKING:  # This module imports TensorFlow.
+    from bert_glue_tf.evaluation.evaluator import PredictFn
+
+
+_BATCH = 64  # Of a Keras model, as in evaluation.
+_TOKENIZED = 1 << 20  # Characters: see `_shortened`.
+
+
+@dataclasses.dataclass(frozen=True)
+class Prediction:
+    """The answer of a model to one text, or pair of texts.
+
+    Attributes:
+      texts: one or two.
+      label: the most probable class; the score as text for regression.
+      probabilities: class -> probability; empty for regression.
+      score: the probability of `label`; for regression the score itself.
+    """
+
+    texts: tuple[str, ...]
+    label: str
+    probabilities: dict[str, float]
+    score: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Classifier:
+    """A model with its task and tokenizer.
+
+    Attributes:
+      task: that it was trained on.
+      predict_fn: int32 [batch, length] features to float32 [batch, classes] logits.
+      lengths: that it can run at, ascending.
+      tokenizer: folder of the preprocessing SavedModel.
+    """
+
+    task: TaskSpec
+    predict_fn: PredictFn
+    lengths: Sequence[int]
+    tokenizer: pathlib.Path
+
+    @classmethod
+    def load(cls, path: pathlib.Path, threads: int) -> Classifier:
+        """Load a .tflite file of an export, or the model of a run.
+
+        Args:
+          path: of the file or folder.
+          threads: for a .tflite file: how many texts are predicted at the same time.
+
+        Raises:
+          UserError: it is neither, it is damaged, or its vocabulary does not fit.
+        """
+        if path.is_dir():
+            return cls._of_run(path)
+        return cls._of_file(path, threads)
+
+    @classmethod
+    def _of_run(cls, path: pathlib.Path) -> Classifier:
+        if exports.ExportFolder(path).settings_file.is_file():
+            files = sorted(file.name for file in path.glob("*.tflite"))
+            raise UserError(
+                f"--model={path}: the folder of an export. Give one of its files "
+                f"({', '.join(files) or 'it has none'})."
+            )
+        run = exports.Run.read(path, "model")
+        from bert_glue_tf.data import batching
+        from bert_glue_tf.models import saving
+
+        try:
+            predict_fn = saving.load_predict_fn(run.folder.model)
+        except UserError:
+            raise
+        except Exception as error:  # A damaged SavedModel fails in many ways.
+            reason = (str(error) or type(error).__name__).splitlines()[0][:200]
+            raise UserError(
+                f"{run.folder.model}: cannot be loaded ({reason}). Copy the whole folder of the "
+                "run, or train again."
+            ) from None
+        _warn_of_sample(path, run.config.data)
+        return cls(
+            tasks.get(run.config.task),
+            predict_fn,
+            batching.bucket_lengths(run.config.seq_length, True),
+            run.folder.model / "preprocessing",
+        )
+
+    @classmethod
+    def _of_file(cls, path: pathlib.Path, threads: int) -> Classifier:
+        try:
+            content = path.read_bytes()
+        except FileNotFoundError:
+            raise UserError(
+                f"--model={path}: no such file or folder. Give the folder of a finished run, or "
+                "a .tflite file of an export."
+            ) from None
+        except OSError as error:
+            raise UserError(f"--model={path}: cannot be read ({error.strerror}).") from None
+        folder = exports.ExportFolder(path.parent)
+        # What was exported has been run by the export; of another file nobody knows.
+        if not exported_file.is_listed(path, folder, content):
+            litert.try_out(content, str(path))
+        model = ParallelModel(content, threads, str(path))
+        metadata = exported_file.read_metadata(path, content)
+        _warn_of_sample(path, metadata.data)
+        task = metadata.task
+        if model.classes != task.problem.width:
+            raise UserError(
+                f"{path}: damaged: it has {model.classes} logits, and {task.name} has "
+                f"{task.problem.width}. Copy it again."
+            )
+        exported_file.check_vocabulary(path, folder, metadata.vocabulary)
+        return cls(task, model.predict, model.lengths, folder.preprocessing)
+
+    @functools.cached_property
+    def preprocessor(self) -> Any:
+        """The Keras model from text to features; TensorFlow is loaded when it is first used."""
+        loaded = preprocessing.load(str(self.tokenizer), str(self.tokenizer))
+        return preprocessing.build(loaded, self.task.text_fields, self.lengths[-1])
+
+    def logits(self, texts: Sequence[tuple[str, ...]]) -> np.ndarray:
+        """Return the logits, float32 [n, classes], of n texts (or pairs), in their order.
+
+        Each text runs at the shortest length that holds it.
+
+        Raises:
+          UserError: the model answers with NaN or infinities.
+        """
+        columns = tuple(
+            [_shortened(text) for text in column] for column in zip(*texts, strict=True)
+        )
+        tokens = preprocessing.tokenize(self.preprocessor, columns)
+        found = np.empty((len(texts), self.task.problem.width), np.float32)
+        # No batch is filled up with shorter texts, as in training: a .tflite file takes one
+        # text at a time, and at 128 word pieces each costs three times as much as at 32.
+        length_of = np.searchsorted(np.asarray(self.lengths), tokens.lengths)
+        for place in np.unique(length_of):
+            members = np.flatnonzero(length_of == place)
+            for start in range(0, len(members), _BATCH):
+                some = members[start : start + _BATCH]
+                found[some] = self.predict_fn(tokens.batch(some, self.lengths[place]))
+        if problems.diverged(found):
+            raise UserError(
+                "the model answers with values that are not numbers: its training diverged, or "
+                "the file is damaged. Train again, for example with a smaller --learning_rate."
+            )
+        return found
+
+    def predict(self, texts: Sequence[tuple[str, ...]]) -> list[Prediction]:
+        """Return a prediction for each text (or pair), in their order.
+
+        Raises:
+          UserError: as `logits`.
+        """
+        logits = self.logits(texts)
+        return [
+            Prediction(text, answer.label, answer.probabilities, answer.score)
+            for text, answer in zip(texts, self.task.problem.answers(logits), strict=True)
+        ]
+
+
+def _warn_of_sample(path: pathlib.Path, source: Any) -> None:
+    if source == "sample":
+        logging.warning(
+            "%s was trained on the generated sample: what it says of other text means nothing",
+            path.name,
+        )
+
+
+def _shortened(text: str) -> str:
+    """Cut a text after its first million characters: a model reads 512 word pieces at most.
+
+    A line of many megabytes would take the tokenizer minutes and gigabytes; within the first
+    million characters there are more pieces than that, unless they are blanks.
+    """
+    return text if len(text) <= _TOKENIZED else text[:_TOKENIZED]

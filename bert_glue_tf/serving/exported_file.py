@@ -1,0 +1,102 @@
+"""What stands beside and inside of an exported file, checked before the file is used."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import pathlib
+import struct
+
+from bert_glue_tf.core import files
+from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.data import tasks
+from bert_glue_tf.data.tasks import TaskSpec
+from bert_glue_tf.export import exports, flatbuffer
+
+
+@dataclasses.dataclass(frozen=True)
+class Metadata:
+    """What a .tflite file says of itself.
+
+    Attributes:
+      task: that the model was trained on.
+      vocabulary: SHA-256 of the vocabulary that it was trained with.
+      data: where its training examples came from.
+    """
+
+    task: TaskSpec
+    vocabulary: str
+    data: str
+
+
+def read_metadata(path: pathlib.Path, content: bytes) -> Metadata:
+    """Read the metadata of a .tflite file.
+
+    Raises:
+      UserError: it has none of this project.
+    """
+    try:
+        metadata = flatbuffer.read_metadata(content) or {}
+        return Metadata(
+            tasks.TASKS[metadata["task"]],
+            str(metadata["vocabulary_sha256"]),
+            str(metadata.get("data")),
+        )
+    except (ValueError, LookupError, TypeError, AttributeError, struct.error):
+        raise UserError(
+            f"{path}: holds no metadata of this project, so its task is unknown. Give a file "
+            "that export_tflite wrote."
+        ) from None
+
+
+def is_listed(path: pathlib.Path, folder: exports.ExportFolder, content: bytes) -> bool:
+    """Tell whether SHA256SUMS beside the file names it, with this content.
+
+    Raises:
+      UserError: it names the file with another content, or cannot be read.
+    """
+    if not folder.checksums.is_file():
+        return False
+    named = {}
+    try:
+        text = folder.checksums.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise UserError(f"{folder.checksums}: cannot be read ({error.strerror}).") from None
+    for line in text.splitlines():
+        digest, _, name = line.partition("  ")
+        named[name] = digest
+    if named.get(path.name, found := hashlib.sha256(content).hexdigest()) != found:
+        raise UserError(
+            f"{path}: damaged, or not the file that was exported (SHA-256 {found[:12]}..., "
+            f"{folder.checksums.name} has {named[path.name][:12]}...). Copy it again."
+        )
+    return path.name in named
+
+
+def check_vocabulary(path: pathlib.Path, folder: exports.ExportFolder, digest: str) -> None:
+    """Check that the tokenizer beside a .tflite file is the one that it was made with.
+
+    Args:
+      path: of the .tflite file.
+      folder: that it lies in.
+      digest: SHA-256 of the vocabulary that it was made with.
+
+    Raises:
+      UserError: a file of the tokenizer is missing, or is another one.
+    """
+    assets = sorted((folder.preprocessing / "assets").glob("*"))
+    tokenizer = assets[0] if len(assets) == 1 else folder.preprocessing / "assets" / "vocab.txt"
+    saved_model = folder.preprocessing / "saved_model.pb"
+    for file in (folder.vocabulary, tokenizer, saved_model):
+        if not file.is_file():
+            raise UserError(
+                f"{file}: missing. {path.name} needs vocab.txt and preprocessing/ beside it, "
+                "as export_tflite wrote them; copy the whole folder."
+            )
+    for vocabulary in (folder.vocabulary, tokenizer):
+        found = files.sha256(vocabulary)
+        if found != digest:
+            raise UserError(
+                f"{vocabulary}: not the vocabulary of {path.name} (SHA-256 {found[:12]}..., "
+                f"the file was made with {digest[:12]}...). Copy the one from its own export."
+            )
