@@ -36,7 +36,6 @@ from bert_glue_tf.reports import comparison
 from bert_glue_tf.reports.comparison import Group, Model, Row
 from bert_glue_tf.runs.config import ExperimentConfig
 from bert_glue_tf.runs.results import ExperimentResult
-from bert_glue_tf.serving.classifier import Classifier
 from bert_glue_tf.studies import studying
 from bert_glue_tf.studies.studying import Cell, Study
 
@@ -327,6 +326,8 @@ def _robustness(
         return dict(known)
     logging.info("robustness of %s", config.run_name)
     import tf_keras
+
+    from bert_glue_tf.serving.classifier import Classifier
 
     model = Classifier.load(folder, settings.threads)
     train = readers.load(task, config.data, "train")

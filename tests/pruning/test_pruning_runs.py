@@ -17,6 +17,7 @@ from bert_glue_tf.export import exports
 from bert_glue_tf.models import classifiers, loading, saving
 from bert_glue_tf.models.bert.architecture import Architecture
 from bert_glue_tf.models.bert.classifier_weights import SavedWeights, from_weights, read_weights
+from bert_glue_tf.serving.classifier import Classifier
 
 # Found once: 2 layers, hidden 16, 4 heads, 32 neurons.
 HIDDEN, INNER, PIECES = 16, 32, len(tiny_bert.VOCABULARY)

@@ -414,7 +414,7 @@ def test_threads_share_the_texts_and_keep_their_order(exported, dev, monkeypatch
             super().__init__(content, threads, name)
             loaded.append(threads)
 
-    monkeypatch.setattr("LiteModel", Model)
+    monkeypatch.setattr(parallel, "LiteModel", Model)
     content = folder.model("dynamic_int8").read_bytes()
     model = parallel.ParallelModel(content, 64, "x")
     texts = [(text,) for text, _ in dev]
