@@ -6,7 +6,7 @@ hold it, and no word becomes unknown for it: it splits into shorter pieces that 
 single characters at the worst. Compare Abdaoui et al. 2020, "Load What You Need: Smaller
 Versions of Multilingual BERT" (https://arxiv.org/abs/2010.05609).
 
-`prune` writes the preprocessing for the smaller vocabulary, `shrinking.keep_pieces` cuts the
+`prune` writes the preprocessing for the smaller vocabulary, `Backbone.keep_pieces` cuts the
 rows, and `compare` tells what it did to other texts.
 """
 
@@ -110,7 +110,7 @@ def prune(
         share: as for `choose`.
 
     Returns:
-        int64 [n], the old id of every piece: the rows for `shrinking.keep_pieces`.
+        int64 [n], the old id of every piece: the rows for `Backbone.keep_pieces`.
 
     Raises:
         UserError: `folder` exists, or `preprocessing` is no preprocessing model for BERT.

@@ -54,11 +54,8 @@ def load(source: EncoderSource, family: str | None = None, seq_length: int = 128
         network.UnreachableError: a TF-Hub handle that cannot be downloaded.
     """
     pair = _pair(source)
-    text_model = preprocessing.load(
-        pair.preprocessing_path,
-        pair.preprocessing,
-        _remedy(pair.preprocessing, pair.preprocessing_path),
-    )
+    remedy = _remedy(pair.preprocessing, pair.preprocessing_path)
+    text_model = preprocessing.load(pair.preprocessing_path, pair.preprocessing, remedy)
     tokens = preprocessing.special_tokens(text_model.tokenize)
     layer = _layer(pair)
     rows, positions = _sizes(layer)
@@ -96,7 +93,8 @@ def load(source: EncoderSource, family: str | None = None, seq_length: int = 128
             logging.info("the encoder is opaque (hub.KerasLayer): %s", error)
         del layer, saved
         collect(found.layer.variables)  # The SavedModel's copy of them.
-    return found.with_provenance(parameters=_count(found.layer.trainable_variables))
+    parameters = sum(v.shape.num_elements() for v in found.layer.trainable_variables)
+    return found.with_provenance(parameters=parameters)
 
 
 def _pair(source: EncoderSource) -> _Pair:
@@ -170,10 +168,6 @@ def _provenance(source: EncoderSource, pair: _Pair, record: Mapping[str, Any]) -
         "vocabulary_sha256": importing.folder_sha256(Path(pair.preprocessing_path) / "assets"),
         "licence": source.licence or record.get("licence", ""),
     }
-
-
-def _count(variables: Any) -> int:
-    return sum(variable.shape.num_elements() for variable in variables)
 
 
 def _own_outputs(layer: Any, batch: Mapping[str, Any], location: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import tiny_bert
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import preprocessing, readers, tasks, vocabulary, wordpiece
 from bert_glue_tf.models import classifiers, encoders, loading, saving
-from bert_glue_tf.models.bert import embedded, shrinking
+from bert_glue_tf.models.bert import cutting, embedded
 from bert_glue_tf.models.bert.classifier_weights import SavedWeights, from_weights, read_weights
 
 PIECES = tiny_bert.VOCABULARY
@@ -91,7 +91,7 @@ def test_the_smaller_classifier_answers_the_same(whole, tmp_path):
         np.zeros(2, np.float32),
     )
     ids = vocabulary.prune(whole, tmp_path / "small", before.ids, share=0)
-    small = shrinking.keep_pieces(weights, ids)
+    small = cutting.keep_pieces(weights, ids)
     assert small.encoder["word_embeddings/embeddings"].shape == (len(ids), 16)
     encoder = loading.load(
         encoders.resolve(str(tiny_bert.write_pair(tmp_path / "pair")), ""), seq_length=16

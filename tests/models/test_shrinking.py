@@ -13,7 +13,7 @@ import tiny_bert
 from bert_glue_tf.data import tasks
 from bert_glue_tf.export import litert, tflite
 from bert_glue_tf.models import classifiers, encoders, heads, loading, saving
-from bert_glue_tf.models.bert import export_graph, importing, shrinking
+from bert_glue_tf.models.bert import cutting, export_graph, importing, shrinking
 from bert_glue_tf.models.bert.architecture import (
     ACTIVATIONS,
     Architecture,
@@ -413,7 +413,7 @@ def test_a_shrunk_encoder_as_a_saved_model_is_a_bert_of_ours(batch, tmp_path):
 
 def test_layers_are_dropped_and_numbered_anew(batch):
     whole = weights(layers=4)
-    short = shrinking.drop_layers(whole, [0, 3])
+    short = cutting.drop_layers(whole, [0, 3])
     assert short.architecture == dataclasses.replace(whole.architecture, layers=2)
     np.testing.assert_array_equal(
         layer(short, 1, "intermediate/kernel"), layer(whole, 3, "intermediate/kernel")
@@ -427,7 +427,7 @@ def test_layers_are_dropped_and_numbered_anew(batch):
     np.testing.assert_allclose(logits(short, batch), pooled @ whole.kernel + whole.bias, atol=1e-5)
     layer(whole, 3, "output/kernel")[:5] = 0
     small, _ = shrinking.shrink(whole)
-    assert [b.inner_dim for b in shrinking.drop_layers(small, [1, 3]).architecture.blocks] == [
+    assert [b.inner_dim for b in cutting.drop_layers(small, [1, 3]).architecture.blocks] == [
         INNER,
         INNER - 5,
     ]
@@ -436,13 +436,13 @@ def test_layers_are_dropped_and_numbered_anew(batch):
 @pytest.mark.parametrize("keep", [[], [1, 0], [0, 0], [0, 3], [-1, 0]])
 def test_layers_that_cannot_be_kept_are_refused(keep):
     with pytest.raises(ValueError, match="not some of the layers 0 to 2"):
-        shrinking.drop_layers(weights(), keep)
+        cutting.drop_layers(weights(), keep)
 
 
 def test_rows_of_the_embedding_are_cut(batch):
     whole = weights()
     ids = np.unique(batch["input_word_ids"])
-    small = shrinking.keep_pieces(whole, ids)
+    small = cutting.keep_pieces(whole, ids)
     assert small.architecture == dataclasses.replace(whole.architecture, vocab_size=len(ids))
     renamed = batch | {
         "input_word_ids": np.searchsorted(ids, batch["input_word_ids"]).astype(np.int32)
@@ -450,4 +450,4 @@ def test_rows_of_the_embedding_are_cut(batch):
     np.testing.assert_array_equal(logits(small, renamed), logits(whole, batch))
     for wrong in ([], [1, 1], [-1, 0], [0, len(tiny_bert.VOCABULARY)]):
         with pytest.raises(ValueError, match="different rows of the"):
-            shrinking.keep_pieces(whole, wrong)
+            cutting.keep_pieces(whole, wrong)

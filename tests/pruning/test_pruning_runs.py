@@ -15,6 +15,7 @@ from bert_glue_tf.data import batching, readers, tasks, vocabulary
 from bert_glue_tf.evaluation import evaluator
 from bert_glue_tf.export import exports
 from bert_glue_tf.models import classifiers, loading, saving
+from bert_glue_tf.models.bert import cutting
 from bert_glue_tf.models.bert.architecture import Architecture
 from bert_glue_tf.models.bert.classifier_weights import SavedWeights, from_weights, read_weights
 from bert_glue_tf.serving.classifier import Classifier
@@ -102,7 +103,6 @@ def test_layers_go_greedily_by_the_score_on_held_out_examples(tmp_path, encoder,
     )
     tokenizer = exports.Run.read(tmp_path / start.run_name).folder.model / "preprocessing"
     from bert_glue_tf.data import preprocessing
-    from bert_glue_tf.models.bert import shrinking
 
     built = preprocessing.build(
         preprocessing.load(str(tokenizer), ""), tasks.get("sst2").text_fields, 32
@@ -110,7 +110,7 @@ def test_layers_go_greedily_by_the_score_on_held_out_examples(tmp_path, encoder,
     split = batching.tokenize(built, "held out", held_out)
     scores = {}
     for kept in range(2):
-        model = from_weights(shrinking.drop_layers(fine_tuned, [kept]))
+        model = from_weights(cutting.drop_layers(fine_tuned, [kept]))
         found = evaluator.evaluate(
             classifiers.predict_fn(model),
             split,

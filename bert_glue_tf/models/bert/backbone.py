@@ -11,7 +11,7 @@ import numpy as np
 
 from bert_glue_tf.data import preprocessing
 from bert_glue_tf.models.backbone import Backbone, ClassifierWeights, Layers, Table, other_variables
-from bert_glue_tf.models.bert import network, structure
+from bert_glue_tf.models.bert import cutting, network, structure
 from bert_glue_tf.models.bert.architecture import (
     Architecture,
     architecture_of,
@@ -145,9 +145,7 @@ class BertBackbone(Backbone):
         return Layers(self.architecture.layers, sum(sizes), structure.LAYERS)
 
     def drop_layers(self, keep: Sequence[int]) -> Self:
-        from bert_glue_tf.models.bert import shrinking
-
-        return self._with(shrinking.drop_layers(self._encoder(), keep))
+        return self._with(cutting.drop_layers(self._encoder(), keep))
 
     @property
     def table(self) -> Table:
@@ -155,9 +153,7 @@ class BertBackbone(Backbone):
         return Table(structure.TABLE, rows, width)
 
     def keep_pieces(self, ids: Sequence[int] | np.ndarray, folder: pathlib.Path) -> Self:
-        from bert_glue_tf.models.bert import shrinking
-
-        smaller = self._with(shrinking.keep_pieces(self._encoder(), ids))
+        smaller = self._with(cutting.keep_pieces(self._encoder(), ids))
         return dataclasses.replace(
             smaller,
             preprocessing=preprocessing.load(str(folder), str(folder)),

@@ -8,17 +8,15 @@ behind it. The result is a standard BERT whose layers may differ in width
 
 Heads and neurons as what is cut: Michel et al. 2019, "Are Sixteen Heads Really Better than
 One?" (https://arxiv.org/abs/1905.10650); McCarley et al. 2019, "Structured Pruning of a
-BERT-based Question Answering Model" (https://arxiv.org/abs/1910.06360). Layers: Sajjad et al.
-2020, "On the Effect of Dropping Layers of Pre-trained Transformer Models"
-(https://arxiv.org/abs/2004.03844).
+BERT-based Question Answering Model" (https://arxiv.org/abs/1910.06360).
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.special import erf
@@ -28,7 +26,7 @@ from bert_glue_tf.models.bert.architecture import Architecture, Block, architect
 if TYPE_CHECKING:
     import tf_keras
 
-    from bert_glue_tf.models.bert.classifier_weights import EncoderWeights, SavedWeights
+    from bert_glue_tf.models.bert.classifier_weights import SavedWeights
 
 # Where zeros may be left, and why they cannot be cut out.
 ZEROS_LEFT: Mapping[str, str] = MappingProxyType(
@@ -52,7 +50,6 @@ _HIDDEN_AXES = (
 )
 
 _Arrays = dict[str, np.ndarray]
-_Weights = TypeVar("_Weights", bound="EncoderWeights")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -188,62 +185,6 @@ def shrink_model(model: tf_keras.Model, like: Architecture) -> tuple[tf_keras.Mo
 
     weights, report = shrink(weights_of(model, like))
     return from_weights(weights, model.get_layer(heads.DROPOUT).rate), report
-
-
-def drop_layers(weights: _Weights, keep: Sequence[int]) -> _Weights:
-    """Return the encoder or classifier with some of its layers only, which changes its function.
-
-    Args:
-      weights: of the encoder or classifier.
-      keep: indices of the layers that stay, ascending; they are numbered anew.
-
-    Raises:
-      ValueError: `keep` is empty, not ascending, or names a layer that is not there.
-    """
-    architecture = weights.architecture
-    if (
-        not keep
-        or list(keep) != sorted(set(keep))
-        or not 0 <= keep[0] <= keep[-1] < architecture.layers
-    ):
-        raise ValueError(
-            f"keep={list(keep)}: not some of the layers 0 to {architecture.layers - 1}"
-        )
-    encoder = {
-        name: value
-        for name, value in weights.encoder.items()
-        if not name.startswith("transformer/")
-    }
-    for new, old in enumerate(keep):
-        at = f"transformer/layer_{old}/"
-        encoder |= {
-            f"transformer/layer_{new}/{name[len(at) :]}": value
-            for name, value in weights.encoder.items()
-            if name.startswith(at)
-        }
-    return dataclasses.replace(
-        weights, architecture=architecture_of(encoder, architecture), encoder=encoder
-    )
-
-
-def keep_pieces(weights: _Weights, ids: Sequence[int] | np.ndarray) -> _Weights:
-    """Return the encoder or classifier with some rows of its word embeddings only.
-
-    Args:
-      weights: of the encoder or classifier.
-      ids: int [n], which rows, in their new order (`vocabulary.prune`).
-
-    Raises:
-      ValueError: an id stands twice or is no row.
-    """
-    name = "word_embeddings/embeddings"
-    ids, table = np.asarray(ids), weights.encoder[name]
-    if not len(ids) or len(np.unique(ids)) != len(ids) or ids.min() < 0 or ids.max() >= len(table):
-        raise ValueError(f"ids: must be different rows of the {len(table)} word embeddings")
-    encoder = {**weights.encoder, name: table[ids]}
-    return dataclasses.replace(
-        weights, architecture=architecture_of(encoder, weights.architecture), encoder=encoder
-    )
 
 
 @dataclasses.dataclass(frozen=True)
