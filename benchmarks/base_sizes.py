@@ -19,6 +19,7 @@ import numpy as np
 from absl import flags, logging
 
 from bert_glue_tf.core import cli
+from bert_glue_tf.export import convert, quantize, recipes
 from bert_glue_tf.models.bert.architecture import Architecture
 
 BERT_BASE = Architecture(
@@ -68,7 +69,6 @@ def of_ours(folder: pathlib.Path) -> dict[str, tuple[int, int]]:
     """Name -> bytes plain and gzipped."""
     from bert_glue_tf.data import tasks
     from bert_glue_tf.evaluation import cost
-    from bert_glue_tf.export import tflite
     from bert_glue_tf.models import encoders, loading, saving
     from bert_glue_tf.models.bert.classifier_weights import SavedWeights, from_weights
 
@@ -81,10 +81,10 @@ def of_ours(folder: pathlib.Path) -> dict[str, tuple[int, int]]:
     size = cost.size_on_disk(folder / "model")
     found = {"SavedModel": (size["plain"], size["gzip"])}
     logging.info("converting")
-    content = tflite.convert(folder / "model", (128,))
+    content = convert.convert(folder / "model", (128,))
     for name in FLAGS.recipes:
         logging.info("%s", name)
-        found[name] = sizes(tflite.quantize(content, tflite.get(name).rules))
+        found[name] = sizes(quantize.quantize(content, recipes.get(name).rules))
     return found
 
 

@@ -16,6 +16,9 @@ from bert_glue_tf.core import cli
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import batching
 from bert_glue_tf.evaluation import predictions
+from bert_glue_tf.export import quantize, recipes
+from bert_glue_tf.export.folder import FOLDER, ExportFolder
+from bert_glue_tf.runs import finished
 
 flags.DEFINE_string("run", "", "Folder of a finished run with an export.")
 FLAGS = flags.FLAGS
@@ -34,11 +37,11 @@ def main() -> None:
 
     from bert_glue_tf.data import preprocessing, readers, tasks
     from bert_glue_tf.evaluation import evaluator, metrics
-    from bert_glue_tf.export import exports, litert, tflite
+    from bert_glue_tf.export import litert
     from bert_glue_tf.reports import terminal
 
-    run = exports.Run.read(pathlib.Path(FLAGS.run))
-    folder = exports.ExportFolder(run.path / exports.FOLDER)
+    run = finished.Run.read(pathlib.Path(FLAGS.run))
+    folder = ExportFolder(run.path / FOLDER)
     if "float32" not in folder.records():
         raise UserError(f"{folder.path}: no float32 file. Export the run first.")
     task = tasks.get(run.config.task)
@@ -55,10 +58,10 @@ def main() -> None:
     metric = task.primary_metric
     rows = []
     for block, algorithm in _VARIANTS:
-        rule = tflite.Rule(
+        rule = recipes.Rule(
             "FULLY_CONNECTED", r"layer_\d", weight_bits=4, block=block, algorithm=algorithm
         )
-        content = tflite.quantize(float32, (*tflite.DYNAMIC_RULES, rule))
+        content = quantize.quantize(float32, (*recipes.DYNAMIC_RULES, rule))
         logits = evaluator.predict(litert.LiteModel(content).predict, split, 64, lengths)
         score = metrics.compute(task, split.labels, logits)[metric]
         noise = np.mean(np.square(logits - expected)) / expected.var()

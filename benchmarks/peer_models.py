@@ -23,7 +23,7 @@ import numpy as np
 from bert_glue_tf.core import quiet
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data.preprocessing import INPUTS
-from bert_glue_tf.export.exports import ExportFolder
+from bert_glue_tf.export.folder import ExportFolder
 from bert_glue_tf.export.litert import LiteModel
 
 # Two threads that wait for each other by spinning stand still while another program has one of

@@ -28,7 +28,8 @@ from absl import flags
 from bert_glue_tf.core import cli, records
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.evaluation import metrics
-from bert_glue_tf.export import exports, litert
+from bert_glue_tf.export import litert
+from bert_glue_tf.export.folder import FOLDER, ExportFolder
 from bert_glue_tf.runs import versions
 
 FLAGS = flags.FLAGS
@@ -288,9 +289,7 @@ def define_flags() -> None:
     """Not at import: the tests import this module beside the commands."""
     flags.DEFINE_string("run", "", "Folder of a finished and exported run.")
     flags.DEFINE_string("inputs", "", "What peers_weights.py wrote; by default peers/ in the run.")
-    flags.DEFINE_string(
-        "tflite", "", f"Folder of our files; by default {exports.FOLDER}/ in the run."
-    )
+    flags.DEFINE_string("tflite", "", f"Folder of our files; by default {FOLDER}/ in the run.")
     flags.DEFINE_string("output", "runs/peers.jsonl", "File to which a line per model is added.")
     flags.DEFINE_list("lengths", ["32", "128"], "Lengths in word pieces to pad to, and time at.")
     flags.DEFINE_integer("threads", litert.DEFAULT_THREADS, "Threads of every runtime.")
@@ -336,9 +335,7 @@ def main() -> None:
     run = pathlib.Path(FLAGS.run).expanduser()
     folder = pathlib.Path(FLAGS.inputs).expanduser() if FLAGS.inputs else run / FOLDER
     inputs = PeerInputs.load(folder)
-    export = exports.ExportFolder(
-        pathlib.Path(FLAGS.tflite).expanduser() if FLAGS.tflite else run / exports.FOLDER
-    )
+    export = ExportFolder(pathlib.Path(FLAGS.tflite).expanduser() if FLAGS.tflite else run / FOLDER)
     _require_fitting(inputs, lengths)
     builder = peer_models.Builder(inputs, folder / "models", export, FLAGS.threads, lengths)
     scored = score_all(builder, inputs, lengths)

@@ -16,10 +16,10 @@ from peer_inputs import FOLDER, PeerInputs
 from bert_glue_tf.core import cli
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import readers, tasks
-from bert_glue_tf.export import exports
+from bert_glue_tf.export.settings import ExportSettings, check_data, identity
 from bert_glue_tf.models import saving
 from bert_glue_tf.models.bert.classifier_weights import read_weights
-from bert_glue_tf.runs import config
+from bert_glue_tf.runs import config, finished
 
 # What NNCF's `quantize` takes by default; our own int8 is calibrated on 128 and chooses its
 # operators on 64 others.
@@ -38,7 +38,7 @@ def define_flags() -> None:
     )
 
 
-def collect(run: exports.Run, calibration_examples: int = CALIBRATION_EXAMPLES) -> PeerInputs:
+def collect(run: finished.Run, calibration_examples: int = CALIBRATION_EXAMPLES) -> PeerInputs:
     """What the peers need of a run; of MNLI's two dev splits, the first.
 
     Args:
@@ -54,9 +54,8 @@ def collect(run: exports.Run, calibration_examples: int = CALIBRATION_EXAMPLES) 
     examples = readers.load_for_training(task, run.config.data, run.config.train_examples)
     from bert_glue_tf.data import batching, preprocessing
     from bert_glue_tf.evaluation import evaluator
-    from bert_glue_tf.export import exporting
 
-    exporting.check_data(run, examples)
+    check_data(run, examples)
     saved = read_weights(run.folder.model)
     if saved.architecture.blocks:
         raise UserError(
@@ -84,9 +83,7 @@ def collect(run: exports.Run, calibration_examples: int = CALIBRATION_EXAMPLES) 
         split=split,
         encoder=config.short(run.config.encoder),  # A record names no folder.
         data={key: value for key, value in dev.provenance.items() if key != "path"},
-        weights_sha256=exporting.identity(run, exporting.ExportSettings((run.config.seq_length,)))[
-            "weights_sha256"
-        ],
+        weights_sha256=identity(run, ExportSettings((run.config.seq_length,)))["weights_sha256"],
         architecture=saved.architecture,
         weights={
             **saved.encoder,
@@ -107,7 +104,7 @@ def main() -> None:
         raise UserError("--run is missing. Give the folder of a finished run.")
     if FLAGS.calibration_examples < 1:
         raise UserError(f"--calibration_examples={FLAGS.calibration_examples}: must be 1 or more.")
-    run = exports.Run.read(pathlib.Path(FLAGS.run).expanduser())
+    run = finished.Run.read(pathlib.Path(FLAGS.run).expanduser())
     output = pathlib.Path(FLAGS.output).expanduser() if FLAGS.output else run.path / FOLDER
     inputs = collect(run, FLAGS.calibration_examples)
     inputs.save(output)

@@ -19,6 +19,7 @@ from absl import flags, logging
 from bert_glue_tf.core import cli
 from bert_glue_tf.data import tasks
 from bert_glue_tf.data.preprocessing import INPUTS
+from bert_glue_tf.export import convert, quantize, recipes
 from bert_glue_tf.models import classifiers, encoders, loading, saving
 from bert_glue_tf.models.bert.backbone import BertBackbone
 from bert_glue_tf.models.bert.classifier_weights import from_weights, weights_of
@@ -41,7 +42,7 @@ def main() -> None:
     import numpy as np
 
     from bert_glue_tf.evaluation import cost
-    from bert_glue_tf.export import litert, tflite
+    from bert_glue_tf.export import litert
     from bert_glue_tf.models.bert import shrinking
     from bert_glue_tf.reports import terminal
 
@@ -71,9 +72,9 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             path = pathlib.Path(folder) / "model"
             saving.save(from_weights(weights), encoder, task, path)
-            content = tflite.convert(path, lengths)
+            content = convert.convert(path, lengths)
         logits[name] = litert.LiteModel(content, FLAGS.threads).predict(features)
-        content = tflite.quantize(content, tflite.get("dynamic_int8").rules)
+        content = quantize.quantize(content, recipes.get("dynamic_int8").rules)
         models[name], sizes[name] = litert.LiteModel(content, FLAGS.threads), len(content)
     gap = np.abs(logits["shrunk"] - logits["masked"]).max()
     print(f"largest difference of the float32 files' logits: {gap:.1e}")

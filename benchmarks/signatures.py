@@ -19,7 +19,8 @@ from absl import flags, logging
 from bert_glue_tf.core import cli
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data.preprocessing import INPUTS
-from bert_glue_tf.export import measure
+from bert_glue_tf.export import convert, measure, quantize, recipes
+from bert_glue_tf.runs import finished
 
 flags.DEFINE_string("run", "", "Folder of a finished run of the train command.")
 flags.DEFINE_list("seq_lengths", ["32", "64", "128"], "Lengths in word pieces.")
@@ -34,16 +35,16 @@ def main() -> None:
     import numpy as np
 
     from bert_glue_tf.evaluation import cost
-    from bert_glue_tf.export import exports, litert, tflite
+    from bert_glue_tf.export import litert
     from bert_glue_tf.reports import terminal
 
-    run = exports.Run.read(pathlib.Path(FLAGS.run))
+    run = finished.Run.read(pathlib.Path(FLAGS.run))
     lengths = tuple(sorted(int(length) for length in FLAGS.seq_lengths))
-    rules = tflite.RECIPES["dynamic_int8"].rules
+    rules = recipes.RECIPES["dynamic_int8"].rules
     files = {}
     for some in (*((length,) for length in lengths), lengths):
         logging.info("converting, length %s", ", ".join(map(str, some)))
-        files[some] = tflite.quantize(tflite.convert(run.folder.model, some), rules)
+        files[some] = quantize.quantize(convert.convert(run.folder.model, some), rules)
     models = {some: litert.LiteModel(content, FLAGS.threads) for some, content in files.items()}
     memory = {}
     with tempfile.TemporaryDirectory() as folder:

@@ -37,7 +37,8 @@ from absl import flags, logging
 
 from bert_glue_tf.core import cli
 from bert_glue_tf.core.errors import UserError
-from bert_glue_tf.runs import versions
+from bert_glue_tf.export import convert, quantize, recipes
+from bert_glue_tf.runs import finished, versions
 
 if TYPE_CHECKING:
     import numpy as np
@@ -159,13 +160,12 @@ class _Experiment:
 
     def __init__(self, folder: pathlib.Path) -> None:
         from bert_glue_tf.data import preprocessing, readers, tasks
-        from bert_glue_tf.export import exports
         from bert_glue_tf.models import classifiers, encoders, loading
         from bert_glue_tf.models.bert.backbone import BertBackbone
         from bert_glue_tf.models.bert.classifier_weights import read_weights, weights_of
 
         if FLAGS.run:
-            run = exports.Run.read(pathlib.Path(FLAGS.run))
+            run = finished.Run.read(pathlib.Path(FLAGS.run))
             task, source = tasks.get(run.config.task), run.config.data
             self.weights = read_weights(run.folder.model)
             location = str(run.folder.model / "preprocessing")
@@ -223,7 +223,6 @@ class _Experiment:
     def _convert(self, file: _File) -> bytes:
         import tensorflow as tf
 
-        from bert_glue_tf.export import tflite
         from bert_glue_tf.models.bert import export_graph
 
         inputs = _PATTERNS.get(file.pattern)
@@ -236,13 +235,13 @@ class _Experiment:
             if float32.exists():
                 content = float32.read_bytes()
             else:
-                content = tflite.convert_module(graph, lengths, file.key, sparse)
-            return tflite.quantize(content, tflite.RECIPES[file.recipe].rules)
+                content = convert.convert_module(graph, lengths, file.key, sparse)
+            return quantize.quantize(content, recipes.RECIPES[file.recipe].rules)
         optimizations = [tf.lite.Optimize.DEFAULT]
         if sparse:
             optimizations.append(tf.lite.Optimize.EXPERIMENTAL_SPARSITY)
         examples = self.calibration if file.recipe == "converter_static_int8" else ()
-        return tflite.from_converter(graph, lengths, file.key, optimizations, examples)
+        return convert.from_converter(graph, lengths, file.key, optimizations, examples)
 
     def _read(self, file: _File, content: bytes) -> None:
         import collections

@@ -10,9 +10,11 @@ from absl import flags, logging
 from bert_glue_tf.core import cli
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import readers, tasks
-from bert_glue_tf.export import tflite
-from bert_glue_tf.export.exports import FOLDER, ExportFolder, Run
+from bert_glue_tf.export import recipes
+from bert_glue_tf.export.folder import FOLDER, ExportFolder
 from bert_glue_tf.export.lengths import seq_lengths
+from bert_glue_tf.export.settings import ExportSettings, check_data, identity
+from bert_glue_tf.runs.finished import Run
 
 _RUN = flags.DEFINE_string("run", "", "Folder of a finished run of the train command.")
 _RECIPES = flags.DEFINE_list(
@@ -42,7 +44,7 @@ def main() -> None:
     for flag in (_THREADS, _CALIBRATION, _REPETITIONS):
         if flag.value < 1:
             raise UserError(f"--{flag.name}={flag.value}: must be 1 or more.")
-    recipes = [tflite.get(name) for name in _RECIPES.value or tflite.RECIPES]
+    wanted = [recipes.get(name) for name in _RECIPES.value or recipes.RECIPES]
     run = Run.read(cli.path("run", _RUN.value))
     lengths = seq_lengths(_LENGTHS.value, run.config.seq_length)
     examples = readers.load_for_training(
@@ -50,18 +52,16 @@ def main() -> None:
     )
 
     logging.info("starting TensorFlow")
-    from bert_glue_tf.export import exporting
+    from bert_glue_tf.export import exporter
     from bert_glue_tf.reports import terminal
 
-    exporting.check_data(run, examples)
-    settings = exporting.ExportSettings(
-        lengths, _CALIBRATION.value, _THREADS.value, _REPETITIONS.value
-    )
+    check_data(run, examples)
+    settings = ExportSettings(lengths, _CALIBRATION.value, _THREADS.value, _REPETITIONS.value)
     folder = ExportFolder.open(
         cli.path("output", _OUTPUT.value) if _OUTPUT.value else run.path / FOLDER,
-        exporting.identity(run, settings),
+        identity(run, settings),
     )
-    records = exporting.export(run, settings, recipes, folder, examples)
+    records = exporter.export(run, settings, wanted, folder, examples)
     terminal.print_exports(records)
     print(f"The files, their cards and checksums are in {folder.path}.")
 

@@ -11,7 +11,8 @@ import tiny_bert
 import tiny_runs
 
 import bert_glue_tf  # noqa: F401  (chooses Keras 2 before any test imports TensorFlow)
-from bert_glue_tf.export.exports import ExportFolder, Run
+from bert_glue_tf.export.folder import ExportFolder
+from bert_glue_tf.runs.finished import Run
 
 # In a shell's background SIGINT is ignored, which processes that tests start and interrupt would
 # inherit.

@@ -1,17 +1,19 @@
-"""Keeps what C++ libraries print off the user's terminal."""
+"""Blocks in which what C++ libraries and tools print is kept off the user's terminal."""
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import sys
 import tempfile
+import warnings
 from collections.abc import Iterator
 
 
 @contextlib.contextmanager
 def native_output() -> Iterator[None]:
-    """Withholds standard output and error at the level of file descriptors.
+    """Withhold standard output and error at the level of file descriptors.
 
     TensorFlow's converter and LiteRT write notes there ("Created TensorFlow Lite XNNPACK
     delegate for CPU") that no setting turns off. If the block raises, what was withheld is
@@ -38,3 +40,15 @@ def native_output() -> Iterator[None]:
             if failed:
                 withheld.seek(0)
                 sys.stderr.write(withheld.read().decode(errors="replace"))
+
+
+@contextlib.contextmanager
+def tools() -> Iterator[None]:
+    """Withhold what the converter and the quantizer print: progress bars, notes, warnings."""
+    with native_output(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        logging.disable(logging.WARNING)
+        try:
+            yield
+        finally:
+            logging.disable(logging.NOTSET)

@@ -1,4 +1,4 @@
-"""What is read from and changed in a .tflite file itself, its flatbuffer.
+"""The flatbuffer of a .tflite file: read, changed and written.
 
 The schema's own object API does the reading and writing (it comes with LiteRT); here stands
 only what this project asks of a file. TensorFlow is not needed.
@@ -27,7 +27,7 @@ _NAMES = {code: name for name, code in vars(_OPERATORS).items() if isinstance(co
 
 
 def read(model: bytes) -> Any:
-    """The file's content as the schema's objects (`ModelT`)."""
+    """Read a file's content as the schema's objects (`ModelT`)."""
     content = flatbuffer_utils.read_model_from_bytearray(bytearray(model))
     for buffer in content.buffers:
         if isinstance(buffer.data, (bytes, bytearray)):
@@ -37,7 +37,7 @@ def read(model: bytes) -> Any:
 
 
 def write(model: Any) -> bytes:
-    """The schema's objects as a file's content."""
+    """Return the schema's objects as a file's content."""
     return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
 
 
@@ -47,7 +47,7 @@ def _code(operator_code: Any) -> int:
 
 
 def operators(model: Any) -> list[list[str]]:
-    """For each subgraph the names of its operators, in the order in which they run.
+    """Return the names of the operators of each subgraph, in the order in which they run.
 
     A custom or a TensorFlow operator ("flex") is named `CUSTOM(<its own name>)`.
     """
@@ -61,12 +61,12 @@ def operators(model: Any) -> list[list[str]]:
 
 
 def operator_counts(model: Any) -> dict[str, int]:
-    """Name -> number over all subgraphs, the most frequent first."""
+    """Count the operators of all subgraphs by name, the most frequent first."""
     return dict(collections.Counter(itertools.chain(*operators(model))).most_common())
 
 
 def dense_input_widths(model: Any) -> list[int]:
-    """For each FULLY_CONNECTED its input width: the second dimension of [out, in] weights."""
+    """Return the input width of each FULLY_CONNECTED: the second dimension of [out, in] weights."""
     return [
         int(graph.tensors[op.inputs[1]].shape[1])
         for graph in model.subgraphs
@@ -114,7 +114,7 @@ _INDEX_TYPES = {
 
 
 def _index_bytes(sparsity: Any) -> int:
-    """Bytes of the row boundaries and of the columns of a sparse tensor."""
+    """Count the bytes of the row boundaries and of the columns of a sparse tensor."""
     return sum(
         len(vector.values) * np.dtype(_INDEX_TYPES[kind]).itemsize
         for dimension in sparsity.dimMetadata
@@ -127,7 +127,7 @@ def _index_bytes(sparsity: Any) -> int:
 
 
 def sparse_tensors(model: Any) -> list[SparseTensor]:
-    """The constants of all subgraphs that are stored sparse."""
+    """Return the constants of all subgraphs that are stored sparse."""
     found = []
     for names, graph in zip(operators(model), model.subgraphs, strict=True):
         consumers = collections.defaultdict(list)
@@ -160,7 +160,7 @@ def sparse_tensors(model: Any) -> list[SparseTensor]:
 
 
 def dense_weight_bytes(model: Any) -> int:
-    """Bytes of the weights of all FULLY_CONNECTED; those that subgraphs share count once.
+    """Count the bytes of the weights of all FULLY_CONNECTED; those that subgraphs share count once.
 
     Of sparse weights the values stored and their places count, whether or not a DENSIFY stands
     between them and the operator. Subgraphs share the values, but each has the places anew.
@@ -189,12 +189,16 @@ def dense_weight_bytes(model: Any) -> int:
 
 
 def output_name(graph: Any, place: int) -> str:
-    """Name of the first output of the operator at `place` in a subgraph."""
+    """Return the name of the first output of the operator at `place` in a subgraph."""
     return graph.tensors[graph.operators[place].outputs[0]].name.decode()
 
 
 def require_builtin(model: Any, what: str) -> None:
-    """Raises UserError if the file needs an operator that plain LiteRT does not have."""
+    """Check that plain LiteRT has all operators of a file.
+
+    Raises:
+      UserError: it lacks one.
+    """
     foreign = [name for name in operator_counts(model) if name.startswith("CUSTOM")]
     if foreign:
         raise UserError(
@@ -204,7 +208,7 @@ def require_builtin(model: Any, what: str) -> None:
 
 
 def use_embedding_lookup(model: Any) -> None:
-    """Rows of a constant matrix are read by EMBEDDING_LOOKUP instead of GATHER.
+    """Read the rows of constant matrices by EMBEDDING_LOOKUP instead of GATHER.
 
     Both do the same, but only EMBEDDING_LOOKUP has kernels for int8 and int4 rows that give
     float ones, and more than half of a small BERT is its embedding matrix.
@@ -232,7 +236,7 @@ def use_embedding_lookup(model: Any) -> None:
 
 
 def clip_constants(model: Any, lowest: float) -> int:
-    """Raises each single float32 constant below `lowest` to it; returns how many there were.
+    """Raise each single float32 constant below `lowest` to it, and return their number.
 
     For encoders whose graph is not ours: the number that an attention mask adds (-1e9, -1e4)
     stands in the graph as such a constant.
@@ -253,7 +257,7 @@ def clip_constants(model: Any, lowest: float) -> int:
 
 
 def replace_zero_scales(model: Any) -> int:
-    """Gives a scale of 1 to channels and blocks whose scale is 0; returns how many there were.
+    """Give a scale of 1 to channels and blocks whose scale is 0, and return their number.
 
     `ai-edge-quantizer`'s OCTAV leaves 0 where all weights are zero, as pruning leaves them, and
     XNNPACK refuses the file. The integers there are 0, so that any scale says the same.
@@ -281,7 +285,7 @@ def replace_zero_scales(model: Any) -> int:
 
 
 def only_signature(model: Any, key: str) -> None:
-    """Leaves one signature and its subgraph.
+    """Keep one signature and its subgraph alone.
 
     Raises:
       ValueError: there is no such signature.
@@ -296,7 +300,7 @@ def only_signature(model: Any, key: str) -> None:
 
 
 def add_metadata(model: Any, values: Mapping[str, Any]) -> None:
-    """Puts `values` into the file as JSON, under the name `bert_glue_tf`."""
+    """Put `values` into the file as JSON, under the name `bert_glue_tf`."""
     buffer = schema.BufferT()
     buffer.data = np.frombuffer(json.dumps(values, sort_keys=True).encode(), np.uint8)
     model.buffers.append(buffer)
@@ -306,7 +310,7 @@ def add_metadata(model: Any, values: Mapping[str, Any]) -> None:
 
 
 def drop_metadata(model: Any) -> None:
-    """Takes out what `add_metadata` put in."""
+    """Take out the entry of `add_metadata`."""
     for entry in list(model.metadata or []):
         if entry.name in (METADATA, METADATA.encode()):
             model.metadata.remove(entry)
@@ -315,7 +319,7 @@ def drop_metadata(model: Any) -> None:
 
 
 def read_metadata(model: bytes) -> dict[str, Any] | None:
-    """What `add_metadata` wrote, or None where the file holds no such entry."""
+    """Read the entry of `add_metadata`; None where the file holds none."""
     root = schema.Model.GetRootAs(model, 0)
     for index in range(root.MetadataLength()):
         entry = root.Metadata(index)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
 import re
-import signal
-import subprocess
 import sys
-import textwrap
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,70 +21,12 @@ from bert_glue_tf.export import flatbuffer
 SIGNATURE = "length_{}"
 _SIGNATURE = re.compile(r"length_(\d+)")
 DEFAULT_THREADS = 2
-# BERT-large at 512 takes some seconds; a file whose graph goes in circles takes for ever.
-TRY_OUT_SECONDS = 120.0
-_STARTED = "started"
-# The arguments are where this process finds its modules, which an environment need not tell.
-_TRY_OUT = f"""
-import sys
-sys.path[:] = sys.argv[1:]
-from bert_glue_tf.core import errors
-from bert_glue_tf.export import litert
-print("{_STARTED}", flush=True)
-try:
-    litert.LiteModel(sys.stdin.buffer.read())
-except errors.UserError:
-    pass
-"""
 
 
-def try_out(model: bytes, name: str, seconds: float = TRY_OUT_SECONDS) -> None:
-    """Loads and runs a file of unknown origin in a process of its own, for LiteRT may crash.
-
-    LiteRT verifies the layout of a file, but not all of its sense: an operator without the input
-    that its kernel reads ends the process with a segmentation fault. What is wrong with the file
-    and is noticed, `LiteModel` says. A file that could not be tried is none that was.
-
-    Args:
-      model: the file's content.
-      name: of the file, for messages.
-      seconds: that loading and running it may take.
-
-    Raises:
-      UserError: the process could not be started, has failed or crashed, or has not ended in time.
-    """
-    package = str(pathlib.Path(__file__).parent.parent)
-    try:
-        done = subprocess.run(
-            [sys.executable, "-c", _TRY_OUT, package, *sys.path],
-            input=model,
-            capture_output=True,
-            timeout=seconds,
-        )
-    except OSError as error:
-        raise _not_tried(name, f"{sys.executable!r}: {error.strerror}") from None
-    except subprocess.TimeoutExpired:
-        raise UserError(
-            f"{name}: damaged, or not made for this: LiteRT has not run it once in {seconds:g} "
-            "seconds. Export it again."
-        ) from None
-    is_started = done.stdout.startswith(_STARTED.encode())
-    if is_started and done.returncode < 0:
-        raise UserError(
-            f"{name}: damaged: LiteRT crashes on it ({signal.Signals(-done.returncode).name}). "
-            "Copy it again from where it was exported, or export it again."
-        )
-    if not is_started or done.returncode:
-        lines = done.stderr.decode(errors="replace").strip().splitlines()
-        raise _not_tried(name, lines[-1] if lines else f"status {done.returncode}")
-
-
-def _not_tried(name: str, reason: str) -> UserError:
-    return UserError(
-        f"{name}: not run. LiteRT may crash on a file that no SHA256SUMS beside it names, and the "
-        f"process that was to try it out has failed ({textwrap.shorten(reason, 160)}). Copy the "
-        "whole folder of the export, or install this project's packages anew."
-    )
+def environment() -> dict[str, str]:
+    """Return the environment of a process of ours: it finds the modules that this one finds."""
+    package = str(pathlib.Path(__file__).parents[2])
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([package, *filter(None, sys.path)])}
 
 
 class LiteModel:
@@ -100,7 +40,7 @@ class LiteModel:
         operators run in LiteRT's own kernels.
 
     Attributes:
-      classes: how many logits an answer has.
+      classes: number of logits of an answer.
 
     Raises:
       UserError: no .tflite file, or not one of this project's classifiers.
@@ -160,7 +100,7 @@ class LiteModel:
 
     @classmethod
     def load(cls, path: pathlib.Path, threads: int = DEFAULT_THREADS) -> LiteModel:
-        """Reads a file.
+        """Read a file.
 
         Raises:
           UserError: it cannot be read, or is no such model.
@@ -176,7 +116,7 @@ class LiteModel:
         return tuple(self._runners)
 
     def predict(self, features: Mapping[str, np.ndarray]) -> np.ndarray:
-        """Logits, float32 [batch, classes], of int32 [batch, length] features.
+        """Return the logits, float32 [batch, classes], of int32 [batch, length] features.
 
         The file takes one example at a time. `length` must be one of `lengths`.
 
@@ -200,7 +140,7 @@ class LiteModel:
 
 
 def pieces(model: bytes, threads: int = DEFAULT_THREADS) -> int:
-    """Into how many delegated pieces LiteRT cuts the graph of a file with one signature.
+    """Count the delegated pieces that LiteRT cuts the graph of a file with one signature into.
 
     Between two pieces the data leaves XNNPACK, and what lies there runs in slower kernels.
     """

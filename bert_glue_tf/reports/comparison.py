@@ -22,8 +22,8 @@ from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import problems, tasks
 from bert_glue_tf.evaluation import collapse, metrics, predictions, significance
 from bert_glue_tf.evaluation.significance import Difference
-from bert_glue_tf.export import exports
-from bert_glue_tf.export.exports import ExportFolder
+from bert_glue_tf.export import record
+from bert_glue_tf.export.folder import FOLDER, ExportFolder
 from bert_glue_tf.runs import results
 from bert_glue_tf.runs.config import PRUNING, ExperimentConfig
 from bert_glue_tf.runs.history import read_history
@@ -184,7 +184,7 @@ def read(folders: Iterable[pathlib.Path]) -> list[Model]:
         name = os.fsencode(name).decode(errors="replace")  # A name need not be UTF-8.
         record = dataclasses.replace(records[-1], config=_config(file, records[-1].config))
         history = read_history(folder / "history.csv")
-        export = ExportFolder(folder / exports.FOLDER)
+        export = ExportFolder(folder / FOLDER)
         with _naming(file):
             models.append(_whole(_trained(folder, name, record, history)))
         with _naming(export.results_file):
@@ -288,7 +288,7 @@ def _collapsed(record: results.ExperimentResult, files: Mapping[str, pathlib.Pat
 def _exported(
     name: str,
     export: ExportFolder,
-    record: exports.ExportResult,
+    record: record.ExportResult,
     source: results.ExperimentResult,
     history: Sequence[Mapping[str, str]],
 ) -> Model:

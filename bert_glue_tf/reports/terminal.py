@@ -10,7 +10,7 @@ import rich.console
 import rich.table
 
 from bert_glue_tf.data import tasks
-from bert_glue_tf.export.exports import ExportResult
+from bert_glue_tf.export.record import ExportResult
 from bert_glue_tf.runs.results import ExperimentResult
 
 

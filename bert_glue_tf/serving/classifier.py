@@ -14,7 +14,9 @@ from absl import logging
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import preprocessing, problems, tasks
 from bert_glue_tf.data.tasks import TaskSpec
-from bert_glue_tf.export import exports, litert
+from bert_glue_tf.export import try_out
+from bert_glue_tf.export.folder import ExportFolder
+from bert_glue_tf.runs import finished
 from bert_glue_tf.serving import exported_file
 from bert_glue_tf.serving.parallel import ParallelModel
 
@@ -76,13 +78,13 @@ class Classifier:
 
     @classmethod
     def _of_run(cls, path: pathlib.Path) -> Classifier:
-        if exports.ExportFolder(path).settings_file.is_file():
+        if ExportFolder(path).settings_file.is_file():
             files = sorted(file.name for file in path.glob("*.tflite"))
             raise UserError(
                 f"--model={path}: the folder of an export. Give one of its files "
                 f"({', '.join(files) or 'it has none'})."
             )
-        run = exports.Run.read(path, "model")
+        run = finished.Run.read(path, "model")
         from bert_glue_tf.data import batching
         from bert_glue_tf.models import saving
 
@@ -115,10 +117,10 @@ class Classifier:
             ) from None
         except OSError as error:
             raise UserError(f"--model={path}: cannot be read ({error.strerror}).") from None
-        folder = exports.ExportFolder(path.parent)
+        folder = ExportFolder(path.parent)
         # What was exported has been run by the export; of another file nobody knows.
         if not exported_file.is_listed(path, folder, content):
-            litert.try_out(content, str(path))
+            try_out.try_out(content, str(path))
         model = ParallelModel(content, threads, str(path))
         metadata = exported_file.read_metadata(path, content)
         _warn_of_sample(path, metadata.data)

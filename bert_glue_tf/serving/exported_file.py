@@ -1,4 +1,4 @@
-"""What stands beside and inside of an exported file, checked before the file is used."""
+"""Checks of an exported file before it is used: its checksum, metadata and tokenizer."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from bert_glue_tf.core import files
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import tasks
 from bert_glue_tf.data.tasks import TaskSpec
-from bert_glue_tf.export import exports, flatbuffer
+from bert_glue_tf.export import flatbuffer
+from bert_glue_tf.export.folder import ExportFolder
 
 
 @dataclasses.dataclass(frozen=True)
 class Metadata:
-    """What a .tflite file says of itself.
+    """The metadata of a .tflite file.
 
     Attributes:
       task: that the model was trained on.
@@ -49,7 +50,7 @@ def read_metadata(path: pathlib.Path, content: bytes) -> Metadata:
         ) from None
 
 
-def is_listed(path: pathlib.Path, folder: exports.ExportFolder, content: bytes) -> bool:
+def is_listed(path: pathlib.Path, folder: ExportFolder, content: bytes) -> bool:
     """Tell whether SHA256SUMS beside the file names it, with this content.
 
     Raises:
@@ -73,7 +74,7 @@ def is_listed(path: pathlib.Path, folder: exports.ExportFolder, content: bytes) 
     return path.name in named
 
 
-def check_vocabulary(path: pathlib.Path, folder: exports.ExportFolder, digest: str) -> None:
+def check_vocabulary(path: pathlib.Path, folder: ExportFolder, digest: str) -> None:
     """Check that the tokenizer beside a .tflite file is the one that it was made with.
 
     Args:

@@ -19,9 +19,11 @@ from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import tasks
 from bert_glue_tf.evaluation import collapse, metrics, predictions, significance
 from bert_glue_tf.evaluation.significance import Difference
-from bert_glue_tf.export import exports
+from bert_glue_tf.export import record
+from bert_glue_tf.export.folder import FOLDER, ExportFolder
 from bert_glue_tf.reports import comparison
 from bert_glue_tf.reports.comparison import Row
+from bert_glue_tf.runs import finished
 
 CURVES = ("1", "2")  # Tables of loss and accuracy per epoch.
 QUANTIZED = ("mrpc", "sst2")
@@ -130,7 +132,7 @@ def curve_rows(number: str, done: Sequence[Plan]) -> list[Row]:
     rows = []
     for method in (NO_PRUNING, DEFAULT_METHOD):
         histories = [
-            exports.Run.read(plan.folder).folder.read_history()
+            finished.Run.read(plan.folder).folder.read_history()
             for plan in done
             if plan.task == table["task"] and plan.method == method
         ]
@@ -156,7 +158,7 @@ def quantization_rows(done: Sequence[Plan]) -> list[Row]:
         some = [plan for plan in done if plan.task == task and plan.exported]
         if not some:
             continue
-        records = [exports.ExportFolder(p.folder / exports.FOLDER).records() for p in some]
+        records = [ExportFolder(p.folder / FOLDER).records() for p in some]
         for name, recipe in (("", "float32"), ("quantized_", RECIPE)):
             ours = [record[recipe] for record in records]
             size = float(np.mean([record.bytes["plain"] for record in ours])) / 1e6
@@ -176,7 +178,7 @@ def quantization_rows(done: Sequence[Plan]) -> list[Row]:
     return rows
 
 
-def _saved(records: Sequence[Mapping[str, exports.ExportResult]], recipe: str) -> str:
+def _saved(records: Sequence[Mapping[str, record.ExportResult]], recipe: str) -> str:
     if recipe == "float32":
         return ""
     ratios = [r[recipe].bytes["plain"] / r["float32"].bytes["plain"] for r in records]
@@ -266,7 +268,7 @@ def _accurate(plan: Plan, recipe: str) -> predictions.Predictions:
     task = tasks.get(plan.task)
     (split,) = task.validation_splits.values()
     if recipe:
-        folder = exports.ExportFolder(plan.folder / exports.FOLDER)
+        folder = ExportFolder(plan.folder / FOLDER)
         return predictions.read(folder.predictions_file(recipe, split), task)
     return predictions.read(plan.folder / "predictions" / f"{split}.tsv", task)
 
@@ -329,7 +331,7 @@ def text(done: Sequence[Plan], settings: Mapping[str, str]) -> str:
 
 def comparison_examples(plan: Plan) -> str:
     """How many examples a run was trained and scored on, in words."""
-    data = exports.Run.read(plan.folder).result.data
+    data = finished.Run.read(plan.folder).result.data
     used, of = data["train"]["examples"], data["train"]["split_examples"]
     (split,) = tasks.get(plan.task).validation_splits.values()
     limited = f"{used:,} of its {of:,}" if used != of else f"all {of:,}"

@@ -28,12 +28,13 @@ from bert_glue_tf.core.files import write_atomically
 from bert_glue_tf.data import readers, tasks
 from bert_glue_tf.data.preprocessing import INPUTS
 from bert_glue_tf.evaluation import cost, robustness
-from bert_glue_tf.export import exports
-from bert_glue_tf.export.exports import ExportFolder, ExportResult
+from bert_glue_tf.export.folder import FOLDER, ExportFolder
+from bert_glue_tf.export.record import ExportResult
 from bert_glue_tf.models import encoders
 from bert_glue_tf.models.bert import structure
 from bert_glue_tf.reports import comparison
 from bert_glue_tf.reports.comparison import Group, Model, Row
+from bert_glue_tf.runs import finished
 from bert_glue_tf.runs.config import ExperimentConfig
 from bert_glue_tf.runs.results import ExperimentResult
 from bert_glue_tf.studies import studying
@@ -232,7 +233,7 @@ def _exported(folder: pathlib.Path, settings: Settings) -> tuple[dict[str, Expor
     Made by the command in a process of its own, since a conversion leaves much memory behind.
     """
     lengths = sorted(
-        {min(n, exports.Run.read(folder).config.seq_length) for n in settings.seq_lengths}
+        {min(n, finished.Run.read(folder).config.seq_length) for n in settings.seq_lengths}
     )
     found = _files(folder, lengths)
     if found:
@@ -262,7 +263,7 @@ def _exported(folder: pathlib.Path, settings: Settings) -> tuple[dict[str, Expor
 
 def _files(folder: pathlib.Path, lengths: Sequence[int]) -> dict[str, ExportResult]:
     """The records of both files of a run; empty unless both are there for these lengths."""
-    records = ExportFolder(folder / exports.FOLDER).records()
+    records = ExportFolder(folder / FOLDER).records()
     found = {name: records[name] for name in (FLOAT32, INT8) if name in records}
     same = all(list(record.seq_lengths) == list(lengths) for record in found.values())
     return found if same and len(found) == 2 else {}
@@ -291,7 +292,7 @@ def _latency(
     logging.info("latency of %d files in turns", len(chosen))
     models = {
         label: litert.LiteModel.load(
-            ExportFolder(folders[label or unpruned] / exports.FOLDER).model(recipe),
+            ExportFolder(folders[label or unpruned] / FOLDER).model(recipe),
             settings.threads,
         )
         for label, (recipe, _) in chosen.items()
@@ -314,7 +315,7 @@ def _robustness(
 ) -> dict[str, Any]:
     """Validation split -> how well the run's model holds out."""
     weights = folder / "model" / "variables" / "variables.data-00000-of-00001"
-    record = exports.Run.read(folder).result
+    record = finished.Run.read(folder).result
     task = tasks.get(config.task)
     key = {
         "weights_sha256": files.sha256(weights),

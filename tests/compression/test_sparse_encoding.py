@@ -13,7 +13,7 @@ import tensorflow as tf
 import tiny_bert
 from absl import flags
 
-from bert_glue_tf.export import flatbuffer, litert, tflite
+from bert_glue_tf.export import convert, flatbuffer, litert
 from bert_glue_tf.models.bert import export_graph, structure
 from bert_glue_tf.models.bert.classifier_weights import SavedWeights
 from bert_glue_tf.models.bert.network import probe
@@ -48,7 +48,7 @@ def weights(inputs=0):
 
 def file(inputs, sparse, lengths=(8,)):
     graph = export_graph.ExportGraph(weights(inputs))
-    return tflite.convert_module(graph, lengths, "the test's", sparse)
+    return convert.convert_module(graph, lengths, "the test's", sparse)
 
 
 def logits(content, delegate=True):
@@ -123,8 +123,8 @@ def test_single_zeros_are_made_dense_again_by_densify():
 def test_int8_blocks_of_1x16_are_found_and_litert_s_own_kernels_read_them():
     graph = export_graph.ExportGraph(weights(16))
     options = tf.lite.Optimize.DEFAULT, tf.lite.Optimize.EXPERIMENTAL_SPARSITY
-    dense = tflite.from_converter(graph, (8,), "the test's", options[:1])
-    sparse = tflite.from_converter(graph, (8,), "the test's", options)
+    dense = convert.from_converter(graph, (8,), "the test's", options[:1])
+    sparse = convert.from_converter(graph, (8,), "the test's", options)
     found = flatbuffer.sparse_tensors(flatbuffer.read(sparse))
     # 64x64: 2,048 values of a byte, 128 columns, 65 boundaries of a byte.
     assert ((64, 64), (1, 16), 2048, 2241) in sizes(found)

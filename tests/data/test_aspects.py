@@ -10,7 +10,8 @@ import tiny_runs
 
 from bert_glue_tf.data import readers, tasks
 from bert_glue_tf.evaluation import predictions
-from bert_glue_tf.export.exports import ExportFolder, Run
+from bert_glue_tf.export.folder import ExportFolder
+from bert_glue_tf.runs.finished import Run
 from bert_glue_tf.serving.classifier import Classifier
 
 TASK = tasks.get("rest16")

@@ -15,6 +15,7 @@ from absl import flags
 
 from bert_glue_tf.compression import registry
 from bert_glue_tf.data import sample
+from bert_glue_tf.export import recipes
 from bert_glue_tf.models.bert import embedded
 from bert_glue_tf.runs import command_line
 
@@ -107,11 +108,10 @@ def test_constraints_pin_every_package_that_is_installed():
 
 
 def test_the_table_of_recipes_has_every_recipe():
-    from bert_glue_tf.export import tflite
 
     table = README[README.index("| `--recipes=` |") :]
     rows = re.findall(r"^\| `(\w+)` \|", table[: table.index("\n\n")], re.MULTILINE)
-    assert rows == list(tflite.RECIPES)
+    assert rows == list(recipes.RECIPES)
 
 
 def test_the_other_commands_of_the_readme_have_the_flags_that_it_gives_them():

@@ -16,10 +16,17 @@ import tiny_bert
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import readers, tasks
 from bert_glue_tf.evaluation import metrics, predictions
-from bert_glue_tf.export import exporting, exports, flatbuffer, litert, tflite
-from bert_glue_tf.export.exporting import ExportSettings
-from bert_glue_tf.export.exports import ExportFolder, ExportResult, Run
+from bert_glue_tf.export import (
+    exporter,
+    flatbuffer,
+    litert,
+    recipes,
+)
+from bert_glue_tf.export.folder import FOLDER, ExportFolder
+from bert_glue_tf.export.record import ExportResult
+from bert_glue_tf.export.settings import ExportSettings, check_data, identity
 from bert_glue_tf.runs.config import ExperimentConfig
+from bert_glue_tf.runs.finished import Run
 from bert_glue_tf.runs.run_folder import RunFolder
 from bert_glue_tf.training import experiment
 
@@ -51,30 +58,30 @@ def examples(run):
 
 
 def exported(run, examples, recipes, output, settings=SETTINGS):
-    folder = ExportFolder.open(output, exporting.identity(run, settings))
-    return exporting.export(run, settings, [tflite.get(r) for r in recipes], folder, examples)
+    folder = ExportFolder.open(output, identity(run, settings))
+    return exporter.export(run, settings, [recipes.get(r) for r in recipes], folder, examples)
 
 
 @pytest.fixture(scope="module")
 def done(run, examples):
     """All recipes, exported into the run's folder: recipe -> record."""
-    records = exported(run, examples, tflite.RECIPES, run.path / exports.FOLDER)
+    records = exported(run, examples, recipes.RECIPES, run.path / FOLDER)
     return {record.recipe: record for record in records}
 
 
 @pytest.fixture(scope="module")
 def folder(run, done):
-    return ExportFolder(run.path / exports.FOLDER)
+    return ExportFolder(run.path / FOLDER)
 
 
 def test_every_recipe_has_a_file_a_card_and_a_record(done, folder):
-    assert list(done) == list(tflite.RECIPES)
+    assert list(done) == list(recipes.RECIPES)
     for recipe, record in done.items():
         assert folder.model(recipe).stat().st_size == record.bytes["plain"]
         assert record.bytes["gzip"] < record.bytes["plain"]
         card = folder.card(recipe).read_text()
         assert record.sha256 in card
-        assert tflite.RECIPES[recipe].summary in card
+        assert recipes.RECIPES[recipe].summary in card
         assert "sample" in card
         assert [int(length) for length in record.latency] == [16, 32]
         for timed in record.latency.values():
@@ -185,7 +192,7 @@ def test_changed_validation_data_is_refused(run, examples):
         validation, provenance={**validation.provenance, "sha256": "0" * 64}
     )
     with pytest.raises(UserError, match="validation data has changed since it was scored"):
-        exporting.check_data(run, {**examples, "validation": other})
+        check_data(run, {**examples, "validation": other})
 
 
 def test_a_model_without_signal_is_marked_collapsed_everywhere(run, examples, tmp_path, capsys):
@@ -195,7 +202,7 @@ def test_a_model_without_signal_is_marked_collapsed_everywhere(run, examples, tm
     from bert_glue_tf.reports import terminal
 
     copy = tmp_path / "run"
-    shutil.copytree(run.path, copy, ignore=shutil.ignore_patterns(exports.FOLDER))
+    shutil.copytree(run.path, copy, ignore=shutil.ignore_patterns(FOLDER))
     weights = tf.train.load_checkpoint(str(copy / "model" / "variables" / "variables"))
     assert weights.get_variable_to_shape_map()
     constant = Run.read(copy)
@@ -210,10 +217,10 @@ def test_a_model_without_signal_is_marked_collapsed_everywhere(run, examples, tm
     shutil.copytree(tmp_path / "saved" / "variables", copy / "model" / "variables")
     for name in ("saved_model.pb", "fingerprint.pb"):
         shutil.copy(tmp_path / "saved" / name, copy / "model" / name)
-    records = exported(constant, examples, ["dynamic_int8"], copy / exports.FOLDER)
+    records = exported(constant, examples, ["dynamic_int8"], copy / FOLDER)
     for record in records:
         assert record.collapsed == "every prediction is acceptable"
-    assert "COLLAPSED" in (copy / exports.FOLDER / "dynamic_int8.md").read_text()
+    assert "COLLAPSED" in (copy / FOLDER / "dynamic_int8.md").read_text()
     terminal.print_exports(records)
     assert capsys.readouterr().out.count("COLLAPSED") >= 2
 
@@ -276,10 +283,10 @@ def test_lengths_above_the_runs_own_become_its_own(run):
 
 
 def test_settings_of_an_export_are_its_identity(run):
-    identity = exporting.identity(run, SETTINGS)
-    assert json.loads(json.dumps(identity)) == identity
-    assert identity["seq_lengths"] == [16, 32]
-    assert len(identity["weights_sha256"]) == 64
+    found = identity(run, SETTINGS)
+    assert json.loads(json.dumps(found)) == found
+    assert found["seq_lengths"] == [16, 32]
+    assert len(found["weights_sha256"]) == 64
 
 
 # --- the bars, on GLUE's own files ---
@@ -313,7 +320,7 @@ def real(request, glue_dir, tmp_path_factory):
     settings = ExportSettings(lengths, calibration_examples=64, latency_repetitions=15)
     with pytest.MonkeyPatch.context() as patch:
         # Of 64, and for each of some fifty operators: most of the time.
-        patch.setattr(exporting, "PROBE_EXAMPLES", 16)
+        patch.setattr(exporter, "PROBE_EXAMPLES", 16)
         records = exported(
             run, examples, ["dynamic_int8", "int8", "int4"], run.path / "tflite", settings
         )

@@ -18,9 +18,9 @@ import tiny_bert
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import sample, tasks
 from bert_glue_tf.evaluation.predictions import read as read_predictions
-from bert_glue_tf.export import exporting
-from bert_glue_tf.export.exports import Run
+from bert_glue_tf.export.settings import ExportSettings, identity
 from bert_glue_tf.runs.config import ExperimentConfig
+from bert_glue_tf.runs.finished import Run
 from bert_glue_tf.runs.run_folder import RunFolder
 from bert_glue_tf.training import experiment
 
@@ -88,8 +88,8 @@ def test_logits_and_labels_are_those_of_the_run(written, run):
     np.testing.assert_allclose(inputs.keras_logits, predictions.logits, atol=1e-5)
     assert len(inputs.dev) == len(sample.examples("cola", "validation"))
     assert len(inputs.calibration) == 20
-    settings = exporting.ExportSettings((32,))
-    assert inputs.weights_sha256 == exporting.identity(run, settings)["weights_sha256"]
+    settings = ExportSettings((32,))
+    assert inputs.weights_sha256 == identity(run, settings)["weights_sha256"]
 
 
 def test_files_give_back_what_was_collected_and_name_no_folder(written, run):

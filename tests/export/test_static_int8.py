@@ -8,8 +8,14 @@ import tiny_bert
 from test_tflite import random_batch
 from tiny_classifier import classifier, saved_weights
 
-from bert_glue_tf.export import flatbuffer, litert, static_int8, tflite
-from bert_glue_tf.export.static_int8 import Histogram
+from bert_glue_tf.export import (
+    calibration,
+    flatbuffer,
+    litert,
+    quantize,
+)
+from bert_glue_tf.export.calibration import Histogram
+from bert_glue_tf.export.selection import _most_within, conclusion, report, select
 from bert_glue_tf.models.bert import export_graph
 
 LENGTH = 16
@@ -52,7 +58,7 @@ def test_least_squares_always_covers_zero():
 def test_the_longest_prefix_within_the_budget_is_found():
     noise = [0.0, 0.1, 0.2, 0.5, 0.9, 2.0]
     for budget, expected in ((-1, 0), (0.0, 0), (0.15, 1), (0.5, 3), (5, 5)):
-        assert static_int8._most_within(budget, 5, noise.__getitem__) == expected
+        assert _most_within(budget, 5, noise.__getitem__) == expected
 
 
 def network(outlier):
@@ -88,7 +94,7 @@ def selections(tmp_path_factory):
         content = flatbuffer.write(model)
         batch = random_batch(architecture.vocab_size, 48, LENGTH)
         features = [{k: v[i : i + 1] for k, v in batch.items()} for i in range(48)]
-        selection = static_int8.select(content, LENGTH, features[:24], features[24:], budget=0.02)
+        selection = select(content, LENGTH, features[:24], features[24:], budget=0.02)
         found[outlier] = (content, selection, batch)
     return found
 
@@ -118,7 +124,7 @@ def test_the_product_with_the_outlier_is_found_and_left_out(selections):
 @pytest.mark.parametrize("outlier", [0, OUTLIER])
 def test_the_file_stays_within_the_budget_where_everything_in_int8_does_not(selections, outlier):
     content, selection, batch = selections[outlier]
-    quantized = tflite.quantize(content, selection.rules, selection.ranges)
+    quantized = quantize.quantize(content, selection.rules, selection.ranges)
     assert selection.noise <= selection.dynamic_noise + 0.02
     # On these sentences (half of them the calibration's) as on the probe alone.
     assert noise(content, quantized, batch) < selection.dynamic_noise + 0.04
@@ -138,20 +144,20 @@ def test_what_has_no_int8_kernel_is_left_in_float_with_the_reason(selections):
 
 def test_the_cut_with_the_least_noise_is_taken(selections):
     for _, selection, _ in selections.values():
-        assert set(selection.cuts) == set(static_int8.CUTS)
+        assert set(selection.cuts) == set(calibration.CUTS)
         assert selection.cuts[selection.cut] == min(selection.cuts.values())
 
 
 def test_the_report_names_every_operator_once(selections):
     _, selection, _ = selections[OUTLIER]
-    head, *rows = static_int8.report(selection).splitlines()
+    head, *rows = report(selection).splitlines()
     assert head.split("\t") == ["operation", "what", "noise", "pieces", "int8", "reason"]
     assert len(rows) == len(selection.findings) == len({row.split("\t")[1] for row in rows})
     assert sum(row.split("\t")[4] == "yes" for row in rows) == sum(
         f.chosen for f in selection.findings
     )
     chosen = sum(f.chosen for f in products(selection).values())
-    assert f"{chosen} of 14 matrix products in int8" in static_int8.conclusion(selection)
+    assert f"{chosen} of 14 matrix products in int8" in conclusion(selection)
 
 
 def test_calibration_leaves_padding_out_and_keeps_the_masks_columns(selections):
@@ -159,9 +165,9 @@ def test_calibration_leaves_padding_out_and_keeps_the_masks_columns(selections):
     one = {k: v[:1].copy() for k, v in batch.items()}
     used = int(one["input_mask"].sum())
     assert used < LENGTH
-    plain = static_int8.calibrate(content, [one])
+    plain = calibration.calibrate(content, [one])
     one["input_word_ids"][:, used:] = 99  # Another token in the padding changes no range ...
-    changed = static_int8.calibrate(content, [one])
+    changed = calibration.calibrate(content, [one])
     rows = [name for name in plain if "embeddings" in name and "lookup" not in name.lower()]
     assert rows
     for name in rows:
@@ -172,7 +178,7 @@ def test_calibration_leaves_padding_out_and_keeps_the_masks_columns(selections):
 
 def test_calibration_needs_an_example(selections):
     with pytest.raises(ValueError, match="at least one example"):
-        static_int8.calibrate(selections[0][0], [])
+        calibration.calibrate(selections[0][0], [])
 
 
 def test_ranges_hold_for_every_signature(tmp_path_factory):
@@ -188,7 +194,7 @@ def test_ranges_hold_for_every_signature(tmp_path_factory):
     content = flatbuffer.write(model)
     batch = random_batch(architecture.vocab_size, 24, LENGTH)
     features = [{k: v[i : i + 1] for k, v in batch.items()} for i in range(24)]
-    selection = static_int8.select(content, LENGTH, features[:12], features[12:])
-    quantized = tflite.quantize(content, selection.rules, selection.ranges)
+    selection = select(content, LENGTH, features[:12], features[12:])
+    quantized = quantize.quantize(content, selection.rules, selection.ranges)
     short = random_batch(architecture.vocab_size, 24, 8)
     assert noise(content, quantized, short) < 0.05

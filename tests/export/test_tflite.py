@@ -12,7 +12,15 @@ from tiny_classifier import classifier
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import tasks
 from bert_glue_tf.data.preprocessing import INPUTS
-from bert_glue_tf.export import flatbuffer, litert, static_int8, tflite
+from bert_glue_tf.export import (
+    calibration,
+    convert,
+    flatbuffer,
+    litert,
+    quantize,
+    recipes,
+)
+from bert_glue_tf.export.selection import extremes, select
 from bert_glue_tf.models import classifiers, encoders, loading, saving
 from bert_glue_tf.models.bert.classifier_weights import SavedWeights, from_weights
 
@@ -39,7 +47,7 @@ def folder(keras_model, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def float32(folder):
-    return tflite.convert(folder, LENGTHS)
+    return convert.convert(folder, LENGTHS)
 
 
 def random_batch(vocabulary, number, length):
@@ -67,14 +75,14 @@ def examples(batch):
 def files(float32, examples):
     """Recipe -> its file's content."""
     made = {}
-    for name, recipe in tflite.RECIPES.items():
+    for name, recipe in recipes.RECIPES.items():
         rules, ranges = recipe.rules, None
         if recipe.selects:
-            selection = static_int8.select(float32, 16, examples[:8], examples[8:])
+            selection = select(float32, 16, examples[:8], examples[8:])
             rules, ranges = selection.rules, selection.ranges
         elif recipe.needs_calibration:
-            ranges = static_int8.extremes(float32, 16, examples[:8])
-        made[name] = tflite.quantize(float32, rules, ranges)
+            ranges = extremes(float32, 16, examples[:8])
+        made[name] = quantize.quantize(float32, rules, ranges)
     return made
 
 
@@ -100,7 +108,7 @@ NOISE = {
 }
 
 
-@pytest.mark.parametrize("recipe", tflite.RECIPES)
+@pytest.mark.parametrize("recipe", recipes.RECIPES)
 def test_a_recipes_logits_are_near_float32s(recipe, files, batch):
     expected = litert.LiteModel(files["float32"]).predict(batch)
     found = litert.LiteModel(files[recipe]).predict(batch)
@@ -109,7 +117,7 @@ def test_a_recipes_logits_are_near_float32s(recipe, files, batch):
     assert noise < NOISE[recipe]
 
 
-@pytest.mark.parametrize("recipe", tflite.RECIPES)
+@pytest.mark.parametrize("recipe", recipes.RECIPES)
 def test_a_file_has_built_in_operators_and_named_inputs_only(recipe, files):
     model = flatbuffer.read(files[recipe])
     counts = flatbuffer.operator_counts(model)
@@ -138,7 +146,7 @@ def test_int4_takes_channels_and_blocks_of_zeros(hidden, tmp_path):
         kernel = np.random.default_rng(0).normal(size=(hidden, 3)).astype(np.float32)
         weights = SavedWeights(architecture, drawn, kernel, np.zeros(3, np.float32))
         saving.save(from_weights(weights), encoder, tasks.get("mnli"), tmp_path / "m")
-        file = tflite.quantize(tflite.convert(tmp_path / "m", (8,)), tflite.get("int4").rules)
+        file = quantize.quantize(convert.convert(tmp_path / "m", (8,)), recipes.get("int4").rules)
         found.append(litert.LiteModel(file).predict(batch))
     assert found[0].std() > 1
     np.testing.assert_allclose(*found, atol=0.05 * found[0].std())
@@ -173,19 +181,19 @@ def test_files_become_smaller(files):
 
 
 def test_signatures_share_their_weights(folder, files):
-    one = tflite.convert(folder, (16,))
+    one = convert.convert(folder, (16,))
     # The second signature brings its operators, and not a second copy of the matrices.
     matrices = 4 * (2 * (4 * 64 * 64 + 2 * 64 * 128) + 64 * 64)
     assert len(files["float32"]) - len(one) < matrices / 2
 
 
 def test_int4_takes_the_largest_block_that_divides_every_width():
-    assert [rule.block for rule in tflite.RECIPES["int4"].rules] == [0, 0, 128]
+    assert [rule.block for rule in recipes.RECIPES["int4"].rules] == [0, 0, 128]
 
 
 def test_an_unknown_recipe_is_refused_and_the_good_ones_are_named():
     with pytest.raises(UserError, match=r"--recipes=int7: no such recipe.*float32, float16"):
-        tflite.get("int7")
+        recipes.get("int7")
 
 
 def test_an_opaque_encoder_converts_too_and_its_mask_is_clipped(keras_model, tmp_path, batch):
@@ -193,7 +201,7 @@ def test_an_opaque_encoder_converts_too_and_its_mask_is_clipped(keras_model, tmp
     pair = tiny_bert.write_pair(tmp_path / "pair")
     opaque = tiny_bert.saved_model_backbone(None, pair / "preprocessing")
     saving.save(model, opaque, tasks.get("mnli"), tmp_path / "model")
-    content = tflite.convert(tmp_path / "model", (16,))
+    content = convert.convert(tmp_path / "model", (16,))
     expected = classifiers.predict_fn(model)(batch)
     np.testing.assert_allclose(litert.LiteModel(content).predict(batch), expected, atol=1e-4)
     parsed = flatbuffer.read(content)
@@ -218,10 +226,10 @@ def test_metadata_comes_back_as_it_was_written(files):
 
 
 def test_one_signature_can_be_cut_out(files):
-    single = static_int8.one_length(files["float32"], 8)
+    single = calibration.one_length(files["float32"], 8)
     assert litert.LiteModel(single).lengths == (8,)
     with pytest.raises(ValueError, match="no signature 'length_9'"):
-        static_int8.one_length(files["float32"], 9)
+        calibration.one_length(files["float32"], 9)
 
 
 def test_a_mask_of_a_billion_is_clipped_and_nothing_else(files):

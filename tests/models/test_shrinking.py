@@ -11,7 +11,7 @@ import tf_keras
 import tiny_bert
 
 from bert_glue_tf.data import tasks
-from bert_glue_tf.export import litert, tflite
+from bert_glue_tf.export import convert, litert, quantize, recipes
 from bert_glue_tf.models import classifiers, encoders, heads, loading, saving
 from bert_glue_tf.models.bert import cutting, export_graph, importing, shrinking
 from bert_glue_tf.models.bert.architecture import (
@@ -272,10 +272,10 @@ def test_a_shrunk_network_is_saved_loaded_and_exported(kind, batch, tmp_path):
         sum(v.size for v in read.encoder.values()) + read.kernel.size + 3
         == (classifiers.count_parameters(loaded)["total"])
     )
-    float32 = tflite.convert(tmp_path / "model", (12,))
+    float32 = convert.convert(tmp_path / "model", (12,))
     found = litert.LiteModel(float32).predict(batch)
     np.testing.assert_allclose(found, expected, atol=1e-5)
-    file = tflite.quantize(float32, tflite.get("dynamic_int8").rules)
+    file = quantize.quantize(float32, recipes.get("dynamic_int8").rules)
     noise = litert.LiteModel(file).predict(batch) - expected
     assert np.sqrt(np.mean(np.square(noise))) / expected.std() < 0.2
 

@@ -33,14 +33,15 @@ from bert_glue_tf.core import cli, records, strict_json
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import readers, tasks, tsv
 from bert_glue_tf.evaluation import predictions
-from bert_glue_tf.export import exports, flatbuffer, litert
-from bert_glue_tf.export.exports import ExportFolder, Run
+from bert_glue_tf.export import flatbuffer, try_out
+from bert_glue_tf.export.folder import FOLDER, ExportFolder
 from bert_glue_tf.export.lengths import seq_lengths
 from bert_glue_tf.models import encoders, tfhub
 from bert_glue_tf.models.bert import foreign_weights
 from bert_glue_tf.reports import comparison, files, page
 from bert_glue_tf.runs import command_line, results, run_folder
 from bert_glue_tf.runs.config import ExperimentConfig
+from bert_glue_tf.runs.finished import Run
 from bert_glue_tf.runs.run_folder import RunFolder
 from bert_glue_tf.serving import text_input
 from bert_glue_tf.serving.answers import format_prediction
@@ -343,7 +344,7 @@ def use(runs: pathlib.Path) -> None:
     with answered():
         Run.read(first)
     with answered():
-        folder = ExportFolder.open(first / exports.FOLDER, {"run": "one"})
+        folder = ExportFolder.open(first / FOLDER, {"run": "one"})
         folder.records()
     settings = ExperimentConfig(task="sst2", encoder="tiny", data="tsv")
     with answered():
@@ -618,7 +619,7 @@ def test_a_tflite_file_on_which_litert_crashes(exported_file):
 
 def test_a_tflite_file_that_does_not_end(exported_file):
     with pytest.raises(UserError, match=r"x: damaged, or not made for this: .* in 0.01 seconds"):
-        litert.try_out((exported_file / "float32.tflite").read_bytes(), "x", 0.01)
+        try_out.try_out((exported_file / "float32.tflite").read_bytes(), "x", 0.01)
 
 
 def test_a_tflite_file_is_tried_out_wherever_the_command_runs(exported_file, tmp_path, monkeypatch):
@@ -629,26 +630,28 @@ def test_a_tflite_file_is_tried_out_wherever_the_command_runs(exported_file, tmp
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [path for path in sys.path if path])
     with pytest.raises(UserError, match=r"x: damaged: LiteRT crashes on it \(SIGSEGV\)"):
-        litert.try_out(content, "x")
+        try_out.try_out(content, "x")
 
 
 def test_what_cannot_be_tried_out_is_not_taken_as_tried(exported_file, tmp_path, monkeypatch):
     content = (exported_file / "float32.tflite").read_bytes()
-    litert.try_out(content, "x")
+    try_out.try_out(content, "x")
     told = r"x: not run\. LiteRT may crash .* the process that was to try it out has failed "
     (tmp_path / "sitecustomize.py").write_text("import os\nos._exit(0)")
     with monkeypatch.context() as broken:
-        broken.setenv("PYTHONPATH", str(tmp_path))
+        broken.setattr(sys, "path", [str(tmp_path), *sys.path])
         with pytest.raises(UserError, match=told + r"\(status 0\)"):
-            litert.try_out(content, "x")
+            try_out.try_out(content, "x")
     with monkeypatch.context() as broken:
-        broken.setattr(litert, "_TRY_OUT", litert._TRY_OUT.replace("litert\n", "no_litert\n"))
-        with pytest.raises(UserError, match=told + r"\(ImportError: cannot import name 'no_lite"):
-            litert.try_out(content, "x")
+        (tmp_path / "sitecustomize.py").unlink()
+        (tmp_path / "ai_edge_litert.py").write_text("raise ImportError('not this one')")
+        broken.setattr(sys, "path", [str(tmp_path), *sys.path])
+        with pytest.raises(UserError, match=told + r"\(ImportError: not this one\)"):
+            try_out.try_out(content, "x")
     with monkeypatch.context() as broken:
         broken.setattr(sys, "executable", str(tmp_path / "python"))
         with pytest.raises(UserError, match=told + r"\('.*/python': No such file or directory\)"):
-            litert.try_out(content, "x")
+            try_out.try_out(content, "x")
 
 
 # --- what the fuzzing found, each by itself ---
@@ -733,7 +736,7 @@ def test_a_recipe_that_leads_out_of_its_folder(written, recipe, file):
     line = (written / "one" / "tflite" / "results.jsonl").read_text().splitlines()[0]
     record = {**json.loads(line), "recipe": recipe, "file": file}
     with pytest.raises(ValueError, match="is no recipe"):
-        exports.ExportResult.from_line(json.dumps(record))
+        record.ExportResult.from_line(json.dumps(record))
 
 
 def test_an_encoder_without_a_name(written):

@@ -13,11 +13,11 @@ import tiny_runs
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import batching, readers, tasks, vocabulary
 from bert_glue_tf.evaluation import evaluator
-from bert_glue_tf.export import exports
 from bert_glue_tf.models import classifiers, loading, saving
 from bert_glue_tf.models.bert import cutting
 from bert_glue_tf.models.bert.architecture import Architecture
 from bert_glue_tf.models.bert.classifier_weights import SavedWeights, from_weights, read_weights
+from bert_glue_tf.runs import finished
 from bert_glue_tf.serving.classifier import Classifier
 
 # Found once: 2 layers, hidden 16, 4 heads, 32 neurons.
@@ -39,7 +39,7 @@ def train(folder: pathlib.Path, encoder: str, glue: pathlib.Path, method: str, *
     )
 
 
-def weights(run: exports.Run) -> SavedWeights:
+def weights(run: finished.Run) -> SavedWeights:
     return read_weights(run.folder.model)
 
 
@@ -101,7 +101,7 @@ def test_layers_go_greedily_by_the_score_on_held_out_examples(tmp_path, encoder,
     _, held_out = readers.load_for_training(tasks.get("sst2"), str(tiny_glue), 0)["train"].hold_out(
         40
     )
-    tokenizer = exports.Run.read(tmp_path / start.run_name).folder.model / "preprocessing"
+    tokenizer = finished.Run.read(tmp_path / start.run_name).folder.model / "preprocessing"
     from bert_glue_tf.data import preprocessing
 
     built = preprocessing.build(
@@ -250,7 +250,7 @@ def test_pruning_a_fine_tuned_model_at_once(tmp_path, encoder, tiny_glue):
     }
 
 
-def found_shapes(run: exports.Run) -> dict:
+def found_shapes(run: finished.Run) -> dict:
     description = saving.read_description(run.folder.model)["encoder"]
     return {name: value for name, value in description.items() if name != "blocks"}
 

@@ -19,7 +19,8 @@ from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import readers, tasks
 from bert_glue_tf.data.problems import Regression
 from bert_glue_tf.evaluation.predictions import read as read_predictions
-from bert_glue_tf.export import exports, flatbuffer, litert
+from bert_glue_tf.export import flatbuffer, litert
+from bert_glue_tf.export.folder import ExportFolder
 from bert_glue_tf.serving import parallel, submission, text_input
 from bert_glue_tf.serving.answers import CHUNK, format_prediction, header, stream
 from bert_glue_tf.serving.classifier import Classifier, Prediction, _shortened
@@ -482,7 +483,7 @@ def test_a_score_is_its_own_label(exported):
 @pytest.fixture
 def copied(exported, tmp_path):
     """A copy of the export's folder, to be damaged."""
-    return exports.ExportFolder(shutil.copytree(exported[1].path, tmp_path / "tflite"))
+    return ExportFolder(shutil.copytree(exported[1].path, tmp_path / "tflite"))
 
 
 def load(folder, recipe="dynamic_int8"):

@@ -13,7 +13,7 @@ from study_runs import TINY, command, train
 from bert_glue_tf.compression import registry
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.evaluation import cost, robustness
-from bert_glue_tf.export import exports
+from bert_glue_tf.export.folder import FOLDER
 from bert_glue_tf.reports import plots
 from bert_glue_tf.studies import studying, survey
 from bert_glue_tf.studies.survey import Measured, Settings
@@ -57,7 +57,7 @@ def test_the_table_says_what_the_records_and_files_say(surveyed):
     assert head["ratio"] == f"{total / pruned.record.parameters['nonzero']:.2f}x"
     for row, one in ((unpruned, base), (head, pruned)):
         for recipe, name in (("float32", "float32"), ("dynamic_int8", "int8")):
-            file = study.folder(one.config) / exports.FOLDER / f"{recipe}.tflite"
+            file = study.folder(one.config) / FOLDER / f"{recipe}.tflite"
             size = cost.size_on_disk(file)
             assert row[f"{name} MB"] == f"{size['plain'] / 1e6:.2f}"
             assert row[f"{name} gzip"] == f"{size['gzip'] / 1e6:.2f}"

@@ -8,9 +8,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from bert_glue_tf.data import readers, tasks
-from bert_glue_tf.export import exports, tflite
-from bert_glue_tf.export.exports import ExportFolder, Run
+from bert_glue_tf.export import exporter
+from bert_glue_tf.export.folder import FOLDER, ExportFolder
+from bert_glue_tf.export.recipes import get as recipe_called
+from bert_glue_tf.export.settings import ExportSettings, identity
 from bert_glue_tf.runs.config import ExperimentConfig
+from bert_glue_tf.runs.finished import Run
 from bert_glue_tf.runs.run_folder import RunFolder
 
 _FILLERS = "the a film movie book story man woman it is was very this that he she saw said".split()
@@ -66,12 +69,11 @@ def export(
     run: Run, recipes: Sequence[str], lengths: tuple[int, ...] = (8, 16, 32)
 ) -> ExportFolder:
     """The run's files, timed a few times only."""
-    from bert_glue_tf.export import exporting
 
-    settings = exporting.ExportSettings(lengths, 8, 1, 3)
-    folder = ExportFolder.open(run.path / exports.FOLDER, exporting.identity(run, settings))
+    settings = ExportSettings(lengths, 8, 1, 3)
+    folder = ExportFolder.open(run.path / FOLDER, identity(run, settings))
     examples = readers.load_for_training(
         tasks.get(run.config.task), run.config.data, run.config.train_examples
     )
-    exporting.export(run, settings, [tflite.get(name) for name in recipes], folder, examples)
+    exporter.export(run, settings, [recipe_called(name) for name in recipes], folder, examples)
     return folder

@@ -14,8 +14,8 @@ import numpy as np
 from bert_glue_tf.core import files, records
 from bert_glue_tf.data import problems, tasks
 from bert_glue_tf.evaluation import metrics, predictions
-from bert_glue_tf.export import exports
-from bert_glue_tf.export.exports import ExportFolder, ExportResult
+from bert_glue_tf.export.folder import FOLDER, ExportFolder
+from bert_glue_tf.export.record import ExportResult
 from bert_glue_tf.runs import results
 from bert_glue_tf.runs.config import ExperimentConfig
 from bert_glue_tf.runs.results import ExperimentResult
@@ -131,7 +131,7 @@ def write_export(
     run = results.load(path / results.FILE_NAME)[-1]
     task = tasks.get(run.config["task"])
     labels, logits = _by_split(task, labels), _by_split(task, logits)
-    folder = ExportFolder(path / exports.FOLDER)
+    folder = ExportFolder(path / FOLDER)
     folder.path.mkdir(exist_ok=True)
     folder.model(recipe).write_bytes(recipe.encode())
     for split in labels:

@@ -1,4 +1,4 @@
-"""A finished run -> .tflite files, each scored on the task's dev split and measured."""
+"""The exporter: a finished run to .tflite files, each scored on the dev split and measured."""
 
 from __future__ import annotations
 
@@ -19,60 +19,29 @@ from bert_glue_tf.core.files import write_atomically
 from bert_glue_tf.data import batching, preprocessing, tasks
 from bert_glue_tf.data.examples import Examples
 from bert_glue_tf.data.preprocessing import INPUTS
-from bert_glue_tf.data.tasks import TaskSpec
 from bert_glue_tf.evaluation import collapse, cost, evaluator, predictions
 from bert_glue_tf.evaluation.evaluator import Evaluation
-from bert_glue_tf.export import flatbuffer, litert, measure, static_int8, tflite
-from bert_glue_tf.export.exports import ExportFolder, ExportResult, Run
+from bert_glue_tf.export import (
+    calibration,
+    convert,
+    flatbuffer,
+    litert,
+    measure,
+    quantize,
+)
+from bert_glue_tf.export.calibration import Features
+from bert_glue_tf.export.card import card
+from bert_glue_tf.export.folder import ExportFolder
 from bert_glue_tf.export.litert import LiteModel
-from bert_glue_tf.export.static_int8 import Features, Selection
-from bert_glue_tf.export.tflite import FLOAT32, QuantizationRecipe
+from bert_glue_tf.export.recipes import FLOAT32, RECIPES, QuantizationRecipe
+from bert_glue_tf.export.record import ExportResult
+from bert_glue_tf.export.selection import Selection, conclusion, extremes, report, select
+from bert_glue_tf.export.settings import ExportSettings
 from bert_glue_tf.runs import versions
+from bert_glue_tf.runs.finished import Run
 from bert_glue_tf.training import scoring
 
-_WEIGHTS = "variables.data-00000-of-00001"
 PROBE_EXAMPLES = 64  # Training sentences on which int8's selection measures noise.
-
-
-@dataclasses.dataclass(frozen=True)
-class ExportSettings:
-    """What decides the files of an export.
-
-    Attributes:
-      seq_lengths: lengths in word pieces, ascending.
-      calibration_examples: training sentences for the ranges of static recipes.
-      threads: of LiteRT, for evaluation and latency.
-      latency_repetitions: timed runs of each file at each length.
-    """
-
-    seq_lengths: tuple[int, ...]
-    calibration_examples: int = 128
-    threads: int = litert.DEFAULT_THREADS
-    latency_repetitions: int = 50
-
-
-def identity(run: Run, settings: ExportSettings) -> dict[str, Any]:
-    """What decides the content of the files; `ExportFolder.open` compares it."""
-    return {
-        "run": run.path.name,
-        "weights_sha256": files.sha256(run.folder.model / "variables" / _WEIGHTS),
-        "seq_lengths": list(settings.seq_lengths),
-        "calibration_examples": settings.calibration_examples,
-    }
-
-
-def check_data(run: Run, examples: Mapping[str, Examples]) -> None:
-    """Raises UserError if the validation data is not what the run was scored on."""
-    for split in tasks.get(run.config.task).validation_splits.values():
-        now = str(examples[split].provenance["sha256"])
-        then = str(run.result.data[split]["sha256"])
-        if now != then:
-            raise UserError(
-                f"--run={run.path}: its {split} data has changed since it was scored "
-                f"({then[:12]} then, {now[:12]} now, from "
-                f"--data={run.config.data}). Restore the data; scores before and after "
-                "export would not compare."
-            )
 
 
 def export(
@@ -82,7 +51,7 @@ def export(
     folder: ExportFolder,
     examples: Mapping[str, Examples],
 ) -> list[ExportResult]:
-    """Makes and measures the files that are not there yet; float32 is always among them.
+    """Make and measure the files that are not there yet; float32 is always among them.
 
     Returns:
       The records of float32 and of `recipes`, the earlier ones included.
@@ -92,7 +61,7 @@ def export(
         are done by then).
     """
     done = folder.records()
-    wanted = [tflite.RECIPES[FLOAT32], *(r for r in recipes if r.name != FLOAT32)]
+    wanted = [RECIPES[FLOAT32], *(r for r in recipes if r.name != FLOAT32)]
     missing = [recipe for recipe in wanted if recipe.name not in done]
     if not missing:
         logging.info("%s: all of these are exported; these are the results", folder.path)
@@ -130,7 +99,7 @@ class _File:
 
 
 class _ExportRun:
-    """The steps of one export; what several files need is made once."""
+    """The steps of one export; parts that several files need are made once."""
 
     def __init__(
         self,
@@ -157,19 +126,19 @@ class _ExportRun:
         done = folder.records()
         if FLOAT32 in done:
             content = file.read_bytes()
-            self._files[FLOAT32] = self._evaluated(tflite.RECIPES[FLOAT32], content, {})
+            self._files[FLOAT32] = self._evaluated(RECIPES[FLOAT32], content, {})
             model = flatbuffer.read(content)
             flatbuffer.drop_metadata(model)  # Each file gets its own.
             self._float = flatbuffer.write(model)
         else:
             logging.info("converting to TFLite, lengths %s", _listed(settings.seq_lengths))
-            self._float = tflite.convert(run.folder.model, settings.seq_lengths)
+            self._float = convert.convert(run.folder.model, settings.seq_lengths)
         self._measured_before = set(done)
         self._selection: Selection | None = None
-        self._ranges: static_int8.Ranges | None = None
+        self._ranges: calibration.Ranges | None = None
 
     def make(self, recipe: QuantizationRecipe) -> None:
-        """Quantizes, writes and scores one file."""
+        """Quantize, write and score one file."""
         logging.info("%s: quantizing", recipe.name)
         rules, ranges = recipe.rules, None
         found: dict[str, Any] = {}
@@ -177,10 +146,10 @@ class _ExportRun:
             selection = self._select()
             rules, ranges = selection.rules, selection.ranges
             found = _summary(selection)
-            write_atomically(self._folder.int8_report, static_int8.report(selection))
+            write_atomically(self._folder.int8_report, report(selection))
         elif recipe.needs_calibration:
             ranges = self._extremes()
-        content = tflite.quantize(self._float, rules, ranges)
+        content = quantize.quantize(self._float, rules, ranges)
         model = flatbuffer.read(content)
         flatbuffer.require_builtin(model, recipe.name)
         flatbuffer.add_metadata(model, self._metadata(recipe))
@@ -217,7 +186,7 @@ class _ExportRun:
         return _File(recipe, content, evaluations, found)
 
     def measure(self) -> None:
-        """Times the files in turns, at each length."""
+        """Time the files in turns, at each length."""
         repetitions = self._settings.latency_repetitions
         models = {
             name: LiteModel(file.content, self._settings.threads, name)
@@ -240,7 +209,7 @@ class _ExportRun:
                 }
 
     def records(self) -> list[ExportResult]:
-        """The records of the files that were made now."""
+        """Return the records of the files that were made now."""
         return [
             self._record(file)
             for name, file in self._files.items()
@@ -249,7 +218,7 @@ class _ExportRun:
 
     def _record(self, file: _File) -> ExportResult:
         path = self._folder.model(file.recipe.name)
-        longest = static_int8.one_length(file.content, self._settings.seq_lengths[-1])
+        longest = calibration.one_length(file.content, self._settings.seq_lengths[-1])
         size = cost.size_on_disk(path)
         return ExportResult(
             run=self._run.path.name,
@@ -299,7 +268,7 @@ class _ExportRun:
         )
 
     def _parity(self, file: _File) -> dict[str, float]:
-        """Against the logits that the Keras model gave when the run was scored."""
+        """Compare with the logits that the Keras model gave when the run was scored."""
         largest, labels, compared = 0.0, 0, 0
         for suffix, split in self._validation.items():
             path = self._run.folder.predictions_file(split.name)
@@ -333,7 +302,7 @@ class _ExportRun:
         }
 
     def _sentences(self) -> tuple[list[Features], list[Features], int]:
-        """Calibration and probe sentences, and the exported length that holds them all."""
+        """Return calibration and probe sentences, and the exported length that holds them all."""
         train = self._examples["train"]
         number = min(len(train), self._settings.calibration_examples + PROBE_EXAMPLES)
         if number < 2:
@@ -357,19 +326,19 @@ class _ExportRun:
                 len(probe),
                 length,
             )
-            self._selection = static_int8.select(self._float, length, calibration, probe)
-            logging.info("int8: %s", static_int8.conclusion(self._selection))
+            self._selection = select(self._float, length, calibration, probe)
+            logging.info("int8: %s", conclusion(self._selection))
         return self._selection
 
-    def _extremes(self) -> static_int8.Ranges:
+    def _extremes(self) -> calibration.Ranges:
         if self._ranges is None:
             calibration, _, length = self._sentences()
-            self._ranges = static_int8.extremes(self._float, length, calibration)
+            self._ranges = extremes(self._float, length, calibration)
         return self._ranges
 
 
 def _copy_tokenizer(run: Run, folder: ExportFolder) -> None:
-    """The vocabulary and the preprocessing SavedModel beside the files."""
+    """Copy the vocabulary and the preprocessing SavedModel beside the files."""
     source = run.folder.model / "preprocessing"
     vocabularies = sorted((source / "assets").glob("*"))
     if len(vocabularies) != 1:
@@ -406,69 +375,3 @@ def _summary(selection: Selection) -> dict[str, Any]:
 
 def _listed(numbers: Sequence[int]) -> str:
     return ", ".join(map(str, numbers))
-
-
-def card(record: ExportResult) -> str:
-    """A file's card in Markdown: what it is, what it costs, how to use it."""
-    task: TaskSpec = tasks.get(record.config["task"])
-    recipe = tflite.RECIPES[record.recipe]
-    sample = record.config["data"] == "sample"
-    lines = [
-        f"# {record.file}: {task.name}{' (sample data)' if sample else ''}, {record.recipe}",
-        "",
-        recipe.summary,
-        "",
-    ]
-    if record.collapsed:
-        lines += [f"**COLLAPSED: {record.collapsed}. Do not use this file.**", ""]
-    lines += ["| | |", "|---|---|"]
-    for name, value in record.metrics.items():
-        interval = record.intervals.get(name)
-        text = f"{value:.4f}"
-        if interval and None not in interval:
-            text += f" [{interval[0]:.3f}, {interval[1]:.3f}]"
-        lines.append(f"| {name} | {text} |")
-    examples = sum(record.data[split]["examples"] for split in task.validation_splits.values())
-    lines += [
-        f"| validation examples | {examples:,} |",
-        f"| labels that differ from float32 | {record.flips} |",
-        f"| file | {record.bytes['plain'] / 1e6:.2f} MB, "
-        f"gzipped {record.bytes['gzip'] / 1e6:.2f} MB |",
-    ]
-    for length, timed in record.latency.items():
-        lines.append(
-            f"| one example at length {length} | {timed['p50']:.2f} ms, "
-            f"{timed['p50'] / timed['float32_p50']:.2f} of float32 |"
-        )
-    memory = record.peak_memory_bytes
-    lines += [
-        f"| memory at its peak | {memory['total'] / 1e6:.0f} MB "
-        f"({memory['empty'] / 1e6:.0f} MB of it Python and LiteRT) |",
-        f"| SHA-256 | `{record.sha256}` |",
-        f"| licence | {record.encoder.get('licence') or 'that of the encoder'} |",
-        "",
-        "In brackets: 95 % bootstrap interval over the validation examples. Times are medians "
-        f"on {record.threads} threads of the machine that made the file: compare their ratios.",
-    ]
-    if sample:
-        lines.append("Trained on the generated sample: its scores say nothing about GLUE.")
-    signatures = ", ".join(f"`{litert.SIGNATURE.format(n)}`" for n in record.seq_lengths)
-    lines += [
-        "",
-        "## Use",
-        "",
-        f"Signatures {signatures}: int32 `[1, length]` inputs "
-        f"{', '.join(f'`{name}`' for name in INPUTS)}, float32 output `logits` "
-        f"`[1, {task.problem.width}]`"
-        f" ({task.problem.output_text}).",
-        "Take the shortest signature that holds the text: `[CLS] a [SEP]` or "
-        "`[CLS] a [SEP] b [SEP]` in the word pieces of `vocab.txt`, padded with 0.",
-        "",
-        "```",
-        f"python -m bert_glue_tf.predict --model={record.file} --text='...'",
-        "```",
-        "",
-        f"Source run: `{record.run}`, encoder `{record.encoder['name']}`, "
-        f"seed {record.config['seed']}, pruning `{record.config['pruning_method']}`.",
-    ]
-    return "\n".join(lines) + "\n"

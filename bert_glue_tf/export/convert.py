@@ -1,0 +1,102 @@
+"""A saved model to the float32 file, by TensorFlow's converter."""
+
+from __future__ import annotations
+
+import pathlib
+import tempfile
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bert_glue_tf.core import quiet
+from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.export import flatbuffer, litert
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+    from bert_glue_tf.models.backbone import Graph
+
+
+def convert(model_folder: pathlib.Path, lengths: Sequence[int]) -> bytes:
+    """Convert a saved model to a float32 file, one signature (`length_<n>`) for each length.
+
+    The signatures share their weights. Inputs int32 [1, length] by name, output `logits`
+    float32 [1, classes].
+
+    Raises:
+      UserError: the folder holds no model, a length is above what the encoder's positions
+        allow, or the graph needs operators that LiteRT does not have.
+    """
+    from bert_glue_tf.models import saving
+
+    return convert_module(saving.graph(model_folder), lengths, str(model_folder))
+
+
+def convert_module(module: Graph, lengths: Sequence[int], what: str, sparse: bool = False) -> bytes:
+    """Convert a graph in memory.
+
+    Args:
+      module: from `saving.graph`.
+      lengths: as for `convert`.
+      what: names the graph in messages.
+      sparse: whether constants with many zeros are stored sparse
+        (`tf.lite.Optimize.EXPERIMENTAL_SPARSITY`). No recipe does: docs/results/sparse_tflite.md
+        says what comes of it.
+
+    Raises:
+      UserError: as `convert`.
+    """
+    import tensorflow as tf
+
+    from bert_glue_tf.models.bert import arithmetic_export
+
+    optimizations = [tf.lite.Optimize.EXPERIMENTAL_SPARSITY] if sparse else []
+    model = flatbuffer.read(from_converter(module, lengths, what, optimizations))
+    flatbuffer.require_builtin(model, what)
+    flatbuffer.use_embedding_lookup(model)
+    flatbuffer.clip_constants(model, arithmetic_export.MASKED)
+    return flatbuffer.write(model)
+
+
+def from_converter(
+    module: Graph,
+    lengths: Sequence[int],
+    what: str,
+    optimizations: Sequence[tf.lite.Optimize] = (),
+    examples: Sequence[Mapping[str, np.ndarray]] = (),
+) -> bytes:
+    """Return the file as TensorFlow's converter makes it, with its own optimizations.
+
+    Args:
+      module: from `saving.graph`.
+      lengths: a signature for each.
+      what: names the graph in messages.
+      optimizations: of the converter; `DEFAULT` quantizes weights to int8.
+      examples: with `DEFAULT`: features, int32 [1, one of `lengths`] each, that calibrate static
+        int8 activations; none leaves the activations float.
+
+    Raises:
+      UserError: the converter refuses the graph.
+    """
+    import tensorflow as tf
+
+    functions = {litert.SIGNATURE.format(length): module.function(length) for length in lengths}
+    with tempfile.TemporaryDirectory() as folder, quiet.tools():
+        tf.saved_model.save(module, folder, signatures=functions)
+        converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=list(functions))
+        converter.optimizations = list(optimizations)
+        if examples:
+            keyed = [
+                (litert.SIGNATURE.format(features["input_mask"].shape[1]), features)
+                for features in examples
+            ]
+            converter.representative_dataset = lambda: iter(keyed)
+        try:
+            return bytes(converter.convert())
+        except Exception as error:  # MLIR's errors have many types and long texts.
+            reason = str(error).strip().splitlines()[0][:200]
+            raise UserError(
+                f"{what}: TensorFlow's converter to TFLite refuses it ({reason})."
+            ) from None

@@ -1,0 +1,145 @@
+"""The folder that holds the exported files of a run.
+
+<recipe>.tflite     the file; <recipe>.md is its card
+vocab.txt           the vocabulary, for the phone's tokenizer
+preprocessing/      the same tokenizer as a SavedModel, for `predict`
+int8_report.tsv     noise and pieces of every operator, and whether it is int8
+predictions/        label, prediction and logits of every validation example, as .tsv
+results.jsonl       a record for each file
+export.json         what was exported: source, lengths, calibration
+SHA256SUMS          as `sha256sum --check` reads it
+.lock               held by the process that is exporting here
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+from bert_glue_tf.core import locks, records, strict_json
+from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.core.files import sha256, write_atomically
+from bert_glue_tf.export.record import ExportResult
+from bert_glue_tf.runs import results
+
+FOLDER = "tflite"
+_LOCK = ".lock"
+
+
+@dataclasses.dataclass(frozen=True)
+class ExportFolder:
+    """The folder of one export; `open` claims it for these settings and for this process."""
+
+    path: pathlib.Path
+
+    @classmethod
+    def open(cls, path: pathlib.Path, settings: Mapping[str, Any]) -> ExportFolder:
+        """Claim a folder: a new one, an empty one, or one with an export of these settings.
+
+        The process holds the folder's lock until it ends, so that two exports at once cannot
+        mix their files.
+
+        Raises:
+          UserError: it cannot be written, another process exports into it, or it holds
+            something else, or an export of other settings (the message names the difference).
+            Nothing in it is touched.
+        """
+        folder = cls(path)
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            locks.hold(path / _LOCK)
+            if folder.settings_file.is_file():
+                folder._require(settings)
+            elif any(not entry.name.startswith(".") for entry in path.iterdir()):
+                raise UserError(
+                    f"--output={path}: holds files, but no export (no "
+                    f"{folder.settings_file.name}). Give an empty or a new folder."
+                )
+            else:
+                write_atomically(folder.settings_file, json.dumps(settings, indent=2) + "\n")
+        except BlockingIOError:
+            raise UserError(
+                f"--output={path}: another process is exporting into this folder. "
+                "Wait until it has ended, or give another --output."
+            ) from None
+        except OSError as error:
+            raise UserError(
+                f"--output={path}: cannot be written ({error.strerror}). "
+                "Give a folder that you may write, on a disk with space left."
+            ) from error
+        return folder
+
+    def _require(self, settings: Mapping[str, Any]) -> None:
+        try:
+            earlier = strict_json.loads(self.settings_file.read_text(encoding="utf-8"))
+            different = sorted(
+                name for name in {*earlier, *settings} if earlier.get(name) != settings.get(name)
+            )
+        except (ValueError, AttributeError, TypeError) as error:
+            raise UserError(
+                f"{self.settings_file}: not the settings of an export ({error}). "
+                "Give another --output."
+            ) from error
+        if different:
+            listed = ", ".join(
+                f"{name} is {earlier.get(name)!r} there and {settings.get(name)!r} here"
+                for name in different
+            )
+            raise UserError(
+                f"--output={self.path}: holds another export: {listed}. "
+                "Give another --output; the earlier files are untouched."
+            )
+
+    @property
+    def settings_file(self) -> pathlib.Path:
+        return self.path / "export.json"
+
+    @property
+    def results_file(self) -> pathlib.Path:
+        return self.path / results.FILE_NAME
+
+    @property
+    def vocabulary(self) -> pathlib.Path:
+        return self.path / "vocab.txt"
+
+    @property
+    def preprocessing(self) -> pathlib.Path:
+        return self.path / "preprocessing"
+
+    @property
+    def int8_report(self) -> pathlib.Path:
+        return self.path / "int8_report.tsv"
+
+    @property
+    def checksums(self) -> pathlib.Path:
+        return self.path / "SHA256SUMS"
+
+    def model(self, recipe: str) -> pathlib.Path:
+        return self.path / f"{recipe}.tflite"
+
+    def card(self, recipe: str) -> pathlib.Path:
+        return self.path / f"{recipe}.md"
+
+    def predictions_file(self, recipe: str, split: str) -> pathlib.Path:
+        return self.path / "predictions" / f"{recipe}.{split}.tsv"
+
+    def records(self) -> dict[str, ExportResult]:
+        """Return the last record of each recipe whose file is there and whole."""
+        if not self.results_file.exists():
+            return {}
+        found = {}
+        for record in records.load(self.results_file, ExportResult):
+            file = self.path / record.file
+            if file.is_file() and sha256(file) == record.sha256:
+                found[record.recipe] = record
+        return found
+
+    def write_checksums(self) -> None:
+        """Write SHA256SUMS anew, over the .tflite files and the vocabulary."""
+        files = [*sorted(self.path.glob("*.tflite")), self.vocabulary]
+        write_atomically(
+            self.checksums, "".join(f"{sha256(file)}  {file.name}\n" for file in files)
+        )

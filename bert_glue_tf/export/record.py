@@ -1,0 +1,83 @@
+"""The record of one measured .tflite file."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Self
+
+from bert_glue_tf.core.records import Record, check_types, with_nan
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ExportResult(Record):
+    """The record of one measured .tflite file.
+
+    Attributes:
+      run: the source run's folder.
+      config: the source run's `ExperimentConfig` as JSON.
+      data: provenance of the validation split(s), and of the calibration sentences.
+      encoder: provenance of the encoder.
+      recipe: name of the quantization recipe.
+      file: name of the file in the export's folder.
+      sha256: of the file.
+      seq_lengths: lengths that the file runs at.
+      metrics: name -> value on the validation split(s); NaN is stored as null.
+      intervals: name -> 95 % bootstrap interval of the metric over the examples.
+      collapsed: the reason why the file is worthless; empty where it is not.
+      flips: examples whose label differs from float32's.
+      parity: largest difference of a logit from the Keras model's, over the examples that are
+        not longer than the longest length; labels that differ; and the number of examples.
+      parameters: of the source run's model.
+      bytes: of the file, plain and gzipped, and of the source run's SavedModel.
+      operators: name -> number in the signature of the longest length.
+      pieces: into how many delegated pieces LiteRT cuts that signature.
+      latency: length -> milliseconds p50, p90, min of one example, and `float32_p50`, that of
+        float32 interleaved in the same run.
+      threads: of the latency and the evaluation.
+      peak_memory_bytes: of fresh processes that load the file and predict once (`total`, the
+        median, with `total_min` and `total_max`), and of those that only start (`empty`, ...).
+      quantization: what int8's selection found; empty for the others.
+      environment: device, library versions, commit.
+      finished: time in UTC, ISO 8601.
+    """
+
+    what_is_foreign: ClassVar[str] = "no record of an export"
+
+    run: str
+    config: Mapping[str, Any]
+    data: Mapping[str, Any]
+    encoder: Mapping[str, Any]
+    recipe: str
+    file: str
+    sha256: str
+    seq_lengths: Sequence[int]
+    metrics: Mapping[str, float]
+    intervals: Mapping[str, tuple[float, float]]
+    collapsed: str
+    flips: int
+    parity: Mapping[str, float]
+    parameters: Mapping[str, int]
+    bytes: Mapping[str, int]
+    operators: Mapping[str, int]
+    pieces: int
+    latency: Mapping[str, Mapping[str, float]]
+    threads: int
+    peak_memory_bytes: Mapping[str, int]
+    quantization: Mapping[str, Any]
+    environment: Mapping[str, Any]
+    finished: str = dataclasses.field(
+        default_factory=lambda: datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    )
+
+    @classmethod
+    def of(cls, values: dict[str, Any]) -> Self:
+        """Return the record of a line's values; see `Record.of`."""
+        check_types(cls, values)
+        recipe = values["recipe"]
+        # They become names in the export's folder, and must not lead out of it.
+        if not re.fullmatch(r"[\w+-]+", recipe) or values["file"] != f"{recipe}.tflite":
+            raise ValueError(f"{recipe!r} with the file {values['file']!r} is no recipe")
+        return cls(**{**values, "metrics": with_nan(values["metrics"])})

@@ -1,0 +1,61 @@
+"""The settings of an export, and the run that it is of."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from bert_glue_tf.core import files
+from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.data import tasks
+from bert_glue_tf.data.examples import Examples
+from bert_glue_tf.export import litert
+from bert_glue_tf.runs.finished import Run
+
+_WEIGHTS = "variables.data-00000-of-00001"
+
+
+@dataclasses.dataclass(frozen=True)
+class ExportSettings:
+    """The settings that decide the files of an export.
+
+    Attributes:
+      seq_lengths: lengths in word pieces, ascending.
+      calibration_examples: training sentences for the ranges of static recipes.
+      threads: of LiteRT, for evaluation and latency.
+      latency_repetitions: timed runs of each file at each length.
+    """
+
+    seq_lengths: tuple[int, ...]
+    calibration_examples: int = 128
+    threads: int = litert.DEFAULT_THREADS
+    latency_repetitions: int = 50
+
+
+def identity(run: Run, settings: ExportSettings) -> dict[str, Any]:
+    """Return the facts that decide the content of the files; `ExportFolder.open` compares them."""
+    return {
+        "run": run.path.name,
+        "weights_sha256": files.sha256(run.folder.model / "variables" / _WEIGHTS),
+        "seq_lengths": list(settings.seq_lengths),
+        "calibration_examples": settings.calibration_examples,
+    }
+
+
+def check_data(run: Run, examples: Mapping[str, Examples]) -> None:
+    """Check that the validation data is that on which the run was scored.
+
+    Raises:
+      UserError: it has changed.
+    """
+    for split in tasks.get(run.config.task).validation_splits.values():
+        now = str(examples[split].provenance["sha256"])
+        then = str(run.result.data[split]["sha256"])
+        if now != then:
+            raise UserError(
+                f"--run={run.path}: its {split} data has changed since it was scored "
+                f"({then[:12]} then, {now[:12]} now, from "
+                f"--data={run.config.data}). Restore the data; scores before and after "
+                "export would not compare."
+            )

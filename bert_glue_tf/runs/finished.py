@@ -1,0 +1,70 @@
+"""A finished run, read from its folder."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+
+from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.runs import results
+from bert_glue_tf.runs.config import ExperimentConfig, read_file
+from bert_glue_tf.runs.results import ExperimentResult
+from bert_glue_tf.runs.run_folder import RunFolder
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A finished run: its folder, settings and record.
+
+    Attributes:
+      path: of the folder.
+      config: its settings.
+      result: its record.
+    """
+
+    path: pathlib.Path
+    config: ExperimentConfig
+    result: ExperimentResult
+
+    @property
+    def folder(self) -> RunFolder:
+        return RunFolder(self.path, self.config)
+
+    @classmethod
+    def read(cls, path: pathlib.Path, flag: str = "run") -> Run:
+        """Read the folder of a finished run.
+
+        Args:
+          path: of the folder.
+          flag: that named it, for messages.
+
+        Raises:
+          UserError: there is no such folder, or it holds no finished run.
+        """
+        config_file = path / "config.json"
+        try:
+            is_folder, is_run = path.is_dir(), config_file.is_file()
+        except (OSError, ValueError) as error:  # A name that is too long, or can be none.
+            reason = getattr(error, "strerror", None) or error
+            raise UserError(f"--{flag}={path}: cannot be read ({reason}).") from None
+        if not is_run:
+            what = "no run (no config.json)" if is_folder else "no such folder"
+            raise UserError(f"--{flag}={path}: {what}. Give the folder of a finished run.")
+        try:
+            config = read_file(config_file)
+        except (OSError, ValueError, UserError) as error:
+            raise UserError(f"{config_file}: not the settings of a run ({error}).") from error
+        folder = RunFolder(path, config)
+        if not folder.results_file.exists():
+            raise UserError(
+                f"--{flag}={path}: this run is not finished (no {results.FILE_NAME}). Give the "
+                "command that began it again; it goes on after its last saved state."
+            )
+        found = results.load(folder.results_file)
+        if not found:
+            raise UserError(f"{folder.results_file}: holds no record.")
+        if not (folder.model / "saved_model.pb").is_file():
+            raise UserError(
+                f"{folder.model}: holds no model. Copy the whole folder of the run, or train again."
+            )
+        return cls(path, config, found[-1])
