@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -31,14 +31,12 @@ class SavedModelBackbone(Backbone):
       reason: why it is held in this family, in one sentence.
       longest: `positions`; that of every published encoder where its variables do not tell.
       pieces: `vocabulary_size`.
-      values: weights that take the place of the SavedModel's own, in the layer's order, or None.
     """
 
     path: str
     reason: str
     longest: int
     pieces: int
-    values: tuple[np.ndarray, ...] | None = None
 
     family = "saved_model"
 
@@ -72,20 +70,20 @@ class SavedModelBackbone(Backbone):
                 f"--encoder_dropout={dropout}",
                 "Leave the flag out, or use a standard BERT.",
             )
+        return self._loaded(variable.numpy() for variable in self.layer.variables)
+
+    def _loaded(self, values: Iterable[np.ndarray]) -> Self:
+        """Return the SavedModel, loaded anew, with these values of its variables."""
         layer = load_layer(self.path)
-        if self.values is not None:
-            for variable, value in zip(layer.variables, self.values, strict=True):
-                variable.assign(value)
+        for variable, value in zip(layer.variables, values, strict=True):
+            variable.assign(value)
         return dataclasses.replace(self, layer=layer)
 
     def weights(self) -> list[tuple[str, np.ndarray]]:
-        variables = self.layer.variables
-        values = self.values or [variable.numpy() for variable in variables]
-        names = [self.name_of(variable) for variable in variables]
-        return list(zip(names, values, strict=True))
+        return [(self.name_of(variable), variable.numpy()) for variable in self.layer.variables]
 
     def with_weights(self, values: Sequence[np.ndarray]) -> Self:
-        return dataclasses.replace(self, values=tuple(values)).build()
+        return self._loaded(values)
 
     def start_from(self, folder: pathlib.Path, classes: int) -> tuple[Self, ClassifierWeights]:
         from bert_glue_tf.models import heads, saving
@@ -104,7 +102,7 @@ class SavedModelBackbone(Backbone):
         ):
             raise other_variables(folder)
         *values, kernel, bias = (variable.numpy() for variable in saved)
-        return dataclasses.replace(self, values=tuple(values)), (kernel, bias)
+        return self._loaded(values), (kernel, bias)
 
     @staticmethod
     def name_of(variable: tf.Variable) -> str:
