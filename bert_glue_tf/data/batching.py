@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,6 +27,8 @@ from bert_glue_tf.data.preprocessing import INPUTS, TokenizedTexts
 if TYPE_CHECKING:
     import tensorflow as tf
 
+# An array over the n examples of a split, or several by name: [n, ...]. Batches have their rows.
+Targets = np.ndarray | Mapping[str, np.ndarray]
 BUCKETS = (8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
 
 
@@ -171,22 +173,38 @@ class Batching:
 
 
 def training_dataset(
-    split: Split, batching: Batching, *, epochs: range, first_step: int = 0
+    split: Split,
+    batching: Batching,
+    *,
+    epochs: range,
+    first_step: int = 0,
+    targets: Targets | None = None,
 ) -> tf.data.Dataset:
-    """All batches of `epochs` (of the first one from `first_step` on) as (features, labels).
+    """Return all batches of `epochs` (of the first one from `first_step` on).
 
-    Features are a dict of int32 [batch, length]; labels are [batch].
+    Args:
+      split: the training examples.
+      batching: how they become batches.
+      epochs: numbers of the epochs, from 0.
+      first_step: of the first of these epochs.
+      targets: what is learned of each example; None for the labels.
+
+    Returns:
+      (features, targets). Features are a dict of int32 [batch, length]; targets are [batch, ...],
+      as `targets` an array or a dict of arrays.
     """
     import tensorflow as tf
 
-    def generate() -> Iterator[tuple[dict[str, np.ndarray], np.ndarray]]:
+    learned = split.labels if targets is None else targets
+
+    def generate() -> Iterator[tuple[dict[str, np.ndarray], Targets]]:
         for epoch in epochs:
             batches = batching.epoch(split, epoch)
             for batch in batches[first_step if epoch == epochs.start else 0 :]:
                 features = split.tokens.batch(batch.indices, batch.length)
-                yield features, split.labels[batch.indices]
+                yield features, _rows(learned, batch.indices)
 
-    specs = (_features_spec(None, batching.buckets), _labels_spec(None, split))
+    specs = (_features_spec(None, batching.buckets), _targets_spec(None, learned))
     dataset = tf.data.Dataset.from_generator(generate, output_signature=specs)
     return dataset.prefetch(tf.data.AUTOTUNE)
 
@@ -199,22 +217,23 @@ def replicas_dataset(
     epochs: range,
     is_static: bool,
     first_step: int = 0,
+    targets: Targets | None = None,
 ) -> tf.data.Dataset:
-    """The batches of `training_dataset`, each cut into equal parts, one for a replica.
+    """Return the batches of `training_dataset`, each cut into equal parts, one for a replica.
 
     Where a batch cannot be cut into equal parts it is filled up with examples of weight 0. The
     others' weights are larger by as much, so that Keras's mean over the parts, and with it the
     gradient, is the mean over the real examples, as on one device.
 
     Args:
-      split, batching, epochs, first_step: as for `training_dataset`.
+      split, batching, epochs, first_step, targets: as for `training_dataset`.
       context: which of the replicas this pipeline feeds.
       is_static: fills up the last batch of an epoch as well, as a TPU needs it.
 
     Returns:
-      Without end: (features, labels, weights) of one replica after the other, of those that
-      `context` names. Features are a dict of int32 [part, length]; labels and float32 weights
-      are [part].
+      Without end: (features, targets, weights) of one replica after the other, of those that
+      `context` names. Features are a dict of int32 [part, length], targets are [part, ...], and
+      weights float32 [part].
     """
     import tensorflow as tf
 
@@ -222,7 +241,9 @@ def replicas_dataset(
     own = replicas // context.num_input_pipelines
     first = own * context.input_pipeline_id
 
-    def generate() -> Iterator[tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]]:
+    learned = split.labels if targets is None else targets
+
+    def generate() -> Iterator[tuple[dict[str, np.ndarray], Targets, np.ndarray]]:
         for epoch in epochs:
             batches = batching.epoch(split, epoch)
             for batch in batches[first_step if epoch == epochs.start else 0 :]:
@@ -233,12 +254,12 @@ def replicas_dataset(
                 for replica in range(first, first + own):
                     at = slice(replica * part, (replica + 1) * part)
                     features = split.tokens.batch(indices[at], batch.length)
-                    yield features, split.labels[indices[at]], weights[at]
+                    yield features, _rows(learned, indices[at]), weights[at]
 
     part = math.ceil(batching.size / replicas) if is_static else None
     specs = (
         _features_spec(part, batching.buckets),
-        _labels_spec(part, split),
+        _targets_spec(part, learned),
         tf.TensorSpec([part], tf.float32),
     )
     dataset = tf.data.Dataset.from_generator(generate, output_signature=specs)
@@ -271,7 +292,20 @@ def _features_spec(rows: int | None, buckets: Sequence[int]) -> dict[str, tf.Ten
     return {name: tf.TensorSpec([rows, length], tf.int32) for name in INPUTS}
 
 
-def _labels_spec(rows: int | None, split: Split) -> tf.TensorSpec:
+def _rows(targets: Targets, indices: np.ndarray) -> Targets:
+    """Return the targets of some examples: indices int64 [b]."""
+    if isinstance(targets, Mapping):
+        return {name: values[indices] for name, values in targets.items()}
+    return targets[indices]
+
+
+def _targets_spec(rows: int | None, targets: Targets) -> Any:
+    """Return the shape and dtype of the targets of a batch, in the structure of `targets`."""
     import tensorflow as tf
 
-    return tf.TensorSpec([rows], tf.as_dtype(split.labels.dtype))
+    def spec(values: np.ndarray) -> tf.TensorSpec:
+        return tf.TensorSpec([rows, *values.shape[1:]], tf.as_dtype(values.dtype))
+
+    if isinstance(targets, Mapping):
+        return {name: spec(values) for name, values in targets.items()}
+    return spec(targets)

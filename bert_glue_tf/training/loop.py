@@ -21,6 +21,7 @@ from bert_glue_tf.training.checkpoints import Checkpoints, RunningSums
 from bert_glue_tf.training.inputs import Inputs
 from bert_glue_tf.training.job import Job
 from bert_glue_tf.training.network import Network
+from bert_glue_tf.training.objective import Objective, TaskLoss, Trainee
 from bert_glue_tf.training.optimizer import build_optimizer
 from bert_glue_tf.training.plan import Plan
 from bert_glue_tf.training.scoring import Scoring
@@ -80,13 +81,14 @@ def train(job: Job, inputs: Inputs, plan: Plan, network: Network, start_time: fl
     rows = job.folder.read_history()
     states = Checkpoints(job.folder.checkpoints, plan.steps_per_epoch, len(rows))
     timing = callbacks.Timing(rows[: states.step // plan.steps_per_epoch], start_time)
-    _compile(job, inputs, plan, network)
+    objective = TaskLoss(inputs.task.problem)
+    trainee = _compile(job, inputs, plan, network, objective)
     split, validation = inputs.tokenize(network.backbone.preprocessing)
     scoring = Scoring(inputs.task, validation, plan)
     sums = RunningSums()
     state = tf.train.Checkpoint(
         model=network.model,
-        optimizer=network.model.optimizer,
+        optimizer=trainee.optimizer,
         pruning=plan.method.state(),
         dropout=classifiers.dropout_states(network.model),
         sums=sums,
@@ -102,10 +104,10 @@ def train(job: Job, inputs: Inputs, plan: Plan, network: Network, start_time: fl
         progress = callbacks.Progress(inputs.task, plan.epochs, plan.steps_per_epoch)
         with progress, interruption:
             _fit(
-                network.model,
+                trainee,
                 plan,
                 position,
-                _dataset(job, plan, split, position),
+                _dataset(job, plan, split, position, objective),
                 [
                     throughput,
                     *plan.method.callbacks(),
@@ -123,15 +125,19 @@ def train(job: Job, inputs: Inputs, plan: Plan, network: Network, start_time: fl
     return Trained(networks.finalize(job, plan, network), removed, scoring, timing, throughput)
 
 
-def _compile(job: Job, inputs: Inputs, plan: Plan, network: Network) -> None:
-    """Give the model its optimizer, its loss and what is reported of the training."""
+def _compile(
+    job: Job, inputs: Inputs, plan: Plan, network: Network, objective: Objective
+) -> Trainee:
+    """Return the classifier with its optimizer, its objective and what is reported of both."""
     with devices.building(job.strategy, network.policy):
-        network.model.compile(
+        trainee = Trainee(network.model, objective)
+        trainee.compile(
             optimizer=plan.method.wrap_optimizer(build_optimizer(job.config, plan.cycle_steps)),
-            loss=inputs.task.problem.keras_loss(),
             # Weighted: what fills up a batch for the replicas has weight 0.
             weighted_metrics=inputs.task.problem.keras_metrics(job.is_filled_up),
+            is_filled_up=job.is_filled_up,
         )
+    return trainee
 
 
 def _throughput(plan: Plan, split: Split, position: _Position) -> callbacks.Throughput:
@@ -142,12 +148,13 @@ def _throughput(plan: Plan, split: Split, position: _Position) -> callbacks.Thro
     )
 
 
-def _dataset(job: Job, plan: Plan, split: Split, position: _Position) -> Any:
+def _dataset(job: Job, plan: Plan, split: Split, position: _Position, objective: Objective) -> Any:
     """Return all batches from a position to the end, for the devices of the run."""
     epochs = range(position.epoch, plan.epochs)
+    targets = objective.targets(split)
     if not job.is_filled_up:
         return batching.training_dataset(
-            split, plan.batching, epochs=epochs, first_step=position.step
+            split, plan.batching, epochs=epochs, first_step=position.step, targets=targets
         )
     return job.strategy.distribute_datasets_from_function(
         lambda context: batching.replicas_dataset(
@@ -156,13 +163,14 @@ def _dataset(job: Job, plan: Plan, split: Split, position: _Position) -> Any:
             context,
             epochs=epochs,
             first_step=position.step,
+            targets=targets,
             is_static=job.is_static,
         )
     )
 
 
 def _fit(
-    model: tf_keras.Model,
+    trainee: Trainee,
     plan: Plan,
     position: _Position,
     dataset: Any,
@@ -170,8 +178,8 @@ def _fit(
 ) -> None:
     """Let Keras train from a position to the end."""
     if position.step:
-        model._training_state = position
-    model.fit(
+        trainee._training_state = position
+    trainee.fit(
         dataset,
         initial_epoch=position.epoch,
         epochs=plan.epochs,
@@ -179,4 +187,4 @@ def _fit(
         verbose=0,
         callbacks=list(all_callbacks),
     )
-    model._training_state = None
+    trainee._training_state = None

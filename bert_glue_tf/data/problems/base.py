@@ -124,9 +124,6 @@ class Problem(abc.ABC):
     def keras_metrics(self, is_filled_up: bool) -> list[tf_keras.metrics.Metric | str]:
         """Build what Keras reports of the training besides the loss, as `weighted_metrics`.
 
-        Where batches are filled up that is the loss as well: Keras's own is a mean over all that
-        the replicas were given, and this one of the same name takes its place in the logs.
-
         Args:
           is_filled_up: whether the batches come from `batching.replicas_dataset`; the metrics
             have to be made under the replicas' strategy.

@@ -67,11 +67,7 @@ class Classification(Problem):
 
         from bert_glue_tf.data.keras_metrics import MeanOfExamples
 
-        keras = tf_keras.metrics
-        return [
-            MeanOfExamples(keras.sparse_categorical_accuracy, name="accuracy"),
-            MeanOfExamples(keras.sparse_categorical_crossentropy, name="loss", from_logits=True),
-        ]
+        return [MeanOfExamples(tf_keras.metrics.sparse_categorical_accuracy, name="accuracy")]
 
     def _differ(self, before: np.ndarray, after: np.ndarray) -> np.ndarray:
         return before != after

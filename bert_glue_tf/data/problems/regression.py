@@ -69,13 +69,8 @@ class Regression(Problem):
         return tf_keras.losses.MeanSquaredError()
 
     def keras_metrics(self, is_filled_up: bool) -> list[tf_keras.metrics.Metric | str]:
-        if not is_filled_up:
-            return []
-        import tf_keras
-
-        from bert_glue_tf.data.keras_metrics import MeanOfExamples
-
-        return [MeanOfExamples(tf_keras.metrics.mean_squared_error, name="loss")]
+        del is_filled_up
+        return []
 
     def _differ(self, before: np.ndarray, after: np.ndarray) -> np.ndarray:
         return np.abs(before - after) >= self.FLIP

@@ -1,0 +1,126 @@
+"""What a training minimises: a loss for every example, applied in `Trainee.compute_loss` alone.
+
+A new objective is one subclass of `Objective`, and a case in `tests/programs/objectives.py`, whose
+contract is `tests/training/test_objective_contract.py`.
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tf_keras
+
+from bert_glue_tf.data.batching import Split
+from bert_glue_tf.data.problems import Problem
+
+LABELS = "labels"  # The target that every objective has, and that metrics are computed from.
+
+
+class Objective(abc.ABC):
+    """A loss for every example, from its logits and from what is known of it.
+
+    What is known stands in arrays over the training split, its `targets`: the labels, and for
+    example what a teacher answered. Batches are indices into these arrays, so that an array is
+    computed once, before the training.
+    """
+
+    @abc.abstractmethod
+    def targets(self, split: Split) -> dict[str, np.ndarray]:
+        """Return name -> array [n, ...] over the examples of a split, `LABELS` among them."""
+
+    @abc.abstractmethod
+    def losses(self, targets: Mapping[str, tf.Tensor], logits: tf.Tensor) -> tf.Tensor:
+        """Return the loss of each example of a batch.
+
+        Args:
+          targets: name -> [batch, ...], the rows of `targets(split)` of these examples.
+          logits: float32 [batch, width].
+
+        Returns:
+          float32 [batch].
+        """
+
+
+class TaskLoss(Objective):
+    """The loss of the task's own kind of problem, from the labels alone."""
+
+    def __init__(self, problem: Problem) -> None:
+        """Take the loss from a problem."""
+        self._loss = problem.keras_loss()
+
+    def targets(self, split: Split) -> dict[str, np.ndarray]:
+        return {LABELS: split.labels}
+
+    def losses(self, targets: Mapping[str, tf.Tensor], logits: tf.Tensor) -> tf.Tensor:
+        return self._loss.call(tf.expand_dims(targets[LABELS], -1), logits)
+
+
+class Trainee(tf_keras.Model):
+    """A classifier as it trains: the same layers and variables, with an objective as its loss.
+
+    Only the training sees it. What is pruned, scored and saved is the classifier itself, so that
+    nothing of the objective gets into a saved model. Its batches are (features, targets) or
+    (features, targets, weights).
+    """
+
+    def __init__(self, classifier: tf_keras.Model, objective: Objective) -> None:
+        """Wrap a classifier, under the scope of the strategy that it was built under.
+
+        Args:
+          classifier: a functional model of features to logits float32 [batch, width].
+          objective: what to minimise.
+        """
+        # The same name, since it is a part of the names in the training's graph.
+        super().__init__(inputs=classifier.input, outputs=classifier.output, name=classifier.name)
+        self._objective = objective
+        self._mean_of_examples: tf_keras.metrics.Mean | None = None
+
+    def compile(self, *, is_filled_up: bool, **arguments: Any) -> None:
+        """Set the optimizer and the metrics of the labels; the loss is the objective's.
+
+        Args:
+          is_filled_up: whether batches are filled up with examples of weight 0. What Keras shows
+            as the loss is a mean over all that the replicas were given; then it is replaced by
+            the mean over the examples of the epoch, each counted once and those not at all.
+          arguments: `optimizer` and `weighted_metrics` of `tf_keras.Model.compile`.
+        """
+        super().compile(loss=_as_computed, **arguments)
+        if is_filled_up:
+            self._mean_of_examples = tf_keras.metrics.Mean(name="loss")
+
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Mapping[str, tf.Tensor] | None = None,
+        y_pred: tf.Tensor | None = None,
+        sample_weight: tf.Tensor | None = None,
+    ) -> tf.Tensor:
+        """Return the mean of a batch's losses, each times its weight; the gradient's source."""
+        losses = self._objective.losses(y, y_pred)
+        if self._mean_of_examples is not None:
+            is_real = tf.cast(sample_weight > 0, tf.float32)
+            self._mean_of_examples.update_state(losses, sample_weight=is_real)
+        return super().compute_loss(x, losses, y_pred, sample_weight)
+
+    def compute_metrics(
+        self,
+        x: Any,
+        y: Mapping[str, tf.Tensor],
+        y_pred: tf.Tensor,
+        sample_weight: tf.Tensor | None,
+    ) -> dict[str, tf.Tensor]:
+        """Update the metrics, which are computed from the labels, and return their values."""
+        return super().compute_metrics(x, y[LABELS], y_pred, sample_weight)
+
+
+def _as_computed(losses: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+    """Return the losses that the objective has computed, where Keras asks for its own.
+
+    Keras then takes their mean, counts it, and divides it among the replicas.
+    """
+    del logits
+    return losses

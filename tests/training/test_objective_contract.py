@@ -1,0 +1,228 @@
+"""What every objective has to keep to, on every kind of problem."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import objectives
+import pytest
+import tensorflow as tf
+import tf_keras
+
+from bert_glue_tf.data import batching
+from bert_glue_tf.data.preprocessing import INPUTS
+from bert_glue_tf.training.objective import LABELS, Objective, TaskLoss, Trainee
+
+
+@pytest.fixture(params=list(objectives.CASES))
+def case(request):
+    """The objective and the problem."""
+    objective, problem = objectives.CASES[request.param]
+    return objective(problem), problem
+
+
+def batch_of(objective, problem, indices):
+    """Features and targets of some examples, as tensors."""
+    split = objectives.split(problem)
+    features = split.tokens.batch(indices, objectives.LENGTH)
+    targets = {name: values[indices] for name, values in objective.targets(split).items()}
+    return tf.nest.map_structure(tf.constant, (features, targets))
+
+
+def loss_and_gradient(model, features, targets, weights=None):
+    """The loss of a batch and its gradient with respect to every weight."""
+    with tf.GradientTape() as tape:
+        loss = model.compute_loss(features, targets, model(features, training=True), weights)
+    found = tape.gradient(loss, model.trainable_variables)
+    return loss.numpy(), [tf.convert_to_tensor(one).numpy() for one in found]
+
+
+def test_every_objective_is_tested():
+    package = {kind for kind in Objective.__subclasses__() if "bert_glue_tf" in kind.__module__}
+    assert set(objectives.OBJECTIVES.values()) == package
+
+
+def test_targets_are_arrays_over_the_split_with_its_labels(case):
+    objective, problem = case
+    split = objectives.split(problem)
+    targets = objective.targets(split)
+    np.testing.assert_array_equal(targets[LABELS], split.labels)
+    assert {len(values) for values in targets.values()} == {len(split)}
+
+
+def test_a_batch_has_a_loss_for_each_example_and_their_mean_is_minimised(case):
+    objective, problem = case
+    features, targets = batch_of(objective, problem, np.arange(5))
+    model = objectives.build(objective, problem)
+    losses = objective.losses(targets, model(features))
+    assert losses.shape == (5,)
+    assert losses.dtype == tf.float32
+    loss, _ = loss_and_gradient(model, features, targets)
+    assert loss == pytest.approx(np.mean(losses), rel=1e-6)
+    # Of one example it does not depend on the others.
+    alone, own = batch_of(objective, problem, np.array([3]))
+    np.testing.assert_allclose(objective.losses(own, model(alone)), losses[3:4], rtol=1e-5)
+
+
+def test_weights_multiply_the_losses_before_the_mean(case):
+    objective, problem = case
+    features, targets = batch_of(objective, problem, np.arange(4))
+    model = objectives.build(objective, problem)
+    losses = objective.losses(targets, model(features)).numpy()
+    weights = np.array([2.0, 0.0, 1.0, 0.5], np.float32)
+    loss, _ = loss_and_gradient(model, features, targets, tf.constant(weights))
+    assert loss == pytest.approx(np.mean(losses * weights), rel=1e-6)
+
+
+def test_what_fills_up_a_batch_counts_in_nothing(case):
+    objective, problem = case
+    real = np.arange(5)
+    indices, weights = batching.fill_up(real, replicas=4)
+    assert len(indices) == 8
+    expected_loss, expected = loss_and_gradient(
+        objectives.build(objective, problem), *batch_of(objective, problem, real)
+    )
+    model = objectives.build(objective, problem, is_filled_up=True)
+    for fillers in (indices[5:], np.array([9, 10, 11])):
+        batch = batch_of(objective, problem, np.concatenate([real, fillers]))
+        model.reset_metrics()
+        loss, gradient = loss_and_gradient(model, *batch, tf.constant(weights))
+        assert loss == pytest.approx(expected_loss, rel=1e-6)
+        for mine, theirs in zip(gradient, expected, strict=True):
+            np.testing.assert_allclose(mine, theirs, rtol=1e-5, atol=1e-7)
+        logs = model.compute_metrics(None, batch[1], model(batch[0]), tf.constant(weights))
+        assert float(logs["loss"]) == pytest.approx(expected_loss, rel=1e-6)
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """Device -> case -> logs and weights of a short training."""
+    program = pathlib.Path(objectives.__file__)
+    done = subprocess.run(
+        [sys.executable, str(program)], capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.parametrize("name", list(objectives.CASES))
+def test_two_replicas_train_what_one_device_trains(trained, name):
+    one, two = trained["one"][name], trained["two"][name]
+    assert list(one["logs"]) == list(two["logs"])
+    for label, values in one["logs"].items():
+        np.testing.assert_allclose(two["logs"][label], values, rtol=1e-5, err_msg=label)
+    for label, values in one["weights"].items():
+        np.testing.assert_allclose(two["weights"][label], values, rtol=1e-5, err_msg=label)
+    assert len(set(one["logs"]["loss"])) == 2  # It has trained.
+
+
+# The task's loss.
+
+
+@pytest.mark.parametrize("kind", list(objectives.PROBLEMS))
+def test_the_task_loss_is_the_one_that_the_problem_scores_by(kind):
+    problem = objectives.PROBLEMS[kind]
+    objective = TaskLoss(problem)
+    features, targets = batch_of(objective, problem, np.arange(9))
+    logits = objectives.classifier(problem.width)(features).numpy()
+    found = np.mean(objective.losses(targets, tf.constant(logits)))
+    assert found == pytest.approx(problem.loss(targets[LABELS].numpy(), logits), rel=1e-5)
+
+
+@pytest.mark.parametrize("kind", list(objectives.PROBLEMS))
+def test_the_task_loss_trains_to_the_bit_what_keras_trains_by_the_problems_loss(kind):
+    problem = objectives.PROBLEMS[kind]
+    split = objectives.split(problem)
+    mine = objectives.train(TaskLoss(problem), problem, tf.distribute.get_strategy())
+    plain = objectives.classifier(problem.width)
+    plain.compile(
+        optimizer=tf_keras.optimizers.SGD(0.1),
+        loss=problem.keras_loss(),
+        weighted_metrics=problem.keras_metrics(is_filled_up=False),
+    )
+    dataset = batching.training_dataset(split, objectives.BATCHING, epochs=range(2))
+    done = plain.fit(dataset, epochs=2, steps_per_epoch=2, verbose=0)
+    assert mine["logs"] == done.history
+    assert mine["weights"] == {w.name: w.numpy().tolist() for w in plain.trainable_weights}
+
+
+# The way of the targets to the loss, and the model that trains.
+
+
+class Numbered(TaskLoss):
+    """Has each example's number as a target, and keeps those of each batch beside its logits."""
+
+    def __init__(self, problem):
+        super().__init__(problem)
+        self.seen = []
+
+    def targets(self, split):
+        return {**super().targets(split), "number": np.arange(len(split), dtype=np.int32)}
+
+    def losses(self, targets, logits):
+        tf.py_function(
+            lambda *pair: self.seen.append([v.numpy() for v in pair]),
+            [targets["number"], logits],
+            [],
+        )
+        return super().losses(targets, logits)
+
+
+def echo(width):
+    """A classifier whose logits are the first word of an example, which is its number."""
+    inputs = {name: tf_keras.Input((None,), dtype=tf.int32, name=name) for name in INPUTS}
+    first = tf_keras.layers.Lambda(
+        lambda ids: tf.repeat(tf.cast(ids[:, :1], tf.float32), width, axis=1)
+    )(inputs["input_word_ids"])
+    scale = tf_keras.layers.Dense(width, kernel_initializer="identity", name="scale")
+    return tf_keras.Model(inputs, scale(first))
+
+
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_an_array_over_the_examples_reaches_the_loss_with_its_examples(replicas):
+    problem = objectives.PROBLEMS["regression"]
+    objective, split = Numbered(problem), objectives.split(problem)
+    model = Trainee(echo(problem.width), objective)
+    model.compile(
+        optimizer=tf_keras.optimizers.SGD(0.0), weighted_metrics=[], is_filled_up=replicas > 1
+    )
+    targets = objective.targets(split)
+    if replicas == 1:
+        dataset = batching.training_dataset(
+            split, objectives.BATCHING, epochs=range(1), targets=targets
+        )
+        steps = 2
+    else:
+        context = tf.distribute.InputContext(1, 0, replicas)
+        dataset = batching.replicas_dataset(
+            split, objectives.BATCHING, context, epochs=range(1), is_static=False, targets=targets
+        )
+        steps = 4  # Parts of two batches, here one after the other.
+    model.fit(dataset, epochs=1, steps_per_epoch=steps, verbose=0)
+    numbers = np.concatenate([numbers for numbers, _ in objective.seen])
+    logits = np.concatenate([logits[:, 0] for _, logits in objective.seen])
+    np.testing.assert_array_equal(numbers, logits)
+    assert set(numbers) == set(range(len(split)))
+
+
+def test_what_trains_has_the_layers_and_variables_of_the_classifier_and_leaves_it_as_it_is():
+    problem = objectives.PROBLEMS["classification"]
+    model = objectives.classifier(problem.width)
+    before = [layer.name for layer in model.layers]
+    trainee = Trainee(model, TaskLoss(problem))
+    trainee.compile(optimizer="sgd", weighted_metrics=[], is_filled_up=True)
+    assert trainee.name == model.name
+    assert trainee.layers == model.layers
+    for mine, theirs in zip(trainee.trainable_variables, model.trainable_variables, strict=True):
+        assert mine is theirs
+    assert [layer.name for layer in model.layers] == before
+    assert [variable.name for variable in model.variables] == [
+        "words/embeddings:0",
+        "classifier/kernel:0",
+        "classifier/bias:0",
+    ]
+    assert not hasattr(model, "_objective")
