@@ -94,14 +94,22 @@ class Trainee(tf_keras.Model):
 
     def compute_loss(
         self,
-        x: Any = None,
-        y: Mapping[str, tf.Tensor] | None = None,
-        y_pred: tf.Tensor | None = None,
+        x: Any,
+        y: Mapping[str, tf.Tensor],
+        y_pred: tf.Tensor,
         sample_weight: tf.Tensor | None = None,
     ) -> tf.Tensor:
-        """Return the mean of a batch's losses, each times its weight; the gradient's source."""
+        """Return the mean of a batch's losses, each times its weight; the gradient's source.
+
+        Args:
+          x: the features.
+          y: name -> [batch, ...], the targets.
+          y_pred: float32 [batch, width], the logits.
+          sample_weight: float32 [batch]; None for 1 each. A batch that is filled up has weights.
+        """
         losses = self._objective.losses(y, y_pred)
         if self._mean_of_examples is not None:
+            assert sample_weight is not None
             is_real = tf.cast(sample_weight > 0, tf.float32)
             self._mean_of_examples.update_state(losses, sample_weight=is_real)
         return super().compute_loss(x, losses, y_pred, sample_weight)
