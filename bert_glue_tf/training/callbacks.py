@@ -1,4 +1,4 @@
-"""What happens besides the gradient while Keras trains: scores, history, curves, checkpoints."""
+"""Keras callbacks of a training: scores, progress, history, curves, saved states, throughput."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Validate(tf_keras.callbacks.Callback):
     """
 
     def __init__(self, evaluate: Callable[[], Mapping[str, float]]):
-        """`evaluate` returns name -> value on the validation split(s)."""
+        """Take `evaluate`, which returns name -> value on the validation split(s)."""
         super().__init__()
         self._evaluate = evaluate
 
@@ -45,7 +45,7 @@ class Validate(tf_keras.callbacks.Callback):
 
 
 class Progress(tf_keras.callbacks.Callback):
-    """How far the training is: a bar while a terminal shows it, and a line for each epoch.
+    """The progress of the training: a bar where a terminal shows it, and a line for each epoch.
 
     Keras's own bar has 82 to 86 characters with two metrics, and where the terminal has 80 it
     leaves a line behind at every step. A context manager, so that no bar stays when it ends.
@@ -55,7 +55,7 @@ class Progress(tf_keras.callbacks.Callback):
     _SECONDS = 0.1  # Between two drawings.
 
     def __init__(self, task: TaskSpec, epochs: int, steps: int):
-        """`epochs` of the whole training, `steps` of each."""
+        """Take the task, the epochs of the whole training, and the steps of each."""
         super().__init__()
         self._task = task
         self._epochs = epochs
@@ -119,7 +119,12 @@ class Progress(tf_keras.callbacks.Callback):
         print(self.line(logs or {}, time.perf_counter() - self._start), flush=True)
 
     def line(self, logs: Mapping[str, float], seconds: float) -> str:
-        """An epoch in at most 80 columns: the task's own metrics, and the losses if they fit."""
+        """Return an epoch in at most 80 columns: the task's metrics, and the losses if they fit.
+
+        Args:
+          logs: what Keras has measured in the epoch.
+          seconds: that it took.
+        """
         own = [
             f"{name}{end}" for end in self._task.validation_splits for name in self._task.metrics
         ]
@@ -178,28 +183,31 @@ class History(tf_keras.callbacks.Callback):
 
 
 class Timing:
-    """What a run has taken over all its processes, from the history that they left."""
+    """The seconds of a run over all its processes, from the history that they left."""
 
     def __init__(self, rows: Sequence[Mapping[str, str]], start: float):
-        """`rows` are those of the epochs that earlier processes finished.
+        """Take what earlier processes left.
 
-        `start` is when this process began, by `time.perf_counter`.
+        Args:
+          rows: the history of the epochs that they finished.
+          start: when this process began, by `time.perf_counter`.
         """
         self.rows = rows
         self._start = start
 
     def run_seconds(self) -> float:
-        """Seconds of this process so far, and of each earlier one up to its last epoch."""
+        """Return the seconds of this process so far, and of earlier ones up to their last epoch."""
         return self._earlier("run_seconds", last=True) + time.perf_counter() - self._start
 
     def examples_per_second(self, throughput: Throughput) -> float:
-        """Training examples a second over all epochs; NaN where none could be measured."""
+        """Return the training examples a second over all epochs; NaN where none were measured."""
         examples = self._earlier("measured_examples") + throughput.total_examples
         seconds = self._earlier("measured_seconds") + throughput.total_seconds
         return examples / seconds if seconds else float("nan")
 
     def _earlier(self, column: str, last: bool = False) -> float:
-        # The first runs of version 0.1.0 wrote no such columns.
+        """Return the sum of a column of the earlier epochs, or its value in the last of them."""
+        # A history that was edited by hand may lack a column that is no score.
         values = [float(row.get(column) or 0.0) for row in self.rows]
         return sum(values[-1:] if last else values)
 
@@ -208,7 +216,7 @@ class Curves(tf_keras.callbacks.Callback):
     """TensorBoard curves by training step: learning rate, and each pruned weight's sparsity."""
 
     def __init__(self, folder: RunFolder, method: PruningMethod, frequency: int):
-        """Writes every `frequency` steps."""
+        """Write every `frequency` steps."""
         super().__init__()
         self._writer = tf.summary.create_file_writer(str(folder.tensorboard / "steps"))
         self._method = method
@@ -246,7 +254,7 @@ class Interruption:
     """
 
     def __init__(self, is_held: bool = True) -> None:
-        """Without `is_held` the signals are left as they are."""
+        """Leave the signals as they are unless they are to be held back."""
         self._is_held = is_held
         self.came = False
         self._taken: list[int] = []
@@ -289,7 +297,7 @@ class Checkpoint(tf_keras.callbacks.Callback):
         sums: checkpoints.RunningSums,
         interruption: Interruption,
     ):
-        """`sums` is a part of `state`."""
+        """Take the state to save, of which `sums` is a part, and where to save it."""
         super().__init__()
         self._folder = folder
         self._states = states
@@ -334,7 +342,13 @@ class Throughput(tf_keras.callbacks.Callback):
     """
 
     def __init__(self, examples_per_epoch: int, batch_size: int, trained: int = 0):
-        """`trained` examples of the first epoch were trained on by an earlier process."""
+        """Take the number of examples.
+
+        Args:
+          examples_per_epoch: of the training split.
+          batch_size: examples a step.
+          trained: examples of the first epoch that an earlier process trained on.
+        """
         super().__init__()
         self._examples_per_epoch = examples_per_epoch
         self._trained = trained

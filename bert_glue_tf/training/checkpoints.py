@@ -1,8 +1,8 @@
 """The states of a training on disk: the newest two, so that one good one is always left.
 
-`step-<n>` is the state after n training steps; `ckpt-<e>`, as the first runs wrote it, the one
-after e epochs. TensorFlow's own CheckpointManager is not used: it goes by a list beside the
-files, which after a kill may name a file that was cut short, or miss one that is whole.
+`step-<n>` is the state after n training steps. TensorFlow's own CheckpointManager is not used: it
+goes by a list beside the files, which after a kill may name a file that was cut short, or miss one
+that is whole.
 """
 
 from __future__ import annotations
@@ -23,29 +23,29 @@ from bert_glue_tf.core import strict_json
 from bert_glue_tf.core.errors import UserError, reason_of
 
 KEPT = 2
-_NAME = re.compile(r"(step|ckpt)-(\d+)\.index")
+_NAME = re.compile(r"step-(\d+)\.index")
 
 
 def newest(folder: pathlib.Path) -> str:
-    """Name of the newest state in a folder, whole or not; empty where there is none."""
+    """Return the name of the newest state in a folder, whole or not; empty where there is none."""
     found = [
-        (int(name[2]), name[0]) for p in folder.glob("*.index") if (name := _NAME.match(p.name))
+        (int(name[1]), name[0]) for p in folder.glob("*.index") if (name := _NAME.match(p.name))
     ]
     return max(found, default=(0, ""))[1]
 
 
 class RunningSums(tf.train.experimental.PythonState):
-    """Keras's sums over the epoch so far, from which its row of the history is made."""
+    """The sums over the epoch so far, from which Keras makes its row of the history."""
 
     def __init__(self) -> None:
         self._values: list[list[float]] = []
 
     def take(self, model: tf_keras.Model) -> None:
-        """Keeps the sums as they stand."""
+        """Keep the sums as they stand."""
         self._values = [[float(v.numpy()) for v in metric.weights] for metric in model.metrics]
 
     def give(self, model: tf_keras.Model) -> None:
-        """Adds what was kept, once."""
+        """Add what was kept, once."""
         if not self._values:
             return
         # Keras makes its metrics in the first step only, so they cannot be set before it.
@@ -56,9 +56,11 @@ class RunningSums(tf.train.experimental.PythonState):
         self._values = []
 
     def serialize(self) -> str:
+        """Return what was kept, as TensorFlow writes it into a checkpoint."""
         return json.dumps(self._values)
 
     def deserialize(self, string_value: bytes) -> None:
+        """Keep what a checkpoint holds."""
         self._values = strict_json.loads(string_value)
 
 
@@ -69,16 +71,14 @@ class Checkpoints:
       step: after which the newest whole state was written; 0 where there is none.
     """
 
-    def __init__(self, folder: pathlib.Path, steps_per_epoch: int, finished_epochs: int) -> None:
-        """Looks for the newest state that can be read, and warns of those that cannot.
+    def __init__(self, folder: pathlib.Path, finished_epochs: int) -> None:
+        """Look for the newest state that can be read, and warn of those that cannot.
 
         Args:
           folder: which need not be there.
-          steps_per_epoch: of the training.
           finished_epochs: epochs that are known to have been trained, from the history.
         """
         self._folder = folder
-        self._steps_per_epoch = steps_per_epoch
         self._newest: pathlib.Path | None = None
         self.step = 0
         self._damaged: set[pathlib.Path] = set()
@@ -104,7 +104,7 @@ class Checkpoints:
             )
 
     def restore(self, state: tf.train.Checkpoint) -> None:
-        """Assigns the newest whole state, if there is one.
+        """Assign the newest whole state, if there is one.
 
         Raises:
           UserError: it is of another model.
@@ -112,9 +112,7 @@ class Checkpoints:
         if self._newest is None:
             return
         try:
-            status = state.read(str(self._newest))
-            if self._newest.name.startswith("step-"):  # Earlier ones lack the dropout's state.
-                status.assert_existing_objects_matched()
+            state.read(str(self._newest)).assert_existing_objects_matched()
         except (tf.errors.OpError, LookupError, ValueError, OSError, AssertionError) as error:
             raise UserError(
                 f"{self._newest}: is not a state of this training: {reason_of(error)}.\n"
@@ -122,7 +120,7 @@ class Checkpoints:
             ) from error
 
     def save(self, state: tf.train.Checkpoint, step: int) -> None:
-        """Writes the state after a step, and then removes all but the newest two."""
+        """Write the state after a step, and then remove all but the newest two."""
         prefix = self._folder / f"step-{step}"
         self._remove_but([*self._good(), prefix])  # What a killed process left half-written.
         try:
@@ -141,7 +139,7 @@ class Checkpoints:
         )
 
     def _good(self) -> list[pathlib.Path]:
-        """Prefixes of the states that can be read, the newest first."""
+        """Return the prefixes of the states that can be read, the newest first."""
         return [prefix for _, prefix in self._all() if prefix not in self._damaged]
 
     def _remove_but(self, kept: Sequence[pathlib.Path]) -> None:
@@ -152,14 +150,15 @@ class Checkpoints:
                     _delete(path)
 
     def _all(self) -> list[tuple[int, pathlib.Path]]:
-        """Step and prefix of each state, the newest first."""
-        found = []
-        for path in self._folder.glob("*.index"):
-            name = _NAME.fullmatch(path.name)
-            if name:
-                unit = self._steps_per_epoch if name[1] == "ckpt" else 1
-                found.append((int(name[2]) * unit, path.with_suffix("")))
-        return sorted(found, reverse=True)
+        """Return step and prefix of each state, the newest first."""
+        return sorted(
+            (
+                (int(name[1]), path.with_suffix(""))
+                for path in self._folder.glob("*.index")
+                if (name := _NAME.fullmatch(path.name))
+            ),
+            reverse=True,
+        )
 
     @staticmethod
     def _files(prefix: pathlib.Path) -> Sequence[pathlib.Path]:
@@ -174,7 +173,7 @@ class Checkpoints:
 
 
 def _damage(prefix: pathlib.Path) -> str:
-    """Why a state cannot be read; empty where every value of it can: each has a checksum."""
+    """Return why a state cannot be read; empty where all its values, each with a checksum, can."""
     try:
         reader = tf.train.load_checkpoint(str(prefix))
         for name in reader.get_variable_to_shape_map():
@@ -192,7 +191,7 @@ def _delete(path: pathlib.Path) -> None:
 
 
 def _sync(path: pathlib.Path) -> None:
-    """Waits until a file or folder is on the disk: a state that was named is whole."""
+    """Wait until a file or folder is on the disk: a state that was named is whole."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

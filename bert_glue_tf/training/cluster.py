@@ -40,17 +40,17 @@ class Cluster:
 
     @property
     def is_chief(self) -> bool:
-        """Whether this process writes the run's folder."""
+        """Return whether this process writes the run's folder."""
         return self.index == 0
 
     @property
     def title(self) -> str:
-        """`worker 2 of 3 (host2:12345)`."""
+        """Return the worker as messages name it: `worker 2 of 3 (host2:12345)`."""
         return f"worker {self.index + 1} of {len(self.addresses)} ({self.addresses[self.index]})"
 
 
 def of(strategy: str) -> Cluster | None:
-    """The cluster that a run with this value of --strategy is part of; None if it runs alone.
+    """Return the cluster that a run with this --strategy is part of; None if it runs alone.
 
     Raises:
       UserError: the strategy needs a TF_CONFIG and there is none, or it is broken.
@@ -71,7 +71,7 @@ def of(strategy: str) -> Cluster | None:
 
 
 def _read(text: str) -> Cluster:
-    """The cluster that a TF_CONFIG names."""
+    """Return the cluster that a TF_CONFIG names."""
     try:
         values = strict_json.loads(text)
     except ValueError as error:

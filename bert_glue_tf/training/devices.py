@@ -56,7 +56,7 @@ def _multi_worker(found: cluster.Cluster) -> tf.distribute.Strategy:
 
 
 def build(name: str, tpu: str = LOCAL_TPU) -> tf.distribute.Strategy:
-    """The strategy called `name`: auto, cpu, gpu, mirrored, multi_worker or tpu.
+    """Return the strategy called `name`: auto, cpu, gpu, mirrored, multi_worker or tpu.
 
     `auto` takes the workers that TF_CONFIG names, else a TPU if one is attached, else every GPU,
     else the CPU, and logs which.
@@ -105,12 +105,12 @@ def build(name: str, tpu: str = LOCAL_TPU) -> tf.distribute.Strategy:
 
 
 def is_tpu(strategy: tf.distribute.Strategy) -> bool:
-    """Whether every shape must be static."""
+    """Return whether every shape must be static."""
     return isinstance(strategy, tf.distribute.TPUStrategy)
 
 
 def policy(mixed_precision: str, strategy: tf.distribute.Strategy) -> str:
-    """Name of the Keras dtype policy that --mixed_precision asks for on these devices."""
+    """Return the name of the Keras dtype policy that --mixed_precision asks for here."""
     if mixed_precision == "auto":
         mixed_precision = "bfloat16" if is_tpu(strategy) else "none"
     return "float32" if mixed_precision == "none" else f"mixed_{mixed_precision}"
@@ -118,7 +118,7 @@ def policy(mixed_precision: str, strategy: tf.distribute.Strategy) -> str:
 
 @contextlib.contextmanager
 def building(strategy: tf.distribute.Strategy, policy_name: str) -> Iterator[None]:
-    """Layers that are made inside compute under the policy, with variables of the strategy."""
+    """Let layers made inside compute under the policy, with variables of the strategy."""
     before = tf_keras.mixed_precision.global_policy()
     tf_keras.mixed_precision.set_global_policy(policy_name)
     try:
@@ -129,7 +129,7 @@ def building(strategy: tf.distribute.Strategy, policy_name: str) -> Iterator[Non
 
 
 def is_multi_worker(strategy: tf.distribute.Strategy) -> bool:
-    """Whether the replicas are in several processes, which have to do the same in step."""
+    """Return whether the replicas are in several processes, which have to do the same in step."""
     return isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
 
 
@@ -148,12 +148,12 @@ def _gathering(strategy: tf.distribute.Strategy) -> Callable[[tf.Tensor], tf.Ten
 
 
 def _gather(strategy: tf.distribute.Strategy, own: Sequence[int]) -> list[int]:
-    """The numbers of all replicas, the chief's first; each gives those of its worker."""
+    """Return the numbers of all replicas, the chief's first; each gives those of its worker."""
     return _gathering(strategy)(tf.constant(own, tf.int64)).numpy().tolist()
 
 
 def require_agreement(strategy: tf.distribute.Strategy, what: str, value: str) -> None:
-    """Compares a value with those of the other workers; alone there is nothing to compare.
+    """Compare a value with those of the other workers; alone there is nothing to compare.
 
     Args:
       strategy: of the run.
@@ -175,7 +175,7 @@ def require_agreement(strategy: tf.distribute.Strategy, what: str, value: str) -
 
 
 def decided_by_chief(strategy: tf.distribute.Strategy, decide: Callable[[], str]) -> str:
-    """What `decide` gives where it is called: by the chief alone, while the others wait for it.
+    """Return what `decide` gives to the chief, who alone calls it while the others wait.
 
     What it raises ends the chief, and with it the others (`noticing_lost_workers`).
 
@@ -195,7 +195,7 @@ def decided_by_chief(strategy: tf.distribute.Strategy, decide: Callable[[], str]
 
 @contextlib.contextmanager
 def noticing_lost_workers(strategy: tf.distribute.Strategy) -> Iterator[None]:
-    """Turns TensorFlow's error after the end of another worker into a message.
+    """Turn TensorFlow's error after the end of another worker into a message.
 
     A worker whose process ends closes its connections, at which the collective operations of
     the others fail at once; one that is cut off or hangs misses the heartbeats of TensorFlow's
@@ -223,7 +223,7 @@ def noticing_lost_workers(strategy: tf.distribute.Strategy) -> Iterator[None]:
 
 
 def _who_is_lost(text: str) -> str:
-    """What TensorFlow's error says of the worker or of its connection, in one line."""
+    """Return what TensorFlow's error says of the worker or of its connection, in one line."""
     unhealthy = re.search(r"stopped sending heartbeats\):\s*(/job:\S+)", text)
     if unhealthy:
         return f"{unhealthy[1]} sends no heartbeats"

@@ -35,17 +35,17 @@ class Inputs:
 
     @property
     def examples(self) -> dict[str, Examples]:
-        """Split -> the examples that the run trains or scores on."""
+        """Return split -> the examples that the run trains or scores on."""
         return {**self.read, "train": self.train}
 
     @property
     def validation(self) -> dict[str, Examples]:
-        """Validation split -> its examples."""
+        """Return validation split -> its examples."""
         return {split: self.read[split] for split in self.task.validation_splits.values()}
 
     @property
     def provenance(self) -> dict[str, Mapping[str, Any]]:
-        """Where the examples come from, by what `inputs.json` calls them."""
+        """Return where the examples come from, by what `inputs.json` calls them."""
         return {f"{split} data": read.provenance for split, read in self.examples.items()}
 
     def tokenize(self, model: Any) -> tuple[Split, dict[str, Split]]:

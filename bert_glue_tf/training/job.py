@@ -33,12 +33,12 @@ class Job:
 
     @property
     def is_static(self) -> bool:
-        """Whether every batch has the same shape, as a TPU needs it."""
+        """Return whether every batch has the same shape, as a TPU needs it."""
         return devices.is_tpu(self.strategy)
 
     @property
     def is_filled_up(self) -> bool:
-        """Whether batches are filled up with examples of weight 0, for replicas or a TPU."""
+        """Return whether batches are filled up with examples of weight 0 (replicas, TPU)."""
         return self.is_static or self.strategy.num_replicas_in_sync > 1
 
     def require_agreement(self, what: str, value: str) -> None:

@@ -79,7 +79,7 @@ def train(job: Job, inputs: Inputs, plan: Plan, network: Network, start_time: fl
       KeyboardInterrupt: the training was interrupted, and has been saved.
     """
     rows = job.folder.read_history()
-    states = Checkpoints(job.folder.checkpoints, plan.steps_per_epoch, len(rows))
+    states = Checkpoints(job.folder.checkpoints, len(rows))
     timing = callbacks.Timing(rows[: states.step // plan.steps_per_epoch], start_time)
     objective = TaskLoss(inputs.task.problem)
     trainee = _compile(job, inputs, plan, network, objective)

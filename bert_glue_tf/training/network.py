@@ -1,4 +1,4 @@
-"""Step 3 of a run: the encoder, the head on it, and the method's hands on both."""
+"""Step 3 of a run: the encoder, the head on it, and what the pruning method does to both."""
 
 from __future__ import annotations
 

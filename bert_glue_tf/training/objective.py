@@ -1,4 +1,4 @@
-"""What a training minimises: a loss for every example, applied in `Trainee.compute_loss` alone.
+"""The objective of a training: a loss for every example, applied in `compute_loss` alone.
 
 A new objective is one subclass of `Objective`, and a case in `tests/programs/objectives.py`, whose
 contract is `tests/training/test_objective_contract.py`.

@@ -10,32 +10,32 @@ from official.nlp import optimization
 
 from bert_glue_tf.compression.hooks import Hook
 from bert_glue_tf.models.bert import structure
-from bert_glue_tf.runs.config import ExperimentConfig
+from bert_glue_tf.runs.settings import OptimizerSettings
 
 # BERT's own settings (Devlin et al. 2019, appendix A.2, and google-research/bert).
 BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-6
 CLIP_NORM = 1.0
 
 
-def warmup_steps(config: ExperimentConfig, total_steps: int) -> int:
-    """Steps over which the learning rate rises."""
-    return int(config.warmup_fraction * total_steps)
+def warmup_steps(settings: OptimizerSettings, total_steps: int) -> int:
+    """Return the number of steps over which the learning rate rises."""
+    return int(settings.warmup_fraction * total_steps)
 
 
 def build_schedule(
-    config: ExperimentConfig, total_steps: int
+    settings: OptimizerSettings, total_steps: int
 ) -> tf_keras.optimizers.schedules.LearningRateSchedule:
-    """Learning rate by step: linear from 0 to the peak, then linear to 0 at `total_steps`."""
+    """Return the learning rate by step: linear to the peak, then linear to 0 at `total_steps`."""
     decay = tf_keras.optimizers.schedules.PolynomialDecay(
-        initial_learning_rate=config.learning_rate,
+        initial_learning_rate=settings.learning_rate,
         decay_steps=total_steps,
         end_learning_rate=0.0,
     )
-    warmup = warmup_steps(config, total_steps)
+    warmup = warmup_steps(settings, total_steps)
     if not warmup:
         return decay
     return optimization.WarmUp(
-        initial_learning_rate=config.learning_rate,
+        initial_learning_rate=settings.learning_rate,
         decay_schedule_fn=decay,
         warmup_steps=warmup,
     )
@@ -63,7 +63,7 @@ class AdamW(optimization.AdamWeightDecay):
     def _resource_apply_sparse_duplicate_indices(
         self, grad: tf.Tensor, var: tf.Variable, indices: tf.Tensor, **kwargs: Any
     ) -> Any:
-        """A table of which a batch has read some rows, as any other weight.
+        """Update a table of which a batch has read some rows, as any other weight.
 
         Keras would find the rows that were read twice first, whose number no shape tells before
         the step runs, as a TPU needs it. Adam moves every row anyway, by its earlier gradients;
@@ -73,15 +73,15 @@ class AdamW(optimization.AdamWeightDecay):
         return self._resource_apply_dense(whole, var, **kwargs)
 
 
-def build_optimizer(config: ExperimentConfig, total_steps: int) -> AdamW:
-    """AdamW (Loshchilov and Hutter 2019) with BERT's betas, clipped to a global norm of 1.
+def build_optimizer(settings: OptimizerSettings, total_steps: int) -> AdamW:
+    """Build AdamW (Loshchilov and Hutter 2019) with BERT's betas, clipped to a global norm of 1.
 
     `optimization.create_optimizer` of tf-models-official builds the same one, with the weight
     decay fixed at 0.01; here it is a setting.
     """
     return AdamW(
-        learning_rate=build_schedule(config, total_steps),
-        weight_decay_rate=config.weight_decay,
+        learning_rate=build_schedule(settings, total_steps),
+        weight_decay_rate=settings.weight_decay,
         beta_1=BETA_1,
         beta_2=BETA_2,
         epsilon=EPSILON,

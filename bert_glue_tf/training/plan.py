@@ -18,7 +18,7 @@ from bert_glue_tf.training.job import Job
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """What happens in which step of a training.
+    """The steps of a training, and what happens in which of them.
 
     It comes before the network: a schedule that does not fit is refused before an encoder loads.
 
@@ -39,17 +39,17 @@ class Plan:
 
     @property
     def total_steps(self) -> int:
-        """Training steps of all epochs."""
+        """Return the training steps of all epochs."""
         return self.context.total_steps
 
     @property
     def steps_per_epoch(self) -> int:
-        """Training steps of one epoch."""
+        """Return the training steps of one epoch."""
         return self.total_steps // self.epochs
 
     @property
     def cycle_steps(self) -> int:
-        """Training steps of one pass through the learning rate's schedule."""
+        """Return the training steps of one pass through the learning rate's schedule."""
         return self.total_steps // self.method.cycles
 
 

@@ -1,4 +1,4 @@
-"""What a model scores on the validation splits, while it trains and when it is saved."""
+"""The scores of a model on the validation splits, while it trains and when it is saved."""
 
 from __future__ import annotations
 

@@ -18,26 +18,26 @@ def steps(folder) -> list[str]:
 
 
 def test_the_newest_two_are_kept_and_nothing_else(tmp_path):
-    states = Checkpoints(tmp_path, 10, 0)
+    states = Checkpoints(tmp_path, 0)
     for step in (10, 20, 30):
         states.save(state(float(step)), step)
     assert steps(tmp_path) == ["step-20", "step-30"]
     assert newest(tmp_path) == "step-30.index"
     restored = state(0.0)
-    again = Checkpoints(tmp_path, 10, 3)
+    again = Checkpoints(tmp_path, 3)
     assert again.step == 30
     again.restore(restored)
     assert float(restored.weight) == 30.0
 
 
 def test_a_damaged_state_does_not_take_the_place_of_a_good_one(tmp_path):
-    states = Checkpoints(tmp_path, 10, 0)
+    states = Checkpoints(tmp_path, 0)
     states.save(state(10.0), 10)
     states.save(state(18.0), 18)
     (data,) = tmp_path.glob("step-18.data-*")
     data.write_bytes(data.read_bytes()[:-3])
     (tmp_path / "step-19_temp").mkdir()  # Of a process that was killed while it wrote.
-    states = Checkpoints(tmp_path, 10, 1)
+    states = Checkpoints(tmp_path, 1)
     assert states.step == 10
     states.save(state(20.0), 20)
     assert steps(tmp_path) == ["step-10", "step-20"]
@@ -45,14 +45,14 @@ def test_a_damaged_state_does_not_take_the_place_of_a_good_one(tmp_path):
 
 
 def test_a_state_of_another_model_is_refused(tmp_path):
-    Checkpoints(tmp_path, 10, 0).save(state(10.0), 10)
+    Checkpoints(tmp_path, 0).save(state(10.0), 10)
     other = tf.train.Checkpoint(kernel=tf.Variable(1.0))
     with pytest.raises(UserError, match="is not a state of this training"):
-        Checkpoints(tmp_path, 10, 1).restore(other)
+        Checkpoints(tmp_path, 1).restore(other)
 
 
 def test_a_save_that_fails_leaves_the_earlier_state(tmp_path, monkeypatch):
-    states = Checkpoints(tmp_path, 10, 0)
+    states = Checkpoints(tmp_path, 0)
     states.save(state(10.0), 10)
 
     def full(self, prefix):
