@@ -5,16 +5,12 @@ python -m bert_glue_tf.export_tflite --run=runs/cola-minilm_l6-sample-none-seed1
 
 from __future__ import annotations
 
-from absl import flags, logging
+from absl import flags
 
 from bert_glue_tf.core import cli
 from bert_glue_tf.core.errors import UserError
-from bert_glue_tf.data import readers, tasks
-from bert_glue_tf.export import recipes
-from bert_glue_tf.export.folder import FOLDER, ExportFolder
-from bert_glue_tf.export.lengths import seq_lengths
-from bert_glue_tf.export.settings import ExportSettings, check_data, identity
-from bert_glue_tf.runs.finished import Run
+from bert_glue_tf.export.folder import FOLDER
+from bert_glue_tf.export.launch import LENGTHS, launch
 
 _RUN = flags.DEFINE_string("run", "", "Folder of a finished run of the train command.")
 _RECIPES = flags.DEFINE_list(
@@ -22,7 +18,7 @@ _RECIPES = flags.DEFINE_list(
 )
 _LENGTHS = flags.DEFINE_list(
     "seq_lengths",
-    ["32", "64", "128"],
+    list(LENGTHS),
     "Lengths in word pieces at which the files can run, separated by commas; the run's own "
     "--seq_length stands for any above it.",
 )
@@ -41,27 +37,17 @@ _REPETITIONS = flags.DEFINE_integer(
 def main() -> None:
     if not _RUN.value:
         raise UserError("--run is missing. Give the folder of a finished run.")
-    for flag in (_THREADS, _CALIBRATION, _REPETITIONS):
-        if flag.value < 1:
-            raise UserError(f"--{flag.name}={flag.value}: must be 1 or more.")
-    wanted = [recipes.get(name) for name in _RECIPES.value or recipes.RECIPES]
-    run = Run.read(cli.path("run", _RUN.value))
-    lengths = seq_lengths(_LENGTHS.value, run.config.seq_length)
-    examples = readers.load_for_training(
-        tasks.get(run.config.task), run.config.data, run.config.train_examples
+    folder, records = launch(
+        cli.path("run", _RUN.value),
+        recipes=_RECIPES.value,
+        seq_lengths=_LENGTHS.value,
+        output=cli.path("output", _OUTPUT.value) if _OUTPUT.value else None,
+        threads=_THREADS.value,
+        calibration_examples=_CALIBRATION.value,
+        latency_repetitions=_REPETITIONS.value,
     )
-
-    logging.info("starting TensorFlow")
-    from bert_glue_tf.export import exporter
     from bert_glue_tf.reports import terminal
 
-    check_data(run, examples)
-    settings = ExportSettings(lengths, _CALIBRATION.value, _THREADS.value, _REPETITIONS.value)
-    folder = ExportFolder.open(
-        cli.path("output", _OUTPUT.value) if _OUTPUT.value else run.path / FOLDER,
-        identity(run, settings),
-    )
-    records = exporter.export(run, settings, wanted, folder, examples)
     terminal.print_exports(records)
     print(f"The files, their cards and checksums are in {folder.path}.")
 

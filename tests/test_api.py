@@ -1,0 +1,86 @@
+"""What Python users import: light, complete, and the same for a type checker."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+
+import pytest
+
+from bert_glue_tf import api
+
+ROOT = pathlib.Path(api.__file__).parents[1]
+HEAVY = ("tensorflow", "numpy", "pandas", "matplotlib", "scipy", "rich")
+
+
+def python(code: str) -> str:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    ).stdout
+
+
+def test_the_import_is_light():
+    code = (
+        "import json, sys, time\n"
+        "start = time.process_time()\n"
+        "from bert_glue_tf import api\n"
+        "print(json.dumps([time.process_time() - start, sorted(sys.modules)]))\n"
+    )
+    found = [json.loads(python(code)) for _ in range(3)]
+    assert statistics.median(seconds for seconds, _ in found) < 0.5
+    assert not set(found[0][1]) & set(HEAVY)
+
+
+def test_settings_need_no_tensorflow():
+    code = (
+        "import sys\n"
+        "from bert_glue_tf import api\n"
+        "settings = api.ExperimentConfig(task='mrpc', pruning_method='random')\n"
+        "assert settings.epochs == 3\n"
+        "api.register, api.RunFolder, api.UserError, api.TASKS, api.load_examples\n"
+        "print('tensorflow' in sys.modules)\n"
+    )
+    assert python(code).strip() == "False"
+
+
+def test_every_name_resolves():
+    assert len(set(api.__all__)) == len(api.__all__)
+    for name in api.__all__:
+        assert getattr(api, name) is not None
+        assert name in dir(api)
+    with pytest.raises(AttributeError, match="no attribute 'tusk'"):
+        api.tusk  # noqa: B018
+
+
+def test_a_type_checker_sees_what_is_imported():
+    """What stands under TYPE_CHECKING is the same as what the names give."""
+    code = (
+        "import typing\n"
+        "import bert_glue_tf\n"
+        "from bert_glue_tf.compression import masked, registry\n"
+        "from bert_glue_tf.export import exporter\n"
+        "from bert_glue_tf.reports import files\n"
+        "from bert_glue_tf.serving import classifier\n"
+        "from bert_glue_tf.training import experiment\n"
+        "typing.TYPE_CHECKING = True\n"
+        "from bert_glue_tf import api\n"
+        "for name in api._HOMES:\n"
+        "    seen = vars(api).pop(name)\n"
+        "    assert getattr(api, name) is seen, name\n"
+        "print('same')\n"
+    )
+    assert python(code).strip() == "same"
+
+
+def test_a_wrong_setting_is_answered_as_by_the_command(tmp_path):
+    settings = api.ExperimentConfig(encoder="minilm_l6", data=str(tmp_path / "nothing"))
+    with pytest.raises(api.UserError, match="--data="):
+        api.train(settings, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    with pytest.raises(api.UserError, match="no such folder"):
+        api.export(tmp_path / "run")
