@@ -46,7 +46,7 @@ _HOMES = {
     # Files and predictions.
     "Classifier": "serving.classifier",
     "ExportResult": "export.record",
-    "Prediction": "serving.answers",
+    "Prediction": "serving.classifier",
     "measure_robustness": "evaluation.robustness:measure",
     "print_exports": "reports.terminal",
     # Comparisons.
