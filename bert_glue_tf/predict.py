@@ -8,15 +8,11 @@ from __future__ import annotations
 import contextlib
 import io
 import sys
-from typing import TYPE_CHECKING
 
 from absl import flags, logging
 
 from bert_glue_tf.core import cli
 from bert_glue_tf.core.errors import UserError
-
-if TYPE_CHECKING:
-    from bert_glue_tf.serving.classifier import Classifier
 
 _FORMATS = ("text", "tsv", "jsonl")
 _MODEL = flags.DEFINE_string("model", "", "Folder of a finished run, or a .tflite file.")
@@ -59,7 +55,7 @@ def main() -> None:
     with contextlib.ExitStack() as stack:
         file = None if _TEXT.value or _SUBMISSION.value else _open_input(stack)
 
-        from bert_glue_tf.serving import submission
+        from bert_glue_tf.serving import answers, submission
         from bert_glue_tf.serving.classifier import Classifier
 
         classifier = Classifier.load(cli.path("model", _MODEL.value), _THREADS.value)
@@ -68,9 +64,14 @@ def main() -> None:
             names = submission.write_submission(classifier, _DATA.value, folder)
             print(f"Written to {folder}: {', '.join(names)}.")
         elif file is None:
-            _answer_text(classifier)
+            _print(answers.to_text(classifier, _TEXT.value, _FORMAT.value))
         else:
-            _answer_lines(classifier, file)
+            name = _INPUT.value or "standard input"
+            answered = answers.to_lines(classifier, file, name, _COLUMNS.value, _FORMAT.value)
+            # Closed at once, so that its warnings come before what is said of an error.
+            with contextlib.closing(answered):
+                for lines in answered:
+                    _print(lines)
 
 
 def _open_input(stack: contextlib.ExitStack) -> io.BufferedReader:
@@ -86,42 +87,8 @@ def _open_input(stack: contextlib.ExitStack) -> io.BufferedReader:
         raise UserError(f"--input={_INPUT.value}: cannot be read ({error.strerror}).") from None
 
 
-def _answer_text(classifier: Classifier) -> None:
-    from bert_glue_tf.data import preprocessing
-    from bert_glue_tf.serving import answers
-
-    fields = classifier.task.text_fields
-    if len(_TEXT.value) != len(fields):
-        raise UserError(
-            f"--text given {len(_TEXT.value)} time(s): {classifier.task.name} takes {len(fields)} "
-            f"({', '.join(fields)})."
-        )
-    # The terminal may have sent bytes that are not UTF-8.
-    text = tuple(preprocessing.encode(value).decode() for value in _TEXT.value)
-    if not any(part.strip() for part in text):
-        logging.warning("--text holds no text, and the label means nothing.")
-    _print(answers.header(classifier.task, _FORMAT.value))
-    _print([answers.format_prediction(p, _FORMAT.value) for p in classifier.predict([text])])
-
-
-def _answer_lines(classifier: Classifier, file: io.BufferedReader) -> None:
-    from bert_glue_tf.serving import answers, text_input
-
-    name = _INPUT.value or "standard input"
-    reader = text_input.TextReader(classifier.task, name, _COLUMNS.value)
-    logging.info("starting TensorFlow's tokenizer")
-    classifier.preprocessor  # noqa: B018  (loads it)
-    _print(answers.header(classifier.task, _FORMAT.value))
-    try:
-        for predictions in answers.stream(classifier, text_input.lines(file), reader):
-            _print([answers.format_prediction(p, _FORMAT.value) for p in predictions])
-    finally:
-        for line in reader.warnings():
-            logging.warning("%s", line)
-
-
 def _print(lines: list[str]) -> None:
-    """Writes lines in UTF-8, as the input was read, and at once, for who waits for them."""
+    """Write lines in UTF-8, as the input was read, and at once, for who waits for them."""
     sys.stdout.buffer.write("".join(line + "\n" for line in lines).encode())
     sys.stdout.buffer.flush()
 

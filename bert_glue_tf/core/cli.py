@@ -1,4 +1,4 @@
-"""What every command shares: flags, --help, and a user's mistake told in one message."""
+"""The frame of every command: flags, --help, and a user's mistake told in one message."""
 
 from __future__ import annotations
 
@@ -179,7 +179,7 @@ def _fail(message: str) -> NoReturn:
 
 
 class _OurLines(std_logging.Filter):
-    """Passes the lines of the package and of the program itself, and warnings of anyone."""
+    """A filter for the lines of the package and of the program itself, and anyone's warnings."""
 
     def filter(self, record: std_logging.LogRecord) -> bool:
         ours = (_PACKAGE, getattr(sys.modules["__main__"], "__file__", None) or _PACKAGE)
@@ -187,7 +187,7 @@ class _OurLines(std_logging.Filter):
 
 
 class _Line(std_logging.Formatter):
-    """Time and text; what is more than a note says what it is."""
+    """A line of the log: time and text; what is more than a note says what it is."""
 
     def format(self, record: std_logging.LogRecord) -> str:
         important = record.levelno >= std_logging.WARNING

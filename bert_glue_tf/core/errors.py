@@ -25,7 +25,7 @@ class UserError(Exception):
 
 
 def reason_of(error: BaseException) -> str:
-    """Type and cause of an exception of TensorFlow or Keras in one line of at most 200 letters.
+    """Return type and cause of an exception of TensorFlow or Keras in at most 200 letters.
 
     The cause stands between Keras's line on the layer that was called and the list of its
     arguments; a traceback inside the message ends with it.

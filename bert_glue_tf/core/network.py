@@ -1,4 +1,4 @@
-"""Whether a host answers, within seconds; imports nothing heavy."""
+"""A look, within seconds, at whether a host answers; imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class UnreachableError(UserError):
 
 
 def reachable(url: str, timeout: float = 4.0) -> bool:
-    """Whether a web server answers at `url`, through the proxy of the environment if one is set.
+    """Return whether a web server answers at `url`, through the environment's proxy if one is set.
 
     Any HTTP status counts, 404 included: the host is there. A certificate that does
     not verify, or a proxy that refuses the tunnel, counts as unreachable, because a

@@ -13,7 +13,7 @@ _ARGUMENT = "_user_specified_name"
 
 
 def remove_chance(folder: pathlib.Path) -> None:
-    """Takes out of a SavedModel what differs between two that were saved of the same model.
+    """Remove from a SavedModel all that differs between two that were saved of the same model.
 
     The bytes in a run's record are to be the same each time: TensorFlow numbers functions and
     tensors by what the process has traced before, writes them in no order, and signs the files
@@ -60,7 +60,7 @@ def remove_chance(folder: pathlib.Path) -> None:
 
 
 def _name_captured(function: Any) -> None:
-    """Names the arguments that a function captures by their places instead of a tensor's number."""
+    """Name the arguments that a function captures by their places instead of a tensor's number."""
     new = {}
     for index, argument in enumerate(function.signature.input_arg):
         given = function.arg_attr[index].attr if index in function.arg_attr else {}

@@ -7,7 +7,7 @@ from typing import Any
 
 
 def loads(text: str | bytes) -> Any:
-    """What a text of JSON says, as `json.loads`.
+    """Return the value that a text of JSON holds, as `json.loads`.
 
     Raises:
       ValueError: it is no JSON, it is nested so deep that Python's reader gives up (a

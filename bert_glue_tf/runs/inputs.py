@@ -1,4 +1,4 @@
-"""What a run was begun with and what was decided in it, which stay so when it goes on."""
+"""The inputs and the decisions of a run, which stay as they are when it goes on."""
 
 from __future__ import annotations
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Sequence
+
+from absl import logging
 
 from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.data import preprocessing
 from bert_glue_tf.data.tasks import TaskSpec
 from bert_glue_tf.serving.classifier import Classifier, Prediction
-from bert_glue_tf.serving.text_input import TextReader
+from bert_glue_tf.serving.text_input import TextReader, lines
 
 CHUNK = 256  # Texts tokenized and predicted together.
 
@@ -67,3 +71,55 @@ def header(task: TaskSpec, style: str) -> list[str]:
         return []
     names = ["label", task.problem.score_name, *task.text_fields]
     return ["\t".join(names)]
+
+
+def to_text(classifier: Classifier, given: Sequence[str], style: str) -> list[str]:
+    """Return the lines that answer one text, or one pair.
+
+    Args:
+      classifier: that answers.
+      given: values of --text.
+      style: value of --format.
+
+    Raises:
+      UserError: the task takes another number of texts.
+    """
+    fields = classifier.task.text_fields
+    if len(given) != len(fields):
+        raise UserError(
+            f"--text given {len(given)} time(s): {classifier.task.name} takes {len(fields)} "
+            f"({', '.join(fields)})."
+        )
+    # The terminal may have sent bytes that are not UTF-8.
+    text = tuple(preprocessing.encode(value).decode() for value in given)
+    if not any(part.strip() for part in text):
+        logging.warning("--text holds no text, and the label means nothing.")
+    answered = [format_prediction(one, style) for one in classifier.predict([text])]
+    return [*header(classifier.task, style), *answered]
+
+
+def to_lines(
+    classifier: Classifier, file: io.BufferedReader, name: str, columns: Sequence[str], style: str
+) -> Generator[list[str]]:
+    """Yield the lines that answer a file's, as soon as they are known.
+
+    Args:
+      classifier: that answers.
+      file: with a text a line.
+      name: of the file, for messages.
+      columns: value of --text_columns.
+      style: value of --format.
+
+    Raises:
+      UserError: as `stream`.
+    """
+    reader = TextReader(classifier.task, name, columns)
+    logging.info("starting TensorFlow's tokenizer")
+    classifier.preprocessor  # noqa: B018  (loads it)
+    yield header(classifier.task, style)
+    try:
+        for predictions in stream(classifier, lines(file), reader):
+            yield [format_prediction(one, style) for one in predictions]
+    finally:
+        for warning in reader.warnings():
+            logging.warning("%s", warning)
