@@ -5,7 +5,6 @@ python -m bert_glue_tf.reproduce_report
 
 from __future__ import annotations
 
-import dataclasses
 import re
 
 from absl import flags
@@ -14,7 +13,7 @@ from bert_glue_tf.core import cli
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.runs.config import ExperimentConfig
 
-_DEFAULTS = {field.name: field.default for field in dataclasses.fields(ExperimentConfig)}
+_DEFAULTS = ExperimentConfig.defaults()
 _ENCODER = flags.DEFINE_string("encoder", _DEFAULTS["encoder"], "As for the train command.")
 _DATA = flags.DEFINE_string("data", _DEFAULTS["data"], "As for the train command.")
 _EPOCHS = flags.DEFINE_integer("epochs", _DEFAULTS["epochs"], "Of every training.")
