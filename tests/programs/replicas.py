@@ -3,8 +3,8 @@
 A process of its own, since logical devices have to be set before TensorFlow is first used, and
 workers joined:
 
-    python tests/replicas.py devices FOLDER METHOD ...        one device, and two replicas
-    python tests/replicas.py multi_worker FOLDER METHOD ...   a worker of those TF_CONFIG names
+    python tests/programs/replicas.py devices FOLDER METHOD ...        one device, and two replicas
+    python tests/programs/replicas.py multi_worker FOLDER METHOD ...   a worker (TF_CONFIG)
 
 METHOD@opaque prunes an encoder that is a SavedModel.
 """
@@ -43,10 +43,12 @@ from bert_glue_tf.models.bert.network import build_encoder  # noqa: E402
 from bert_glue_tf.models.saved_model.backbone import load_layer  # noqa: E402
 from bert_glue_tf.runs.config import ExperimentConfig  # noqa: E402
 from bert_glue_tf.training import cluster, devices  # noqa: E402
+from bert_glue_tf.training.objective import TaskLoss, Trainee  # noqa: E402
 from bert_glue_tf.training.optimizer import build_optimizer  # noqa: E402
 
 # The last batch is not full, and its rest is odd: one replica has an example less.
 STEPS, BATCH, REST, LENGTH = 12, 8, 5, 12
+OBJECTIVE = TaskLoss(tasks.get("mnli").problem)
 
 
 def split() -> batching.Split:
@@ -60,11 +62,12 @@ def split() -> batching.Split:
 
 def dataset(strategy: tf.distribute.Strategy) -> object:
     batches = batching.Batching(BATCH, (LENGTH,), seed=1)
+    targets = OBJECTIVE.targets(split())
     if strategy.num_replicas_in_sync == 1:
-        return batching.training_dataset(split(), batches, epochs=range(1))
+        return batching.training_dataset(split(), batches, epochs=range(1), targets=targets)
     return strategy.distribute_datasets_from_function(
         lambda context: batching.replicas_dataset(
-            split(), batches, context, epochs=range(1), is_static=False
+            split(), batches, context, epochs=range(1), is_static=False, targets=targets
         )
     )
 
@@ -105,11 +108,12 @@ def train(name: str, strategy: tf.distribute.Strategy) -> dict[str, np.ndarray]:
         model = method.prepare(
             classifiers.build_classifier(encoder, tasks.get("mnli"), dropout=0.0, seed=1), context
         )
-        model.compile(
+        trainee = Trainee(model, OBJECTIVE)
+        trainee.compile(
             optimizer=method.wrap_optimizer(build_optimizer(config, STEPS // method.cycles)),
-            loss=tasks.get("mnli").problem.keras_loss(),
+            is_filled_up=strategy.num_replicas_in_sync > 1,
         )
-    model.fit(
+    trainee.fit(
         dataset(strategy), steps_per_epoch=STEPS, epochs=1, verbose=0, callbacks=method.callbacks()
     )
     found = {variable.name: variable for variable in model.variables}
