@@ -9,7 +9,7 @@ import numpy as np
 
 from bert_glue_tf.data import problems
 from bert_glue_tf.data.tasks import TaskSpec
-from bert_glue_tf.evaluation import metrics
+from bert_glue_tf.evaluation import bootstrap, metrics
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,7 +74,7 @@ def judge(task: TaskSpec, labels: np.ndarray, logits: np.ndarray) -> Collapse | 
     name = task.primary_metric
     metric = metrics.METRICS[name]
     chance = problem.chance(metric, labels)
-    low, _ = metrics.bootstrap_interval(problem, metric, labels, predictions)
+    low, _ = bootstrap.interval(problem, metric, labels, predictions)
     if low > chance:
         return None
     return AtChance(name, metric(labels, predictions), chance)  # Also where `low` is NaN.

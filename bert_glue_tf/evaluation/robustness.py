@@ -15,7 +15,7 @@ import numpy as np
 from bert_glue_tf.data import batching, problems
 from bert_glue_tf.data.examples import Examples
 from bert_glue_tf.data.tasks import TaskSpec
-from bert_glue_tf.evaluation import evaluator, metrics
+from bert_glue_tf.evaluation import bootstrap, evaluator, metrics
 from bert_glue_tf.evaluation.evaluator import PredictFn
 
 SHORTEST_WORD = 4  # Letters; a shorter one has no two internal letters to swap.
@@ -230,9 +230,7 @@ def _score(
     score: dict[str, Any] = {name: value, "examples": len(labels)}
     if not problems.diverged(logits):
         predictions = task.problem.decode(logits)
-        interval = metrics.bootstrap_interval(
-            task.problem, metrics.METRICS[name], labels, predictions
-        )
+        interval = bootstrap.interval(task.problem, metrics.METRICS[name], labels, predictions)
         score["interval"] = list(interval)
     return score
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from bert_glue_tf.data.problems import Metric, Problem
-from bert_glue_tf.evaluation import metrics
+from bert_glue_tf.evaluation import bootstrap, metrics
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,7 +76,7 @@ def compare(
     labels: np.ndarray,
     first: Sequence[np.ndarray],
     second: Sequence[np.ndarray],
-    resamples: int = 1000,
+    resamples: int = bootstrap.RESAMPLES,
     seed: int = 0,
 ) -> Difference:
     """Compare two models: the score of `second` minus that of `first`, seed by seed.
@@ -102,21 +102,9 @@ def compare(
     if any(len(values) != len(labels) for values in (*first, *second)):
         raise ValueError("both models must have answered the same examples.")
     by_seed = [metric(labels, b) - metric(labels, a) for a, b in zip(first, second, strict=True)]
-    rng = np.random.default_rng(seed)
-    drawn = []
-    units = problem.units(labels)
-    for _ in range(resamples):
-        draw = rng.integers(units, size=units)
-        own = problem.draw(labels, draw)
-        drawn.append(
-            np.mean(
-                [
-                    metric(own, problem.draw(b, draw)) - metric(own, problem.draw(a, draw))
-                    for a, b in zip(first, second, strict=True)
-                ]
-            )
-        )
-    low, high = np.quantile(drawn, [0.025, 0.975])
+    scores = bootstrap.resampled(problem, metric, labels, [*first, *second], resamples, seed)
+    differences = scores[:, len(first) :] - scores[:, : len(first)]
+    low, high = np.quantile([np.mean(row) for row in differences], [0.025, 0.975])
     return Difference(
         mean=float(np.mean(by_seed)),
         interval=(float(low), float(high)),

@@ -10,7 +10,7 @@ import tf_keras
 from bert_glue_tf.data import problems
 from bert_glue_tf.data.batching import Split
 from bert_glue_tf.data.tasks import TaskSpec
-from bert_glue_tf.evaluation import evaluator, metrics
+from bert_glue_tf.evaluation import bootstrap, evaluator, metrics
 from bert_glue_tf.evaluation.evaluator import EVALUATION_BATCH, Evaluation, PredictFn
 from bert_glue_tf.models import classifiers
 from bert_glue_tf.training.plan import Plan
@@ -72,7 +72,7 @@ def intervals(
             continue  # A diverged model: its metrics are NaN, and so has no interval.
         outputs = task.problem.decode(done.logits)
         for name in task.metrics:
-            intervals[f"{name}{suffix}"] = metrics.bootstrap_interval(
+            intervals[f"{name}{suffix}"] = bootstrap.interval(
                 task.problem, metrics.METRICS[name], validation[suffix].labels, outputs
             )
     return intervals

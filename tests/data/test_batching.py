@@ -6,16 +6,9 @@ import math
 
 import numpy as np
 import pytest
+from tokens import tokens_of
 
 from bert_glue_tf.data import batching
-from bert_glue_tf.data.preprocessing import TokenizedTexts
-
-
-def tokens_of(lengths):
-    """Examples whose ids are their own number, so that a batch tells what is in it."""
-    splits = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    ids = np.repeat(np.arange(len(lengths), dtype=np.int32) + 1, lengths)
-    return TokenizedTexts(ids=ids, type_ids=np.zeros(len(ids), np.int8), row_splits=splits)
 
 
 def test_bucket_lengths():

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from test_batching import tokens_of
+from tokens import tokens_of
 
 from bert_glue_tf.data import tasks
 from bert_glue_tf.data.batching import Split

@@ -1,7 +1,6 @@
-"""metrics.py against scikit-learn, SciPy and values computed by hand."""
+"""The metrics against scikit-learn, SciPy and values computed by hand."""
 
 import math
-import time
 import warnings
 
 import numpy as np
@@ -10,11 +9,7 @@ from scipy import stats
 from sklearn import metrics as sklearn_metrics
 
 from bert_glue_tf.data import tasks
-from bert_glue_tf.data.problems import Classification, Regression
 from bert_glue_tf.evaluation import metrics
-
-CLASSES = Classification(("no", "yes"))
-NUMBERS = Regression(0.0, 5.0)
 
 TOLERANCE = 1e-9
 
@@ -216,67 +211,3 @@ def test_a_model_that_diverged_gets_no_score():
 def test_every_metric_of_every_task_is_known():
     for task in tasks.TASKS.values():
         assert set(task.metrics) <= set(metrics.METRICS)
-
-
-def test_bootstrap_interval_matches_the_binomial_one():
-    labels = np.ones(1000, dtype=np.int32)
-    predictions = (np.arange(1000) < 700).astype(np.int32)
-    low, high = metrics.bootstrap_interval(CLASSES, metrics.accuracy, labels, predictions)
-    half = 1.96 * math.sqrt(0.7 * 0.3 / 1000)
-    assert low == pytest.approx(0.7 - half, abs=0.004)
-    assert high == pytest.approx(0.7 + half, abs=0.004)
-    narrow = metrics.bootstrap_interval(
-        CLASSES, metrics.accuracy, labels, predictions, confidence=0.5
-    )
-    assert low < narrow[0] < 0.7 < narrow[1] < high
-
-
-def test_bootstrap_interval_agrees_with_scipy():
-    labels, predictions = _scores(3)
-    low, high = metrics.bootstrap_interval(
-        NUMBERS, metrics.pearson, labels, predictions, resamples=4000
-    )
-    theirs = stats.bootstrap(
-        (labels, predictions),
-        metrics.pearson,
-        n_resamples=4000,
-        paired=True,
-        vectorized=False,
-        method="percentile",
-        rng=np.random.default_rng(0),
-    ).confidence_interval
-    assert (low, high) == pytest.approx((theirs.low, theirs.high), abs=0.1 * (high - low))
-
-
-def test_bootstrap_interval_is_decided_by_its_seed():
-    labels, predictions = _scores(7)
-    call = [
-        metrics.bootstrap_interval(
-            NUMBERS, metrics.pearson, labels, predictions, resamples=99, seed=seed
-        )
-        for seed in (0, 0, 1)
-    ]
-    assert call[0] == call[1] != call[2]
-
-
-@pytest.mark.parametrize("name", sorted(metrics.METRICS))
-def test_bootstrap_interval_takes_under_a_second_on_cola(name):
-    rng = np.random.default_rng(0)
-    labels, predictions = rng.integers(0, 2, 1043), rng.integers(0, 2, 1043)
-    start = time.process_time()
-    low, high = metrics.bootstrap_interval(CLASSES, metrics.METRICS[name], labels, predictions)
-    assert time.process_time() - start < 1.0
-    assert low < metrics.METRICS[name](labels, predictions) < high
-
-
-@pytest.mark.filterwarnings("error")
-def test_bootstrap_interval_of_degenerate_input():
-    assert metrics.bootstrap_interval(CLASSES, metrics.matthews, np.zeros(9), np.zeros(9)) == (
-        0.0,
-        0.0,
-    )
-    one = metrics.bootstrap_interval(CLASSES, metrics.accuracy, np.array([1]), np.array([1]))
-    constant = metrics.bootstrap_interval(NUMBERS, metrics.pearson, np.arange(9.0), np.zeros(9))
-    assert all(map(math.isnan, one + constant))
-    with pytest.raises(ValueError, match="no examples"):
-        metrics.bootstrap_interval(CLASSES, metrics.accuracy, np.array([]), np.array([]))

@@ -12,7 +12,7 @@ import pytest
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import batching, preprocessing, readers, tasks
 from bert_glue_tf.data.examples import Examples
-from bert_glue_tf.evaluation import metrics, robustness
+from bert_glue_tf.evaluation import bootstrap, metrics, robustness
 
 COLA, SST2, MRPC = (tasks.get(name) for name in ("cola", "sst2", "mrpc"))
 WORD = "ridiculously"  # No two of its neighbouring letters are alike.
@@ -196,7 +196,7 @@ def test_scores_by_hand(tokenizer):
     found = measure(tokenizer, SST2, dev, train, rate=1.0)
     assert json.loads(json.dumps(found)) == found
     assert found["clean"].pop("interval") == list(
-        metrics.bootstrap_interval(
+        bootstrap.interval(
             SST2.problem, metrics.accuracy, np.array(LABELS), np.array([1, 1, 0, 1, 0, 1])
         )
     )

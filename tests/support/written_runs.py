@@ -13,7 +13,7 @@ import numpy as np
 
 from bert_glue_tf.core import files, records
 from bert_glue_tf.data import problems, tasks
-from bert_glue_tf.evaluation import metrics, predictions
+from bert_glue_tf.evaluation import bootstrap, metrics, predictions
 from bert_glue_tf.export.folder import FOLDER, ExportFolder
 from bert_glue_tf.export.record import ExportResult
 from bert_glue_tf.runs import results
@@ -42,7 +42,7 @@ def _scores(task: tasks.TaskSpec, labels: Mapping[str, Any], logits: Mapping[str
             found[name + suffix] = value
             if not problems.diverged(logits[split]):
                 answers = task.problem.decode(logits[split])
-                intervals[name + suffix] = metrics.bootstrap_interval(
+                intervals[name + suffix] = bootstrap.interval(
                     task.problem, metrics.METRICS[name], labels[split], answers, resamples=50
                 )
         found["loss" + suffix] = 0.5

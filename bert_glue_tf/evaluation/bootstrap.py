@@ -1,0 +1,142 @@
+"""The bootstrap: how far a score would move with other examples of the same kind (Efron 1979)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import numpy as np
+
+from bert_glue_tf.data.problems import Metric, Problem
+from bert_glue_tf.evaluation import metrics
+
+RESAMPLES = 1000
+
+
+def interval(
+    problem: Problem,
+    metric: Metric,
+    labels: np.ndarray,
+    predictions: np.ndarray,
+    confidence: float = 0.95,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """Return the percentile bootstrap interval of a metric.
+
+    It measures the luck of the evaluation split alone, not that of the training seed.
+
+    Args:
+      problem: says which units are drawn.
+      metric: (labels [n], predictions [n]) -> float.
+      labels: [n].
+      predictions: [n], resampled together with the labels.
+      confidence: the interval's share of the resamples, between 0 and 1.
+      resamples: how many to draw.
+      seed: decides the draws.
+
+    Returns:
+      (low, high). Both are NaN for a single unit, which tells nothing of the spread,
+      and where the metric is NaN on a resample.
+
+    Raises:
+      ValueError: no examples, or the two differ in length.
+    """
+    labels, predictions = metrics.require_pairs(labels, predictions)
+    if problem.units(labels) == 1:
+        return float("nan"), float("nan")
+    # scipy.stats.bootstrap gives the same interval (a test compares them), but draws in another
+    # order, and warns of a failed BCa interval where the metric is NaN.
+    values = resampled(problem, metric, labels, [predictions], resamples, seed)[:, 0]
+    low, high = np.quantile(values, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return float(low), float(high)
+
+
+def resampled(
+    problem: Problem,
+    metric: Metric,
+    labels: np.ndarray,
+    predictions: Sequence[np.ndarray],
+    resamples: int,
+    seed: int,
+) -> np.ndarray:
+    """Return the scores of some models on resamples of the examples, the same for all models.
+
+    Args:
+      problem: says which units are drawn.
+      metric: (labels [n], predictions [n]) -> float.
+      labels: [n].
+      predictions: for each model [n].
+      resamples: how many to draw.
+      seed: decides the draws.
+
+    Returns:
+      float64 [resamples, models].
+    """
+    draws = _draws(problem, labels, resamples, seed)
+    of_counts = _OF_COUNTS.get(metric)
+    if of_counts is None:
+        return np.array(
+            [
+                [metric(problem.draw(labels, d), problem.draw(own, d)) for own in predictions]
+                for d in draws
+            ]
+        )
+    # scikit-learn takes 1 to 6 ms a call, however few the examples, and so seconds for the
+    # thousand calls of one interval. The confusion matrix of a resample takes microseconds.
+    classes, ids = np.unique(np.concatenate([labels, *predictions]), return_inverse=True)
+    own, *found = ids.reshape(1 + len(predictions), len(labels))
+    cells = [own * len(classes) + other for other in found]
+    shape = (len(classes), len(classes))
+
+    def confusion(cell: np.ndarray, draw: np.ndarray) -> np.ndarray:
+        counts = np.bincount(problem.draw(cell, draw), minlength=len(classes) ** 2)
+        return counts.reshape(shape)
+
+    return np.array(
+        [[of_counts(confusion(cell, draw), classes) for cell in cells] for draw in draws]
+    )
+
+
+def _draws(problem: Problem, labels: np.ndarray, resamples: int, seed: int) -> Iterator[np.ndarray]:
+    """Yield the units of each resample, as many as there are."""
+    rng = np.random.default_rng(seed)
+    units = problem.units(labels)
+    return (rng.integers(units, size=units) for _ in range(resamples))
+
+
+def _accuracy(counts: np.ndarray, classes: np.ndarray) -> float:
+    del classes
+    return float(np.trace(counts) / counts.sum())
+
+
+def _f1(counts: np.ndarray, classes: np.ndarray) -> float:
+    if not np.isin(classes, (0, 1)).all():
+        raise ValueError("f1 is for labels and predictions of 0 and 1 only.")
+    (place,) = np.nonzero(classes == 1)
+    if not len(place):
+        return 0.0
+    # 2 TP + FP + FN counts each positive once per side that has it.
+    positives = counts[place[0]].sum() + counts[:, place[0]].sum()
+    return float(2 * counts[place[0], place[0]] / positives) if positives else 0.0
+
+
+def _macro_f1(counts: np.ndarray, classes: np.ndarray) -> float:
+    del classes
+    members = counts.sum(axis=0) + counts.sum(axis=1)
+    occurs = members > 0
+    return float(np.mean(2 * np.diagonal(counts)[occurs] / members[occurs]))
+
+
+def _matthews(counts: np.ndarray, classes: np.ndarray) -> float:
+    del classes
+    return metrics.matthews_of_counts(counts)
+
+
+# Metrics that a confusion matrix [classes, classes] (labels by predictions) determines. Each gives
+# the same number as the metric itself, to the last bit; a test compares them.
+_OF_COUNTS: Mapping[Metric, Callable[[np.ndarray, np.ndarray], float]] = {
+    metrics.accuracy: _accuracy,
+    metrics.f1: _f1,
+    metrics.macro_f1: _macro_f1,
+    metrics.matthews: _matthews,
+}
