@@ -26,16 +26,16 @@ def main() -> None:
             f"--runs={' '.join(_RUNS.value)}: no such folder. Give folders of the train command, "
             "for example --runs='runs/*' (in quotes)."
         )
-    from bert_glue_tf.reports import comparison, files, terminal
+    from bert_glue_tf.reports import files, groups, reading, rows, summary, terminal, verdicts
 
-    models = comparison.read(folders)
-    groups = comparison.group(models)
-    differences = comparison.differences(models)
-    terminal.print_rows("Models", comparison.group_rows(groups))
-    terminal.print_rows("Differences", comparison.difference_rows(differences))
-    for line in comparison.notes(models):
+    models = reading.read(folders)
+    found = groups.group(models)
+    differences = verdicts.differences(models)
+    terminal.print_rows("Models", rows.groups(found))
+    terminal.print_rows("Differences", rows.differences(differences))
+    for line in summary.notes(models):
         print(line)
-    page = files.write(cli.path("output", _OUTPUT.value), groups, differences)
+    page = files.write(cli.path("output", _OUTPUT.value), found, differences)
     print(f"Tables, plots and the page are in {page.parent}; open {page}.")
 
 

@@ -1,16 +1,18 @@
-"""Writes a comparison: Markdown, CSV, plots, the page."""
+"""Writes the files of a comparison: Markdown, CSV, figures, the page."""
 
 from __future__ import annotations
 
 import itertools
 import pathlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.core.files import write_atomically
-from bert_glue_tf.reports import comparison, page, plots
-from bert_glue_tf.reports.comparison import Comparison, Group
+from bert_glue_tf.reports import page, plots, rows, summary, tables
+from bert_glue_tf.reports.groups import Group
+from bert_glue_tf.reports.verdicts import Comparison
 
 PAGE = "report.html"
 
@@ -18,7 +20,7 @@ PAGE = "report.html"
 def write(
     folder: pathlib.Path, groups: Sequence[Group], differences: Sequence[Comparison]
 ) -> pathlib.Path:
-    """Writes all files of a comparison and returns the page's path.
+    """Write all files of a comparison and return the page's path.
 
     They are made from the records alone, so that an earlier comparison in the same folder is
     replaced and nothing is lost by it.
@@ -27,40 +29,49 @@ def write(
       UserError: the folder cannot be written.
     """
     models = [model for one in groups for model in one.models]
+    shown = folder / PAGE
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        text = "\n".join(
-            [
-                "# Models\n",
-                *(f"{line}\n" for line in comparison.notes(models)),
-                comparison.markdown(comparison.group_rows(groups)),
-                "# Differences\n",
-                comparison.markdown(comparison.difference_rows(differences)),
-                "# Every number\n",
-                comparison.markdown(comparison.model_rows(models)),
-            ]
-        )
-        write_atomically(folder / "comparison.md", text)
-        write_atomically(folder / "comparison.csv", comparison.csv_text(models))
-        figures = []
-        for (task, source, encoder), some in itertools.groupby(
-            sorted(groups, key=lambda one: one.subject), key=lambda one: one.subject
-        ):
-            together = list(some)
-            name = re.sub(r"[/\0]", "_", f"{task}_{source}_{encoder}")
-            for kind, figure in (
-                ("curves", plots.training_curves(together)),
-                ("size", plots.score_against(together, "size")),
-                ("latency", plots.score_against(together, "latency")),
-            ):
-                if figure is not None:
-                    figures.append(plots.svg(figure))
-                    plots.save_png(figure, folder / f"{name}_{kind}.png")
-        file = folder / PAGE
-        write_atomically(file, page.page(groups, differences, figures))
+        write_atomically(folder / "comparison.md", _markdown(groups, differences))
+        write_atomically(folder / "comparison.csv", tables.csv(rows.every_number(models)))
+        drawn = []
+        for name, figure in _figures(groups):
+            drawn.append(plots.svg(figure))
+            plots.save_png(figure, folder / f"{name}.png")
+        write_atomically(shown, page.page(groups, differences, drawn))
     except OSError as error:
         raise UserError(
             f"--output={folder}: cannot be written ({error.strerror}). "
             "Give a folder that you may write, on a disk with space left."
         ) from error
-    return file
+    return shown
+
+
+def _markdown(groups: Sequence[Group], differences: Sequence[Comparison]) -> str:
+    models = [model for one in groups for model in one.models]
+    return "\n".join(
+        [
+            "# Models\n",
+            *(f"{line}\n" for line in summary.notes(models)),
+            tables.markdown(rows.groups(groups)),
+            "# Differences\n",
+            tables.markdown(rows.differences(differences)),
+            "# Every number\n",
+            tables.markdown(rows.models(models)),
+        ]
+    )
+
+
+def _figures(groups: Sequence[Group]) -> Iterator[tuple[str, Any]]:
+    """Yield the figures with their names: curves, size and latency of each subject."""
+    by_subject = sorted(groups, key=lambda one: one.subject)
+    for subject, some in itertools.groupby(by_subject, key=lambda one: one.subject):
+        together = list(some)
+        name = re.sub(r"[/\0]", "_", "_".join(subject))
+        for kind, figure in (
+            ("curves", plots.training_curves(together)),
+            ("size", plots.score_against(together, "size")),
+            ("latency", plots.score_against(together, "latency")),
+        ):
+            if figure is not None:
+                yield f"{name}_{kind}", figure

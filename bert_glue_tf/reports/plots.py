@@ -8,15 +8,9 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import matplotlib
-
-matplotlib.use("Agg")  # Before pyplot: there may be no screen.
-
-import matplotlib.pyplot as plt
-from matplotlib import ticker
-
-from bert_glue_tf.reports import comparison
-from bert_glue_tf.reports.comparison import Group
+from bert_glue_tf.reports.formats import COLLAPSED
+from bert_glue_tf.reports.groups import Group
+from bert_glue_tf.reports.measured import KERAS, SAMPLE
 
 _STYLE: Any = {
     "axes.grid": True,
@@ -35,49 +29,87 @@ _MARKERS = ("o", "s", "^", "D")  # The next where the colours begin again.
 _WIDE = 5  # A logarithmic axis of a smaller ratio has hardly a number on it.
 
 
+def _style() -> Any:
+    """Return a context in which figures are drawn and written in the style of this project."""
+    import matplotlib  # Here, since it takes long to import, and most commands draw nothing.
+
+    return matplotlib.rc_context(_STYLE)
+
+
+def _figure(columns: int, width: float, height: float, **options: Any) -> tuple[Any, Any]:
+    """Return a figure of so many inches, and its axes in a row, [columns].
+
+    It is made without pyplot, which would choose how a notebook shows its own figures.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height))
+    FigureCanvasAgg(figure)
+    return figure, figure.subplots(1, columns, squeeze=False, **options)[0]
+
+
+def pareto(points: Sequence[tuple[float, float]]) -> list[int]:
+    """Return the indices of the points (cost, score) on the Pareto front, by rising cost.
+
+    Of those, no other point is at least as good in both and better in one. A score of NaN is
+    never among them.
+    """
+    front: list[int] = []
+    for index in sorted(range(len(points)), key=lambda i: (points[i][0], -points[i][1])):
+        best = points[front[-1]] if front else (math.nan, -math.inf)
+        if points[index][1] > best[1] or points[index] == best:
+            front.append(index)
+    return front
+
+
 def training_curves(groups: Sequence[Group]) -> Any:
-    """Loss and accuracy per epoch, training and validation, for each trained model of a task.
+    """Draw loss and accuracy per epoch, training and validation, of a task's trained models.
 
     The report's Figures: with and without pruning. Returns a figure, or None where no history
     has more than one epoch.
     """
-    trained = [g for g in groups if g.first.recipe == comparison.KERAS and g.first.history]
+    trained = [g for g in groups if g.first.recipe == KERAS and g.first.history]
     if not trained or all(len(g.first.history) < 2 for g in trained):
         return None
-    task = trained[0].first.task
     panels = [name for name in ("loss", "accuracy") if name in trained[0].first.history[0]]
-    with plt.rc_context(_STYLE):
-        figure, axes = plt.subplots(1, len(panels), figsize=(4.2 * len(panels), 3), squeeze=False)
-        for axis, panel in zip(axes[0], panels, strict=True):
+    with _style():
+        figure, axes = _figure(len(panels), 4.2 * len(panels), 3)
+        for axis, panel in zip(axes, panels, strict=True):
             for colour, one in zip(_colours(len(trained)), trained, strict=True):
-                name = one.name.replace(f", {comparison.KERAS}", "")
-                # MNLI has two validation splits, and so two curves of each.
-                columns = {panel: ("training", "--")} | {
-                    f"val_{panel}{suffix}": (f"validation{suffix.replace('_', ' ')}", style)
-                    for suffix, style in zip(task.validation_splits, ("-", "-."), strict=False)
-                }
-                epochs = [int(row["epoch"]) for row in one.first.history]
-                for column, (what, style) in columns.items():
-                    values = [float(row.get(column) or "nan") for row in one.first.history]
-                    # A single epoch makes no line.
-                    mark = "o" if len(epochs) == 1 else ""
-                    axis.plot(epochs, values, mark + style, color=colour, label=f"{name}, {what}")
+                _draw_curves(axis, one, panel, colour)
             axis.set_xlabel("epoch")
             axis.set_title(panel)
             axis.xaxis.get_major_locator().set_params(integer=True)
         seeds = sorted({one.first.seed for one in trained})
         named = f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
         figure.suptitle(f"{_title(trained)}: training curves, {named}", fontsize=10)
-        _lay_out(figure, axes[0][-1])
+        _lay_out(figure, axes[-1])
     return figure
 
 
+def _draw_curves(axis: Any, one: Group, panel: str, colour: str) -> None:
+    """Draw a group's loss or accuracy: of the training, and of each validation split."""
+    name = one.name.replace(f", {KERAS}", "")
+    # MNLI has two validation splits, and so two curves of each.
+    columns = {panel: ("training", "--")} | {
+        f"val_{panel}{suffix}": (f"validation{suffix.replace('_', ' ')}", style)
+        for suffix, style in zip(one.first.task.validation_splits, ("-", "-."), strict=False)
+    }
+    epochs = [int(row["epoch"]) for row in one.first.history]
+    for column, (split, style) in columns.items():
+        values = [float(row.get(column) or "nan") for row in one.first.history]
+        # A single epoch makes no line.
+        mark = "o" if len(epochs) == 1 else ""
+        axis.plot(epochs, values, mark + style, color=colour, label=f"{name}, {split}")
+
+
 def score_against(groups: Sequence[Group], cost: str) -> Any:
-    """Score against a cost (`size` or `latency`), with the Pareto front.
+    """Draw score against a cost (`size` or `latency`), with the Pareto front.
 
     Points are means over seeds, thin bars the range of the seeds, broad ones the 95 % bootstrap
-    interval over the examples. Returns a figure, or None where
-    fewer than two models have the cost.
+    interval over the examples. Returns a figure, or None where fewer than two models have the
+    cost.
     """
     length = _common_length(groups) if cost == "latency" else None
     points, places = [], []
@@ -88,43 +120,12 @@ def score_against(groups: Sequence[Group], cost: str) -> Any:
             places.append(place)  # By which a model has the same colour against each cost.
     if len(points) < 2:
         return None
-    front = comparison.pareto([(value, one.mean) for value, one in points])
-    with plt.rc_context(_STYLE):
-        figure, axis = plt.subplots(figsize=(6.4, 3.8))
-        axis.plot(
-            [points[i][0] for i in front],
-            [points[i][1].mean for i in front],
-            color="#999999",
-            linewidth=1,
-            drawstyle="steps-post",
-            zorder=1,
-            label="Pareto front",
-        )
+    with _style():
+        figure, (axis,) = _figure(1, 6.4, 3.8)
+        _draw_front(axis, points)
         for place, (value, one) in zip(places, points, strict=True):
-            colour = _COLOURS[place % len(_COLOURS)]
-            marker = _MARKERS[place // len(_COLOURS) % len(_MARKERS)]
-            if one.interval:
-                axis.plot([value, value], one.interval, color=colour, alpha=0.25, linewidth=4)
-            low, high = one.spread
-            axis.errorbar(
-                value,
-                one.mean,
-                # The mean of equal scores may lie outside them by a rounding error.
-                yerr=[[max(0.0, one.mean - low)], [max(0.0, high - one.mean)]],
-                fmt="x" if one.collapsed else marker,
-                color=colour,
-                capsize=2,
-                label=one.name + (" COLLAPSED" if one.collapsed else ""),
-            )
-        values = [value for value, _ in points]
-        if cost == "latency" and max(values) > _WIDE * min(values):
-            axis.set_xscale("log")
-            axis.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
-            # Plain numbers: matplotlib's own powers of ten are formulas, which are off.
-            axis.xaxis.set_major_formatter(ticker.StrMethodFormatter("{x:g}"))
-            axis.xaxis.set_minor_formatter(ticker.NullFormatter())
-        else:
-            axis.set_xlim(left=0)
+            _draw_point(axis, value, one, place)
+        _scale_cost(axis, cost, [value for value, _ in points])
         axis.set_xlabel(
             f"ms an example at length {length} (median; compare the ratios)"
             if cost == "latency"
@@ -137,65 +138,117 @@ def score_against(groups: Sequence[Group], cost: str) -> Any:
     return figure
 
 
+def _draw_front(axis: Any, points: Sequence[tuple[float, Group]]) -> None:
+    front = pareto([(value, one.mean) for value, one in points])
+    axis.plot(
+        [points[i][0] for i in front],
+        [points[i][1].mean for i in front],
+        color="#999999",
+        linewidth=1,
+        drawstyle="steps-post",
+        zorder=1,
+        label="Pareto front",
+    )
+
+
+def _draw_point(axis: Any, cost: float, one: Group, place: int) -> None:
+    """Draw a group's score at its cost, with its bars; its place decides colour and marker."""
+    colour = _COLOURS[place % len(_COLOURS)]
+    marker = _MARKERS[place // len(_COLOURS) % len(_MARKERS)]
+    if one.interval:
+        axis.plot([cost, cost], one.interval, color=colour, alpha=0.25, linewidth=4)
+    low, high = one.spread
+    axis.errorbar(
+        cost,
+        one.mean,
+        # The mean of equal scores may lie outside them by a rounding error.
+        yerr=[[max(0.0, one.mean - low)], [max(0.0, high - one.mean)]],
+        fmt="x" if one.collapsed else marker,
+        color=colour,
+        capsize=2,
+        label=one.name + (f" {COLLAPSED}" if one.collapsed else ""),
+    )
+
+
+def _scale_cost(axis: Any, cost: str, values: Sequence[float]) -> None:
+    """Scale the axis of the costs: logarithmic for latencies that are far apart."""
+    from matplotlib import ticker
+
+    if cost == "latency" and max(values) > _WIDE * min(values):
+        axis.set_xscale("log")
+        axis.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+        # Plain numbers: matplotlib's own powers of ten are formulas, which are off.
+        axis.xaxis.set_major_formatter(ticker.StrMethodFormatter("{x:g}"))
+        axis.xaxis.set_minor_formatter(ticker.NullFormatter())
+    else:
+        axis.set_xlim(left=0)
+
+
 def score_against_sparsity(
     title: str, curves: Mapping[str, Sequence[tuple[float, Group]]], base: Group | None
 ) -> Any:
-    """Score against sparsity, a curve for each name; the unpruned model as a level line.
+    """Draw score against sparsity, a curve for each name; the unpruned model as a level line.
 
     Points are means over the seeds, bars their range, pale bands the 95 % bootstrap interval
     over the examples. Crosses are models that collapsed.
     """
-    with plt.rc_context(_STYLE):
-        figure, axis = plt.subplots(figsize=(6.4, 3.8))
+    with _style():
+        figure, (axis,) = _figure(1, 6.4, 3.8)
         if base is not None and not math.isnan(base.mean):
             axis.axhline(base.mean, color="#999999", linewidth=1, label="unpruned")
-        metric = ""
-        for place, (name, points) in enumerate(curves.items()):
-            points = [(x, one) for x, one in points if not math.isnan(one.mean)]
-            if not points:
-                continue
-            colour, marker = _COLOURS[place % len(_COLOURS)], _MARKERS[place % len(_MARKERS)]
-            metric = points[0][1].first.task.primary_metric
-            x = [100 * sparsity for sparsity, _ in points]
-            y = [one.mean for _, one in points]
-            bars = [
-                [max(0.0, one.mean - one.spread[0]) for _, one in points],
-                [max(0.0, one.spread[1] - one.mean) for _, one in points],
-            ]
-            axis.errorbar(
-                x, y, yerr=bars, fmt=f"{marker}-", color=colour, capsize=2, label=name, zorder=3
-            )
-            known = [(100 * s, one.interval) for s, one in points if one.interval]
-            axis.fill_between(
-                [at for at, _ in known],
-                [ends[0] for _, ends in known],
-                [ends[1] for _, ends in known],
-                color=colour,
-                alpha=0.15,
-                linewidth=0,
-            )
-            fallen = [(100 * s, one.mean) for s, one in points if one.collapsed]
-            if fallen:
-                axis.plot(*zip(*fallen, strict=True), "x", color="#000000", zorder=4)
+        metrics = [
+            _draw_sparsities(axis, name, points, place)
+            for place, (name, points) in enumerate(curves.items())
+        ]
         axis.set_xlabel("percent of the weights pruned (crosses: COLLAPSED)")
-        axis.set_ylabel(metric)
+        axis.set_ylabel(next(filter(None, reversed(metrics)), ""))
         axis.set_title(f"{title} (bands: 95 % interval)", fontsize=10)
         _lay_out(figure, axis)
     return figure
 
 
+def _draw_sparsities(
+    axis: Any, name: str, points: Sequence[tuple[float, Group]], place: int
+) -> str:
+    """Draw one curve over the sparsities and return its metric; empty where nothing is defined."""
+    points = [(x, one) for x, one in points if not math.isnan(one.mean)]
+    if not points:
+        return ""
+    colour, marker = _COLOURS[place % len(_COLOURS)], _MARKERS[place % len(_MARKERS)]
+    x = [100 * sparsity for sparsity, _ in points]
+    y = [one.mean for _, one in points]
+    bars = [
+        [max(0.0, one.mean - one.spread[0]) for _, one in points],
+        [max(0.0, one.spread[1] - one.mean) for _, one in points],
+    ]
+    axis.errorbar(x, y, yerr=bars, fmt=f"{marker}-", color=colour, capsize=2, label=name, zorder=3)
+    known = [(100 * s, one.interval) for s, one in points if one.interval]
+    axis.fill_between(
+        [at for at, _ in known],
+        [ends[0] for _, ends in known],
+        [ends[1] for _, ends in known],
+        color=colour,
+        alpha=0.15,
+        linewidth=0,
+    )
+    fallen = [(100 * s, one.mean) for s, one in points if one.collapsed]
+    if fallen:
+        axis.plot(*zip(*fallen, strict=True), "x", color="#000000", zorder=4)
+    return points[0][1].first.task.primary_metric
+
+
 def zeros_by_part(title: str, panels: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Any:
-    """Fraction of zeros in each part of a model: panel -> line -> part -> fraction."""
+    """Draw the fraction of zeros in each part of a model: panel -> line -> part -> fraction."""
+    import matplotlib
+
     panels = {name: lines for name, lines in panels.items() if lines}
     parts = list(
         dict.fromkeys(p for lines in panels.values() for one in lines.values() for p in one)
     )
-    with plt.rc_context(_STYLE):
-        figure, axes = plt.subplots(
-            1, len(panels), figsize=(4.2 * len(panels), 3.6), squeeze=False, sharey=True
-        )
-        shades = plt.get_cmap("viridis")
-        for axis, (panel, lines) in zip(axes[0], panels.items(), strict=True):
+    with _style():
+        figure, axes = _figure(len(panels), 4.2 * len(panels), 3.6, sharey=True)
+        shades = matplotlib.colormaps["viridis"]
+        for axis, (panel, lines) in zip(axes, panels.items(), strict=True):
             for place, (name, values) in enumerate(lines.items()):
                 axis.plot(
                     range(len(parts)),
@@ -207,14 +260,14 @@ def zeros_by_part(title: str, panels: Mapping[str, Mapping[str, Mapping[str, flo
                 )
             axis.set_xticks(range(len(parts)), parts, rotation=60, ha="right")
             axis.set_title(panel)
-        axes[0][0].set_ylabel("percent of zeros")
+        axes[0].set_ylabel("percent of zeros")
         figure.suptitle(title, fontsize=10)
-        _lay_out(figure, axes[0][-1])
+        _lay_out(figure, axes[-1])
     return figure
 
 
 def _lay_out(figure: Any, axis: Any) -> None:
-    """Fits the axes into the figure, then puts the legend beside them.
+    """Fit the axes into the figure, then put the legend beside them.
 
     In that order: the layout would make room for a long legend by narrowing the axes. When it
     is saved, the figure grows instead.
@@ -224,7 +277,7 @@ def _lay_out(figure: Any, axis: Any) -> None:
 
 
 def _common_length(groups: Sequence[Group]) -> str | None:
-    """The longest length at which all files were timed."""
+    """Return the longest length at which all files were timed."""
     timed = [model.latency for one in groups for model in one.models if model.latency]
     lengths = (
         [length for length in timed[0] if all(length in one for one in timed)] if timed else []
@@ -233,7 +286,7 @@ def _common_length(groups: Sequence[Group]) -> str | None:
 
 
 def _cost(one: Group, length: str | None) -> float | None:
-    """Mean milliseconds at a length, None for models that were not timed; or megabytes."""
+    """Return mean milliseconds at a length, None for models that were not timed; or megabytes."""
     if length is None:
         return sum(m.bytes["plain"] for m in one.models) / len(one.models) / 1e6
     times = [m.latency[length]["p50"] for m in one.models if m.latency]
@@ -246,20 +299,19 @@ def _colours(number: int) -> list[str]:
 
 def _title(groups: Sequence[Group]) -> str:
     first = groups[0].first
-    sample = " (sample data)" if first.source == "sample" else ""
+    sample = " (sample data)" if first.source == SAMPLE else ""
     return f"{first.task.name}{sample}, {first.encoder}"
 
 
 def svg(figure: Any) -> str:
-    """The figure as an <svg> element."""
+    """Return the figure as an <svg> element."""
     text = io.StringIO()
-    with plt.rc_context(_STYLE):
+    with _style():
         figure.savefig(text, format="svg", bbox_inches="tight", metadata={"Date": None})
     content = text.getvalue()
     return content[content.index("<svg") :]
 
 
 def save_png(figure: Any, path: pathlib.Path) -> None:
-    """Writes the figure and closes it."""
+    """Write the figure as PNG."""
     figure.savefig(path, bbox_inches="tight", dpi=150)
-    plt.close(figure)

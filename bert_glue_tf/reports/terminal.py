@@ -1,9 +1,10 @@
-"""A result record as a short table for the terminal."""
+"""Tables for the terminal: of one record, of an export's files, of any rows."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import rich.box
 import rich.console
@@ -11,11 +12,14 @@ import rich.table
 
 from bert_glue_tf.data import tasks
 from bert_glue_tf.export.record import ExportResult
+from bert_glue_tf.reports import formats, tables
+from bert_glue_tf.reports.measured import SAMPLE
+from bert_glue_tf.reports.tables import Column, Table
 from bert_glue_tf.runs.results import ExperimentResult
 
 
 class _Console(rich.console.Console):
-    """Leaves it to the command what to do where nobody reads any more; rich would end it."""
+    """A console that leaves it to the command to end where nobody reads; rich would end it."""
 
     def on_broken_pipe(self) -> None:
         raise BrokenPipeError
@@ -36,7 +40,7 @@ def _score(value: float, interval: tuple[float, float] | None, diverged: bool) -
 
 
 def _sparsity_rows(result: ExperimentResult) -> list[tuple[str, str]]:
-    """A row for each pruned weight; of more than a few, one row for all of them."""
+    """Return a row for each pruned weight; of more than a few, one row for all of them."""
     values = result.sparsity
     if len(values) <= 3:
         return [(f"sparsity of {name}", f"{100 * value:.2f} %") for name, value in values.items()]
@@ -47,7 +51,19 @@ def _sparsity_rows(result: ExperimentResult) -> list[tuple[str, str]]:
 
 
 def rows(result: ExperimentResult) -> list[tuple[str, str]]:
-    """What the table shows: (name, value) pairs; an empty pair separates groups."""
+    """Return the table's (name, value) pairs; an empty pair separates groups."""
+    return [
+        *_score_rows(result),
+        ("", ""),
+        *_sparsity_rows(result),
+        *_size_rows(result),
+        ("", ""),
+        *_speed_rows(result),
+    ]
+
+
+def _score_rows(result: ExperimentResult) -> list[tuple[str, str]]:
+    """Return the number of examples and the scores of each validation split."""
     task = tasks.get(result.config["task"])
     lines: list[tuple[str, str]] = []
     for suffix, split in task.validation_splits.items():
@@ -61,19 +77,26 @@ def rows(result: ExperimentResult) -> list[tuple[str, str]]:
                 lines.append(
                     (key, _score(result.metrics[key], result.intervals.get(key), diverged))
                 )
-    lines.append(("", ""))
-    lines += _sparsity_rows(result)
+    return lines
+
+
+def _size_rows(result: ExperimentResult) -> list[tuple[str, str]]:
+    """Return the number of parameters and the size on disk."""
     total, nonzero = result.parameters["total"], result.parameters["nonzero"]
     # Embeddings may hold a few zeros of their own. Early records do not tell them apart.
     pruned = result.parameters.get("pruned", 0)
     by_pruning = f", {pruned:,} pruned" if pruned else ""
-    lines += [
+    return [
         ("parameters", f"{total:,}"),
         ("non-zero parameters", f"{nonzero:,} ({total - nonzero:,} zero{by_pruning})"),
         ("saved model", _megabytes(result.bytes["plain"])),
         ("saved model, gzipped", _megabytes(result.bytes["gzip"])),
-        ("", ""),
     ]
+
+
+def _speed_rows(result: ExperimentResult) -> list[tuple[str, str]]:
+    """Return the speeds that are known, and time and memory of the whole run."""
+    lines = []
     for name, key in (
         ("training", "train_examples_per_second"),
         ("evaluation", "evaluation_examples_per_second"),
@@ -81,26 +104,21 @@ def rows(result: ExperimentResult) -> list[tuple[str, str]]:
         speed = result.speed[key]
         if speed is not None and not math.isnan(speed):
             lines.append((name, f"{speed:.1f} examples/s"))
-    lines.append(
-        (
-            "time, peak memory",
-            f"{result.speed['seconds']:.0f} s, {_megabytes(result.peak_memory_bytes)}",
-        )
-    )
-    return lines
+    seconds, memory = result.speed["seconds"], _megabytes(result.peak_memory_bytes)
+    return [*lines, ("time, peak memory", f"{seconds:.0f} s, {memory}")]
 
 
 def title(result: ExperimentResult) -> str:
-    """Task, data, encoder and method; `sample` is named wherever its results are."""
+    """Return task, data, encoder and method; `sample` is named wherever its results are."""
     config = result.config
     text = f"{config['task']} ({result.data['train']['name']} data), {config['encoder']}"
     return f"{text}, pruning: {config['pruning_method']}, seed {config['seed']}"
 
 
 def notes(result: ExperimentResult) -> list[str]:
-    """What has to be known to read the numbers, a line each."""
+    """Return the facts that a reader of the numbers has to know, a line each."""
     lines = ["In brackets: 95 % bootstrap interval over the examples."]
-    if result.data["train"]["name"] == "sample":
+    if result.data["train"]["name"] == SAMPLE:
         lines.append("Data: sample, generated by this project; its scores say nothing about GLUE.")
     used, of = result.data["train"]["examples"], result.data["train"]["split_examples"]
     if used != of:
@@ -109,7 +127,7 @@ def notes(result: ExperimentResult) -> list[str]:
 
 
 def print_table(result: ExperimentResult) -> None:
-    """Prints the record to standard output."""
+    """Print the record to standard output."""
     table = rich.table.Table(box=rich.box.SIMPLE_HEAD, show_header=False)
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True)
@@ -122,7 +140,7 @@ def print_table(result: ExperimentResult) -> None:
 
 
 def wide_console() -> rich.console.Console:
-    """A console for tables: in a file, where nothing bounds the width, none is cut.
+    """Return a console for tables: in a file, where nothing bounds the width, none is cut.
 
     Folders' names stand in them as they are, brackets and colons included.
     """
@@ -132,31 +150,50 @@ def wide_console() -> rich.console.Console:
     return console
 
 
+def _exports(task: tasks.TaskSpec, lengths: Sequence[str]) -> tuple[Column[ExportResult], ...]:
+    """Return the columns of the files of one export."""
+    longest = lengths[-1]
+
+    def speed(record: ExportResult) -> float:
+        return record.latency[longest]["float32_p50"] / record.latency[longest]["p50"]
+
+    def score(name: str) -> Column[ExportResult]:
+        return Column(name, lambda record: record.metrics[name], lambda value: f"{value:.4f}")
+
+    def milliseconds(length: str) -> Column[ExportResult]:
+        return Column(
+            f"ms/{length}",
+            lambda record: record.latency[length]["p50"],
+            lambda value: f"{value:.1f}",
+        )
+
+    return (
+        Column("recipe", lambda record: (record.recipe, bool(record.collapsed)), _recipe),
+        *(score(f"{task.primary_metric}{suffix}") for suffix in task.validation_splits),
+        Column("flips", lambda record: record.flips),
+        Column("MB", lambda record: record.bytes["plain"], formats.megabytes(1)),
+        Column("gzip", lambda record: record.bytes["gzip"], formats.megabytes(1)),
+        *map(milliseconds, lengths),
+        Column("speed", speed, formats.ratio),
+        Column("peak MB", lambda record: record.peak_memory_bytes["total"], formats.megabytes(0)),
+    )
+
+
+def _recipe(name_and_collapsed: tuple[str, bool]) -> str:
+    name, is_collapsed = name_and_collapsed
+    return name + (f" {formats.COLLAPSED}" if is_collapsed else "")
+
+
 def print_exports(records: Sequence[ExportResult]) -> None:
-    """Prints the records of one export to standard output, a row for each file."""
+    """Print the records of one export to standard output, a row for each file."""
     first = records[0]
     task = tasks.get(first.config["task"])
+    shown = Table(_exports(task, list(first.latency)), tuple(records))
     table = rich.table.Table(box=rich.box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    table.add_column("recipe", no_wrap=True)
-    keys = [f"{task.primary_metric}{suffix}" for suffix in task.validation_splits]
-    for key in keys:
-        table.add_column(key, justify="right", no_wrap=True)
-    longest = list(first.latency)[-1]
-    times = [f"ms/{length}" for length in first.latency]
-    for head in ("flips", "MB", "gzip", *times, "speed", "peak MB"):
-        table.add_column(head, justify="right", no_wrap=True)
-    for record in records:
-        size, memory = record.bytes, record.peak_memory_bytes
-        table.add_row(
-            record.recipe + (" COLLAPSED" if record.collapsed else ""),
-            *(f"{record.metrics[key]:.4f}" for key in keys),
-            str(record.flips),
-            f"{size['plain'] / 1e6:.1f}",
-            f"{size['gzip'] / 1e6:.1f}",
-            *(f"{timed['p50']:.1f}" for timed in record.latency.values()),
-            f"{record.latency[longest]['float32_p50'] / record.latency[longest]['p50']:.2f}x",
-            f"{memory['total'] / 1e6:.0f}",
-        )
+    for place, head in enumerate(shown.heads):
+        table.add_column(head, justify="right" if place else "left", no_wrap=True)
+    for row in shown.cells():
+        table.add_row(*(cell.text for cell in row))
     console = wide_console()
     _print_titled(
         console,
@@ -167,8 +204,15 @@ def print_exports(records: Sequence[ExportResult]) -> None:
     )
     for record in records:
         if record.collapsed:
-            console.print(f"{record.recipe}: COLLAPSED: {record.collapsed}", soft_wrap=True)
-    parity = first.parity
+            told = f"{record.recipe}: {formats.COLLAPSED}: {record.collapsed}"
+            console.print(told, soft_wrap=True)
+    for line in _export_notes(first):
+        console.print(line, soft_wrap=True)
+
+
+def _export_notes(first: ExportResult) -> list[str]:
+    """Return the facts that a reader of an export's table has to know, a line each."""
+    parity, longest = first.parity, list(first.latency)[-1]
     notes = [
         f"float32 against Keras: largest difference of a logit {parity['largest_difference']:.1e}, "
         f"{parity['flips']} of {parity['examples']:,} labels differ. Flips: labels that differ "
@@ -177,26 +221,30 @@ def print_exports(records: Sequence[ExportResult]) -> None:
         f"median time of one example of length {longest} on {first.threads} threads; speed: how "
         f"many times as fast as float32 at length {longest}, in the same interleaved run.",
     ]
-    if first.config["data"] == "sample":
+    if first.config["data"] == SAMPLE:
         notes.append("Data: sample, generated by this project; its scores say nothing about GLUE.")
-    for line in notes:
-        console.print(line, soft_wrap=True)
+    return notes
 
 
-def print_rows(title: str, rows: Sequence[Mapping[str, str]]) -> None:
-    """Prints rows with the same columns as a table; a column that is empty is left out."""
-    if not rows:
+def print_rows(title: str, rows: Table[Any] | Sequence[Mapping[str, Any]]) -> None:
+    """Print rows with the same columns as a table; a column that is empty is left out.
+
+    Args:
+      title: a line above it.
+      rows: a table, or mappings with the same keys.
+    """
+    shown = (rows if isinstance(rows, Table) else tables.of(rows)).filled()
+    if not shown.rows:
         return
-    heads = [head for head in rows[0] if any(row[head] for row in rows)]
     table = rich.table.Table(box=rich.box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for head in heads:
+    for head in shown.heads:
         table.add_column(head, overflow="fold")
-    for row in rows:
-        table.add_row(*(row[head] for head in heads))
+    for row in shown.cells():
+        table.add_row(*(cell.text for cell in row))
     _print_titled(wide_console(), title, table)
 
 
 def _print_titled(console: rich.console.Console, title: str, table: rich.table.Table) -> None:
-    """Prints a table below its title, which as the table's own would be folded to its width."""
+    """Print a table below its title, which as the table's own would be folded to its width."""
     console.print(title, soft_wrap=True, markup=False, emoji=False)
     console.print(table)

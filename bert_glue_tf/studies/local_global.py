@@ -13,8 +13,7 @@ from bert_glue_tf.compression.registry import NO_PRUNING
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import tasks
 from bert_glue_tf.models.bert import structure
-from bert_glue_tf.reports import comparison
-from bert_glue_tf.reports.comparison import Row
+from bert_glue_tf.reports import tables, verdicts
 from bert_glue_tf.studies import studying
 from bert_glue_tf.studies.studying import ABSENT, Cell, Study
 
@@ -91,7 +90,7 @@ class Grid:
 # Scores.
 
 
-def score_rows(study: Study, grid: Grid) -> list[Row]:
+def score_rows(study: Study, grid: Grid) -> list[dict[str, str]]:
     """A row for each sparsity: both rankings, each against unpruned, and local minus global."""
     base = study.group(grid.unpruned)
     found = [
@@ -122,7 +121,7 @@ def score_rows(study: Study, grid: Grid) -> list[Row]:
     return found
 
 
-def compact(table: Sequence[Row]) -> list[Row]:
+def compact(table: Sequence[dict[str, str]]) -> list[dict[str, str]]:
     """The rows without what only the files hold, for a terminal of 100 columns."""
     heads = ("sparsity", "local", "global", "difference", "95 % interval", "verdict")
     return studying.pick(table, heads)
@@ -161,7 +160,7 @@ def finding(study: Study, grid: Grid) -> list[str]:
         )
         if told
     ]
-    mean = comparison.mean_difference(pairs)
+    mean = verdicts.mean_difference(pairs)
     if mean is not None and mean.is_defined:
         low, high = mean.interval
         lines.append(
@@ -226,7 +225,7 @@ def spreads(study: Study, grid: Grid) -> Spread:
     return found
 
 
-def spread_rows(found: Spread) -> list[Row]:
+def spread_rows(found: Spread) -> list[dict[str, str]]:
     """A row for each part of the model, a column for each ranking and sparsity."""
     parts = list(dict.fromkeys(name for values in found.values() for name in values))
     ordered = sorted(found, key=lambda key: (RANKINGS.index(key[0]), key[1]))
@@ -237,7 +236,7 @@ def spread_rows(found: Spread) -> list[Row]:
     ]
 
 
-def compact_spread(found: Spread) -> dict[str, list[Row]]:
+def compact_spread(found: Spread) -> dict[str, list[dict[str, str]]]:
     """The same for a terminal of 100 columns: ranking -> rows with a column for each sparsity."""
     tables = {}
     for ranking in RANKINGS:
@@ -310,7 +309,7 @@ def text(study: Study, grids: Sequence[Grid], found: Mapping[str, Spread]) -> st
             lines += [f"{studying.examples(records[0]).capitalize()}.", ""]
         table = score_rows(study, grid)
         heads = [head for head in table[0] if any(row[head] for row in table)]
-        lines += [comparison.markdown(studying.pick(table, heads))]
+        lines += [tables.markdown(tables.of(studying.pick(table, heads)))]
         lines += [f"![scores]({grid.task}_scores.png)", ""]
         if found.get(grid.task):
             figures_of_study = [f"Figure {n}: {paper['figures'][n] or ABSENT}" for n in "56"]
@@ -319,7 +318,7 @@ def text(study: Study, grids: Sequence[Grid], found: Mapping[str, Spread]) -> st
                 "",
                 f"The study's: {', '.join(figures_of_study)}.",
                 "",
-                comparison.markdown(spread_rows(found[grid.task])),
+                tables.markdown(tables.of(spread_rows(found[grid.task]))),
                 f"![zeros]({grid.task}_zeros.png)",
                 "",
             ]
@@ -337,9 +336,9 @@ def write(study: Study, grids: Sequence[Grid], output: pathlib.Path) -> dict[str
     files = {"local_global.md": text(study, grids, found)}
     made: dict[str, Any] = {}
     for grid in grids:
-        files[f"{grid.task}_scores.csv"] = comparison.rows_csv(score_rows(study, grid))
+        files[f"{grid.task}_scores.csv"] = tables.csv(tables.of(score_rows(study, grid)))
         if found[grid.task]:
-            files[f"{grid.task}_zeros.csv"] = comparison.rows_csv(spread_rows(found[grid.task]))
+            files[f"{grid.task}_zeros.csv"] = tables.csv(tables.of(spread_rows(found[grid.task])))
         made |= figures(study, grid, found[grid.task])
     studying.write(output, files, made)
     return found

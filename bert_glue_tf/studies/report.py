@@ -21,8 +21,7 @@ from bert_glue_tf.evaluation import collapse, metrics, predictions, significance
 from bert_glue_tf.evaluation.significance import Difference
 from bert_glue_tf.export import record
 from bert_glue_tf.export.folder import FOLDER, ExportFolder
-from bert_glue_tf.reports import comparison
-from bert_glue_tf.reports.comparison import Row
+from bert_glue_tf.reports import tables
 from bert_glue_tf.runs import finished
 
 CURVES = ("1", "2")  # Tables of loss and accuracy per epoch.
@@ -126,7 +125,7 @@ def _cell(value: float | None, digits: int = 4) -> str:
     return "not at hand" if value is None else f"{value:.{digits}f}"
 
 
-def curve_rows(number: str, done: Sequence[Plan]) -> list[Row]:
+def curve_rows(number: str, done: Sequence[Plan]) -> list[dict[str, str]]:
     """Table 1 or 2: per epoch, the report's value beside the mean of ours over the seeds."""
     table = published()["tables"][number]
     rows = []
@@ -150,7 +149,7 @@ def curve_rows(number: str, done: Sequence[Plan]) -> list[Row]:
     return rows
 
 
-def quantization_rows(done: Sequence[Plan]) -> list[Row]:
+def quantization_rows(done: Sequence[Plan]) -> list[dict[str, str]]:
     """Table 3: accuracy and size, without and with quantization."""
     table = published()["tables"]["3"]
     rows = []
@@ -315,7 +314,7 @@ def text(done: Sequence[Plan], settings: Mapping[str, str]) -> str:
         rows = curve_rows(number, done)
         if rows:
             title = report["tables"][number]["title"]
-            lines += [f"## Table {number}. {title}{marked}", "", comparison.markdown(rows)]
+            lines += [f"## Table {number}. {title}{marked}", "", tables.markdown(tables.of(rows))]
     rows = quantization_rows(done)
     if rows:
         lines += [
@@ -323,7 +322,7 @@ def text(done: Sequence[Plan], settings: Mapping[str, str]) -> str:
             "",
             f"Ours: float32 and {RECIPE} .tflite files; the report: PyTorch's checkpoints.",
             "",
-            comparison.markdown(rows),
+            tables.markdown(tables.of(rows)),
         ]
     lines += [f"## The two hypotheses{marked}", "", *(f"- {line}" for line in hypotheses(done)), ""]
     return "\n".join(lines)

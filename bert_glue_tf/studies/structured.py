@@ -11,8 +11,8 @@ from typing import Any
 
 from bert_glue_tf.compression.registry import NO_PRUNING
 from bert_glue_tf.core.errors import UserError
-from bert_glue_tf.reports import comparison
-from bert_glue_tf.reports.comparison import Comparison, Row
+from bert_glue_tf.reports import tables, verdicts
+from bert_glue_tf.reports.verdicts import Comparison
 from bert_glue_tf.studies import studying
 from bert_glue_tf.studies.studying import ABSENT, Cell, Study
 
@@ -82,7 +82,7 @@ def _paper(model: str, task: str) -> str:
     return ABSENT if value is None else f"{value:g}"
 
 
-def rows(study: Study, table: Mapping[str, Sequence[Cell]]) -> list[Row]:
+def rows(study: Study, table: Mapping[str, Sequence[Cell]]) -> list[dict[str, str]]:
     """A row for each task and model, the unpruned one first, each against the unpruned."""
     found = []
     for task, models in table.items():
@@ -130,12 +130,12 @@ def ranking(study: Study, models: Sequence[Cell]) -> list[str]:
     apart = [
         f"{a.label} over {b.label} {studying.interval(c)}"
         for a, b, c in pairs
-        if c and c.verdict.startswith("better")
+        if c and c.outcome is verdicts.Outcome.BETTER
     ]
     noise = [
         f"{a.label} and {b.label} {studying.interval(c)}"
         for a, b, c in pairs
-        if c and not c.verdict.startswith("better")
+        if c and c.outcome is not verdicts.Outcome.BETTER
     ]
     told.append(f"{task}: beyond noise: {'; '.join(apart) or 'none of the differences'}.")
     if noise:
@@ -195,7 +195,7 @@ def _with(text: str, found: Comparison | None) -> str:
     return f"{text} {studying.interval(found)}" if found else text
 
 
-def compact(table: Sequence[Row]) -> list[Row]:
+def compact(table: Sequence[dict[str, str]]) -> list[dict[str, str]]:
     """The rows without what only the files hold, for a terminal of 100 columns."""
     heads = ("model", "paper", "ours", "sparsity", "difference", "95 % interval", "verdict")
     return studying.pick(table, heads)
@@ -227,7 +227,7 @@ def text(study: Study, table: Mapping[str, Sequence[Cell]]) -> str:
         if records:
             lines += [f"{task}: {studying.examples(records[0])}.", ""]
         heads = [head for head in own[0] if head != "task" and any(row[head] for row in own)]
-        lines += [comparison.markdown(studying.pick(own, heads))]
+        lines += [tables.markdown(tables.of(studying.pick(own, heads)))]
     lines += [f"## Whether the paper's ranking holds{mark}", ""]
     lines += [f"- {line}" for models in table.values() for line in ranking(study, models)]
     lines += ["", *(f"- {line}" for line in study.notes()), "", *studying.reasons(study)]
@@ -242,6 +242,6 @@ def write(study: Study, table: Mapping[str, Sequence[Cell]], output: pathlib.Pat
     """
     files = {
         "structured.md": text(study, table),
-        "structured.csv": comparison.rows_csv(rows(study, table)),
+        "structured.csv": tables.csv(tables.of(rows(study, table))),
     }
     studying.write(output, files)

@@ -15,8 +15,11 @@ from bert_glue_tf.core import cli
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.core.files import write_atomically
 from bert_glue_tf.data import tasks
-from bert_glue_tf.reports import comparison
-from bert_glue_tf.reports.comparison import Comparison, Group, Model, Row
+from bert_glue_tf.reports import measured, reading, verdicts
+from bert_glue_tf.reports import rows as report_rows
+from bert_glue_tf.reports.groups import Group
+from bert_glue_tf.reports.measured import Model
+from bert_glue_tf.reports.verdicts import Comparison
 from bert_glue_tf.runs import command_line
 from bert_glue_tf.runs.config import ExperimentConfig
 from bert_glue_tf.runs.results import ExperimentResult
@@ -166,9 +169,7 @@ class Study:
         if not folders:
             raise UserError("no run could be finished.\n" + "\n".join(self.told_failures()))
         self._models = {
-            model.run: model
-            for model in comparison.read(folders)
-            if model.recipe == comparison.KERAS
+            model.run: model for model in reading.read(folders) if model.recipe == measured.KERAS
         }
 
     @property
@@ -209,7 +210,7 @@ class Study:
     def compare(self, judged: Cell, base: Cell) -> Comparison | None:
         """A cell against another; None where one is missing."""
         first, second = self.group(base), self.group(judged)
-        return comparison.compare(second, first) if first and second else None
+        return verdicts.compare(second, first) if first and second else None
 
     def notes(self) -> list[str]:
         """What has to be known to read the tables, a line each."""
@@ -235,12 +236,12 @@ def spread(group: Group | None) -> str:
     return f"{low:.3f} to {high:.3f}"
 
 
-def difference(found: Comparison | None) -> Row:
+def difference(found: Comparison | None) -> dict[str, str]:
     """The columns of a difference, empty where there is none."""
     heads = ("difference", "95 % interval", "seeds' range", "McNemar p", "verdict")
     if found is None:
         return dict.fromkeys(heads, "")
-    (row,) = comparison.difference_rows([found])
+    (row,) = report_rows.differences([found]).texts()
     return {head: row[head] for head in heads}
 
 
@@ -252,7 +253,7 @@ def interval(found: Comparison) -> str:
     return f"{found.difference.mean:+.3f} ({low:+.3f} to {high:+.3f})"
 
 
-def pick(rows: Iterable[Row], heads: Sequence[str]) -> list[Row]:
+def pick(rows: Iterable[dict[str, str]], heads: Sequence[str]) -> list[dict[str, str]]:
     """Some of the columns."""
     return [{head: row[head] for head in heads} for row in rows]
 

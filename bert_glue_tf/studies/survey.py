@@ -32,8 +32,9 @@ from bert_glue_tf.export.folder import FOLDER, ExportFolder
 from bert_glue_tf.export.record import ExportResult
 from bert_glue_tf.models import encoders
 from bert_glue_tf.models.bert import structure
-from bert_glue_tf.reports import comparison
-from bert_glue_tf.reports.comparison import Group, Model, Row
+from bert_glue_tf.reports import reading, tables
+from bert_glue_tf.reports.groups import Group
+from bert_glue_tf.reports.measured import Model
 from bert_glue_tf.runs import finished
 from bert_glue_tf.runs.config import ExperimentConfig
 from bert_glue_tf.runs.results import ExperimentResult
@@ -380,7 +381,9 @@ def _robust(one: Measured, kind: str) -> str:
     )
 
 
-def rows(study: Study, models: Sequence[Cell], measured: Mapping[str, Measured]) -> list[Row]:
+def rows(
+    study: Study, models: Sequence[Cell], measured: Mapping[str, Measured]
+) -> list[dict[str, str]]:
     """A row for each method, the unpruned model first."""
     base = measured[models[0].label]
     total = base.record.parameters["total"]
@@ -428,7 +431,7 @@ _COSTS = (
 )
 
 
-def _costs(one: Measured | None, base: Measured) -> Row:
+def _costs(one: Measured | None, base: Measured) -> dict[str, str]:
     row = dict.fromkeys(_COSTS, "")
     if one is None:
         return row
@@ -463,7 +466,7 @@ def _costs(one: Measured | None, base: Measured) -> Row:
     }
 
 
-def compact(table: Sequence[Row]) -> dict[str, list[Row]]:
+def compact(table: Sequence[dict[str, str]]) -> dict[str, list[dict[str, str]]]:
     """The table in parts for a terminal of 100 columns: title -> rows."""
     bought = ("score", "difference", "95 % interval", "verdict", "typos", "out of domain")
     cost = ("scope", "sparsity", "ratio", "int8 MB", "int8 gzip", "gzip ratio", "ms", "peak MB")
@@ -473,7 +476,7 @@ def compact(table: Sequence[Row]) -> dict[str, list[Row]]:
     }
 
 
-def reasons(table: Sequence[Row]) -> list[str]:
+def reasons(table: Sequence[dict[str, str]]) -> list[str]:
     """Each method that was not measured, with its reason."""
     return [f"Not measured: {row['method']}: {row['why not']}" for row in table if row["why not"]]
 
@@ -488,7 +491,7 @@ def files_as_groups(
         if own is None or not own.files:
             continue
         (model,) = [
-            model for model in comparison.read([study.folder(own.config)]) if model.recipe == INT8
+            model for model in reading.read([study.folder(own.config)]) if model.recipe == INT8
         ]
         timed: Model = dataclasses.replace(model, latency=own.latency)
         found.append(Group((timed,), label=one.label))
@@ -539,7 +542,7 @@ def text(
             f"{task}: {studying.examples(first)}. Differences: to the unpruned model, 95 % paired "
             "bootstrap over the examples; p: McNemar's exact test, one for each seed.",
             "",
-            comparison.markdown(studying.pick(table, heads)),
+            tables.markdown(tables.of(studying.pick(table, heads))),
             *(f"- {line}" for line in reasons(table)),
             *(f"- {line}" for line in notes(models, measured, settings)),
             *(f"- {line}" for line in study.notes()),
@@ -575,6 +578,6 @@ def write(
     }
     files = {
         "survey.md": text(study, models, measured, settings),
-        "survey.csv": comparison.rows_csv(rows(study, models, measured)),
+        "survey.csv": tables.csv(tables.of(rows(study, models, measured))),
     }
     studying.write(output, files, made)

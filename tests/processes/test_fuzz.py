@@ -38,7 +38,8 @@ from bert_glue_tf.export.folder import FOLDER, ExportFolder
 from bert_glue_tf.export.lengths import seq_lengths
 from bert_glue_tf.models import encoders, tfhub
 from bert_glue_tf.models.bert import foreign_weights
-from bert_glue_tf.reports import comparison, files, page
+from bert_glue_tf.reports import files, page, reading, rows, tables, verdicts
+from bert_glue_tf.reports.groups import group
 from bert_glue_tf.runs import command_line, results, run_folder
 from bert_glue_tf.runs.config import ExperimentConfig
 from bert_glue_tf.runs.finished import Run
@@ -354,15 +355,11 @@ def use(runs: pathlib.Path) -> None:
     with answered():
         RunFolder(first, settings).compare_inputs({"encoder": {"sha256": "e"}})
     with answered():
-        models = comparison.read([runs / "one", runs / "two"])
-        groups = comparison.group(models)
-        found = comparison.differences(models)
-        for rows in (
-            comparison.model_rows(models),
-            comparison.group_rows(groups),
-            comparison.difference_rows(found),
-        ):
-            comparison.markdown(rows).encode()
+        models = reading.read([runs / "one", runs / "two"])
+        groups = group(models)
+        found = verdicts.differences(models)
+        for table in (rows.models(models), rows.groups(groups), rows.differences(found)):
+            tables.markdown(table).encode()
         page.page(groups, found, []).encode()
     assert contents(runs) == before  # Reading changes nothing.
     for other in (settings, ExperimentConfig(task="cola")):
@@ -374,10 +371,10 @@ def use(runs: pathlib.Path) -> None:
 
 
 def test_what_the_run_folders_are_made_from_is_good(written):
-    models = comparison.read([written / "one", written / "two"])
+    models = reading.read([written / "one", written / "two"])
     assert [model.recipe for model in models] == ["keras", "float32", "dynamic_int8"] * 2
     use(written)
-    assert len(comparison.differences(models)) == 5
+    assert len(verdicts.differences(models)) == 5
 
 
 _FILES = [
@@ -446,9 +443,9 @@ def test_a_page_with_its_figures_of_such_a_record(written, drawn):
     with copied(written) as runs:
         (runs / "one" / "results.jsonl").write_text(json.dumps(record) + "\n")
         with answered():
-            models = comparison.read([runs / "one", runs / "two"])
+            models = reading.read([runs / "one", runs / "two"])
             output = runs / "comparison"
-            files.write(output, comparison.group(models), comparison.differences(models))
+            files.write(output, group(models), verdicts.differences(models))
             assert (output / files.PAGE).is_file()
 
 
@@ -745,7 +742,7 @@ def test_an_encoder_without_a_name(written):
         record = {**json.loads(file.read_text()), "encoder": {"name": None}}
         file.write_text(json.dumps(record) + "\n")
         with pytest.raises(UserError, match=r"the encoder's name is None"):
-            comparison.read([runs / "one", runs / "two"])
+            reading.read([runs / "one", runs / "two"])
 
 
 def test_predictions_that_were_cut_short(written):
@@ -759,10 +756,10 @@ def test_predictions_that_were_cut_short(written):
         ):
             file.write_text(text)
             with pytest.raises(UserError, match=told):
-                comparison.read([runs / "one"])
+                reading.read([runs / "one"])
         file.write_text("".join(lines).replace("\t1\t", "\t7\t", 1))
         with pytest.raises(UserError, match=r"line 3: no label of sst2"):
-            comparison.read([runs / "one"])
+            reading.read([runs / "one"])
 
 
 def test_a_history_of_other_things(written):
@@ -771,7 +768,7 @@ def test_a_history_of_other_things(written):
         for text in ("epoch,loss\n1,high\n", "epoch,loss\n1,2,3\n", f"epoch\n{10**9}\n"):
             file.write_text(text)
             with pytest.raises(UserError, match="not the history of a run"):
-                comparison.read([runs / "one"])
+                reading.read([runs / "one"])
 
 
 def test_a_folder_whose_name_is_not_utf8(written, tmp_path):

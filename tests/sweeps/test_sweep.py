@@ -30,7 +30,7 @@ from bert_glue_tf.core import locks
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.models import loading
 from bert_glue_tf.models.bert.network import build_encoder
-from bert_glue_tf.reports import comparison
+from bert_glue_tf.reports import reading
 from bert_glue_tf.runs import command_line
 from bert_glue_tf.runs.config import ExperimentConfig
 from bert_glue_tf.runs.run_folder import BusyError, RunFolder
@@ -832,7 +832,7 @@ def test_a_grid_killed_in_the_middle_is_finished_by_two_sweeps_and_then_left_alo
     dry = call([*command, "--dry_run"], tmp_path)
     assert dry.stdout.count("finished: accuracy 0.") == 4
     # The compare command reads the same folder.
-    models = comparison.read((tmp_path / "runs").iterdir())
+    models = reading.read((tmp_path / "runs").iterdir())
     assert sorted(model.run for model in models) == sorted(run.name for run in runs)
 
 

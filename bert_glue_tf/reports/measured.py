@@ -1,0 +1,153 @@
+"""Model: one trained model or exported file, with all that its record says of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import pathlib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from bert_glue_tf.compression.registry import NO_PRUNING
+from bert_glue_tf.data import tasks
+from bert_glue_tf.runs.config import PRUNING
+
+KERAS = "keras"  # Stands for the recipe of a model that was not exported.
+REFERENCE = "float32"
+SAMPLE = "sample"  # The name of the generated data.
+# Settings that tell two trainings of the same experiment apart, or do not decide the model.
+BUT_SEED = ("seed",)
+BUT_PRUNING = (*BUT_SEED, "pruning_method", *PRUNING)
+
+Interval = tuple[float, float]
+
+
+@dataclasses.dataclass(frozen=True)
+class Model:
+    """One record, trained model or exported file, as a comparison sees it.
+
+    Attributes:
+      run: name of the run's folder; its path where two folders have the same name.
+      recipe: quantization recipe, or `keras`.
+      config: the run's settings.
+      data: provenance of the validation split(s) and the training split.
+      encoder: name of the encoder.
+      encoder_digest: SHA-256 of its files, as far as it is known.
+      metrics: name -> value.
+      intervals: name -> 95 % bootstrap interval.
+      collapsed: why the model is worthless; empty where it is not.
+      flips: labels that differ from float32's; None for a trained model.
+      sparsity: pruned weights over those that could be; None without pruning.
+      parameters: number of weights, and of those that are not zero.
+      bytes: plain and gzipped.
+      latency: length -> p50, p90, min and float32_p50, milliseconds; empty if not exported.
+      threads: of the latency.
+      peak_memory_bytes: of a process that predicts once; None if not exported.
+      predictions: split -> file with the answers.
+      history: the run's curves, a dict of text an epoch.
+    """
+
+    run: str
+    recipe: str
+    config: Mapping[str, Any]
+    data: Mapping[str, Any]
+    encoder: str
+    encoder_digest: str
+    metrics: Mapping[str, float]
+    intervals: Mapping[str, Interval]
+    collapsed: str
+    flips: int | None
+    sparsity: float | None
+    parameters: Mapping[str, int]
+    bytes: Mapping[str, int]
+    latency: Mapping[str, Mapping[str, float]]
+    threads: int | None
+    peak_memory_bytes: int | None
+    predictions: Mapping[str, pathlib.Path]
+    history: Sequence[Mapping[str, str]]
+
+    @property
+    def task(self) -> tasks.TaskSpec:
+        """The task that it was trained on."""
+        return tasks.get(self.config["task"])
+
+    @property
+    def seed(self) -> int:
+        """The seed of its training."""
+        return int(self.config["seed"])
+
+    @property
+    def method(self) -> str:
+        """The pruning method; `none` without pruning."""
+        return str(self.config["pruning_method"])
+
+    @property
+    def source(self) -> str:
+        """Where the data came from: `sample` is named wherever its results are."""
+        return str(next(iter(self.data.values()))["name"])
+
+    @property
+    def examples(self) -> int:
+        """Number of validation examples, all validation splits together."""
+        return sum(self.data[s]["examples"] for s in self.task.validation_splits.values())
+
+    @property
+    def primary(self) -> float:
+        """The task's primary metric, its mean over the validation splits."""
+        names = self.primary_names
+        return float(np.mean([self.metrics[name] for name in names]))
+
+    @property
+    def primary_names(self) -> list[str]:
+        """Names of the primary metric in `metrics`, one for each validation split."""
+        return [f"{self.task.primary_metric}{suffix}" for suffix in self.task.validation_splits]
+
+    @property
+    def interval(self) -> Interval | None:
+        """95 % bootstrap interval of `primary`, its ends' means over the validation splits."""
+        return mean_interval([self.intervals.get(name) for name in self.primary_names])
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """Split -> SHA-256 of its data."""
+        return {split: str(read["sha256"]) for split, read in self.data.items()}
+
+    @property
+    def longest(self) -> str | None:
+        """The longest length, in word pieces, at which the file was timed."""
+        return list(self.latency)[-1] if self.latency else None
+
+    @property
+    def milliseconds(self) -> float | None:
+        """Median time of one example at the longest length."""
+        return self.latency[self.longest]["p50"] if self.longest else None
+
+    @property
+    def speed(self) -> float | None:
+        """The time of float32 over the file's own, in the same interleaved run."""
+        if not self.longest:
+            return None
+        timed = self.latency[self.longest]
+        return timed["float32_p50"] / timed["p50"]
+
+    def key(self, without: Iterable[str] = BUT_SEED) -> str:
+        """Return a text that is equal for models that differ only in the settings `without`.
+
+        Data and encoder count by their content, not by the path that led to them.
+        """
+        left_out = {*without, "data"}
+        if self.method == NO_PRUNING:
+            left_out.update(PRUNING)  # Given or not, they decide nothing.
+        kept = {name: value for name, value in self.config.items() if name not in left_out}
+        content = [self.source, self.digests, self.encoder_digest]
+        return json.dumps([kept, content, self.recipe], sort_keys=True)
+
+
+def mean_interval(intervals: Sequence[Interval | None]) -> Interval | None:
+    """Return the means of the ends; None where one of the intervals is missing or undefined."""
+    ends = [pair for pair in intervals if pair and None not in pair]
+    if not ends or len(ends) < len(intervals):
+        return None
+    return float(np.mean([low for low, _ in ends])), float(np.mean([high for _, high in ends]))

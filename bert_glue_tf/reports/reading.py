@@ -1,0 +1,185 @@
+"""Reads the records of run folders as models. Nothing is measured again."""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import dataclasses
+import json
+import math
+import os
+import pathlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from absl import logging
+
+from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.data import tasks
+from bert_glue_tf.evaluation import collapse, predictions
+from bert_glue_tf.export.folder import FOLDER, ExportFolder
+from bert_glue_tf.export.record import ExportResult
+from bert_glue_tf.reports import rows
+from bert_glue_tf.reports.measured import KERAS, Model
+from bert_glue_tf.runs import results
+from bert_glue_tf.runs.config import ExperimentConfig
+from bert_glue_tf.runs.history import read_history
+from bert_glue_tf.runs.results import ExperimentResult
+
+
+def read(folders: Iterable[pathlib.Path]) -> list[Model]:
+    """Read the records of run folders, those of their exported files included.
+
+    A folder without records is left out, with a line in the log.
+
+    Raises:
+      UserError: no folder holds a record, or a file of records is damaged.
+    """
+    models: list[Model] = []
+    found = list(dict.fromkeys(folder.resolve() for folder in folders if folder.is_dir()))
+    names = collections.Counter(folder.name for folder in found)
+    for folder in sorted(found):
+        name = folder.name if names[folder.name] == 1 else str(folder)
+        # A name need not be UTF-8.
+        models += _folder(folder, os.fsencode(name).decode(errors="replace"))
+    if not models:
+        raise UserError(
+            f"--runs: {len(found)} folder(s), none with a finished run. Give folders of the train "
+            "command, for example --runs='runs/*' (in quotes)."
+        )
+    return models
+
+
+def _folder(folder: pathlib.Path, name: str) -> Iterator[Model]:
+    """Yield the models of one folder: the trained one, then its files."""
+    file = folder / results.FILE_NAME
+    records = results.load(file) if file.is_file() else []
+    if not records:
+        logging.warning("%s: no record in it (%s), left out", folder, results.FILE_NAME)
+        return
+    record = dataclasses.replace(records[-1], config=_config(file, records[-1].config))
+    history = read_history(folder / "history.csv")
+    export = ExportFolder(folder / FOLDER)
+    with _naming(file):
+        yield _whole(_trained(folder, name, record, history))
+    with _naming(export.results_file):
+        for exported in export.records().values():
+            yield _whole(_exported(name, export, exported, record, history))
+
+
+def _whole(model: Model) -> Model:
+    """Return the model, once everything that a table or a figure asks of it has been computed."""
+    rows.every_number([model]).texts()
+    plain = [model.seed, model.milliseconds or 0, *map(float, model.bytes.values())]
+    if not all(map(math.isfinite, plain)):
+        raise ValueError(f"{plain} are no numbers")
+    if not isinstance(model.encoder, str):
+        raise TypeError(f"the encoder's name is {model.encoder!r}")
+    json.dumps([model.key(), model.interval, model.digests])
+    return model
+
+
+@contextlib.contextmanager
+def _naming(file: pathlib.Path) -> Iterator[None]:
+    """Name the file of a record that lacks something a comparison needs."""
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        raise UserError(
+            f"{file}: its record lacks something, or holds something else ({error!r}). "
+            "Each line must be one record as the commands write it."
+        ) from error
+
+
+def _config(file: pathlib.Path, config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a run's settings, those included that are younger than its record."""
+    try:
+        if "task" not in config:
+            raise UserError("the setting task is missing")
+        settings = ExperimentConfig.from_json(config)
+        # Computed or given, the same sparsity is the same setting.
+        return settings.to_json() | {"initial_sparsity": settings.first_sparsity}
+    except (UserError, TypeError) as error:
+        raise UserError(f"{file}: its record has not the settings of a run ({error}).") from None
+
+
+def _splits(record: Any) -> list[str]:
+    return list(tasks.get(record.config["task"]).validation_splits.values())
+
+
+def _mean_sparsity(record: ExperimentResult) -> float | None:
+    if not record.sparsity:
+        return None
+    if record.parameters.get("prunable"):
+        return record.parameters["pruned"] / record.parameters["prunable"]
+    return float(np.mean(list(record.sparsity.values())))  # A record of version 0.1.0.
+
+
+def _trained(
+    folder: pathlib.Path,
+    name: str,
+    record: ExperimentResult,
+    history: Sequence[Mapping[str, str]],
+) -> Model:
+    splits = _splits(record)
+    files = {split: folder / "predictions" / f"{split}.tsv" for split in splits}
+    return Model(
+        run=name,
+        recipe=KERAS,
+        config=record.config,
+        data={split: record.data[split] for split in (*splits, "train")},
+        encoder=record.encoder["name"],
+        encoder_digest=str(record.encoder.get("sha256")),
+        metrics=record.metrics,
+        intervals=record.intervals,
+        collapsed=_collapsed(record, files),
+        flips=None,
+        sparsity=_mean_sparsity(record),
+        parameters=record.parameters,
+        bytes=record.bytes,
+        latency={},
+        threads=None,
+        peak_memory_bytes=None,
+        predictions=files,
+        history=history,
+    )
+
+
+def _collapsed(record: ExperimentResult, files: Mapping[str, pathlib.Path]) -> str:
+    task = tasks.get(record.config["task"])
+    read = (
+        predictions.read(path, task, record.data[split]["examples"])
+        for split, path in files.items()
+    )
+    return collapse.text(collapse.judge(task, one.labels, one.logits) for one in read)
+
+
+def _exported(
+    name: str,
+    export: ExportFolder,
+    record: ExportResult,
+    source: ExperimentResult,
+    history: Sequence[Mapping[str, str]],
+) -> Model:
+    splits = _splits(record)
+    return Model(
+        run=name,
+        recipe=record.recipe,
+        config=source.config,
+        data={**{split: record.data[split] for split in splits}, "train": source.data["train"]},
+        encoder=record.encoder["name"],
+        encoder_digest=str(record.encoder.get("sha256")),
+        metrics=record.metrics,
+        intervals=record.intervals,
+        collapsed=record.collapsed,
+        flips=record.flips,
+        sparsity=_mean_sparsity(source),
+        parameters=record.parameters,
+        bytes=record.bytes,
+        latency=record.latency,
+        threads=record.threads,
+        peak_memory_bytes=record.peak_memory_bytes["total"],
+        predictions={split: export.predictions_file(record.recipe, split) for split in splits},
+        history=history,
+    )

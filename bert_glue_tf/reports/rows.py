@@ -1,0 +1,163 @@
+"""The tables of a comparison: models, their groups over seeds, and differences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from bert_glue_tf.reports import formats
+from bert_glue_tf.reports.formats import Name, Score, Timed
+from bert_glue_tf.reports.groups import Group
+from bert_glue_tf.reports.measured import Interval, Model
+from bert_glue_tf.reports.tables import Column, Table, Tone
+from bert_glue_tf.reports.verdicts import Comparison, Outcome, Verdict
+
+_TONES = {
+    Outcome.BETTER: Tone.GOOD,
+    Outcome.WORSE: Tone.BAD,
+    Outcome.WITHIN_NOISE: Tone.NOISE,
+    Outcome.UNDEFINED: Tone.PLAIN,
+}
+
+
+def score_tone(score: Score) -> Tone:
+    """Return the meaning of a score: bad where its model is worthless."""
+    return Tone.BAD if score.is_collapsed else Tone.PLAIN
+
+
+def verdict_tone(verdict: Verdict | None) -> Tone:
+    """Return the meaning of a verdict: bad where a model is worthless, whatever the difference."""
+    if verdict is None:
+        return Tone.PLAIN
+    if verdict.collapsed or verdict.base_collapsed:
+        return Tone.BAD
+    return _TONES[verdict.outcome]
+
+
+def _name_tone(name: Name) -> Tone:
+    return Tone.BAD if name.collapsed else Tone.PLAIN
+
+
+def _others(model: Model) -> dict[str, float]:
+    """Return the metrics that are neither the primary one nor a loss."""
+    return {
+        name: value
+        for name, value in model.metrics.items()
+        if name not in model.primary_names and not name.startswith("loss")
+    }
+
+
+def _named(values: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {formats.number(value)}" for name, value in values.items())
+
+
+def _timed(model: Model) -> Timed | None:
+    if model.longest is None or model.milliseconds is None:
+        return None
+    return Timed(model.milliseconds, model.longest)
+
+
+_MODEL: tuple[Column[Model], ...] = (
+    Column("task", lambda m: (m.task.name, m.source), formats.task),
+    Column("encoder", lambda m: m.encoder),
+    Column("pruning", lambda m: m.method),
+    Column("recipe", lambda m: m.recipe),
+    Column("seed", lambda m: m.seed),
+    Column("examples", lambda m: m.examples, formats.count),
+    Column("metric", lambda m: m.task.primary_metric),
+    Column("score", lambda m: Score(m.primary, bool(m.collapsed)), formats.score, score_tone),
+    Column("95 % interval", lambda m: m.interval, formats.span),
+    Column("other scores", _others, _named),
+    Column("flips", lambda m: m.flips),
+    Column("sparsity", lambda m: m.sparsity, formats.percent),
+    Column("non-zero parameters", lambda m: m.parameters["nonzero"], formats.count),
+    Column("MB", lambda m: m.bytes["plain"], formats.megabytes(2)),
+    Column("MB gzipped", lambda m: m.bytes["gzip"], formats.megabytes(2)),
+    Column("ms", _timed, formats.timed),
+    Column("speed", lambda m: m.speed, formats.ratio),
+    Column("peak MB", lambda m: m.peak_memory_bytes, formats.megabytes(0)),
+    Column("run", lambda m: m.run),
+)
+
+
+def models(found: Iterable[Model]) -> Table[Model]:
+    """Return a row for each model: every number with its run, seed and number of examples."""
+    return Table(_MODEL, tuple(found))
+
+
+def _numbers(model: Model) -> dict[str, float]:
+    """Return every number of a model as it was recorded, by name."""
+    latency = {
+        f"ms_{length}_{name}": value
+        for length, timed in model.latency.items()
+        for name, value in timed.items()
+    }
+    return {**model.metrics, **latency, "bytes": model.bytes["plain"]}
+
+
+def every_number(found: Sequence[Model]) -> Table[Model]:
+    """Return `models` with every number as it was recorded behind it, for a spreadsheet."""
+    shown = {column.head for column in _MODEL}
+    names = dict.fromkeys(name for model in found for name in _numbers(model) if name not in shown)
+    return Table((*_MODEL, *map(_number, names)), tuple(found))
+
+
+def _number(name: str) -> Column[Model]:
+    return Column(name, lambda model: _numbers(model).get(name))
+
+
+def _seeds_range(seeds: Sequence[Any], values: Sequence[float]) -> Interval | None:
+    """Return the smallest and the largest value; None for a single seed."""
+    return (min(values), max(values)) if len(seeds) > 1 else None
+
+
+_GROUP: tuple[Column[Group], ...] = (
+    Column("task", lambda g: g.subject[:2], formats.task),
+    Column(
+        "model",
+        lambda g: Name(g.name, g.collapsed, len(g.models)),
+        formats.name,
+        _name_tone,
+        may_wrap=True,
+    ),
+    Column("examples", lambda g: g.first.examples, formats.count),
+    Column("seeds", lambda g: g.seeds, formats.listed),
+    Column("score", lambda g: g.mean, formats.number),
+    Column("95 % interval", lambda g: g.interval, formats.span),
+    Column("seeds' range", lambda g: _seeds_range(g.seeds, g.spread), formats.span),
+    Column("MB", lambda g: g.bytes("plain"), formats.megabytes(1)),
+    Column("gzip", lambda g: g.bytes("gzip"), formats.megabytes(1)),
+    Column("speed", lambda g: g.speed, formats.ratio),
+)
+
+
+def groups(found: Iterable[Group]) -> Table[Group]:
+    """Return a row for each experiment, its seeds together: short enough for a terminal."""
+    return Table(_GROUP, tuple(found))
+
+
+# The columns of a difference that other tables show beside their own.
+DIFFERENCE: tuple[Column[Comparison], ...] = (
+    Column("difference", lambda c: c.difference.mean, formats.signed),
+    Column("95 % interval", lambda c: c.difference.interval, formats.signed_span),
+    Column(
+        "seeds' range",
+        lambda c: _seeds_range(c.seeds, c.difference.by_seed),
+        formats.signed_span,
+    ),
+    Column("McNemar p", lambda c: c.difference.mcnemar, formats.p_values),
+    Column("verdict", lambda c: c.verdict, formats.verdict, verdict_tone),
+)
+_COMPARISON: tuple[Column[Comparison], ...] = (
+    Column("task", lambda c: (c.task, c.source), formats.task),
+    Column("model", lambda c: c.what, may_wrap=True),
+    Column("against", lambda c: c.against, may_wrap=True),
+    Column("examples", lambda c: c.examples, formats.count),
+    Column("seeds", lambda c: c.seeds, formats.listed),
+    *DIFFERENCE,
+)
+
+
+def differences(found: Iterable[Comparison]) -> Table[Comparison]:
+    """Return a row for each difference, and what it is worth."""
+    return Table(_COMPARISON, tuple(found))

@@ -1,0 +1,90 @@
+"""Models -> groups over their seeds."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from report_runs import LABELS, changed, read, right
+from written_runs import write_run
+
+from bert_glue_tf.reports import rows
+from bert_glue_tf.reports.groups import group
+
+
+def test_seeds_come_together(tmp_path):
+    for seed, number in ((3, 320), (1, 300), (2, 340)):
+        write_run(tmp_path / str(seed), LABELS, right(number), seed=seed)
+    models = read(*tmp_path.iterdir())
+    (one,) = group(models)
+    assert one.seeds == (1, 2, 3)
+    assert one.mean == pytest.approx(0.8)
+    assert one.spread == (0.75, 0.85)
+    lows, highs = zip(*(model.intervals["accuracy"] for model in models), strict=True)
+    assert one.interval == pytest.approx((np.mean(lows), np.mean(highs)))
+    (row,) = rows.groups([one]).texts()
+    assert row["seeds"] == "1, 2, 3"
+    assert row["score"] == "0.8000"
+    assert row["seeds' range"] == "0.750 to 0.850"
+    assert row["examples"] == "400"
+
+
+def test_a_run_that_is_repeated_counts_once_and_is_told_of(tmp_path, caplog):
+    for name, number in (("a", 300), ("b", 320)):
+        write_run(tmp_path / name, LABELS, right(number))
+    (one,) = group(read(tmp_path / "a", tmp_path / "b"))
+    assert [model.run for model in one.models] == ["b"]
+    (record,) = caplog.records
+    assert record.getMessage().startswith("b repeats a (keras, the same settings and seed)")
+
+
+def test_groups_are_named_by_what_tells_them_apart(tmp_path):
+    write_run(tmp_path / "a", LABELS, right(300), learning_rate=1e-4, seed=1)
+    write_run(tmp_path / "b", LABELS, right(300), learning_rate=5e-5, seed=2)
+    write_run(
+        tmp_path / "c",
+        LABELS,
+        right(300),
+        learning_rate=5e-5,
+        pruning_method="classifier_magnitude",
+    )
+    # Another encoder: another subject, which takes part in no name.
+    write_run(tmp_path / "d", LABELS, right(300), encoder="other", batch_size=8)
+    names = [one.name for one in group(read(*sorted(tmp_path.iterdir())))]
+    assert names == [
+        "no pruning, keras",
+        "no pruning, keras, learning_rate=0.0001",
+        "no pruning, keras, learning_rate=5e-05",
+        "pruned: classifier_magnitude to 80%, keras, learning_rate=5e-05",
+    ]
+
+
+def test_settings_of_pruning_decide_nothing_without_it(tmp_path):
+    for seed, sparsity in ((1, 0.8), (2, 0.9)):
+        run = write_run(tmp_path / str(seed), LABELS, right(300), seed=seed)
+        config = json.loads((run / "results.jsonl").read_text())["config"]
+        changed(run, config={**config, "final_sparsity": sparsity})
+    assert len(group(read(*tmp_path.iterdir()))) == 1
+
+
+@pytest.mark.parametrize(("grouped", "groups"), [(True, 2), (False, 1)])
+def test_a_setting_that_a_record_lacks_has_its_default(tmp_path, grouped, groups):
+    for seed in (1, 2):
+        run = write_run(
+            tmp_path / str(seed), LABELS, right(300), seed=seed, group_by_length=grouped
+        )
+    config = json.loads((run / "results.jsonl").read_text())["config"]
+    lacking = ("group_by_length", "held_out", "mixed_precision")
+    changed(run, config={k: v for k, v in config.items() if k not in lacking})
+    assert len(group(read(*tmp_path.iterdir()))) == groups
+
+
+def test_all_examples_are_called_so(tmp_path):
+    for number in (0, 100):
+        write_run(tmp_path / str(number), LABELS, right(300), train_examples=number)
+    groups = group(read(tmp_path / "0", tmp_path / "100"))
+    assert sorted(one.name.split(", ")[-1] for one in groups) == [
+        "train_examples=100",
+        "train_examples=all",
+    ]

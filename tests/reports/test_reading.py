@@ -1,0 +1,145 @@
+"""Records of run folders -> models."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from report_runs import LABELS, changed, read, right
+from written_runs import write_export, write_run
+
+from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.reports import page, rows
+from bert_glue_tf.reports.groups import group
+
+
+def message(*folders):
+    with pytest.raises(UserError) as caught:
+        read(*folders)
+    return str(caught.value)
+
+
+def test_a_record_becomes_a_model(tmp_path):
+    run = write_run(
+        tmp_path / "run", LABELS, right(300), seed=7, pruning_method="classifier_magnitude"
+    )
+    write_export(run, "dynamic_int8", LABELS, right(290))
+    trained, exported = read(run)
+    assert (trained.run, trained.recipe, trained.seed) == ("run", "keras", 7)
+    assert (trained.method, trained.sparsity, trained.flips) == ("classifier_magnitude", 0.8, None)
+    assert trained.primary == 0.75
+    assert trained.examples == 400
+    assert (trained.milliseconds, trained.speed) == (None, None)
+    assert (exported.run, exported.recipe, exported.flips) == ("run", "dynamic_int8", 3)
+    assert exported.primary == 0.725
+    assert exported.sparsity == 0.8
+    # At the longest length: 8 ms against 20.
+    assert (exported.milliseconds, exported.speed) == (8.0, 2.5)
+    assert exported.peak_memory_bytes == 123_000_000
+
+
+def test_the_last_record_of_a_run_counts(tmp_path):
+    run = write_run(tmp_path / "run", LABELS, right(300))
+    earlier = (run / "results.jsonl").read_text()
+    later = json.loads(earlier)
+    later["metrics"]["accuracy"] = 0.5
+    (run / "results.jsonl").write_text(earlier + json.dumps(later) + "\n")
+    assert read(run)[0].primary == 0.5
+
+
+def test_a_file_that_is_gone_or_cut_is_no_model(tmp_path):
+    run = write_run(tmp_path / "run", LABELS, right(300))
+    for recipe in ("float32", "int8", "int4"):
+        folder = write_export(run, recipe, LABELS, right(300))
+    folder.model("int8").unlink()
+    folder.model("int4").write_bytes(b"cut")
+    assert [model.recipe for model in read(run)] == ["keras", "float32"]
+
+
+def test_folders_without_a_record_are_left_out_with_a_line(tmp_path, caplog):
+    run = write_run(tmp_path / "b", LABELS, right(300))
+    (tmp_path / "a").mkdir()
+    (tmp_path / "c").mkdir()
+    (tmp_path / "c" / "results.jsonl").write_text("")
+    (tmp_path / "file").write_text("")
+    found = read(*(tmp_path / name for name in ("a", "b", "c", "file", "none")))
+    assert [model.run for model in found] == [run.name]
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{tmp_path / name}: no record in it (results.jsonl), left out" for name in "ac"
+    ]
+
+
+def test_no_record_at_all(tmp_path):
+    (tmp_path / "a").mkdir()
+    assert message(tmp_path / "a", tmp_path / "none").startswith(
+        "--runs: 1 folder(s), none with a finished run. Give folders of the train command"
+    )
+
+
+def test_a_damaged_record_is_named_with_its_line(tmp_path):
+    write_run(tmp_path / "a", LABELS, right(300))
+    run = write_run(tmp_path / "b", LABELS, right(300))
+    file = run / "results.jsonl"
+    file.write_text(file.read_text() + "{}\n")
+    assert message(tmp_path / "a", run).startswith(f"{file}:2: no record of a run")
+    file.write_bytes(b"\xff\xfe")
+    assert message(tmp_path / "a", run).startswith(f"{file}: not a readable file of results")
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ({"config": {}}, "its record has not the settings of a run (the setting task is missing)"),
+        ({"config": {"task": "x"}}, "its record has not the settings of a run (--task=x: no such"),
+        (
+            {"config": {"task": "mrpc", "epochs": -1}},
+            "its record has not the settings of a run (--e",
+        ),
+        ({"data": {}}, "its record lacks something, or holds something else (KeyError('validatio"),
+        ({"encoder": {}}, "its record lacks something, or holds something else (KeyError('name'"),
+    ],
+)
+def test_a_record_that_lacks_something(tmp_path, values, told):
+    file = changed(write_run(tmp_path / "run", LABELS, right(300)), **values)
+    assert message(tmp_path / "run").startswith(f"{file}: {told}")
+
+
+def test_a_setting_of_a_later_version_is_passed_over(tmp_path):
+    changed(write_run(tmp_path / "run", LABELS, right(300)), config={"task": "mrpc", "colour": 1})
+    assert "colour" not in read(tmp_path / "run")[0].config
+
+
+def test_predictions_that_are_gone(tmp_path):
+    run = write_run(tmp_path / "run", LABELS, right(300))
+    (run / "predictions" / "validation.tsv").unlink()
+    assert message(run).startswith(
+        f"{run}/predictions/validation.tsv: not the predictions of a run"
+    )
+
+
+def test_a_history_that_is_none(tmp_path):
+    run = write_run(tmp_path / "run", LABELS, right(300))
+    (run / "history.csv").write_text("epoch,loss\nfirst,0.5\n")
+    assert message(run).startswith(f"{run}/history.csv: not the history of a run (ValueError(")
+
+
+def test_folders_of_the_same_name_are_told_apart(tmp_path):
+    for parent, seed in (("x", 1), ("y", 2)):
+        write_run(tmp_path / parent / "run", LABELS, right(300), seed=seed)
+    models = read(tmp_path / "x" / "run", tmp_path / "y" / "run", tmp_path / "x" / ".." / "x/run")
+    assert [model.run for model in models] == [f"{tmp_path}/x/run", f"{tmp_path}/y/run"]
+    text = page.page(group(models), [], [])
+    assert f"<h3>{tmp_path}/x/run</h3>" in text
+    assert f"<h3>{tmp_path}/y/run</h3>" in text
+    assert "2 models of 2 runs" in text
+
+
+def test_the_score_of_mnli_is_the_mean_of_its_splits(mnli):
+    (model,) = mnli
+    assert model.primary == pytest.approx((0.9 + 0.7) / 2)
+    assert model.examples == 600
+    ends = [model.intervals[f"accuracy{suffix}"] for suffix in ("_matched", "_mismatched")]
+    assert model.interval == pytest.approx(np.mean(ends, axis=0))
+    (row,) = rows.models(mnli).texts()
+    assert row["95 % interval"] == f"{model.interval[0]:.3f} to {model.interval[1]:.3f}"

@@ -1,0 +1,143 @@
+"""Tables of a comparison: nothing that matters is silent in any of them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+
+import numpy as np
+from report_runs import CONSTANT, LABELS, N, read, right
+from written_runs import write_run
+
+from bert_glue_tf.reports import files, page, plots, rows, summary, tables, terminal, verdicts
+from bert_glue_tf.reports.groups import group
+from bert_glue_tf.runs import results
+
+
+def everywhere(models):
+    """The rows of all tables, and the Markdown, the CSV and the page made of them."""
+    groups, found = group(models), verdicts.differences(models)
+    shown = {
+        "groups": rows.groups(groups),
+        "differences": rows.differences(found),
+        "models": rows.models(models),
+    }
+    return {
+        **{name: table.texts() for name, table in shown.items()},
+        "markdown": [tables.markdown(table) for table in shown.values()],
+        "csv": list(csv.DictReader(io.StringIO(tables.csv(rows.every_number(models))))),
+        "page": page.page(groups, found, []),
+    }
+
+
+def test_collapsed_is_in_every_table(collapsed, tmp_path, capsys):
+    shown = everywhere(collapsed)
+    worthless = {"no pruning, int8 COLLAPSED (1 of 1)"}
+    assert {r["model"] for r in shown["groups"] if "COLLAPSED" in r["model"]} == worthless
+    (difference,) = shown["differences"]
+    assert difference["verdict"] == "worse, COLLAPSED"
+    assert [r["score"] for r in shown["models"]] == ["0.6500", "0.6500", "0.5000 COLLAPSED"]
+    assert [table.count("COLLAPSED") for table in shown["markdown"]] == [1, 1, 1]
+    assert [row["score"] for row in shown["csv"]] == ["0.6500", "0.6500", "0.5000 COLLAPSED"]
+    text = shown["page"]
+    assert (
+        '<p class="note">COLLAPSED: weak, int8: every prediction is not_equivalent. Do not use '
+        "this model.</p>"
+    ) in text
+    assert '<td class="bad">0.5000 COLLAPSED</td>' in text
+    assert '<td class="bad">worse, COLLAPSED</td>' in text
+    assert "int8 against no pruning, float32: worse, COLLAPSED (accuracy -0.150" in text
+    terminal.print_rows("Models", shown["groups"])
+    terminal.print_rows("Differences", shown["differences"])
+    assert re.sub(r"\s+", " ", capsys.readouterr().out).count("COLLAPSED") == 2
+    files.write(tmp_path / "out", group(collapsed), [])
+    assert "COLLAPSED: weak, int8" in (tmp_path / "out" / "comparison.md").read_text()
+
+
+def test_some_of_the_seeds_collapsed(tmp_path):
+    for seed, logits in ((1, right(390)), (2, CONSTANT), (3, right(380))):
+        write_run(tmp_path / str(seed), LABELS, logits, seed=seed)
+    models = read(*sorted(tmp_path.iterdir()))
+    (row,) = rows.groups(group(models)).texts()
+    assert row["model"] == "no pruning, keras COLLAPSED (1 of 3)"
+    assert summary.notes(models) == [
+        "COLLAPSED: 2, keras: every prediction is not_equivalent. Do not use this model."
+    ]
+
+
+def test_sample_stands_wherever_its_results_do(collapsed, tmp_path):
+    shown = everywhere(collapsed)
+    for name in ("groups", "differences", "models", "csv"):
+        assert {row["task"] for row in shown[name]} == {"mrpc (sample)"}
+    assert all(table.count("mrpc (sample)") >= 1 for table in shown["markdown"])
+    assert "mrpc (sample): no pruning, int8 against" in shown["page"]
+    note = "Scores marked (sample) are of generated sentences; they say nothing of GLUE."
+    assert note in shown["page"]
+    assert summary.notes(collapsed)[0] == note
+    figure = plots.score_against(group(collapsed), "size")
+    assert "mrpc (sample data), tiny" in figure.axes[0].get_title()
+    files.write(tmp_path, group(collapsed), [])
+    pictures = sorted(path.name for path in tmp_path.glob("*.png"))
+    assert pictures == ["mrpc_sample_tiny_latency.png", "mrpc_sample_tiny_size.png"]
+    assert note in (tmp_path / "comparison.md").read_text()
+
+
+def test_what_is_not_of_the_sample_is_not_marked(tmp_path):
+    shown = everywhere(read(write_run(tmp_path / "run", LABELS, right(300))))
+    assert "sample" not in json.dumps([shown[n] for n in ("groups", "models", "csv", "page")])
+
+
+def test_a_model_that_diverged_has_no_score_and_no_difference(tmp_path):
+    write_run(tmp_path / "u", LABELS, right(300))
+    run = tmp_path / "p"
+    write_run(
+        run, LABELS, np.full((N, 2), np.nan, np.float32), pruning_method="classifier_magnitude"
+    )
+    models = read(tmp_path / "u", run)
+    shown = everywhere(models)
+    assert [row["score"] for row in shown["models"]] == ["undefined COLLAPSED", "0.7500"]
+    (difference,) = shown["differences"]
+    assert difference["difference"] == difference["95 % interval"] == "undefined"
+    assert difference["verdict"] == "undefined, COLLAPSED"
+    assert "nan" not in shown["page"].lower()
+    assert "undefined, COLLAPSED (accuracy is undefined, 400 examples, 1 seed)." in shown["page"]
+    # Its point is on no figure.
+    assert plots.score_against(group(models), "size") is None
+
+
+def test_a_constant_answer_to_a_regression_has_no_correlation(tmp_path):
+    labels = np.linspace(0, 5, 50)
+    write_run(tmp_path / "u", labels, labels[:, None] + 0.1, task="stsb")
+    constant = np.full((50, 1), 2.5)
+    run = write_run(
+        tmp_path / "p", labels, constant, task="stsb", pruning_method="classifier_magnitude"
+    )
+    (interval,) = {tuple(v) for v in results.load(run / "results.jsonl")[0].intervals.values()}
+    assert interval == (None, None)
+    shown = everywhere(read(tmp_path / "u", run))
+    assert [row["score"] for row in shown["models"]] == ["undefined COLLAPSED", "1.0000"]
+    assert [row["95 % interval"] for row in shown["groups"]] == ["", "1.000 to 1.000"]
+    assert shown["differences"][0]["verdict"] == "undefined, COLLAPSED"
+    assert shown["differences"][0]["McNemar p"] == ""
+
+
+def test_a_pruned_model_without_an_unpruned_one_is_told_of(tmp_path):
+    write_run(tmp_path / "u", LABELS, right(300))
+    for name, epochs in (("p", 3), ("q", 2)):
+        write_run(
+            tmp_path / name,
+            LABELS,
+            right(300),
+            pruning_method="classifier_magnitude",
+            epochs=epochs,
+            seed=2,
+        )
+    note = (
+        "Not compared with an unpruned model: {}. No run with the same settings and "
+        "--pruning_method=none is among these."
+    )
+    assert summary.notes(read(tmp_path / "u", tmp_path / "p", tmp_path / "q")) == [note.format("q")]
+    assert summary.notes(read(tmp_path / "p", tmp_path / "q")) == [note.format("p, q")]
+    assert summary.notes(read(tmp_path / "u", tmp_path / "p")) == []
