@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
 from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.data.problems import Problem
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +37,7 @@ class Examples:
         return len(self.texts[0])
 
     def hold_out(self, count: int) -> tuple[Examples, Examples | None]:
-        """The examples without `count` of them, and those: a fixed pseudo-random choice.
+        """Split off `count` examples, a fixed pseudo-random choice: return the others, and them.
 
         Raises:
           UserError: nothing would be left to train on.
@@ -59,7 +62,7 @@ class Examples:
         )
 
     def take(self, limit: int) -> Examples:
-        """`limit` examples, 0 = all: a fixed pseudo-random subset, in the file's order.
+        """Return `limit` examples, 0 = all: a fixed pseudo-random subset, in the file's order.
 
         Not the first rows, because CoLA, STS-B and MNLI come sorted by source. The
         subset depends on the number of examples alone, never on a run's seed, so that
@@ -75,3 +78,33 @@ class Examples:
         # RandomState's stream is frozen for good (NumPy's NEP 19); default_rng's is not.
         chosen = np.sort(np.random.RandomState(0).permutation(len(self))[:limit])
         return self._choose(chosen)
+
+
+def make(
+    problem: Problem,
+    fields: Iterable[Iterable[str]],
+    labels: Iterable[float] | None,
+    sources: list[str] | None = None,
+    **provenance: object,
+) -> Examples:
+    """Return the examples of a split that has been read.
+
+    Args:
+      problem: gives the labels their dtype.
+      fields: one list of n texts per text field of the task.
+      labels: n, or None.
+      sources: as `Examples.sources`.
+      **provenance: what is known of it; the number of examples is added, and a digest of the
+        texts and labels where there is none of a file.
+    """
+    texts = tuple(list(field) for field in fields)
+    array = None if labels is None else problem.as_labels(labels)
+    if "sha256" not in provenance:
+        digest = hashlib.sha256()
+        columns = texts if array is None else (*texts, array.tolist())
+        for row in zip(*columns, strict=True):
+            digest.update((json.dumps(row) + "\n").encode())
+        provenance["sha256"] = digest.hexdigest()
+    n = len(texts[0])
+    common = {"path": None, "examples": n, "split_examples": n, "dropped_rows": 0}
+    return Examples(texts=texts, labels=array, provenance={**common, **provenance}, sources=sources)

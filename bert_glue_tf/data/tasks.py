@@ -45,7 +45,7 @@ class TaskSpec:
       also_answers: names of `DIAGNOSTICS` that a model for this task answers as well.
       drops_short_rows: whether rows with too few columns are counted and dropped
         instead of refused.
-      file_format: "tsv", GLUE's, or "aspects", SemEval's (see `tsv.parse_aspects`), whose
+      file_format: "tsv", GLUE's, or "aspects", SemEval's (see `aspects.parse`), whose
         test files are labelled, and which neither TFDS nor GLUE's server knows.
     """
 

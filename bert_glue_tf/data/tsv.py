@@ -1,10 +1,9 @@
-"""Reads GLUE's .tsv files and SemEval's aspects; says of a bad one what is wrong, and where."""
+"""Reads GLUE's .tsv files; says of a bad one what is wrong, and where."""
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
-import itertools
 import os
 from collections.abc import Iterator, Sequence
 
@@ -33,8 +32,27 @@ class Table:
     sources: list[str] | None = None
 
 
+@dataclasses.dataclass(frozen=True)
+class _Layout:
+    """Where things stand in a file.
+
+    Attributes:
+      columns: names of all columns.
+      first_row: number of the line with the first row of data, from 1.
+      texts: places of the texts.
+      label: place of the label; None for a file without labels.
+      source: place of the source; None where the file has no such column.
+    """
+
+    columns: list[str]
+    first_row: int
+    texts: list[int]
+    label: int | None
+    source: int | None
+
+
 def parse(task: TaskSpec, path: str, raw: bytes, labelled: bool) -> Table:
-    """Reads the bytes of one of the task's .tsv files.
+    """Read the bytes of one of the task's .tsv files.
 
     A byte-order mark at the start is skipped (MRPC's files begin with one), CRLF line ends
     are read as plain ones, with a warning.
@@ -49,12 +67,46 @@ def parse(task: TaskSpec, path: str, raw: bytes, labelled: bool) -> Table:
       UserError: the first thing that is wrong, with its line.
     """
     # No csv module: quotes are text here, and often unbalanced.
-    rows = (line.split("\t") for line in _lines(path, raw))
+    rows = (line.split("\t") for line in lines(path, raw))
+    layout = _layout(task, path, rows, labelled)
+    fields: list[list[str]] = [[] for _ in layout.texts]
+    labels: list[float] = []
+    sources: list[str] = []
+    dropped = 0
+    for number, row in enumerate(rows, start=layout.first_row):
+        if labelled and task.drops_short_rows and len(row) < len(layout.columns):
+            dropped += 1
+            continue
+        _require_fitting(task, path, number, row, layout)
+        if layout.label is not None:
+            labels.append(_label(task, path, number, row[layout.label]))
+        if layout.source is not None:
+            sources.append(row[layout.source])
+        for field, place in zip(fields, layout.texts, strict=True):
+            field.append(row[place])
+    if dropped:
+        logging.warning("%s: %d rows with too few columns dropped.", path, dropped)
+    if not fields[0]:
+        raise UserError(
+            f"{path}: zero rows of data. Good: {task.folder}'s {os.path.basename(path)}, with "
+            f"the columns {', '.join(layout.columns)}."
+        )
+    return Table(
+        fields,
+        labels if labelled else None,
+        dropped,
+        hashlib.sha256(raw).hexdigest(),
+        None if layout.source is None else sources,
+    )
+
+
+def _layout(task: TaskSpec, path: str, rows: Iterator[list[str]], labelled: bool) -> _Layout:
+    """Find out where things stand, by the header where the file has one."""
     wanted = task.tsv_text + ((task.tsv_label,) if labelled else ())
     if labelled and task.tsv_columns:
-        columns, first = list(task.tsv_columns), 1
+        columns, first_row = list(task.tsv_columns), 1
     else:
-        columns, first = next(rows, list(wanted)), 2
+        columns, first_row = next(rows, list(wanted)), 2
     missing = [repr(name) for name in wanted if name not in columns]
     if missing:
         raise UserError(
@@ -62,122 +114,59 @@ def parse(task: TaskSpec, path: str, raw: bytes, labelled: bool) -> Table:
             f"{_short_list(columns)}.\n"
             f"Good: a first line that names {', '.join(wanted)}, separated by tabs."
         )
-    text_at = [columns.index(name) for name in task.tsv_text]
-    label_at = columns.index(task.tsv_label) if labelled else -1
     has_source = bool(task.tsv_source) and task.tsv_source in columns
-    source_at = columns.index(task.tsv_source) if has_source else -1
-    sources: list[str] = []
-    fields: list[list[str]] = [[] for _ in text_at]
-    labels: list[float] = []
-    dropped = 0
-    for number, row in enumerate(rows, start=first):
-        if labelled and task.drops_short_rows and len(row) < len(columns):
-            dropped += 1
-            continue
-        fits = len(row) == len(columns)
+    return _Layout(
+        columns,
+        first_row,
+        [columns.index(name) for name in task.tsv_text],
+        columns.index(task.tsv_label) if labelled else None,
+        columns.index(task.tsv_source) if has_source else None,
+    )
+
+
+def _require_fitting(
+    task: TaskSpec, path: str, number: int, row: list[str], layout: _Layout
+) -> None:
+    """Refuse a row that has not the file's columns, and a header where there is none."""
+    columns = layout.columns
+    fits = len(row) == len(columns)
+    if number == 1 and task.tsv_label in row:
         # Only a file without a header has data in its first line.
-        is_data = fits and row[label_at] in task.tsv_labels
-        if number == 1 and not is_data and task.tsv_label in row:
+        is_data = fits and layout.label is not None and row[layout.label] in task.tsv_labels
+        if not is_data:
             raise UserError(
                 f"{path}:1: a header ({_short_list(row)}), but {task.folder}'s "
                 f"{os.path.basename(path)} has none.\n"
                 f"Good: no header, and the columns {', '.join(columns)}."
             )
-        if not fits:
-            few = "a missing tab, or a line break in a text"
-            cause = "a stray tab" if len(row) > len(columns) else few
-            raise UserError(
-                f"{path}:{number}: {len(row)} columns instead of {len(columns)} ({cause}?). "
-                f"Good: {', '.join(columns)}, separated by single tabs."
-            )
-        if labelled:
-            labels.append(_label(task, path, number, row[label_at]))
-        if has_source:
-            sources.append(row[source_at])
-        for field, index in zip(fields, text_at, strict=True):
-            field.append(row[index])
-    if dropped:
-        logging.warning("%s: %d rows with too few columns dropped.", path, dropped)
-    if not fields[0]:
+    if not fits:
+        few = "a missing tab, or a line break in a text"
+        cause = "a stray tab" if len(row) > len(columns) else few
         raise UserError(
-            f"{path}: zero rows of data. Good: {task.folder}'s {os.path.basename(path)}, with "
-            f"the columns {', '.join(columns)}."
+            f"{path}:{number}: {len(row)} columns instead of {len(columns)} ({cause}?). "
+            f"Good: {', '.join(columns)}, separated by single tabs."
         )
-    digest = hashlib.sha256(raw).hexdigest()
-    return Table(
-        fields,
-        labels if labelled else None,
-        dropped,
-        digest,
-        sources if has_source else None,
-    )
 
 
-_OUTSIDE = "O"  # The tag of a word that belongs to no aspect.
-
-
-def parse_aspects(task: TaskSpec, path: str, raw: bytes) -> Table:
-    """Reads the bytes of an aspect file: one example for each aspect, sentence and aspect.
-
-    A line is `sentence####token=TAG token=TAG ...`, the format of Li et al. 2019 (see tasks.py).
-    A token may hold a `=` itself, so that the last one separates. An aspect is a longest run of
-    tokens with one tag that is not O; its text is the tokens with blanks between. What the
-    format cannot tell is lost: neighbouring aspects of one polarity are one, and an aspect's
-    place in the sentence is not among the texts, so that a term that occurs twice gives two
-    examples alike. A sentence without an aspect gives no example.
+def lines(path: str, raw: bytes) -> Iterator[str]:
+    """Yield the lines of a file's bytes; the warning of CRLF comes with the first.
 
     Args:
-      task: its `tsv_labels` are the tags of aspects.
       path: the file's name in messages.
-      raw: the file's bytes; byte-order mark and CRLF as in `parse`.
+      raw: the file's bytes.
 
     Raises:
-      UserError: the first thing that is wrong, with its line.
+      UserError: a line is not UTF-8.
     """
-    sentences: list[str] = []
-    aspects: list[str] = []
-    labels: list[float] = []
-    good = ", ".join((_OUTSIDE, *task.tsv_labels))
-    for number, line in enumerate(_lines(path, raw), start=1):
-        parts = line.split("####")
-        if len(parts) != 2:
-            raise UserError(
-                f"{path}:{number}: '####' occurs {len(parts) - 1} times. "
-                "Good: sentence####token=TAG token=TAG ..."
-            )
-        tagged = []
-        for token in parts[1].split(" "):
-            word, _, tag = token.rpartition("=")
-            if not word or tag not in (_OUTSIDE, *task.tsv_labels):
-                raise UserError(
-                    f"{path}:{number}: wrong token {_short(token)} after '####'. "
-                    f"Good: token=TAG, with single blanks between, and the tags {good}."
-                )
-            tagged.append((word, tag))
-        for tag, run in itertools.groupby(tagged, key=lambda pair: pair[1]):
-            if tag != _OUTSIDE:
-                sentences.append(parts[0])
-                aspects.append(" ".join(word for word, _ in run))
-                labels.append(task.tsv_labels.index(tag))
-    if not labels:
-        raise UserError(
-            f"{path}: no aspect in it. Good: {task.folder}'s {os.path.basename(path)}, with lines "
-            f"sentence####token=TAG token=TAG ... and the tags {good}."
-        )
-    return Table([sentences, aspects], labels, 0, hashlib.sha256(raw).hexdigest())
-
-
-def _lines(path: str, raw: bytes) -> Iterator[str]:
-    """The lines of a file's bytes; the warning of CRLF comes with the first."""
     # Split at b"\n" alone: U+0085, U+2028 and \x1c, at which str.splitlines and the csv
     # module's readers may split as well, occur inside the texts of web corpora.
-    lines = raw.removeprefix(b"\xef\xbb\xbf").split(b"\n")
-    if not lines[-1]:
-        lines.pop()  # what follows the last line's own "\n"
+    found = raw.removeprefix(b"\xef\xbb\xbf").split(b"\n")
+    if not found[-1]:
+        found.pop()  # what follows the last line's own "\n"
     if b"\r\n" in raw:
         logging.warning("%s: CRLF line ends: read as plain line ends.", path)
-        lines = [line.removesuffix(b"\r") for line in lines]
-    for number, line in enumerate(lines, start=1):
+        found = [line.removesuffix(b"\r") for line in found]
+    for number, line in enumerate(found, start=1):
         try:
             yield line.decode("utf-8")
         except UnicodeDecodeError as error:
@@ -192,15 +181,16 @@ def _label(task: TaskSpec, path: str, number: int, value: str) -> float:
         return task.problem.parse_label(value, task.tsv_labels)
     except ValueError as good:
         raise UserError(
-            f"{path}:{number}: wrong label {_short(value)} in the column {task.tsv_label!r}. "
+            f"{path}:{number}: wrong label {short(value)} in the column {task.tsv_label!r}. "
             f"Good values: {good}."
         ) from None
 
 
-def _short(value: str) -> str:
+def short(value: str) -> str:
+    """Return a value as a message shows it, at most 40 characters of it."""
     return repr(value if len(value) <= 40 else value[:40] + "...")
 
 
 def _short_list(values: Sequence[str]) -> str:
     more = f" and {len(values) - 12} more" if len(values) > 12 else ""
-    return ", ".join(map(_short, values[:12])) + more
+    return ", ".join(map(short, values[:12])) + more

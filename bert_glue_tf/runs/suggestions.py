@@ -12,7 +12,7 @@ from absl import flags
 from bert_glue_tf.core import cli
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.core.network import UnreachableError
-from bert_glue_tf.data import readers, sample
+from bert_glue_tf.data import sample, tfds
 from bert_glue_tf.data.tasks import TaskSpec
 from bert_glue_tf.models import encoders, tfhub
 
@@ -35,7 +35,7 @@ def suggesting_local_command(
         note = ""
         if error.what == "encoder" or not tfhub.is_cached(encoder):
             replaced["encoder"] = encoders.EMBEDDED
-        if source == "tfds" and not readers.is_prepared(task):
+        if source == "tfds" and not tfds.is_prepared(task):
             replaced["data"] = "sample"
             note = f" (and so does --data=/folder/with/glue, where {task.folder}/train.tsv lies)"
             if task.name not in sample.TASKS:

@@ -18,7 +18,7 @@ import pytest
 
 from bert_glue_tf.core import network
 from bert_glue_tf.core.errors import UserError
-from bert_glue_tf.data import readers, sample, tasks
+from bert_glue_tf.data import readers, sample, tasks, tfds
 from bert_glue_tf.data.examples import Examples
 from bert_glue_tf.data.problems import Regression
 
@@ -365,7 +365,7 @@ def test_aspects_are_in_files_only(call, source):
         f"--data={source}: rest16 is no task of GLUE, and is read from its files only.\n"
         "Good: --data=FOLDER, where rest16/train.txt and so on lie."
     )
-    assert not readers.is_prepared(REST16)
+    assert not tfds.is_prepared(REST16)
 
 
 def test_folders_without_aspects(write, tmp_path):
@@ -774,10 +774,10 @@ def test_tfds_is_downloaded_prepared_and_then_read_offline(write, tfds_root, mon
     write(COLA, "".join(rows[:7]).encode(), "dev.tsv")
     folder = write(COLA, b"0\tIt rains.\n1\tIt snows.\n", "test.tsv", b"index\tsentence\n")
     _serve(monkeypatch, folder)
-    assert not readers.is_prepared(COLA)
+    assert not tfds.is_prepared(COLA)
     first = readers.load(COLA, "tfds", "train")
-    assert readers.is_prepared(COLA)
-    assert not readers.is_prepared(SST2)
+    assert tfds.is_prepared(COLA)
+    assert not tfds.is_prepared(SST2)
     request.getfixturevalue("no_network")
     again = readers.load(COLA, "tfds", "train")
     assert first.texts == again.texts
@@ -865,11 +865,11 @@ def test_a_preparation_that_is_killed_is_begun_anew(write, tfds_root, monkeypatc
     assert done.returncode == -signal.SIGKILL, done.stderr
     left = [path.name for path in tfds_root.rglob("*.tfrecord*")]
     assert len(left) == 3, left
-    assert not readers.is_prepared(COLA)
+    assert not tfds.is_prepared(COLA)
     _serve(monkeypatch, folder)
     assert len(readers.load(COLA, "tfds", "train")) == 40
     assert len(readers.load(COLA, "tfds", "test")) == 1
-    assert readers.is_prepared(COLA)
+    assert tfds.is_prepared(COLA)
 
 
 def test_tfds_regression_and_mnli(write, tfds_root, monkeypatch):

@@ -31,7 +31,7 @@ from hypothesis import strategies as st
 
 from bert_glue_tf.core import cli, records, strict_json
 from bert_glue_tf.core.errors import UserError
-from bert_glue_tf.data import readers, tasks, tsv
+from bert_glue_tf.data import aspects, readers, tasks, tsv
 from bert_glue_tf.evaluation import predictions
 from bert_glue_tf.export import flatbuffer, try_out
 from bert_glue_tf.export.folder import FOLDER, ExportFolder
@@ -200,7 +200,7 @@ def test_what_the_tsv_files_are_made_from_is_good(name):
 @hypothesis.given(changes=_changes)
 def test_an_aspect_file(changes):
     with answered():
-        table = tsv.parse_aspects(tasks.get("rest16"), "file.txt", changed(_ASPECTS, changes))
+        table = aspects.parse(tasks.get("rest16"), "file.txt", changed(_ASPECTS, changes))
         assert len(table.fields[0]) == len(table.fields[1]) == len(table.labels)
 
 

@@ -1,0 +1,92 @@
+"""The files of a task in the benchmark's own folders, and of the aspects of SemEval."""
+
+from __future__ import annotations
+
+import os
+import re
+
+from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.data import aspects, examples, tsv
+from bert_glue_tf.data.examples import Examples
+from bert_glue_tf.data.tasks import TaskSpec
+
+
+def task_folder(task: TaskSpec, data: str) -> str:
+    """Return the folder of the task's files: `data`/CoLA, or `data` itself if they lie in it."""
+    root = os.path.expanduser(data)
+    if not os.path.isdir(root):
+        what = "a file, not a folder" if os.path.exists(root) else "no such folder"
+        example = f"(e.g. {task.folder}/{task.split_file('train')})"
+        raise UserError(
+            f"--data={data}: {what}. Good values: {'tfds, sample, or ' if task.is_glue else ''}"
+            f"a folder that holds the benchmark's task folders {example}."
+        )
+    if os.path.isdir(os.path.join(root, task.folder)):
+        return os.path.join(data, task.folder)
+    names = _listing(data)
+    if any(name.endswith(task.file_suffix) for name in names):
+        return data
+
+    def plain(name: str) -> str:
+        return re.sub("[^a-z0-9]", "", name.lower())
+
+    for name in names:
+        near = os.path.join(data, name)
+        if plain(name) == plain(task.folder) and os.path.isdir(os.path.expanduser(near)):
+            raise UserError(
+                f"--data={data}: no folder {task.folder} in it, but {name}. "
+                f"Good: rename that to {task.folder}, or pass --data={near}."
+            )
+    raise UserError(
+        f"--data={data}: no folder {task.folder} and no {task.file_suffix} file in it. "
+        f"Good: {os.path.join(data, task.folder, task.split_file('train'))} and so on."
+    )
+
+
+def _listing(folder: str) -> list[str]:
+    try:
+        return sorted(os.listdir(os.path.expanduser(folder)))
+    except OSError as error:
+        raise UserError(f"{folder}: {error.strerror}. Good: a folder you can read.") from error
+
+
+def missing_file(task: TaskSpec, path: str) -> UserError:
+    """Return the error of a file that is not there, with the files that are."""
+    folder, name = os.path.split(path)
+    found = [other for other in _listing(folder) if other.endswith(task.file_suffix)]
+    listed = ", ".join(found) or f"no {task.file_suffix} file"
+    return UserError(
+        f"{path}: no such file. Found in {folder}: {listed}. "
+        f"Good: the benchmark's own {task.folder} files, {name} among them."
+    )
+
+
+def load(task: TaskSpec, path: str, split: str) -> Examples:
+    """Read one file of a task.
+
+    Raises:
+      UserError: it is missing, or malformed.
+    """
+    try:
+        with open(os.path.expanduser(path), "rb") as file:
+            raw = file.read()
+    except FileNotFoundError:
+        raise missing_file(task, path) from None
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}. Good: a file you can read.") from error
+    if task.file_format == "aspects":
+        table = aspects.parse(task, path, raw)
+    else:
+        table = tsv.parse(task, path, raw, labelled=task.has_labels(split))
+    return examples.make(
+        task.problem,
+        table.fields,
+        table.labels,
+        table.sources,
+        name=task.file_format,
+        split=split,
+        version=None,
+        sha256=table.sha256,
+        path=path,
+        dropped_rows=table.dropped,
+    )
