@@ -39,7 +39,7 @@ class Split:
     Attributes:
       name: TFDS's name of the split.
       tokens: word pieces of n examples.
-      labels: int32 [n]; float32 [n] for regression.
+      labels: [n], of the problem's `label_dtype`.
     """
 
     name: str
@@ -75,7 +75,7 @@ def tokenize(preprocessor: Any, name: str, examples: Examples) -> Split:
 
 
 def bucket_lengths(seq_length: int, length_buckets: bool) -> tuple[int, ...]:
-    """Lengths to pad to, ascending; the last is `seq_length`."""
+    """Return the lengths to pad to, ascending; the last is `seq_length`."""
     if not length_buckets:
         return (seq_length,)
     return (*(length for length in BUCKETS if length < seq_length), seq_length)
@@ -87,7 +87,7 @@ def grouped_batches(
     buckets: Sequence[int],
     rng: np.random.Generator | None = None,
 ) -> list[Batch]:
-    """Puts every example into exactly one batch of its bucket.
+    """Put every example into exactly one batch of its bucket.
 
     What is left over in a bucket moves up to the next longer one, so that there are as many
     batches as without buckets, ceil(n / batch_size), and only one of them is not full.
@@ -124,7 +124,7 @@ def grouped_batches(
 def random_batches(
     lengths: np.ndarray, batch_size: int, buckets: Sequence[int], rng: np.random.Generator
 ) -> list[Batch]:
-    """Puts every example into exactly one batch, drawn without a look at its length.
+    """Put every example into exactly one batch, drawn without a look at its length.
 
     Arguments and errors are those of `grouped_batches`; only the last batch may not be full.
     """
@@ -147,7 +147,7 @@ def _fitting(indices: np.ndarray, lengths: np.ndarray, buckets: Sequence[int]) -
 
 @dataclasses.dataclass(frozen=True)
 class Batching:
-    """How the examples of a training become batches.
+    """The way the examples of a training become batches.
 
     Attributes:
       size: examples a batch.
@@ -163,7 +163,7 @@ class Batching:
     group_by_length: bool = False
 
     def epoch(self, split: Split, epoch: int) -> list[Batch]:
-        """The batches of one epoch: the order depends on nothing but the seed and the epoch."""
+        """Return the batches of one epoch: seed and epoch alone decide their order."""
         rng = np.random.default_rng([self.seed, epoch])
         # Of one bucket both are random. The first one's order is that of earlier versions, whose
         # runs may go on.
@@ -269,7 +269,7 @@ def replicas_dataset(
 
 
 def fill_up(indices: np.ndarray, replicas: int, size: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Examples and weights of a batch that can be cut into equal parts.
+    """Return examples and weights of a batch that can be cut into equal parts.
 
     Args:
       indices: int64 [n], n at least 1.

@@ -43,11 +43,11 @@ class TokenizedTexts:
 
     @property
     def lengths(self) -> np.ndarray:
-        """int64 [n]: tokens per example, special tokens included."""
+        """Return int64 [n]: tokens per example, special tokens included."""
         return np.diff(self.row_splits)
 
     def batch(self, indices: Sequence[int] | np.ndarray, length: int) -> dict[str, np.ndarray]:
-        """The encoder's inputs for some examples, padded.
+        """Return the encoder's inputs for some examples, padded.
 
         Args:
             indices: int [b], which examples.
@@ -75,7 +75,7 @@ class TokenizedTexts:
 
 
 def load(folder: str, location: str, remedy: str = "") -> Any:
-    """Loads a preprocessing SavedModel.
+    """Load a preprocessing SavedModel.
 
     Args:
         folder: where it lies.
@@ -100,7 +100,7 @@ def load(folder: str, location: str, remedy: str = "") -> Any:
 
 
 def build(preprocessing: Any, features: Sequence[str], seq_length: int) -> Any:
-    """The Keras preprocessing model: strings in, the encoder's inputs out.
+    """Build the Keras preprocessing model: strings in, the encoder's inputs out.
 
     Args:
         preprocessing: a loaded preprocessing SavedModel (`tokenize`, `bert_pack_inputs`).
@@ -128,7 +128,7 @@ def build(preprocessing: Any, features: Sequence[str], seq_length: int) -> Any:
 
 
 def special_tokens(tokenizer: Any) -> dict[str, int]:
-    """Ids of the special tokens, and `vocab_size`, as a SavedModel's `tokenize` gives them.
+    """Return the special tokens' ids and `vocab_size`, as a SavedModel's `tokenize` gives them.
 
     Returns:
         Some of start_of_sequence_id, end_of_segment_id, padding_id, mask_id, vocab_size;
@@ -141,7 +141,7 @@ def special_tokens(tokenizer: Any) -> dict[str, int]:
 def tokenize(
     preprocessing_model: Any, texts: tuple[Sequence[str], ...], batch_size: int = 1024
 ) -> TokenizedTexts:
-    """Tokenizes whole lists of examples.
+    """Tokenize whole lists of examples.
 
     Args:
         preprocessing_model: from `build`.
@@ -186,7 +186,7 @@ def tokenize(
 
 
 def encode(text: str) -> bytes:
-    """UTF-8 of any Python string.
+    """Return the UTF-8 of any Python string.
 
     A surrogate pair (as a careless JSON reader leaves it) becomes the character it
     stands for; a lone surrogate, which UTF-8 cannot hold, becomes U+FFFD.

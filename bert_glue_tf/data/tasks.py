@@ -24,7 +24,7 @@ from bert_glue_tf.data.problems import Classification, Problem, Regression
 
 @dataclasses.dataclass(frozen=True)
 class TaskSpec:
-    """One task.
+    """The facts of one task.
 
     Attributes:
       name: the task's name in flags, records and tables; for GLUE, TFDS's `glue/<name>`.
@@ -71,23 +71,25 @@ class TaskSpec:
 
     @property
     def is_glue(self) -> bool:
+        """Tell if TFDS has the task and the benchmark's server takes its answers."""
         return self.file_format == "tsv"
 
     @property
     def tfds_name(self) -> str:
-        """TFDS's name of a task of GLUE."""
+        """Return TFDS's name of a task of GLUE."""
         return f"glue/{self.name}"
 
     @property
     def file_suffix(self) -> str:
+        """Return the ending of the task's files."""
         return ".tsv" if self.file_format == "tsv" else ".txt"
 
     def split_file(self, split: str) -> str:
-        """The file of a TFDS split name, e.g. `validation_matched` -> `dev_matched.tsv`."""
+        """Return the file of a TFDS split name, e.g. `validation_matched` -> `dev_matched.tsv`."""
         return split.replace("validation", "dev") + self.file_suffix
 
     def has_labels(self, split: str) -> bool:
-        """Whether a split's labels are public: GLUE keeps those of its test splits."""
+        """Tell if a split's labels are public: GLUE keeps those of its test splits."""
         return not (self.is_glue and split.startswith("test"))
 
 
@@ -253,7 +255,7 @@ DIAGNOSTICS: Mapping[str, TaskSpec] = {
 
 
 def get(name: str) -> TaskSpec:
-    """The task called `name`.
+    """Return the task called `name`.
 
     Raises:
       UserError: there is no such task.

@@ -34,7 +34,7 @@ _EXAMPLES = 10
 
 
 def read(preprocessing: Path) -> tuple[str, ...]:
-    """The pieces of a preprocessing SavedModel, in the order of their ids.
+    """Return the pieces of a preprocessing SavedModel, in the order of their ids.
 
     Raises:
         UserError: its vocabulary is missing or cannot be read.
@@ -54,7 +54,7 @@ def read(preprocessing: Path) -> tuple[str, ...]:
 def choose(
     pieces: Sequence[str], used: Sequence[int] | np.ndarray, share: float = KEPT_SHARE
 ) -> np.ndarray:
-    """Which pieces to keep.
+    """Choose the pieces to keep.
 
     Always: the special tokens, what is used, and every character that is a piece, alone
     and as a continuation: with them a word of known characters is never unknown. Then, up to
@@ -97,7 +97,7 @@ def prune(
     used: Sequence[int] | np.ndarray,
     share: float = KEPT_SHARE,
 ) -> np.ndarray:
-    """Writes the preprocessing SavedModel of a smaller vocabulary.
+    """Write the preprocessing SavedModel of a smaller vocabulary.
 
     The texts whose pieces are `used` are tokenized as before. The tokenizer is this project's
     own (`wordpiece`), as for the encoders that it imports; a published preprocessing model
@@ -131,7 +131,7 @@ def prune(
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """What a smaller vocabulary does to some texts.
+    """The effect of a smaller vocabulary on some texts.
 
     Attributes:
         vocabulary_before: number of pieces.
@@ -155,11 +155,11 @@ class Report:
 
     @property
     def removed(self) -> float:
-        """Share of the embedding matrix that is gone."""
+        """Return the share of the embedding matrix that is gone."""
         return 1 - self.vocabulary_after / self.vocabulary_before
 
     def lines(self) -> list[str]:
-        """The report as text."""
+        """Return the report as lines of text."""
         return [
             f"vocabulary: {self.vocabulary_before:,} -> {self.vocabulary_after:,} pieces "
             f"({self.removed:.1%} of the embedding matrix removed)",
@@ -171,7 +171,7 @@ class Report:
 
 
 def compare(before: Path, after: Path, texts: Sequence[Sequence[str]]) -> Report:
-    """Tokenizes texts with two preprocessing SavedModels.
+    """Compare two vocabularies on some texts.
 
     Args:
         before: the SavedModel with the larger vocabulary.
@@ -220,7 +220,7 @@ def _tokenizer(folder: Path) -> Any:
 def _split(
     pieces: Sequence[str], tokenizer: Any, texts: Sequence[str], batch: int = 1024
 ) -> Iterator[list[list[str]]]:
-    """Each text's words, each as its pieces."""
+    """Yield each text's words, each as its pieces."""
     from bert_glue_tf.data import preprocessing
 
     for start in range(0, len(texts), batch):
@@ -230,7 +230,7 @@ def _split(
 
 
 def _lowers_case(tokenizer: Any, folder: Path) -> bool:
-    """Whether a SavedModel's tokenizer lower-cases; it does not tell, so it is tried."""
+    """Find out if a SavedModel's tokenizer lower-cases: it does not tell, so it is tried."""
     small, large = (
         tokenizer(list(letters)).to_list()
         for letters in (string.ascii_lowercase, string.ascii_uppercase)

@@ -48,7 +48,7 @@ class ReferenceBasicTokenizer:
         self._lower_case = lower_case
 
     def tokenize(self, texts: tf.Tensor) -> tf.RaggedTensor:
-        """UTF-8 strings [batch] -> words [batch, (words)]."""
+        """Split UTF-8 strings [batch] into words [batch, (words)]."""
         texts = tf.strings.regex_replace(texts, _DROPPED, "")
         if self._lower_case:
             # Unicode's lower case with its final sigma, as Python's; the published
@@ -66,7 +66,7 @@ class ReferenceBasicTokenizer:
 def write_preprocessing(
     vocabulary: Path, folder: Path, lower_case: bool, seq_length: int = 128
 ) -> None:
-    """Writes a preprocessing SavedModel that is called as the published ones are.
+    """Write a preprocessing SavedModel that is called as the published ones are.
 
     By `tokenize` (with `get_special_tokens_dict`), `bert_pack_inputs` and the call of the whole:
     https://www.tensorflow.org/hub/common_saved_model_apis/text. Its signature `serving_default`
@@ -78,17 +78,7 @@ def write_preprocessing(
         lower_case: lower-case and strip accents ("uncased").
         seq_length: of the call of the whole, and the default of `bert_pack_inputs`.
     """
-    # As official.nlp.modeling.layers.BertTokenizer has it.
-    table = tf.lookup.StaticHashTable(
-        tf.lookup.TextFileInitializer(
-            str(vocabulary),
-            key_dtype=tf.string,
-            key_index=tf.lookup.TextFileIndex.WHOLE_LINE,
-            value_dtype=tf.int64,
-            value_index=tf.lookup.TextFileIndex.LINE_NUMBER,
-        ),
-        default_value=-1,
-    )
+    table = _table(vocabulary)
     tokenizer = text.BertTokenizer(
         table,
         lower_case=lower_case,
@@ -127,15 +117,29 @@ def write_preprocessing(
     saved_models.remove_chance(folder)
 
 
+def _table(vocabulary: Path) -> tf.lookup.StaticHashTable:
+    """Return the table of pieces to ids, as official.nlp.modeling.layers.BertTokenizer has it."""
+    return tf.lookup.StaticHashTable(
+        tf.lookup.TextFileInitializer(
+            str(vocabulary),
+            key_dtype=tf.string,
+            key_index=tf.lookup.TextFileIndex.WHOLE_LINE,
+            value_dtype=tf.int64,
+            value_index=tf.lookup.TextFileIndex.LINE_NUMBER,
+        ),
+        default_value=-1,
+    )
+
+
 def _callable(function: tf.types.experimental.PolymorphicFunction) -> tf.train.Checkpoint:
-    """An object that can be called when it has been saved and loaded."""
+    """Return an object that can be called when it has been saved and loaded."""
     saved = tf.train.Checkpoint()
     saved.__call__ = function
     return saved
 
 
 def _special_tokens(table: tf.lookup.StaticHashTable) -> dict[str, int]:
-    """By their names in the published models: the ids of those that there are, and the size."""
+    """Return the ids of the special tokens that there are, by the published models' names."""
     pieces = {
         "start_of_sequence_id": "[CLS]",
         "end_of_segment_id": "[SEP]",

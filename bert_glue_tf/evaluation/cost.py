@@ -1,4 +1,4 @@
-"""What a model costs besides its score: bytes on disk, plain and compressed, time and memory."""
+"""The cost of a model besides its score: bytes on disk, plain and compressed, time and memory."""
 
 from __future__ import annotations
 
@@ -22,15 +22,16 @@ class _Counter:
         self.bytes = 0
 
     def write(self, data: bytes) -> int:
+        """Count the bytes, and return how many there are."""
         self.bytes += len(data)
         return len(data)
 
     def flush(self) -> None:
-        """Nothing is held back."""
+        """Do nothing: nothing is held back."""
 
 
 def size_on_disk(path: pathlib.Path) -> dict[str, int]:
-    """Bytes of a file, or of all files of a folder: {"plain": ..., "gzip": ...}.
+    """Return the bytes of a file, or of all files of a folder: {"plain": ..., "gzip": ...}.
 
     Each file is compressed by itself, and nothing is written.
     """
@@ -49,7 +50,7 @@ def size_on_disk(path: pathlib.Path) -> dict[str, int]:
 
 
 def peak_memory_bytes() -> int:
-    """Largest resident set of this process so far."""
+    """Return the largest resident set of this process so far, in bytes."""
     status = pathlib.Path("/proc/self/status")
     if status.exists():
         # Not getrusage's figure: on Linux a process inherits it from the one that started it.
@@ -61,7 +62,7 @@ def peak_memory_bytes() -> int:
 def interleaved_latency(
     calls: Mapping[str, Callable[[], object]], repetitions: int, warmup: int = 5
 ) -> dict[str, dict[str, float]]:
-    """Times calls in turns, so that whatever else the machine does meets all of them alike.
+    """Time calls in turns, so that whatever else the machine does meets all of them alike.
 
     Args:
       calls: name -> what is timed.

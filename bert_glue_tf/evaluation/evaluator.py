@@ -20,7 +20,7 @@ PredictFn = Callable[[Mapping[str, np.ndarray]], np.ndarray]
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-    """What a model scored on one split.
+    """A model's scores on one split.
 
     Attributes:
       metrics: name -> value; the task's own metrics, `loss`, and `accuracy` for classes.
@@ -36,7 +36,7 @@ class Evaluation:
 def predict(
     predict_fn: PredictFn, split: Split, batch_size: int, buckets: Sequence[int]
 ) -> np.ndarray:
-    """Logits float32 [n, classes] of every example, in the order of the split."""
+    """Return the logits float32 [n, classes] of every example, in the order of the split."""
     logits: np.ndarray | None = None
     for batch in grouped_batches(split.tokens.lengths, batch_size, buckets):
         output = np.asarray(predict_fn(split.tokens.batch(batch.indices, batch.length)))
@@ -56,7 +56,7 @@ def evaluate(
     batch_size: int,
     buckets: Sequence[int],
 ) -> Evaluation:
-    """Scores `predict_fn` over the whole split; no example is dropped by batching."""
+    """Score `predict_fn` over the whole split; no example is dropped by batching."""
     start = time.perf_counter()
     logits = predict(predict_fn, split, batch_size, buckets)
     seconds = time.perf_counter() - start

@@ -1,6 +1,6 @@
-"""How well a model holds out: its score on text with typos, and on sources it has not seen.
+"""A model's robustness: its score on text with typos, and on sources it has not seen.
 
-TensorFlow is imported inside `measure` only.
+TensorFlow is imported by the tokenizer, which `measure` calls, and by nothing else.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _SHIFTS = (0.0, 0.25, 0.75)  # How far to the right a row of a keyboard begins, 
 
 
 def _neighbours() -> dict[str, str]:
-    """Letter -> the letters whose keys touch its key."""
+    """Return a letter -> the letters whose keys touch its key."""
     place = {
         letter: (row, column + _SHIFTS[row])
         for row, letters in enumerate(_ROWS)
@@ -45,7 +45,7 @@ NEIGHBOURS: Mapping[str, str] = _neighbours()
 
 
 def typos(texts: Sequence[str], rate: float, seed: int = 0, field: int = 0) -> list[str]:
-    """The texts with spelling mistakes, at most one a word.
+    """Return the texts with spelling mistakes, at most one a word.
 
     The mistakes of Pruthi et al. 2019, "Combating Adversarial Misspellings with Robust Word
     Recognition" (https://arxiv.org/abs/1905.11268), drawn at random instead of chosen against
@@ -92,7 +92,7 @@ def _with_typos(text: str, rate: float, random: np.random.RandomState) -> str:
 
 
 def _typo(word: str, kind: float, place: float, letter: float) -> str:
-    """A word of 4 letters or more with one mistake; three numbers in [0, 1) choose it."""
+    """Put a mistake into a word of 4 letters or more; three numbers in [0, 1) choose it."""
     inside = range(1, len(word) - 1)
     places: dict[str, Sequence[int]] = {
         "swap": [i for i in inside[:-1] if word[i] != word[i + 1]],
@@ -112,7 +112,7 @@ def _typo(word: str, kind: float, place: float, letter: float) -> str:
 
 
 def _beside(letter: str, number: float, like: str) -> str:
-    """A letter from a key beside that of `letter`, upper or lower case as `like` is."""
+    """Return a letter from a key beside that of `letter`, upper or lower case as `like` is."""
     found = str(_choose(NEIGHBOURS[letter.lower()], number))
     return found.upper() if like.isupper() else found
 
@@ -122,7 +122,7 @@ def _choose(values: Sequence[Any], number: float) -> Any:
 
 
 def out_of_domain(examples: Examples, train: Examples) -> np.ndarray | None:
-    """Which examples come from a source that no training example comes from: bool [n].
+    """Find the examples of a source that no training example comes from: bool [n].
 
     CoLA's sentences come from 23 publications. The corpus keeps 6 of them out of the training
     split, and has two development splits, in-domain and out-of-domain (Warstadt et al. 2019,
@@ -161,7 +161,7 @@ def measure(
     rate: float = RATE,
     seed: int = 0,
 ) -> dict[str, dict[str, Any] | None]:
-    """Scores a model as it is, with typos, and on seen and unseen sources apart.
+    """Score a model as it is, with typos, and on seen and unseen sources apart.
 
     With typos every text field is changed and the labels are kept: a misspelling changes
     neither a sentence's grammar nor what it says, as a reader would take it.
@@ -190,6 +190,7 @@ def measure(
 
     unseen = out_of_domain(examples, train_examples)
     misspelt = tuple(typos(texts, rate, seed, field) for field, texts in enumerate(examples.texts))
+    labels = np.asarray(examples.labels)
 
     def logits(texts: tuple[list[str], ...]) -> np.ndarray:
         changed = dataclasses.replace(examples, texts=texts)
@@ -199,16 +200,10 @@ def measure(
         ).logits
 
     clean = logits(examples.texts)
-    labels = np.asarray(examples.labels)
-    everything = np.ones(len(examples), bool)
+    settings = {"rate": rate, "seed": seed, "words": _changed(examples.texts, misspelt)}
     return {
-        "clean": _score(task, labels, clean, everything),
-        "typos": {
-            **_score(task, labels, logits(misspelt), everything),
-            "rate": rate,
-            "seed": seed,
-            "words": _changed(examples.texts, misspelt),
-        },
+        "clean": _score(task, labels, clean),
+        "typos": _score(task, labels, logits(misspelt)) | settings,
         "in_domain": _part(task, labels, clean, None if unseen is None else ~unseen),
         "out_of_domain": _part(task, labels, clean, unseen),
     }
@@ -217,15 +212,14 @@ def measure(
 def _part(
     task: TaskSpec, labels: np.ndarray, logits: np.ndarray, chosen: np.ndarray | None
 ) -> dict[str, Any] | None:
-    return None if chosen is None or not chosen.any() else _score(task, labels, logits, chosen)
+    if chosen is None or not chosen.any():
+        return None
+    return _score(task, labels[chosen], logits[chosen])
 
 
-def _score(
-    task: TaskSpec, labels: np.ndarray, logits: np.ndarray, chosen: np.ndarray
-) -> dict[str, Any]:
-    """The primary metric of some of the examples."""
+def _score(task: TaskSpec, labels: np.ndarray, logits: np.ndarray) -> dict[str, Any]:
+    """Return the primary metric of some examples."""
     name = task.primary_metric
-    labels, logits = labels[chosen], logits[chosen]
     value = metrics.compute(task, labels, logits)[name]
     score: dict[str, Any] = {name: value, "examples": len(labels)}
     if not problems.diverged(logits):
@@ -236,7 +230,7 @@ def _score(
 
 
 def _changed(before: Sequence[Sequence[str]], after: Sequence[Sequence[str]]) -> float:
-    """The share of the words between blanks that differ."""
+    """Return the share of the words between blanks that differ."""
     pairs = [
         (old, new)
         for fields in zip(before, after, strict=True)

@@ -1,4 +1,4 @@
-"""Is a difference between two models more than luck? Both answered the same examples."""
+"""Tells if a difference between two models is more than luck: both answered the same examples."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ class Difference:
 
     @property
     def is_defined(self) -> bool:
-        """False where a score is NaN: of a constant answer to a regression, of a diverged model."""
+        """Tell if both scores are numbers: a diverged model's and a constant answer's are NaN."""
         return not math.isnan(self.mean)
 
     @property
     def is_noise(self) -> bool:
-        """Whether the interval holds 0, the seeds disagree on the sign, or McNemar's test objects.
+        """Tell if the interval holds 0, the seeds disagree on the sign, or McNemar's test objects.
 
         The test objects to a difference in accuracy for which no seed has a p-value below 0.05:
         where only a handful of examples tell two models apart, the bootstrap's interval is too
@@ -50,7 +50,7 @@ class Difference:
 
 
 def mcnemar(labels: np.ndarray, first: np.ndarray, second: np.ndarray) -> float:
-    """Two-sided p-value of McNemar's exact test (McNemar 1947; binomial on discordant pairs).
+    """Return the two-sided p-value of McNemar's exact test: binomial, on discordant pairs (1947).
 
     Args:
       labels: int [n], the right classes.

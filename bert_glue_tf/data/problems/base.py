@@ -1,4 +1,4 @@
-"""What a kind of problem has to be able to do. TensorFlow is imported where it is needed."""
+"""The interface of a kind of problem. TensorFlow is imported where it is needed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Metric = Callable[[np.ndarray, np.ndarray], float]
 
 @dataclasses.dataclass(frozen=True)
 class Answer:
-    """What a model says of one example, as `predict` shows it.
+    """A model's answer to one example, as `predict` shows it.
 
     Attributes:
       label: the most probable class; for regression the score as text.
@@ -47,7 +47,7 @@ class Problem(abc.ABC):
     @property
     @abc.abstractmethod
     def output_names(self) -> tuple[str, ...]:
-        """The names of the head's outputs."""
+        """Return the names of the head's outputs."""
 
     @property
     def width(self) -> int:
@@ -57,7 +57,7 @@ class Problem(abc.ABC):
     @property
     @abc.abstractmethod
     def output_text(self) -> str:
-        """The head's outputs in words, for a model's card."""
+        """Return the head's outputs in words, for a model's card."""
 
     # --- labels ---
 
@@ -133,7 +133,7 @@ class Problem(abc.ABC):
 
     @property
     def always_scored(self) -> tuple[str, ...]:
-        """The metrics that every evaluation reports, whatever the task names besides."""
+        """Return the metrics that every evaluation reports, whatever the task names besides."""
         return ("accuracy",) if self.is_right_or_wrong else ()
 
     def flips(self, reference: np.ndarray, logits: np.ndarray) -> int:
