@@ -87,7 +87,10 @@ def test_every_recipe_has_a_file_a_card_and_a_record(done, folder):
         for timed in record.latency.values():
             assert 0 < timed["min"] <= timed["p50"] <= timed["p90"]
         memory = record.peak_memory_bytes
-        assert 10e6 < memory["empty"] < memory["total"] < 1e9
+        for kind in ("empty", "total"):
+            assert 10e6 < memory[f"{kind}_min"] <= memory[kind] <= memory[f"{kind}_max"] < 1e9
+        # A tiny file takes less than what one process differs from another.
+        assert memory["total_max"] > memory["empty_min"]
     read = {recipe: record.to_line() for recipe, record in folder.records().items()}
     assert read == {recipe: record.to_line() for recipe, record in done.items()}
 
