@@ -57,9 +57,9 @@ def examples(run):
     return readers.load_for_training(tasks.get("cola"), run.config.data, run.config.train_examples)
 
 
-def exported(run, examples, recipes, output, settings=SETTINGS):
+def exported(run, examples, names, output, settings=SETTINGS):
     folder = ExportFolder.open(output, identity(run, settings))
-    return exporter.export(run, settings, [recipes.get(r) for r in recipes], folder, examples)
+    return exporter.export(run, settings, [recipes.get(name) for name in names], folder, examples)
 
 
 @pytest.fixture(scope="module")
