@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import pathlib
+from collections.abc import Iterator
 
 from absl import logging
 
@@ -28,17 +30,43 @@ def hold(path: pathlib.Path) -> None:
         os.close(descriptor)
         return
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _lock(descriptor, path)
     except BlockingIOError:
         os.close(descriptor)
         raise
-    except OSError as error:  # A network file system without locks.
+    _held[key] = descriptor
+
+
+@contextlib.contextmanager
+def holding(path: pathlib.Path) -> Iterator[None]:
+    """Hold the lock of a file, made where it is missing, for the block.
+
+    On a file system without locks the block runs without one, with a warning.
+
+    Raises:
+      BlockingIOError: somebody holds it, this process included.
+      OSError: the file cannot be opened for writing.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        _lock(descriptor, path)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int, path: pathlib.Path) -> None:
+    """Lock an open file, or warn where its file system has no locks."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise
+    except OSError as error:
         logging.warning(
             "%s: cannot be locked (%s), so a second process would not be noticed",
             path.parent,
             error.strerror,
         )
-    _held[key] = descriptor
 
 
 def hand_over(path: pathlib.Path) -> int:

@@ -57,9 +57,21 @@ def export(
       The records of float32 and of `recipes`, the earlier ones included.
 
     Raises:
-      UserError: a model that cannot be converted, or recipes that were refused (the others
-        are done by then).
+      UserError: a model that cannot be converted, another export is at work in the folder, or
+        recipes were refused (the others are done by then).
     """
+    with folder.locked():
+        return _export(run, settings, recipes, folder, examples)
+
+
+def _export(
+    run: Run,
+    settings: ExportSettings,
+    recipes: Sequence[QuantizationRecipe],
+    folder: ExportFolder,
+    examples: Mapping[str, Examples],
+) -> list[ExportResult]:
+    """Export into a folder that is locked; see `export`."""
     done = folder.records()
     wanted = [RECIPES[FLOAT32], *(r for r in recipes if r.name != FLOAT32)]
     missing = [recipe for recipe in wanted if recipe.name not in done]

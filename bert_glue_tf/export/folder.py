@@ -13,10 +13,11 @@ SHA256SUMS          as `sha256sum --check` reads it
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from bert_glue_tf.core import locks, records, strict_json
@@ -31,46 +32,57 @@ _LOCK = ".lock"
 
 @dataclasses.dataclass(frozen=True)
 class ExportFolder:
-    """The folder of one export; `open` claims it for these settings and for this process."""
+    """The folder of one export; `open` takes it for these settings."""
 
     path: pathlib.Path
 
     @classmethod
     def open(cls, path: pathlib.Path, settings: Mapping[str, Any]) -> ExportFolder:
-        """Claim a folder: a new one, an empty one, or one with an export of these settings.
-
-        The process holds the folder's lock until it ends, so that two exports at once cannot
-        mix their files.
+        """Take a folder: a new one, an empty one, or one with an export of these settings.
 
         Raises:
-          UserError: it cannot be written, another process exports into it, or it holds
-            something else, or an export of other settings (the message names the difference).
-            Nothing in it is touched.
+          UserError: it cannot be written, another export is at work in it, or it holds something
+            else, or an export of other settings (the message names the difference). Nothing in
+            it is touched.
         """
         folder = cls(path)
         try:
             path.mkdir(parents=True, exist_ok=True)
-            locks.hold(path / _LOCK)
-            if folder.settings_file.is_file():
-                folder._require(settings)
-            elif any(not entry.name.startswith(".") for entry in path.iterdir()):
-                raise UserError(
-                    f"--output={path}: holds files, but no export (no "
-                    f"{folder.settings_file.name}). Give an empty or a new folder."
-                )
-            else:
-                write_atomically(folder.settings_file, json.dumps(settings, indent=2) + "\n")
-        except BlockingIOError:
-            raise UserError(
-                f"--output={path}: another process is exporting into this folder. "
-                "Wait until it has ended, or give another --output."
-            ) from None
+            with folder.locked():
+                folder._take(settings)
         except OSError as error:
             raise UserError(
                 f"--output={path}: cannot be written ({error.strerror}). "
                 "Give a folder that you may write, on a disk with space left."
             ) from error
         return folder
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the folder's lock, so that two exports at once cannot mix their files.
+
+        Raises:
+          UserError: another export is at work in it.
+        """
+        try:
+            with locks.holding(self.path / _LOCK):
+                yield
+        except BlockingIOError:
+            raise UserError(
+                f"--output={self.path}: another process is exporting into this folder. "
+                "Wait until it has ended, or give another --output."
+            ) from None
+
+    def _take(self, settings: Mapping[str, Any]) -> None:
+        if self.settings_file.is_file():
+            self._require(settings)
+        elif any(not entry.name.startswith(".") for entry in self.path.iterdir()):
+            raise UserError(
+                f"--output={self.path}: holds files, but no export (no "
+                f"{self.settings_file.name}). Give an empty or a new folder."
+            )
+        else:
+            write_atomically(self.settings_file, json.dumps(settings, indent=2) + "\n")
 
     def _require(self, settings: Mapping[str, Any]) -> None:
         try:

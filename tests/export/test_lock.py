@@ -14,9 +14,9 @@ from bert_glue_tf.export.folder import ExportFolder
 HOLDER = """
 import pathlib, sys
 from bert_glue_tf.export.folder import ExportFolder
-ExportFolder.open(pathlib.Path(sys.argv[1]), {"run": "one"})
-print("open", flush=True)
-sys.stdin.read()
+with ExportFolder.open(pathlib.Path(sys.argv[1]), {"run": "one"}).locked():
+    print("open", flush=True)
+    sys.stdin.read()
 """
 
 pytestmark = pytest.mark.processes
