@@ -45,8 +45,9 @@ class TaskSpec:
       also_answers: names of `DIAGNOSTICS` that a model for this task answers as well.
       drops_short_rows: whether rows with too few columns are counted and dropped
         instead of refused.
-      file_format: "tsv", GLUE's, or "aspects", SemEval's (see `aspects.parse`), whose
-        test files are labelled, and which neither TFDS nor GLUE's server knows.
+      file_format: "tsv", GLUE's, or "aspects", SemEval's (see `aspects.parse`).
+      is_glue: whether it is a task of GLUE: TFDS has it, its test files have no labels, and the
+        benchmark's server takes answers to them.
     """
 
     name: str
@@ -68,11 +69,7 @@ class TaskSpec:
     drops_short_rows: bool = False
     tsv_source: str = ""
     file_format: Literal["tsv", "aspects"] = "tsv"
-
-    @property
-    def is_glue(self) -> bool:
-        """Tell if TFDS has the task and the benchmark's server takes its answers."""
-        return self.file_format == "tsv"
+    is_glue: bool = True
 
     @property
     def tfds_name(self) -> str:
@@ -110,6 +107,7 @@ def _aspects(name: str) -> TaskSpec:
         tsv_label="tag",
         tsv_labels=("T-NEG", "T-NEU", "T-POS"),
         file_format="aspects",
+        is_glue=False,
     )
 
 
