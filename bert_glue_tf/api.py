@@ -9,6 +9,8 @@ The import of this module takes a fraction of a second: each name is imported fr
 it is used for the first time, and TensorFlow with the first name that needs it.
 """
 
+# ruff: noqa: F401  (The names are for others.)
+
 from __future__ import annotations
 
 import importlib
@@ -16,10 +18,37 @@ import pathlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+# What a type checker and an editor see.
 if TYPE_CHECKING:
+    from bert_glue_tf.compression import units
+    from bert_glue_tf.compression.masked import MaskedPruning
+    from bert_glue_tf.compression.method import PruningMethod
+    from bert_glue_tf.compression.registry import register
+    from bert_glue_tf.core.errors import UserError
+    from bert_glue_tf.data.examples import Examples
+    from bert_glue_tf.data.readers import load as load_examples
+    from bert_glue_tf.data.tasks import TASKS
+    from bert_glue_tf.data.tasks import get as get_task
+    from bert_glue_tf.evaluation.robustness import measure as measure_robustness
     from bert_glue_tf.export.record import ExportResult
+    from bert_glue_tf.models.units import Group, Member
+    from bert_glue_tf.reports.files import write as write_comparison
+    from bert_glue_tf.reports.groups import group as group_models
+    from bert_glue_tf.reports.plots import svg, training_curves
+    from bert_glue_tf.reports.reading import read as read_models
+    from bert_glue_tf.reports.rows import differences as difference_table
+    from bert_glue_tf.reports.rows import groups as group_table
+    from bert_glue_tf.reports.rows import models as model_table
+    from bert_glue_tf.reports.summary import notes as comparison_notes
+    from bert_glue_tf.reports.tables import csv, markdown
+    from bert_glue_tf.reports.terminal import print_exports, print_rows, print_table
+    from bert_glue_tf.reports.verdicts import compare, differences
     from bert_glue_tf.runs.config import ExperimentConfig
     from bert_glue_tf.runs.results import ExperimentResult
+    from bert_glue_tf.runs.results import load as load_results
+    from bert_glue_tf.runs.run_folder import RunFolder
+    from bert_glue_tf.serving.classifier import Classifier, Prediction
+    from bert_glue_tf.training.devices import build as build_strategy
 
 # Name -> the module that has it, and what it is called there where that is something else.
 _HOMES = {
@@ -50,12 +79,17 @@ _HOMES = {
     "measure_robustness": "evaluation.robustness:measure",
     "print_exports": "reports.terminal",
     # Comparisons.
-    "differences": "reports.comparison",
-    "group_models": "reports.comparison:group",
-    "group_rows": "reports.comparison",
-    "markdown": "reports.comparison",
-    "model_rows": "reports.comparison",
-    "read_models": "reports.comparison:read",
+    "compare": "reports.verdicts",
+    "comparison_notes": "reports.summary:notes",
+    "csv": "reports.tables",
+    "difference_table": "reports.rows:differences",
+    "differences": "reports.verdicts",
+    "group_models": "reports.groups:group",
+    "group_table": "reports.rows:groups",
+    "markdown": "reports.tables",
+    "model_table": "reports.rows:models",
+    "print_rows": "reports.terminal",
+    "read_models": "reports.reading:read",
     "svg": "reports.plots",
     "training_curves": "reports.plots",
     "write_comparison": "reports.files:write",

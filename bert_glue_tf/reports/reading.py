@@ -12,7 +12,6 @@ import pathlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 from absl import logging
 
 from bert_glue_tf.core.errors import UserError
@@ -111,9 +110,7 @@ def _splits(record: Any) -> list[str]:
 def _mean_sparsity(record: ExperimentResult) -> float | None:
     if not record.sparsity:
         return None
-    if record.parameters.get("prunable"):
-        return record.parameters["pruned"] / record.parameters["prunable"]
-    return float(np.mean(list(record.sparsity.values())))  # A record of version 0.1.0.
+    return record.parameters["pruned"] / record.parameters["prunable"]
 
 
 def _trained(

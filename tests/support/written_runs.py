@@ -94,7 +94,7 @@ def write_run(
         metrics=found,
         intervals=intervals,
         sparsity={} if config.pruning_method == "none" else {"classifier/kernel": 0.8},
-        parameters={"total": 1000, "nonzero": 900},
+        parameters={"total": 1000, "nonzero": 900, "pruned": 80, "prunable": 100},
         bytes={"plain": int(megabytes * 1e6), "gzip": int(megabytes * 0.9e6)},
         speed={},
         peak_memory_bytes=10**9,
