@@ -49,6 +49,18 @@ def main() -> None:
     )
     steps = FLAGS.warmup_steps + FLAGS.steps
     method = registry.build(settings)
+    start = Start(
+        backbone=encoder,
+        classifier=None,
+        task=task,
+        train=examples,
+        validation={},
+        held_out=None,
+        sparsity=settings.final_sparsity,
+        seq_length=settings.seq_length,
+        seed=settings.seed,
+    )
+    encoder = method.reshape(start).backbone
     with classifiers.restorable_dropout():
         model = classifiers.build_classifier(
             encoder.layer, task, dropout=settings.dropout, seed=settings.seed

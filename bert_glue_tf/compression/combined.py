@@ -5,15 +5,21 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-
-import tensorflow as tf
-import tf_keras
+from typing import TYPE_CHECKING
 
 from bert_glue_tf.compression.hooks import HookedOptimizer
-from bert_glue_tf.compression.masked import MaskedPruning, Masking, UpdateMasks
+from bert_glue_tf.compression.masked import MaskedPruning, Masking
 from bert_glue_tf.compression.method import PruningMethod, Removed
-from bert_glue_tf.compression.schedule import PruningContext
-from bert_glue_tf.compression.start import Start
+from bert_glue_tf.core import lazy
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+    import tf_keras
+
+    from bert_glue_tf.compression.schedule import PruningContext
+    from bert_glue_tf.compression.start import Start
+else:
+    tf = lazy.module("tensorflow")
 
 
 class Combined(PruningMethod):
@@ -59,6 +65,8 @@ class Combined(PruningMethod):
         return optimizer
 
     def callbacks(self) -> list[tf_keras.callbacks.Callback]:
+        from bert_glue_tf.compression.callbacks import UpdateMasks
+
         others = [callback for method in self._others for callback in method.callbacks()]
         return [UpdateMasks(self._masked), *others]
 

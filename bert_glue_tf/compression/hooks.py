@@ -1,4 +1,4 @@
-"""What pruning does around the optimizer's update of a weight."""
+"""Hooks around the optimizer's update of a weight, by which pruning takes part in a step."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 class Hook:
-    """What happens around the update of one weight; as it stands, nothing.
+    """A part in the update of each weight; as it stands, it does nothing.
 
     An optimizer has a list of hooks. Each sees the gradient that the ones before it have returned,
     then the weight is updated, then each is told of it, in the same order. The methods are traced

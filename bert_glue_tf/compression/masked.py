@@ -12,20 +12,26 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import tensorflow as tf
-import tf_keras
 from absl import logging
 
 from bert_glue_tf.compression import ranking, units
 from bert_glue_tf.compression.hooks import Hook, HookedOptimizer
 from bert_glue_tf.compression.method import PruningMethod, zero_fraction
-from bert_glue_tf.compression.schedule import PruningContext
-from bert_glue_tf.compression.start import Start
+from bert_glue_tf.core import lazy
 from bert_glue_tf.core.errors import UserError
-from bert_glue_tf.models.units import Group, Member
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+    import tf_keras
+
+    from bert_glue_tf.compression.schedule import PruningContext
+    from bert_glue_tf.compression.start import Start
+    from bert_glue_tf.models.units import Group, Member
+else:
+    tf = lazy.module("tensorflow")
 
 
 class MaskedPruning(PruningMethod):
@@ -33,12 +39,18 @@ class MaskedPruning(PruningMethod):
 
     A subclass writes `score`, and `groups` where its units are not single weights. One that
     learns its score from gradients makes variables with `variable` in `create` and writes
-    `observe`.
+    `observe`. `scored.ScoredPruning` has the scores of this package already.
+
+    Attributes:
+      backbone: the encoder, which knows the names of its weights; from `reshape` on.
+      plan: when this method prunes and how much; from `prepare` on.
+      all_groups: the units that are ranked; from `prepare` on.
+      step: int64 variable, the training's last step; from `prepare` on.
     """
 
-    # Whether what can be cut out is cut out at the end.
+    # True: what can be cut out is cut out at the end.
     shrinks = False
-    # Whether a unit that is gone may come back by its score.
+    # True: a unit that is gone may come back by its score.
     regrows = False
     # Rankings that make no sense for the score, with the reason.
     refused_rankings: Mapping[str, str] = {}
@@ -48,7 +60,7 @@ class MaskedPruning(PruningMethod):
         self._variables: dict[str, tf.Variable] = {}
         # Methods that prune before this one in the same run, set by `combined.Combined`.
         self.earlier: Sequence[MaskedPruning] = ()
-        # Whether a later one cuts: all that is zero at once, no matter which made it so.
+        # True: a later one cuts, all that is zero at once, no matter which made it so.
         self.leaves_the_cut = False
 
     # What a method writes.
@@ -56,7 +68,7 @@ class MaskedPruning(PruningMethod):
     def groups(
         self, weights: Mapping[str, tf.Variable], variables: Sequence[tf.Variable]
     ) -> list[Group]:
-        """The units: each weight for itself.
+        """Return the units: each weight for itself.
 
         Args:
           weights: those in scope, by name.
@@ -66,22 +78,22 @@ class MaskedPruning(PruningMethod):
         return units.elements(weights)
 
     def create(self) -> None:
-        """Makes the variables that the score needs, under the strategy's scope."""
+        """Make the variables that the score needs, under the strategy's scope."""
 
     def score(self, group: Group) -> np.ndarray:
-        """float32 of the group's units' shape; the higher, the more a unit is worth.
+        """Return the worth of each unit: float32 of the group's units' shape.
 
-        Not negative, unless units may come back (`regrows`).
+        The lowest go. Not negative, unless units may come back (`regrows`).
         """
         raise NotImplementedError
 
     def observe(self, group: Group, member: Member, gradient: tf.Tensor) -> tf.Tensor:
-        """Sees a weight's gradient before the update, and returns the one to train with."""
+        """See a weight's gradient before the update, and return the one to train with."""
         del group, member
         return gradient
 
     def choose(self, scores: Iterable[np.ndarray], sparsity: float) -> list[np.ndarray]:
-        """The masks for a sparsity; ranks the scores as --ranking says.
+        """Return the masks for a sparsity, by the scores and as --ranking says.
 
         Args:
           scores: of each group; may be an iterator, which can be gone through once.
@@ -90,7 +102,7 @@ class MaskedPruning(PruningMethod):
         return ranking.choose(self.all_groups, scores, sparsity, self.plan.ranking, self._alive())
 
     def require_reachable(self) -> None:
-        """Raises UserError where the units cannot come near the final sparsity."""
+        """Raise a UserError where the units cannot come near the final sparsity."""
         ranking.require_reachable(self.all_groups, self.plan.final_sparsity, self.plan.ranking)
 
     # The mechanics.
@@ -124,7 +136,7 @@ class MaskedPruning(PruningMethod):
         return model
 
     def variable(self, name: str, shape: Sequence[int], dtype: tf.DType, value: Any) -> tf.Variable:
-        """A variable of the method's own that a checkpoint keeps, filled with `value`."""
+        """Return a new variable of the method's own, filled with `value`; checkpoints keep it."""
         made = tf.Variable(
             tf.fill(shape, tf.constant(value, dtype)), trainable=False, name=f"pruning/{name}"
         )
@@ -135,19 +147,19 @@ class MaskedPruning(PruningMethod):
         return tf.train.Checkpoint(variables=self._variables)
 
     def mask(self, group: Group) -> np.ndarray:
-        """bool of the group's units' shape: the units that are left."""
+        """Return the units that are left: bool of the group's units' shape."""
         return values_of(self._masks[group.name])
 
     def parts(self, variable: tf.Variable) -> list[tuple[Group, Member]]:
-        """The groups that a weight has units in."""
+        """Return the groups that a weight has units in."""
         return self._parts.get(self.backbone.name_of(variable), [])
 
     def masked(self, group: Group, member: Member, values: tf.Tensor) -> tf.Tensor:
-        """`values` of the weight's shape, with zeros where the mask is False."""
+        """Return `values`, of the weight's shape, with zeros where the mask is False."""
         return tf.where(self.expanded(group, member), values, tf.zeros((), values.dtype))
 
     def expanded(self, group: Group, member: Member) -> tf.Tensor:
-        """bool of the weight's shape: the mask, in the graph."""
+        """Return the mask of a weight in the graph: bool of the weight's shape."""
         return member.expand(self._masks[group.name])
 
     def wrap_optimizer(self, optimizer: HookedOptimizer) -> HookedOptimizer:
@@ -155,10 +167,12 @@ class MaskedPruning(PruningMethod):
         return optimizer
 
     def callbacks(self) -> list[tf_keras.callbacks.Callback]:
+        from bert_glue_tf.compression.callbacks import UpdateMasks
+
         return [UpdateMasks((self,))]
 
     def advance(self, step: int) -> None:
-        """Does what is due after training step `step` (0: before the first)."""
+        """Do what is due after training step `step` (0: before the first)."""
         self.step.assign(step)
         if not self.plan.begin_step <= step <= self.plan.end_step:
             return
@@ -167,7 +181,7 @@ class MaskedPruning(PruningMethod):
             self.update(float(sparsity))
 
     def update(self, sparsity: float) -> None:
-        """Ranks the units anew, and masks the weights."""
+        """Rank the units anew, and mask the weights."""
         self.set_masks(self.choose(self._scores_now(), sparsity))
 
     def _scores_now(self) -> Iterator[np.ndarray]:
@@ -182,14 +196,18 @@ class MaskedPruning(PruningMethod):
             yield score
 
     def set_masks(self, masks: Sequence[np.ndarray]) -> None:
-        """Assigns the masks, and masks the weights."""
+        """Assign the masks, and mask the weights."""
         for group, mask in zip(self.all_groups, masks, strict=True):
             self._masks[group.name].assign(mask)
         for group in self.all_groups:
             self.hide(group)
 
     def hide(self, group: Group) -> None:
-        """Makes zero what a group's new mask leaves out."""
+        """Set to zero what a group's new mask leaves out."""
+        self.zero(group)
+
+    def zero(self, group: Group) -> None:
+        """Set to zero what a group's mask leaves out, in each of its weights."""
         for member in group.members:
             member.variable.assign(self.masked(group, member, member.variable.read_value()))
 
@@ -203,9 +221,10 @@ class MaskedPruning(PruningMethod):
         return smaller
 
     def _alive(self) -> list[np.ndarray] | None:
-        """For each group the units of whose result an earlier method has left something.
+        """Return for each group the units of whose result an earlier method has left something.
 
-        None: there is no earlier one.
+        Returns:
+          bool arrays of the units' shapes; None where there is no earlier method.
         """
         if not self.earlier:
             return None
@@ -232,7 +251,7 @@ class MaskedPruning(PruningMethod):
 
 
 def values_of(variable: tf.Variable) -> np.ndarray:
-    """A variable's values as they are now, read-only: not the copy that `numpy()` makes."""
+    """Return a variable's values as they are now, read-only: not the copy of `numpy()`."""
     return np.asarray(variable.read_value())
 
 
@@ -265,22 +284,3 @@ class Masking(Hook):
             ),
             read_value=False,
         )
-
-
-class UpdateMasks(tf_keras.callbacks.Callback):
-    """Counts the steps and lets methods update their masks between two of them."""
-
-    def __init__(self, methods: Sequence[MaskedPruning]) -> None:
-        super().__init__()
-        self._methods = methods
-
-    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
-        del logs
-        for method in self._methods:
-            if not int(method.step.numpy()):  # Else the training goes on after a checkpoint.
-                method.advance(0)
-
-    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
-        del batch, logs
-        for method in self._methods:
-            method.advance(int(method.step.numpy()) + 1)

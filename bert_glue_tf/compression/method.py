@@ -15,15 +15,14 @@ A method that ranks weights by a score derives from `masked.MaskedPruning`.
 from __future__ import annotations
 
 import dataclasses
+import types
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from bert_glue_tf.compression import registry
 from bert_glue_tf.core import lazy
 
 if TYPE_CHECKING:
+    import numpy as np
     import tensorflow as tf
     import tf_keras
 
@@ -31,12 +30,17 @@ if TYPE_CHECKING:
     from bert_glue_tf.compression.schedule import PruningContext
     from bert_glue_tf.compression.start import Start
 else:
+    np = lazy.module("numpy")  # Any command that has settings imports this module.
     tf = lazy.module("tensorflow")
+
+NO_PRUNING = "none"
+# Name -> (default, what it is).
+Options = Mapping[str, tuple[Any, str]]
 
 
 @dataclasses.dataclass(frozen=True)
 class Removed:
-    """What a method has pruned.
+    """The outcome of a pruning.
 
     Attributes:
       sparsities: name of a weight -> fraction of it that is pruned.
@@ -59,14 +63,14 @@ class PruningMethod:
     but those that cut before the training pass `tests/pruning/test_pruning_contract.py`.
 
     Args:
-      options: name -> value, those of `options` that differ from their defaults.
+      options: name -> value, those of `options_for` that differ from their defaults.
     """
 
-    name = registry.NO_PRUNING
+    name = NO_PRUNING
     # Other names by which --pruning_method knows it; a run has the method's own.
     aliases: tuple[str, ...] = ()
     # The method's own settings: name -> (default, what it is). A value has the default's type.
-    options: Mapping[str, tuple[Any, str]] = {}
+    options: Options = types.MappingProxyType({})
     # Why it stands alone and not beside other methods; empty if it does not.
     alone = ""
     # What it needs of the encoder besides variables (`models.backbone.CAPABILITIES`).
@@ -82,7 +86,18 @@ class PruningMethod:
         given = dict(options or {})
         # None: as --final_sparsity says.
         self.final_sparsity: float | None = given.pop("final_sparsity", None)
-        self.settings = {name: default for name, (default, _) in self.options.items()} | given
+        known = self.options_for({name: str(value) for name, value in given.items()})
+        self.settings = {name: default for name, (default, _) in known.items()} | given
+
+    @classmethod
+    def options_for(cls, given: Mapping[str, str]) -> Options:
+        """Return the method's own settings, which may depend on those that are given.
+
+        Args:
+          given: settings of this method, as --pruning_options has them.
+        """
+        del given
+        return cls.options
 
     def on_replicas(self) -> PruningMethod:
         """Return a method that does the same on several replicas; called before all others."""

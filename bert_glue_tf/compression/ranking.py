@@ -1,4 +1,4 @@
-"""Which units go: the lowest scores of a matrix, of the whole scope, or by LAMP's score.
+"""The choice of the units that go: the lowest scores of a matrix, of the scope, or by LAMP.
 
 Pure NumPy, and the same on every replica and every worker, since the same weights come in.
 """
@@ -6,18 +6,21 @@ Pure NumPy, and the same on every replica and every worker, since the same weigh
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bert_glue_tf.core.errors import UserError
-from bert_glue_tf.models.units import Group
+
+if TYPE_CHECKING:
+    from bert_glue_tf.models.units import Group
 
 # A structure of few units reaches few sparsities; nearer than this is what was asked for.
 TOLERANCE = 0.01
 
 
 def lowest(scores: np.ndarray, count: int) -> np.ndarray:
-    """Mask [same shape, bool] that is False for exactly the `count` lowest scores.
+    """Return the mask [same shape, bool] that is False for exactly the `count` lowest scores.
 
     Of equal scores those that come first go.
     """
@@ -32,7 +35,7 @@ def lowest(scores: np.ndarray, count: int) -> np.ndarray:
 
 
 def _of_rank(scores: np.ndarray, count: int) -> np.floating:
-    """The score that is the `count`-th lowest."""
+    """Return the score that is the `count`-th lowest."""
     # Where half are equal, as those of units that are gone, and the rank is near theirs, NumPy's
     # partition takes seven times as long as without, and five times as long as sorting (2.4, with
     # AVX-512; in a matrix of 590,000 weights).
@@ -42,7 +45,7 @@ def _of_rank(scores: np.ndarray, count: int) -> np.floating:
 
 
 def lamp(scores: np.ndarray) -> np.ndarray:
-    """LAMP's score of a matrix: s(u)^2 over the sum of s(v)^2 of all v that rank no lower.
+    """Return LAMP's score of a matrix: s(u)^2 over the sum of s(v)^2 of all v ranked no lower.
 
     Lee et al. 2021, "Layer-adaptive sparsity for the magnitude-based pruning", eq. (1)
     (https://arxiv.org/abs/2010.07611). In float64; -inf stays so.
@@ -64,7 +67,7 @@ def choose(
     ranking: str,
     alive: Sequence[np.ndarray] | None = None,
 ) -> list[np.ndarray]:
-    """Masks of the units that stay.
+    """Return the masks of the units that stay.
 
     Args:
       groups: what is ranked.
@@ -128,7 +131,7 @@ def _with_one_left(scores: np.ndarray, alive: np.ndarray) -> np.ndarray:
 def _by_size(
     scores: np.ndarray, alive: np.ndarray, sizes: np.ndarray, sparsity: float
 ) -> np.ndarray:
-    """Removes the lowest scores as long as that brings their size nearer to what is asked for."""
+    """Remove the lowest scores as long as that brings their size nearer to what is asked for."""
     wanted = sparsity * sizes[alive].sum()
     order = np.argsort(scores, kind="stable")
     order = order[alive[order] & (scores[order] < np.inf)]  # The others stay in any case.
@@ -140,7 +143,7 @@ def _by_size(
 
 
 def require_reachable(groups: Sequence[Group], sparsity: float, ranking: str) -> None:
-    """Refuses a sparsity that the units cannot come near to.
+    """Refuse a sparsity that the units cannot come near to.
 
     Raises:
       UserError: names the nearest sparsity that can be had.

@@ -1,70 +1,62 @@
-"""Pruning methods, one a file, behind the `PruningMethod` protocol of `method.py`.
+"""The list of the pruning methods, and the way from a run's settings to its method.
 
-A file `<method>.py` in this folder is the method of that name: nothing else has to be
-told about it. The names are read from the folder without importing TensorFlow, so that
-a wrong `--pruning_method` is answered at once.
+A file `<method>.py` in the folder `pruning` is the method of that name: nothing else has to be
+told about it. What a method says of itself its class says, and its file is imported for it. That
+takes milliseconds, since no method's file needs TensorFlow before it prunes, so that a wrong
+`--pruning_method` is answered at once.
 """
 
 from __future__ import annotations
 
-import ast
-import dataclasses
 import importlib
+import importlib.util
 import math
-import pathlib
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from bert_glue_tf.compression.method import NO_PRUNING, Options, PruningMethod
 from bert_glue_tf.core.errors import UserError
 
 if TYPE_CHECKING:
-    from bert_glue_tf.compression.method import PruningMethod
-    from bert_glue_tf.runs.config import ExperimentConfig
+    from bert_glue_tf.compression.settings import PruningSettings
 
-NO_PRUNING = "none"
 DEFAULT_METHOD = "classifier_magnitude"
-# The folder of the methods, which is the list of them.
-_FOLDER = [str(pathlib.Path(__file__).parents[1] / "pruning")]
 # What every method has of its own, instead of the flag of that name.
-COMMON_OPTIONS = ("final_sparsity",)
+COMMON_OPTIONS: Options = {"final_sparsity": (0.0, "instead of --final_sparsity")}
+# The package of the methods, which is the list of them.
+_PACKAGE = "bert_glue_tf.pruning"
 
 _added: dict[str, type[PruningMethod]] = {}
 
 
-@dataclasses.dataclass(frozen=True)
-class Facts:
-    """What the class of a method says about it, for the attributes of `method.PruningMethod`.
-
-    None as options: only running the file can tell them.
-    """
-
-    options: frozenset[str] | None
-    alone: str = ""
-    unused: tuple[str, ...] = ()
+def _files() -> set[str]:
+    folders = importlib.import_module(_PACKAGE).__path__
+    return {module.name for module in pkgutil.iter_modules(folders)}
 
 
 def names() -> list[str]:
-    """Names of all methods: `none`, the files of this folder, and what `register` added."""
-    files = {module.name for module in pkgutil.iter_modules(_FOLDER)}
-    return [NO_PRUNING, *sorted(files | set(_added))]
+    """Return the names of all methods: `none`, the files' and what `register` added."""
+    return [NO_PRUNING, *sorted(_files() | set(_added))]
 
 
 def register(method: type[PruningMethod]) -> type[PruningMethod]:
-    """Class decorator: adds a method that lives outside this folder (a notebook's cell, say).
+    """Add a method that lives outside the folder (a notebook's cell, say); a class decorator.
 
     Raises:
-      ValueError: the name belongs to a method of this folder.
+      ValueError: the name belongs to a method of the folder.
     """
-    files = {module.name for module in pkgutil.iter_modules(_FOLDER)}
-    if method.name in files | {NO_PRUNING}:
+    if method.name in _files() | {NO_PRUNING} or _method_called(method.name) != method.name:
         raise ValueError(f"pruning method {method.name!r} exists already; choose another name")
     _added[method.name] = method
     return method
 
 
 def split(value: str) -> tuple[str, ...]:
-    """The methods that --pruning_method names, in their order: `attention_head,magnitude`.
+    """Return the methods that --pruning_method names, in their order.
+
+    Args:
+      value: `attention_head,magnitude`, where each may have another one of its names.
 
     Raises:
       UserError: one is unknown, is named twice, or is `none` beside others.
@@ -84,15 +76,21 @@ def split(value: str) -> tuple[str, ...]:
 
 def canonical(name: str) -> str:
     """Return the name of the method that has `name` as another one; else `name` itself."""
-    known = names()
-    if name in known:
-        return name
-    methods = (method for method in known if method != NO_PRUNING)
-    return next((method for method in methods if name in _aliases(method)), name)
+    return name if name in names() else _method_called(name)
+
+
+def _method_called(alias: str) -> str:
+    for name in names():
+        try:
+            if alias in get(name).aliases:
+                return name
+        except UserError:  # A file that is broken is told of where its method is asked for.
+            continue
+    return alias
 
 
 def canonical_options(text: str) -> str:
-    """Return a text of --pruning_options with the methods' own names for other ones."""
+    """Return a text of --pruning_options in which each method has its own name."""
     parts = []
     for part in text.split(" "):
         name, sign, value = part.partition("=")
@@ -110,7 +108,7 @@ def _require_known(name: str) -> None:
 
 
 def parse_options(text: str) -> dict[str, str]:
-    """`rounds=3 attention_head.final_sparsity=0.5` as a dict.
+    """Return `rounds=3 attention_head.final_sparsity=0.5` as a dict.
 
     Raises:
       UserError: a part is not name=value, or a name is given twice.
@@ -129,142 +127,19 @@ def parse_options(text: str) -> dict[str, str]:
     return options
 
 
-def check(value: str, options: str = "", given: Mapping[str, Any] | None = None) -> None:
-    """Reads the methods' files without running them, since that needs TensorFlow: 10 seconds.
-
-    Args:
-      value: of --pruning_method.
-      options: of --pruning_options.
-      given: settings that have not their defaults.
-
-    Raises:
-      UserError: a file is no Python, no class of it has the file's name as its `name`, or what is
-        given does not fit the methods, see `require_fitting`.
-    """
-    require_fitting({name: _read_file(name) for name in split(value)}, options, given or {})
-
-
-def require_fitting(known: Mapping[str, Facts], options: str, given: Mapping[str, Any]) -> None:
-    """Refuses methods that contradict each other, or settings that contradict them.
-
-    Args:
-      known: the methods of a run, in their order.
-      options: of --pruning_options.
-      given: settings that have not their defaults.
-
-    Raises:
-      UserError: a method has to stand alone and does not, no method has an option, or the only
-        method makes no use of a setting.
-    """
-    together = ",".join(known)
-    for method, facts in known.items():
-        if facts.alone and len(known) > 1:
-            raise UserError(
-                f"--pruning_method={together}: {method} cannot run beside others: {facts.alone}. "
-                "Give it a run of its own."
-            )
-        for name in facts.unused:
-            if name in given and len(known) == 1:
-                raise UserError(
-                    f"--{name}={given[name]}: does not come into --pruning_method={method}. "
-                    "Leave it out."
-                )
-    own = {method: facts.options for method, facts in known.items() if facts.options is not None}
-    if len(own) < len(known):
-        return
-    good = {name for names_of_one in own.values() for name in names_of_one}
-    good |= {f"{method}.{name}" for method, names_of_one in own.items() for name in names_of_one}
-    for name in parse_options(options):
-        if name not in good:
-            listed = ", ".join(
-                f"{method}: {', '.join(sorted(names_of_one)) or 'none'}"
-                for method, names_of_one in own.items()
-            )
-            raise UserError(
-                f"--pruning_options={options}: no option {name!r}. Options of {listed}."
-            )
-
-
-def _read_file(name: str) -> Facts:
-    """What the class of a method's file says of itself, as far as it is written as a literal."""
-    paths = [pathlib.Path(folder) / f"{name}.py" for folder in _FOLDER]
-    path = next((path for path in paths if path.is_file()), None)
-    if name in _added:
-        return Facts(None)
-    if path is None:
-        return Facts(frozenset())
-    try:
-        tree = ast.parse(path.read_bytes(), str(path))
-    except (SyntaxError, ValueError) as error:
-        line = getattr(error, "lineno", None)
-        raise UserError(f"{path}{f':{line}' if line else ''}: no Python ({error}).") from None
-    found = _assigned(tree, "name")
-    # What is computed there only running it can tell; `get` does.
-    written = [value.value for value in found if isinstance(value, ast.Constant)]
-    if len(written) == len(found) and name not in written:
-        raise _misnamed(path, name, written)
-    said: dict[str, Any] = {"options": {}}
-    for attribute in ("options", "alone", "unused"):
-        for value in _assigned(tree, attribute):
-            try:
-                said[attribute] = ast.literal_eval(value)
-            except ValueError:
-                said[attribute] = None
-    options = said["options"]
-    return Facts(
-        None if options is None else frozenset({*COMMON_OPTIONS, *options}),
-        said.get("alone") or "",
-        said.get("unused") or (),
-    )
-
-
-def _aliases(name: str) -> tuple[str, ...]:
-    if name in _added:
-        return tuple(_added[name].aliases)
-    path = pathlib.Path(_FOLDER[0]) / f"{name}.py"
-    try:
-        found = _assigned(ast.parse(path.read_bytes()), "aliases")
-    except (OSError, SyntaxError, ValueError):
-        return ()
-    return tuple(alias for value in found for alias in ast.literal_eval(value))
-
-
-def _assigned(tree: ast.Module, name: str) -> list[ast.expr]:
-    """What the classes of a file assign to `name`."""
-    return [
-        item.value
-        for node in ast.walk(tree)
-        if isinstance(node, ast.ClassDef)
-        for item in node.body
-        if isinstance(item, (ast.Assign, ast.AnnAssign)) and item.value is not None
-        for target in getattr(item, "targets", None) or [getattr(item, "target", None)]
-        if isinstance(target, ast.Name) and target.id == name
-    ]
-
-
-def _misnamed(path: object, name: str, found: list[Any]) -> UserError:
-    listed = ", ".join(map(repr, found)) or "no name"
-    return UserError(
-        f"--pruning_method={name}: {path} must define one PruningMethod with name = {name!r}, as "
-        f"the file is called (found: {listed})."
-    )
-
-
 def get(name: str) -> type[PruningMethod]:
-    """The class of the method called `name`.
+    """Return the class of the method called `name`.
 
     Raises:
-      UserError: there is no such method, or its file does not define exactly one method of the
-        file's name.
+      UserError: there is no such method, its file cannot be imported, or does not define exactly
+        one method of the file's name.
     """
     _require_known(name)
     if name in _added:
         return _added[name]
-    from bert_glue_tf.compression.method import PruningMethod
-
     if name == NO_PRUNING:
         return PruningMethod
-    module = importlib.import_module(f"bert_glue_tf.pruning.{name}")
+    module = _imported(name)
     methods = [
         value
         for value in vars(module).values()
@@ -274,34 +149,55 @@ def get(name: str) -> type[PruningMethod]:
     ]
     named = [method for method in methods if method.name == name]
     if len(named) != 1:
-        raise _misnamed(module.__file__, name, [method.name for method in methods])
+        found = [repr(method.name) for method in methods if method.name != NO_PRUNING]
+        raise UserError(
+            f"--pruning_method={name}: {module.__file__} must define one PruningMethod with "
+            f"name = {name!r}, as the file is called (found: {', '.join(found) or 'no name'})."
+        )
     return named[0]
 
 
-def build(config: ExperimentConfig) -> PruningMethod:
-    """The method of a run, or its methods as one, with their options.
+def _imported(name: str) -> Any:
+    """Return the module of a method's file."""
+    module = f"{_PACKAGE}.{name}"
+    try:
+        return importlib.import_module(module)
+    except UserError:
+        raise
+    except SyntaxError as error:
+        raise UserError(f"{error.filename}:{error.lineno}: no Python ({error}).") from None
+    # Whatever a file that somebody has written raises: it is theirs to mend.
+    except Exception as error:
+        found = importlib.util.find_spec(module)
+        raise UserError(
+            f"--pruning_method={name}: {found.origin if found else module} cannot be imported "
+            f"({type(error).__name__}: {error})."
+        ) from error
+
+
+def check(value: str, options: str = "", given: Mapping[str, Any] | None = None) -> None:
+    """Refuse methods, or settings of theirs, that cannot be used; without TensorFlow.
+
+    Args:
+      value: of --pruning_method.
+      options: of --pruning_options.
+      given: settings that have not their defaults.
+
+    Raises:
+      UserError: as `build`.
+    """
+    _build([get(name) for name in split(value)], options, given or {})
+
+
+def build(config: PruningSettings) -> PruningMethod:
+    """Return the method of a run, or its methods as one, with their options.
 
     Raises:
       UserError: a file does not define its method, an option or its value cannot be used, or two
         methods contradict each other.
     """
     classes = [get(name) for name in split(config.pruning_method)]
-    known = {
-        method.name: Facts(
-            frozenset({*COMMON_OPTIONS, *method.options}), method.alone, method.unused
-        )
-        for method in classes
-    }
-    require_fitting(known, config.pruning_options, config.given_pruning)
-    given = parse_options(config.pruning_options)
-    methods = []
-    for method in classes:
-        own: dict[str, Any] = {}
-        for name in (*COMMON_OPTIONS, *method.options):
-            text = given.get(f"{method.name}.{name}", given.get(name))
-            if text is not None:
-                own[name] = _value(method, name, text)
-        methods.append(method(own))
+    methods = _build(classes, config.pruning_options, config.given_pruning)
     if len(methods) == 1:
         return methods[0]
     from bert_glue_tf.compression.combined import Combined
@@ -309,9 +205,74 @@ def build(config: ExperimentConfig) -> PruningMethod:
     return Combined(methods)
 
 
-def _value(method: type[PruningMethod], name: str, text: str) -> Any:
-    """An option's value, of its default's type."""
-    wanted = float if name in COMMON_OPTIONS else type(method.options[name][0])
+def _build(
+    classes: Sequence[type[PruningMethod]], options: str, given: Mapping[str, Any]
+) -> list[PruningMethod]:
+    """Return the methods of a run, in their order; the arguments are those of `check`."""
+    _require_fitting(classes, given)
+    parsed = parse_options(options)
+    own = [
+        {
+            name.removeprefix(f"{method.name}."): value
+            for name, value in sorted(parsed.items(), key=lambda item: "." in item[0])
+            if "." not in name or name.startswith(f"{method.name}.")
+        }
+        for method in classes
+    ]
+    known = [
+        {**COMMON_OPTIONS, **method.options_for(texts)}
+        for method, texts in zip(classes, own, strict=True)
+    ]
+    _require_options(classes, known, options)
+    return [
+        method(
+            {
+                name: _value(name, text, good[name][0])
+                for name, text in texts.items()
+                if name in good
+            }
+        )
+        for method, texts, good in zip(classes, own, known, strict=True)
+    ]
+
+
+def _require_fitting(classes: Sequence[type[PruningMethod]], given: Mapping[str, Any]) -> None:
+    """Refuse methods that contradict each other, or settings that the only one has no use for."""
+    together = ",".join(method.name for method in classes)
+    for method in classes:
+        if method.alone and len(classes) > 1:
+            raise UserError(
+                f"--pruning_method={together}: {method.name} cannot run beside others: "
+                f"{method.alone}. Give it a run of its own."
+            )
+        for name in method.unused:
+            if name in given and len(classes) == 1:
+                raise UserError(
+                    f"--{name}={given[name]}: does not come into --pruning_method={method.name}. "
+                    "Leave it out."
+                )
+
+
+def _require_options(
+    classes: Sequence[type[PruningMethod]], known: Sequence[Options], options: str
+) -> None:
+    """Refuse an option that no method has; `known` are those of each."""
+    own = {method.name: good for method, good in zip(classes, known, strict=True)}
+    good = {name for of_one in own.values() for name in of_one}
+    good |= {f"{method}.{name}" for method, of_one in own.items() for name in of_one}
+    for name in parse_options(options):
+        if name not in good:
+            listed = ", ".join(
+                f"{method}: {', '.join(sorted(of_one)) or 'none'}" for method, of_one in own.items()
+            )
+            raise UserError(
+                f"--pruning_options={options}: no option {name!r}. Options of {listed}."
+            )
+
+
+def _value(name: str, text: str, default: Any) -> Any:
+    """Return an option's value, of its default's type."""
+    wanted = type(default)
     try:
         value = wanted(text)
         if wanted is float and not math.isfinite(value):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from absl import logging
 
-from bert_glue_tf.compression import registry
+from bert_glue_tf.compression.method import NO_PRUNING
 from bert_glue_tf.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ class PruningContext:
             end = begin + 1 if one_shot else max(begin + 1, int(total_steps * END_FRACTION))
         frequency = _frequency(config, total_steps, end - begin)
         last = begin + (end - begin) // frequency * frequency
-        if config.pruning_method != registry.NO_PRUNING:
+        if config.pruning_method != NO_PRUNING:
             _require_fitting(config, total_steps, begin, end)
             _require_frequency(config, begin, end, frequency)
         return cls(

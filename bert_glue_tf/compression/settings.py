@@ -24,7 +24,7 @@ MOST_REPETITIONS = 10_000
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PruningSettings(Settings):
-    """What is pruned, how much of it and when.
+    """The settings of the pruning: of which weights, how many and when.
 
     Raises:
       UserError: a value is out of its range, or two values contradict each other; the message

@@ -1,17 +1,17 @@
-"""What a training starts from, for methods that cut before it."""
+"""The start of a training, for methods that cut before it."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import tf_keras
+if TYPE_CHECKING:
+    import tf_keras
 
-from bert_glue_tf.data.examples import Examples
-from bert_glue_tf.data.tasks import TaskSpec
-from bert_glue_tf.models import classifiers, heads
-from bert_glue_tf.models.backbone import Backbone, ClassifierWeights
+    from bert_glue_tf.data.examples import Examples
+    from bert_glue_tf.data.tasks import TaskSpec
+    from bert_glue_tf.models.backbone import Backbone, ClassifierWeights
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,6 +56,8 @@ class Start:
         Args:
           dropout: rate before the head, which is drawn anew where `classifier` is None.
         """
+        from bert_glue_tf.models import classifiers, heads
+
         model = classifiers.build_classifier(
             self.backbone.layer, self.task, dropout=dropout, seed=self.seed
         )

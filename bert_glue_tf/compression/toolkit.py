@@ -16,7 +16,7 @@ from typing import Any
 
 @contextlib.contextmanager
 def _without_keras_3() -> Iterator[None]:
-    """Inside of the block `import keras` fails at once, unless it has been imported before."""
+    """Let `import keras` fail at once inside of the block, unless it was imported before."""
     modules: dict[str, Any] = sys.modules
     if "keras" in modules:
         yield

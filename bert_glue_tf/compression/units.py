@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import difflib
+import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -54,10 +55,9 @@ def in_scope(
     """Return the weights that may be pruned, by name.
 
     Args:
-      backbone: that the model was built on, which knows the scopes of its variables.
+      backbone: the encoder, which knows the scopes of its variables.
       variables: of the model.
-      scope: classifier (and the dense layer before it), encoder (the matrices of its layers),
-        embeddings, all.
+      scope: classifier (with the pooler), encoder (the matrices of its layers), embeddings, all.
       pattern: regular expression that a name must have somewhere; empty for any.
 
     Raises:
@@ -123,15 +123,30 @@ def lines(
     return groups
 
 
+def block_size(option: str, value: str) -> tuple[int, int]:
+    """Return `16x1` as (16, 1).
+
+    Raises:
+      UserError: it is not of that form; the message names the option.
+    """
+    found = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", value)
+    if not found:
+        raise UserError(
+            f"--pruning_options: {option}={value} is no size of a block. Good: {option}=16x16."
+        )
+    return int(found.group(1)), int(found.group(2))
+
+
 def blocks(
-    backbone: Backbone, weights: Mapping[str, tf.Variable], rows: int, columns: int, option: str
+    backbone: Backbone, weights: Mapping[str, tf.Variable], size: tuple[int, int], option: str
 ) -> list[Group]:
-    """Return the blocks of a matrix [in, out], `rows` inputs by `columns` outputs.
+    """Return the blocks of a matrix [in, out], each of `size` inputs by outputs.
 
     Raises:
       UserError: the blocks do not divide a matrix; `option` names the setting.
     """
     groups = []
+    rows, columns = size
     for name, weight in weights.items():
         height, width = backbone.matrix_shape(name, tuple(weight.shape))
         if height % rows or width % columns:
@@ -162,7 +177,7 @@ def of_layers(
     """Return the units of each layer whose output matrix is among the weights.
 
     Args:
-      backbone: that the model was built on, which knows its layers.
+      backbone: the encoder, which knows its layers.
       kind: of the units: head or neuron.
       weights: those that may be pruned, by name.
       variables: all of the model's.

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import tensorflow as tf
 from absl import logging
 
-from bert_glue_tf.core import quiet
+from bert_glue_tf.core import lazy, quiet
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+else:
+    tf = lazy.module("tensorflow")
 
 
 @functools.cache
 def can_compile() -> bool:
-    """Whether XLA works on this machine's first device; asked before a graph is built.
+    """Return whether XLA works on this machine's first device; asked before a graph is built.
 
     What XLA tells of the first compilation of a process is kept off the terminal.
     """
@@ -30,22 +34,33 @@ def can_compile() -> bool:
     return True
 
 
-def compiled(any_shape: bool = False) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Compiles a function of tensors (no variables: each would be compiled for) and plain values.
+class Compiled:
+    """A function that XLA compiles when it is called for the first time.
+
+    Args:
+      function: of tensors (no variables: each would be compiled for) and plain values.
+      any_shape: see `compiled`.
+    """
+
+    def __init__(self, function: Callable[..., Any], any_shape: bool) -> None:
+        self._function = function
+        self._any_shape = any_shape
+        functools.update_wrapper(self, function)
+
+    @functools.cached_property
+    def jitted(self) -> Any:
+        """The function as TensorFlow compiles it."""
+        return tf.function(self._function, jit_compile=True, reduce_retracing=self._any_shape)
+
+    def __call__(self, *arguments: Any) -> Any:
+        return (self.jitted if can_compile() else self._function)(*arguments)
+
+
+def compiled(any_shape: bool = False) -> Callable[[Callable[..., Any]], Compiled]:
+    """Return a decorator that compiles a function of tensors and plain values.
 
     Args:
       any_shape: whether it is called outside of a graph and reads no static shape. It is then not
         traced for each shape, which TensorFlow would warn of from the fifth on.
     """
-
-    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
-        jitted = tf.function(function, jit_compile=True, reduce_retracing=any_shape)
-
-        @functools.wraps(function)
-        def call(*arguments: Any) -> Any:
-            return (jitted if can_compile() else function)(*arguments)
-
-        call.jitted = jitted  # type: ignore[attr-defined]
-        return call
-
-    return decorate
+    return lambda function: Compiled(function, any_shape)

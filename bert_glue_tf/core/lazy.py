@@ -22,13 +22,9 @@ class _Lazy(types.ModuleType):
     """A module that stands for another one, and imports it when an attribute is asked for."""
 
     def __getattr__(self, name: str) -> Any:
-        value = getattr(importlib.import_module(self.__name__), name)
-        # Kept, so that it is found without this function from now on.
-        if not name.startswith("__"):
-            setattr(self, name, value)
-        return value
+        return getattr(importlib.import_module(self.__name__), name)
 
 
 def module(name: str) -> Any:
-    """Return what stands for the module `name` until one of its attributes is used."""
+    """Return what stands for the module `name`, which is imported on first use."""
     return _Lazy(name)

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import tensorflow as tf
 
 from bert_glue_tf.compression import registry
 from bert_glue_tf.compression.masked import MaskedPruning, values_of
-from bert_glue_tf.compression.norms import unit_norms
-from bert_glue_tf.compression.schedule import PruningContext
-from bert_glue_tf.compression.start import Start
+from bert_glue_tf.compression.scores import norms
+from bert_glue_tf.core import lazy
 from bert_glue_tf.core.errors import UserError
-from bert_glue_tf.models.units import Group, Member
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+    from bert_glue_tf.compression.schedule import PruningContext
+    from bert_glue_tf.compression.start import Start
+    from bert_glue_tf.models.units import Group, Member
+else:
+    tf = lazy.module("tensorflow")
 
 _STRUCTURES = ("magnitude", "row", "column", "block", "pattern", "attention_head", "neuron")
 
@@ -107,7 +113,7 @@ class Admm(MaskedPruning):
         return gradient + self._pull * pulled
 
     def score(self, group: Group) -> np.ndarray:
-        return unit_norms(group, {m.name: values_of(m.variable) for m in group.members})
+        return norms(group, {m.name: values_of(m.variable) for m in group.members})
 
     def choose(self, scores: Iterable[np.ndarray], sparsity: float) -> list[np.ndarray]:
         return self._inner.choose(scores, sparsity)
@@ -123,14 +129,14 @@ class Admm(MaskedPruning):
             self._pull.assign(self.settings["rho"])
 
     def _project(self, is_first: bool) -> None:
-        """Z from W + U, then U from W - Z."""
+        """Set Z from W + U, then U from W - Z."""
         sums = {
             member.name: member.variable.numpy() + self._u[member.name].numpy()
             for group in self.all_groups
             for member in group.members
         }
         masks = self.choose(
-            [unit_norms(group, sums) for group in self.all_groups], self.plan.final_sparsity
+            [norms(group, sums) for group in self.all_groups], self.plan.final_sparsity
         )
         for group, mask in zip(self.all_groups, masks, strict=True):
             for member in group.members:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import tensorflow as tf
 
 from bert_glue_tf.compression import units
-from bert_glue_tf.compression.first_order import FirstOrder
-from bert_glue_tf.models.units import Group
+from bert_glue_tf.compression.scored import ScoredPruning
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+    from bert_glue_tf.models.units import Group
 
 
-class AttentionHead(FirstOrder):
+class AttentionHead(ScoredPruning):
     """Removes the attention heads of least importance, and cuts them out at the end.
 
     A head's importance is the expected |dL/dm| of a mask m on its output, divided by the norm of
@@ -24,6 +28,7 @@ class AttentionHead(FirstOrder):
     """
 
     name = "attention_head"
+    own_score = "gradient"
     needs = ("head",)
     shrinks = True
     refused_rankings = {"lamp": "ranks heads, and LAMP ranks weights"}
@@ -35,5 +40,7 @@ class AttentionHead(FirstOrder):
 
     def score(self, group: Group) -> np.ndarray:
         importance = super().score(group)
+        if self.score_name != "gradient":
+            return importance
         norm = float(np.linalg.norm(importance))
         return importance / norm if norm else importance

@@ -2,32 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
-
-import tensorflow as tf
+from typing import TYPE_CHECKING
 
 from bert_glue_tf.compression import units
-from bert_glue_tf.compression.norms import NormPruning
-from bert_glue_tf.core.errors import UserError
-from bert_glue_tf.models.units import Group
+from bert_glue_tf.compression.scored import ScoredPruning
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+    from bert_glue_tf.models.units import Group
 
 
-def parse_size(option: str, value: str) -> tuple[int, int]:
-    """`16x1` as (16, 1).
-
-    Raises:
-      UserError: it is not of that form.
-    """
-    found = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", value)
-    if not found:
-        raise UserError(
-            f"--pruning_options: {option}={value} is no size of a block. Good: {option}=16x16."
-        )
-    return int(found.group(1)), int(found.group(2))
-
-
-class Block(NormPruning):
+class Block(ScoredPruning):
     """Removes whole blocks of a matrix by their L2 norm.
 
     The size is inputs by outputs of the Keras kernel and has to divide every matrix of the
@@ -38,10 +25,11 @@ class Block(NormPruning):
     """
 
     name = "block"
+    shrinks = True
     options = {"block": ("16x16", "size of a block, inputs x outputs")}
 
     def groups(
         self, weights: Mapping[str, tf.Variable], variables: Sequence[tf.Variable]
     ) -> list[Group]:
-        rows, columns = parse_size("block", self.settings["block"])
-        return units.blocks(self.backbone, weights, rows, columns, "block")
+        size = units.block_size("block", self.settings["block"])
+        return units.blocks(self.backbone, weights, size, "block")

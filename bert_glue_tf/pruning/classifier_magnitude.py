@@ -5,17 +5,26 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-import numpy as np
-import tensorflow as tf
-import tf_keras
-
-from bert_glue_tf.compression.masked import MaskedPruning, values_of
+from bert_glue_tf.compression.masked import MaskedPruning
 from bert_glue_tf.compression.method import PruningMethod
-from bert_glue_tf.compression.schedule import PruningContext
-from bert_glue_tf.compression.toolkit import tfmot
+from bert_glue_tf.compression.scores import magnitudes
+from bert_glue_tf.core import lazy
 from bert_glue_tf.core.errors import UserError
-from bert_glue_tf.models.units import Group
+
+if TYPE_CHECKING:
+    import numpy as np
+    import tensorflow as tf
+    import tf_keras
+
+    from bert_glue_tf.compression import toolkit
+    from bert_glue_tf.compression.schedule import PruningContext
+    from bert_glue_tf.models.units import Group
+else:
+    tf = lazy.module("tensorflow")
+    tf_keras = lazy.module("tf_keras")
+    toolkit = lazy.module("bert_glue_tf.compression.toolkit")
 
 _DENSE = "classifier/kernel"
 
@@ -36,7 +45,7 @@ class ClassifierMagnitude(PruningMethod):
     unused = ("ranking",)
 
     def on_replicas(self) -> PruningMethod:
-        """The same with this project's masks.
+        """Return the same with this project's masks.
 
         tfmot 0.8.1: `PruneLowMagnitude.call` masks the weights through a merge_call, also where
         nothing is trained. With two replicas of MirroredStrategy an evaluation of the wrapped
@@ -60,7 +69,7 @@ class ClassifierMagnitude(PruningMethod):
 
         def wrap(layer: tf_keras.layers.Layer) -> tf_keras.layers.Layer:
             if isinstance(layer, tf_keras.layers.Dense):
-                return tfmot.sparsity.keras.prune_low_magnitude(
+                return toolkit.tfmot.sparsity.keras.prune_low_magnitude(
                     layer,
                     pruning_schedule=context.schedule(),
                     dtype=tf.float32,  # As the classifier that it wraps.
@@ -70,7 +79,7 @@ class ClassifierMagnitude(PruningMethod):
         return tf_keras.models.clone_model(model, clone_function=wrap)
 
     def callbacks(self) -> list[tf_keras.callbacks.Callback]:
-        return [tfmot.sparsity.keras.UpdatePruningStep()]
+        return [toolkit.tfmot.sparsity.keras.UpdatePruningStep()]
 
     def pruned_weights(self, model: tf_keras.Model) -> Mapping[str, tf.Variable]:
         dense = (getattr(layer, "layer", layer) for layer in model.layers)
@@ -93,7 +102,7 @@ class ClassifierMagnitude(PruningMethod):
         return {name: 1.0 - float(mask.numpy().mean()) for name, mask in masks.items()}
 
     def finalize(self, model: tf_keras.Model) -> tf_keras.Model:
-        return tfmot.sparsity.keras.strip_pruning(model)
+        return toolkit.tfmot.sparsity.keras.strip_pruning(model)
 
 
 class _OnReplicas(MaskedPruning):
@@ -109,10 +118,10 @@ class _OnReplicas(MaskedPruning):
         return dataclasses.replace(super().context(context), scope="classifier", pattern=pattern)
 
     def require_reachable(self) -> None:
-        """Refuses nothing: tfmot's takes the nearest sparsity too."""
+        """Refuse nothing: tfmot's takes the nearest sparsity too."""
 
     def score(self, group: Group) -> np.ndarray:
-        return np.abs(values_of(group.members[0].variable))
+        return magnitudes(group)
 
 
 def _require_classifier(context: PruningContext) -> None:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-
-import tensorflow as tf
+from typing import TYPE_CHECKING
 
 from bert_glue_tf.compression import units
-from bert_glue_tf.compression.norms import NormPruning
-from bert_glue_tf.models.units import Group
+from bert_glue_tf.compression.scored import ScoredPruning
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+    from bert_glue_tf.models.units import Group
 
 
-class Column(NormPruning):
+class Column(ScoredPruning):
     """Removes whole columns of a weight matrix W of y = Wx + b, by their L2 norm.
 
     A column is what one input adds to every output. Keras keeps W transposed, so a column is a
@@ -21,6 +24,7 @@ class Column(NormPruning):
     """
 
     name = "column"
+    shrinks = True
 
     def groups(
         self, weights: Mapping[str, tf.Variable], variables: Sequence[tf.Variable]

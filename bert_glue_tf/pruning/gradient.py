@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from bert_glue_tf.compression.first_order import FirstOrder
+from bert_glue_tf.compression.scored import ScoredPruning
 
 
-class Gradient(FirstOrder):
+class Gradient(ScoredPruning):
     """Removes the weights whose removal changes the loss least, to first order.
 
     The score of a weight is |w * dL/dw|, averaged over the training steps (a running mean).
@@ -15,3 +15,5 @@ class Gradient(FirstOrder):
     """
 
     name = "gradient"
+    own_score = "gradient"
+    takes_score = False

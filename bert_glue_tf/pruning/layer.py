@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-import tf_keras
 from absl import logging
 
 from bert_glue_tf.compression import ranking
 from bert_glue_tf.compression.method import PruningMethod, Removed
-from bert_glue_tf.compression.start import Start
+from bert_glue_tf.core import lazy
 from bert_glue_tf.core.errors import UserError
-from bert_glue_tf.data import batching, preprocessing
-from bert_glue_tf.evaluation import evaluator
-from bert_glue_tf.models import classifiers
+
+if TYPE_CHECKING:
+    import tf_keras
+
+    from bert_glue_tf.compression.start import Start
+    from bert_glue_tf.data import batching, preprocessing
+    from bert_glue_tf.evaluation import evaluator
+    from bert_glue_tf.models import classifiers
+else:
+    batching = lazy.module("bert_glue_tf.data.batching")
+    preprocessing = lazy.module("bert_glue_tf.data.preprocessing")
+    evaluator = lazy.module("bert_glue_tf.evaluation.evaluator")
+    classifiers = lazy.module("bert_glue_tf.models.classifiers")
 
 _ORDERS = ("top", "greedy")
 _BATCH = 64

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-import numpy as np
-import tensorflow as tf
-import tf_keras
+from typing import TYPE_CHECKING
 
-from bert_glue_tf.compression.hooks import HookedOptimizer
-from bert_glue_tf.compression.masked import MaskedPruning, values_of
-from bert_glue_tf.compression.schedule import PruningContext
+from bert_glue_tf.compression.masked import MaskedPruning
+from bert_glue_tf.compression.scores import magnitudes
+from bert_glue_tf.core import lazy
 from bert_glue_tf.core.errors import UserError
-from bert_glue_tf.models.units import Group
+
+if TYPE_CHECKING:
+    import numpy as np
+    import tensorflow as tf
+    import tf_keras
+
+    from bert_glue_tf.compression.hooks import HookedOptimizer
+    from bert_glue_tf.compression.schedule import PruningContext
+    from bert_glue_tf.models.units import Group
+else:
+    tf = lazy.module("tensorflow")
 
 
 class LotteryTicket(MaskedPruning):
@@ -55,7 +63,7 @@ class LotteryTicket(MaskedPruning):
         return self._optimizer
 
     def score(self, group: Group) -> np.ndarray:
-        return np.abs(values_of(group.members[0].variable))
+        return magnitudes(group)
 
     def advance(self, step: int) -> None:
         self.step.assign(step)

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import numpy as np
-
-from bert_glue_tf.compression.masked import MaskedPruning, values_of
-from bert_glue_tf.models.units import Group
+from bert_glue_tf.compression.scored import ScoredPruning
 
 
-class Magnitude(MaskedPruning):
+class Magnitude(ScoredPruning):
     """Magnitude pruning inside of the encoder.
 
     The score of a weight is its absolute value. --pruning_schedule says how: `one_shot` with
@@ -24,6 +21,4 @@ class Magnitude(MaskedPruning):
     name = "magnitude"
     # Its name in the report on irregular, row, column and block pruning.
     aliases = ("irregular",)
-
-    def score(self, group: Group) -> np.ndarray:
-        return np.abs(values_of(group.members[0].variable))
+    takes_score = False

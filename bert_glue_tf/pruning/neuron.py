@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-
-import tensorflow as tf
+from typing import TYPE_CHECKING
 
 from bert_glue_tf.compression import units
-from bert_glue_tf.compression.first_order import FirstOrder
-from bert_glue_tf.models.units import Group
+from bert_glue_tf.compression.scored import ScoredPruning
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+    from bert_glue_tf.models.units import Group
 
 
-class Neuron(FirstOrder):
+class Neuron(ScoredPruning):
     """Removes feed-forward neurons of least importance, and cuts them out at the end.
 
     A neuron's importance is the expected |dL/dm| of a mask m on its activation, as that of an
@@ -24,6 +27,7 @@ class Neuron(FirstOrder):
     """
 
     name = "neuron"
+    own_score = "gradient"
     needs = ("neuron",)
     shrinks = True
     refused_rankings = {"lamp": "ranks neurons, and LAMP ranks weights"}

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import tensorflow as tf
 
 from bert_glue_tf.compression import ranking, units
-from bert_glue_tf.compression.masked import MaskedPruning, values_of
+from bert_glue_tf.compression.scored import ScoredPruning
 from bert_glue_tf.core.errors import UserError
-from bert_glue_tf.models.units import Group
-from bert_glue_tf.pruning.block import parse_size
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+    from bert_glue_tf.models.units import Group
 
 
 def fitting_patterns(blocks: np.ndarray, kept: int, count: int) -> np.ndarray:
-    """The patterns that fit most blocks: what most often are a block's largest weights.
+    """Return the patterns that fit most blocks: most often a block's best weights.
 
     Args:
-      blocks: float [blocks, weights of a block].
+      blocks: float [blocks, weights of a block], scores, of either sign.
       kept: weights that a pattern keeps.
       count: patterns to return, at most.
 
@@ -36,12 +39,12 @@ def fitting_patterns(blocks: np.ndarray, kept: int, count: int) -> np.ndarray:
 
 
 def best_patterns(blocks: np.ndarray, patterns: np.ndarray) -> np.ndarray:
-    """For each block the pattern that keeps the largest L2 norm: bool, of the blocks' shape."""
+    """Return for each block the pattern of the largest L2 norm: bool of the blocks' shape."""
     energy = np.square(blocks) @ patterns.T.astype(blocks.dtype)
     return patterns[np.argmax(energy, axis=1)]
 
 
-class Pattern(MaskedPruning):
+class Pattern(ScoredPruning):
     """Every block of a matrix keeps one of a small set of patterns, the best by L2 norm.
 
     The set belongs to the matrix: the patterns that most often are the largest weights of a
@@ -64,23 +67,23 @@ class Pattern(MaskedPruning):
         kind: "fills every block alike, so nothing competes over the scope. Leave --ranking out"
         for kind in ("global", "lamp")
     }
+    refused_scores = {"movement": "compares squares, and movement's scores have both signs"}
 
     def groups(
         self, weights: Mapping[str, tf.Variable], variables: Sequence[tf.Variable]
     ) -> list[Group]:
         del variables
-        rows, columns = self._size
         if not 1 <= self.settings["patterns"] <= 255:
             raise UserError(
                 f"--pruning_options: patterns={self.settings['patterns']}: must be from 1 to 255."
             )
         # Refuses a size that does not divide.
-        units.blocks(self.backbone, weights, rows, columns, "block")
+        units.blocks(self.backbone, weights, self._size, "block")
         return units.elements(weights)
 
     @property
     def _size(self) -> tuple[int, int]:
-        return parse_size("block", self.settings["block"])
+        return units.block_size("block", self.settings["block"])
 
     def require_reachable(self) -> None:
         rows, columns = self._size
@@ -95,9 +98,6 @@ class Pattern(MaskedPruning):
                 f"--final_sparsity={wanted:g}: a pattern of {rows}x{columns} weights cannot reach "
                 f"it. The nearest: {steps}."
             )
-
-    def score(self, group: Group) -> np.ndarray:
-        return np.abs(values_of(group.members[0].variable))
 
     def choose(self, scores: Iterable[np.ndarray], sparsity: float) -> list[np.ndarray]:
         return [

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import zlib
-
-import numpy as np
-
-from bert_glue_tf.compression.masked import MaskedPruning
-from bert_glue_tf.models.units import Group
+from bert_glue_tf.compression.scored import ScoredPruning
 
 
-class Random(MaskedPruning):
+class Random(ScoredPruning):
     """Weights go in a random order, drawn once from the run's seed.
 
     Source: as the baseline of Gale et al. 2019, "The state of sparsity in deep neural networks",
@@ -18,9 +13,5 @@ class Random(MaskedPruning):
     """
 
     name = "random"
-    refused_rankings = {"lamp": "has no magnitudes that LAMP could compare"}
-
-    def score(self, group: Group) -> np.ndarray:
-        # By name, so that the order of the groups decides nothing.
-        random = np.random.default_rng([self.plan.seed, zlib.crc32(group.name.encode())])
-        return random.random(group.units, np.float32)
+    own_score = "random"
+    takes_score = False

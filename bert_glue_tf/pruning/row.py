@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-
-import tensorflow as tf
+from typing import TYPE_CHECKING
 
 from bert_glue_tf.compression import units
-from bert_glue_tf.compression.norms import NormPruning
-from bert_glue_tf.models.units import Group
+from bert_glue_tf.compression.scored import ScoredPruning
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+    from bert_glue_tf.models.units import Group
 
 
-class Row(NormPruning):
+class Row(ScoredPruning):
     """Removes whole rows of a weight matrix W of y = Wx + b, by their L2 norm.
 
     A row makes one output. Keras keeps W transposed, [inputs, outputs], so a row is a column of
@@ -23,6 +26,7 @@ class Row(NormPruning):
     """
 
     name = "row"
+    shrinks = True
 
     def groups(
         self, weights: Mapping[str, tf.Variable], variables: Sequence[tf.Variable]

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import pathlib
 import tempfile
+from typing import TYPE_CHECKING
 
 import numpy as np
-import tf_keras
 from absl import logging
 
 from bert_glue_tf.compression.method import PruningMethod, Removed
-from bert_glue_tf.compression.start import Start
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import preprocessing
 from bert_glue_tf.data import vocabulary as pieces
+
+if TYPE_CHECKING:
+    import tf_keras
+
+    from bert_glue_tf.compression.start import Start
 
 
 class Vocabulary(PruningMethod):

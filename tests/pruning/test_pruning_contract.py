@@ -9,7 +9,9 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
+import itertools
 import re
+import subprocess
 import sys
 
 import numpy as np
@@ -20,9 +22,11 @@ import tiny_bert
 from ai_edge_litert.interpreter import Interpreter
 from tiny_classifier import start
 
+from bert_glue_tf import pruning
 from bert_glue_tf.compression import registry
 from bert_glue_tf.compression.method import PruningMethod
 from bert_glue_tf.compression.schedule import PruningContext
+from bert_glue_tf.compression.scored import SCORES, ScoredPruning
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import tasks
 from bert_glue_tf.data.preprocessing import INPUTS
@@ -51,6 +55,14 @@ OWN_SCHEDULE = {"lottery_ticket", "admm"}
 CUTTING = {"layer", "vocabulary"}
 ALL = sorted(set(registry.names()) - CUTTING)
 every_method = pytest.mark.parametrize("name", ALL)
+# Units with another score than their method's own: "block score=movement".
+COMBINATIONS = [
+    f"{name} score={score}"
+    for name in ALL
+    if issubclass(registry.get(name), ScoredPruning) and registry.get(name).takes_score
+    for score in SCORES
+    if score != registry.get(name).own_score and score not in registry.get(name).refused_scores
+]
 
 
 def batches(first: int, last: int):
@@ -71,12 +83,13 @@ class Training:
 
     def __init__(self, name: str, config: ExperimentConfig = CONFIG):
         tf_keras.utils.set_random_seed(config.seed)
+        name, _, score = name.partition(" ")
         defaults = ExperimentConfig()
         config = dataclasses.replace(
             config,
             **{n: getattr(defaults, n) for m in name.split(",") for n in registry.get(m).unused},
             pruning_method=name,
-            pruning_options=config.pruning_options or OPTIONS.get(name, ""),
+            pruning_options=config.pruning_options or f"{OPTIONS.get(name, '')} {score}".strip(),
         )
         total_steps = STEPS_PER_EPOCH * EPOCHS
         self.method = registry.build(config)
@@ -236,6 +249,64 @@ def test_at_once_it_prunes_at_once(name):
     assert sparsities
 
 
+@pytest.mark.parametrize("combination", COMBINATIONS)
+def test_every_unit_goes_with_every_score(combination, tmp_path):
+    """What the other tests ask of each method, in two trainings."""
+    whole, first = Training(combination).fit(), Training(combination).fit(0, 1)
+    sparsities = whole.method.sparsities(whole.model)
+    assert sparsities == {weight: FINAL for weight in sparsities}
+    assert sparsities
+    saved = first.checkpoint.save(str(tmp_path / "checkpoint"))
+    second = Training(combination)
+    second.checkpoint.restore(saved)
+    second.fit(1, EPOCHS)
+    one, other = whole.finalize(), second.finalize()
+    np.testing.assert_allclose(logits(one), logits(whole.model), atol=1e-5)
+    for left, right in zip(one.weights, other.weights, strict=True):
+        np.testing.assert_array_equal(left.numpy(), right.numpy(), err_msg=left.name)
+
+
+def test_scores_choose_different_units():
+    """So that no combination is another one under its name."""
+    masks = {}
+    for score in SCORES:
+        method = Training(f"block score={score}").fit().method
+        masks[score] = np.concatenate([method.mask(group).ravel() for group in method.all_groups])
+    for one, other in itertools.combinations(SCORES, 2):
+        assert 0.05 < (masks[one] != masks[other]).mean() < 0.95, (one, other)
+
+
+@pytest.mark.parametrize(
+    ("method", "options", "told"),
+    [
+        ("block", "score=size", "score=size: --pruning_method=block has no such score. Good"),
+        ("pattern", "score=movement", "score=movement: --pruning_method=pattern compares squares"),
+        ("magnitude", "score=gradient", "no option 'score'. Options of magnitude: final_spars"),
+        ("block", "initial=magnitude", "no option 'initial'. Options of block: block, final"),
+        ("block", "score=movement initial=best", "initial=best: movement has no such initial"),
+        ("block", "score=movement score_rate=fast", "score_rate=fast: must be a number"),
+    ],
+)
+def test_a_score_that_cannot_be_is_refused(method, options, told):
+    config = ExperimentConfig(pruning_method=method, pruning_options=options)
+
+    def begin() -> None:
+        built = registry.build(config)
+        built.context(PruningContext.from_config(config, 100, built.waits))
+
+    with pytest.raises(UserError, match=re.escape(told)):
+        begin()
+
+
+@pytest.mark.parametrize(("score", "ranking"), [("random", "lamp"), ("movement", "lamp")])
+def test_a_scores_refusals_hold_for_every_unit(score, ranking):
+    config = dataclasses.replace(CONFIG, ranking=ranking)
+    with pytest.raises(UserError, match="--ranking=lamp: --pruning_method=row has"):
+        Training(f"row score={score}", config)
+    with pytest.raises(UserError, match="--begin_step=0: --pruning_method=row ranks by gradients"):
+        Training("row score=movement", dataclasses.replace(CONFIG, begin_step=0))
+
+
 @every_method
 def test_what_is_left_gives_the_logits_of_the_masked_model(name):
     training = trained(name)
@@ -332,30 +403,62 @@ def test_a_method_from_outside_is_found_by_its_name(monkeypatch):
         ('class A(PruningMethod):\n    name = "others"\n', "(found: 'others')"),
         ("class A(PruningMethod):\n    pass\n", "(found: no name)"),
         ('class A(PruningMethod):\n    name: str = "a"\n\nname = "odd"\n', "(found: 'a')"),
-        ("class A(PruningMethod:\n", "odd.py:1: no Python"),
+        ("class A(PruningMethod:\n", "odd.py:2: no Python"),
+        ("import nowhere_at_all\n", "odd.py cannot be imported (ModuleNotFoundError: "),
+        ("1 / 0\n", "odd.py cannot be imported (ZeroDivisionError: division by zero)"),
     ],
 )
 def test_a_files_method_has_the_files_name(monkeypatch, tmp_path, text, told):
-    monkeypatch.setattr(registry, "__path__", [*registry.__path__, str(tmp_path)])
-    start = "from bert_glue_tf.compression.method import PruningMethod\n" * (
-        "no Python" not in told
-    )
+    monkeypatch.setattr(pruning, "__path__", [*pruning.__path__, str(tmp_path)])
+    start = "from bert_glue_tf.compression.method import PruningMethod\n"
     (tmp_path / "odd.py").write_text(start + text)
     assert "odd" in registry.names()
-    with pytest.raises(UserError, match=re.escape(told)):
-        registry.check("odd")  # Without running it ...
-    if "no Python" not in told:
-        with pytest.raises(UserError, match=re.escape(f"{tmp_path}/odd.py must define one")):
-            registry.get("odd")  # ... and by running it.
-    sys.modules.pop("bert_glue_tf.pruning.odd", None)
+    try:
+        with pytest.raises(UserError, match=re.escape(told)) as raised:
+            registry.check("odd")
+        assert f"{tmp_path}/odd.py" in str(raised.value)
+        # It does no harm to the others, nor to what is told of a name that nobody has.
+        registry.check("magnitude")
+        with pytest.raises(UserError, match="--pruning_method=even: no such method"):
+            registry.check("even")
+    finally:
+        sys.modules.pop("bert_glue_tf.pruning.odd", None)
 
 
 def test_a_file_whose_method_has_its_name_is_right(monkeypatch, tmp_path):
     for name in registry.names():
         registry.check(name)
-    monkeypatch.setattr(registry, "__path__", [*registry.__path__, str(tmp_path)])
-    (tmp_path / "even.py").write_text("class A(B):\n    name = str('even')\n")
-    registry.check("even")  # A name that is computed there is left to `get`.
+    monkeypatch.setattr(pruning, "__path__", [*pruning.__path__, str(tmp_path)])
+    (tmp_path / "even.py").write_text(
+        "from bert_glue_tf.compression.method import PruningMethod\n"
+        "class A(PruningMethod):\n    name = str('even')\n    aliases = ('smooth',)\n"
+    )
+    try:
+        registry.check("even")
+        assert registry.split("smooth,magnitude") == ("even", "magnitude")
+    finally:
+        sys.modules.pop("bert_glue_tf.pruning.even", None)
+
+
+def test_what_a_method_says_of_itself_is_known_without_tensorflow():
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import sys\nfrom bert_glue_tf.compression import registry\n"
+            "[registry.check(name) for name in registry.names()]\n"
+            "print([m for m in ('tensorflow', 'tf_keras', 'scipy', 'pandas') if m in sys.modules])",
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "[]\n"
+
+
+def test_no_two_methods_share_a_name():
+    called = [n for name in registry.names() for n in (name, *registry.get(name).aliases)]
+    assert len(set(called)) == len(called)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import tf_keras
 import tiny_bert
 from tiny_classifier import start
 
-from bert_glue_tf.compression import first_order, masked, registry, units
+from bert_glue_tf.compression import masked, movement, registry, scores, units
 from bert_glue_tf.compression.masked import MaskedPruning
 from bert_glue_tf.compression.schedule import PruningContext
 from bert_glue_tf.core.errors import UserError
@@ -22,7 +22,7 @@ from bert_glue_tf.models.bert import structure
 from bert_glue_tf.models.bert.backbone import BertBackbone
 from bert_glue_tf.models.bert.network import build_encoder
 from bert_glue_tf.models.units import Group, Member
-from bert_glue_tf.pruning import movement, pattern
+from bert_glue_tf.pruning import pattern
 from bert_glue_tf.runs.config import ExperimentConfig
 from bert_glue_tf.training.optimizer import build_optimizer
 
@@ -372,7 +372,8 @@ def test_movement_may_begin_with_the_magnitudes():
 
 
 @pytest.mark.parametrize(
-    ("method", "compiled"), [("movement", movement._step), ("gradient", first_order._running_mean)]
+    ("method", "compiled"),
+    [("movement", movement.movement_step), ("gradient", scores.running_mean)],
 )
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
 def test_scores_are_compiled_once_for_a_shape(method, compiled, policy):
