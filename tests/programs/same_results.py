@@ -599,7 +599,12 @@ class Reader:
             one = self.run(path.parent)
             facts |= {f"{method}-seed{config['seed']}.{k}": value for k, value in one.items()}
         table = output.split("Primary metric", 1)[1].split("\n\n")[0].splitlines()
-        rows = [" ".join(self._names.logical(line).split()) for line in table if "0." in line]
+        # Not the warnings below it: a run's name there holds a checksum of its settings' names.
+        rows = [
+            " ".join(self._names.logical(line).split())
+            for line in table
+            if "0." in line and not line.startswith("Warning")
+        ]
         return facts | {f"table.{number}": row for number, row in enumerate(sorted(rows))}
 
 
