@@ -117,7 +117,7 @@ def read_description(folder: pathlib.Path) -> dict[str, Any]:
     """
     try:
         return dict(strict_json.loads((folder / _ARCHITECTURE).read_text(encoding="utf-8")))
-    except (OSError, ValueError) as error:
+    except (OSError, TypeError, ValueError) as error:
         raise UserError(
             f"{folder}: holds no model of this project ({_ARCHITECTURE}: {error}). "
             "Give the model folder of a finished run."

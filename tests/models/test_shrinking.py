@@ -10,6 +10,7 @@ import pytest
 import tf_keras
 import tiny_bert
 
+from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import tasks
 from bert_glue_tf.export import convert, litert, quantize, recipes
 from bert_glue_tf.models import classifiers, encoders, heads, loading, saving
@@ -361,16 +362,19 @@ def test_an_architecture_goes_through_json():
         dataclasses.replace(whole, layers=3, blocks=blocks)
 
 
-def test_a_model_of_an_older_version_is_read(batch, tmp_path):
-    whole = weights()
-    save(whole, tmp_path / "model", tmp_path)
-    path = tmp_path / "model" / "architecture.json"
-    description = json.loads(path.read_text())
-    assert description["encoder"].pop("blocks") == []
-    path.write_text(json.dumps(description))
-    assert read_weights(tmp_path / "model").architecture == whole.architecture
-    found = classifiers.predict_fn(load_classifier(tmp_path / "model"))(batch)
-    np.testing.assert_allclose(found, logits(whole, batch), atol=1e-6)
+def test_a_damaged_description_of_a_saved_model_is_refused(tmp_path):
+    folder = tmp_path / "model"
+    save(weights(), folder, tmp_path)
+    whole = json.loads((folder / "architecture.json").read_text())
+    part = {name: value for name, value in whole["encoder"].items() if name != "hidden_size"}
+    for encoder, told in ((part, "hidden_size"), ({**part, "extra": 1}, "extra"), ([1], "mapping")):
+        (folder / "architecture.json").write_text(json.dumps({**whole, "encoder": encoder}))
+        with pytest.raises(UserError, match=f"description of its encoder is not whole.*{told}"):
+            read_weights(folder)
+    for text in ("[1]", "{", "7"):
+        (folder / "architecture.json").write_text(text)
+        with pytest.raises(UserError, match="holds no model of this project"):
+            read_weights(folder)
 
 
 def test_the_architecture_is_that_of_the_weights():

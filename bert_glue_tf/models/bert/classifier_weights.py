@@ -9,6 +9,7 @@ from collections.abc import Mapping
 import numpy as np
 import tf_keras
 
+from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.models import heads, saving
 from bert_glue_tf.models.bert.architecture import (
     Architecture,
@@ -51,9 +52,13 @@ def read_weights(folder: pathlib.Path) -> SavedWeights:
     Raises:
       UserError: the folder holds no model, or its encoder is of another family.
     """
-    description = saving.read_description(folder)
-    if description["encoder"] is None:
+    encoder = saving.read_description(folder).get("encoder")
+    if encoder is None:
         raise saving.not_buildable(folder)
+    try:
+        architecture = Architecture(**encoder)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{folder}: the description of its encoder is not whole: {error}") from None
     values: dict[str, np.ndarray] = {}
     head: dict[str, np.ndarray] = {}
     for variable in saving.load_saved(folder).variables:
@@ -62,7 +67,6 @@ def read_weights(folder: pathlib.Path) -> SavedWeights:
             (values, name) if name else (head, variable.name.split(":")[0].rsplit("/", 1)[-1])
         )
         target[key] = variable.numpy()
-    architecture = Architecture(**description["encoder"])
     return SavedWeights(architecture, values, head["kernel"], head["bias"])
 
 
