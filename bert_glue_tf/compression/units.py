@@ -57,7 +57,8 @@ def in_scope(
     Args:
       backbone: the encoder, which knows the scopes of its variables.
       variables: of the model.
-      scope: classifier (with the pooler), encoder (the matrices of its layers), embeddings, all.
+      scope: classifier (and the dense layer before it), encoder (the matrices of its layers),
+        embeddings, all.
       pattern: regular expression that a name must have somewhere; empty for any.
 
     Raises:
