@@ -65,6 +65,7 @@ _HOMES = {
     "MaskedPruning": "compression.masked",
     "Member": "models.units",
     "PruningMethod": "compression.method",
+    "method_names": "compression.registry:names",
     "register": "compression.registry",
     "units": "compression.units:",
     # Tasks and their examples.

@@ -18,7 +18,7 @@ import pytest
 from IPython.core.inputtransformer2 import TransformerManager
 
 from bert_glue_tf.compression import registry
-from bert_glue_tf.models.bert import embedded
+from bert_glue_tf.models.bert import embedded, structure
 from bert_glue_tf.runs import config
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -218,7 +218,7 @@ def test_the_tpu_is_connected_to_on_colab_only(colab, files, said, monkeypatch, 
 def test_the_new_method_scores_a_weight_by_its_share_of_its_row_and_its_column(monkeypatch):
     monkeypatch.setattr(registry, "_added", {})  # Whatever is registered here goes afterwards.
     variables: dict = {}
-    exec(cell_with(read("add_a_method"), "pruning.register").source, variables)
+    exec(cell_with(read("add_a_method"), "api.register").source, variables)
     assert "relative" in registry.names()
 
     def scored(name, values):
@@ -227,7 +227,9 @@ def test_the_new_method_scores_a_weight_by_its_share_of_its_row_and_its_column(m
             name=name, variable=types.SimpleNamespace(numpy=lambda: values)
         )
         group = types.SimpleNamespace(members=(member,))
-        return variables["Relative"]().score(group)
+        method = variables["Relative"]()
+        method.backbone = types.SimpleNamespace(matrix_shape=structure.matrix_shape)
+        return method.score(group)
 
     # The small weights of a small row stay, where magnitude would take the row away.
     name = "transformer/layer_0/output/kernel"
