@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from IPython.core.inputtransformer2 import TransformerManager
 
+from bert_glue_tf import api
 from bert_glue_tf.compression import registry
 from bert_glue_tf.models.bert import embedded, structure
 from bert_glue_tf.runs import config
@@ -181,7 +182,6 @@ def test_the_first_cell_installs_what_the_readme_does(name, monkeypatch, capsys)
 )
 def test_the_tpu_is_connected_to_on_colab_only(colab, files, said, monkeypatch, capsys):
     # First, since TensorFlow's own import runs processes.
-    from bert_glue_tf.training import devices
 
     def found(pattern):
         return [file for file in files if pathlib.PurePath(file).match(pattern)]
@@ -206,7 +206,9 @@ def test_the_tpu_is_connected_to_on_colab_only(colab, files, said, monkeypatch, 
     (((python, option, code), check),) = calls
     assert (python, option, check) == (sys.executable, "-c", True)
     asked = []
-    monkeypatch.setattr(devices, "build", lambda *names, **more: asked.append((names, more)))
+    monkeypatch.setattr(
+        api, "build_strategy", lambda *names, **more: asked.append((names, more)), raising=False
+    )
     exec(code, {})
     assert asked == [(("tpu",), {"tpu": "local"})]
     assert config.ExperimentConfig(strategy=variables["DEVICE"]["strategy"]).strategy == "tpu"
