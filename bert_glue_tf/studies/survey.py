@@ -72,11 +72,12 @@ def cells(
     Raises:
       UserError: an unknown method or option, or a setting is none of a run.
     """
-    chosen = [name for name in methods or registry.names() if name != NO_PRUNING]
+    asked = map(registry.canonical, methods or registry.names())
+    chosen = [name for name in asked if name != NO_PRUNING]
     if not chosen:
         raise UserError(f"--methods={','.join(methods)}: give methods to compare with no pruning.")
     own: dict[str, list[str]] = {name: [] for name in chosen}
-    for name, value in registry.parse_options(options).items():
+    for name, value in registry.parse_options(registry.canonical_options(options)).items():
         method = name.partition(".")[0]
         if method not in own or "." not in name:
             raise UserError(

@@ -169,6 +169,12 @@ def test_a_methods_option_is_its_own():
     assert [one.configs[0].pruning_options for one in cells] == ["", "block.block=4x4", ""]
 
 
+def test_a_method_by_its_other_name_has_the_row_of_its_name():
+    cells = survey.cells(["irregular"], {"task": "cola"}, "irregular.final_sparsity=0.5", [1])
+    assert [one.label for one in cells] == ["unpruned", "magnitude"]
+    assert cells[1].configs[0].pruning_options == "magnitude.final_sparsity=0.5"
+
+
 @pytest.mark.parametrize("options", ["block=4x4", "row.block=4x4"])
 def test_an_option_of_no_method_that_is_run_is_refused(options):
     with pytest.raises(UserError, match=r"is not METHOD\.OPTION of a method"):
