@@ -96,9 +96,9 @@ def train(job: Job, inputs: Inputs, plan: Plan, network: Network, start_time: fl
     states.restore(state)
     position = _Position(*divmod(states.step, plan.steps_per_epoch))
     throughput = _throughput(plan, split, position)
+    if states.step:
+        logging.info("going on after step %d of %d", states.step, plan.total_steps)
     if position.epoch < plan.epochs:
-        if states.step:
-            logging.info("going on after step %d of %d", states.step, plan.total_steps)
         # Of several workers one that is interrupted ends at once, and the others notice.
         interruption = callbacks.Interruption(is_held=not devices.is_multi_worker(job.strategy))
         progress = callbacks.Progress(inputs.task, plan.epochs, plan.steps_per_epoch)
