@@ -6,7 +6,7 @@ preprocessing/      the same tokenizer as a SavedModel, for `predict`
 int8_report.tsv     noise and pieces of every operator, and whether it is int8
 predictions/        label, prediction and logits of every validation example, as .tsv
 results.jsonl       a record for each file
-export.json         what was exported: source, lengths, calibration
+export.json         what was exported: source, lengths, calibration; and the versions it began with
 SHA256SUMS          as `sha256sum --check` reads it
 .lock               held by the process that is exporting here
 """
@@ -24,10 +24,12 @@ from bert_glue_tf.core import locks, records, strict_json
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.core.files import sha256, write_atomically
 from bert_glue_tf.export.record import ExportResult
-from bert_glue_tf.runs import results
+from bert_glue_tf.runs import results, versions
 
 FOLDER = "tflite"
 _LOCK = ".lock"
+# Beside the settings in export.json; told where they differ, but no other export.
+_VERSIONS = "versions"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,11 +84,13 @@ class ExportFolder:
                 f"{self.settings_file.name}). Give an empty or a new folder."
             )
         else:
-            write_atomically(self.settings_file, json.dumps(settings, indent=2) + "\n")
+            versioned = {**settings, _VERSIONS: versions.installed(versions.QUANTIZER)}
+            write_atomically(self.settings_file, json.dumps(versioned, indent=2) + "\n")
 
     def _require(self, settings: Mapping[str, Any]) -> None:
         try:
             earlier = strict_json.loads(self.settings_file.read_text(encoding="utf-8"))
+            before = dict(earlier.pop(_VERSIONS, {}))
             different = sorted(
                 name for name in {*earlier, *settings} if earlier.get(name) != settings.get(name)
             )
@@ -104,6 +108,9 @@ class ExportFolder:
                 f"--output={self.path}: holds another export: {listed}. "
                 "Give another --output; the earlier files are untouched."
             )
+        versions.note_others(
+            f"--output={self.path}", before, versions.installed(versions.QUANTIZER)
+        )
 
     @property
     def settings_file(self) -> pathlib.Path:

@@ -1,4 +1,4 @@
-"""Two exports into one folder at the same time do not mix."""
+"""Two exports into one folder do not mix, at the same time or with different versions."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.export.folder import ExportFolder
+from bert_glue_tf.runs import versions
 
 # Holds the folder until its standard input is closed.
 HOLDER = """
@@ -33,3 +34,15 @@ def test_a_folder_that_another_process_exports_into_is_refused_until_it_ends(tmp
         holder.stdin.close()
     assert holder.returncode == 0
     assert ExportFolder.open(folder, {"run": "one"}).path == folder
+
+
+def test_an_export_that_goes_on_with_other_versions_says_so(tmp_path, caplog, monkeypatch):
+    ExportFolder.open(tmp_path, {"run": "one"})
+    with caplog.at_level("WARNING", "absl"):
+        ExportFolder.open(tmp_path, {"run": "one"})
+        assert caplog.text == ""
+        monkeypatch.setattr(versions, "_version", lambda package: "9.9")
+        ExportFolder.open(tmp_path, {"run": "one"})
+    assert f"--output={tmp_path}: was begun with other versions" in caplog.text
+    assert "ai-edge-quantizer" in caplog.text
+    assert "(now 9.9)" in caplog.text
