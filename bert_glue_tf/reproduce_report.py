@@ -51,17 +51,16 @@ def main() -> None:
     }
     if _GROUPED.value:
         settings["group_by_length"] = "true"
-    from bert_glue_tf.core.files import write_atomically
-    from bert_glue_tf.studies import report
+    from bert_glue_tf.studies import report_plan
+    from bert_glue_tf.studies.report import Report
 
     root = cli.path("workdir", _WORKDIR.value)
     seeds = list(dict.fromkeys(map(int, _SEEDS.value)))
-    plans = report.plans(root, seeds, _SST2.value, _EXAMPLES.value)
-    for plan in plans:
-        report.run(plan, settings)
-    text = report.text(plans, settings)
-    write_atomically(root / "report.md", text)
-    print(text)
+    plans = report_plan.plans(root, seeds, _SST2.value, _EXAMPLES.value)
+    study = Report(plans, settings)
+    study.run()
+    study.write(root)
+    print(study.text())
     print(f"Written to {root / 'report.md'}; the runs are beside it.")
 
 

@@ -1,20 +1,17 @@
-"""Command: irregular, row, column and block pruning at one ratio, beside the paper's Table 1.
+"""Command: magnitude, row, column and block pruning at one ratio, beside the paper's Table 1.
 
 python -m bert_glue_tf.reproduce_structured --tasks=mrpc,sst2,stsb --data=/folder/with/glue
 """
 
 from __future__ import annotations
 
-import sys
-
 from absl import flags
 
 from bert_glue_tf.core import cli
-from bert_glue_tf.studies import studying
+from bert_glue_tf.studies import arguments
 
 # 1.428 times smaller, as the second report has it: 1 - 1 / 1.428 is 30 %.
-studying.define_flags("structured", finetune_epochs=3, final_sparsity=0.3)
-FLAGS = flags.FLAGS
+arguments.define_flags("structured", finetune_epochs=3, final_sparsity=0.3)
 _TASKS = flags.DEFINE_list("tasks", ["mrpc", "sst2", "stsb"], "Tasks of GLUE.")
 _BLOCK = flags.DEFINE_string("block", "16x16", "Size of a block, inputs x outputs.")
 _SST2 = flags.DEFINE_integer(
@@ -23,30 +20,17 @@ _SST2 = flags.DEFINE_integer(
 
 
 def main() -> None:
-    from bert_glue_tf.reports import terminal
-    from bert_glue_tf.studies import structured
+    from bert_glue_tf.studies.structured import Structured
 
-    table = structured.cells(
+    study = Structured(
         list(dict.fromkeys(_TASKS.value)),
-        studying.settings("final_sparsity"),
-        studying.numbers("seeds"),
+        arguments.settings("final_sparsity"),
+        arguments.numbers("seeds"),
         block=_BLOCK.value,
         sst2_examples=_SST2.value,
     )
-    every = [one for models in table.values() for one in models]
-    study = studying.Study(every, studying.folder("runs_dir"), FLAGS["workers"].value)
-    study.run()
-    rows = structured.rows(study, table)
-    for task, models in table.items():
-        own = structured.compact([row for row in rows if row["task"] == task])
-        terminal.print_rows(f"{task}{studying.sample_mark(study)}", own)
-        print("\n".join(structured.ranking(study, models)))
-    print("\n".join(study.notes()))
-    structured.write(study, table, studying.folder("output"))
-    print(f"Written to {studying.folder('output')}: structured.md and structured.csv.")
-    if study.failures:
-        print("\n".join(study.told_failures()))
-        sys.exit(1)
+    arguments.run(study)
+    arguments.present(study, "structured.md and structured.csv")
 
 
 def command() -> None:

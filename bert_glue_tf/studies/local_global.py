@@ -2,34 +2,30 @@
 
 from __future__ import annotations
 
-import importlib.resources
-import json
-import math
-import pathlib
-from collections.abc import Mapping, Sequence
+import dataclasses
+import functools
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from bert_glue_tf.compression.registry import NO_PRUNING
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import tasks
-from bert_glue_tf.models.bert import structure
-from bert_glue_tf.reports import tables, verdicts
-from bert_glue_tf.studies import studying
-from bert_glue_tf.studies.studying import ABSENT, Cell, Study
+from bert_glue_tf.reports import formats, plots, tables
+from bert_glue_tf.reports.groups import Group
+from bert_glue_tf.reports.tables import Column, Table
+from bert_glue_tf.reports.verdicts import Comparison, Outcome
+from bert_glue_tf.studies import columns, words, zeros
+from bert_glue_tf.studies.cells import Cell, cell
+from bert_glue_tf.studies.swept import Section, SweptStudy
+from bert_glue_tf.studies.words import ABSENT
+from bert_glue_tf.studies.zeros import RANKINGS, Zeros
 
 METHOD = "magnitude"
-RANKINGS = ("local", "global")
 TASKS = tuple(name for name, task in tasks.TASKS.items() if not task.is_glue)
 
 
-def published() -> dict[str, Any]:
-    """The study's claim, committed as data with its source."""
-    file = importlib.resources.files("bert_glue_tf.studies") / "published" / "local_global.json"
-    return dict(json.loads(file.read_text(encoding="utf-8")))
-
-
 def sparsities(values: Sequence[str]) -> list[float]:
-    """`["0.1", "0.5"]` as numbers, ascending.
+    """Return `["0.1", "0.5"]` as numbers, ascending.
 
     Raises:
       UserError: one is no number above 0 and below 1.
@@ -43,11 +39,6 @@ def sparsities(values: Sequence[str]) -> list[float]:
             f"--sparsities={','.join(values)}: give numbers above 0 and below 1, as in 0.1,0.5,0.9."
         )
     return found
-
-
-def percent(sparsity: float) -> str:
-    """`30 %`, or `12.5 %`."""
-    return f"{100 * sparsity:g} %"
 
 
 class Grid:
@@ -69,11 +60,11 @@ class Grid:
         self.task = task
         tasks.get(task)
         own = {**given, "task": task}
-        self.unpruned = studying.cell("unpruned", own, NO_PRUNING, seeds)
+        self.unpruned = cell("unpruned", own, NO_PRUNING, seeds)
         self.sparsities = tuple(at)
         self.pruned = {
-            (ranking, sparsity): studying.cell(
-                f"{ranking} {percent(sparsity)}",
+            (ranking, sparsity): cell(
+                f"{ranking} {words.percent(sparsity)}",
                 {**own, "ranking": ranking, "final_sparsity": str(sparsity)},
                 METHOD,
                 seeds,
@@ -84,261 +75,272 @@ class Grid:
 
     @property
     def cells(self) -> list[Cell]:
+        """All its models, the unpruned one first."""
         return [self.unpruned, *self.pruned.values()]
 
 
-# Scores.
+# --- rows ---
 
 
-def score_rows(study: Study, grid: Grid) -> list[dict[str, str]]:
-    """A row for each sparsity: both rankings, each against unpruned, and local minus global."""
-    base = study.group(grid.unpruned)
-    found = [
-        {
-            "sparsity": "unpruned",
-            "local": studying.score(base),
-            "global": studying.score(base),
-            "local's range": studying.spread(base),
-            "global's range": studying.spread(base),
-            "local - unpruned": "",
-            "global - unpruned": "",
-            **studying.difference(None),
-            "why it failed": study.reason(grid.unpruned),
-        }
-    ]
-    for sparsity in grid.sparsities:
-        both = {ranking: grid.pruned[ranking, sparsity] for ranking in RANKINGS}
-        row = {"sparsity": percent(sparsity)}
-        row |= {name: studying.score(study.group(one)) for name, one in both.items()}
-        row |= {f"{n}'s range": studying.spread(study.group(one)) for n, one in both.items()}
-        for name, one in both.items():
-            against = study.compare(one, grid.unpruned)
-            row[f"{name} - unpruned"] = studying.interval(against) if against else ""
-        row |= studying.difference(study.compare(both["local"], both["global"]))
-        failed = (f"{name}: {why}" for name, one in both.items() if (why := study.reason(one)))
-        row["why it failed"] = "; ".join(failed)
-        found.append(row)
-    return found
+@dataclasses.dataclass(frozen=True)
+class ScoreRow:
+    """Both rankings at one sparsity.
+
+    Attributes:
+      sparsity: None for the unpruned model, which stands for both.
+      groups: ranking -> its models; None where none was finished.
+      against: ranking -> its difference to the unpruned model.
+      difference: local minus global.
+      reason: why runs failed; empty where none did.
+    """
+
+    sparsity: float | None
+    groups: Mapping[str, Group | None]
+    against: Mapping[str, Comparison | None]
+    difference: Comparison | None
+    reason: str
 
 
-def compact(table: Sequence[dict[str, str]]) -> list[dict[str, str]]:
-    """The rows without what only the files hold, for a terminal of 100 columns."""
-    heads = ("sparsity", "local", "global", "difference", "95 % interval", "verdict")
-    return studying.pick(table, heads)
+def _against(ranking: str) -> Column[ScoreRow]:
+    return Column(
+        f"{ranking} - unpruned",
+        lambda row: row.against.get(ranking),
+        lambda found: words.interval(found) if found else "",
+    )
 
 
-def finding(study: Study, grid: Grid) -> list[str]:
-    """The study's claim beside what was found on a task, in words, with intervals."""
-    better: list[str] = []
-    worse: list[str] = []
-    noise: list[str] = []
-    pairs = []
-    for sparsity in grid.sparsities:
-        local, global_ = (grid.pruned[ranking, sparsity] for ranking in RANKINGS)
-        found = study.compare(local, global_)
-        if found is None:
-            continue
-        first, second = study.group(local), study.group(global_)
-        assert first is not None
-        assert second is not None
-        pairs.append((first, second))
-        told = f"{percent(sparsity)} {studying.interval(found)}"
-        if found.collapsed and found.base_collapsed:
-            noise.append(f"{told}, both COLLAPSED")
-        elif not found.difference.is_defined or found.difference.is_noise:
-            noise.append(told)
-        else:
-            (better if found.difference.mean > 0 else worse).append(told)
-    if not pairs:
-        return [f"{grid.task}: no sparsity has both rankings, so nothing can be told."]
-    lines = [
-        f"{grid.task}: {name}: {'; '.join(told)}."
-        for name, told in (
-            ("local better", better),
-            ("global better", worse),
-            ("within noise", noise),
-        )
-        if told
-    ]
-    mean = verdicts.mean_difference(pairs)
-    if mean is not None and mean.is_defined:
-        low, high = mean.interval
-        lines.append(
-            f"{grid.task}: local minus global, mean of {len(pairs)} sparsit"
-            f"{'ies' if len(pairs) > 1 else 'y'}: {mean.mean:+.3f} ({low:+.3f} to {high:+.3f})."
-        )
-    total = len(pairs)
-    if better and not worse:
-        verdict = f"holds at {len(better)} of {total}, and is contradicted at none"
-    elif worse and not better:
-        verdict = f"does not hold: global is better at {len(worse)} of {total}"
-    elif better:
-        verdict = f"depends on the sparsity: local is better at {len(better)} of {total}, "
-        verdict += f"global at {len(worse)}"
-    else:
-        verdict = f"cannot be told: at all {total} the two are within noise"
-    return [*lines, f"{grid.task}: the claim that local is the better one {verdict}."]
+_SCORES: tuple[Column[ScoreRow], ...] = (
+    Column(
+        "sparsity",
+        lambda row: row.sparsity,
+        lambda sparsity: "unpruned" if sparsity is None else words.percent(sparsity),
+    ),
+    columns.score("local", lambda row: row.groups["local"]),
+    columns.score("global", lambda row: row.groups["global"]),
+    columns.spread("local's range", lambda row: row.groups["local"]),
+    columns.spread("global's range", lambda row: row.groups["global"]),
+    *map(_against, RANKINGS),
+    *columns.difference(lambda row: row.difference),
+    Column("why it failed", lambda row: row.reason),
+)
 
 
-# Where the zeros are.
+# --- the study ---
 
 
-def spread(sparsity: Mapping[str, float], sizes: Mapping[str, int]) -> dict[str, float]:
-    """Part of the model -> fraction of its prunable weights that are zero, from bottom to top.
+class LocalGlobal(SweptStudy):
+    """Local against global ranking at several sparsities, on several tasks.
 
     Args:
-      sparsity: of a record: weight -> fraction of it that is zero.
-      sizes: weight -> its number of elements.
+      names: of the tasks.
+      given: settings of the trainings.
+      at: the sparsities.
+      seeds: of each.
+
+    Raises:
+      UserError: no task or no such task is given, or a setting is none of a run.
     """
-    zeros: dict[str, float] = {}
-    whole: dict[str, int] = {}
-    for name, fraction in sparsity.items():
-        key = structure.part_of(name)
-        zeros[key] = zeros.get(key, 0.0) + fraction * sizes[name]
-        whole[key] = whole.get(key, 0) + sizes[name]
-    return {key: zeros[key] / whole[key] for key in sorted(zeros, key=structure.place_of)}
 
+    name = "local_global"
 
-def sizes(folder: pathlib.Path) -> dict[str, int]:
-    """Weight -> number of elements, of the model that a run has saved."""
-    import tensorflow as tf
+    def __init__(
+        self,
+        names: Sequence[str],
+        given: Mapping[str, str],
+        at: Sequence[float],
+        seeds: Sequence[int],
+    ) -> None:
+        if not names:
+            raise UserError(f"--tasks=: give some of {', '.join(TASKS)}.")
+        self.grids = [Grid(name, given, at, seeds) for name in names]
+        super().__init__([one for grid in self.grids for one in grid.cells])
+        self._paper = words.published(self.name)
 
-    saved = tf.saved_model.load(str(folder))
-    return {structure.name_of(v): math.prod(v.shape) for v in saved.variables}
+    # --- scores ---
 
+    def scores(self, grid: Grid) -> Table[ScoreRow]:
+        """Return a row for each sparsity: both rankings, and local minus global."""
+        return Table(_SCORES, tuple(self._score_rows(grid)))
 
-Spread = dict[tuple[str, float], dict[str, float]]
+    def _score_rows(self, grid: Grid) -> Iterator[ScoreRow]:
+        base = self.group(grid.unpruned)
+        reason = self.reason(grid.unpruned)
+        yield ScoreRow(None, dict.fromkeys(RANKINGS, base), {}, None, reason)
+        for sparsity in grid.sparsities:
+            both = {ranking: grid.pruned[ranking, sparsity] for ranking in RANKINGS}
+            failed = (f"{name}: {why}" for name, one in both.items() if (why := self.reason(one)))
+            yield ScoreRow(
+                sparsity,
+                {name: self.group(one) for name, one in both.items()},
+                {name: self.compare(one, grid.unpruned) for name, one in both.items()},
+                self.compare(both["local"], both["global"]),
+                "; ".join(failed),
+            )
 
+    # --- the claim ---
 
-def spreads(study: Study, grid: Grid) -> Spread:
-    """(ranking, sparsity) -> part of the model -> its fraction of zeros, mean over the seeds."""
-    found: Spread = {}
-    known: dict[str, int] = {}
-    for key, one in grid.pruned.items():
-        records = study.record_of(one)
-        if records and not known:
-            done = next(c for c in one.configs if c.run_name in study.records)
-            known = sizes(study.folder(done) / "model")
-        each = [spread(record.sparsity, known) for record in records]
-        if each:
-            found[key] = {name: sum(one[name] for one in each) / len(each) for name in each[0]}
-    return found
+    def findings(self) -> list[str]:
+        """Return the study's claim beside what was found on each task."""
+        return [line for grid in self.grids for line in self.finding(grid)]
 
+    def finding(self, grid: Grid) -> list[str]:
+        """Return the study's claim beside what was found on a task, with intervals."""
+        told: dict[str, list[str]] = {"local better": [], "global better": [], "within noise": []}
+        pairs = []
+        for sparsity in grid.sparsities:
+            local, global_ = (grid.pruned[ranking, sparsity] for ranking in RANKINGS)
+            found = self.compare(local, global_)
+            if found is None:
+                continue
+            pairs.append((local, global_))
+            fallen = found.collapsed and found.base_collapsed
+            kind = "within noise" if fallen else _WINNERS.get(found.outcome, "within noise")
+            mark = f", both {formats.COLLAPSED}" if fallen else ""
+            told[kind].append(f"{words.percent(sparsity)} {words.interval(found)}{mark}")
+        if not pairs:
+            return [f"{grid.task}: no sparsity has both rankings, so nothing can be told."]
+        lines = [f"{grid.task}: {kind}: {'; '.join(some)}." for kind, some in told.items() if some]
+        mean = self.mean_difference(pairs)
+        if mean is not None and mean.is_defined:
+            low, high = mean.interval
+            lines.append(
+                f"{grid.task}: local minus global, mean of {len(pairs)} sparsit"
+                f"{'ies' if len(pairs) > 1 else 'y'}: {mean.mean:+.3f} ({low:+.3f} to {high:+.3f})."
+            )
+        verdict = _claim(len(told["local better"]), len(told["global better"]), len(pairs))
+        return [*lines, f"{grid.task}: the claim that local is the better one {verdict}."]
 
-def spread_rows(found: Spread) -> list[dict[str, str]]:
-    """A row for each part of the model, a column for each ranking and sparsity."""
-    parts = list(dict.fromkeys(name for values in found.values() for name in values))
-    ordered = sorted(found, key=lambda key: (RANKINGS.index(key[0]), key[1]))
-    return [
-        {"part": name}
-        | {f"{r} {percent(s)}": f"{100 * found[r, s].get(name, math.nan):.1f}" for r, s in ordered}
-        for name in parts
-    ]
+    # --- where the zeros are ---
 
+    @functools.cached_property
+    def zeros(self) -> dict[str, Zeros]:
+        """Task -> where the zeros are, means over the seeds."""
+        return {grid.task: self._zeros(grid) for grid in self.grids}
 
-def compact_spread(found: Spread) -> dict[str, list[dict[str, str]]]:
-    """The same for a terminal of 100 columns: ranking -> rows with a column for each sparsity."""
-    tables = {}
-    for ranking in RANKINGS:
-        rows = spread_rows({key: values for key, values in found.items() if key[0] == ranking})
-        tables[ranking] = [
-            {head.removeprefix(f"{ranking} "): value for head, value in row.items()} for row in rows
+    def _zeros(self, grid: Grid) -> Zeros:
+        found: Zeros = {}
+        known: dict[str, int] = {}
+        for key, one in grid.pruned.items():
+            records = self.records_of(one)
+            if records and not known:
+                done = next(c for c in one.configs if c.run_name in self.records)
+                known = zeros.sizes(self.folder(done) / "model")
+            each = [zeros.spread(record.sparsity, known) for record in records]
+            if each:
+                found[key] = {name: sum(one[name] for one in each) / len(each) for name in each[0]}
+        return found
+
+    # --- the whole ---
+
+    def tables(self) -> dict[str, Table[Any]]:
+        """Return the scores of each task, and where its zeros are."""
+        found: dict[str, Table[Any]] = {}
+        for grid in self.grids:
+            found[f"{grid.task}_scores"] = self.scores(grid)
+            if self.zeros[grid.task]:
+                found[f"{grid.task}_zeros"] = zeros.table(self.zeros[grid.task])
+        return found
+
+    def sections(self) -> Iterator[Section]:
+        """Yield each task's scores, zeros by ranking, and findings; then the study's claim."""
+        for grid in self.grids:
+            title = f"{grid.task}{self.sample_mark}"
+            scores = self.scores(grid)
+            heads = ("sparsity", "local", "global", "difference", "95 % interval", "verdict")
+            yield Section(title, scores.pick(*heads))
+            for ranking in RANKINGS:
+                shown = zeros.table(self.zeros[grid.task], (ranking,))
+                yield Section(f"{title}: percent of zeros in each part, {ranking}", shown)
+            yield Section(lines=tuple(self.finding(grid)))
+        yield Section(lines=(f"The study's claim: {self._paper['claim']}.", *self.notes()))
+
+    def figures(self) -> dict[str, Any]:
+        """Return score against sparsity and the zeros over the model's parts, for each task."""
+        mark = self.sample_mark
+        made = {}
+        for grid in self.grids:
+            curves = {
+                ranking: [
+                    (sparsity, group)
+                    for sparsity in grid.sparsities
+                    if (group := self.group(grid.pruned[ranking, sparsity])) is not None
+                ]
+                for ranking in RANKINGS
+            }
+            if any(curves.values()):
+                title = f"{grid.task}{mark}: local and global ranking"
+                base = self.group(grid.unpruned)
+                made[f"{grid.task}_scores"] = plots.score_against_sparsity(title, curves, base)
+            found = self.zeros[grid.task]
+            if found:
+                lines = {
+                    ranking: {
+                        words.percent(s): v for (r, s), v in sorted(found.items()) if r == ranking
+                    }
+                    for ranking in RANKINGS
+                }
+                title = f"{grid.task}{mark}: where the zeros are"
+                made[f"{grid.task}_zeros"] = plots.zeros_by_part(title, lines)
+        return made
+
+    def text(self) -> str:
+        """Return the whole study in Markdown."""
+        mark = self.sample_mark
+        lines = [
+            f"# Local and global pruning{mark}",
+            "",
+            f"Study: {self._paper['source']} {self._paper['note']}",
+            "",
+            f"Its claim: {self._paper['claim']}.",
+            "",
+            self.settings_line(),
+            "Ours classifies the polarity of aspects that are given, prunes once and for good "
+            "along a schedule, and scores the model at the end of the training; local is one "
+            "sparsity for every matrix. Interval: 95 % paired bootstrap over the examples; "
+            "verdict: local against global.",
+            "",
+            f"## The claim beside what was found{mark}",
+            "",
+            *(f"- {line}" for line in self.findings()),
+            "",
         ]
-    return tables
+        for grid in self.grids:
+            lines += self._task_text(grid)
+        lines += [*(f"- {line}" for line in self.notes()), "", *self.failed_section()]
+        return "\n".join(lines)
 
-
-# Figures and text.
-
-
-def figures(study: Study, grid: Grid, found: Spread) -> dict[str, Any]:
-    """Name -> figure: score against sparsity, and the zeros over the model's parts."""
-    from bert_glue_tf.reports import plots
-
-    mark = studying.sample_mark(study)
-    curves = {
-        ranking: [
-            (sparsity, group)
-            for sparsity in grid.sparsities
-            if (group := study.group(grid.pruned[ranking, sparsity])) is not None
-        ]
-        for ranking in RANKINGS
-    }
-    made = {}
-    base = study.group(grid.unpruned)
-    if any(curves.values()):
-        made[f"{grid.task}_scores"] = plots.score_against_sparsity(
-            f"{grid.task}{mark}: local and global ranking", curves, base
-        )
-    if found:
-        lines = {
-            ranking: {percent(s): v for (r, s), v in sorted(found.items()) if r == ranking}
-            for ranking in RANKINGS
-        }
-        made[f"{grid.task}_zeros"] = plots.zeros_by_part(
-            f"{grid.task}{mark}: where the zeros are", lines
-        )
-    return made
-
-
-def text(study: Study, grids: Sequence[Grid], found: Mapping[str, Spread]) -> str:
-    """The whole study in Markdown; `found` is by task."""
-    paper = published()
-    mark = studying.sample_mark(study)
-    lines = [
-        f"# Local and global pruning{mark}",
-        "",
-        f"Study: {paper['source']} {paper['note']}",
-        "",
-        f"Its claim: {paper['claim']}.",
-        "",
-        studying.settings_line([one for grid in grids for one in grid.cells], study),
-        "Ours classifies the polarity of aspects that are given, prunes once and for good along a "
-        "schedule, and scores the model at the end of the training; local is one sparsity for "
-        "every matrix. Interval: 95 % paired bootstrap over the examples; verdict: local against "
-        "global.",
-        "",
-        "## The claim beside what was found" + mark,
-        "",
-        *(f"- {line}" for grid in grids for line in finding(study, grid)),
-        "",
-    ]
-    for grid in grids:
-        records = [record for one in grid.cells for record in study.record_of(one)]
-        lines += [f"## {grid.task}: score against sparsity{mark}", ""]
+    def _task_text(self, grid: Grid) -> list[str]:
+        mark = self.sample_mark
+        records = [record for one in grid.cells for record in self.records_of(one)]
+        lines = [f"## {grid.task}: score against sparsity{mark}", ""]
         if records:
-            lines += [f"{studying.examples(records[0]).capitalize()}.", ""]
-        table = score_rows(study, grid)
-        heads = [head for head in table[0] if any(row[head] for row in table)]
-        lines += [tables.markdown(tables.of(studying.pick(table, heads)))]
+            lines += [f"{self.examples(records[0]).capitalize()}.", ""]
+        lines += [tables.markdown(self.scores(grid).filled())]
         lines += [f"![scores]({grid.task}_scores.png)", ""]
-        if found.get(grid.task):
-            figures_of_study = [f"Figure {n}: {paper['figures'][n] or ABSENT}" for n in "56"]
+        found = self.zeros[grid.task]
+        if found:
+            figures = [f"Figure {n}: {self._paper['figures'][n] or ABSENT}" for n in "56"]
             lines += [
                 f"## {grid.task}: percent of zeros in each part of the model{mark}",
                 "",
-                f"The study's: {', '.join(figures_of_study)}.",
+                f"The study's: {', '.join(figures)}.",
                 "",
-                tables.markdown(tables.of(spread_rows(found[grid.task]))),
+                tables.markdown(zeros.table(found)),
                 f"![zeros]({grid.task}_zeros.png)",
                 "",
             ]
-    lines += [*(f"- {line}" for line in study.notes()), "", *studying.reasons(study)]
-    return "\n".join(lines)
+        return lines
 
 
-def write(study: Study, grids: Sequence[Grid], output: pathlib.Path) -> dict[str, Spread]:
-    """Writes local_global.md, tables as CSV and figures; returns the spread of zeros by task.
+_WINNERS = {Outcome.BETTER: "local better", Outcome.WORSE: "global better"}
 
-    Raises:
-      UserError: the folder cannot be written.
-    """
-    found = {grid.task: spreads(study, grid) for grid in grids}
-    files = {"local_global.md": text(study, grids, found)}
-    made: dict[str, Any] = {}
-    for grid in grids:
-        files[f"{grid.task}_scores.csv"] = tables.csv(tables.of(score_rows(study, grid)))
-        if found[grid.task]:
-            files[f"{grid.task}_zeros.csv"] = tables.csv(tables.of(spread_rows(found[grid.task])))
-        made |= figures(study, grid, found[grid.task])
-    studying.write(output, files, made)
-    return found
+
+def _claim(better: int, worse: int, total: int) -> str:
+    """Return whether local is the better one, by the sparsities at which either is better."""
+    if better and not worse:
+        return f"holds at {better} of {total}, and is contradicted at none"
+    if worse and not better:
+        return f"does not hold: global is better at {worse} of {total}"
+    if better:
+        return f"depends on the sparsity: local is better at {better} of {total}, global at {worse}"
+    return f"cannot be told: at all {total} the two are within noise"

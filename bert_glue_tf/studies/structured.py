@@ -1,20 +1,21 @@
-"""Table 1 of the paper on structured pruning beside ours: irregular, row, column, block."""
+"""Table 1 of the paper on structured pruning beside ours: magnitude, row, column, block."""
 
 from __future__ import annotations
 
-import importlib.resources
+import dataclasses
 import itertools
-import json
-import pathlib
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
 
 from bert_glue_tf.compression.registry import NO_PRUNING
 from bert_glue_tf.core.errors import UserError
-from bert_glue_tf.reports import tables, verdicts
-from bert_glue_tf.reports.verdicts import Comparison
-from bert_glue_tf.studies import studying
-from bert_glue_tf.studies.studying import ABSENT, Cell, Study
+from bert_glue_tf.reports import formats, tables
+from bert_glue_tf.reports.groups import Group
+from bert_glue_tf.reports.tables import Column, Table
+from bert_glue_tf.reports.verdicts import Comparison, Outcome
+from bert_glue_tf.studies import columns, words
+from bert_glue_tf.studies.cells import Cell, cell
+from bert_glue_tf.studies.swept import Section, SweptStudy
+from bert_glue_tf.studies.words import ABSENT, Published
 
 METHODS = ("magnitude", "row", "column", "block")
 UNPRUNED = "unpruned"
@@ -23,23 +24,60 @@ FINE_TUNED = "fine-tuned only"
 TASKS = ("cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte", "wnli")
 
 
-def published() -> dict[str, Any]:
-    """The paper's values, committed as data with their source."""
-    file = importlib.resources.files("bert_glue_tf.studies") / "published" / "structured.json"
-    return dict(json.loads(file.read_text(encoding="utf-8")))
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """A task's model beside the paper's.
+
+    Attributes:
+      task: its name.
+      model: the cell's label.
+      paper: the paper's score; None for a model that it has not.
+      group: the finished models; None where there is none.
+      difference: to the unpruned model.
+      reason: why runs failed; empty where none did.
+    """
+
+    task: str
+    model: str
+    paper: Published | None
+    group: Group | None
+    difference: Comparison | None
+    reason: str
+
+    @property
+    def sparsity(self) -> float | None:
+        """Mean sparsity over the seeds; None without pruning."""
+        found = [m.sparsity for m in self.group.models if m.sparsity] if self.group else []
+        return sum(found) / len(found) if found else None
 
 
-def cells(
-    tasks: Sequence[str],
-    given: Mapping[str, str],
-    seeds: Sequence[int],
-    *,
-    block: str,
-    sst2_examples: int,
-) -> dict[str, list[Cell]]:
-    """Task -> its models: unpruned, then the four methods.
+def _paper_text(value: Published | None) -> str:
+    if value is None:
+        return ""
+    return ABSENT if value.value is None else f"{value.value:g}"
 
-    Each is fine-tuned, pruned at once by one ratio for the six matrices of every layer, and
+
+_COLUMNS: tuple[Column[Row], ...] = (
+    Column("task", lambda row: row.task),
+    Column("model", lambda row: row.model),
+    Column("paper", lambda row: row.paper, _paper_text),
+    columns.score("ours", lambda row: row.group),
+    Column("seeds", lambda row: row.group.seeds if row.group else (), formats.listed),
+    columns.spread("range", lambda row: row.group),
+    Column(
+        "sparsity",
+        lambda row: row.sparsity,
+        lambda value: "" if value is None else f"{value:.2%}",
+    ),
+    *columns.difference(lambda row: row.difference),
+    Column("why it failed", lambda row: row.reason),
+)
+
+
+class Structured(SweptStudy):
+    """The four methods at one ratio, on several tasks.
+
+    Each model is fine-tuned, pruned at once by one ratio for the six matrices of every layer, and
     retrained; the unpruned one trains on without being pruned, so that all have seen as much.
 
     Args:
@@ -52,196 +90,169 @@ def cells(
     Raises:
       UserError: there is no such task, or a setting is none of a run.
     """
-    if not tasks or any(task not in TASKS for task in tasks):
-        raise UserError(f"--tasks={','.join(tasks)}: give some of {', '.join(TASKS)}.")
-    if sst2_examples < 0:
-        raise UserError(f"--sst2_train_examples={sst2_examples}: must be 0 (all) or more.")
-    if given["finetune_epochs"] == "0":
-        raise UserError("--finetune_epochs=0: the study prunes fine-tuned models. Give 1 or more.")
-    found = {}
-    for task in tasks:
-        own = {**given, "task": task, "pruning_schedule": "one_shot", "ranking": "local"}
-        if task == "sst2" and sst2_examples:
-            own["train_examples"] = str(sst2_examples)
-        found[task] = [studying.cell(UNPRUNED, own, NO_PRUNING, seeds)]
-        for method in METHODS:
-            options = {"pruning_options": f"block={block}"} if method == "block" else {}
-            found[task].append(studying.cell(method, {**own, **options}, method, seeds))
-    return found
 
+    name = "structured"
 
-def _published_score(method: str, task: str) -> float | None:
-    values = published()["tables"]["1"]["none" if method == UNPRUNED else method]
-    return (values or {}).get(task)
-
-
-def _paper(model: str, task: str) -> str:
-    if model == FINE_TUNED:
-        return ""
-    value = _published_score(model, task)
-    return ABSENT if value is None else f"{value:g}"
-
-
-def rows(study: Study, table: Mapping[str, Sequence[Cell]]) -> list[dict[str, str]]:
-    """A row for each task and model, the unpruned one first, each against the unpruned."""
-    found = []
-    for task, models in table.items():
-        base = models[0]
-        shown = list(models)
-        if base.starting_point:
-            shown.insert(1, Cell(FINE_TUNED, base.starting_point.configs))
-        for one in shown:
-            group = study.group(one)
-            sparsities = [m.sparsity for m in group.models if m.sparsity] if group else []
-            mean = sum(sparsities) / len(sparsities) if sparsities else 0.0
-            found.append(
-                {
-                    "task": task,
-                    "model": one.label,
-                    "paper": _paper(one.label, task),
-                    "ours": studying.score(group),
-                    "seeds": ", ".join(map(str, group.seeds)) if group else "",
-                    "range": studying.spread(group),
-                    "sparsity": f"{mean:.2%}" if sparsities else "",
-                    **studying.difference(None if one is base else study.compare(one, base)),
-                    "why it failed": study.reason(one),
-                }
+    def __init__(
+        self,
+        tasks: Sequence[str],
+        given: Mapping[str, str],
+        seeds: Sequence[int],
+        *,
+        block: str,
+        sst2_examples: int,
+    ) -> None:
+        if not tasks or any(task not in TASKS for task in tasks):
+            raise UserError(f"--tasks={','.join(tasks)}: give some of {', '.join(TASKS)}.")
+        if sst2_examples < 0:
+            raise UserError(f"--sst2_train_examples={sst2_examples}: must be 0 (all) or more.")
+        if given["finetune_epochs"] == "0":
+            raise UserError(
+                "--finetune_epochs=0: the study prunes fine-tuned models. Give 1 or more."
             )
-    return found
+        self.by_task: dict[str, list[Cell]] = {}
+        for task in tasks:
+            own = {**given, "task": task, "pruning_schedule": "one_shot", "ranking": "local"}
+            if task == "sst2" and sst2_examples:
+                own["train_examples"] = str(sst2_examples)
+            self.by_task[task] = [cell(UNPRUNED, own, NO_PRUNING, seeds)]
+            for method in METHODS:
+                options = {"pruning_options": f"block={block}"} if method == "block" else {}
+                self.by_task[task].append(cell(method, {**own, **options}, method, seeds))
+        super().__init__([one for models in self.by_task.values() for one in models])
+        self._paper = words.published(self.name)
 
+    def tables(self) -> dict[str, Table[Row]]:
+        """Return one table: a row for each task and model, each against the unpruned one."""
+        rows = [row for task in self.by_task for row in self._rows(task)]
+        return {self.name: Table(_COLUMNS, tuple(rows))}
 
-def ranking(study: Study, models: Sequence[Cell]) -> list[str]:
-    """Whether the paper's ranking of the four holds on a task, in words, with intervals."""
-    task = models[0].task
-    pruned = [one for one in models[1:] if study.group(one)]
-    missing = [one.label for one in models[1:] if one not in pruned]
-    if len(pruned) < 2:
-        return [f"{task}: fewer than two of the methods were run, so nothing is ranked."]
-    means = {one.label: _mean(study, one) for one in pruned}
-    # A score that is undefined is the worst.
-    ours = sorted(pruned, key=lambda one: means[one.label], reverse=True)
-    pairs = [(a, b, study.compare(a, b)) for a, b in itertools.combinations(ours, 2)]
-    told = [
-        f"{task}: ours, best first: "
-        + ", ".join(f"{one.label} {studying.score(study.group(one))}" for one in ours)
-        + (f" (not run: {', '.join(missing)})" if missing else "")
-        + "."
-    ]
-    apart = [
-        f"{a.label} over {b.label} {studying.interval(c)}"
-        for a, b, c in pairs
-        if c and c.outcome is verdicts.Outcome.BETTER
-    ]
-    noise = [
-        f"{a.label} and {b.label} {studying.interval(c)}"
-        for a, b, c in pairs
-        if c and c.outcome is not verdicts.Outcome.BETTER
-    ]
-    told.append(f"{task}: beyond noise: {'; '.join(apart) or 'none of the differences'}.")
-    if noise:
-        told.append(f"{task}: within noise, or undefined: {'; '.join(noise)}.")
-    told.append(f"{task}: {_verdict(study, task, pruned)}")
-    return told
+    def _rows(self, task: str) -> Iterator[Row]:
+        base, *pruned = self.by_task[task]
+        start = base.starting_point
+        shown = [base, *([Cell(FINE_TUNED, start.configs)] if start else []), *pruned]
+        for one in shown:
+            yield Row(
+                task=task,
+                model=one.label,
+                paper=None if one.label == FINE_TUNED else self._published(one.label, task),
+                group=self.group(one),
+                difference=None if one is base else self.compare(one, base),
+                reason=self.reason(one),
+            )
 
+    def _published(self, method: str, task: str) -> Published:
+        values = self._paper["tables"]["1"]["none" if method == UNPRUNED else method]
+        return Published((values or {}).get(task))
 
-def _mean(study: Study, one: Cell) -> float:
-    group = study.group(one)
-    assert group is not None
-    return group.mean if group.mean == group.mean else float("-inf")
+    def findings(self) -> list[str]:
+        """Return whether the paper's ranking of the four holds on each task."""
+        return [line for task in self.by_task for line in self.ranking(task)]
 
-
-def _verdict(study: Study, task: str, pruned: Sequence[Cell]) -> str:
-    """The paper's order of each two methods against ours."""
-    theirs = {one.label: _published_score(one.label, task) for one in pruned}
-    known = [one for one in pruned if theirs[one.label] is not None]
-    if len(known) < 2:
-        return f"the paper's ranking is {ABSENT}, so it is neither confirmed nor contradicted."
-    order = sorted(known, key=lambda one: theirs[one.label] or 0.0, reverse=True)
-    confirmed, contradicted, open_ = [], [], []
-    for a, b in itertools.combinations(order, 2):
-        if theirs[a.label] == theirs[b.label]:
-            continue
-        found = study.compare(a, b)
-        text = f"{a.label} over {b.label}"
-        if found is None or not found.difference.is_defined or found.difference.is_noise:
-            open_.append(_with(text, found))
-        elif found.difference.mean > 0:
-            confirmed.append(_with(text, found))
-        else:
-            contradicted.append(_with(text, found))
-    if contradicted:
-        verdict = "does not hold"
-    elif not open_:
-        verdict = "holds"
-    else:
-        verdict = "is not contradicted"
-    parts = [
-        f"{name}: {'; '.join(pairs)}"
-        for name, pairs in (
-            ("confirmed", confirmed),
-            ("contradicted", contradicted),
-            ("within noise", open_),
-        )
-        if pairs
-    ]
-    return (
-        f"the paper's ranking ({', '.join(one.label for one in order)}) {verdict}. "
-        + (". ".join(parts) or "It tells none of them apart")
-        + "."
-    )
-
-
-def _with(text: str, found: Comparison | None) -> str:
-    return f"{text} {studying.interval(found)}" if found else text
-
-
-def compact(table: Sequence[dict[str, str]]) -> list[dict[str, str]]:
-    """The rows without what only the files hold, for a terminal of 100 columns."""
-    heads = ("model", "paper", "ours", "sparsity", "difference", "95 % interval", "verdict")
-    return studying.pick(table, heads)
-
-
-def text(study: Study, table: Mapping[str, Sequence[Cell]]) -> str:
-    """The whole comparison in Markdown."""
-    paper = published()
-    mark = studying.sample_mark(study)
-    found = rows(study, table)
-    all_cells = [one for models in table.values() for one in models]
-    lines = [
-        f"# {paper['tables']['1']['title']}{mark}",
-        "",
-        f"Paper: {paper['source']} {paper['note']}",
-        "",
-        studying.settings_line(all_cells, study),
-        f"A row of `{FINE_TUNED}` is the model that the others start from; `{UNPRUNED}` has "
-        "trained on as long as they, and is what each difference is taken to. Interval: 95 % "
-        "paired bootstrap over the examples; p: McNemar's exact test, one for each seed.",
-        "",
-    ]
-    for task, models in table.items():
-        records = study.record_of(models[0]) or [
-            record for one in models for record in study.record_of(one)
+    def ranking(self, task: str) -> list[str]:
+        """Return whether the paper's ranking of the four holds on a task, with intervals."""
+        pruned = [one for one in self.by_task[task][1:] if self.group(one)]
+        missing = [one.label for one in self.by_task[task][1:] if one not in pruned]
+        if len(pruned) < 2:
+            return [f"{task}: fewer than two of the methods were run, so nothing is ranked."]
+        # A score that is undefined is the worst.
+        ours = sorted(pruned, key=self._mean, reverse=True)
+        pairs = [(a, b, self.compare(a, b)) for a, b in itertools.combinations(ours, 2)]
+        scores = [columns.score_text(columns.group_score(self.group(one))) for one in ours]
+        told = [
+            f"{task}: ours, best first: "
+            + ", ".join(f"{one.label} {score}" for one, score in zip(ours, scores, strict=True))
+            + (f" (not run: {', '.join(missing)})" if missing else "")
+            + "."
         ]
-        own = [row for row in found if row["task"] == task]
-        lines += [f"## {task}{mark}", ""]
-        if records:
-            lines += [f"{task}: {studying.examples(records[0])}.", ""]
-        heads = [head for head in own[0] if head != "task" and any(row[head] for row in own)]
-        lines += [tables.markdown(tables.of(studying.pick(own, heads)))]
-    lines += [f"## Whether the paper's ranking holds{mark}", ""]
-    lines += [f"- {line}" for models in table.values() for line in ranking(study, models)]
-    lines += ["", *(f"- {line}" for line in study.notes()), "", *studying.reasons(study)]
-    return "\n".join(lines)
+        apart = [
+            f"{a.label} over {b.label} {words.interval(c)}"
+            for a, b, c in pairs
+            if c and c.outcome is Outcome.BETTER
+        ]
+        noise = [
+            f"{a.label} and {b.label} {words.interval(c)}"
+            for a, b, c in pairs
+            if c and c.outcome is not Outcome.BETTER
+        ]
+        told.append(f"{task}: beyond noise: {'; '.join(apart) or 'none of the differences'}.")
+        if noise:
+            told.append(f"{task}: within noise, or undefined: {'; '.join(noise)}.")
+        told.append(f"{task}: {self._verdict(task, pruned)}")
+        return told
+
+    def _mean(self, one: Cell) -> float:
+        group = self.group(one)
+        assert group is not None
+        return group.mean if group.mean == group.mean else float("-inf")
+
+    def _verdict(self, task: str, pruned: Sequence[Cell]) -> str:
+        """Return the paper's order of each two methods against ours."""
+        theirs = {one: self._published(one.label, task).value for one in pruned}
+        known = [one for one in pruned if theirs[one] is not None]
+        if len(known) < 2:
+            return f"the paper's ranking is {ABSENT}, so it is neither confirmed nor contradicted."
+        order = sorted(known, key=lambda one: theirs[one] or 0.0, reverse=True)
+        told: dict[str, list[str]] = {"confirmed": [], "contradicted": [], "within noise": []}
+        kinds = {Outcome.BETTER: "confirmed", Outcome.WORSE: "contradicted"}
+        for a, b in itertools.combinations(order, 2):
+            if theirs[a] == theirs[b]:
+                continue
+            found = self.compare(a, b)
+            kind = kinds.get(found.outcome, "within noise") if found else "within noise"
+            numbers = f" {words.interval(found)}" if found else ""
+            told[kind].append(f"{a.label} over {b.label}{numbers}")
+        if told["contradicted"]:
+            verdict = "does not hold"
+        else:
+            verdict = "is not contradicted" if told["within noise"] else "holds"
+        parts = [f"{kind}: {'; '.join(pairs)}" for kind, pairs in told.items() if pairs]
+        return (
+            f"the paper's ranking ({', '.join(one.label for one in order)}) {verdict}. "
+            + (". ".join(parts) or "It tells none of them apart")
+            + "."
+        )
+
+    def sections(self) -> Iterator[Section]:
+        """Yield each task's table and ranking."""
+        table = self.tables()[self.name].pick(
+            "model", "paper", "ours", "sparsity", "difference", "95 % interval", "verdict"
+        )
+        for task in self.by_task:
+            yield Section(f"{task}{self.sample_mark}", _of_task(table, task))
+            yield Section(lines=tuple(self.ranking(task)))
+        yield Section(lines=tuple(self.notes()))
+
+    def text(self) -> str:
+        """Return the whole comparison in Markdown."""
+        mark = self.sample_mark
+        table = self.tables()[self.name]
+        lines = [
+            f"# {self._paper['tables']['1']['title']}{mark}",
+            "",
+            f"Paper: {self._paper['source']} {self._paper['note']}",
+            "",
+            self.settings_line(),
+            f"A row of `{FINE_TUNED}` is the model that the others start from; `{UNPRUNED}` has "
+            "trained on as long as they, and is what each difference is taken to. Interval: 95 % "
+            "paired bootstrap over the examples; p: McNemar's exact test, one for each seed.",
+            "",
+        ]
+        for task, models in self.by_task.items():
+            records = self.records_of(models[0]) or [
+                record for one in models for record in self.records_of(one)
+            ]
+            lines += [f"## {task}{mark}", ""]
+            if records:
+                lines += [f"{task}: {self.examples(records[0])}.", ""]
+            own = _of_task(table, task)
+            own = own.pick(*(head for head in own.filled().heads if head != "task"))
+            lines += [tables.markdown(own)]
+        lines += [f"## Whether the paper's ranking holds{mark}", ""]
+        lines += [f"- {line}" for line in self.findings()]
+        lines += ["", *(f"- {line}" for line in self.notes()), "", *self.failed_section()]
+        return "\n".join(lines)
 
 
-def write(study: Study, table: Mapping[str, Sequence[Cell]], output: pathlib.Path) -> None:
-    """Writes structured.md and structured.csv.
-
-    Raises:
-      UserError: the folder cannot be written.
-    """
-    files = {
-        "structured.md": text(study, table),
-        "structured.csv": tables.csv(tables.of(rows(study, table))),
-    }
-    studying.write(output, files)
+def _of_task(table: Table[Row], task: str) -> Table[Row]:
+    return table.where(lambda row: row.task == task)

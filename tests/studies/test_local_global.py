@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from study_runs import TINY, N, command, finished, read, right, train, width, write
 
-from bert_glue_tf.studies import local_global
+from bert_glue_tf.studies import zeros
+from bert_glue_tf.studies.local_global import LocalGlobal
 
 
 def test_the_spread_over_the_layers_is_weighted_by_size():
@@ -20,8 +21,8 @@ def test_the_spread_over_the_layers_is_weighted_by_size():
         "pooler_transform/kernel": 100,
         "classifier/kernel": 20,
     }
-    zeros = [0.5, 0.25, 0.0, 0.2, 0.7, 0.1, 0.3, 0.4, 0.05]
-    found = local_global.spread(dict(zip(reversed(sizes), reversed(zeros), strict=True)), sizes)
+    fractions = [0.5, 0.25, 0.0, 0.2, 0.7, 0.1, 0.3, 0.4, 0.05]
+    found = zeros.spread(dict(zip(reversed(sizes), reversed(fractions), strict=True)), sizes)
     assert list(found) == [
         "words",
         "positions",
@@ -38,7 +39,7 @@ def test_the_spread_over_the_layers_is_weighted_by_size():
 
 
 @pytest.fixture(scope="module")
-def study(tiny_encoder, tiny_glue, tmp_path_factory):
+def studied(tiny_encoder, tiny_glue, tmp_path_factory):
     """Local and global at one sparsity, everything in scope, all runs finished."""
     root = tmp_path_factory.mktemp("local_global")
     given = {
@@ -50,22 +51,22 @@ def study(tiny_encoder, tiny_glue, tmp_path_factory):
         "pruning_scope": "all",
         "pruning_schedule": "gradual",
     }
-    grid = local_global.Grid("sst2", given, [0.75], [5])
-    train(grid.cells, root)
-    return root, given, grid
+    study = LocalGlobal(["sst2"], given, [0.75], [5])
+    train(study.cells, root)
+    return root, given, finished(study, root)
 
 
-def test_where_the_zeros_are_is_what_the_records_say(study):
-    root, _, grid = study
-    done = finished(grid.cells, root)
-    found = local_global.spreads(done, grid)
+def test_where_the_zeros_are_is_what_the_records_say(studied):
+    root, _, study = studied
+    (grid,) = study.grids
+    found = study.zeros["sst2"]
     assert set(found) == {(r, s) for r in ("local", "global") for s in (0.75,)}
     parts = ["words", "positions", "types", "layer 1", "pooler", "classifier"]
     (run,) = grid.pruned["global", 0.75].configs
-    sizes = local_global.sizes(root / run.run_name / "model")
+    sizes = zeros.sizes(root / run.run_name / "model")
     for (ranking, sparsity), values in found.items():
         assert list(values) == parts
-        (record,) = done.record_of(grid.pruned[ranking, sparsity])
+        (record,) = study.records_of(grid.pruned[ranking, sparsity])
         # The sizes are those by which the run itself has counted.
         pruned = sum(round(v * sizes[name]) for name, v in record.sparsity.items())
         assert pruned == record.parameters["pruned"]
@@ -77,8 +78,9 @@ def test_where_the_zeros_are_is_what_the_records_say(study):
     assert found["global", 0.75]["words"] > found["global", 0.75]["layer 1"] + 0.02
 
 
-def test_the_command_writes_scores_zeros_and_figures(study, tmp_path):
-    root, given, grid = study
+def test_the_command_writes_scores_zeros_and_figures(studied, tmp_path):
+    root, given, study = studied
+    (grid,) = study.grids
     done = command(
         "reproduce_local_global",
         tasks="sst2",
@@ -99,25 +101,25 @@ def test_the_command_writes_scores_zeros_and_figures(study, tmp_path):
     }
     scores = read(tmp_path / "out" / "sst2_scores.csv")
     assert [row["sparsity"] for row in scores] == ["unpruned", "75 %"]
-    finished_study = finished(grid.cells, root)
     for row, sparsity in zip(scores[1:], grid.sparsities, strict=True):
         for ranking in ("local", "global"):
-            (record,) = finished_study.record_of(grid.pruned[ranking, sparsity])
+            (record,) = study.records_of(grid.pruned[ranking, sparsity])
             assert row[ranking].startswith(f"{record.metrics['accuracy']:.4f}")
-    zeros = read(tmp_path / "out" / "sst2_zeros.csv")
-    assert (zeros[3]["part"], zeros[3]["local 75 %"]) == ("layer 1", "75.0")
+    rows = read(tmp_path / "out" / "sst2_zeros.csv")
+    assert (rows[3]["part"], rows[3]["local 75 %"]) == ("layer 1", "75.0")
     svg = (tmp_path / "out" / "sst2_zeros.svg").read_text()
     assert svg.startswith("<svg")
 
 
 def claims(tmp_path, local, global_):
     """What is said of numbers of right answers at 50 % and 90 %."""
-    grid = local_global.Grid("mrpc", {"encoder": "tiny", "data": "tsv"}, [0.5, 0.9], [1])
+    study = LocalGlobal(["mrpc"], {"encoder": "tiny", "data": "tsv"}, [0.5, 0.9], [1])
+    (grid,) = study.grids
     write(grid.unpruned, tmp_path, [right(350)])
     for sparsity, first, second in zip((0.5, 0.9), local, global_, strict=True):
         write(grid.pruned["local", sparsity], tmp_path, [right(first)])
         write(grid.pruned["global", sparsity], tmp_path, [right(second)])
-    return local_global.finding(finished(grid.cells, tmp_path), grid)
+    return finished(study, tmp_path).findings()
 
 
 @pytest.mark.parametrize(
@@ -138,21 +140,22 @@ def test_the_claim_in_words(tmp_path, local, global_, verdict):
 
 
 def test_the_tables_fit_a_terminal(tmp_path):
-    grid = local_global.Grid("mrpc", {"encoder": "tiny", "data": "tsv"}, [0.5], [1])
+    study = LocalGlobal(["mrpc"], {"encoder": "tiny", "data": "tsv"}, [0.5], [1])
+    (grid,) = study.grids
     write(grid.unpruned, tmp_path, [right(350)])
     for one in grid.pruned.values():
         write(one, tmp_path, [right(340)])
-    rows = local_global.score_rows(finished(grid.cells, tmp_path), grid)
-    assert width(local_global.compact(rows)) <= 80
     parts = [*(f"layer {i}" for i in range(12)), "classifier"]
-    spread = {
-        (ranking, tenth / 10): dict.fromkeys(parts, 0.999)
-        for ranking in ("local", "global")
-        for tenth in range(1, 10)
+    study.zeros = {
+        "mrpc": {
+            (ranking, tenth / 10): dict.fromkeys(parts, 0.999)
+            for ranking in ("local", "global")
+            for tenth in range(1, 10)
+        }
     }
-    local, global_ = local_global.compact_spread(spread).values()
-    assert [len(local), len(global_)] == [13, 13]
-    assert max(width(local), width(global_)) <= 80
+    shown = [one.table for one in finished(study, tmp_path).sections() if one.table]
+    assert [len(table.rows) for table in shown] == [2, 13, 13]
+    assert max(map(width, shown)) <= 80
 
 
 @pytest.mark.parametrize(

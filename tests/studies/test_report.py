@@ -17,12 +17,14 @@ from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import tasks
 from bert_glue_tf.evaluation import significance
 from bert_glue_tf.runs import results
-from bert_glue_tf.studies import report
-from bert_glue_tf.studies.report import Plan
+from bert_glue_tf.studies import report, report_plan, words
+from bert_glue_tf.studies.report import Report
+from bert_glue_tf.studies.report_plan import Plan
 
 N = 400
 LABELS = np.arange(N) % 2
 CONSTANT = np.tile(np.float32([1.0, 0.0]), (N, 1))
+SAYS_ONE_THING = "every prediction is not_equivalent"
 SETTINGS = {"encoder": "minilm_l6", "data": "/glue", "epochs": "2", "learning_rate": "2e-05"}
 
 
@@ -43,7 +45,7 @@ def plan(root, task, method="none", seed=1, exported=False, limit=0):
 
 
 def trained(one, logits, rows=(), **options):
-    """Writes what `report.run` would have left for a plan."""
+    """Writes what `report_plan.run` would have left for a plan."""
     write_run(
         one.folder,
         LABELS,
@@ -58,6 +60,13 @@ def trained(one, logits, rows=(), **options):
     return one
 
 
+def read(plans, **settings):
+    """The study of finished trainings."""
+    study = Report(plans, {**SETTINGS, **settings})
+    study.read(one.folder for one in plans)
+    return study
+
+
 def quantized(one, float32, int8, **options):
     trained(one, float32)
     write_export(one.folder, "float32", LABELS, float32, megabytes=90)
@@ -69,7 +78,7 @@ def quantized(one, float32, int8, **options):
 
 
 def test_plans_are_the_trainings_behind_the_three_tables(tmp_path):
-    found = report.plans(tmp_path, [1, 7], 500)
+    found = report_plan.plans(tmp_path, [1, 7], 500)
     assert [(p.task, p.method, p.seed, p.limit, p.exported) for p in found] == [
         (task, method, seed, limit, exported)
         for seed in (1, 7)
@@ -92,7 +101,7 @@ def test_plans_are_the_trainings_behind_the_three_tables(tmp_path):
     ],
 )
 def test_the_examples_of_each_task_may_be_limited(sst2, each, expected, tmp_path):
-    found = report.plans(tmp_path, [1], sst2, each)
+    found = report_plan.plans(tmp_path, [1], sst2, each)
     assert {p.task: p.limit for p in found} == expected
 
 
@@ -109,14 +118,14 @@ def called(monkeypatch):
         return Done
 
     # The module's own name for it, not the function itself.
-    monkeypatch.setattr(report, "subprocess", types.SimpleNamespace(run=run))
+    monkeypatch.setattr(report_plan, "subprocess", types.SimpleNamespace(run=run))
     lines.append(Done)
     return lines
 
 
 def test_a_plan_is_trained_and_exported_by_the_commands(called, tmp_path):
     sst2 = plan(tmp_path, "sst2", exported=True, limit=500)
-    report.run(sst2, SETTINGS)
+    report_plan.run(sst2, SETTINGS)
     _, train, export = called
     assert train[:3] == [sys.executable, "-m", "bert_glue_tf.train"]
     assert set(train[3:]) == {
@@ -144,7 +153,7 @@ def test_a_plan_is_trained_and_exported_by_the_commands(called, tmp_path):
 
 
 def test_what_is_not_quantized_is_not_exported(called, tmp_path):
-    report.run(plan(tmp_path, "cola", "classifier_magnitude"), SETTINGS)
+    report_plan.run(plan(tmp_path, "cola", "classifier_magnitude"), SETTINGS)
     assert len(called) == 2
     assert "--pruning_method=classifier_magnitude" in called[1]
 
@@ -152,7 +161,7 @@ def test_what_is_not_quantized_is_not_exported(called, tmp_path):
 def test_a_command_that_fails_ends_all(called, tmp_path):
     called[0].returncode = 2
     with pytest.raises(UserError, match=r"^train ended with status 2 \(see above\)"):
-        report.run(plan(tmp_path, "mrpc", exported=True), SETTINGS)
+        report_plan.run(plan(tmp_path, "mrpc", exported=True), SETTINGS)
     assert len(called) == 2  # Nothing is exported.
 
 
@@ -160,7 +169,7 @@ def test_a_command_that_fails_ends_all(called, tmp_path):
 
 
 def test_published_values_have_a_source_and_the_tables_their_cells():
-    theirs = report.published()
+    theirs = words.published("report")
     assert theirs["source"].startswith("Report on pruning and quantizing BERT on GLUE")
     assert theirs["encoder"] == "bert_en_uncased_L-12_H-768_A-12"
     for number in report.CURVES:
@@ -170,7 +179,7 @@ def test_published_values_have_a_source_and_the_tables_their_cells():
             for row in table[method]:
                 assert set(row) == {"loss", "accuracy", "val_loss", "val_accuracy"}
     assert [theirs["tables"][n]["task"] for n in report.CURVES] == ["mrpc", "cola"]
-    for task in report.QUANTIZED:
+    for task in report_plan.QUANTIZED:
         assert theirs["tables"]["3"][task]["mb"] == 438.000505
         assert theirs["tables"]["3"][task]["quantized_mb"] == 181.479765
 
@@ -179,9 +188,9 @@ def test_published_values_have_a_source_and_the_tables_their_cells():
 
 
 def test_curves_are_means_over_the_seeds_beside_the_reports(tmp_path, monkeypatch):
-    theirs = report.published()
+    theirs = words.published("report")
     theirs["tables"]["1"]["classifier_magnitude"][1]["val_accuracy"] = 0.8125
-    monkeypatch.setattr(report, "published", lambda: theirs)
+    monkeypatch.setattr(words, "published", lambda name: theirs)
     done = [
         trained(plan(tmp_path, "mrpc"), right(300), [(0.6, 0.7, 0.5, 0.8), (0.4, 0.8, 0.4, 0.9)]),
         trained(
@@ -196,7 +205,8 @@ def test_curves_are_means_over_the_seeds_beside_the_reports(tmp_path, monkeypatc
         ),
         trained(plan(tmp_path, "cola"), right(300), [(9.0, 9.0, 9.0, 9.0)]),
     ]
-    rows = [list(row.values()) for row in report.curve_rows("1", done)]
+    shown = read(done).tables()
+    rows = [list(row.values()) for row in shown["table_1"].texts()]
     absent = "not at hand"
     assert rows == [
         ["without", "1", absent, "0.6000", absent, "0.7000", absent, "0.5000", absent, "0.8000"],
@@ -204,12 +214,13 @@ def test_curves_are_means_over_the_seeds_beside_the_reports(tmp_path, monkeypatc
         ["with", "1", absent, "0.6000", absent, "0.5000", absent, "0.5000", absent, "0.5000"],
         ["with", "2", absent, "0.3000", absent, "0.7000", absent, "0.1500", "0.8125", "0.7500"],
     ]
-    assert len(report.curve_rows("2", done)) == 1
+    assert len(shown["table_2"].rows) == 1
 
 
 def test_more_epochs_than_the_report_had(tmp_path):
     done = [trained(plan(tmp_path, "cola"), right(300), [(0.5, 0.5, 0.5, 0.5)] * 5)]
-    assert [row["loss: report"] for row in report.curve_rows("2", done)] == ["not at hand"] * 5
+    rows = read(done).tables()["table_2"].texts()
+    assert [row["loss: report"] for row in rows] == ["not at hand"] * 5
 
 
 def test_accuracy_and_size_with_and_without_quantization(tmp_path):
@@ -218,7 +229,7 @@ def test_accuracy_and_size_with_and_without_quantization(tmp_path):
         quantized(plan(tmp_path, "mrpc", seed=2, exported=True), right(320), right(320)),
         quantized(plan(tmp_path, "sst2", exported=True, limit=500), right(350), right(349)),
     ]
-    rows = report.quantization_rows(done)
+    rows = read(done).tables()["table_3"].texts()
     mrpc = "mrpc, trained on all 2,000 examples, scored on 400"
     sst2 = "sst2, trained on 500 of its 2,000 examples, scored on 400"
     assert [row["task"] for row in rows] == [mrpc, mrpc, sst2, sst2]
@@ -238,7 +249,7 @@ def pruning(tmp_path, without, with_):
     for seed, (first, second) in enumerate(zip(without, with_, strict=True), start=1):
         done.append(trained(plan(tmp_path, "mrpc", "none", seed), first))
         done.append(trained(plan(tmp_path, "mrpc", "classifier_magnitude", seed), second))
-    (line,) = report.hypotheses(done)
+    (line,) = read(done).findings()
     return line
 
 
@@ -291,7 +302,8 @@ def test_four_labels_of_400_are_noise_by_mcnemar_too(tmp_path):
     ],
 )
 def test_verdicts_on_quantization(tmp_path, float32, int8, verdict):
-    (line,) = report.hypotheses([quantized(plan(tmp_path, "sst2", exported=True), float32, int8)])
+    done = [quantized(plan(tmp_path, "sst2", exported=True), float32, int8)]
+    (line,) = read(done).findings()
     assert line.startswith(f"Quantization keeps validation accuracy, sst2: {verdict}")
     assert "COLLAPSED" not in line
 
@@ -299,17 +311,20 @@ def test_verdicts_on_quantization(tmp_path, float32, int8, verdict):
 def test_a_quantized_model_that_collapsed_keeps_nothing(tmp_path):
     # 58 of 100 right: a constant answer is within noise of that on few examples.
     weak = wrong_at(LABELS, [*range(1, N, 2)][30:])
-    done = [quantized(plan(tmp_path, "mrpc", exported=True), weak, CONSTANT, collapsed="constant")]
-    (line,) = report.hypotheses(done)
+    done = [
+        quantized(plan(tmp_path, "mrpc", exported=True), weak, CONSTANT, collapsed=SAYS_ONE_THING)
+    ]
+    (line,) = read(done).findings()
     assert line.startswith("Quantization keeps validation accuracy, mrpc: does not hold (-0.0750")
     assert line.endswith(" COLLAPSED: dynamic_int8: every prediction is not_equivalent.")
-    assert [row["COLLAPSED"] for row in report.quantization_rows(done)] == ["", "yes"]
+    assert [row["COLLAPSED"] for row in read(done).tables()["table_3"].texts()] == ["", "yes"]
 
 
 def test_of_a_model_that_was_worthless_before_nothing_can_be_told(tmp_path):
-    (line,) = report.hypotheses(
-        [quantized(plan(tmp_path, "mrpc", exported=True), CONSTANT, CONSTANT)]
-    )
+    one = trained(plan(tmp_path, "mrpc", exported=True), CONSTANT)
+    for recipe in ("float32", "dynamic_int8"):
+        write_export(one.folder, recipe, LABELS, CONSTANT, collapsed=SAYS_ONE_THING)
+    (line,) = read([one]).findings()
     assert line.startswith("Quantization keeps validation accuracy, mrpc: cannot be told (+0.0000")
     assert line.endswith(
         " COLLAPSED: float32: every prediction is not_equivalent; "
@@ -329,7 +344,7 @@ def test_pruning_that_collapses_is_named(tmp_path):
 def everything(root, **options):
     rows = [(0.6, 0.7, 0.5, 0.8), (0.4, 0.8, 0.4, 0.9)]
     done = []
-    for one in report.plans(root, [1], 500):
+    for one in report_plan.plans(root, [1], 500):
         trained(one, right(300), rows, **options)
         if one.exported:
             for recipe in ("float32", "dynamic_int8"):
@@ -339,11 +354,11 @@ def everything(root, **options):
             record = json.loads(file.read_text())
             record["data"]["train"] |= {"examples": 500, "split_examples": 67349}
             file.write_text(json.dumps(record) + "\n")
-    return done or report.plans(root, [1], 500)
+    return done or report_plan.plans(root, [1], 500)
 
 
 def test_the_text_has_tables_settings_limit_and_conclusion(tmp_path):
-    text = report.text(everything(tmp_path), SETTINGS)
+    text = read(everything(tmp_path)).text()
     heads = [line for line in text.splitlines() if line.startswith("#")]
     assert heads == [
         "# The report's tables, reproduced",
@@ -372,13 +387,13 @@ def test_the_text_has_tables_settings_limit_and_conclusion(tmp_path):
 
 
 def test_with_the_reports_own_encoder_nothing_is_said_of_another(tmp_path):
-    encoder = report.published()["encoder"]
-    text = report.text(everything(tmp_path), {**SETTINGS, "encoder": encoder})
+    encoder = words.published("report")["encoder"]
+    text = read(everything(tmp_path), encoder=encoder).text()
     assert "another, larger encoder" not in text
 
 
 def test_the_sample_stands_in_every_title(tmp_path):
-    text = report.text(everything(tmp_path, source="sample"), {**SETTINGS, "data": "sample"})
+    text = read(everything(tmp_path, source="sample"), data="sample").text()
     assert "data the generated sample (its scores say nothing about GLUE)" in text
     heads = [line for line in text.splitlines() if line.startswith("## ")]
     assert len(heads) == 4

@@ -1,4 +1,4 @@
-"""Irregular, row, column and block pruning at one ratio, on tiny runs and on written ones."""
+"""Magnitude, row, column and block pruning at one ratio, on tiny runs and on written ones."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import shutil
 import pytest
 from study_runs import TINY, command, finished, read, right, train, width, write
 
-from bert_glue_tf.studies import structured
+from bert_glue_tf.studies import words
+from bert_glue_tf.studies.structured import Structured
 
 # --- structured pruning: the real path ---
 
@@ -17,15 +18,14 @@ def trained(tiny_encoder, tiny_glue, tmp_path_factory):
     """Table 1 of a tiny encoder, all of its runs finished."""
     root = tmp_path_factory.mktemp("structured")
     given = {**TINY, "encoder": tiny_encoder, "data": str(tiny_glue), "final_sparsity": "0.25"}
-    table = structured.cells(["sst2"], given, [5], block="4x4", sst2_examples=120)
-    train(table["sst2"], root)
-    return root, given, table
+    study = Structured(["sst2"], given, [5], block="4x4", sst2_examples=120)
+    train(study.cells, root)
+    return root, given, study
 
 
 def test_a_table_of_real_runs_says_what_the_records_say(trained):
-    root, _, table = trained
-    study = finished(table["sst2"], root)
-    rows = structured.rows(study, table)
+    root, _, study = trained
+    rows = finished(study, root).tables()["structured"].texts()
     assert [row["model"] for row in rows] == [
         "unpruned",
         "fine-tuned only",
@@ -34,8 +34,8 @@ def test_a_table_of_real_runs_says_what_the_records_say(trained):
         "column",
         "block",
     ]
-    for row, cell in zip([rows[0], *rows[2:]], table["sst2"], strict=True):
-        (record,) = study.record_of(cell)
+    for row, cell in zip([rows[0], *rows[2:]], study.cells, strict=True):
+        (record,) = study.records_of(cell)
         assert row["ours"] == f"{record.metrics['accuracy']:.4f}"
         assert record.data["train"]["examples"] == 120
         if cell.label == "unpruned":
@@ -44,24 +44,24 @@ def test_a_table_of_real_runs_says_what_the_records_say(trained):
             assert row["sparsity"] == "25.00%"
             assert set(record.sparsity.values()) == {0.25}
             assert len(record.sparsity) == 6  # The matrices of its one layer.
-            base = study.record_of(table["sst2"][0])[0].metrics["accuracy"]
+            base = study.records_of(study.cells[0])[0].metrics["accuracy"]
             assert float(row["difference"]) == pytest.approx(
                 record.metrics["accuracy"] - base, abs=5e-5
             )
-    (config,) = table["sst2"][1].configs
+    (config,) = study.cells[1].configs
     assert (
         rows[1]["ours"]
         == f"{study.records[config.starting_point.run_name].metrics['accuracy']:.4f}"
     )
     assert config.pruning_schedule == "one_shot"
-    assert table["sst2"][4].configs[0].pruning_options == "block=4x4"
+    assert study.cells[4].configs[0].pruning_options == "block=4x4"
     # All start from the same fine-tuned model, the unpruned one too.
-    assert len({one.starting_point.run_name for c in table["sst2"] for one in c.configs}) == 1
+    assert len({one.starting_point.run_name for c in study.cells for one in c.configs}) == 1
 
 
 def test_the_command_runs_what_is_missing_and_writes_the_tables(trained, tmp_path):
-    root, given, table = trained
-    missing = table["sst2"][2].configs[0].run_name
+    root, given, study = trained
+    missing = study.cells[2].configs[0].run_name
     shutil.rmtree(root / missing)
     arguments = {**given, "tasks": "sst2", "seeds": "5", "block": "4x4"}
     done = command(
@@ -75,7 +75,7 @@ def test_the_command_runs_what_is_missing_and_writes_the_tables(trained, tmp_pat
     assert (root / missing / "results.jsonl").is_file()
     assert "the paper's ranking is not at hand" in done.stdout
     rows = read(tmp_path / "out" / "structured.csv")
-    assert rows == structured.rows(finished(table["sst2"], root), table)
+    assert rows == finished(study, root).tables()["structured"].texts()
     text = (tmp_path / "out" / "structured.md").read_text()
     assert "sst2: trained on 120 of its 160 examples, scored on 60 (accuracy)." in text
     assert text.count("| not at hand |") == 5
@@ -88,20 +88,19 @@ WRITTEN = {"encoder": "tiny", "data": "tsv", "finetune_epochs": "3"}
 
 def written(root, scores, seeds=(1,)):
     """A study of MRPC with a number of right answers for each model and seed."""
-    table = structured.cells(["mrpc"], WRITTEN, seeds, block="16x16", sst2_examples=0)
-    for cell in table["mrpc"]:
+    study = Structured(["mrpc"], WRITTEN, seeds, block="16x16", sst2_examples=0)
+    for cell in study.cells:
         write(cell, root, [right(number) for number in scores[cell.label]])
-    start = table["mrpc"][0].starting_point
-    write(start, root, [right(300) for _ in seeds])
-    return finished([*table["mrpc"]], root), table
+    write(study.cells[0].starting_point, root, [right(300) for _ in seeds])
+    return finished(study, root)
 
 
 SCORES = {"unpruned": [340], "magnitude": [338], "row": [300], "column": [298], "block": [336]}
 
 
 def test_the_ranking_without_the_papers(tmp_path):
-    study, table = written(tmp_path, SCORES)
-    first, apart, noise, verdict = structured.ranking(study, table["mrpc"])
+    study = written(tmp_path, SCORES)
+    first, apart, noise, verdict = study.findings()
     assert first == (
         "mrpc: ours, best first: magnitude 0.8450, block 0.8400, row 0.7500, column 0.7450."
     )
@@ -120,8 +119,8 @@ def test_the_ranking_without_the_papers(tmp_path):
 
 
 def test_the_table_fits_a_terminal(tmp_path):
-    study, table = written(tmp_path, SCORES)
-    assert width(structured.compact(structured.rows(study, table))) <= 100
+    study = written(tmp_path, SCORES)
+    assert all(width(one.table) <= 100 for one in study.sections() if one.table)
 
 
 @pytest.mark.parametrize(
@@ -137,21 +136,21 @@ def test_the_table_fits_a_terminal(tmp_path):
     ],
 )
 def test_the_papers_ranking_where_it_is_known(tmp_path, monkeypatch, theirs, verdict):
-    paper = structured.published()
+    paper = words.published("structured")
     for method, value in theirs.items():
         paper["tables"]["1"][method] = {"mrpc": value}
-    monkeypatch.setattr(structured, "published", lambda: paper)
-    study, table = written(tmp_path, SCORES)
-    told = structured.ranking(study, table["mrpc"])[-1]
+    monkeypatch.setattr(words, "published", lambda name: paper)
+    study = written(tmp_path, SCORES)
+    told = study.findings()[-1]
     assert told.startswith(f"mrpc: the paper's ranking {verdict}")
-    (row,) = [row for row in structured.rows(study, table) if row["model"] == "magnitude"]
+    (row,) = [row for row in study.tables()["structured"].texts() if row["model"] == "magnitude"]
     assert row["paper"] == f"{theirs['magnitude']}"
 
 
 def test_seeds_have_a_mean_and_a_range(tmp_path):
     scores = {name: [number, number - 8] for name, (number,) in SCORES.items()}
-    study, table = written(tmp_path, scores, seeds=(1, 2))
-    row = structured.rows(study, table)[3]
+    study = written(tmp_path, scores, seeds=(1, 2))
+    row = study.tables()["structured"].texts()[3]
     assert (row["model"], row["ours"], row["range"]) == ("row", "0.7400", "0.730 to 0.750")
     assert (row["difference"], row["verdict"]) == ("-0.1000", "worse")
     assert row["McNemar p"] == "0.000, 0.000"

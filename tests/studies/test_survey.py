@@ -15,10 +15,11 @@ from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.evaluation import cost, robustness
 from bert_glue_tf.export.folder import FOLDER
 from bert_glue_tf.reports import plots
-from bert_glue_tf.studies import studying, survey
-from bert_glue_tf.studies.survey import Measured, Settings
+from bert_glue_tf.studies import survey, survey_measure
+from bert_glue_tf.studies.survey import Survey
+from bert_glue_tf.studies.survey_measure import Costs, MeasureSettings
 
-SETTINGS = Settings(seq_lengths=(8, 64), threads=1, repetitions=3)
+SETTINGS = MeasureSettings(seq_lengths=(8, 64), threads=1, repetitions=3)
 
 
 @pytest.fixture(scope="module")
@@ -34,18 +35,18 @@ def surveyed(tiny_encoder, tiny_glue, tmp_path_factory):
         "finetune_epochs": "0",
         "final_sparsity": "0.5",
     }
-    cells = survey.cells(["attention_head", "layer"], given, "", [5])
-    train(cells[:2], root)
-    study = studying.Study(cells, root)
-    study.run()
+    study = Survey(["attention_head", "layer"], given, "", [5], SETTINGS)
+    train(study.cells[:2], root)
+    study.run(root)
     output = tmp_path_factory.mktemp("output")
-    return study, cells, survey.measure(study, cells, SETTINGS, output), output, given, root
+    study.measure(output)
+    return study, output, given, root
 
 
 def test_the_table_says_what_the_records_and_files_say(surveyed):
-    study, cells, measured, _, _, _ = surveyed
-    unpruned, head, layer = survey.rows(study, cells, measured)
-    base, pruned = measured["unpruned"], measured["attention_head"]
+    study, _, _, _ = surveyed
+    unpruned, head, layer = study.table.texts()
+    base, pruned = study.costs["unpruned"], study.costs["attention_head"]
     assert head["score"] == f"{pruned.record.metrics['accuracy']:.4f}"
     assert (head["scope"], head["sparsity"]) == ("attention", "50.0%")
     # Two heads, one is left: width 8 of 16 in queries, keys and values, their biases, the output.
@@ -74,12 +75,12 @@ def test_the_table_says_what_the_records_and_files_say(surveyed):
     assert layer["score"] == "failed"
     assert "cannot be reached with 1 layers" in layer["why not"]
     assert layer["ms"] == ""
-    assert survey.reasons([unpruned, head, layer]) == [f"Not measured: layer: {layer['why not']}"]
+    assert study.findings() == [f"Not measured: layer: {layer['why not']}"]
 
 
 def test_robustness_is_that_of_the_trained_model(surveyed):
-    _, _, measured, _, _, _ = surveyed
-    for one in measured.values():
+    study, _, _, _ = surveyed
+    for one in study.costs.values():
         found = one.robustness["validation"]
         assert found["clean"]["accuracy"] == pytest.approx(one.record.metrics["accuracy"])
         assert found["typos"]["rate"] == robustness.RATE
@@ -88,30 +89,31 @@ def test_robustness_is_that_of_the_trained_model(surveyed):
 
 
 def test_what_was_measured_is_kept_and_measured_anew_for_others(surveyed, monkeypatch):
-    study, cells, measured, output, _, _ = surveyed
+    study, output, _, _ = surveyed
+    measured = study.costs
 
     def never(*arguments, **options):
         raise AssertionError("measured again")
 
     monkeypatch.setattr(cost, "interleaved_latency", never)
     monkeypatch.setattr(robustness, "measure", never)
-    assert survey.measure(study, cells, SETTINGS, output) == measured
-    other = dataclasses.replace(SETTINGS, repetitions=4)
-    with pytest.raises(AssertionError, match="measured again"):
-        survey.measure(study, cells, other, output)
-    other = dataclasses.replace(SETTINGS, rate=0.5)
-    with pytest.raises(AssertionError, match="measured again"):
-        survey.measure(study, cells, other, output)
-    kept = output / survey.MEASURED
+    study.measure(output)
+    assert study.costs == measured
+    for other in ({"repetitions": 4}, {"rate": 0.5}):
+        with monkeypatch.context() as changed:
+            changed.setattr(study, "settings", dataclasses.replace(SETTINGS, **other))
+            with pytest.raises(AssertionError, match="measured again"):
+                study.measure(output)
+    kept = output / survey_measure.MEASURED
     text = kept.read_text()
     kept.write_text(text[:-9])
     with pytest.raises(UserError, match="not what a survey has measured"):
-        survey.measure(study, cells, SETTINGS, output)
+        study.measure(output)
     kept.write_text(text)
 
 
 def test_the_command_reports_a_method_that_cannot_be_run(surveyed):
-    study, cells, measured, output, given, root = surveyed
+    study, output, given, root = surveyed
     done = command(
         "survey",
         methods="attention_head,layer",
@@ -135,7 +137,7 @@ def test_the_command_reports_a_method_that_cannot_be_run(surveyed):
     with (output / "survey.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     # What was measured before is not measured again.
-    assert rows[:2] == survey.rows(study, cells, measured)[:2]
+    assert rows[:2] == study.table.texts()[:2]
     names = {path.name for path in output.iterdir()}
     figures = {f"survey_{cost}.{kind}" for cost in ("latency", "size") for kind in ("svg", "png")}
     assert names == {"survey.md", "survey.csv", "measured.json", *figures}
@@ -144,13 +146,13 @@ def test_the_command_reports_a_method_that_cannot_be_run(surveyed):
 
 
 def test_the_figure_has_the_surveys_own_latency(surveyed):
-    study, cells, measured, _, _, _ = surveyed
-    groups = survey.files_as_groups(study, cells, measured)
+    study, _, _, _ = surveyed
+    groups = study.file_groups()
     assert [one.name for one in groups] == ["unpruned", "attention_head"]
     figure = plots.score_against(groups, "latency")
     (axis,) = figure.axes
     front = axis.lines[0].get_xdata()
-    assert set(front) <= {one.latency["16"]["p50"] for one in measured.values()}
+    assert set(front) <= {one.latency["16"]["p50"] for one in study.costs.values()}
     assert "ms an example at length 16" in axis.get_xlabel()
 
 
@@ -158,19 +160,20 @@ def test_the_figure_has_the_surveys_own_latency(surveyed):
 
 
 def test_every_method_is_a_row():
-    cells = survey.cells([], {"task": "cola", "final_sparsity": "0.5"}, "", [1, 2])
+    cells = Survey([], {"task": "cola", "final_sparsity": "0.5"}, "", [1, 2]).cells
     assert [one.label for one in cells] == ["unpruned", *registry.names()[1:]]
     assert all([c.seed for c in one.configs] == [1, 2] for one in cells)
     assert len({one.configs[0].run_name for one in cells}) == len(cells)
 
 
 def test_a_methods_option_is_its_own():
-    cells = survey.cells(["block", "attention_head"], {"task": "cola"}, "block.block=4x4", [1])
+    cells = Survey(["block", "attention_head"], {"task": "cola"}, "block.block=4x4", [1]).cells
     assert [one.configs[0].pruning_options for one in cells] == ["", "block.block=4x4", ""]
 
 
 def test_a_method_by_its_other_name_has_the_row_of_its_name():
-    cells = survey.cells(["irregular"], {"task": "cola"}, "irregular.final_sparsity=0.5", [1])
+    own = "irregular.final_sparsity=0.5"
+    cells = Survey(["irregular"], {"task": "cola"}, own, [1]).cells
     assert [one.label for one in cells] == ["unpruned", "magnitude"]
     assert cells[1].configs[0].pruning_options == "magnitude.final_sparsity=0.5"
 
@@ -178,14 +181,14 @@ def test_a_method_by_its_other_name_has_the_row_of_its_name():
 @pytest.mark.parametrize("options", ["block=4x4", "row.block=4x4"])
 def test_an_option_of_no_method_that_is_run_is_refused(options):
     with pytest.raises(UserError, match=r"is not METHOD\.OPTION of a method"):
-        survey.cells(["block"], {"task": "cola"}, options, [1])
+        Survey(["block"], {"task": "cola"}, options, [1])
 
 
 def test_a_wrong_option_is_refused_before_anything_is_trained(tmp_path):
     given = {"task": "cola", "data": "sample"}
-    cells = survey.cells(["movement", "block"], given, "block.block=4x4 movement.rate=1", [1])
+    study = Survey(["movement", "block"], given, "block.block=4x4 movement.rate=1", [1])
     with pytest.raises(UserError, match=r"movement\.rate=1: no option"):
-        studying.Study(cells, tmp_path)
+        study.run(tmp_path)
     assert not list(tmp_path.iterdir())
 
 
@@ -212,16 +215,16 @@ def test_the_scope_is_told_by_the_names_of_the_weights(names, told):
 
 
 def test_robustness_is_the_mean_over_the_splits_and_empty_where_unknown():
-    (cell, *_) = survey.cells(["attention_head"], {"task": "cola"}, "", [1])
+    (cell, *_) = Survey(["attention_head"], {"task": "cola"}, "", [1]).cells
     splits = {
         "a": {"typos": {"matthews": 0.5}, "out_of_domain": None},
         "b": {"typos": {"matthews": 0.25}, "out_of_domain": {"matthews": 0.1}},
     }
-    one = Measured(cell.configs[0], None, {}, {}, splits, "")
-    assert survey._robust(one, "typos") == "0.3750"
-    assert survey._robust(one, "out_of_domain") == ""
+    one = Costs(cell.configs[0], None, {}, {}, splits, "")
+    assert survey.robust_score(one, "typos") == 0.375
+    assert survey.robust_score(one, "out_of_domain") is None
     splits["b"]["typos"]["matthews"] = math.nan
-    assert survey._robust(one, "typos") == "undefined"
+    assert math.isnan(survey.robust_score(one, "typos"))
 
 
 @pytest.mark.parametrize(
@@ -244,6 +247,6 @@ def test_mistakes_are_told_before_anything_is_run(tmp_path, argument, told):
 
 
 def test_measured_values_are_strict_json(surveyed):
-    _, _, _, output, _, _ = surveyed
-    text = (output / survey.MEASURED).read_text()
+    _, output, _, _ = surveyed
+    text = (output / survey_measure.MEASURED).read_text()
     assert set(json.loads(text)) > {"latency"}

@@ -11,7 +11,6 @@ import numpy as np
 from written_runs import write_run, wrong_at
 
 from bert_glue_tf.runs.run_folder import RunFolder
-from bert_glue_tf.studies import studying
 from bert_glue_tf.training import experiment
 
 N = 400
@@ -45,10 +44,9 @@ def write(cell, root, logits):
         write_run(root / one.run_name, LABELS, answers, source=one.data, **settings)
 
 
-def finished(cells, root):
-    """A study whose runs are there; nothing is left to be run."""
-    study = studying.Study(cells, root)
-    study.run()
+def finished(study, root):
+    """The study, whose runs are there; nothing is left to be run."""
+    study.run(root)
     return study
 
 
@@ -67,7 +65,7 @@ def command(name, *arguments, **settings):
     )
 
 
-def width(rows):
+def width(table):
     """Of a table that `terminal.print_rows` prints, where no cell is folded."""
-    heads = [head for head in rows[0] if any(row[head] for row in rows)]
-    return sum(max(len(head), *(len(row[head]) for row in rows)) + 2 for head in heads)
+    rows = table.filled().texts()
+    return sum(max(len(head), *(len(row[head]) for row in rows)) + 2 for head in rows[0])

@@ -11,7 +11,7 @@ import dataclasses
 import math
 import re
 import types
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from bert_glue_tf.models.bert.architecture import canonical_name
@@ -139,6 +139,20 @@ def part_of(name: str) -> str:
     if layer:
         return f"layer {int(layer.group(1)) + 1}"
     return next((told for start, told in _PARTS.items() if start in name), name)
+
+
+def region_of(names: Collection[str]) -> str:
+    """Return the region of the network that weights make up, for a reader.
+
+    Where all are of layers that is "attention", "feed-forward" or "encoder"; else the parts of
+    `part_of`, separated by commas.
+    """
+    parts = {part_of(name) for name in names}
+    if all(part.startswith("layer ") for part in parts):
+        attention = any("attention" in name for name in names)
+        other = any("attention" not in name for name in names)
+        return "encoder" if attention and other else "attention" if attention else "feed-forward"
+    return ", ".join(sorted(parts))
 
 
 def place_of(part: str) -> tuple[int, int]:

@@ -1,0 +1,110 @@
+"""The flags that the studies' commands share, and the way that a command shows its study."""
+
+from __future__ import annotations
+
+import pathlib
+import re
+import sys
+from typing import Any
+
+from absl import flags
+
+from bert_glue_tf.core import cli
+from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.runs import command_line
+from bert_glue_tf.runs.config import ExperimentConfig
+from bert_glue_tf.studies.swept import SweptStudy
+
+flags.disclaim_key_flags()  # They are those of the command that asks for them.
+
+# The settings of a training that every study leaves to its user.
+_SETTINGS = (
+    "encoder",
+    "preprocessing",
+    "data",
+    "epochs",
+    "finetune_epochs",
+    "batch_size",
+    "learning_rate",
+    "warmup_fraction",
+    "weight_decay",
+    "dropout",
+    "encoder_dropout",
+    "seq_length",
+    "train_examples",
+    "group_by_length",
+    "strategy",
+)
+
+
+def define_flags(name: str, **defaults: Any) -> None:
+    """Define the flags of a study.
+
+    Args:
+      name: of its default folder.
+      defaults: further settings of `ExperimentConfig`, or other defaults than its own.
+    """
+    own = ExperimentConfig().to_json()
+    command_line.define_settings({key: own[key] for key in _SETTINGS} | defaults)
+    flags.DEFINE_list("seeds", ["1"], "Seeds, separated by commas; tables show their mean.")
+    flags.DEFINE_string(
+        "runs_dir", "runs", "Folder of the runs; what is finished there is not run again."
+    )
+    flags.DEFINE_string("output", f"studies/{name}", "Folder of the tables and the figures.")
+    flags.DEFINE_integer("workers", 1, "Runs at a time on this machine.", lower_bound=1)
+
+
+def numbers(flag: str, good: str = "1,2,3") -> tuple[int, ...]:
+    """Return the whole numbers of a list flag, each once.
+
+    Raises:
+      UserError: it is empty, or holds something else.
+    """
+    values = flags.FLAGS[flag].value
+    if not values or not all(re.fullmatch("[0-9]{1,10}", value) for value in values):
+        raise UserError(f"--{flag}={','.join(values)}: give whole numbers, as in {good}.")
+    return tuple(dict.fromkeys(map(int, values)))
+
+
+def settings(*names: str) -> dict[str, str]:
+    """Return the settings that the flags give, and further ones by name, for a `Cell`."""
+    return {name: str(flags.FLAGS[name].value) for name in (*_SETTINGS, *names)}
+
+
+def folder(flag: str) -> pathlib.Path:
+    """Return the folder that a flag names."""
+    return cli.path(flag, flags.FLAGS[flag].value)
+
+
+def run(study: SweptStudy) -> None:
+    """Run what a study lacks, in the folder and with the workers that the flags name.
+
+    Raises:
+      UserError: a setting does not fit, or nothing could be run.
+    """
+    study.run(folder("runs_dir"), flags.FLAGS["workers"].value)
+
+
+def present(study: SweptStudy, files: str) -> None:
+    """Print a study and write its files; exit with status 1 where runs of it failed.
+
+    Args:
+      study: whose runs are done.
+      files: the names of its files in words.
+
+    Raises:
+      UserError: the folder cannot be written.
+    """
+    from bert_glue_tf.reports import terminal
+
+    output = folder("output")
+    study.write(output)
+    for section in study.sections():
+        if section.table is not None:
+            terminal.print_rows(section.title, section.table)
+        if section.lines:
+            print("\n".join(section.lines))
+    print(f"Written to {output}: {files}.")
+    if study.failures:
+        print("\n".join(study.told_failures()))
+        sys.exit(1)

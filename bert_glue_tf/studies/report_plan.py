@@ -1,0 +1,102 @@
+"""The trainings behind the report's tables: which they are, and how they are run."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+
+from absl import logging
+
+from bert_glue_tf.compression.registry import DEFAULT_METHOD, NO_PRUNING
+from bert_glue_tf.core.errors import UserError
+
+QUANTIZED = ("mrpc", "sst2")
+RECIPE = "dynamic_int8"  # What PyTorch's dynamic quantization does, as a .tflite file.
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """One training that the tables need.
+
+    Attributes:
+      task: its name.
+      method: pruning method.
+      seed: of the training.
+      limit: training examples, 0 = all.
+      folder: of the run.
+      exported: whether its quantized file is needed too.
+    """
+
+    task: str
+    method: str
+    seed: int
+    limit: int
+    folder: pathlib.Path
+    exported: bool
+
+
+def plans(
+    root: pathlib.Path, seeds: Sequence[int], sst2_examples: int, examples: int = 0
+) -> list[Plan]:
+    """Return the trainings behind the three tables, in the order in which they are run.
+
+    Args:
+      root: folder of the runs.
+      seeds: of the trainings.
+      sst2_examples: training examples of SST-2; 0 = as the others.
+      examples: training examples of each task; 0 = all.
+    """
+    found = []
+    for seed in seeds:
+        for task in ("mrpc", "cola", "sst2"):
+            methods = (NO_PRUNING,) if task == "sst2" else (NO_PRUNING, DEFAULT_METHOD)
+            for method in methods:
+                found.append(
+                    Plan(
+                        task=task,
+                        method=method,
+                        seed=seed,
+                        limit=sst2_examples if task == "sst2" and sst2_examples else examples,
+                        folder=root / f"{task}-{method}-seed{seed}",
+                        exported=method == NO_PRUNING and task in QUANTIZED,
+                    )
+                )
+    return found
+
+
+def run(plan: Plan, settings: Mapping[str, str]) -> None:
+    """Train, and export where needed; what is finished already is not done again.
+
+    Each is done in a process of its own, as a user would, so that memory and graphs start afresh.
+
+    Raises:
+      UserError: one of them failed; it has said why.
+    """
+    arguments = {
+        **settings,
+        "task": plan.task,
+        "pruning_method": plan.method,
+        "seed": str(plan.seed),
+        "train_examples": str(plan.limit),
+        "workdir": str(plan.folder),
+    }
+    _call("train", arguments)
+    if plan.exported:
+        _call(
+            "export_tflite",
+            {"run": str(plan.folder), "recipes": RECIPE, "seq_lengths": "32,64,128"},
+        )
+
+
+def _call(command: str, arguments: Mapping[str, str]) -> None:
+    line = [f"--{name}={value}" for name, value in arguments.items()]
+    logging.info("%s %s", command, " ".join(line))
+    done = subprocess.run([sys.executable, "-m", f"bert_glue_tf.{command}", *line])
+    if done.returncode:
+        raise UserError(
+            f"{command} ended with status {done.returncode} (see above). What is finished stays; "
+            "the same command goes on from there."
+        )

@@ -1,0 +1,291 @@
+"""Measures what the survey's records do not hold, and keeps it in `measured.json`.
+
+The latency of all files, interleaved in one run, and each model's robustness. It is measured anew
+where the files or the models are others.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import pathlib
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from absl import logging
+
+from bert_glue_tf.core import cli, files, strict_json
+from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.core.files import write_atomically
+from bert_glue_tf.data import readers, tasks
+from bert_glue_tf.data.preprocessing import INPUTS
+from bert_glue_tf.evaluation import cost, robustness
+from bert_glue_tf.export.folder import FOLDER, ExportFolder
+from bert_glue_tf.export.record import ExportResult
+from bert_glue_tf.models import encoders
+from bert_glue_tf.runs import finished
+from bert_glue_tf.runs.config import ExperimentConfig
+from bert_glue_tf.runs.results import ExperimentResult
+
+FLOAT32, INT8 = "float32", "dynamic_int8"
+MEASURED = "measured.json"
+_BATCH = 64
+
+
+@dataclasses.dataclass(frozen=True)
+class MeasureSettings:
+    """The settings by which the files are made and timed.
+
+    Attributes:
+      seq_lengths: lengths of the files in word pieces.
+      threads: of LiteRT.
+      repetitions: timed runs of each file at each length.
+      rate: of the typos, see `robustness.typos`.
+
+    Raises:
+      UserError: a length is none that an encoder can have, or the rate is no share.
+    """
+
+    seq_lengths: tuple[int, ...] = (32, 64, 128)
+    threads: int = 2
+    repetitions: int = 50
+    rate: float = robustness.RATE
+
+    def __post_init__(self) -> None:
+        low, high = encoders.MIN_SEQ_LENGTH, encoders.MAX_SEQ_LENGTH
+        if not all(low <= length <= high for length in self.seq_lengths):
+            given = ",".join(map(str, self.seq_lengths))
+            raise UserError(f"--seq_lengths={given}: give whole numbers from {low} to {high}.")
+        if not 0 <= self.rate <= 1:
+            raise UserError(f"--typos={self.rate}: must be from 0 to 1.")
+
+
+@dataclasses.dataclass(frozen=True)
+class Costs:
+    """The measured costs of one model, that of the first seed.
+
+    Attributes:
+      config: of its run.
+      record: its run's.
+      files: recipe -> record of the file; empty where it could not be exported.
+      latency: length -> milliseconds p50, p90 and min of `dynamic_int8`, and `float32_p50` of
+        the unpruned model's float32 file, all files of the survey in turns.
+      robustness: validation split -> see `robustness.measure`.
+      reason: why there are no files.
+    """
+
+    config: ExperimentConfig
+    record: ExperimentResult
+    files: Mapping[str, ExportResult]
+    latency: Mapping[str, Mapping[str, float]]
+    robustness: Mapping[str, Any]
+    reason: str
+
+
+def measure(
+    folders: Mapping[str, pathlib.Path],
+    configs: Mapping[str, ExperimentConfig],
+    unpruned: str,
+    settings: MeasureSettings,
+    output: pathlib.Path,
+) -> dict[str, Costs]:
+    """Export and measure finished runs; what was measured before is kept.
+
+    Args:
+      folders: label -> folder of its run.
+      configs: label -> its run's settings.
+      unpruned: the label of the unpruned model, which is among them.
+      settings: of the measurements.
+      output: the folder of `measured.json`.
+
+    Returns:
+      The labels -> what was measured.
+
+    Raises:
+      UserError: the unpruned model cannot be exported, since everything is compared with it; or
+        the folder cannot be written.
+    """
+    exported, reasons = {}, {}
+    for label, folder in folders.items():
+        exported[label], reasons[label] = _exported(folder, settings)
+    if reasons[unpruned]:
+        raise UserError(f"the unpruned model cannot be exported: {reasons[unpruned]}")
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        kept = _Kept(output / MEASURED)
+        latency = _latency(kept, folders, exported, settings, unpruned)
+        robust = {
+            label: _robustness(kept, configs[label], folder, settings)
+            for label, folder in folders.items()
+        }
+    except OSError as error:
+        raise UserError(
+            f"--output={output}: cannot be written ({error.strerror}). "
+            "Give a folder that you may write, on a disk with space left."
+        ) from error
+    return {
+        label: Costs(
+            configs[label],
+            finished.Run.read(folder).result,
+            exported[label],
+            latency.get(label, {}),
+            robust[label],
+            reasons[label],
+        )
+        for label, folder in folders.items()
+    }
+
+
+class _Kept:
+    """The file measured.json: measured values, each with the facts that decide it."""
+
+    def __init__(self, path: pathlib.Path) -> None:
+        self._path = path
+        try:
+            text = path.read_text(encoding="utf-8") if path.exists() else "{}"
+            self._values: dict[str, Any] = dict(strict_json.loads(text))
+            if not all(set(value) == {"key", "value"} for value in self._values.values()):
+                raise ValueError("an entry has not the form {key, value}")
+        except (OSError, ValueError, TypeError) as error:
+            raise UserError(
+                f"{path}: not what a survey has measured ({error}). Delete it to measure anew."
+            ) from None
+
+    def get(self, name: str, key: Any) -> Any:
+        """Return the value that was measured under a name with the same key; else None."""
+        found = self._values.get(name)
+        return found["value"] if found and found["key"] == key else None
+
+    def put(self, name: str, key: Any, value: Any) -> None:
+        """Keep a value under a name, with the facts that decide it."""
+        self._values[name] = {"key": key, "value": value}
+        write_atomically(self._path, json.dumps(self._values, indent=1) + "\n")
+
+
+def _exported(
+    folder: pathlib.Path, settings: MeasureSettings
+) -> tuple[dict[str, ExportResult], str]:
+    """Return the records of a run's files, or why there are none.
+
+    The command makes them in a process of its own: a conversion leaves much memory behind.
+    """
+    lengths = sorted(
+        {min(n, finished.Run.read(folder).config.seq_length) for n in settings.seq_lengths}
+    )
+    found = _files(folder, lengths)
+    if found:
+        return found, ""
+    logging.info("exporting %s", folder)
+    line = [
+        f"--run={folder}",
+        f"--recipes={INT8}",
+        f"--seq_lengths={','.join(map(str, lengths))}",
+        f"--threads={settings.threads}",
+        f"--latency_repetitions={settings.repetitions}",
+    ]
+    done = subprocess.run(
+        [sys.executable, "-m", "bert_glue_tf.export_tflite", *line],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    if not done.returncode:
+        return _files(folder, lengths), ""
+    lines = done.stderr.strip().splitlines()
+    errors = [text for text in lines if text.startswith("error: ")]
+    if done.returncode == cli.USER_ERROR and errors:
+        return {}, f"not exported: {errors[-1].removeprefix('error: ')}"
+    return {}, f"not exported: exit status {done.returncode}: {lines[-1] if lines else 'no output'}"
+
+
+def _files(folder: pathlib.Path, lengths: Sequence[int]) -> dict[str, ExportResult]:
+    """Return the records of both files of a run; empty unless both are there for these lengths."""
+    records = ExportFolder(folder / FOLDER).records()
+    found = {name: records[name] for name in (FLOAT32, INT8) if name in records}
+    same = all(list(record.seq_lengths) == list(lengths) for record in found.values())
+    return found if same and len(found) == 2 else {}
+
+
+def _latency(
+    kept: _Kept,
+    folders: Mapping[str, pathlib.Path],
+    files: Mapping[str, Mapping[str, ExportResult]],
+    settings: MeasureSettings,
+    unpruned: str,
+) -> dict[str, dict[str, dict[str, float]]]:
+    """Return label -> length -> milliseconds of its dynamic_int8 file, all in turns."""
+    chosen = {label: (INT8, found[INT8]) for label, found in files.items() if found}
+    chosen[""] = (FLOAT32, files[unpruned][FLOAT32])  # No method has an empty name.
+    key = {
+        "sha256": {label: record.sha256 for label, (_, record) in chosen.items()},
+        "threads": settings.threads,
+        "repetitions": settings.repetitions,
+    }
+    known = kept.get("latency", key)
+    if known:
+        return dict(known)
+    from bert_glue_tf.export import litert
+
+    logging.info("latency of %d files in turns", len(chosen))
+    models = {
+        label: litert.LiteModel.load(
+            ExportFolder(folders[label or unpruned] / FOLDER).model(recipe),
+            settings.threads,
+        )
+        for label, (recipe, _) in chosen.items()
+    }
+    found: dict[str, dict[str, dict[str, float]]] = {label: {} for label in models if label}
+    for length in models[unpruned].lengths:
+        features = {name: np.ones((1, length), np.int32) for name in INPUTS}
+        timed = cost.interleaved_latency(
+            {label: functools.partial(one.predict, features) for label, one in models.items()},
+            settings.repetitions,
+        )
+        for label, values in found.items():
+            values[str(length)] = {**timed[label], "float32_p50": timed[""]["p50"]}
+    kept.put("latency", key, found)
+    return found
+
+
+def _robustness(
+    kept: _Kept, config: ExperimentConfig, folder: pathlib.Path, settings: MeasureSettings
+) -> dict[str, Any]:
+    """Return validation split -> the scores of the run's model on what is harder or elsewhere."""
+    weights = folder / "model" / "variables" / "variables.data-00000-of-00001"
+    record = finished.Run.read(folder).result
+    task = tasks.get(config.task)
+    key = {
+        "weights_sha256": files.sha256(weights),
+        "data_sha256": [record.data[split]["sha256"] for split in task.validation_splits.values()],
+        "rate": settings.rate,
+    }
+    known = kept.get(f"robustness of {config.run_name}", key)
+    if known:
+        return dict(known)
+    logging.info("robustness of %s", config.run_name)
+    import tf_keras
+
+    from bert_glue_tf.serving.classifier import Classifier
+
+    model = Classifier.load(folder, settings.threads)
+    train = readers.load(task, config.data, "train")
+    found = {
+        split: robustness.measure(
+            model.predict_fn,
+            model.preprocessor,
+            task,
+            readers.load(task, config.data, split),
+            train,
+            batch_size=_BATCH,
+            buckets=model.lengths,
+            rate=settings.rate,
+        )
+        for split in task.validation_splits.values()
+    }
+    tf_keras.backend.clear_session()  # The next model needs the memory.
+    kept.put(f"robustness of {config.run_name}", key, found)
+    return found

@@ -1,0 +1,58 @@
+"""Phrases and published values that the studies share."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.resources
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from bert_glue_tf.data import tasks
+from bert_glue_tf.reports.verdicts import Comparison
+
+ABSENT = "not at hand"
+
+
+@dataclasses.dataclass(frozen=True)
+class Published:
+    """A value that a document prints; None where the document is not at hand."""
+
+    value: float | None
+
+
+def published(name: str) -> dict[str, Any]:
+    """Return the values of one document, committed as data with their source."""
+    file = importlib.resources.files("bert_glue_tf.studies") / "published" / f"{name}.json"
+    return dict(json.loads(file.read_text(encoding="utf-8")))
+
+
+def interval(found: Comparison) -> str:
+    """Return a difference as `+0.012 (+0.001 to +0.023)`."""
+    if not found.difference.is_defined:
+        return "undefined"
+    low, high = found.difference.interval
+    return f"{found.difference.mean:+.3f} ({low:+.3f} to {high:+.3f})"
+
+
+def examples(task: tasks.TaskSpec, data: Mapping[str, Any]) -> str:
+    """Return how many examples a run was trained and scored on, in words.
+
+    Args:
+      task: of the run.
+      data: split -> its provenance, as a record has it.
+    """
+    used, of = data["train"]["examples"], data["train"]["split_examples"]
+    scored = sum(data[split]["examples"] for split in task.validation_splits.values())
+    limited = f"{used:,} of its {of:,}" if used != of else f"all {of:,}"
+    return f"trained on {limited} examples, scored on {scored:,}"
+
+
+def listed_seeds(seeds: list[int]) -> str:
+    """Return `mean of seeds 1, 2`."""
+    return f"mean of seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
+
+
+def percent(sparsity: float) -> str:
+    """Return `30 %`, or `12.5 %`."""
+    return f"{100 * sparsity:g} %"

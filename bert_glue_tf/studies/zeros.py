@@ -1,0 +1,68 @@
+"""Where the zeros of pruned models are: the fraction of zeros in each part of the network."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import pathlib
+from collections.abc import Mapping, Sequence
+
+from bert_glue_tf.models.bert import structure
+from bert_glue_tf.reports.tables import Column, Table
+from bert_glue_tf.studies import words
+
+RANKINGS = ("local", "global")
+# (ranking, sparsity) -> part of the model -> its fraction of zeros.
+Zeros = dict[tuple[str, float], dict[str, float]]
+
+
+@dataclasses.dataclass(frozen=True)
+class ZeroRow:
+    """The fraction of zeros in one part of the model, by ranking and sparsity."""
+
+    part: str
+    values: Mapping[tuple[str, float], float]
+
+
+def table(found: Zeros, rankings: Sequence[str] = RANKINGS) -> Table[ZeroRow]:
+    """Return a row for each part of the model, a column for each ranking and sparsity.
+
+    Where only one ranking is asked for, the columns' titles leave it out.
+    """
+    parts = list(dict.fromkeys(name for values in found.values() for name in values))
+    ordered = [key for ranking in rankings for key in sorted(found) if key[0] == ranking]
+    rows = [
+        ZeroRow(part, {key: found[key].get(part, math.nan) for key in ordered}) for part in parts
+    ]
+    shown = [_zeros(key, named=len(rankings) > 1) for key in ordered]
+    return Table((Column("part", lambda row: row.part), *shown), tuple(rows))
+
+
+def _zeros(key: tuple[str, float], named: bool) -> Column[ZeroRow]:
+    ranking, sparsity = key
+    head = f"{ranking} {words.percent(sparsity)}" if named else words.percent(sparsity)
+    return Column(head, lambda row: row.values[key], lambda value: f"{100 * value:.1f}")
+
+
+def spread(sparsity: Mapping[str, float], sizes: Mapping[str, int]) -> dict[str, float]:
+    """Return part of the model -> fraction of its prunable weights that are zero, bottom to top.
+
+    Args:
+      sparsity: of a record: weight -> fraction of it that is zero.
+      sizes: weight -> its number of elements.
+    """
+    zeros: dict[str, float] = {}
+    whole: dict[str, int] = {}
+    for name, fraction in sparsity.items():
+        key = structure.part_of(name)
+        zeros[key] = zeros.get(key, 0.0) + fraction * sizes[name]
+        whole[key] = whole.get(key, 0) + sizes[name]
+    return {key: zeros[key] / whole[key] for key in sorted(zeros, key=structure.place_of)}
+
+
+def sizes(folder: pathlib.Path) -> dict[str, int]:
+    """Return weight -> number of elements, of the model that a run has saved."""
+    import tensorflow as tf
+
+    saved = tf.saved_model.load(str(folder))
+    return {structure.name_of(v): math.prod(v.shape) for v in saved.variables}
