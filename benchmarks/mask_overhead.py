@@ -13,6 +13,7 @@ import time
 
 from absl import flags, logging
 
+from bert_glue_tf.compression import names
 from bert_glue_tf.core import cli
 from bert_glue_tf.data.preprocessing import INPUTS
 
@@ -51,7 +52,7 @@ def main() -> None:
         for callback in drivers[name]:
             callback.on_train_batch_end(0)
 
-    for name in (registry.NO_PRUNING, *FLAGS.methods):
+    for name in (names.NO_PRUNING, *FLAGS.methods):
         logging.info("building %s", name)
         config = ExperimentConfig(
             task="mrpc", pruning_method=name, final_sparsity=0.5, encoder_dropout=0.0, begin_step=1
@@ -83,7 +84,7 @@ def main() -> None:
             for _ in range(FLAGS.steps_a_turn):
                 train(name)
             seconds[name].append((time.perf_counter() - start) / FLAGS.steps_a_turn)
-    plain = np.array(seconds[registry.NO_PRUNING])
+    plain = np.array(seconds[names.NO_PRUNING])
     rows = []
     for name, values in seconds.items():
         # Turns that follow each other have met the same neighbours on the machine.

@@ -29,7 +29,8 @@ Imports = dict[str, set[str]]
 def layers() -> list[str]:
     """Return the rooms from the top to the bottom, as the contract of import-linter lists them."""
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    (contract,) = settings["tool"]["importlinter"]["contracts"]
+    contracts = settings["tool"]["importlinter"]["contracts"]
+    (contract,) = (one for one in contracts if one["type"] == "layers")
     # The first layer holds the commands and the API: they stand in the package's own folder.
     return [COMMANDS, *contract["layers"][1:]]
 

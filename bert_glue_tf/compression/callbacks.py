@@ -7,18 +7,28 @@ training asks for it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import Protocol
 
+import tensorflow as tf
 import tf_keras
 
-if TYPE_CHECKING:
-    from bert_glue_tf.compression.masked import MaskedPruning
+
+class Advancing(Protocol):
+    """A method that is told of each training step, as `masked.MaskedPruning` is.
+
+    Attributes:
+      step: int64 scalar, the steps that it has been told of.
+    """
+
+    step: tf.Variable
+
+    def advance(self, step: int) -> None: ...
 
 
 class UpdateMasks(tf_keras.callbacks.Callback):
     """Counts the steps and lets methods update their masks between two of them."""
 
-    def __init__(self, methods: Sequence[MaskedPruning]) -> None:
+    def __init__(self, methods: Sequence[Advancing]) -> None:
         super().__init__()
         self._methods = methods
 

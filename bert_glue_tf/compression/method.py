@@ -19,6 +19,7 @@ import types
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from bert_glue_tf.compression.names import NO_PRUNING
 from bert_glue_tf.core import lazy
 
 if TYPE_CHECKING:
@@ -33,7 +34,6 @@ else:
     np = lazy.module("numpy")  # Any command that has settings imports this module.
     tf = lazy.module("tensorflow")
 
-NO_PRUNING = "none"
 # Name -> (default, what it is).
 Options = Mapping[str, tuple[Any, str]]
 

@@ -13,15 +13,12 @@ import importlib.util
 import math
 import pkgutil
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
-from bert_glue_tf.compression.method import NO_PRUNING, Options, PruningMethod
+from bert_glue_tf.compression.method import Options, PruningMethod
+from bert_glue_tf.compression.names import NO_PRUNING
 from bert_glue_tf.core.errors import UserError
 
-if TYPE_CHECKING:
-    from bert_glue_tf.compression.settings import PruningSettings
-
-DEFAULT_METHOD = "classifier_magnitude"
 # What every method has of its own, instead of the flag of that name.
 COMMON_OPTIONS: Options = {"final_sparsity": (0.0, "instead of --final_sparsity")}
 # The package of the methods, which is the list of them.
@@ -189,7 +186,18 @@ def check(value: str, options: str = "", given: Mapping[str, Any] | None = None)
     _build([get(name) for name in split(value)], options, given or {})
 
 
-def build(config: PruningSettings) -> PruningMethod:
+class Prunes(Protocol):
+    """The settings of a run that say by which methods it prunes: part of `PruningSettings`."""
+
+    @property
+    def pruning_method(self) -> str: ...
+    @property
+    def pruning_options(self) -> str: ...
+    @property
+    def given_pruning(self) -> Mapping[str, Any]: ...
+
+
+def build(config: Prunes) -> PruningMethod:
     """Return the method of a run, or its methods as one, with their options.
 
     Raises:

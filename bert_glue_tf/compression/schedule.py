@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from absl import logging
 
-from bert_glue_tf.compression.method import NO_PRUNING
+from bert_glue_tf.compression.names import NO_PRUNING
 from bert_glue_tf.core.errors import UserError
 
 if TYPE_CHECKING:

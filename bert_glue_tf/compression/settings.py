@@ -9,7 +9,7 @@ from typing import Any
 
 import regex
 
-from bert_glue_tf.compression import registry
+from bert_glue_tf.compression import names, registry
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.core.settings import BELOW_ONE, FRACTION, LARGEST, Limits, Settings, option
 
@@ -32,7 +32,7 @@ class PruningSettings(Settings):
     """
 
     pruning_method: str = option(
-        registry.NO_PRUNING, f"Pruning method: {', '.join(registry.names())}."
+        names.NO_PRUNING, f"Pruning method: {', '.join(registry.names())}."
     )
     pruning_options: str = option(
         "",
@@ -63,7 +63,7 @@ class PruningSettings(Settings):
     initial_sparsity: float = option(
         -1.0,
         "Sparsity at which gradual pruning begins, in [0, 1); -1 = 0, and with "
-        f"{registry.DEFAULT_METHOD} {DEFAULT_INITIAL_SPARSITY} or the final sparsity, if lower.",
+        f"{names.DEFAULT_METHOD} {DEFAULT_INITIAL_SPARSITY} or the final sparsity, if lower.",
         limits=Limits(0.0, BELOW_ONE, "-1 (computed) or in [0, 1)", -1.0, is_fraction=True),
     )
     final_sparsity: float = option(
@@ -131,7 +131,7 @@ class PruningSettings(Settings):
 
         It is the report's for the report's method; others have no reason to begin with a leap.
         """
-        if self.pruning_method in (registry.DEFAULT_METHOD, registry.NO_PRUNING):
+        if self.pruning_method in (names.DEFAULT_METHOD, names.NO_PRUNING):
             return min(DEFAULT_INITIAL_SPARSITY, self.final_sparsity)
         return 0.0
 

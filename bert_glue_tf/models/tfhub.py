@@ -6,21 +6,17 @@ import hashlib
 import os
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from bert_glue_tf.core.errors import UserError, reason_of
-
-if TYPE_CHECKING:
-    from bert_glue_tf.models.encoders import EncoderSource
 
 # Bytes that one handle may unpack to: ten times BERT-large's, in which a full disk is not.
 LARGEST_DOWNLOAD = 14 * 10**9
 
 
-def is_cached(source: EncoderSource) -> bool:
-    """Return whether every TF-Hub handle lies in the cache, so that no network is needed."""
-    locations = filter(None, (source.encoder, source.preprocessing))
-    return all(handle_is_cached(location) for location in locations if is_handle(location))
+def is_cached(*locations: str | None) -> bool:
+    """Tell whether every TF-Hub handle among these lies in the cache."""
+    handles = [location for location in locations if location and is_handle(location)]
+    return all(handle_is_cached(handle) for handle in handles)
 
 
 def cache_folder() -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from absl import logging
 
-from bert_glue_tf.compression.registry import NO_PRUNING
+from bert_glue_tf.compression.names import NO_PRUNING
 from bert_glue_tf.data import tasks
 from bert_glue_tf.reports.measured import BUT_PRUNING, Interval, Model, mean_interval
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from bert_glue_tf.compression.registry import NO_PRUNING
+from bert_glue_tf.compression.names import NO_PRUNING
 from bert_glue_tf.reports import formats
 from bert_glue_tf.reports.measured import BUT_PRUNING, KERAS, SAMPLE, Model
 from bert_glue_tf.reports.verdicts import Comparison

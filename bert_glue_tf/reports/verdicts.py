@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from absl import logging
 
-from bert_glue_tf.compression.registry import NO_PRUNING
+from bert_glue_tf.compression.names import NO_PRUNING
 from bert_glue_tf.data import problems, tasks
 from bert_glue_tf.evaluation import metrics, predictions, significance
 from bert_glue_tf.evaluation.significance import Difference

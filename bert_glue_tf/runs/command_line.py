@@ -10,7 +10,7 @@ from typing import Any
 
 from absl import flags, logging
 
-from bert_glue_tf.compression.registry import DEFAULT_METHOD, NO_PRUNING
+from bert_glue_tf.compression.names import DEFAULT_METHOD, NO_PRUNING
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.core.settings import refuse_huge
 from bert_glue_tf.runs import config

@@ -33,7 +33,7 @@ def suggesting_local_command(
     except UnreachableError as error:
         replaced = {}
         note = ""
-        if error.what == "encoder" or not tfhub.is_cached(encoder):
+        if error.what == "encoder" or not tfhub.is_cached(encoder.encoder, encoder.preprocessing):
             replaced["encoder"] = encoders.EMBEDDED
         if source == "tfds" and not tfds.is_prepared(task):
             replaced["data"] = "sample"

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from bert_glue_tf.compression.registry import DEFAULT_METHOD, NO_PRUNING
+from bert_glue_tf.compression.names import DEFAULT_METHOD, NO_PRUNING
 from bert_glue_tf.reports import formats, tables
 from bert_glue_tf.reports.groups import Group
 from bert_glue_tf.reports.measured import REFERENCE, SAMPLE, Model

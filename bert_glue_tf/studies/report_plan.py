@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from absl import logging
 
-from bert_glue_tf.compression.registry import DEFAULT_METHOD, NO_PRUNING
+from bert_glue_tf.compression.names import DEFAULT_METHOD, NO_PRUNING
 from bert_glue_tf.core.errors import UserError
 
 QUANTIZED = ("mrpc", "sst2")

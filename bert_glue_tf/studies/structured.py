@@ -6,7 +6,7 @@ import dataclasses
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 
-from bert_glue_tf.compression.registry import NO_PRUNING
+from bert_glue_tf.compression.names import NO_PRUNING
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.reports import formats, tables
 from bert_glue_tf.reports.groups import Group

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from bert_glue_tf.compression import registry
-from bert_glue_tf.compression.registry import NO_PRUNING
+from bert_glue_tf.compression.names import NO_PRUNING
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import tasks
 from bert_glue_tf.export.record import ExportResult

@@ -8,7 +8,7 @@ import pathlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from bert_glue_tf.compression.registry import NO_PRUNING
+from bert_glue_tf.compression.names import NO_PRUNING
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import tasks
 from bert_glue_tf.reports.measured import SAMPLE

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from absl import flags
 
-from bert_glue_tf.compression.registry import NO_PRUNING
+from bert_glue_tf.compression.names import NO_PRUNING
 from bert_glue_tf.core import cli
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.runs import command_line

@@ -6,7 +6,7 @@ import dataclasses
 import pathlib
 from collections.abc import Sequence
 
-from bert_glue_tf.compression.registry import NO_PRUNING
+from bert_glue_tf.compression.names import NO_PRUNING
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import readers, tasks
 from bert_glue_tf.models import encoders

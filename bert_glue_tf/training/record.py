@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from bert_glue_tf.compression import registry
+from bert_glue_tf.compression import names
 from bert_glue_tf.core import records
 from bert_glue_tf.evaluation import collapse, cost, predictions
 from bert_glue_tf.evaluation.evaluator import Evaluation
@@ -39,7 +39,7 @@ def write(
     evaluations = trained.scoring.evaluate(trained.scoring.predict_fn(trained.model))
     warnings = _write_predictions(job, trained, evaluations)
     saving.save(trained.model, network.backbone, inputs.task, folder.model)
-    no_pruning = job.config.pruning_method == registry.NO_PRUNING
+    no_pruning = job.config.pruning_method == names.NO_PRUNING
     result = ExperimentResult(
         config=job.config.to_json(),
         data={split: dict(read.provenance) for split, read in inputs.examples.items()},

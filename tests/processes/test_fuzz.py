@@ -263,7 +263,7 @@ def test_flags_of_the_train_command(values):
 def test_places_that_flags_name(encoder, preprocessing, name):
     with answered():
         source = encoders.resolve(encoder, preprocessing)
-        assert tfhub.is_cached(source) in (True, False)
+        assert tfhub.is_cached(source.encoder, source.preprocessing) in (True, False)
     for place in (encoder, preprocessing):
         with answered():
             Run.read(pathlib.Path(place))

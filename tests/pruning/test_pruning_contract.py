@@ -23,7 +23,7 @@ from ai_edge_litert.interpreter import Interpreter
 from tiny_classifier import start
 
 from bert_glue_tf import pruning
-from bert_glue_tf.compression import registry
+from bert_glue_tf.compression import names, registry
 from bert_glue_tf.compression.method import PruningMethod
 from bert_glue_tf.compression.schedule import PruningContext
 from bert_glue_tf.compression.scored import SCORES, ScoredPruning
@@ -160,7 +160,7 @@ def logits(model: tf_keras.Model) -> np.ndarray:
 def test_it_reaches_the_sparsity_asked_for(name):
     training = trained(name)
     sparsities = training.method.sparsities(training.model)
-    assert bool(sparsities) == (name != registry.NO_PRUNING)
+    assert bool(sparsities) == (name != names.NO_PRUNING)
     assert sparsities == {weight: FINAL for weight in sparsities}
     if shrinks(training.method):
         values = training.values(training.model)
@@ -315,7 +315,7 @@ def test_what_is_left_gives_the_logits_of_the_masked_model(name):
 
 @every_method
 def test_what_is_left_are_the_layers_of_an_unpruned_model(name):
-    plain = Training(registry.NO_PRUNING).model
+    plain = Training(names.NO_PRUNING).model
     model = trained(name).finalize()
     assert [type(layer) for layer in model.layers] == [type(layer) for layer in plain.layers]
     if not shrinks(registry.get(name)()):
@@ -366,13 +366,13 @@ def test_it_is_named_and_documented(name):
     method = registry.get(name)
     assert method.name == name
     assert issubclass(method, PruningMethod)
-    if name != registry.NO_PRUNING:
+    if name != names.NO_PRUNING:
         assert inspect.getfile(method).endswith(f"/{name}.py")
         assert "https://" in (method.__doc__ or ""), "the docstring names the paper"
 
 
 def test_no_pruning_trains_exactly_the_model_that_it_is_given():
-    training = Training(registry.NO_PRUNING)
+    training = Training(names.NO_PRUNING)
     optimizer = training.model.optimizer
     assert training.method.wrap_optimizer(optimizer) is optimizer
     assert training.finalize() is training.model

@@ -70,7 +70,7 @@ class Block:
 
 @dataclasses.dataclass(frozen=True)
 class Architecture:
-    """What decides the shapes and the arithmetic of a standard BERT encoder.
+    """The sizes and the arithmetic of a standard BERT encoder.
 
     `Architecture(**values)` takes the values of `dataclasses.asdict` back, as JSON holds
     them.
