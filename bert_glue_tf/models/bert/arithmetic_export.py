@@ -137,7 +137,8 @@ class ExportArithmetic:
         context = tf.transpose(tf.matmul(weights, value), [1, 0, 2])
         return tf.reshape(context, [-1, heads * size])
 
-    def add(self, new: tf.Tensor, skipped: Normalized) -> tf.Tensor:
+    def add(self, left: Any, right: Any) -> tf.Tensor:
+        new, skipped = (right, left) if isinstance(left, Normalized) else (left, right)
         gamma = self.share(f"{skipped.name}/gamma", skipped.gamma)
         beta = self.share(f"{skipped.name}/beta", skipped.beta)
         return new + (skipped.core * gamma + beta)

@@ -129,8 +129,8 @@ class Arithmetic(Protocol[H]):
     def context(self, weights: Any, value: Any) -> Any:
         """Return the weighted values, by head."""
 
-    def add(self, new: Any, skipped: H) -> Any:
-        """Return the sum of a sublayer's output and its input."""
+    def add(self, left: H | Any, right: H | Any) -> Any:
+        """Return the sum of a sublayer's output, a tensor, and its input, a norm's output."""
 
     def activate(self, inner: Any) -> Any:
         """Return the activation between the two feed-forward products."""
@@ -201,7 +201,9 @@ class _Forward(Generic[H]):
         with scope("self_attention"):
             attention = self._attention(f"{prefix}/self_attention", asking, read, mask)
         with scope("self_attention_layer_norm"):
-            total = arithmetic.add(attention, asking)
+            # Which of the two comes first decides the last bit of a sum of three: TensorFlow's
+            # optimizer of graphs adds a product's bias and this in an order of its own.
+            total = arithmetic.add(asking, attention)
             attended = self._normalize(f"{prefix}/self_attention_layer_norm", total)
         with scope("intermediate"):
             inner = arithmetic.activate(self._dense(f"{prefix}/intermediate", attended))

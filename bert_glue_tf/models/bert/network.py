@@ -7,22 +7,18 @@ functions that need it.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import gc
-import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
-from absl import logging as absl_logging
 
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data.preprocessing import INPUTS
 from bert_glue_tf.models.bert.architecture import (
     ACTIVATIONS,
     Architecture,
-    Block,
     NotBertError,
     _architecture,
     by_canonical_name,
@@ -35,79 +31,28 @@ Reader = Callable[[str], np.ndarray]
 
 
 def build_network(network: type, architecture: Architecture) -> Any:
-    """Build an encoder of tf-models-official, with its first weights."""
-    import tensorflow as tf
-    from official.modeling import activations
+    """Build an encoder of a class of tf-models-official's, with its first weights.
 
-    activation = (
-        activations.gelu if architecture.activation == "gelu_tanh" else architecture.activation
-    )
-    encoder = network(
-        vocab_size=architecture.vocab_size,
-        hidden_size=architecture.hidden_size,
-        num_layers=architecture.layers,
-        num_attention_heads=architecture.heads,
-        max_sequence_length=architecture.positions,
-        inner_dim=architecture.inner_dim,
-        type_vocab_size=architecture.type_vocab_size,
-        inner_activation=activation,
-        output_dropout=architecture.output_dropout,
-        attention_dropout=architecture.attention_dropout,
-        name="bert_encoder",
-    )
-    if architecture.blocks:
-        # The encoder itself knows layers of one width only. Nothing is built yet: a layer makes
-        # its weights when it is first called. The list is replaced as a whole, since Keras
-        # refuses to save one whose elements were.
-        encoder._transformer_layers = [
-            _block_layer(architecture, block, activation, i)
-            for i, block in enumerate(architecture.blocks)
-        ]
-    with _without_the_divisors_warning():
-        encoder({name: tf.ones((1, 2), tf.int32) for name in INPUTS})
+    Args:
+        network: the class.
+        architecture: with layers of one width.
+    """
+    from bert_glue_tf.models.bert.layer import NAME, official_arguments
+
+    encoder = network(**official_arguments(architecture), name=NAME)
+    _call_once(encoder)
     return encoder
 
 
-def _block_layer(architecture: Architecture, block: Block, activation: Any, index: int) -> Any:
-    """Build a layer with the arguments that `official`'s BertEncoderV2 gives to each of its own."""
-    import tf_keras
-    from official.nlp.modeling import layers
+def _call_once(encoder: Any) -> None:
+    """Make the variables of an encoder."""
+    import tensorflow as tf
 
-    return layers.TransformerEncoderBlock(
-        num_attention_heads=block.heads,
-        inner_dim=block.inner_dim,
-        inner_activation=tf_keras.activations.get(activation),
-        output_dropout=architecture.output_dropout,
-        attention_dropout=architecture.attention_dropout,
-        kernel_initializer=tf_keras.initializers.TruncatedNormal(stddev=0.02),
-        key_dim=block.key_dim,
-        value_dim=block.value_dim,
-        # Else the attention's output would be as wide as its heads together.
-        output_last_dim=architecture.hidden_size,
-        name=f"transformer/layer_{index}",
-    )
-
-
-@contextlib.contextmanager
-def _without_the_divisors_warning() -> Iterator[None]:
-    """Hide the warning that the hidden size is no multiple of a number of heads.
-
-    The widths are given, so that it need not be.
-    """
-
-    def keep(record: logging.LogRecord) -> bool:
-        return "is not a multiple of the number of attention" not in record.getMessage()
-
-    logger = absl_logging.get_absl_logger()
-    logger.addFilter(keep)
-    try:
-        yield
-    finally:
-        logger.removeFilter(keep)
+    encoder({name: tf.ones((1, 2), tf.int32) for name in INPUTS})
 
 
 def build_encoder(architecture: Architecture, read: Reader, origin: str = "the weights") -> Any:
-    """Build `official`'s BertEncoderV2 and assign every variable.
+    """Build the layer `BertEncoder` and assign every variable.
 
     Args:
         architecture: shapes and arithmetic.
@@ -118,9 +63,10 @@ def build_encoder(architecture: Architecture, read: Reader, origin: str = "the w
     Raises:
         UserError: a tensor whose size does not fit, naming it and both shapes.
     """
-    from official.nlp.modeling import networks
+    from bert_glue_tf.models.bert.layer import BertEncoder
 
-    encoder = build_network(networks.BertEncoderV2, architecture)
+    encoder = BertEncoder(architecture)
+    _call_once(encoder)
     for name, variable in by_canonical_name(encoder.variables).items():
         value, expected = read(name), tuple(variable.shape)
         if tuple(value.shape) != expected and not (

@@ -1,0 +1,152 @@
+"""The BERT encoder as a Keras layer, which trains what `forward` computes."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import logging
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import tensorflow as tf
+import tf_keras
+from absl import logging as absl_logging
+from official.modeling import activations
+from official.nlp.modeling import layers, networks
+
+from bert_glue_tf.data.preprocessing import INPUTS
+from bert_glue_tf.models.bert import forward
+from bert_glue_tf.models.bert.architecture import Architecture, Block, by_canonical_name
+from bert_glue_tf.models.bert.arithmetic_training import Dropout, TrainingArithmetic
+
+NAME = "bert_encoder"
+
+
+def official_arguments(architecture: Architecture) -> dict[str, Any]:
+    """Return the arguments of tf-models-official's encoders; they know layers of one width."""
+    return {
+        "vocab_size": architecture.vocab_size,
+        "hidden_size": architecture.hidden_size,
+        "num_layers": architecture.layers,
+        "num_attention_heads": architecture.heads,
+        "max_sequence_length": architecture.positions,
+        "inner_dim": architecture.inner_dim,
+        "type_vocab_size": architecture.type_vocab_size,
+        "inner_activation": _activation(architecture),
+        "output_dropout": architecture.output_dropout,
+        "attention_dropout": architecture.attention_dropout,
+    }
+
+
+def _activation(architecture: Architecture) -> Any:
+    if architecture.activation == "gelu_tanh":
+        return activations.gelu
+    return architecture.activation
+
+
+class BertEncoder(networks.BertEncoderV2):
+    """A standard BERT encoder: int32 [batch, length] features in, a dict of outputs out.
+
+    tf-models-official's class, of which it is one, makes the variables and the layers of
+    dropout; computed is by `forward.encode`, to the same bits.
+
+    Args:
+      architecture: of the encoder; its layers may differ in width.
+      quantize: is called at the points of `forward`; weights come as variables.
+    """
+
+    def __init__(
+        self,
+        architecture: Architecture,
+        quantize: forward.Quantize = forward.keep,
+        name: str = NAME,
+    ) -> None:
+        super().__init__(**official_arguments(architecture), name=name)
+        self._architecture = architecture
+        self._quantize = quantize
+        if architecture.blocks:
+            # A layer makes its weights when it is first called, so nothing is built yet. The list
+            # is replaced as a whole, since Keras refuses to save one whose elements were.
+            self._transformer_layers = [
+                _block_layer(architecture, block, i) for i, block in enumerate(architecture.blocks)
+            ]
+
+    def build(self, input_shape: Any) -> None:
+        """Make all variables, in the order of tf-models-official's computation."""
+        with _without_the_divisors_warning():
+            super().call({name: tf.ones((1, 2), tf.int32) for name in INPUTS})
+        super().build(input_shape)
+
+    def call(self, inputs: Mapping[str, tf.Tensor]) -> dict[str, Any]:
+        """Return pooled_output [batch, hidden], sequence_output [batch, length, hidden] and
+        encoder_outputs, a list with the output of each layer."""
+        word_ids, mask, type_ids = (inputs[name] for name in INPUTS)
+        encoded = self.encode(forward.Inputs(word_ids, type_ids, mask))
+        return {
+            "sequence_output": encoded.layers[-1],
+            "pooled_output": encoded.pooled,
+            "encoder_outputs": list(encoded.layers),
+        }
+
+    # Keras has AutoGraph read a layer's code; this has no branch that depends on a tensor.
+    @tf.autograph.experimental.do_not_convert
+    def encode(self, inputs: forward.Inputs) -> forward.Encoded[tf.Tensor]:
+        """Return the outputs for features that `call` cannot take: packed ones."""
+        arithmetic = TrainingArithmetic(
+            self._architecture.activation,
+            tf.as_dtype(self.compute_dtype),
+            dict(self._dropouts()),
+        )
+        weights = by_canonical_name(self.variables)
+        return forward.encode(
+            weights, inputs, arithmetic, self._architecture.layers, self._quantize
+        )
+
+    def get_config(self) -> dict[str, Any]:
+        """Return what `from_config` makes the layer from, with first weights of its own."""
+        return {"architecture": dataclasses.asdict(self._architecture), "name": self.name}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> BertEncoder:
+        """Return a new layer of the same architecture."""
+        return cls(Architecture(**config["architecture"]), name=config["name"])
+
+    def _dropouts(self) -> Iterator[tuple[str, Dropout]]:
+        yield "embeddings", self._embedding_dropout
+        for index, block in enumerate(self._transformer_layers):
+            point = f"layer_{index}"
+            yield f"{point}/self_attention/softmax", block._attention_layer._dropout_layer
+            yield f"{point}/self_attention/attention_output", block._attention_dropout
+            yield f"{point}/output", block._output_dropout
+
+
+def _block_layer(architecture: Architecture, block: Block, index: int) -> Any:
+    """Return a layer with the arguments that `BertEncoderV2` gives to each of its own."""
+    return layers.TransformerEncoderBlock(
+        num_attention_heads=block.heads,
+        inner_dim=block.inner_dim,
+        inner_activation=tf_keras.activations.get(_activation(architecture)),
+        output_dropout=architecture.output_dropout,
+        attention_dropout=architecture.attention_dropout,
+        kernel_initializer=tf_keras.initializers.TruncatedNormal(stddev=0.02),
+        key_dim=block.key_dim,
+        value_dim=block.value_dim,
+        # Else the attention's output would be as wide as its heads together.
+        output_last_dim=architecture.hidden_size,
+        name=f"transformer/layer_{index}",
+    )
+
+
+@contextlib.contextmanager
+def _without_the_divisors_warning() -> Iterator[None]:
+    """Hide that the hidden size is no multiple of a number of heads: the widths are given."""
+
+    def keep(record: logging.LogRecord) -> bool:
+        return "is not a multiple of the number of attention" not in record.getMessage()
+
+    logger = absl_logging.get_absl_logger()
+    logger.addFilter(keep)
+    try:
+        yield
+    finally:
+        logger.removeFilter(keep)
