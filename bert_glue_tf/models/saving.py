@@ -33,7 +33,7 @@ def save(model: tf_keras.Model, backbone: Backbone, task: TaskSpec, folder: path
     than `backbone`'s; the preprocessing is the folder that `backbone` names.
 
     The SavedModel has one signature, int32 [batch, length] features in, `logits` out.
-    Keras's own `model.save` is not used: `BertEncoderV2` creates its weights when first
+    Keras's own `model.save` is not used: a BERT encoder makes its weights when it is first
     called, and loaded that way it comes back with random ones, silently (tf-keras 2.20).
     """
     for leftover in folder.parent.glob(f".{folder.name}.*"):  # Of a process that was killed.

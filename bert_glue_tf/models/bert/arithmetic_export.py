@@ -91,7 +91,7 @@ class ExportArithmetic:
     def dropout(self, name: str, hidden: Any) -> Any:
         return hidden
 
-    def prepare_mask(self, mask: tf.Tensor) -> tf.Tensor:
+    def prepare_mask(self, mask: tf.Tensor, hidden: Normalized) -> tf.Tensor:
         return (1.0 - tf.cast(mask, tf.float32)) * MASKED
 
     def enter_layer(self, hidden: Normalized, is_last: bool) -> tuple[Normalized, Normalized]:
@@ -126,11 +126,8 @@ class ExportArithmetic:
     def scores(self, query: tf.Tensor, key: tf.Tensor) -> tf.Tensor:
         return tf.matmul(query, key, transpose_b=True)
 
-    def masked(self, scores: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
-        return scores + mask
-
-    def softmax(self, scores: tf.Tensor) -> tf.Tensor:
-        return tf.nn.softmax(scores)
+    def softmax(self, name: str, scores: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+        return tf.nn.softmax(scores + mask)
 
     def context(self, weights: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
         heads, _, size = value.shape
@@ -143,7 +140,7 @@ class ExportArithmetic:
         beta = self.share(f"{skipped.name}/beta", skipped.beta)
         return new + (skipped.core * gamma + beta)
 
-    def activate(self, inner: tf.Tensor) -> tf.Tensor:
+    def activate(self, name: str, inner: tf.Tensor) -> tf.Tensor:
         if self.activation == "relu":
             return tf.nn.relu(inner)
         return tf.nn.gelu(inner, approximate=self.activation == "gelu_tanh")

@@ -13,8 +13,7 @@ The points, in the order in which they are reached:
 - `embeddings/layer_norm:input` and `:output`.
 - In each layer, below `layer_<i>/`:
   `self_attention/query`, `self_attention/key`, `self_attention/value` (`:input`, `:output`),
-  `self_attention/scores:output` (query times key, not masked),
-  `self_attention/softmax:input` (masked) and `:output`,
+  `self_attention/scores:output` (query times key), `self_attention/softmax:output`,
   `self_attention/context:output` (softmax times value),
   `self_attention/attention_output` (`:input`, `:output`),
   `self_attention_layer_norm` (`:input`, `:output`), `intermediate` (`:input`, `:output`),
@@ -102,8 +101,8 @@ class Arithmetic(Protocol[H]):
     def dropout(self, name: str, hidden: H | Any) -> H | Any:
         """Return `hidden` with the dropout of the point `name`, if it is trained."""
 
-    def prepare_mask(self, mask: Any) -> Any:
-        """Return the attention mask in the form that `masked` takes."""
+    def prepare_mask(self, mask: Any, hidden: H) -> Any:
+        """Return the attention mask for the tokens of `hidden`, in the form `softmax` takes."""
 
     def enter_layer(self, hidden: H, is_last: bool) -> tuple[H, H]:
         """Return the tokens that a layer computes, and those that they read."""
@@ -120,20 +119,17 @@ class Arithmetic(Protocol[H]):
     def scores(self, query: Any, key: Any) -> Any:
         """Return the products [..., heads, from, to]."""
 
-    def masked(self, scores: Any, mask: Any) -> Any:
-        """Return the scores, far lower where the mask forbids to read."""
-
-    def softmax(self, scores: Any) -> Any:
-        """Return the attention's weights, which sum to 1 over the last axis."""
+    def softmax(self, name: str, scores: Any, mask: Any) -> Any:
+        """Return weights that sum to 1 over the last axis, 0 where the mask forbids to read."""
 
     def context(self, weights: Any, value: Any) -> Any:
         """Return the weighted values, by head."""
 
     def add(self, left: H | Any, right: H | Any) -> Any:
-        """Return the sum of a sublayer's output, a tensor, and its input, a norm's output."""
+        """Return the sum of a sublayer's output and of its input, in either order."""
 
-    def activate(self, inner: Any) -> Any:
-        """Return the activation between the two feed-forward products."""
+    def activate(self, name: str, inner: Any) -> Any:
+        """Return the activation behind the feed-forward product of the point `name`."""
 
     def firsts(self, hidden: H, inputs: Inputs) -> H | Any:
         """Return the token of each text that is pooled: [texts, hidden]."""
@@ -174,7 +170,7 @@ class _Forward(Generic[H]):
         scope, last = self.arithmetic.scope, self.layers - 1
         with scope("embeddings"):
             hidden = self._embed(inputs)
-        mask = self.arithmetic.prepare_mask(inputs.mask)
+        mask = self.arithmetic.prepare_mask(inputs.mask, hidden)
         outputs = []
         for index in range(self.layers):
             with scope(f"layer_{index}"):
@@ -196,20 +192,22 @@ class _Forward(Generic[H]):
         )
 
     def _layer(self, prefix: str, hidden: H, mask: Any, is_last: bool) -> H:
-        arithmetic, scope = self.arithmetic, self.arithmetic.scope
+        arithmetic, scope, point = self.arithmetic, self.arithmetic.scope, _point(prefix)
         asking, read = arithmetic.enter_layer(hidden, is_last)
         with scope("self_attention"):
             attention = self._attention(f"{prefix}/self_attention", asking, read, mask)
+        attention = arithmetic.dropout(f"{point}/self_attention/attention_output", attention)
         with scope("self_attention_layer_norm"):
-            # Which of the two comes first decides the last bit of a sum of three: TensorFlow's
-            # optimizer of graphs adds a product's bias and this in an order of its own.
+            # The two are in Keras's order, here and below, so that its graph is the same.
             total = arithmetic.add(asking, attention)
             attended = self._normalize(f"{prefix}/self_attention_layer_norm", total)
         with scope("intermediate"):
-            inner = arithmetic.activate(self._dense(f"{prefix}/intermediate", attended))
+            inner = self._dense(f"{prefix}/intermediate", attended)
+            inner = arithmetic.activate(f"{point}/intermediate", inner)
+            inner = arithmetic.dropout(f"{point}/intermediate", inner)
         with scope("output"):
             output = self._dense(f"{prefix}/output", inner)
-            output = arithmetic.dropout(f"{_point(prefix)}/output", output)
+            output = arithmetic.dropout(f"{point}/output", output)
         with scope("output_layer_norm"):
             total = arithmetic.add(output, attended)
             return self._normalize(f"{prefix}/output_layer_norm", total)
@@ -224,14 +222,13 @@ class _Forward(Generic[H]):
             value = self._product(f"{prefix}/value", read, arithmetic.project)
         with scope("scores"):
             scores = self.quantize(f"{point}/scores:output", arithmetic.scores(query, key))
-            scores = self.quantize(f"{point}/softmax:input", arithmetic.masked(scores, mask))
-            weights = self.quantize(f"{point}/softmax:output", arithmetic.softmax(scores))
+            weights = arithmetic.softmax(f"{point}/softmax", scores, mask)
+            weights = self.quantize(f"{point}/softmax:output", weights)
             weights = arithmetic.dropout(f"{point}/softmax", weights)
         with scope("context"):
             context = self.quantize(f"{point}/context:output", arithmetic.context(weights, value))
         with scope("attention_output"):
-            output = self._dense(f"{prefix}/attention_output", context)
-            return arithmetic.dropout(f"{point}/attention_output", output)
+            return self._dense(f"{prefix}/attention_output", context)
 
     def _read(self, name: str) -> Any:
         return self.quantize(name, self.weights[name])

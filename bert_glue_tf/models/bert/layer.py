@@ -17,7 +17,7 @@ from official.nlp.modeling import layers, networks
 from bert_glue_tf.data.preprocessing import INPUTS
 from bert_glue_tf.models.bert import forward
 from bert_glue_tf.models.bert.architecture import Architecture, Block, by_canonical_name
-from bert_glue_tf.models.bert.arithmetic_training import Dropout, TrainingArithmetic
+from bert_glue_tf.models.bert.arithmetic_training import TrainingArithmetic
 
 NAME = "bert_encoder"
 
@@ -53,6 +53,9 @@ class BertEncoder(networks.BertEncoderV2):
     Args:
       architecture: of the encoder; its layers may differ in width.
       quantize: is called at the points of `forward`; weights come as variables.
+
+    Attributes:
+      architecture: as given.
     """
 
     def __init__(
@@ -62,7 +65,7 @@ class BertEncoder(networks.BertEncoderV2):
         name: str = NAME,
     ) -> None:
         super().__init__(**official_arguments(architecture), name=name)
-        self._architecture = architecture
+        self.architecture = architecture
         self._quantize = quantize
         if architecture.blocks:
             # A layer makes its weights when it is first called, so nothing is built yet. The list
@@ -92,32 +95,35 @@ class BertEncoder(networks.BertEncoderV2):
     @tf.autograph.experimental.do_not_convert
     def encode(self, inputs: forward.Inputs) -> forward.Encoded[tf.Tensor]:
         """Return the outputs for features that `call` cannot take: packed ones."""
-        arithmetic = TrainingArithmetic(
-            self._architecture.activation,
-            tf.as_dtype(self.compute_dtype),
-            dict(self._dropouts()),
-        )
+        arithmetic = self._arithmetic()
         weights = by_canonical_name(self.variables)
-        return forward.encode(
-            weights, inputs, arithmetic, self._architecture.layers, self._quantize
-        )
+        return forward.encode(weights, inputs, arithmetic, self.architecture.layers, self._quantize)
 
     def get_config(self) -> dict[str, Any]:
         """Return what `from_config` makes the layer from, with first weights of its own."""
-        return {"architecture": dataclasses.asdict(self._architecture), "name": self.name}
+        return {"architecture": dataclasses.asdict(self.architecture), "name": self.name}
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> BertEncoder:
         """Return a new layer of the same architecture."""
         return cls(Architecture(**config["architecture"]), name=config["name"])
 
-    def _dropouts(self) -> Iterator[tuple[str, Dropout]]:
-        yield "embeddings", self._embedding_dropout
+    def _arithmetic(self) -> TrainingArithmetic:
+        dropouts, softmaxes, activations = {"embeddings": self._embedding_dropout}, {}, {}
         for index, block in enumerate(self._transformer_layers):
-            point = f"layer_{index}"
-            yield f"{point}/self_attention/softmax", block._attention_layer._dropout_layer
-            yield f"{point}/self_attention/attention_output", block._attention_dropout
-            yield f"{point}/output", block._output_dropout
+            point, attention = f"layer_{index}", block._attention_layer
+            softmaxes[f"{point}/self_attention/softmax"] = attention._softmax
+            activations[f"{point}/intermediate"] = block._intermediate_activation_layer
+            dropouts |= {
+                f"{point}/self_attention/softmax": attention._dropout_layer,
+                f"{point}/self_attention/attention_output": block._attention_dropout,
+                f"{point}/intermediate": block._inner_dropout_layer,
+                f"{point}/output": block._output_dropout,
+            }
+        dtype = tf.as_dtype(self.compute_dtype)
+        return TrainingArithmetic(
+            dtype, self._attention_mask_layer, dropouts, softmaxes, activations
+        )
 
 
 def _block_layer(architecture: Architecture, block: Block, index: int) -> Any:
