@@ -6,11 +6,11 @@ process ends with its sweep: who kills that one wants no work to go on unseen.
 
 from __future__ import annotations
 
+import importlib
 import json
 import math
 import os
 import pathlib
-import runpy
 import signal
 import sys
 import threading
@@ -19,7 +19,7 @@ import time
 from bert_glue_tf.core import cli, locks
 from bert_glue_tf.sweeps.executors import claims, local
 
-# Run by its name, since a command stands above the rooms and no room imports one.
+# Imported by its name as it runs, since a command stands above the rooms and no room imports one.
 _TRAIN = "bert_glue_tf.train"
 
 
@@ -33,7 +33,9 @@ def main() -> None:
     threading.Thread(
         target=beat, args=(pathlib.Path(passed["claim"]), passed["sweep"]), daemon=True
     ).start()
-    runpy.run_module(_TRAIN, run_name="__main__", alter_sys=True)
+    train = importlib.import_module(_TRAIN)
+    sys.argv[0] = str(train.__file__)
+    train.command()
 
 
 def beat(claim: pathlib.Path, sweep: int) -> None:
