@@ -17,6 +17,7 @@ import tensorflow_hub as hub
 import tiny_bert
 import tiny_runs
 
+from bert_glue_tf.core import records
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import batching, preprocessing, sample, tasks
 from bert_glue_tf.models import loading, saving
@@ -62,7 +63,7 @@ def finished(settings, tmp_path_factory):
 def trained(settings, tmp_path, monkeypatch):
     """The folder of a run whose epochs are done, and that was killed before its record."""
     with monkeypatch.context() as patched:
-        patched.setattr(results, "append", interrupt)
+        patched.setattr(records, "append", interrupt)
         with pytest.raises(KeyboardInterrupt):
             experiment.train_and_evaluate(settings, RunFolder.open(tmp_path / "run", settings))
     return tmp_path / "run"
@@ -423,7 +424,7 @@ def test_the_same_seed_gives_the_same_run_and_another_seed_another(finished, set
 
 def test_mnli_reports_matched_and_mismatched(encoder, tmp_path):
     header = ["index", "sentence1", "sentence2", "gold_label"]
-    labels = tasks.get("mnli").labels
+    labels = tasks.get("mnli").problem.labels
 
     def rows(number):
         return [header] + [
