@@ -35,7 +35,7 @@ _FORBIDDEN_CALLS = {
     "eval", "exec", "compile", "__import__", "unpack_archive", "extractall", "load_model",
     "model_from_json", "load_weights", "enable_unsafe_deserialization", "Unpickler",
     # Of pandas.
-    "read_pickle", "read_hdf", "query",
+    "read_pickle", "read_hdf",
 }  # fmt: skip
 # Calls that read what may be hostile, and where they may stand: file -> functions.
 _LOADERS = {
