@@ -168,3 +168,13 @@ def test_nothing_to_compare_is_said(tmp_path):
     models = read(write_run(tmp_path / "run", LABELS, right(300)))
     text = page.page(group(models), verdicts.differences(models), [])
     assert "There is nothing to compare: give runs with and without pruning, or exports." in text
+
+
+def test_the_page_colours_by_what_a_cell_means_and_not_by_its_words(tmp_path):
+    run = write_run(tmp_path / "COLLAPSED", LABELS, right(300))
+    pruned = write_run(tmp_path / "worse", LABELS, right(390), pruning_method="row")
+    models = read(run, pruned)
+    text = page.page(group(models), verdicts.differences(models), [])
+    assert '<td class="good">better</td>' in text
+    assert "<td>COLLAPSED</td>" in text
+    assert "<td>worse</td>" in text

@@ -142,7 +142,7 @@ def test_the_command_reports_a_method_that_cannot_be_run(surveyed):
     figures = {f"survey_{cost}.{kind}" for cost in ("latency", "size") for kind in ("svg", "png")}
     assert names == {"survey.md", "survey.csv", "measured.json", *figures}
     text = (output / "survey.md").read_text()
-    assert "| head | attention | 50.0% |" in text
+    assert "| attention_head | attention | 50.0% |" in text
 
 
 def test_the_figure_has_the_surveys_own_latency(surveyed):
