@@ -72,7 +72,7 @@ export-tflite: $(INSTALLED)  ## .tflite files of RUN=runs/... (by default the la
 reproduce-report: $(INSTALLED)  ## the report's Tables 1 to 3 beside ours (ARGS="--data=... ...")
 	$(BIN)/python -m bert_glue_tf.reproduce_report $(ARGS)
 
-reproduce-structured: $(INSTALLED)  ## irregular, row, column, block pruning (ARGS="--data=... ...")
+reproduce-structured: $(INSTALLED)  ## magnitude, row, column, block pruning (ARGS="--data=... ...")
 	$(BIN)/python -m bert_glue_tf.reproduce_structured $(ARGS)
 
 reproduce-local-global: $(INSTALLED)  ## local against global pruning (ARGS="--data=... ...")

@@ -203,7 +203,7 @@ def run_in_turns(contenders: Sequence[Contender], turn: float, at_most: float = 
 
 
 def command(name: str, folder: pathlib.Path, model: pathlib.Path) -> list[str]:
-    """What a user would type, with the settings of `_SETTINGS` in the folder."""
+    """Return the command that a user would type, with the settings of `_SETTINGS` in the folder."""
     settings = f"--config={folder / _SETTINGS}"
     if name == OURS:
         module = [sys.executable, "-m", "bert_glue_tf.train"]
@@ -231,7 +231,7 @@ def answers(name: str, folder: pathlib.Path, task: tasks.TaskSpec) -> tuple[np.n
 def measured(
     contenders: Sequence[Contender], settings: config.ExperimentConfig, folder: pathlib.Path
 ) -> list[FineTuning]:
-    """What has come out, in the order of the contenders."""
+    """Return the contenders' measurements, in their order."""
     task = tasks.get(settings.task)
     found = {one.name: answers(one.name, folder, task) for one in contenders if not one.is_stopped}
     ours = next((one for one in contenders if one.name == OURS), None)

@@ -62,7 +62,7 @@ def main() -> None:
     padding = FLAGS.padding == "max_length" and "max_length"
 
     def tokenized(read: Examples) -> list[dict[str, object]]:
-        """What its example's `dataset.map` makes: word pieces, padded there or not at all."""
+        """Return the rows that its example's `dataset.map` makes: word pieces, padded or not."""
         assert read.labels is not None
         encoded = tokenizer(
             *read.texts, padding=padding, max_length=settings.seq_length, truncation=True

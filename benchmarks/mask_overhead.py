@@ -1,4 +1,4 @@
-"""What training with masks costs: a step with a pruning method over one without.
+"""Benchmark: the cost of masks in training, a step with a pruning method over one without.
 
 python benchmarks/mask_overhead.py
 

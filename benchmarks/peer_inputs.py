@@ -1,4 +1,4 @@
-"""What the comparison with other runtimes starts from: one run's weights, sentences and logits.
+"""Inputs of the comparison with other runtimes: one run's weights, sentences and logits.
 
 Written in the project's own environment (`peers_weights.py`), read in the peers' (`peers.py`),
 which has no TensorFlow. A folder of three files:

@@ -87,7 +87,7 @@ class Peer:
 
     @property
     def is_reference(self) -> bool:
-        """Whether the others' times are given relative to its."""
+        """Tell whether the others' times are given relative to this one's."""
         return self.runtime == "ours" and self.recipe == FLOAT32
 
     def padded_length(self, pieces: int) -> int:

@@ -82,7 +82,7 @@ class PeerResult(records.Record):
 
 @dataclasses.dataclass(frozen=True)
 class Score:
-    """What a peer answered on the dev split; see `PeerResult`."""
+    """The score of a peer's answers on the dev split; see `PeerResult`."""
 
     metrics: Mapping[str, float]
     flips: int
@@ -155,7 +155,7 @@ def time_in_turns(
 
 
 def summary(found: np.ndarray, reference: np.ndarray) -> dict[str, Any]:
-    """What the times of a model are, alone and relative to our float32 file's.
+    """Summarise the times of a model, alone and relative to our float32 file's.
 
     Args:
       found: float64 [rounds, sentences], milliseconds.
@@ -216,7 +216,7 @@ def environment(distributions: Iterable[str]) -> dict[str, Any]:
 
 
 def print_tables(found: Sequence[PeerResult], primary: str) -> None:
-    """What was measured, at most 80 columns wide."""
+    """Print the measurements, at most 80 columns wide."""
     first = found[0]
     examples = first.examples["scored"]
     print(f"{first.run}: {first.task}, {first.encoder}, {examples:,} dev examples")

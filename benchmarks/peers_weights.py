@@ -39,15 +39,15 @@ def define_flags() -> None:
 
 
 def collect(run: finished.Run, calibration_examples: int = CALIBRATION_EXAMPLES) -> PeerInputs:
-    """What the peers need of a run; of MNLI's two dev splits, the first.
+    """Return the peers' inputs from a run; of MNLI's two dev splits, the first.
 
     Args:
       run: a finished one.
       calibration_examples: training sentences, a fixed random choice.
 
     Raises:
-      UserError: the encoder is opaque or its layers differ in width, or the data has changed
-        since the run was scored.
+      UserError: the encoder is held as a SavedModel, its layers differ in width, or the data has
+        changed since the run was scored.
     """
     task = tasks.get(run.config.task)
     split = next(iter(task.validation_splits.values()))

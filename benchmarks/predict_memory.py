@@ -1,4 +1,4 @@
-"""What `predict` needs in memory and time for more and more lines from standard input.
+"""Benchmark: memory and time of `predict` for more and more lines from standard input.
 
 python benchmarks/predict_memory.py --model=RUN/tflite/dynamic_int8.tflite --input=sentences.txt
 

@@ -135,7 +135,7 @@ for name, delegate in json.loads(sys.argv[3]).items():
 
 
 def run_apart(path: pathlib.Path, features: pathlib.Path) -> dict[str, dict[str, Any]]:
-    """What each runtime says of a file: logits and pieces, or why it does not run."""
+    """Return each runtime's answer to a file: logits and pieces, or why it does not run."""
     told: dict[str, dict[str, Any]] = {}
     # LiteRT's own kernels first: they have not been seen to crash.
     for name in reversed(_RUNTIMES):
@@ -376,7 +376,7 @@ def _cells(file: _File, plain_bytes: int, reference: Mapping[str, float]) -> dic
 
 
 def _reasons(files: Sequence[_File]) -> list[str]:
-    """Why files were refused, each reason once, with the cases that it meets."""
+    """Return the reasons why files were refused, each once, with the cases that it meets."""
     found: dict[str, list[str]] = {}
     for file in files:
         case = f"{100 * file.sparsity:.0f} % {file.pattern}"

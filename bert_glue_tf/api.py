@@ -18,7 +18,7 @@ import pathlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-# What a type checker and an editor see.
+# A type checker and an editor see these imports.
 if TYPE_CHECKING:
     from bert_glue_tf.compression import units
     from bert_glue_tf.compression.masked import MaskedPruning
@@ -117,7 +117,7 @@ def __dir__() -> list[str]:
 def train(
     settings: ExperimentConfig, workdir: str | pathlib.Path = "", tpu: str = "local"
 ) -> ExperimentResult:
-    """Run an experiment, or what is left of it, and return its record, as the train command does.
+    """Run an experiment as the train command does, and return its record.
 
     A finished run is not run again: its record is returned. A run that was interrupted goes on
     from its last saved state.

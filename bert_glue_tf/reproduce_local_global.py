@@ -33,7 +33,7 @@ def main() -> None:
 
 def command() -> None:
     """Run the command `bert-glue-reproduce-local-global`."""
-    cli.run(main, __doc__, "with what is left")
+    cli.run(main, __doc__, "with the runs that are not finished")
 
 
 if __name__ == "__main__":

@@ -67,7 +67,7 @@ def main() -> None:
 
 def command() -> None:
     """Run the command `bert-glue-sweep`."""
-    cli.run(main, __doc__, "with what is left, each run after its last saved state")
+    cli.run(main, __doc__, "with the runs that are not finished, each after its last saved state")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Executes notebooks from top to bottom and keeps their outputs.
+"""Program: execute notebooks from top to bottom and keep their outputs.
 
 python notebooks/execute.py notebooks/*.ipynb
 """

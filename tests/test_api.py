@@ -1,4 +1,4 @@
-"""What Python users import: light, complete, and the same for a type checker."""
+"""The names for Python users: light, complete, and the same for a type checker."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_every_name_resolves():
 
 
 def test_a_type_checker_sees_what_is_imported():
-    """What stands under TYPE_CHECKING is the same as what the names give."""
+    """The imports under TYPE_CHECKING give the same objects as the names do."""
     code = (
         "import importlib, typing\n"
         "from bert_glue_tf import api\n"

@@ -63,7 +63,7 @@ class MaskedPruning(PruningMethod):
         # True: a later one cuts, all that is zero at once, no matter which made it so.
         self.leaves_the_cut = False
 
-    # What a method writes.
+    # A method overrides these.
 
     def groups(
         self, weights: Mapping[str, tf.Variable], variables: Sequence[tf.Variable]

@@ -89,8 +89,8 @@ def grouped_batches(
 ) -> list[Batch]:
     """Put every example into exactly one batch of its bucket.
 
-    What is left over in a bucket moves up to the next longer one, so that there are as many
-    batches as without buckets, ceil(n / batch_size), and only one of them is not full.
+    Examples that do not fill a batch of their bucket move up to the next longer one, so there are
+    as many batches as without buckets, ceil(n / batch_size), and only one of them is not full.
 
     Args:
       lengths: int [n], lengths in word pieces, none above `buckets[-1]`.

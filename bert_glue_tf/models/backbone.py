@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from bert_glue_tf.models.units import Group
 
-# What not every family can do -> what that takes, as the beginning of a sentence.
+# A capability that some families lack -> the reason that it needs, as the beginning of a sentence.
 CAPABILITIES: Mapping[str, str] = MappingProxyType(
     {
         "head": "the heads have to be found in its weights",
@@ -79,7 +79,7 @@ class Backbone(abc.ABC):
     family: ClassVar[str]
     inputs: ClassVar[tuple[str, ...]] = INPUTS
 
-    # What it is.
+    # The encoder's sizes and description.
 
     @property
     @abc.abstractmethod
@@ -195,7 +195,7 @@ class Backbone(abc.ABC):
         """
         return model
 
-    # What pruning asks.
+    # Names and units, for pruning.
 
     @staticmethod
     @abc.abstractmethod

@@ -61,8 +61,8 @@ def restorable_dropout() -> Iterator[None]:
 def dropout_states(model: tf_keras.Model) -> list[tf.random.Generator]:
     """Return the generators that a model's dropout is drawn from, in the order of its layers.
 
-    Empty for an opaque encoder's own dropout, which is part of its SavedModel's graphs. Keras
-    itself leaves these generators out of checkpoints.
+    Empty for an encoder held as a SavedModel, whose dropout is part of its graphs. Keras itself
+    leaves these generators out of checkpoints.
     """
     layers = (
         module
@@ -77,8 +77,8 @@ def predict_fn(model: tf_keras.Model, static_shape: tuple[int, int] | None = Non
     """Return the model in inference mode as a function of features to logits, traced once.
 
     Where the model's variables are those of several replicas, each computes its part of a batch,
-    and all of them have to call the function in step; an opaque encoder could not be called
-    otherwise, since a SavedModel that was loaded for replicas works within `strategy.run` only.
+    and all of them have to call the function in step; an encoder held as a SavedModel could not be
+    called otherwise, since one that was loaded for replicas works within `strategy.run` only.
     `model.predict_on_batch` does the same as this function and builds a data set for each batch.
 
     Args:

@@ -76,7 +76,7 @@ def load(source: EncoderSource, family: str | None = None, seq_length: int = 128
         preprocessing_path=pair.preprocessing_path,
         provenance=_provenance(source, pair, record),
         path=pair.encoder_path,
-        reason="the opaque encoder was asked for",
+        reason="the family saved_model was asked for",
         longest=positions,
         pieces=size,
     )
@@ -90,7 +90,7 @@ def load(source: EncoderSource, family: str | None = None, seq_length: int = 128
                     f"--encoder={source.name}: cannot be held as a {family} of ours: {error}"
                 ) from None
             found = dataclasses.replace(saved, reason=str(error))
-            logging.info("the encoder is opaque (hub.KerasLayer): %s", error)
+            logging.info("the encoder is held as a SavedModel (family saved_model): %s", error)
         del layer, saved
         collect(found.layer.variables)  # The SavedModel's copy of them.
     parameters = sum(v.shape.num_elements() for v in found.layer.trainable_variables)

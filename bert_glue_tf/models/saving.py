@@ -165,6 +165,6 @@ def load_classifier(folder: pathlib.Path, dropout: float = 0.0) -> tf_keras.Mode
 def not_buildable(folder: pathlib.Path) -> UserError:
     """Return the error for a saved classifier of which only the SavedModel is known."""
     return UserError(
-        f"{folder}: its encoder is opaque (a hub.KerasLayer), so its layers cannot be "
-        "built again. Train with a standard BERT encoder for that."
+        f"{folder}: its encoder is held as a SavedModel (family saved_model), so its layers "
+        "cannot be built again. Train with a standard BERT encoder for that."
     )

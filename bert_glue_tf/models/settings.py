@@ -37,6 +37,6 @@ class EncoderSettings(Settings):
     dropout: float = option(0.1, "Dropout rate before the dense classifier.", limits=FRACTION)
     encoder_dropout: float = option(
         -1.0,
-        "Dropout rate inside a native encoder; -1 = the encoder's own (BERT: 0.1).",
+        "Dropout rate inside a BERT encoder (family bert); -1 = the encoder's own (BERT: 0.1).",
         limits=Limits(0.0, BELOW_ONE, "-1 (the encoder's own) or in [0, 1)", -1.0),
     )

@@ -31,7 +31,7 @@ class Admm(MaskedPruning):
     The loss gets rho/2 * |W - Z + U|^2: from --begin_step on, and at each of the schedule's
     updates, Z is the projection of W + U on the structure at the final sparsity (the units of
     largest L2 norm), and U grows by W - Z. At --end_step the weights are pruned by magnitude in
-    that structure; the steps after it train what is left.
+    that structure; the steps after it train the remaining weights.
 
     Source: Zhang et al. 2018, "A systematic DNN weight pruning framework using alternating
     direction method of multipliers", eqs. (5) to (9) (https://arxiv.org/abs/1804.03294).

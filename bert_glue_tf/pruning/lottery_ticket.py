@@ -22,11 +22,11 @@ else:
 
 
 class LotteryTicket(MaskedPruning):
-    """Trains, prunes by magnitude, winds what is left back to its first values, trains again.
+    """Trains, prunes by magnitude, winds the remaining weights back, and trains again.
 
     The training's steps are divided into `rounds` of equal length. After each but the last one
-    the weights of smallest magnitude go, the same fraction of what is left each time, every
-    weight of the model gets the value it began the run with (the pre-trained one, or with
+    the weights of smallest magnitude go, the same fraction of the remaining ones each time;
+    every weight of the model gets the value it began the run with (the pre-trained one, or with
     --finetune_epochs the fine-tuned one), and optimizer and learning rate start anew; the last
     round trains the ticket. --begin_step, --end_step and --pruning_schedule do not come into it.
 

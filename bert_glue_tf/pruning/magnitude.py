@@ -9,8 +9,8 @@ class Magnitude(ScoredPruning):
     """Magnitude pruning inside of the encoder.
 
     The score of a weight is its absolute value. --pruning_schedule says how: `one_shot` with
-    --finetune_epochs prunes the fine-tuned model and trains what is left, `gradual` prunes while
-    training, `iterative` in rounds.
+    --finetune_epochs prunes the fine-tuned model and trains the remaining weights, `gradual` prunes
+    while training, `iterative` in rounds.
 
     Source: Han et al. 2015, "Learning both weights and connections for efficient neural
     networks" (https://arxiv.org/abs/1506.02626); on BERT, Gordon et al. 2020, "Compressing BERT:

@@ -248,7 +248,7 @@ class Structured(SweptStudy):
             own = _of_task(table, task)
             own = own.pick(*(head for head in own.filled().heads if head != "task"))
             lines += [tables.markdown(own)]
-        lines += [f"## Whether the paper's ranking holds{mark}", ""]
+        lines += [f"## The paper's ranking{mark}", ""]
         lines += [f"- {line}" for line in self.findings()]
         lines += ["", *(f"- {line}" for line in self.notes()), "", *self.failed_section()]
         return "\n".join(lines)

@@ -30,7 +30,7 @@ from bert_glue_tf.studies.swept import Section, SweptStudy
 # The meaning of a method's sparsity, where it is not that of the encoder's matrices.
 SPARSITY_OF = {
     "classifier_magnitude": (
-        "prunes the dense classifier alone, as the report does: the sparsity is its"
+        "prunes the dense classifier alone, as the report does: the sparsity is the classifier's"
     ),
     "layer": "drops whole layers: the sparsity is the fraction of the layers",
     "attention_head": "removes attention heads: the sparsity is the fraction of the heads",

@@ -150,4 +150,4 @@ class SweptStudy(Study[Cell]):
         """Return the runs that failed, as a section of a page."""
         if not self.failures:
             return []
-        return ["## What failed", "", "```", *self.told_failures(), "```", ""]
+        return ["## Failures", "", "```", *self.told_failures(), "```", ""]

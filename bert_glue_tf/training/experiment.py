@@ -34,7 +34,7 @@ def train_and_evaluate(
     examples: Mapping[str, Examples] | None = None,
     tpu: str = devices.LOCAL_TPU,
 ) -> ExperimentResult:
-    """Run the experiment, or what is left of it, in its folder.
+    """Run the experiment in its folder, from its last saved state if there is one.
 
     A finished run is not run again: its record is returned. A run that was interrupted goes
     on from the last state that was saved, and ends as if it had not been.

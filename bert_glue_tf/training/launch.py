@@ -87,7 +87,7 @@ class Launch:
     def train(
         self, examples: Mapping[str, Examples] | None = None, tpu: str = "local"
     ) -> ExperimentResult:
-        """Claim the folder and run the experiment, or what is left of it.
+        """Claim the folder and run the experiment, from its last saved state if there is one.
 
         Args:
           examples: of `check`.

@@ -65,7 +65,7 @@ class _Position:
 
 
 def train(job: Job, inputs: Inputs, plan: Plan, network: Network, start_time: float) -> Trained:
-    """Train the classifier, or what is left to train of it.
+    """Train the classifier to its last step, from the last saved state if there is one.
 
     Args:
       job: the run.

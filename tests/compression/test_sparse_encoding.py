@@ -1,4 +1,4 @@
-"""What a .tflite file stores sparse, as it is read from files of TensorFlow's converter.
+"""The sparse weights of .tflite files, as read from files of TensorFlow's converter.
 
 The zeros are placed in a regular way, so that every number of bytes can be computed by hand.
 """

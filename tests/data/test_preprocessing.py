@@ -111,7 +111,7 @@ def saved(vocabulary, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def published(vocabulary, tmp_path_factory):
-    """What tf-models-official exports: the published preprocessing models' own code."""
+    """Return the model that tf-models-official exports, with the published models' own code."""
     from official.nlp.tools import export_tfhub_lib
 
     folder = tmp_path_factory.mktemp("published")

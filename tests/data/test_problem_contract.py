@@ -1,4 +1,4 @@
-"""What every kind of problem has to keep to, and the two kinds' own values by hand."""
+"""Contract suite: every kind of problem, and the two kinds' own values by hand."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ def run(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def written(run, benchmarks, tmp_path_factory):
-    """What was collected, and what comes back from the files."""
+    """Return the inputs that were collected, those read back from the files, and the folder."""
     folder = tmp_path_factory.mktemp("inputs")
     collected = benchmarks.weights.collect(run, calibration_examples=20)
     collected.save(folder)

@@ -29,7 +29,7 @@ LENGTHS = (8, 16)
 
 @pytest.fixture(scope="module")
 def keras_model():
-    """A native classifier of 64 hidden units and its saved form's weights."""
+    """A BERT classifier of 64 hidden units and its saved form's weights."""
     architecture = tiny_bert.architecture(layers=2, hidden=64, heads=4)
     return classifier(architecture, task="mnli")[0], architecture
 

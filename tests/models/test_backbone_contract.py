@@ -1,4 +1,4 @@
-"""What the backbone of every family has to keep to."""
+"""Contract suite: the backbones of all families."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def refused_without(backbone, capability):
     if not backbone.why_not(capability):
         yield
         return
-    with pytest.raises(NotImplementedError, match=r"and the encoder .* is opaque"):
+    with pytest.raises(NotImplementedError, match=r"and the encoder .* is held as a SavedModel"):
         yield
 
 
@@ -316,7 +316,7 @@ def test_its_graph_gives_the_models_logits(saved, model, batch):
 
 def test_it_is_loaded_to_be_trained_or_says_why_not(backbone, saved, model, batch):
     if backbone.describe()["encoder"] is None:
-        with pytest.raises(UserError, match="its encoder is opaque"):
+        with pytest.raises(UserError, match="its encoder is held as a SavedModel"):
             saving.load_classifier(saved)
         return
     again = saving.load_classifier(saved, dropout=0.3)

@@ -222,7 +222,10 @@ def test_pair_equals_numpy(pair, batch, family):
         np.testing.assert_allclose(outputs[key], value, atol=2e-5)
     assert encoder.family == (family or "bert")
     reason = encoder.why_not("layer")
-    assert "the opaque encoder was asked for" in reason if family == "saved_model" else not reason
+    if family == "saved_model":
+        assert "the family saved_model was asked for" in reason
+    else:
+        assert not reason
     assert encoder.provenance["parameters"] == sum(
         np.prod(shape) for shape in shapes.shapes().values()
     )
@@ -505,5 +508,7 @@ def test_dropout_inside_the_encoder_can_be_set(tmp_path):
     assert change_in_training(without) < 1e-6
     assert without.architecture.attention_dropout == without.architecture.output_dropout == 0.0
     opaque = tiny_bert.saved_model_backbone(reason="for a test")
-    with pytest.raises(UserError, match=r"--encoder_dropout=0.0: .* is opaque \(for a"):
+    with pytest.raises(
+        UserError, match=r"--encoder_dropout=0.0: .* is held as a SavedModel \(for a"
+    ):
         opaque.build(dropout=0.0)

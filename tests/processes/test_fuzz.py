@@ -339,7 +339,7 @@ def contents(folder: pathlib.Path) -> dict[str, bytes]:
 
 
 def use(runs: pathlib.Path) -> None:
-    """What the commands do with finished runs before they train or load a model."""
+    """Read finished runs as the commands do before they train or load a model."""
     first = runs / "one"
     before = contents(runs)
     with answered():

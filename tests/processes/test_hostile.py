@@ -1,4 +1,4 @@
-"""What comes from elsewhere is not run and stays in its folder: sources, archives, handles."""
+"""Foreign files are not run and stay in their folder: sources, archives, handles."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def dotted(node: ast.expr) -> str:
 
 
 def offences(source: str) -> list[str]:
-    """What a source does with files that could run what they hold."""
+    """Return the imports and calls of a source that could run the content of a file."""
     found = []
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):

@@ -45,7 +45,7 @@ def cell_with(notebook, text):
 
 
 def texts(cell):
-    """What a cell shows as text, its pictures and the names of its objects apart."""
+    """Return the text that a cell shows, without its pictures and the names of its objects."""
     found = []
     for output in cell.outputs:
         if output.output_type == "stream":
@@ -74,7 +74,7 @@ def tables(text):
 
 
 def settings_of(name):
-    """What the cell with the settings assigns."""
+    """Return the values that the cell with the settings assigns."""
     (cell,) = (c for c in code_cells(read(name)) if "parameters" in c.metadata.get("tags", []))
     values: dict = {}
     exec(cell.source, values)

@@ -53,7 +53,7 @@ NEW_NAME = "classifier_magnitude"  # The help text has it from the renaming on.
 Facts = dict[str, str]
 
 
-# What is run.
+# The runs.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -421,7 +421,7 @@ def write_aspects(folder: pathlib.Path) -> None:
         (folder / "rest16" / f"{name}.txt").write_text("".join(lines), encoding="utf-8")
 
 
-# What is read.
+# The facts that are read from a run.
 
 
 def sha256(content: bytes) -> str:
@@ -719,7 +719,7 @@ class Program:
             self._add(case.name, {f"submission/{name}": value for name, value in found.items()})
 
     def _predicted(self, run: pathlib.Path, task: str) -> Iterator[tuple[str, str]]:
-        """What `predict` answers, by the model and its file, as a digest and whole for a text."""
+        """Yield the answers of `predict`, by the model and its file, as a digest and one whole."""
         sentences = SENTENCES[2 if task in PAIRS else 1]
         for name, model in (("model", run), ("float32", run / "tflite" / "float32.tflite")):
             if not model.exists():

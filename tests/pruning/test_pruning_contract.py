@@ -251,7 +251,7 @@ def test_at_once_it_prunes_at_once(name):
 
 @pytest.mark.parametrize("combination", COMBINATIONS)
 def test_every_unit_goes_with_every_score(combination, tmp_path):
-    """What the other tests ask of each method, in two trainings."""
+    """Check in two trainings all that the other tests ask of each method."""
     whole, first = Training(combination).fit(), Training(combination).fit(0, 1)
     sparsities = whole.method.sparsities(whole.model)
     assert sparsities == {weight: FINAL for weight in sparsities}

@@ -1,4 +1,4 @@
-"""What each pruning method ranks by, against values computed by hand or by autodiff."""
+"""The scores of each pruning method, against values computed by hand or by autodiff."""
 
 from __future__ import annotations
 

@@ -112,7 +112,7 @@ def test_the_command_writes_scores_zeros_and_figures(studied, tmp_path):
 
 
 def claims(tmp_path, local, global_):
-    """What is said of numbers of right answers at 50 % and 90 %."""
+    """Return the study's claims for numbers of right answers at 50 % and 90 %."""
     study = LocalGlobal(["mrpc"], {"encoder": "tiny", "data": "tsv"}, [0.5, 0.9], [1])
     (grid,) = study.grids
     write(grid.unpruned, tmp_path, [right(350)])

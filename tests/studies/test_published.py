@@ -1,4 +1,4 @@
-"""What the committed values of other people's documents say agrees with itself and with us."""
+"""The committed values of other people's documents agree with each other and with our code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What holds for every study: from written records to tables, findings, figures and a text."""
+"""Contract suite: every study, from written records to tables, findings, figures and a text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the tests of reports share: answers, and the models read from written runs."""
+"""Helpers of the tests of reports: answers, and the models read from written runs."""
 
 from __future__ import annotations
 

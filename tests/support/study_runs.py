@@ -1,4 +1,4 @@
-"""What the tests of the studies share: their runs, tiny ones and written ones."""
+"""Helpers of the tests of the studies: runs, tiny ones and written ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A small native classifier with weights that are not near zero."""
+"""A small BERT classifier with weights that are not near zero."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bert_glue_tf.models.bert.network import build_encoder
 
 
 def classifier(architecture, task="mnli", seed=0):
-    """A native classifier with weights that are not near zero, so that errors show."""
+    """A BERT classifier with weights that are not near zero, so that errors show."""
     drawn = tiny_bert.weights(architecture, seed)
     encoder = build_encoder(architecture, drawn.__getitem__)
     model = classifiers.build_classifier(encoder, tasks.get(task), dropout=0.1, seed=seed)
@@ -32,5 +32,5 @@ def saved_weights(model, architecture, drawn):
 
 
 def start(backbone, task, sparsity=0.5):
-    """What a run gives its pruning method before it builds the model; there are no examples."""
+    """Return the start that a run gives its pruning method; there are no examples."""
     return Start(backbone, None, task, Examples(([],), None, {}), {}, None, sparsity, 12, 1)

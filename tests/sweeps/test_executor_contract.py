@@ -1,4 +1,4 @@
-"""What every executor of sweeps does; one run is stood in for by a process that ends at once."""
+"""Contract suite: every executor of sweeps, with a process that ends at once as the run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a training shows: a bar that fits its terminal, and a line for each epoch."""
+"""The output of a training: a bar that fits its terminal, and a line for each epoch."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_in_a_file_there_is_a_line_an_epoch(capsys):
 
 
 def on_a_terminal(columns):
-    """What the code above writes to a terminal of that width, and its exit status."""
+    """Return the text that the code above writes to a terminal of that width, and its status."""
     leader, follower = pty.openpty()
     ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     environment = {name: value for name, value in os.environ.items() if name != "COLUMNS"}

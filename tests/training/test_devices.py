@@ -48,7 +48,7 @@ for folder, family, values in json.loads(sys.argv[1]):
     config = ExperimentConfig.from_json(values)
     experiment.train_and_evaluate(config, RunFolder.open(pathlib.Path(folder), config))
 """
-# A worker of which the encoder is opaque, whatever it is.
+# A worker whose encoder is held as a SavedModel, whatever it is.
 OPAQUE_WORKER = """
 from bert_glue_tf import train
 from bert_glue_tf.models import loading
@@ -211,7 +211,7 @@ METHODS = [*sorted(set(registry.names()) - {"none", "layer", "vocabulary"}), "mo
 
 @pytest.fixture(scope="module")
 def replicas(tmp_path_factory):
-    """What every method leaves on one device, on two replicas, and on two workers."""
+    """Return the arrays of every method's runs on one device, two replicas and two workers."""
     folder = tmp_path_factory.mktemp("replicas")
     script = str(pathlib.Path(__file__).parents[1] / "programs" / "replicas.py")
     together = workers.start([script, "multi_worker", str(folder), *METHODS], 2, folder)
@@ -326,7 +326,7 @@ def test_a_device_that_is_not_there_is_refused():
 
 
 class OneCoreTPU(tf.distribute.OneDeviceStrategy):
-    """What stands in for a TPU: its static shapes, on a CPU."""
+    """A stand-in for a TPU: its static shapes, on a CPU."""
 
     def __init__(self, resolver):
         super().__init__("/cpu:0")

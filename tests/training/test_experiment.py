@@ -489,7 +489,7 @@ def test_an_opaque_encoder_trains_with_its_head_pruned(settings, tmp_path, monke
         for name in ("input_word_ids", "input_mask", "input_type_ids")
     }
     assert saving.load_predict_fn(folder.model)(features).shape == (2, 2)
-    with pytest.raises(UserError, match="its encoder is opaque"):
+    with pytest.raises(UserError, match="its encoder is held as a SavedModel"):
         load_classifier(folder.model)
 
 

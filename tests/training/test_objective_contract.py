@@ -1,4 +1,4 @@
-"""What every objective has to keep to, on every kind of problem."""
+"""Contract suite: every objective, on every kind of problem."""
 
 from __future__ import annotations
 

@@ -92,10 +92,12 @@ def test_mixed_precision_trains_float32_weights_and_saves_a_float32_model(
     np.testing.assert_allclose(again(features), trained(features), atol=2e-2)
 
 
-def test_an_opaque_encoder_computes_as_it_was_saved(settings, tmp_path, monkeypatch):
+def test_an_encoder_held_as_a_saved_model_computes_as_it_was_saved(settings, tmp_path, monkeypatch):
     monkeypatch.setattr(loading, "load", functools.partial(loading.load, family="saved_model"))
     mixed = dataclasses.replace(settings, mixed_precision="bfloat16", pruning_scope="classifier")
-    with pytest.raises(UserError, match=r"--mixed_precision=bfloat16: the encoder .* is opaque"):
+    with pytest.raises(
+        UserError, match=r"--mixed_precision=bfloat16: the encoder .* is held as a SavedModel"
+    ):
         experiment.train_and_evaluate(mixed, RunFolder.open(tmp_path / "run", mixed))
 
 

@@ -75,8 +75,8 @@ def read_config(path: Path, activations: Mapping[str, str] = HF_ACTIVATIONS) -> 
     epsilon = config.get("layer_norm_eps", LAYER_NORM_EPSILON)
     if epsilon != LAYER_NORM_EPSILON:
         raise UserError(
-            f"{path}: layer_norm_eps is {json.dumps(epsilon)}; the native "
-            f"encoder computes with {LAYER_NORM_EPSILON} only"
+            f"{path}: layer_norm_eps is {json.dumps(epsilon)}; this "
+            f"project's BERT computes with {LAYER_NORM_EPSILON} only"
         )
     activation = config.get("hidden_act", "gelu")
     if not isinstance(activation, str) or activation not in activations:

@@ -241,7 +241,7 @@ def _shrink_attention(layer: Mapping[str, np.ndarray]) -> _Part:
     carried = value_bias[constant].astype(np.float64)
     live: np.ndarray = used & ~constant
     heads = [head for head in range(len(live)) if live[head].any()]
-    # By head: kernel and bias of what is left.
+    # For each head: kernel and bias of the value dimensions that stay.
     values = [(value[:, head, live[head]], value_bias[head, live[head]]) for head in heads]
     pairs = [
         _distinguishing(query[:, head], query_bias[head], key[:, head], key_bias[head])

@@ -94,7 +94,7 @@ def scope_of(name: str, rank: int) -> str:
         return "embeddings"
     if name.startswith(_CLASSIFIER):
         return "classifier"
-    return "encoder"  # A matrix of an opaque encoder, under a name of its own.
+    return "encoder"  # A matrix of an encoder held as a SavedModel, under its own name.
 
 
 def matrix_shape(name: str, shape: tuple[int, ...]) -> tuple[int, int]:

@@ -56,7 +56,7 @@ class SavedModelBackbone(Backbone):
         return {**super().record(), "family_reason": self.reason}
 
     def _lack(self, capability: str) -> str:
-        encoder = f"the encoder {self.provenance['name']} is opaque ({self.reason})"
+        encoder = f"the encoder {self.provenance['name']} is held as a SavedModel ({self.reason})"
         if capability == "mixed_precision":
             return f"{encoder}, and computes as it was saved"
         if capability == "dropout":

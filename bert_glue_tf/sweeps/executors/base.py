@@ -103,4 +103,4 @@ class Executor(abc.ABC):
 
     @abc.abstractmethod
     def close(self) -> None:
-        """Clean up what is left when the sweep has ended."""
+        """Release everything that the executor holds, when the sweep has ended."""
