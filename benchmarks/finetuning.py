@@ -94,7 +94,7 @@ class FineTuning(records.Record):
     seconds: Mapping[str, Any]
     peak_memory_bytes: int
     of_ours: float | None
-    is_stopped: bool
+    is_stopped: bool = False
     difference: Mapping[str, Any] | None
     turn: float
     environment: Mapping[str, Any]

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from bert_glue_tf.compression import units
     from bert_glue_tf.compression.masked import MaskedPruning
     from bert_glue_tf.compression.method import PruningMethod
+    from bert_glue_tf.compression.registry import names as method_names
     from bert_glue_tf.compression.registry import register
     from bert_glue_tf.core.errors import UserError
     from bert_glue_tf.data.examples import Examples

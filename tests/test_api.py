@@ -64,6 +64,8 @@ def test_a_type_checker_sees_what_is_imported():
         "from bert_glue_tf import api\n"
         "given = {name: getattr(api, name) for name in api._HOMES}\n"
         "typing.TYPE_CHECKING = True\n"
+        "for name in given:\n"
+        "    vars(api).pop(name, None)  # Else what the names gave would stay.\n"
         "importlib.reload(api)\n"
         "for name in given:\n"
         "    assert vars(api)[name] is given[name], name\n"

@@ -71,6 +71,8 @@ class PruningMethod:
     aliases: tuple[str, ...] = ()
     # The method's own settings: name -> (default, what it is). A value has the default's type.
     options: Options = types.MappingProxyType({})
+    # Those of `options` whose value is the name of another method.
+    method_options: tuple[str, ...] = ()
     # Why it stands alone and not beside other methods; empty if it does not.
     alone = ""
     # What it needs of the encoder besides variables (`models.backbone.CAPABILITIES`).

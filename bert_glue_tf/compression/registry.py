@@ -87,13 +87,28 @@ def _method_called(alias: str) -> str:
 
 
 def canonical_options(text: str) -> str:
-    """Return a text of --pruning_options in which each method has its own name."""
+    """Return a text of --pruning_options in which each method has its own name.
+
+    A value is a method's name only where a method says so (`method_options`): elsewhere, as in
+    `initial=magnitude`, it stays as it is.
+    """
+    if not text:
+        return text  # So that settings without options import no method.
+    naming = {option for name in names() for option in _options_naming_methods(name)}
     parts = []
     for part in text.split(" "):
         name, sign, value = part.partition("=")
         method, dot, option = name.rpartition(".")
-        parts.append(f"{canonical(method) if dot else ''}{dot}{option}{sign}{canonical(value)}")
+        value = canonical(value) if option in naming else value
+        parts.append(f"{canonical(method) if dot else ''}{dot}{option}{sign}{value}")
     return " ".join(parts)
+
+
+def _options_naming_methods(name: str) -> Sequence[str]:
+    try:
+        return get(name).method_options
+    except UserError:  # A file that is broken is told of where its method is asked for.
+        return ()
 
 
 def _require_known(name: str) -> None:

@@ -14,6 +14,7 @@ import math
 import os
 import pathlib
 import re
+import types
 import typing
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self, TypeVar
@@ -130,6 +131,10 @@ def _fits(value: Any, wanted: Any) -> bool:
         return value is None or _fits(value, int) or type(value) is float
     if wanted is int:
         return type(value) is int and abs(value) < _LARGEST
+    if origin in (types.UnionType, typing.Union):
+        return any(_fits(value, one) for one in inner)
+    if wanted is type(None):
+        return value is None
     if origin is Mapping:
         return isinstance(value, dict) and all(_fits(item, inner[1]) for item in value.values())
     if origin is Sequence or (origin is tuple and inner[-1] is Ellipsis):

@@ -54,6 +54,8 @@ class AtChance:
 
 
 Collapse = Diverged | OneAnswer | AtChance
+# The word for all of them, wherever a model is shown.
+MARK = "COLLAPSED"
 
 
 def judge(task: TaskSpec, labels: np.ndarray, logits: np.ndarray) -> Collapse | None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from bert_glue_tf.data import tasks
 from bert_glue_tf.data.preprocessing import INPUTS
 from bert_glue_tf.data.tasks import TaskSpec
+from bert_glue_tf.evaluation import collapse
 from bert_glue_tf.export import litert, recipes
 from bert_glue_tf.export.record import ExportResult
 
@@ -18,7 +19,7 @@ def card(record: ExportResult) -> str:
     title = f"{task.name}{' (sample data)' if is_sample else ''}, {record.recipe}"
     lines = [f"# {record.file}: {title}", "", recipes.RECIPES[record.recipe].summary, ""]
     if record.collapsed:
-        lines += [f"**COLLAPSED: {record.collapsed}. Do not use this file.**", ""]
+        lines += [f"**{collapse.MARK}: {record.collapsed}. Do not use this file.**", ""]
     lines += ["| | |", "|---|---|"]
     lines += [f"| {name} | {value} |" for name, value in [*_scores(record, task), *_costs(record)]]
     lines += [
@@ -50,12 +51,10 @@ def _costs(record: ExportResult) -> Iterator[tuple[str, str]]:
         ratio = timed["p50"] / timed["float32_p50"]
         yield f"one example at length {length}", f"{timed['p50']:.2f} ms, {ratio:.2f} of float32"
     memory = {name: f"{value / 1e6:.0f}" for name, value in record.peak_memory_bytes.items()}
-    spread = ""
-    if "total_min" in memory:
-        spread = f", {memory['total_min']} to {memory['total_max']} in several processes"
     yield (
         "memory at its peak",
-        f"{memory['total']} MB{spread} ({memory['empty']} MB of it Python and LiteRT)",
+        f"{memory['total']} MB, {memory['total_min']} to {memory['total_max']} in several "
+        f"processes ({memory['empty']} MB of it Python and LiteRT)",
     )
     yield "SHA-256", f"`{record.sha256}`"
     yield "licence", record.encoder.get("licence") or "that of the encoder"

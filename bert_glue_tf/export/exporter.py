@@ -78,6 +78,7 @@ def _export(
     if not missing:
         logging.info("%s: all of these are exported; these are the results", folder.path)
         return [done[recipe.name] for recipe in wanted]
+    folder.note_versions()
     export_run = _ExportRun(run, settings, folder, examples)
     refused = []
     for recipe in missing:
@@ -101,12 +102,13 @@ def _export(
 
 @dataclasses.dataclass
 class _File:
-    """One file while it is measured."""
+    """One file while it is measured; `collapsed` says why it is worthless, if it is."""
 
     recipe: QuantizationRecipe
     content: bytes
     evaluations: dict[str, Evaluation]
     quantization: dict[str, Any]
+    collapsed: str
     latency: dict[str, dict[str, float]] = dataclasses.field(default_factory=dict)
 
 
@@ -177,9 +179,8 @@ class _ExportRun:
                 split.labels,
                 file.evaluations[suffix].logits,
             )
-        collapsed = self._collapsed(file)
-        if collapsed:
-            logging.warning("%s: COLLAPSED: %s", recipe.name, collapsed)
+        if file.collapsed:
+            logging.warning("%s: %s: %s", recipe.name, collapse.MARK, file.collapsed)
 
     def _evaluated(
         self, recipe: QuantizationRecipe, content: bytes, found: dict[str, Any]
@@ -195,7 +196,11 @@ class _ExportRun:
             )
             for suffix, split in self._validation.items()
         }
-        return _File(recipe, content, evaluations, found)
+        collapsed = collapse.text(
+            collapse.judge(self._task, self._validation[suffix].labels, done.logits)
+            for suffix, done in evaluations.items()
+        )
+        return _File(recipe, content, evaluations, found, collapsed)
 
     def measure(self) -> None:
         """Time the files in turns, at each length."""
@@ -243,7 +248,7 @@ class _ExportRun:
             seq_lengths=self._settings.seq_lengths,
             metrics=scoring.flatten(file.evaluations),
             intervals=scoring.intervals(self._task, self._validation, file.evaluations),
-            collapsed=self._collapsed(file),
+            collapsed=file.collapsed,
             flips=self._flips(file),
             parity=self._parity(file),
             parameters=self._run.result.parameters,
@@ -265,12 +270,6 @@ class _ExportRun:
                 "examples": self._settings.calibration_examples
             }
         return found
-
-    def _collapsed(self, file: _File) -> str:
-        return collapse.text(
-            collapse.judge(self._task, self._validation[suffix].labels, done.logits)
-            for suffix, done in file.evaluations.items()
-        )
 
     def _flips(self, file: _File) -> int:
         reference = self._files[FLOAT32].evaluations

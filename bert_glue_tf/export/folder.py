@@ -66,14 +66,15 @@ class ExportFolder:
         Raises:
           UserError: another export is at work in it.
         """
-        try:
-            with locks.holding(self.path / _LOCK):
-                yield
-        except BlockingIOError:
-            raise UserError(
-                f"--output={self.path}: another process is exporting into this folder. "
-                "Wait until it has ended, or give another --output."
-            ) from None
+        with contextlib.ExitStack() as stack:
+            try:
+                stack.enter_context(locks.holding(self.path / _LOCK))
+            except BlockingIOError:
+                raise UserError(
+                    f"--output={self.path}: another process is exporting into this folder. "
+                    "Wait until it has ended, or give another --output."
+                ) from None
+            yield  # Outside of the try: what fails in the block is no lock.
 
     def _take(self, settings: Mapping[str, Any]) -> None:
         if self.settings_file.is_file():
@@ -87,10 +88,16 @@ class ExportFolder:
             versioned = {**settings, _VERSIONS: versions.installed(versions.QUANTIZER)}
             write_atomically(self.settings_file, json.dumps(versioned, indent=2) + "\n")
 
+    def note_versions(self) -> None:
+        """Warn where files are added with other versions than the export was begun with."""
+        values = strict_json.loads(self.settings_file.read_text(encoding="utf-8"))
+        now = versions.installed(versions.QUANTIZER)
+        versions.note_others(f"--output={self.path}", values.get(_VERSIONS, {}), now)
+
     def _require(self, settings: Mapping[str, Any]) -> None:
         try:
             earlier = strict_json.loads(self.settings_file.read_text(encoding="utf-8"))
-            before = dict(earlier.pop(_VERSIONS, {}))
+            earlier.pop(_VERSIONS, None)
             different = sorted(
                 name for name in {*earlier, *settings} if earlier.get(name) != settings.get(name)
             )
@@ -108,9 +115,6 @@ class ExportFolder:
                 f"--output={self.path}: holds another export: {listed}. "
                 "Give another --output; the earlier files are untouched."
             )
-        versions.note_others(
-            f"--output={self.path}", before, versions.installed(versions.QUANTIZER)
-        )
 
     @property
     def settings_file(self) -> pathlib.Path:

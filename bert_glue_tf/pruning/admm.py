@@ -38,6 +38,7 @@ class Admm(MaskedPruning):
     """
 
     name = "admm"
+    method_options = ("structure",)
     options = {
         "structure": ("magnitude", "the mask to go towards, by its method's name"),
         "rho": (0.01, "weight of the pull"),

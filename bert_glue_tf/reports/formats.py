@@ -7,10 +7,11 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from bert_glue_tf.evaluation import collapse
 from bert_glue_tf.reports.measured import SAMPLE, Interval
 from bert_glue_tf.reports.verdicts import Outcome, Verdict
 
-COLLAPSED = "COLLAPSED"
+COLLAPSED = collapse.MARK
 _OUTCOMES = {
     Outcome.BETTER: "better",
     Outcome.WORSE: "worse",

@@ -7,6 +7,7 @@ import math
 import signal
 import time
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from absl import logging
 
@@ -29,7 +30,7 @@ class Sweep:
       failures: run -> why it failed.
     """
 
-    def __init__(self, runs: Sequence[Run], executor: base.Executor | None = None) -> None:
+    def __init__(self, runs: Sequence[Run], executor: base.Executor[Any] | None = None) -> None:
         """Read the records of the runs that are finished.
 
         Args:
@@ -40,7 +41,7 @@ class Sweep:
           UserError: a folder holds another run, or a record that cannot be read.
         """
         self._runs = {run.name: run for run in runs}
-        self._executor = executor or LocalExecutor()
+        self._executor: base.Executor[Any] = executor or LocalExecutor()
         self._running: dict[str, base.Job] = {}
         self._looked: dict[str, float] = {}
         self._measured: list[tuple[float, int]] = []  # Seconds and epochs of runs done here.

@@ -10,6 +10,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 
 from bert_glue_tf.data import tasks
+from bert_glue_tf.evaluation import collapse
 from bert_glue_tf.reports import terminal
 from bert_glue_tf.runs import config
 from bert_glue_tf.runs.results import ExperimentResult
@@ -73,7 +74,7 @@ def table(
         keys = _primary(done[0][1]) if done else []
         values = {key: [record.metrics[key] for _, record in done] for key in keys}
         fallen = sum(bool(record.warnings) for _, record in done)
-        mark = f" COLLAPSED ({fallen} of {len(done)})" if fallen else ""
+        mark = f" {collapse.MARK} ({fallen} of {len(done)})" if fallen else ""
         rows.append(
             {
                 **dict(zip(shown, key, strict=True)),

@@ -179,7 +179,7 @@ def execute(code, folder):
 
 def test_the_code_for_a_notebook_runs_a_method_of_its_own(tiny_encoder, tmp_path):
     code = snippet(
-        "pruning.register",
+        "api.register",
         encoder=('"minilm_l6"', repr(tiny_encoder)),
         size=("epochs=1", "epochs=1, train_examples=64, seq_length=32"),
     )

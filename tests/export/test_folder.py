@@ -37,12 +37,12 @@ def test_a_folder_that_another_process_exports_into_is_refused_until_it_ends(tmp
 
 
 def test_an_export_that_goes_on_with_other_versions_says_so(tmp_path, caplog, monkeypatch):
-    ExportFolder.open(tmp_path, {"run": "one"})
+    folder = ExportFolder.open(tmp_path, {"run": "one"})
     with caplog.at_level("WARNING", "absl"):
-        ExportFolder.open(tmp_path, {"run": "one"})
+        ExportFolder.open(tmp_path, {"run": "one"}).note_versions()
         assert caplog.text == ""
         monkeypatch.setattr(versions, "_version", lambda package: "9.9")
-        ExportFolder.open(tmp_path, {"run": "one"})
+        folder.note_versions()
     assert f"--output={tmp_path}: was begun with other versions" in caplog.text
     assert "ai-edge-quantizer" in caplog.text
     assert "(now 9.9)" in caplog.text

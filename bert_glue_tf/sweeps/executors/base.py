@@ -10,6 +10,7 @@ from __future__ import annotations
 import abc
 import dataclasses
 from collections.abc import Sequence
+from typing import Generic, TypeVar
 
 from bert_glue_tf.runs.results import ExperimentResult
 from bert_glue_tf.sweeps.plan import Run
@@ -66,7 +67,10 @@ class Job(abc.ABC):
         """Wait at most `seconds` for its end, and kill it then."""
 
 
-class Executor(abc.ABC):
+J = TypeVar("J", bound=Job)
+
+
+class Executor(abc.ABC, Generic[J]):
     """A place where runs are run.
 
     Attributes:
@@ -85,7 +89,7 @@ class Executor(abc.ABC):
         """
 
     @abc.abstractmethod
-    def begin(self, run: Run) -> Job | Finished | Failed | None:
+    def begin(self, run: Run) -> J | Finished | Failed | None:
         """Start a run, or return how another sweep has settled it; None where another has it.
 
         Raises:
@@ -94,11 +98,11 @@ class Executor(abc.ABC):
         """
 
     @abc.abstractmethod
-    def collect(self, job: Job) -> Finished | Failed | TakenOver:
+    def collect(self, job: J) -> Finished | Failed | TakenOver:
         """Return how a job that is over has ended."""
 
     @abc.abstractmethod
-    def stop(self, jobs: Sequence[Job]) -> None:
+    def stop(self, jobs: Sequence[J]) -> None:
         """End jobs: each is asked to save its state, and killed where that takes too long."""
 
     @abc.abstractmethod

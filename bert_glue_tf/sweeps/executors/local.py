@@ -104,7 +104,7 @@ class Process(base.Job):
         return f"exit status {self.status}: {last}"
 
 
-class LocalExecutor(base.Executor):
+class LocalExecutor(base.Executor[Process]):
     """Processes of this machine.
 
     Args:
@@ -136,7 +136,7 @@ class LocalExecutor(base.Executor):
             for run in missing
         }
 
-    def begin(self, run: Run) -> base.Job | base.Finished | base.Failed | None:
+    def begin(self, run: Run) -> Process | base.Finished | base.Failed | None:
         claim = self._claims.take(run)
         # Only now, since another process may have finished it just before.
         record = run.folder.record()
@@ -164,8 +164,7 @@ class LocalExecutor(base.Executor):
             claims.write(claim.path, claims.FAILED, found["message"])
         return found["message"]
 
-    def collect(self, job: base.Job) -> base.Finished | base.Failed | base.TakenOver:
-        assert isinstance(job, Process)
+    def collect(self, job: Process) -> base.Finished | base.Failed | base.TakenOver:
         if job.status == SUPERSEDED:
             return base.TakenOver()  # Its claim is the other's now.
         try:
@@ -181,12 +180,11 @@ class LocalExecutor(base.Executor):
         claims.write(job.claim.path, claims.FAILED, message)
         return base.Failed(message)
 
-    def stop(self, jobs: Sequence[base.Job]) -> None:
+    def stop(self, jobs: Sequence[Process]) -> None:
         for job in jobs:
             job.interrupt()
         until = time.monotonic() + GRACE
         for job in jobs:
-            assert isinstance(job, Process)
             job.end(until - time.monotonic())
             with contextlib.suppress(OSError, UserError):
                 if job.run.folder.record() is None:
