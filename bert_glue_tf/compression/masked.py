@@ -190,8 +190,10 @@ class MaskedPruning(PruningMethod):
         for group in self.all_groups:
             score = np.asarray(self.score(group))
             if not self.regrows:
-                if (score < 0).any():
-                    raise ValueError(f"{self.name}: a score is negative, and `regrows` is False")
+                if not (score >= 0).all():  # Which NaN is not either.
+                    raise ValueError(
+                        f"{self.name}: a score is negative or NaN, and `regrows` is False"
+                    )
                 score = score * self.mask(group)  # What is gone ranks lowest.
             yield score
 

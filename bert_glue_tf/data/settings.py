@@ -13,7 +13,7 @@ from bert_glue_tf.data import tasks
 class DataSettings(Settings):
     """The task and its examples."""
 
-    task: str = option("cola", f"GLUE or aspect sentiment task: {', '.join(tasks.TASKS)}.")
+    task: str = option("cola", f"Task: {', '.join(tasks.TASKS)}.")
     data: str = option(
         "tfds",
         "Where the sentences come from: tfds, sample (embedded, generated: cola, mrpc, sst2), "

@@ -21,7 +21,9 @@ from bert_glue_tf.studies.words import ABSENT
 from bert_glue_tf.studies.zeros import RANKINGS, Zeros
 
 METHOD = "magnitude"
-TASKS = tuple(name for name, task in tasks.TASKS.items() if not task.is_glue)
+TASKS = tuple(
+    name for name, task in tasks.TASKS.items() if task.file_format == "aspects"
+)  # The study's domain.
 
 
 def sparsities(values: Sequence[str]) -> list[float]:

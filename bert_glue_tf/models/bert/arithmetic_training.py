@@ -137,7 +137,8 @@ class TrainingArithmetic:
 
     def tanh(self, pooled: tf.Tensor) -> tf.Tensor:
         # A name that ends with a slash is entered again, and is not made a new one.
-        with tf.name_scope("/".join([tf.get_current_name_scope(), _POOLER, ""])):
+        # Absolute, with the slash at its end; called outside of any scope it has none before it.
+        with tf.name_scope("/".join([tf.get_current_name_scope(), _POOLER, ""]).lstrip("/")):
             return tf.tanh(pooled)
 
     def _product(
