@@ -50,13 +50,11 @@ def convert_module(module: Graph, lengths: Sequence[int], what: str, sparse: boo
     """
     import tensorflow as tf
 
-    from bert_glue_tf.models.bert import arithmetic_export
-
     optimizations = [tf.lite.Optimize.EXPERIMENTAL_SPARSITY] if sparse else []
     model = flatbuffer.read(from_converter(module, lengths, what, optimizations))
     flatbuffer.require_builtin(model, what)
     flatbuffer.use_embedding_lookup(model)
-    flatbuffer.clip_constants(model, arithmetic_export.MASKED)
+    flatbuffer.clip_constants(model, module.lowest)
     return flatbuffer.write(model)
 
 

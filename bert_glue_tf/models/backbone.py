@@ -42,7 +42,14 @@ ClassifierWeights = tuple["np.ndarray", "np.ndarray"]
 
 
 class Graph(Protocol):
-    """A classifier for the converter of an export."""
+    """A classifier for the converter of an export.
+
+    Attributes:
+      lowest: constants below it are raised to it, so that a mask of -1e9 does not take an int8
+        scale for itself.
+    """
+
+    lowest: float
 
     def function(self, length: int) -> tf.types.experimental.ConcreteFunction:
         """Return int32 [1, length] features, by name, to {"logits": float32 [1, classes]}."""
@@ -77,6 +84,9 @@ class Backbone(abc.ABC):
     provenance: Mapping[str, Any]
 
     family: ClassVar[str]
+    # Parts of the names of weights without weight decay: biases and layer norms, as Keras and the
+    # published encoders name them (Devlin et al. 2019, appendix A.2, and google-research/bert).
+    no_decay: ClassVar[tuple[str, ...]] = ("LayerNorm", "layer_norm", "bias")
     inputs: ClassVar[tuple[str, ...]] = INPUTS
 
     # The encoder's sizes and description.

@@ -132,7 +132,9 @@ def _compile(
     with devices.building(job.strategy, network.policy):
         trainee = Trainee(network.model, objective)
         trainee.compile(
-            optimizer=plan.method.wrap_optimizer(build_optimizer(job.config, plan.cycle_steps)),
+            optimizer=plan.method.wrap_optimizer(
+                build_optimizer(job.config, plan.cycle_steps, network.backbone.no_decay)
+            ),
             # Weighted: what fills up a batch for the replicas has weight 0.
             weighted_metrics=inputs.task.problem.keras_metrics(job.is_filled_up),
             is_filled_up=job.is_filled_up,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -9,7 +10,7 @@ import tf_keras
 from official.nlp import optimization
 
 from bert_glue_tf.compression.hooks import Hook
-from bert_glue_tf.models.bert import structure
+from bert_glue_tf.models.backbone import Backbone
 from bert_glue_tf.runs.settings import OptimizerSettings
 
 # BERT's own settings (Devlin et al. 2019, appendix A.2, and google-research/bert).
@@ -73,11 +74,18 @@ class AdamW(optimization.AdamWeightDecay):
         return self._resource_apply_dense(whole, var, **kwargs)
 
 
-def build_optimizer(settings: OptimizerSettings, total_steps: int) -> AdamW:
+def build_optimizer(
+    settings: OptimizerSettings, total_steps: int, no_decay: Sequence[str] = Backbone.no_decay
+) -> AdamW:
     """Build AdamW (Loshchilov and Hutter 2019) with BERT's betas, clipped to a global norm of 1.
 
     `optimization.create_optimizer` of tf-models-official builds the same one, with the weight
     decay fixed at 0.01; here it is a setting.
+
+    Args:
+      settings: learning rate, warm-up and weight decay.
+      total_steps: of the schedule.
+      no_decay: parts of the names of weights without weight decay; the backbone says them.
     """
     return AdamW(
         learning_rate=build_schedule(settings, total_steps),
@@ -89,5 +97,5 @@ def build_optimizer(settings: OptimizerSettings, total_steps: int) -> AdamW:
         # a run would depend on their number; Keras's comes after it.
         gradient_clip_norm=0.0,
         global_clipnorm=CLIP_NORM,
-        exclude_from_weight_decay=list(structure.NO_DECAY),
+        exclude_from_weight_decay=list(no_decay),
     )

@@ -15,7 +15,7 @@ import tensorflow as tf
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data.preprocessing import INPUTS
 from bert_glue_tf.models.bert import forward
-from bert_glue_tf.models.bert.arithmetic_export import ExportArithmetic
+from bert_glue_tf.models.bert.arithmetic_export import MASKED, ExportArithmetic
 from bert_glue_tf.models.bert.classifier_weights import SavedWeights
 
 
@@ -29,6 +29,8 @@ class ExportGraph(tf.Module):
         (`classifier/kernel`, `classifier/bias`, `classifier:input`, `classifier:output`). A
         weight comes as a float32 array, and what is returned for it has to be a value.
     """
+
+    lowest = MASKED
 
     def __init__(self, weights: SavedWeights, quantize: forward.Quantize = forward.keep) -> None:
         super().__init__(name="classifier")

@@ -26,9 +26,6 @@ _LAYER = re.compile(
     r"(?:self_attention/(?:query|key|value|attention_output)|intermediate|output)/kernel$"
 )
 _CLASSIFIER = ("classifier", "pooler")
-# What has no weight decay, by a part of its name (Devlin et al. 2019, appendix A.2, and
-# google-research/bert).
-NO_DECAY = ("LayerNorm", "layer_norm", "bias")
 LAYERS = "transformer/"  # What the names of all layers' weights begin with.
 TABLE = "word_embeddings/embeddings"
 POSITIONS = "position_embedding/embeddings"
