@@ -59,7 +59,9 @@ def test_the_file_for_a_phone_answers_the_labelled_test_split(finished):
     assert classifier.task is TASK
     test = readers.load(TASK, run.config.data, "test")
     found = classifier.predict(list(zip(*test.texts, strict=True)))
-    assert [answer.label for answer in found] == [TASK.problem.labels[label] for label in test.labels]
+    assert [answer.label for answer in found] == [
+        TASK.problem.labels[label] for label in test.labels
+    ]
 
 
 def test_the_export_is_scored_by_the_same_metrics(finished):
