@@ -248,7 +248,7 @@ def test_a_grid_is_read_with_values_that_hold_commas():
     [
         (
             "seeds=1",
-            "--grid=seeds=1: no setting 'seeds'. Did you mean seed? Good settings: task, encoder, ",
+            "--grid=seeds=1: no setting 'seeds'. Did you mean seed? Good settings: task, data, ",
         ),
         ("workdir=a", "no setting 'workdir'"),
         ("seed", "'seed' is not name=value,value. Good: --grid='final"),
