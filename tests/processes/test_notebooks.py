@@ -353,12 +353,12 @@ def test_a_method_of_ones_own_is_trained_and_stands_in_the_table(execute, tiny_e
     own = settings_of("add_a_method")
     training = {**own["TRAINING"], "encoder": tiny_encoder, "train_examples": 96}
     done = execute(FOLDER / "add_a_method.ipynb", tmp_path, {"TRAINING": training})
-    assert "relative" in texts(cell_with(done, "pruning.names")).strip().split(", ")
+    assert "relative" in texts(cell_with(done, "api.method_names")).strip().split(", ")
     runs = {
         run["config"]["pruning_method"]: run for run in records(tmp_path / own["RUNS"]).values()
     }
     assert set(runs) == {"none", "random", "magnitude", "relative"}
-    (rows,) = tables(texts(cell_with(done, "model_rows")))
+    (rows,) = tables(texts(cell_with(done, "api.model_table")))
     by_method = {row["pruning"]: row for row in rows}
     assert set(by_method) == set(runs)
     for method, run in runs.items():
@@ -369,7 +369,7 @@ def test_a_method_of_ones_own_is_trained_and_stands_in_the_table(execute, tiny_e
         if method != "none":
             assert count["pruned"] / count["prunable"] == pytest.approx(own["SPARSITY"], abs=0.005)
             assert row["sparsity"] == f"{count['pruned'] / count['prunable']:.1%}"
-    (rows,) = tables(texts(cell_with(done, "comparison.compare")))
+    (rows,) = tables(texts(cell_with(done, "api.compare")))
     new = [(row["model"].split(" to ")[0], row["against"].split(" to ")[0]) for row in rows]
     assert new[-2:] == [
         ("pruned: relative", "pruned: magnitude"),
@@ -381,6 +381,6 @@ def test_a_method_of_ones_own_is_trained_and_stands_in_the_table(execute, tiny_e
 
     # Executed once more in the same folder, it shows what is there and trains nothing.
     again = execute(FOLDER / "add_a_method.ipynb", tmp_path, {"TRAINING": training})
-    assert "epoch" in texts(cell_with(done, "train_and_evaluate"))
-    assert "epoch" not in texts(cell_with(again, "train_and_evaluate"))
-    assert texts(cell_with(again, "model_rows")) == texts(cell_with(done, "model_rows"))
+    assert "epoch" in texts(cell_with(done, "api.train("))
+    assert "epoch" not in texts(cell_with(again, "api.train("))
+    assert texts(cell_with(again, "api.model_table")) == texts(cell_with(done, "api.model_table"))
