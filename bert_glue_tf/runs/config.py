@@ -184,9 +184,10 @@ def read_file(path: pathlib.Path, *, is_exact: bool = False) -> ExperimentConfig
     if not isinstance(values, dict):
         raise ValueError("no JSON object")
     records.note_format("settings", values.get(records.FORMAT, FORMAT), FORMAT)
-    if "task" not in values:
+    settings = ExperimentConfig.from_json(values, is_exact=is_exact)
+    if "task" not in values:  # An empty object would else be BERT-base on CoLA.
         raise ValueError("no settings of a run: it names no task")
-    return ExperimentConfig.from_json(values, is_exact=is_exact)
+    return settings
 
 
 def canonical_place(value: str) -> str:

@@ -36,6 +36,7 @@ from bert_glue_tf.evaluation import predictions
 from bert_glue_tf.export import flatbuffer, try_out
 from bert_glue_tf.export.folder import FOLDER, ExportFolder
 from bert_glue_tf.export.lengths import seq_lengths
+from bert_glue_tf.export.record import ExportResult
 from bert_glue_tf.models import encoders, tfhub
 from bert_glue_tf.models.bert import foreign_weights
 from bert_glue_tf.reports import files, page, reading, rows, tables, verdicts
@@ -733,7 +734,7 @@ def test_a_recipe_that_leads_out_of_its_folder(written, recipe, file):
     line = (written / "one" / "tflite" / "results.jsonl").read_text().splitlines()[0]
     record = {**json.loads(line), "recipe": recipe, "file": file}
     with pytest.raises(ValueError, match="is no recipe"):
-        record.ExportResult.from_line(json.dumps(record))
+        ExportResult.from_line(json.dumps(record))
 
 
 def test_an_encoder_without_a_name(written):

@@ -66,8 +66,10 @@ def offences(source: str) -> list[str]:
         elif isinstance(node, ast.Call):
             name = dotted(node.func)
             last = name.split(".")[-1]
-            # `re.compile`, and the methods `eval` of a PyTorch model and `compile` of a Keras one.
-            own = name in ("eval", "exec", "compile", "__import__")
+            # `re.compile`, and the methods `eval` of a PyTorch model and `compile` of a Keras one,
+            # that of `super()` included.
+            is_name = isinstance(node.func, ast.Name)
+            own = is_name and name in ("eval", "exec", "compile", "__import__")
             if own or (last in _FORBIDDEN_CALLS - {"eval", "exec", "compile"}):
                 found.append(name)
             keywords = {keyword.arg: keyword.value for keyword in node.keywords}
