@@ -13,6 +13,8 @@ from collections.abc import Sequence
 
 ROOT = pathlib.Path(__file__).parents[2]
 TESTS = (ROOT / "tests" / "support", ROOT / "tests" / "programs")
+# With it a program finds the package, and what the tests share.
+PYTHONPATH = os.pathsep.join([str(ROOT), *map(str, TESTS), *sys.path])
 
 
 def free_addresses(count: int) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import pathlib
 import re
 import subprocess
@@ -221,6 +222,7 @@ def replicas(tmp_path_factory):
         capture_output=True,
         text=True,
         timeout=900,
+        env={**os.environ, "PYTHONPATH": workers.PYTHONPATH},
     )
     assert done.returncode == 0, done.stderr[-3000:]
     return {path.stem: dict(np.load(path)) for path in folder.glob("*.npz")}
