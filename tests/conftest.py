@@ -11,6 +11,7 @@ import tiny_bert
 import tiny_runs
 
 import bert_glue_tf  # noqa: F401  (chooses Keras 2 before any test imports TensorFlow)
+from bert_glue_tf.export import measure
 from bert_glue_tf.export.folder import ExportFolder
 from bert_glue_tf.runs.finished import Run
 
@@ -47,6 +48,12 @@ def encoder_cache(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     folder = tmp_path_factory.mktemp("encoder_cache")
     os.environ["BERT_GLUE_TF_CACHE"] = str(folder)
     return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_measurement_of_memory() -> None:
+    """One process a file is enough to see that its memory is measured; it takes a second each."""
+    measure.REPETITIONS = 1
 
 
 @pytest.fixture(scope="session")
@@ -90,7 +97,35 @@ _LONGEST_FIRST = (
 )
 
 
+# Fixtures that train or export a model, or start processes: who uses one is slow.
+_SLOW_FIXTURES = frozenset(
+    "exported done files finished folder launcher real replicas run saved small_disk started "
+    "studied surveyed trained whole".split()
+)
+# Files whose tests train, convert or start processes by themselves; in others a test has its mark.
+_SLOW_FILES = frozenset(
+    "test_compare test_devices test_executor_contract test_experiment test_export "
+    "test_forward_contract test_local_global test_peers test_precision test_predict "
+    "test_pruning_contract test_pruning_runs test_shrinking test_sparse_encoding "
+    "test_static_int8 test_structured test_survey test_sweep test_tflite test_toolkit "
+    "test_vocabulary".split()
+)
+
+
+def _mark(item: pytest.Item) -> None:
+    """Give a test the marks that follow from its place and its fixtures."""
+    fixtures = set(getattr(item, "fixturenames", ()))
+    if "processes" in item.path.parent.parts:
+        item.add_marker(pytest.mark.processes)
+    if item.path.stem in _SLOW_FILES or fixtures & _SLOW_FIXTURES:
+        item.add_marker(pytest.mark.slow)
+    if "glue_dir" in fixtures:
+        item.add_marker(pytest.mark.glue)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Sorts the tests by file; those of a file keep their order."""
+    """Mark the tests, and sort them by file; those of a file keep their order."""
+    for item in items:
+        _mark(item)
     place = {name: number for number, name in enumerate(_LONGEST_FIRST)}
     items.sort(key=lambda item: place.get(item.path.stem, len(place)))

@@ -57,6 +57,7 @@ def test_every_name_resolves():
         api.tusk  # noqa: B018
 
 
+@pytest.mark.processes
 def test_a_type_checker_sees_what_is_imported():
     """The imports under TYPE_CHECKING give the same objects as the names do."""
     code = (

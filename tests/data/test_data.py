@@ -853,6 +853,7 @@ data.load(tasks.get("cola"), "tfds", "train")
 """
 
 
+@pytest.mark.processes
 def test_a_preparation_that_is_killed_is_begun_anew(write, tfds_root, monkeypatch):
     rows = "".join(f"gj04\t{i % 2}\t\tSentence number {i}.\n" for i in range(40)).encode()
     write(COLA, rows)

@@ -254,6 +254,7 @@ def test_documentation_names_every_difference():
         assert f"| {name} |" in text
 
 
+@pytest.mark.slow
 def test_cased_vocabulary_keeps_case_and_accents(vocabulary, tmp_path):
     from official.nlp.tools import tokenization
 
@@ -313,6 +314,7 @@ def test_batches_are_padded_in_any_order(models):
     assert tokenized.batch([], 5)["input_mask"].shape == (0, 5)
 
 
+@pytest.mark.slow
 def test_padding_id_is_the_vocabularys(tmp_path):
     import tiny_bert
 

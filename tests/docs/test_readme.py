@@ -127,6 +127,7 @@ def test_the_other_commands_of_the_readme_have_the_flags_that_it_gives_them():
             assert f'"{flag}"' in source, f"{name} has no --{flag}"
 
 
+@pytest.mark.processes
 def test_the_studies_of_the_readme_have_the_flags_that_it_gives_them():
     commands = re.findall(r'^make ([\w-]+) ARGS="(.*)"$', README, re.MULTILINE)
     assert {name for name, _ in commands} == {
@@ -177,6 +178,7 @@ def execute(code, folder):
     )
 
 
+@pytest.mark.processes
 def test_the_code_for_a_notebook_runs_a_method_of_its_own(tiny_encoder, tmp_path):
     code = snippet(
         "api.register",

@@ -95,6 +95,7 @@ def test_the_bootstrap_agrees_with_scipys_paired_one():
     np.testing.assert_allclose(found.interval, (low, high), atol=0.12 * (high - low))
 
 
+@pytest.mark.slow
 def test_every_resample_is_counted_on_two_examples_exactly():
     # Both right on one example, the second also on the other: of the four equally likely
     # draws of two, the difference is 0, 1/2, 1/2 and 1.

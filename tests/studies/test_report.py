@@ -123,6 +123,7 @@ def called(monkeypatch):
     return lines
 
 
+@pytest.mark.processes
 def test_a_plan_is_trained_and_exported_by_the_commands(called, tmp_path):
     sst2 = plan(tmp_path, "sst2", exported=True, limit=500)
     report_plan.run(sst2, SETTINGS)
@@ -408,6 +409,7 @@ def test_the_records_of_the_helper_are_such_as_the_commands_write(tmp_path):
 # --- the command ---
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [

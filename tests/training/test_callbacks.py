@@ -87,6 +87,7 @@ def on_a_terminal(columns):
     return written.decode(), running.wait(timeout=60)
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("columns", [80, 60])
 def test_the_bar_fits_its_terminal_and_goes_away(columns):
     written, status = on_a_terminal(columns)
