@@ -196,11 +196,11 @@ def test_an_unknown_recipe_is_refused_and_the_good_ones_are_named():
         recipes.get("int7")
 
 
-def test_an_opaque_encoder_converts_too_and_its_mask_is_clipped(keras_model, tmp_path, batch):
+def test_a_saved_model_encoder_converts_too_and_its_mask_is_clipped(keras_model, tmp_path, batch):
     model, _ = keras_model
     pair = tiny_bert.write_pair(tmp_path / "pair")
-    opaque = tiny_bert.saved_model_backbone(None, pair / "preprocessing")
-    saving.save(model, opaque, tasks.get("mnli"), tmp_path / "model")
+    saved_model = tiny_bert.saved_model_backbone(None, pair / "preprocessing")
+    saving.save(model, saved_model, tasks.get("mnli"), tmp_path / "model")
     content = convert.convert(tmp_path / "model", (16,))
     expected = classifiers.predict_fn(model)(batch)
     np.testing.assert_allclose(litert.LiteModel(content).predict(batch), expected, atol=1e-4)

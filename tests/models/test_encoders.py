@@ -291,7 +291,7 @@ def test_published_form_is_a_bert_of_ours(pair, batch, tmp_path):
         ({"norm_first": True}, "outputs differ"),  # same names and shapes, other arithmetic
     ],
 )
-def test_other_architectures_stay_opaque_and_say_why(changes, reason, pair, batch, tmp_path):
+def test_other_architectures_stay_saved_models_and_say_why(changes, reason, pair, batch, tmp_path):
     from official.nlp.modeling import networks
 
     from bert_glue_tf.models.bert import importing
@@ -514,8 +514,8 @@ def test_dropout_inside_the_encoder_can_be_set(tmp_path):
     without = loaded.build(dropout=0.0)
     assert change_in_training(without) < 1e-6
     assert without.architecture.attention_dropout == without.architecture.output_dropout == 0.0
-    opaque = tiny_bert.saved_model_backbone(reason="for a test")
+    saved_model = tiny_bert.saved_model_backbone(reason="for a test")
     with pytest.raises(
         UserError, match=r"--encoder_dropout=0.0: .* is held as a SavedModel \(for a"
     ):
-        opaque.build(dropout=0.0)
+        saved_model.build(dropout=0.0)

@@ -108,8 +108,8 @@ def test_a_saved_model_of_each_family_gives_its_own_logits(tmp_path):
     batch = probe(encoder.architecture.vocab_size, batch=3, length=16)
     expected = classifiers.predict_fn(model)(batch)
     saving.save(model, encoder, task, tmp_path / "bert")
-    opaque = tiny_bert.saved_model_backbone(None, encoder.preprocessing_path)
-    saving.save(model, opaque, task, tmp_path / "saved_model")
+    saved_model = tiny_bert.saved_model_backbone(None, encoder.preprocessing_path)
+    saving.save(model, saved_model, task, tmp_path / "saved_model")
     for name, kind in (("bert", export_graph.ExportGraph), ("saved_model", SavedGraph)):
         graph = saving.graph(tmp_path / name)
         assert isinstance(graph, kind)

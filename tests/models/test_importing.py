@@ -68,17 +68,17 @@ def test_huggingface_folder_becomes_a_pair(huggingface, cache):
     digest = importing.sha256(huggingface / "model.safetensors")
     assert record["sha256"]["model.safetensors"] == encoder.provenance["sha256"] == digest
     # The published signature, at any length up to the encoder's positions.
-    opaque = loading.load(source, family="saved_model")
+    saved_model = loading.load(source, family="saved_model")
     for length in (2, 512):
         longer = {k: np.resize(v, (2, length)).astype(np.int32) for k, v in batch.items()}
-        outputs = opaque.layer(longer)
+        outputs = saved_model.layer(longer)
         assert set(outputs) == {"pooled_output", "sequence_output", "encoder_outputs", "default"}
         assert outputs["sequence_output"].shape == (2, length, SHAPES.hidden_size)
         assert len(outputs["encoder_outputs"]) == SHAPES.layers
         assert np.array_equal(outputs["default"], outputs["pooled_output"])
-    packed = opaque.preprocessing(["the cat sat"])
+    packed = saved_model.preprocessing(["the cat sat"])
     assert packed["input_word_ids"].shape == (1, 128)
-    assert opaque.preprocessing.tokenize(["the cat sat"]).shape.as_list() == [1, None, None]
+    assert saved_model.preprocessing.tokenize(["the cat sat"]).shape.as_list() == [1, None, None]
 
 
 @pytest.mark.slow

@@ -6,7 +6,7 @@ workers joined:
     python tests/programs/replicas.py devices FOLDER METHOD ...        one device, and two replicas
     python tests/programs/replicas.py multi_worker FOLDER METHOD ...   a worker (TF_CONFIG)
 
-METHOD@opaque prunes an encoder that is a SavedModel.
+METHOD@saved_model prunes an encoder that is a SavedModel.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def dataset(strategy: tf.distribute.Strategy) -> object:
 def train(name: str, strategy: tf.distribute.Strategy) -> dict[str, np.ndarray]:
     """Weights and masks after a short training; fails where two replicas differ."""
     tf_keras.utils.set_random_seed(1)
-    name, _, is_opaque = name.partition("@")
+    name, _, is_saved_model = name.partition("@")
     config = ExperimentConfig(
         task="mnli",
         pruning_method=name,
@@ -95,14 +95,14 @@ def train(name: str, strategy: tf.distribute.Strategy) -> dict[str, np.ndarray]:
     )
     build = functools.partial(build_encoder, shapes, tiny_bert.weights(shapes).__getitem__)
     with contextlib.ExitStack() as stack:
-        if is_opaque:
+        if is_saved_model:
             saved = f"{stack.enter_context(tempfile.TemporaryDirectory())}/encoder"
             importing.write_encoder(build(), pathlib.Path(saved))
             build = functools.partial(load_layer, saved)
         stack.enter_context(strategy.scope())
         encoder = build()
         backbone = tiny_bert.backbone(encoder, shapes)
-        if is_opaque:
+        if is_saved_model:
             backbone = tiny_bert.saved_model_backbone(encoder)
         method.reshape(tiny_classifier.start(backbone, tasks.get("mnli")))
         model = method.prepare(

@@ -63,7 +63,7 @@ class Case:
     Attributes:
       name: of the folder, and at the start of each line.
       settings: flags of the train command, by their logical names.
-      encoder: "tiny", "opaque" or a name that --encoder knows.
+      encoder: "tiny", "saved_model" or a name that --encoder knows.
       recipes: to export; None for none, empty for all.
       predicts: whether the model and its float32 file answer a few sentences.
       submits: whether the benchmark's submission file is written.
@@ -176,9 +176,15 @@ CASES = (
     Case("tiny-stsb", {"task": "stsb"}, recipes=("int8",), submits=True, needs="glue"),
     Case("tiny-stsb-magnitude", {"task": "stsb", **_pruned("magnitude")}, needs="glue"),
     Case("tiny-rest16", {"task": "rest16"}, recipes=("float32",), predicts=True, needs="aspects"),
-    Case("opaque-unpruned", {}, "opaque", recipes=("float32", "dynamic_int8"), predicts=True),
-    Case("opaque-prune", {"prune": True}, "opaque"),
-    Case("opaque-magnitude", _pruned("magnitude", finetune_epochs=1), "opaque"),
+    Case(
+        "saved_model-unpruned",
+        {},
+        "saved_model",
+        recipes=("float32", "dynamic_int8"),
+        predicts=True,
+    ),
+    Case("saved_model-prune", {"prune": True}, "saved_model"),
+    Case("saved_model-magnitude", _pruned("magnitude", finetune_epochs=1), "saved_model"),
 )
 SWEEP, COMPARE = "sweep", "compare"
 SWEPT = {"grid": "pruning_method=none,magnitude;seed=1,2", **HALF, "epochs": 1}
@@ -355,7 +361,7 @@ def write_tiny(folder: pathlib.Path) -> None:
     (folder / "tokenizer_config.json").write_text('{"do_lower_case": true}', encoding="utf-8")
 
 
-def write_opaque(folder: pathlib.Path) -> None:
+def write_saved_model(folder: pathlib.Path) -> None:
     """Writes a SavedModel that is no standard BERT: its word embeddings are factorised."""
     import tensorflow as tf
     from official.nlp.modeling import networks
@@ -660,11 +666,11 @@ class Program:
         write_words(self._workdir / "words")
         write_aspects(self._workdir / "aspects")
         self.case(_FIRST)
-        opaque = self._workdir / "encoders" / "opaque"
-        write_opaque(opaque / "encoder")
+        saved_model = self._workdir / "encoders" / "saved_model"
+        write_saved_model(saved_model / "encoder")
         # Its tokenizer is that of the tiny encoder, which the import has written.
         found = sorted((self._workdir / "cache").glob("**/preprocessing/saved_model.pb"))
-        shutil.copytree(found[0].parent, opaque / "preprocessing")
+        shutil.copytree(found[0].parent, saved_model / "preprocessing")
 
     def _add(self, name: str, facts: Facts) -> None:
         with self._lock:

@@ -255,7 +255,9 @@ def found_shapes(run: finished.Run) -> dict:
     return {name: value for name, value in description.items() if name != "blocks"}
 
 
-def test_an_opaque_encoder_is_pruned_by_its_variables(tmp_path, encoder, tiny_glue, monkeypatch):
+def test_a_saved_model_encoder_is_pruned_by_its_variables(
+    tmp_path, encoder, tiny_glue, monkeypatch
+):
     load = loading.load
     monkeypatch.setattr(
         loading,

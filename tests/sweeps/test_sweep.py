@@ -150,8 +150,8 @@ def open_start(folder):
     return RunFolder.open(start.path, start.config)
 
 
-def test_an_opaque_encoder_starts_from_the_weights_too(settings, tmp_path, monkeypatch):
-    monkeypatch.setattr(loading, "load", load_opaque)
+def test_a_saved_model_encoder_starts_from_the_weights_too(settings, tmp_path, monkeypatch):
+    monkeypatch.setattr(loading, "load", load_saved_model)
     config = dataclasses.replace(settings, encoder_dropout=-1.0, finetune_epochs=2)
     folder = RunFolder.open(tmp_path / config.run_name, config)
     before = scores_before_training(config, folder)
@@ -160,7 +160,7 @@ def test_an_opaque_encoder_starts_from_the_weights_too(settings, tmp_path, monke
     assert before == pytest.approx(record.metrics, abs=1e-6)
 
 
-def load_opaque(source, **arguments):
+def load_saved_model(source, **arguments):
     return original_load(source, **{**arguments, "family": "saved_model"})
 
 

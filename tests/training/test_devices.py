@@ -50,7 +50,7 @@ for folder, family, values in json.loads(sys.argv[1]):
     experiment.train_and_evaluate(config, RunFolder.open(pathlib.Path(folder), config))
 """
 # A worker whose encoder is held as a SavedModel, whatever it is.
-OPAQUE_WORKER = """
+SAVED_MODEL_WORKER = """
 from bert_glue_tf import train
 from bert_glue_tf.models import loading
 load = loading.load
@@ -168,7 +168,7 @@ def test_what_cuts_before_the_training_leaves_the_same_on_replicas(tmp_path):
         assert record.metrics["loss"] == pytest.approx(one.metrics["loss"], abs=1e-4)
 
 
-def test_an_opaque_encoder_trains_and_is_pruned_on_replicas(settings, tmp_path, monkeypatch):
+def test_a_saved_model_encoder_trains_and_is_pruned_on_replicas(settings, tmp_path, monkeypatch):
     """Fine-tuned, then pruned: on one device, two replicas and two workers."""
     settings = dataclasses.replace(
         settings, epochs=1, finetune_epochs=1, pruning_method="magnitude", final_sparsity=0.5
@@ -179,7 +179,7 @@ def test_an_opaque_encoder_trains_and_is_pruned_on_replicas(settings, tmp_path, 
     folders = {name: tmp_path / name / "run" for name in ("one", "mirrored", "workers")}
     on_two_cpus([(str(folders["mirrored"]), "saved_model", mirrored.to_json())])
     (tmp_path / "settings.json").write_text(json.dumps(together.to_json()))
-    command = ["-c", OPAQUE_WORKER, f"--config={tmp_path / 'settings.json'}"]
+    command = ["-c", SAVED_MODEL_WORKER, f"--config={tmp_path / 'settings.json'}"]
     processes = workers.start([*command, f"--workdir={folders['workers']}"], 2, tmp_path / "logs")
     log = tmp_path / "logs" / "0.log"
     assert workers.end(processes, 300) == [0, 0], log.read_text()[-3000:]
@@ -207,7 +207,7 @@ def test_an_opaque_encoder_trains_and_is_pruned_on_replicas(settings, tmp_path, 
 
 
 # Those that cut before the training have no masks.
-METHODS = [*sorted(set(registry.names()) - {"none", "layer", "vocabulary"}), "movement@opaque"]
+METHODS = [*sorted(set(registry.names()) - {"none", "layer", "vocabulary"}), "movement@saved_model"]
 
 
 @pytest.fixture(scope="module")

@@ -477,7 +477,7 @@ def test_stsb_is_a_regression(encoder, tmp_path):
     assert float(history[-1]["val_loss"]) < float(history[0]["val_loss"])
 
 
-def test_an_opaque_encoder_trains_with_its_head_pruned(settings, tmp_path, monkeypatch):
+def test_a_saved_model_encoder_trains_with_its_head_pruned(settings, tmp_path, monkeypatch):
     monkeypatch.setattr(loading, "load", functools.partial(loading.load, family="saved_model"))
     config = dataclasses.replace(settings, epochs=1)
     folder = RunFolder.open(tmp_path, config)
