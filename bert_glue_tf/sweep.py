@@ -13,6 +13,7 @@ from absl import flags, logging
 
 from bert_glue_tf.core import cli
 from bert_glue_tf.runs import command_line
+from bert_glue_tf.sweeps.executors import choice
 
 command_line.define_flags()
 FLAGS = flags.FLAGS
@@ -25,20 +26,13 @@ _GRID = flags.DEFINE_string(
 _RUNS_DIR = flags.DEFINE_string(
     "runs_dir", "runs", "Folder of the runs, each in its own as the train command names it."
 )
-_WORKERS = flags.DEFINE_integer(
-    "workers",
-    1,
-    "Runs at a time on this machine. The same command may be given on several machines that "
-    "share --runs_dir.",
-    lower_bound=1,
-)
+choice.define_flags()
 _DRY_RUN = flags.DEFINE_bool("dry_run", False, "Show what would be run, and what is finished.")
 
 
 def main() -> None:
     from bert_glue_tf.reports import terminal
     from bert_glue_tf.sweeps import grid, plan, table
-    from bert_glue_tf.sweeps.executors.local import LocalExecutor
     from bert_glue_tf.sweeps.sweep import Sweep
 
     given = {name: FLAGS[name] for name in grid.setting_names() if FLAGS[name].present}
@@ -48,7 +42,7 @@ def main() -> None:
     configs = grid.configurations({k: str(v.value) for k, v in given.items()}, chosen)
     root = pathlib.Path(os.path.expanduser(_RUNS_DIR.value))
     runs = plan.plan(configs, root, list(chosen))
-    sweep = Sweep(runs, LocalExecutor(_WORKERS.value))
+    sweep = Sweep(runs, choice.chosen())
     plan.check_methods(sweep.missing())
     if _DRY_RUN.value:
         terminal.print_rows(f"Runs in {root}", table.dry_rows(runs, sweep.records))

@@ -13,7 +13,7 @@ from bert_glue_tf.data.tasks import TaskSpec
 _OUTSIDE = "O"  # The tag of a word that belongs to no aspect.
 
 
-def parse(task: TaskSpec, path: str, raw: bytes) -> tsv.Table:
+def parse(task: TaskSpec, path: str, raw: bytes, labelled: bool = True) -> tsv.Table:
     """Read the bytes of an aspect file: one example for each aspect, sentence and aspect.
 
     A line is `sentence####token=TAG token=TAG ...`, the format of Li et al. 2019 (see tasks.py).
@@ -26,11 +26,13 @@ def parse(task: TaskSpec, path: str, raw: bytes) -> tsv.Table:
     Args:
       task: its `tsv_labels` are the tags of aspects.
       path: the file's name in messages.
-      raw: the file's bytes; byte-order mark and CRLF as in `parse`.
+      raw: the file's bytes; byte-order mark and CRLF as in `tsv.parse`.
+      labelled: of no account, since the tags that mark an aspect are its label.
 
     Raises:
       UserError: the first thing that is wrong, with its line.
     """
+    del labelled
     sentences: list[str] = []
     aspects: list[str] = []
     labels: list[float] = []

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import task_files, tfds
 from bert_glue_tf.data.examples import Examples, make
+from bert_glue_tf.data.file_formats import split_file
 from bert_glue_tf.data.tasks import TaskSpec
 
 
@@ -35,7 +36,7 @@ def check(task: TaskSpec, data: str, splits: Sequence[str] | None = None) -> Non
     if data in ("tfds", "sample") and not task.is_glue:
         raise UserError(
             f"--data={data}: {task.name} is no task of GLUE, and is read from its files only.\n"
-            f"Good: --data=FOLDER, where {task.folder}/{task.split_file('train')} and so on lie."
+            f"Good: --data=FOLDER, where {task.folder}/{split_file(task, 'train')} and so on lie."
         )
     if data == "tfds":
         tfds.check(task)
@@ -45,7 +46,7 @@ def check(task: TaskSpec, data: str, splits: Sequence[str] | None = None) -> Non
     else:
         folder = task_files.task_folder(task, data)
         for split in splits:
-            path = os.path.join(folder, task.split_file(split))
+            path = os.path.join(folder, split_file(task, split))
             if not os.path.isfile(os.path.expanduser(path)):
                 raise task_files.missing_file(task, path)
 
@@ -70,7 +71,9 @@ def load(task: TaskSpec, data: str, split: str, limit: int = 0) -> Examples:
         examples = task_files.load(task, _one_of(data, task.tsv_files[split]), split)
     else:
         examples = task_files.load(
-            task, os.path.join(task_files.task_folder(task, data), task.split_file(split)), split
+            task,
+            os.path.join(task_files.task_folder(task, data), split_file(task, split)),
+            split,
         )
     return examples.take(limit)
 

@@ -6,7 +6,7 @@ import os
 import re
 
 from bert_glue_tf.core.errors import UserError
-from bert_glue_tf.data import aspects, examples, tsv
+from bert_glue_tf.data import examples, file_formats
 from bert_glue_tf.data.examples import Examples
 from bert_glue_tf.data.tasks import TaskSpec
 
@@ -16,15 +16,16 @@ def task_folder(task: TaskSpec, data: str) -> str:
     root = os.path.expanduser(data)
     if not os.path.isdir(root):
         what = "a file, not a folder" if os.path.exists(root) else "no such folder"
-        example = f"(e.g. {task.folder}/{task.split_file('train')})"
+        example = f"(e.g. {task.folder}/{file_formats.split_file(task, 'train')})"
         raise UserError(
             f"--data={data}: {what}. Good values: {'tfds, sample, or ' if task.is_glue else ''}"
             f"a folder that holds the benchmark's task folders {example}."
         )
     if os.path.isdir(os.path.join(root, task.folder)):
         return os.path.join(data, task.folder)
-    names = _listing(data)
-    if any(name.endswith(task.file_suffix) for name in names):
+    names, suffix = _listing(data), file_formats.of(task).suffix
+    train = file_formats.split_file(task, "train")
+    if any(name.endswith(suffix) for name in names):
         return data
 
     def plain(name: str) -> str:
@@ -38,8 +39,8 @@ def task_folder(task: TaskSpec, data: str) -> str:
                 f"Good: rename that to {task.folder}, or pass --data={near}."
             )
     raise UserError(
-        f"--data={data}: no folder {task.folder} and no {task.file_suffix} file in it. "
-        f"Good: {os.path.join(data, task.folder, task.split_file('train'))} and so on."
+        f"--data={data}: no folder {task.folder} and no {suffix} file in it. "
+        f"Good: {os.path.join(data, task.folder, train)} and so on."
     )
 
 
@@ -53,8 +54,9 @@ def _listing(folder: str) -> list[str]:
 def missing_file(task: TaskSpec, path: str) -> UserError:
     """Return the error of a file that is not there, with the files that are."""
     folder, name = os.path.split(path)
-    found = [other for other in _listing(folder) if other.endswith(task.file_suffix)]
-    listed = ", ".join(found) or f"no {task.file_suffix} file"
+    suffix = file_formats.of(task).suffix
+    found = [other for other in _listing(folder) if other.endswith(suffix)]
+    listed = ", ".join(found) or f"no {suffix} file"
     return UserError(
         f"{path}: no such file. Found in {folder}: {listed}. "
         f"Good: the benchmark's own {task.folder} files, {name} among them."
@@ -74,10 +76,7 @@ def load(task: TaskSpec, path: str, split: str) -> Examples:
         raise missing_file(task, path) from None
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}. Good: a file you can read.") from error
-    if task.file_format == "aspects":
-        table = aspects.parse(task, path, raw)
-    else:
-        table = tsv.parse(task, path, raw, labelled=task.has_labels(split))
+    table = file_formats.of(task).parse(task, path, raw, task.has_labels(split))
     return examples.make(
         task.problem,
         table.fields,

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Literal
 
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data.problems import Classification, Problem, Regression
@@ -45,7 +44,7 @@ class TaskSpec:
       also_answers: names of `DIAGNOSTICS` that a model for this task answers as well.
       drops_short_rows: whether rows with too few columns are counted and dropped
         instead of refused.
-      file_format: "tsv", GLUE's, or "aspects", SemEval's (see `aspects.parse`).
+      file_format: of its files, a name in `file_formats.FORMATS`; "tsv" is GLUE's.
       is_glue: whether it is a task of GLUE: TFDS has it, its test files have no labels, and the
         benchmark's server takes answers to them.
     """
@@ -68,22 +67,13 @@ class TaskSpec:
     tsv_files: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
     drops_short_rows: bool = False
     tsv_source: str = ""
-    file_format: Literal["tsv", "aspects"] = "tsv"
+    file_format: str = "tsv"
     is_glue: bool = True
 
     @property
     def tfds_name(self) -> str:
         """Return TFDS's name of a task of GLUE."""
         return f"glue/{self.name}"
-
-    @property
-    def file_suffix(self) -> str:
-        """Return the ending of the task's files."""
-        return ".tsv" if self.file_format == "tsv" else ".txt"
-
-    def split_file(self, split: str) -> str:
-        """Return the file of a TFDS split name, e.g. `validation_matched` -> `dev_matched.tsv`."""
-        return split.replace("validation", "dev") + self.file_suffix
 
     def has_labels(self, split: str) -> bool:
         """Tell if a split's labels are public: GLUE keeps those of its test splits."""

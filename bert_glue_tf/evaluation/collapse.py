@@ -58,13 +58,19 @@ Collapse = Diverged | OneAnswer | AtChance
 MARK = "COLLAPSED"
 
 
-def judge(task: TaskSpec, labels: np.ndarray, logits: np.ndarray) -> Collapse | None:
+def judge(
+    task: TaskSpec,
+    labels: np.ndarray,
+    logits: np.ndarray,
+    interval: tuple[float, float] | None = None,
+) -> Collapse | None:
     """Find out why a model's answers are worthless; None where they are not.
 
     Args:
       task: names the primary metric.
       labels: [n].
       logits: float [n, width].
+      interval: `bootstrap.interval` of the primary metric, where it has been computed already.
     """
     problem = task.problem
     if problems.diverged(logits):
@@ -76,7 +82,7 @@ def judge(task: TaskSpec, labels: np.ndarray, logits: np.ndarray) -> Collapse | 
     name = task.primary_metric
     metric = metrics.METRICS[name]
     chance = problem.chance(metric, labels)
-    low, _ = bootstrap.interval(problem, metric, labels, predictions)
+    low, _ = interval or bootstrap.interval(problem, metric, labels, predictions)
     if low > chance:
         return None
     return AtChance(name, metric(labels, predictions), chance)  # Also where `low` is NaN.

@@ -107,6 +107,7 @@ class _File:
     recipe: QuantizationRecipe
     content: bytes
     evaluations: dict[str, Evaluation]
+    intervals: scoring.Intervals
     quantization: dict[str, Any]
     collapsed: str
     latency: dict[str, dict[str, float]] = dataclasses.field(default_factory=dict)
@@ -196,11 +197,17 @@ class _ExportRun:
             )
             for suffix, split in self._validation.items()
         }
+        intervals = scoring.intervals(self._task, self._validation, evaluations)
         collapsed = collapse.text(
-            collapse.judge(self._task, self._validation[suffix].labels, done.logits)
+            collapse.judge(
+                self._task,
+                self._validation[suffix].labels,
+                done.logits,
+                intervals.get(f"{self._task.primary_metric}{suffix}"),
+            )
             for suffix, done in evaluations.items()
         )
-        return _File(recipe, content, evaluations, found, collapsed)
+        return _File(recipe, content, evaluations, intervals, found, collapsed)
 
     def measure(self) -> None:
         """Time the files in turns, at each length."""
@@ -247,7 +254,7 @@ class _ExportRun:
             sha256=files.sha256(path),
             seq_lengths=self._settings.seq_lengths,
             metrics=scoring.flatten(file.evaluations),
-            intervals=scoring.intervals(self._task, self._validation, file.evaluations),
+            intervals=file.intervals,
             collapsed=file.collapsed,
             flips=self._flips(file),
             parity=self._parity(file),

@@ -55,6 +55,11 @@ class ExperimentResult(Record):
     )
     warnings: tuple[str, ...] = ()
 
+    @property
+    def is_collapsed(self) -> bool:
+        """True where `evaluation.collapse` has judged the model worthless on a split."""
+        return bool(self.warnings)
+
     @classmethod
     def of(cls, values: dict[str, Any]) -> Self:
         """Return the record of a line's values; see `Record.of`."""

@@ -12,7 +12,7 @@ from absl import flags
 from bert_glue_tf.core import cli
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.core.network import UnreachableError
-from bert_glue_tf.data import sample, tfds
+from bert_glue_tf.data import file_formats, sample, tfds
 from bert_glue_tf.data.tasks import TaskSpec
 from bert_glue_tf.models import encoders, tfhub
 
@@ -40,7 +40,8 @@ def suggesting_local_command(
             note = f" (and so does --data=/folder/with/glue, where {task.folder}/train.tsv lies)"
             if task.name not in sample.TASKS:
                 replaced["data"] = "FOLDER"
-                note = f" (FOLDER: where {task.folder}/{task.split_file('train')} lies)"
+                train = file_formats.split_file(task, "train")
+                note = f" (FOLDER: where {task.folder}/{train} lies)"
         raise UserError(
             f"{error}\nWithout the network, this works{note}:\n  {_command_with(replaced)}"
         ) from None

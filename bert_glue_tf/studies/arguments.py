@@ -14,6 +14,7 @@ from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.runs import command_line
 from bert_glue_tf.runs.config import ExperimentConfig
 from bert_glue_tf.studies.swept import SweptStudy
+from bert_glue_tf.sweeps.executors import choice
 
 flags.disclaim_key_flags()  # They are those of the command that asks for them.
 
@@ -51,7 +52,7 @@ def define_flags(name: str, **defaults: Any) -> None:
         "runs_dir", "runs", "Folder of the runs; what is finished there is not run again."
     )
     flags.DEFINE_string("output", f"studies/{name}", "Folder of the tables and the figures.")
-    flags.DEFINE_integer("workers", 1, "Runs at a time on this machine.", lower_bound=1)
+    choice.define_flags()
 
 
 def numbers(flag: str, good: str = "1,2,3") -> tuple[int, ...]:
@@ -77,12 +78,12 @@ def folder(flag: str) -> pathlib.Path:
 
 
 def run(study: SweptStudy) -> None:
-    """Run what a study lacks, in the folder and with the workers that the flags name.
+    """Run what a study lacks, in the folder and on the executor that the flags name.
 
     Raises:
       UserError: a setting does not fit, or nothing could be run.
     """
-    study.run(folder("runs_dir"), flags.FLAGS["workers"].value)
+    study.run(folder("runs_dir"), choice.chosen())
 
 
 def present(study: SweptStudy, files: str) -> None:

@@ -19,7 +19,7 @@ from bert_glue_tf.studies import words
 from bert_glue_tf.studies.cells import Cell
 from bert_glue_tf.studies.study import Study
 from bert_glue_tf.sweeps import plan, table
-from bert_glue_tf.sweeps.executors.local import LocalExecutor
+from bert_glue_tf.sweeps.executors import base
 from bert_glue_tf.sweeps.sweep import Sweep
 
 # Of these the line of settings says nothing, or each time.
@@ -62,19 +62,19 @@ class SweptStudy(Study[Cell]):
     def sections(self) -> Iterator[Section]:
         """Yield the parts of the study for a terminal of 100 columns."""
 
-    def run(self, root: pathlib.Path, workers: int = 1) -> None:
+    def run(self, root: pathlib.Path, executor: base.Executor[Any] | None = None) -> None:
         """Run what is missing, and read all records.
 
         Args:
           root: folder of the runs.
-          workers: runs at a time on this machine.
+          executor: where they are run; by default as `Sweep` does.
 
         Raises:
           UserError: a setting does not fit, or the encoder or the data cannot be had; or nothing
             could be run, and the message has the reasons.
         """
         self._runs = plan.plan([one for c in self.cells for one in c.configs], root)
-        sweep = Sweep(self._runs, LocalExecutor(workers))
+        sweep = Sweep(self._runs, executor)
         plan.check_methods(sweep.missing())
         plan.check(sweep.missing())
         sweep.run()

@@ -14,8 +14,7 @@ from absl import logging
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.runs.results import ExperimentResult
 from bert_glue_tf.sweeps import progress, table
-from bert_glue_tf.sweeps.executors import base
-from bert_glue_tf.sweeps.executors.local import LocalExecutor
+from bert_glue_tf.sweeps.executors import base, choice
 from bert_glue_tf.sweeps.plan import Run
 
 _TICK = 0.1  # Seconds between two looks at the own jobs,
@@ -41,7 +40,7 @@ class Sweep:
           UserError: a folder holds another run, or a record that cannot be read.
         """
         self._runs = {run.name: run for run in runs}
-        self._executor: base.Executor[Any] = executor or LocalExecutor()
+        self._executor: base.Executor[Any] = executor or choice.executor()
         self._running: dict[str, base.Job] = {}
         self._looked: dict[str, float] = {}
         self._measured: list[tuple[float, int]] = []  # Seconds and epochs of runs done here.

@@ -54,7 +54,7 @@ def table(
 ) -> list[dict[str, str]]:
     """Return mean and range of the primary metric, a row for each setting but the seed.
 
-    A mean is marked COLLAPSED where the record of one of its models holds a warning.
+    A mean is marked COLLAPSED where one of its models has collapsed.
 
     Args:
       runs: of the sweep; those that the grid has not asked for are left out.
@@ -73,7 +73,7 @@ def table(
         done = [(run, records[run.name]) for run in some if run.name in records]
         keys = _primary(done[0][1]) if done else []
         values = {key: [record.metrics[key] for _, record in done] for key in keys}
-        fallen = sum(bool(record.warnings) for _, record in done)
+        fallen = sum(record.is_collapsed for _, record in done)
         mark = f" {collapse.MARK} ({fallen} of {len(done)})" if fallen else ""
         rows.append(
             {

@@ -17,11 +17,12 @@ from bert_glue_tf.data.batching import Split
 from bert_glue_tf.models import classifiers
 from bert_glue_tf.training import callbacks, devices
 from bert_glue_tf.training import network as networks
+from bert_glue_tf.training import objective as objectives
 from bert_glue_tf.training.checkpoints import Checkpoints, RunningSums
 from bert_glue_tf.training.inputs import Inputs
 from bert_glue_tf.training.job import Job
 from bert_glue_tf.training.network import Network
-from bert_glue_tf.training.objective import Objective, TaskLoss, Trainee
+from bert_glue_tf.training.objective import Objective, Trainee
 from bert_glue_tf.training.optimizer import build_optimizer
 from bert_glue_tf.training.plan import Plan
 from bert_glue_tf.training.scoring import Scoring
@@ -81,7 +82,7 @@ def train(job: Job, inputs: Inputs, plan: Plan, network: Network, start_time: fl
     rows = job.folder.read_history()
     states = Checkpoints(job.folder.checkpoints, len(rows))
     timing = callbacks.Timing(rows[: states.step // plan.steps_per_epoch], start_time)
-    objective = TaskLoss(inputs.task.problem)
+    objective = objectives.build(job.config, inputs.task)
     trainee = _compile(job, inputs, plan, network, objective)
     split, validation = inputs.tokenize(network.backbone.preprocessing)
     scoring = Scoring(inputs.task, validation, plan)

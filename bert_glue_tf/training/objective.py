@@ -1,7 +1,8 @@
 """The objective of a training: a loss for every example, applied in `compute_loss` alone.
 
-A new objective is one subclass of `Objective`, and a case in `tests/programs/objectives.py`, whose
-contract is `tests/training/test_objective_contract.py`.
+A new objective is one subclass of `Objective`, which `build` returns where the settings ask for it,
+and a case in `tests/programs/objectives.py`; `tests/training/test_objective_contract.py` is its
+contract.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ import tf_keras
 
 from bert_glue_tf.data.batching import Split
 from bert_glue_tf.data.problems import Problem
+from bert_glue_tf.data.tasks import TaskSpec
+from bert_glue_tf.runs.config import ExperimentConfig
 
 LABELS = "labels"  # The target that every objective has, and that metrics are computed from.
 
@@ -57,6 +60,17 @@ class TaskLoss(Objective):
 
     def losses(self, targets: Mapping[str, tf.Tensor], logits: tf.Tensor) -> tf.Tensor:
         return self._loss.call(tf.expand_dims(targets[LABELS], -1), logits)
+
+
+def build(config: ExperimentConfig, task: TaskSpec) -> Objective:
+    """Return the objective that a run's settings ask for.
+
+    Args:
+      config: the run's settings.
+      task: gives the kind of problem, and with it the loss.
+    """
+    del config  # No setting chooses another one.
+    return TaskLoss(task.problem)
 
 
 class Trainee(tf_keras.Model):

@@ -37,7 +37,8 @@ def write(
     folder.require_present()
     logging.info("evaluating and saving")
     evaluations = trained.scoring.evaluate(trained.scoring.predict_fn(trained.model))
-    warnings = _write_predictions(job, trained, evaluations)
+    intervals = scoring.intervals(inputs.task, trained.scoring.splits, evaluations)
+    warnings = _write_predictions(job, trained, evaluations, intervals)
     saving.save(trained.model, network.backbone, inputs.task, folder.model)
     no_pruning = job.config.pruning_method == names.NO_PRUNING
     result = ExperimentResult(
@@ -46,7 +47,7 @@ def write(
         encoder=network.description,
         pruning={} if no_pruning else plan.context.to_json(),
         metrics=scoring.flatten(evaluations),
-        intervals=scoring.intervals(inputs.task, trained.scoring.splits, evaluations),
+        intervals=intervals,
         sparsity=trained.removed.sparsities,
         parameters={
             **classifiers.count_parameters(trained.model),
@@ -66,15 +67,19 @@ def write(
 
 
 def _write_predictions(
-    job: Job, trained: Trained, evaluations: Mapping[str, Evaluation]
+    job: Job,
+    trained: Trained,
+    evaluations: Mapping[str, Evaluation],
+    intervals: scoring.Intervals,
 ) -> tuple[str, ...]:
     """Write the predictions of every validation split, and return what warns of their scores."""
-    warnings = []
+    task, warnings = trained.scoring.task, []
     for suffix, done in evaluations.items():
         split = trained.scoring.splits[suffix]
         path = job.folder.predictions_file(split.name)
-        predictions.write(path, trained.scoring.task, split.labels, done.logits)
-        verdict = collapse.judge(trained.scoring.task, split.labels, done.logits)
+        predictions.write(path, task, split.labels, done.logits)
+        known = intervals.get(f"{task.primary_metric}{suffix}")
+        verdict = collapse.judge(task, split.labels, done.logits, known)
         if verdict:
             warning = collapse.warning(split.name, verdict)
             logging.warning("%s", warning)

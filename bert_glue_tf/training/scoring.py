@@ -15,6 +15,9 @@ from bert_glue_tf.evaluation.evaluator import EVALUATION_BATCH, Evaluation, Pred
 from bert_glue_tf.models import classifiers
 from bert_glue_tf.training.plan import Plan
 
+# Name of a metric with its split's suffix -> the 95 % bootstrap interval over the examples.
+Intervals = Mapping[str, tuple[float, float]]
+
 
 @dataclasses.dataclass(frozen=True)
 class Scoring:
@@ -64,8 +67,8 @@ def flatten(evaluations: Mapping[str, Evaluation]) -> dict[str, float]:
 
 def intervals(
     task: TaskSpec, validation: Mapping[str, Split], evaluations: Mapping[str, Evaluation]
-) -> dict[str, tuple[float, float]]:
-    """Return the 95 % bootstrap interval of each of the task's metrics."""
+) -> Intervals:
+    """Return the interval of each of the task's metrics, of every split with finite outputs."""
     intervals = {}
     for suffix, done in evaluations.items():
         if problems.diverged(done.logits):

@@ -18,7 +18,7 @@ import pytest
 
 from bert_glue_tf.core import network
 from bert_glue_tf.core.errors import UserError
-from bert_glue_tf.data import readers, sample, tasks, tfds
+from bert_glue_tf.data import file_formats, readers, sample, tasks, tfds
 from bert_glue_tf.data.examples import Examples
 from bert_glue_tf.data.problems import Regression
 
@@ -101,7 +101,7 @@ def test_the_real_files(glue_dir, name):
     readers.check(task, str(glue_dir), ("train", "validation", "test"))
     for split, count in zip(("train", "validation", "test"), COUNTS[name], strict=True):
         examples = readers.load(task, str(glue_dir), split)
-        path = os.path.join(str(glue_dir), task.folder, task.split_file(split))
+        path = os.path.join(str(glue_dir), task.folder, file_formats.split_file(task, split))
         assert len(examples) == count
         assert [len(field) for field in examples.texts] == [count] * len(task.text_fields)
         assert examples.provenance == {
@@ -151,7 +151,7 @@ def test_the_real_aspects(absa_dir, name):
     readers.check(task, str(absa_dir), ("train", "validation", "test"))
     for split, counts in zip(("train", "validation", "test"), ASPECTS[name], strict=True):
         examples = readers.load(task, str(absa_dir), split)
-        path = absa_dir / name / task.split_file(split)
+        path = absa_dir / name / file_formats.split_file(task, split)
         assert np.bincount(examples.labels).tolist() == list(counts)
         assert examples.labels.dtype == np.int32
         assert examples.sources is None

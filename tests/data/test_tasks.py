@@ -5,7 +5,8 @@ import dataclasses
 import pytest
 
 from bert_glue_tf.core.errors import UserError
-from bert_glue_tf.data import tasks
+from bert_glue_tf.data import file_formats, tasks
+from bert_glue_tf.data.file_formats import split_file
 from bert_glue_tf.data.problems import Regression
 
 # Wang et al. 2019, table 1; the primary metrics are the project's choice where GLUE
@@ -57,6 +58,7 @@ def test_each_row_is_consistent(task):
     if labels:
         assert len(task.tsv_labels) == len(labels) == len(set(labels))
     # Spelled labels stand in the order of their ids, as the names do.
+    assert task.file_format in file_formats.FORMATS
     if task.file_format == "aspects":
         assert [tag.removeprefix("T-").lower() for tag in task.tsv_labels] == [
             label[:3] for label in labels
@@ -84,13 +86,13 @@ def test_files_and_splits():
         "_matched": "validation_matched",
         "_mismatched": "validation_mismatched",
     }
-    assert [mnli.split_file(s) for s in ("train", "validation_matched", "test_mismatched")] == [
+    assert [split_file(mnli, s) for s in ("train", "validation_matched", "test_mismatched")] == [
         "train.tsv",
         "dev_matched.tsv",
         "test_mismatched.tsv",
     ]
-    assert tasks.get("cola").split_file("validation") == "dev.tsv"
-    assert [tasks.get("rest16").split_file(s) for s in ("train", "validation", "test")] == [
+    assert split_file(tasks.get("cola"), "validation") == "dev.tsv"
+    assert [split_file(tasks.get("rest16"), s) for s in ("train", "validation", "test")] == [
         "train.txt",
         "dev.txt",
         "test.txt",

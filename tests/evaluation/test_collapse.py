@@ -87,3 +87,10 @@ def test_text_has_each_reason_once():
 )
 def test_what_a_training_run_says(verdict, expected):
     assert collapse.warning("dev", verdict) == expected
+
+
+def test_an_interval_that_is_known_is_not_computed_again():
+    labels = np.array([0, 1, 0, 1])
+    logits = np.eye(2)[[0, 1, 0, 0]]
+    assert collapse.judge(SST2, labels, logits, (0.6, 1.0)) is None
+    assert collapse.judge(SST2, labels, logits, (0.5, 1.0)) == AtChance("accuracy", 0.75, 0.5)

@@ -816,7 +816,7 @@ def test_a_grid_killed_in_the_middle_is_finished_by_two_sweeps_and_then_left_alo
         records = [run.folder.record() for run in runs if run.config.final_sparsity == sparsity]
         two = [record.metrics["accuracy"] for record in records]
         low, high = sorted(two)
-        fallen = sum(bool(record.warnings) for record in records)
+        fallen = sum(record.is_collapsed for record in records)
         mean = f"{sum(two) / 2:.4f}" + (rf" COLLAPSED \({fallen} of 2\)" if fallen else "")
         row = rf"{sparsity} +accuracy +{mean} +{low:.4f} to {high:.4f} +1, 2 *$"
         assert re.search(row, table, re.MULTILINE), table

@@ -13,9 +13,11 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
-from bert_glue_tf.data import batching
+from bert_glue_tf.data import batching, tasks
 from bert_glue_tf.data.preprocessing import INPUTS
+from bert_glue_tf.runs.config import ExperimentConfig
 from bert_glue_tf.training.objective import LABELS, Objective, TaskLoss, Trainee
+from bert_glue_tf.training.objective import build as objective_of
 
 
 @pytest.fixture(params=list(objectives.CASES))
@@ -44,6 +46,11 @@ def loss_and_gradient(model, features, targets, weights=None):
 def test_every_objective_is_tested():
     package = {kind for kind in Objective.__subclasses__() if "bert_glue_tf" in kind.__module__}
     assert set(objectives.OBJECTIVES.values()) == package
+
+
+def test_the_settings_choose_the_objective():
+    config = ExperimentConfig(task="cola")
+    assert type(objective_of(config, tasks.get("cola"))) is TaskLoss
 
 
 def test_targets_are_arrays_over_the_split_with_its_labels(case):
