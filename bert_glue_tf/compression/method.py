@@ -81,6 +81,10 @@ class PruningMethod:
     waits = ""
     # Settings that do not come into it: in a run of its own they have to keep their defaults.
     unused: tuple[str, ...] = ()
+    # False: what it removes follows from something else, and no sparsity comes into it.
+    takes_sparsity = True
+    # What its sparsity is a fraction of, where that is not the matrices of --pruning_scope.
+    part = ""
     # How many times the learning rate's schedule runs through within the training.
     cycles = 1
 

@@ -234,14 +234,7 @@ def _build(
     """Return the methods of a run, in their order; the arguments are those of `check`."""
     _require_fitting(classes, given)
     parsed = parse_options(options)
-    own = [
-        {
-            name.removeprefix(f"{method.name}."): value
-            for name, value in sorted(parsed.items(), key=lambda item: "." in item[0])
-            if "." not in name or name.startswith(f"{method.name}.")
-        }
-        for method in classes
-    ]
+    own = [own_texts(method, parsed) for method in classes]
     known = [
         {**COMMON_OPTIONS, **method.options_for(texts)}
         for method, texts in zip(classes, own, strict=True)
@@ -257,6 +250,20 @@ def _build(
         )
         for method, texts, good in zip(classes, own, known, strict=True)
     ]
+
+
+def own_texts(method: type[PruningMethod], options: Mapping[str, str]) -> dict[str, str]:
+    """Return the options that are meant for one method: its own `method.name` before `name`.
+
+    Args:
+      method: one of the run's.
+      options: as `parse_options` returns them.
+    """
+    return {
+        name.removeprefix(f"{method.name}."): value
+        for name, value in sorted(options.items(), key=lambda item: "." in item[0])
+        if "." not in name or name.startswith(f"{method.name}.")
+    }
 
 
 def _require_fitting(classes: Sequence[type[PruningMethod]], given: Mapping[str, Any]) -> None:

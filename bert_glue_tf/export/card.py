@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from bert_glue_tf.core import quantities
 from bert_glue_tf.data import tasks
 from bert_glue_tf.data.preprocessing import INPUTS
 from bert_glue_tf.data.tasks import TaskSpec
@@ -40,21 +41,21 @@ def _scores(record: ExportResult, task: TaskSpec) -> Iterator[tuple[str, str]]:
             text += f" [{interval[0]:.3f}, {interval[1]:.3f}]"
         yield name, text
     examples = sum(record.data[split]["examples"] for split in task.validation_splits.values())
-    yield "validation examples", f"{examples:,}"
+    yield "validation examples", quantities.count(examples)
     yield "labels that differ from float32", str(record.flips)
 
 
 def _costs(record: ExportResult) -> Iterator[tuple[str, str]]:
-    plain, gzipped = record.bytes["plain"] / 1e6, record.bytes["gzip"] / 1e6
-    yield "file", f"{plain:.2f} MB, gzipped {gzipped:.2f} MB"
+    plain, gzipped = quantities.size(record.bytes["plain"]), quantities.size(record.bytes["gzip"])
+    yield "file", f"{plain}, gzipped {gzipped}"
     for length, timed in record.latency.items():
         ratio = timed["p50"] / timed["float32_p50"]
         yield f"one example at length {length}", f"{timed['p50']:.2f} ms, {ratio:.2f} of float32"
-    memory = {name: f"{value / 1e6:.0f}" for name, value in record.peak_memory_bytes.items()}
+    memory = {name: quantities.size(value) for name, value in record.peak_memory_bytes.items()}
     yield (
         "memory at its peak",
-        f"{memory['total']} MB, {memory['total_min']} to {memory['total_max']} in several "
-        f"processes ({memory['empty']} MB of it Python and LiteRT)",
+        f"{memory['total']}, {memory['total_min']} to {memory['total_max']} in several "
+        f"processes ({memory['empty']} of it Python and LiteRT)",
     )
     yield "SHA-256", f"`{record.sha256}`"
     yield "licence", record.encoder.get("licence") or "that of the encoder"

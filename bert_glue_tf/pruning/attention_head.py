@@ -30,6 +30,7 @@ class AttentionHead(ScoredPruning):
     name = "attention_head"
     own_score = "gradient"
     needs = ("head",)
+    part = "the attention heads"
     shrinks = True
     refused_rankings = {"lamp": "ranks heads, and LAMP ranks weights"}
 

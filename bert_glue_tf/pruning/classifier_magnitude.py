@@ -43,6 +43,7 @@ class ClassifierMagnitude(PruningMethod):
     name = "classifier_magnitude"
     alone = "tfmot's wrapper takes the place of the classifier's layer"
     unused = ("ranking",)
+    part = "the classifier"
 
     def on_replicas(self) -> PruningMethod:
         """Return the same with this project's masks.

@@ -54,6 +54,7 @@ class Layer(PruningMethod):
         "pruning_frequency",
     )
     needs = ("layer",)
+    part = "the layers"
 
     def reshape(self, start: Start) -> Start:
         layers = start.backbone.layers

@@ -29,6 +29,7 @@ class Neuron(ScoredPruning):
     name = "neuron"
     own_score = "gradient"
     needs = ("neuron",)
+    part = "the neurons"
     shrinks = True
     refused_rankings = {"lamp": "ranks neurons, and LAMP ranks weights"}
 

@@ -44,6 +44,8 @@ class Vocabulary(PruningMethod):
         "pruning_frequency",
     )
     needs = ("vocabulary",)
+    takes_sparsity = False
+    part = "the word pieces"
 
     def reshape(self, start: Start) -> Start:
         if not 0.0 < self.settings["keep"] <= 1.0:

@@ -7,8 +7,9 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from bert_glue_tf.core import quantities
 from bert_glue_tf.evaluation import collapse
-from bert_glue_tf.reports.measured import SAMPLE, Interval
+from bert_glue_tf.reports.measured import SAMPLE, Interval, Pruned
 from bert_glue_tf.reports.verdicts import Outcome, Verdict
 
 COLLAPSED = collapse.MARK
@@ -59,7 +60,7 @@ def number(value: float | None, digits: int = 4) -> str:
 
 def count(value: int | None) -> str:
     """Return `1,234`; empty for None."""
-    return "" if value is None else f"{value:,}"
+    return "" if value is None else quantities.count(value)
 
 
 def score(value: Score) -> str:
@@ -95,8 +96,21 @@ def signed(value: float | None) -> str:
 
 
 def percent(value: float | None) -> str:
-    """Return `12.3%` of a fraction; empty for None."""
-    return "" if value is None else f"{value:.1%}"
+    """Return `12.3 %` of a fraction; empty for None."""
+    return "" if value is None else quantities.percent(value)
+
+
+def pruned(value: Pruned | None) -> str:
+    """Return `80.0 % of the classifier (0.0027 % of the model)`; empty for None."""
+    if value is None:
+        return ""
+    of_model = quantities.share(value.of_model)
+    return f"{quantities.percent(value.fraction)} of {value.part} ({of_model} of the model)"
+
+
+def size(value: float | None) -> str:
+    """Return a number of bytes as `92.8 MB`; empty for None."""
+    return "" if value is None else quantities.size(value)
 
 
 def ratio(value: float | None) -> str:
@@ -105,7 +119,10 @@ def ratio(value: float | None) -> str:
 
 
 def megabytes(digits: int) -> Any:
-    """Return a format of bytes as megabytes (10^6 bytes, as the report counts); None is empty."""
+    """Return a format of bytes as megabytes, for a column whose head names the unit as a document.
+
+    10^6 bytes, as the report counts; None is empty. Elsewhere `size` chooses the unit.
+    """
 
     def text(value: float | None) -> str:
         return "" if value is None else f"{value / 1e6:.{digits}f}"

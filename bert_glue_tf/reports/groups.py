@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+import itertools
+from collections.abc import Iterable
 
 import numpy as np
 from absl import logging
 
-from bert_glue_tf.compression.names import NO_PRUNING
 from bert_glue_tf.data import tasks
-from bert_glue_tf.reports.measured import BUT_PRUNING, Interval, Model, mean_interval
-
-# What it removes follows from the text, whatever --final_sparsity is.
-_WITHOUT_SPARSITY = ("vocabulary",)
-_ALL_EXAMPLES = ("train_examples", 0)
+from bert_glue_tf.reports import names
+from bert_glue_tf.reports.measured import Interval, Model, mean_interval
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,13 +20,11 @@ class Group:
 
     Attributes:
       models: by rising seed.
-      settings: those in which it differs from other groups of its task, apart from pruning.
-      label: the name to call it by; empty for a name made from its settings.
+      name: which tells it from the other groups that it is shown with.
     """
 
     models: tuple[Model, ...]
-    settings: tuple[str, ...] = ()
-    label: str = ""
+    name: str
 
     @property
     def first(self) -> Model:
@@ -39,7 +34,7 @@ class Group:
     @property
     def subject(self) -> tuple[str, str, str]:
         """Task, source of the data and encoder: the models of one figure share them."""
-        return self.first.task.name, self.first.source, self.first.encoder
+        return self.first.subject
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -77,17 +72,6 @@ class Group:
         """Return the mean size in bytes, `plain` or `gzip`."""
         return float(np.mean([model.bytes[kind] for model in self.models]))
 
-    @property
-    def name(self) -> str:
-        """A name that tells it from the other groups of its task."""
-        if self.label:
-            return self.label
-        model = self.first
-        name = "no pruning" if model.method == NO_PRUNING else f"pruned: {model.method}"
-        if model.method not in (NO_PRUNING, *_WITHOUT_SPARSITY):
-            name += f" to {model.config['final_sparsity']:.0%}"
-        return ", ".join([name, model.recipe, *self.settings])
-
 
 def group(models: Iterable[Model]) -> list[Group]:
     """Group models over their seeds, by task, then as they come. A repeated run counts once."""
@@ -102,25 +86,14 @@ def group(models: Iterable[Model]) -> list[Group]:
                 model.recipe,
             )
         by_seed[model.seed] = model
-    groups = [Group(tuple(by_seed[seed] for seed in sorted(by_seed))) for by_seed in found.values()]
-    order = list(tasks.TASKS)
-    groups.sort(key=lambda g: (order.index(g.first.task.name), *g.subject[1:]))
-    return [dataclasses.replace(g, settings=_telling(g, groups)) for g in groups]
-
-
-def _telling(one: Group, groups: Sequence[Group]) -> tuple[str, ...]:
-    """Return the settings, apart from pruning, in which other groups of its subject differ."""
-    others = [g.first for g in groups if g.subject == one.subject]
-    mine = one.first
-    unsaid = {*BUT_PRUNING, "task", "encoder", "data"}
-    found = [
-        f"{name}={'all' if (name, mine.config[name]) == _ALL_EXAMPLES else mine.config[name]}"
-        for name in mine.config
-        if name not in unsaid
-        and any(other.config.get(name) != mine.config[name] for other in others)
+    seeds_together = [
+        tuple(by_seed[seed] for seed in sorted(by_seed)) for by_seed in found.values()
     ]
-    if any(other.digests != mine.digests for other in others):
-        found.append(f"data={mine.config['data']}")
-    if any(other.encoder_digest != mine.encoder_digest for other in others):
-        found.append(f"encoder {mine.encoder_digest[:8]}")
-    return tuple(found)
+    order = list(tasks.TASKS)
+    seeds_together.sort(key=lambda some: (order.index(some[0].task.name), *some[0].subject[1:]))
+    groups: list[Group] = []
+    for _, together in itertools.groupby(seeds_together, key=lambda some: some[0].subject):
+        compared = list(together)
+        named = names.names([some[0] for some in compared])
+        groups += [Group(some, name) for some, name in zip(compared, named, strict=True)]
+    return groups

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import pathlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from bert_glue_tf.compression import described
 from bert_glue_tf.compression.names import NO_PRUNING
 from bert_glue_tf.data import tasks
-from bert_glue_tf.runs.config import PRUNING
+from bert_glue_tf.runs.config import PRUNING, ExperimentConfig
 
 KERAS = "keras"  # Stands for the recipe of a model that was not exported.
 REFERENCE = "float32"
@@ -20,8 +22,45 @@ SAMPLE = "sample"  # The name of the generated data.
 # Settings that tell two trainings of the same experiment apart, or do not decide the model.
 BUT_SEED = ("seed",)
 BUT_PRUNING = (*BUT_SEED, "pruning_method", *PRUNING)
+# Stands for an initial sparsity that follows from the method, and is no choice.
+COMPUTED = "computed"
 
 Interval = tuple[float, float]
+
+
+@dataclasses.dataclass(frozen=True)
+class Pruned:
+    """The weights that a run has pruned.
+
+    Attributes:
+      number: of them.
+      fraction: of the weights among which was pruned.
+      part: what these are, as `the classifier`.
+      of_model: the fraction of all weights of the model before anything was cut out.
+    """
+
+    number: int
+    fraction: float
+    part: str
+    of_model: float
+
+    @classmethod
+    def of(cls, config: Mapping[str, Any], parameters: Mapping[str, int]) -> Pruned:
+        """Return the weights that a record says are pruned.
+
+        Args:
+          config: the settings of its run.
+          parameters: its counts, `prunable` above 0.
+        """
+        number, total = parameters["pruned"], parameters["total"]
+        # What is pruned and no zero has been cut out, and is not in the total.
+        cut_out = max(0, number - (total - parameters["nonzero"]))
+        return cls(
+            number,
+            number / parameters["prunable"],
+            described.part(config),
+            number / (total + cut_out),
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,6 +128,11 @@ class Model:
         return str(next(iter(self.data.values()))["name"])
 
     @property
+    def subject(self) -> tuple[str, str, str]:
+        """Task, source of the data and encoder: only models that share them are compared."""
+        return self.task.name, self.source, self.encoder
+
+    @property
     def examples(self) -> int:
         """Number of validation examples, all validation splits together."""
         return sum(self.data[s]["examples"] for s in self.task.validation_splits.values())
@@ -132,16 +176,41 @@ class Model:
         timed = self.latency[self.longest]
         return timed["float32_p50"] / timed["p50"]
 
+    @functools.cached_property
+    def prunings(self) -> tuple[described.Pruning, ...]:
+        """What each of its pruning methods was asked for; none without pruning."""
+        return described.prunings(self.config)
+
+    @functools.cached_property
+    def deciding(self) -> dict[str, Any]:
+        """The settings that come into the model: of the pruning's, those that its methods use."""
+        unused = [set(one.unused) for one in self.prunings]
+        left_out = set.intersection(*unused) if unused else set(PRUNING)
+        found = {name: value for name, value in self.config.items() if name not in left_out}
+        computed = ExperimentConfig.from_json(self.config).computed_sparsity
+        if found.get("initial_sparsity") == computed:
+            found["initial_sparsity"] = COMPUTED
+        return found
+
+    @property
+    def pruned(self) -> Pruned | None:
+        """The weights that are pruned, and of what; None without pruning."""
+        if self.method == NO_PRUNING or not self.parameters.get("prunable"):
+            return None
+        return Pruned.of(self.config, self.parameters)
+
     def key(self, without: Iterable[str] = BUT_SEED) -> str:
         """Return a text that is equal for models that differ only in the settings `without`.
 
         Data and encoder count by their content, not by the path that led to them.
         """
-        left_out = {*without, "data"}
-        if self.method == NO_PRUNING:
-            left_out.update(PRUNING)  # Given or not, they decide nothing.
-        kept = {name: value for name, value in self.config.items() if name not in left_out}
-        content = [self.source, self.digests, self.encoder_digest]
+        left_out = {*without, "data", "encoder"}
+        kept: dict[str, Any] = {n: v for n, v in self.deciding.items() if n not in left_out}
+        # However the options are written, what each method was asked for counts.
+        if kept.pop("pruning_options", None) is not None:
+            kept.pop("final_sparsity", None)
+            kept["prunings"] = [[one.method, one.sparsity, one.options] for one in self.prunings]
+        content = [self.source, self.digests, self.encoder, self.encoder_digest]
         return json.dumps([kept, content, self.recipe], sort_keys=True)
 
 

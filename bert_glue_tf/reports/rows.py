@@ -69,13 +69,13 @@ _MODEL: tuple[Column[Model], ...] = (
     Column("95 % interval", lambda m: m.interval, formats.span),
     Column("other scores", _others, _named),
     Column("flips", lambda m: m.flips),
-    Column("sparsity", lambda m: m.sparsity, formats.percent),
+    Column("pruned", lambda m: m.pruned, formats.pruned, may_wrap=True),
     Column("non-zero parameters", lambda m: m.parameters["nonzero"], formats.count),
-    Column("MB", lambda m: m.bytes["plain"], formats.megabytes(2)),
-    Column("MB gzipped", lambda m: m.bytes["gzip"], formats.megabytes(2)),
+    Column("size", lambda m: m.bytes["plain"], formats.size),
+    Column("gzipped", lambda m: m.bytes["gzip"], formats.size),
     Column("ms", _timed, formats.timed),
     Column("speed", lambda m: m.speed, formats.ratio),
-    Column("peak MB", lambda m: m.peak_memory_bytes, formats.megabytes(0)),
+    Column("peak memory", lambda m: m.peak_memory_bytes, formats.size),
     Column("run", lambda m: m.run),
 )
 
@@ -125,8 +125,9 @@ _GROUP: tuple[Column[Group], ...] = (
     Column("score", lambda g: g.mean, formats.number),
     Column("95 % interval", lambda g: g.interval, formats.span),
     Column("seeds' range", lambda g: _seeds_range(g.seeds, g.spread), formats.span),
-    Column("MB", lambda g: g.bytes("plain"), formats.megabytes(1)),
-    Column("gzip", lambda g: g.bytes("gzip"), formats.megabytes(1)),
+    Column("pruned", lambda g: g.first.pruned, formats.pruned, may_wrap=True),
+    Column("size", lambda g: g.bytes("plain"), formats.size),
+    Column("gzipped", lambda g: g.bytes("gzip"), formats.size),
     Column("speed", lambda g: g.speed, formats.ratio),
 )
 

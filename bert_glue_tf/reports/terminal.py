@@ -10,10 +10,11 @@ import rich.box
 import rich.console
 import rich.table
 
+from bert_glue_tf.core import quantities
 from bert_glue_tf.data import tasks
 from bert_glue_tf.export.record import ExportResult
 from bert_glue_tf.reports import formats, tables
-from bert_glue_tf.reports.measured import SAMPLE
+from bert_glue_tf.reports.measured import SAMPLE, Pruned
 from bert_glue_tf.reports.tables import Column, Table
 from bert_glue_tf.runs.results import ExperimentResult
 
@@ -23,10 +24,6 @@ class _Console(rich.console.Console):
 
     def on_broken_pipe(self) -> None:
         raise BrokenPipeError
-
-
-def _megabytes(count: int) -> str:
-    return f"{count / 1e6:.2f} MB"  # As the report counts: 1 MB = 10^6 bytes.
 
 
 def _score(value: float, interval: tuple[float, float] | None, diverged: bool) -> str:
@@ -44,10 +41,26 @@ def _sparsity_rows(result: ExperimentResult) -> list[tuple[str, str]]:
     values = result.sparsity
     if len(values) <= 3:
         return [(f"sparsity of {name}", f"{100 * value:.2f} %") for name, value in values.items()]
-    whole = result.parameters["pruned"] / result.parameters["prunable"]
-    low, high = (f"{100 * limit:.1f}" for limit in (min(values.values()), max(values.values())))
-    among = "each" if low == high else f"from {low} to {high} %"
-    return [("sparsity", f"{100 * whole:.2f} % of {len(values)} weights, {among}")]
+    low, high = (
+        quantities.percent(limit) for limit in (min(values.values()), max(values.values()))
+    )
+    among = f"{low} each" if low == high else f"{low} to {high}"
+    return [(f"sparsity of {len(values)} weights", among)]
+
+
+def _pruned_rows(result: ExperimentResult) -> list[tuple[str, str]]:
+    """Return what is pruned, of what, and how much of the model that is."""
+    counts = result.parameters
+    if not result.sparsity or not counts.get("prunable"):
+        return []
+    found = Pruned.of(result.config, counts)
+    return [
+        (
+            "pruned",
+            f"{quantities.percent(found.fraction, 2)} of {found.part} "
+            f"({quantities.share(found.of_model)} of the model)",
+        )
+    ]
 
 
 def rows(result: ExperimentResult) -> list[tuple[str, str]]:
@@ -56,6 +69,7 @@ def rows(result: ExperimentResult) -> list[tuple[str, str]]:
         *_score_rows(result),
         ("", ""),
         *_sparsity_rows(result),
+        *_pruned_rows(result),
         *_size_rows(result),
         ("", ""),
         *_speed_rows(result),
@@ -68,7 +82,7 @@ def _score_rows(result: ExperimentResult) -> list[tuple[str, str]]:
     lines: list[tuple[str, str]] = []
     for suffix, split in task.validation_splits.items():
         number = result.data[split]["examples"]
-        lines.append((f"{split} examples", f"{number:,}"))
+        lines.append((f"{split} examples", quantities.count(number)))
         # A loss is a number whatever the predictions are, unless the model's outputs are none.
         diverged = not math.isfinite(result.metrics.get(f"loss{suffix}", 0.0))
         for name in dict.fromkeys((*task.metrics, "accuracy", "loss")):
@@ -81,17 +95,34 @@ def _score_rows(result: ExperimentResult) -> list[tuple[str, str]]:
 
 
 def _size_rows(result: ExperimentResult) -> list[tuple[str, str]]:
-    """Return the number of parameters and the size on disk."""
-    total, nonzero = result.parameters["total"], result.parameters["nonzero"]
-    # Embeddings may hold a few zeros of their own. Early records do not tell them apart.
-    pruned = result.parameters.get("pruned", 0)
-    by_pruning = f", {pruned:,} pruned" if pruned else ""
+    """Return the number of parameters, of the zeros among them, and the size on disk."""
+    counts = result.parameters
     return [
-        ("parameters", f"{total:,}"),
-        ("non-zero parameters", f"{nonzero:,} ({total - nonzero:,} zero{by_pruning})"),
-        ("saved model", _megabytes(result.bytes["plain"])),
-        ("saved model, gzipped", _megabytes(result.bytes["gzip"])),
+        ("parameters", quantities.count(counts["total"])),
+        ("non-zero parameters", quantities.count(counts["nonzero"])),
+        ("zeros", _zeros(counts["total"] - counts["nonzero"], counts.get("pruned", 0))),
+        ("saved model", quantities.size(result.bytes["plain"])),
+        ("saved model, gzipped", quantities.size(result.bytes["gzip"])),
     ]
+
+
+def _zeros(zeros: int, pruned: int) -> str:
+    """Return the zeros of the final model, and where they come from.
+
+    A weight is zero without pruning where it began so (a bias, a padding row) or by chance.
+    """
+    text = quantities.count(zeros)
+    if pruned > zeros:
+        # Which of the zeros that are left are pruned ones is not known.
+        return f"{text}; of {quantities.count(pruned)} pruned weights the others are cut out"
+    if zeros > pruned:
+        unpruned = f"{quantities.count(zeros - pruned)} from the start or by chance"
+        return (
+            f"{text}: {quantities.count(pruned)} pruned, {unpruned}"
+            if pruned
+            else (f"{text}, from the start or by chance")
+        )
+    return f"{text}, all pruned" if pruned else text
 
 
 def _speed_rows(result: ExperimentResult) -> list[tuple[str, str]]:
@@ -103,8 +134,8 @@ def _speed_rows(result: ExperimentResult) -> list[tuple[str, str]]:
     ):
         speed = result.speed[key]
         if speed is not None and not math.isnan(speed):
-            lines.append((name, f"{speed:.1f} examples/s"))
-    seconds, memory = result.speed["seconds"], _megabytes(result.peak_memory_bytes)
+            lines.append((name, f"{quantities.significant(speed)} examples/s"))
+    seconds, memory = result.speed["seconds"], quantities.size(result.peak_memory_bytes)
     return [*lines, ("time, peak memory", f"{seconds:.0f} s, {memory}")]
 
 
@@ -171,11 +202,11 @@ def _exports(task: tasks.TaskSpec, lengths: Sequence[str]) -> tuple[Column[Expor
         Column("recipe", lambda record: (record.recipe, bool(record.collapsed)), _recipe),
         *(score(f"{task.primary_metric}{suffix}") for suffix in task.validation_splits),
         Column("flips", lambda record: record.flips),
-        Column("MB", lambda record: record.bytes["plain"], formats.megabytes(1)),
-        Column("gzip", lambda record: record.bytes["gzip"], formats.megabytes(1)),
+        Column("size", lambda record: record.bytes["plain"], formats.size),
+        Column("gzipped", lambda record: record.bytes["gzip"], formats.size),
         *map(milliseconds, lengths),
         Column("speed", speed, formats.ratio),
-        Column("peak MB", lambda record: record.peak_memory_bytes["total"], formats.megabytes(0)),
+        Column("peak memory", lambda record: record.peak_memory_bytes["total"], formats.size),
     )
 
 
@@ -217,7 +248,7 @@ def _export_notes(first: ExportResult) -> list[str]:
         f"float32 against Keras: largest difference of a logit {parity['largest_difference']:.1e}, "
         f"{parity['flips']} of {parity['examples']:,} labels differ. Flips: labels that differ "
         "from float32's.",
-        f"The float32 SavedModel has {first.bytes['saved_model'] / 1e6:.1f} MB. ms/{longest}: "
+        f"The float32 SavedModel has {quantities.size(first.bytes['saved_model'])}. ms/{longest}: "
         f"median time of one example of length {longest} on {first.threads} threads; speed: how "
         f"many times as fast as float32 at length {longest}, in the same interleaved run.",
     ]
@@ -237,8 +268,10 @@ def print_rows(title: str, rows: Table[Any] | Sequence[Mapping[str, Any]]) -> No
     if not shown.rows:
         return
     table = rich.table.Table(box=rich.box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for head in shown.heads:
-        table.add_column(head, overflow="fold")
+    for column, texts in zip(shown.columns, zip(*shown.cells(), strict=True), strict=True):
+        words = [len(word) for cell in texts for word in cell.text.split()]
+        narrowest = max(words) if column.may_wrap else None
+        table.add_column(column.head, overflow="fold", min_width=narrowest)
     for row in shown.cells():
         table.add_row(*(cell.text for cell in row))
     _print_titled(wide_console(), title, table)

@@ -136,7 +136,7 @@ class Study(abc.ABC, Generic[C]):
         names = self.run_names(cell)
         found = [self._models[name, recipe] for name in names if (name, recipe) in self._models]
         found.sort(key=lambda model: model.seed)
-        return Group(tuple(found), label=cell.label) if found else None
+        return Group(tuple(found), name=cell.label) if found else None
 
     def compare(
         self, judged: C, base: C, recipe: str = KERAS, base_recipe: str = KERAS, metric: str = ""

@@ -302,7 +302,7 @@ class Survey(SweptStudy):
                 continue
             models = reading.read([self.folder(own.config)])
             (model,) = [model for model in models if model.recipe == INT8]
-            found.append(Group((dataclasses.replace(model, latency=own.latency),), label=one.label))
+            found.append(Group((dataclasses.replace(model, latency=own.latency),), name=one.label))
         return found
 
     def figures(self) -> dict[str, Any]:

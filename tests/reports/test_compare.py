@@ -120,10 +120,10 @@ def test_real_runs_and_files(exported, tiny_encoder, tiny_glue, tmp_path):
     assert shown["unpruned", "dynamic_int8"].bytes == record.bytes
     found = {(one.what, one.against): one for one in verdicts.differences(models)}
     assert set(found) == {
-        ("pruned: classifier_magnitude to 25%, keras", "no pruning, keras"),
+        ("pruned: classifier_magnitude 25 %, keras", "no pruning, keras"),
         ("no pruning, dynamic_int8", "no pruning, float32"),
     }
-    difference = found["pruned: classifier_magnitude to 25%, keras", "no pruning, keras"].difference
+    difference = found["pruned: classifier_magnitude 25 %, keras", "no pruning, keras"].difference
     assert difference.mean == pytest.approx(pruned.result.metrics["accuracy"] - 1.0)
     page = files.write(tmp_path / "out", group(models), list(found.values()))
     text = page.read_text()

@@ -53,10 +53,10 @@ def test_groups_are_named_by_what_tells_them_apart(tmp_path):
     write_run(tmp_path / "d", LABELS, right(300), encoder="other", batch_size=8)
     names = [one.name for one in group(read(*sorted(tmp_path.iterdir())))]
     assert names == [
-        "no pruning, keras",
-        "no pruning, keras, learning_rate=0.0001",
-        "no pruning, keras, learning_rate=5e-05",
-        "pruned: classifier_magnitude to 80%, keras, learning_rate=5e-05",
+        "no pruning",
+        "no pruning, learning_rate=0.0001",
+        "no pruning, learning_rate=5e-05",
+        "pruned: classifier_magnitude 80 %, learning_rate=5e-05",
     ]
 
 

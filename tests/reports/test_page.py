@@ -116,7 +116,7 @@ def test_every_number_of_the_page_has_its_run_seed_and_examples(written):
         assert row["score"].split()[0] == f"{model.primary:.4f}"
     int8 = rows[2]
     assert (int8["recipe"], int8["ms"], int8["speed"]) == ("int8", "8.00 at 64", "2.50x")
-    assert (int8["MB"], int8["MB gzipped"], int8["peak MB"]) == ("25.00", "22.50", "123")
+    assert (int8["size"], int8["gzipped"], int8["peak memory"]) == ("25.0 MB", "22.5 MB", "123 MB")
     assert int8["flips"] == "3"
     assert int8["other scores"] == "f1 0.0000"
 

@@ -64,8 +64,8 @@ def test_training_curves_with_and_without_pruning(tmp_path):
     assert (loss.get_title(), accuracy.get_title()) == ("loss", "accuracy")
     drawn = {line.get_label(): list(line.get_ydata()) for line in loss.lines}
     assert drawn == {
-        "pruned: classifier_magnitude to 80%, training": [0.6, 0.5, 0.4],
-        "pruned: classifier_magnitude to 80%, validation": [1.2, 1.0, 0.8],
+        "pruned: classifier_magnitude 80 %, training": [0.6, 0.5, 0.4],
+        "pruned: classifier_magnitude 80 %, validation": [1.2, 1.0, 0.8],
         "no pruning, training": [0.5, 0.4, 0.3],
         "no pruning, validation": [1.0, 0.8, 0.6],
     }

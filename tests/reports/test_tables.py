@@ -61,7 +61,7 @@ def test_some_of_the_seeds_collapsed(tmp_path):
         write_run(tmp_path / str(seed), LABELS, logits, seed=seed)
     models = read(*sorted(tmp_path.iterdir()))
     (row,) = rows.groups(group(models)).texts()
-    assert row["model"] == "no pruning, keras COLLAPSED (1 of 3)"
+    assert row["model"] == "no pruning COLLAPSED (1 of 3)"
     assert summary.notes(models) == [
         "COLLAPSED: 2, keras: every prediction is not_equivalent. Do not use this model."
     ]

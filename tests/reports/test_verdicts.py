@@ -34,8 +34,8 @@ def test_a_pruned_run_against_the_unpruned_seed_by_seed(tmp_path):
         )
     (found,) = verdicts.differences(read(*sorted(tmp_path.iterdir())))
     assert (found.what, found.against) == (
-        "pruned: classifier_magnitude to 90%, keras",
-        "no pruning, keras",
+        "pruned: classifier_magnitude 90 %",
+        "no pruning",
     )
     assert found.seeds == (1, 2)  # Those that both have.
     assert found.examples == 400
@@ -55,7 +55,7 @@ def test_a_pruned_run_against_the_unpruned_seed_by_seed(tmp_path):
     assert row["seeds"] == "1, 2"
     assert row["seeds' range"] == "+0.100 to +0.150"
     assert summary.sentences([found]) == [
-        "mrpc: pruned: classifier_magnitude to 90%, keras against no pruning, keras: better "
+        "mrpc: pruned: classifier_magnitude 90 % against no pruning: better "
         f"(accuracy +0.125, {found.difference.interval[0]:+.3f} to "
         f"{found.difference.interval[1]:+.3f}, 400 examples, 2 seeds)."
     ]
@@ -70,7 +70,7 @@ def test_files_against_float32_and_a_pruned_file_against_the_unpruned_one(tmp_pa
     write_export(unpruned, "int8", LABELS, right(230))
     write_export(pruned, "int8", LABELS, right(300))
     found = {(one.what, one.against): one for one in verdicts.differences(read(pruned, unpruned))}
-    magnitude = "pruned: classifier_magnitude to 80%"
+    magnitude = "pruned: classifier_magnitude 80 %"
     assert set(found) == {
         (f"{magnitude}, keras", "no pruning, keras"),
         (f"{magnitude}, float32", "no pruning, float32"),
@@ -115,8 +115,8 @@ def test_the_same_data_by_another_path_is_compared(tmp_path):
         ("validation", "data=/data/other"),
         ("train", "data=/data/other"),
         ("examples", "train_examples=100"),
-        ("encoder", "encoder ffffffff"),
-        ("source", "keras"),  # The sample stands beside the task.
+        ("encoder", "encoder sha256=ffffffff"),
+        ("source", "pruned: classifier_magnitude 80 %"),  # The sample stands beside the task.
     ],
 )
 def test_what_differs_in_more_than_pruning_is_not_compared(tmp_path, other, told):

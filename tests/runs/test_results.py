@@ -13,17 +13,15 @@ from bert_glue_tf.core import records
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.reports import terminal
 from bert_glue_tf.runs import results, versions
+from bert_glue_tf.runs.config import ExperimentConfig
 from bert_glue_tf.runs.results import ExperimentResult
 
 
 def record(**changes):
     values = {
-        "config": {
-            "task": "mrpc",
-            "encoder": "minilm_l6",
-            "pruning_method": "classifier_magnitude",
-            "seed": 3,
-        },
+        "config": ExperimentConfig(
+            task="mrpc", encoder="minilm_l6", pruning_method="classifier_magnitude", seed=3
+        ).to_json(),
         "data": {
             "train": {"name": "sample", "examples": 100, "split_examples": 2000},
             "validation": {"name": "sample", "examples": 408, "split_examples": 408},
@@ -33,7 +31,7 @@ def record(**changes):
         "metrics": {"loss": 0.5, "accuracy": 0.75, "f1": 0.8},
         "intervals": {"accuracy": (0.7, 0.8), "f1": (0.75, 0.85)},
         "sparsity": {"classifier/kernel": 0.8},
-        "parameters": {"total": 1000, "nonzero": 900},
+        "parameters": {"total": 1000, "nonzero": 900, "pruned": 80, "prunable": 100},
         "bytes": {"plain": 2_500_000, "gzip": 2_000_000},
         "speed": {
             "train_examples_per_second": 50.0,
@@ -153,9 +151,9 @@ def test_another_build_of_tensorflow_is_found_and_a_missing_package_is_none(tmp_
 @pytest.mark.parametrize(
     ("sparsities", "told"),
     [
-        ((0.5, 0.5, 0.5, 0.5), "each"),
-        ((0.8000001, 0.8, 0.7999, 0.8), "each"),
-        ((0.4, 0.5, 0.5, 0.6), "from 40.0 to 60.0 %"),
+        ((0.5, 0.5, 0.5, 0.5), "50.0 % each"),
+        ((0.8000001, 0.8, 0.7999, 0.8), "80.0 % each"),
+        ((0.4, 0.5, 0.5, 0.6), "40.0 % to 60.0 %"),
     ],
 )
 def test_many_sparsities_are_one_row(sparsities, told):
@@ -163,7 +161,9 @@ def test_many_sparsities_are_one_row(sparsities, told):
         sparsity={f"layer_{n}/kernel": value for n, value in enumerate(sparsities)},
         parameters={"total": 1000, "nonzero": 900, "pruned": 100, "prunable": 200},
     )
-    assert dict(terminal.rows(one))["sparsity"] == f"50.00 % of 4 weights, {told}"
+    shown = dict(terminal.rows(one))
+    assert shown["sparsity of 4 weights"] == told
+    assert shown["pruned"] == "50.00 % of the classifier (10 % of the model)"
 
 
 def test_table_shows_each_figure_and_says_sample():
@@ -172,7 +172,9 @@ def test_table_shows_each_figure_and_says_sample():
     assert shown["f1"] == "0.8000   [0.750, 0.850]"
     assert shown["loss"] == "0.5000"
     assert shown["sparsity of classifier/kernel"] == "80.00 %"
-    assert shown["non-zero parameters"] == "900 (100 zero)"
+    assert shown["pruned"] == "80.00 % of the classifier (8.0 % of the model)"
+    assert shown["non-zero parameters"] == "900"
+    assert shown["zeros"] == "100: 80 pruned, 20 from the start or by chance"
     assert shown["saved model"] == "2.50 MB"
     assert shown["saved model, gzipped"] == "2.00 MB"
     assert shown["training"] == "50.0 examples/s"
@@ -182,8 +184,8 @@ def test_table_shows_each_figure_and_says_sample():
 
 
 def test_an_undefined_metric_is_called_so():
-    task = {"task": "stsb", "encoder": "e", "pruning_method": "none", "seed": 1}
-    nan = record(config=task, metrics={"pearson": math.nan, "spearman": math.nan})
+    task = ExperimentConfig(task="stsb", encoder="e").to_json()
+    nan = record(config=task, sparsity={}, metrics={"pearson": math.nan, "spearman": math.nan})
     assert dict(terminal.rows(nan))["pearson"] == "undefined (constant predictions)"
 
 

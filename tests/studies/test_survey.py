@@ -48,7 +48,7 @@ def test_the_table_says_what_the_records_and_files_say(surveyed):
     unpruned, head, layer = study.table.texts()
     base, pruned = study.costs["unpruned"], study.costs["attention_head"]
     assert head["score"] == f"{pruned.record.metrics['accuracy']:.4f}"
-    assert (head["scope"], head["sparsity"]) == ("attention", "50.0%")
+    assert (head["scope"], head["sparsity"]) == ("attention", "50.0 %")
     # Two heads, one is left: width 8 of 16 in queries, keys and values, their biases, the output.
     gone = 3 * (16 * 8 + 8) + 8 * 16
     total = base.record.parameters["total"]
@@ -142,7 +142,7 @@ def test_the_command_reports_a_method_that_cannot_be_run(surveyed):
     figures = {f"survey_{cost}.{kind}" for cost in ("latency", "size") for kind in ("svg", "png")}
     assert names == {"survey.md", "survey.csv", "measured.json", *figures}
     text = (output / "survey.md").read_text()
-    assert "| attention_head | attention | 50.0% |" in text
+    assert "| attention_head | attention | 50.0 % |" in text
 
 
 def test_the_figure_has_the_surveys_own_latency(surveyed):

@@ -126,12 +126,13 @@ def test_parameters_are_those_of_the_saved_model(finished):
     kernel = model.get_layer("classifier").kernel.numpy()
     assert np.count_nonzero(kernel == 0) == record.parameters["pruned"] == 26
     zero = record.parameters["total"] - record.parameters["nonzero"]
-    shown = dict(terminal.rows(record))["non-zero parameters"]
-    assert shown.endswith(f"({zero:,} zero, 26 pruned)")
-    # As records of the first runs are shown, which do not tell them apart.
-    early = {name: record.parameters[name] for name in ("total", "nonzero")}
-    shown = dict(terminal.rows(dataclasses.replace(record, parameters=early)))
-    assert shown["non-zero parameters"].endswith(f"({zero:,} zero)")
+    shown = dict(terminal.rows(record))
+    assert shown["non-zero parameters"] == f"{record.parameters['nonzero']:,}"
+    assert shown["zeros"] == f"{zero:,}: 26 pruned, {zero - 26:,} from the start or by chance"
+    share = 100 * 26 / record.parameters["total"]
+    told = re.fullmatch(r"81\.25 % of the classifier \((\S+) % of the model\)", shown["pruned"])
+    assert told
+    assert float(told[1]) == pytest.approx(share, rel=0.05)
 
 
 def test_one_answer_to_everything_is_told_under_the_table(finished, settings, tmp_path, caplog):

@@ -1,0 +1,120 @@
+"""Names of models: what each was asked for, and every setting in which the compared ones differ.
+
+A name is a list of settings with ", " between them, where alone it may be broken into lines:
+
+    no pruning, int8
+    pruned: magnitude 80 %, int8, scope=all, ranking=global
+    pruned: attention_head 50 %, block 30 % (block=4x4), keras
+"""
+
+from __future__ import annotations
+
+import decimal
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bert_glue_tf.compression import described
+from bert_glue_tf.reports.measured import BUT_PRUNING, Model
+
+SEPARATOR = ", "
+# Settings of the pruning that stand behind each method's own name.
+_BEHIND_METHODS = ("pruning_options", "final_sparsity")
+# What tells figures and tables apart already, or is judged by its content.
+_BY_CONTENT = ("task", "encoder", "data")
+_ALL_EXAMPLES = ("train_examples", 0)
+_NO_BREAK_SPACE = "\N{NO-BREAK SPACE}"
+
+
+def names(models: Sequence[Model]) -> list[str]:
+    """Return a name for each model, which tells it from the others of its task and encoder.
+
+    Args:
+      models: one for each name, all of the same task, source of the data and encoder.
+    """
+    asked = [model.prunings for model in models]
+    settings = [_told(model) for model in models]
+    recipes = {model.recipe for model in models}
+    found = []
+    for model, own, mine in zip(models, asked, settings, strict=True):
+        parts = [_method(one, asked) for one in own] or ["no pruning"]
+        if own:
+            parts[0] = f"pruned: {parts[0]}"
+        if len(recipes) > 1:
+            parts.append(model.recipe)
+        parts += [
+            f"{name.removeprefix('pruning_')}={_text(name, value)}"
+            for name, value in mine.items()
+            if any(_tells(name, value, other) for other in settings)
+        ]
+        parts += _contents(model, models)
+        found.append(SEPARATOR.join(_unbroken(part) for part in parts))
+    return found
+
+
+def differing(one: Model, other: Model) -> dict[str, tuple[Any, Any]]:
+    """Return the settings but the pruning's in which two models differ: name -> both values.
+
+    Data and encoder count by their content, and are called by their place.
+    """
+    found = {
+        name: (value, other.config[name])
+        for name, value in one.config.items()
+        if name not in (*BUT_PRUNING, *_BY_CONTENT) and other.config[name] != value
+    }
+    if (one.encoder, one.encoder_digest) != (other.encoder, other.encoder_digest):
+        found["encoder"] = one.config["encoder"], other.config["encoder"]
+    if (one.source, one.digests) != (other.source, other.digests):
+        found["data"] = one.config["data"], other.config["data"]
+    return found
+
+
+def percent(fraction: float) -> str:
+    """Return a fraction with all the digits that it was given: `80 %`, `33.3 %`."""
+    value = (decimal.Decimal(repr(fraction)) * 100).normalize()
+    return f"{value:f} %"
+
+
+def _method(one: described.Pruning, asked: Sequence[Sequence[described.Pruning]]) -> str:
+    """Return a method with its sparsity, and the options that differ among its models."""
+    text = one.method if one.sparsity is None else f"{one.method} {percent(one.sparsity)}"
+    same = [other for some in asked for other in some if other.method == one.method]
+    telling = [
+        f"{name}={value}"
+        for name, value in one.options.items()
+        if any(_tells(name, value, other.options) for other in same)
+    ]
+    return f"{text} ({' '.join(telling)})" if telling else text
+
+
+def _told(model: Model) -> dict[str, Any]:
+    """Return the settings that a name may say, apart from those behind each method."""
+    left_out = ("seed", "pruning_method", *_BY_CONTENT, *_BEHIND_METHODS)
+    return {name: value for name, value in model.deciding.items() if name not in left_out}
+
+
+def _tells(name: str, value: Any, other: Mapping[str, Any]) -> bool:
+    return name in other and other[name] != value
+
+
+def _text(name: str, value: Any) -> str:
+    return "all" if (name, value) == _ALL_EXAMPLES else str(value)
+
+
+def _contents(model: Model, models: Sequence[Model]) -> list[str]:
+    """Return data and encoder where others of the same name have other contents."""
+    found = []
+    others = [other for other in models if other.digests != model.digests]
+    if others:
+        is_told = all(other.config["data"] != model.config["data"] for other in others)
+        content = hashlib.sha256(json.dumps(model.digests, sort_keys=True).encode()).hexdigest()
+        found.append(f"data={model.config['data']}" if is_told else f"data sha256={content[:8]}")
+    if any(other.encoder_digest != model.encoder_digest for other in models):
+        found.append(f"encoder sha256={model.encoder_digest[:8]}")
+    return found
+
+
+def _unbroken(part: str) -> str:
+    """Return a part in which no separator stands, as in the name of a folder it may."""
+    return part.replace(SEPARATOR, SEPARATOR.replace(" ", _NO_BREAK_SPACE))
