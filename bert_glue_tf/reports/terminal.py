@@ -111,18 +111,16 @@ def _zeros(zeros: int, pruned: int) -> str:
 
     A weight is zero without pruning where it began so (a bias, a padding row) or by chance.
     """
-    text = quantities.count(zeros)
-    if pruned > zeros:
-        # Which of the zeros that are left are pruned ones is not known.
-        return f"{text}; of {quantities.count(pruned)} pruned weights the others are cut out"
+    if pruned > zeros:  # Which of those that are left are pruned ones is not known.
+        gone = quantities.count(pruned - zeros)
+        return f"{quantities.count(zeros)}; at least {gone} pruned weights are cut out"
+    reasons = []
+    if pruned:
+        reasons.append(f"{quantities.count(pruned)} pruned")
     if zeros > pruned:
-        unpruned = f"{quantities.count(zeros - pruned)} from the start or by chance"
-        return (
-            f"{text}: {quantities.count(pruned)} pruned, {unpruned}"
-            if pruned
-            else (f"{text}, from the start or by chance")
-        )
-    return f"{text}, all pruned" if pruned else text
+        reasons.append(f"{quantities.count(zeros - pruned)} from the start or by chance")
+    text = quantities.count(zeros)
+    return f"{text}: {', '.join(reasons)}" if reasons else text
 
 
 def _speed_rows(result: ExperimentResult) -> list[tuple[str, str]]:
