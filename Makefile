@@ -28,7 +28,7 @@ VERSION := import sys; print("%d.%d" % sys.version_info[:2])
 .DEFAULT_GOAL := help
 .PHONY: help install same-python demo export-tflite reproduce-report reproduce-structured \
     reproduce-local-global survey notebooks bench-peers bench-finetuning need-run test test-fast \
-    lint docs audit lock clean
+    test-messages lint docs audit lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 26
@@ -48,7 +48,7 @@ $(INSTALLED): constraints.txt setup.cfg
 # A PYTHON that is asked for cannot change an environment that is there already. After the
 # installation, so that one that is built anew is silent.
 install demo export-tflite reproduce-report reproduce-structured reproduce-local-global survey \
-    notebooks test test-fast lint docs lock: | same-python
+    notebooks test test-fast test-messages lint docs lock: | same-python
 same-python: $(INSTALLED)
 ifneq ($(filter command environment,$(origin PYTHON)),)
 	@asked=$$($(PYTHON) -c '$(VERSION)') && built=$$($(BIN)/python -c '$(VERSION)') && \
@@ -107,6 +107,9 @@ test: $(INSTALLED)  ## the whole test suite; GLUE's files are found through BERT
 
 test-fast: $(INSTALLED)  ## the tests that neither train nor start processes: under 2 minutes
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not processes"
+
+test-messages: $(INSTALLED)  ## the same as test, and write anew what errors say
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --update-messages
 
 lint: $(INSTALLED)  ## style, types, layers of the rooms, lengths
 	$(BIN)/ruff check .

@@ -6,6 +6,7 @@ import os
 import pathlib
 import signal
 
+import messages
 import pytest
 import tiny_bert
 import tiny_runs
@@ -19,6 +20,21 @@ from bert_glue_tf.runs.finished import Run
 # inherit.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Define the flag that writes the snapshot of messages."""
+    parser.addoption(
+        "--update-messages",
+        action="store_true",
+        help=f"write what errors say into {messages.SNAPSHOT.relative_to(messages.ROOT)}",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Compare what errors say with the snapshot at the end of the run."""
+    config.pluginmanager.register(messages.Snapshot())
+
 
 GLUE_DIR = "BERT_GLUE_TF_GLUE_DIR"
 ABSA_DIR = "BERT_GLUE_TF_ABSA_DIR"

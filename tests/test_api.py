@@ -10,6 +10,7 @@ import subprocess
 import sys
 
 import pytest
+from messages import refuses
 
 from bert_glue_tf import api
 
@@ -77,8 +78,8 @@ def test_a_type_checker_sees_what_is_imported():
 
 def test_a_wrong_setting_is_answered_as_by_the_command(tmp_path):
     settings = api.ExperimentConfig(encoder="minilm_l6", data=str(tmp_path / "nothing"))
-    with pytest.raises(api.UserError, match="--data="):
+    with refuses(api.UserError, f"--data={settings.data}"):
         api.train(settings, tmp_path / "run")
     assert not (tmp_path / "run").exists()
-    with pytest.raises(api.UserError, match="no such folder"):
+    with refuses(api.UserError, tmp_path / "run"):
         api.export(tmp_path / "run")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import tensorflow as tf
+from messages import refuses
 
 from bert_glue_tf.compression import ranking
 from bert_glue_tf.core.errors import UserError
@@ -87,19 +88,19 @@ def test_units_of_different_size_are_counted_by_their_weights():
 
 
 @pytest.mark.parametrize(
-    ("what", "count", "sparsity", "how", "message"),
+    ("what", "count", "sparsity", "how", "named"),
     [
-        ("head", 12, 0.3, "local", "The nearest: 0.25 or 0.3333"),
-        ("head", 12, 0.97, "local", "all heads in a would be gone .* Give at most 0.9167"),
+        ("head", 12, 0.3, "local", ("0.25 or 0.3333",)),
+        ("head", 12, 0.97, "local", ("heads in a", "0.9167")),
         ("head", 12, 0.25, "local", None),
         ("row", 384, 0.3, "local", None),  # 115 of 384 are 29.9 %.
         ("weight", 48, 0.999, "local", None),
     ],
 )
-def test_a_sparsity_that_units_cannot_reach(what, count, sparsity, how, message):
+def test_a_sparsity_that_units_cannot_reach(what, count, sparsity, how, named):
     groups = [group("a", (count,), what, 7)]
-    if message is None:
+    if named is None:
         ranking.require_reachable(groups, sparsity, how)
         return
-    with pytest.raises(UserError, match=message):
+    with refuses(UserError, *named):
         ranking.require_reachable(groups, sparsity, how)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import re
 
 import pytest
+from messages import refuses
 
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.core.settings import FRACTION, Limits, Settings, option, whole
@@ -25,20 +25,20 @@ class Own(Settings):
 
 
 @pytest.mark.parametrize(
-    ("values", "message"),
+    ("values", "named"),
     [
-        ({"rounds": 0}, "--rounds=0: must be a whole number from 1 to 9."),
-        ({"rounds": 10}, "--rounds=10: must be"),
-        ({"share": 1.0}, "--share=1.0: must be in [0, 1)."),
-        ({"share": 50.0}, "--share=50.0: must be in [0, 1). Is 0.5 meant (50 %)?"),
-        ({"share": math.nan}, "--share=nan: must be in [0, 1)."),
-        ({"start": -2}, "--start=-2: must be -1 (computed) or a step."),
-        ({"kind": "c"}, "--kind=c: no such kind. Good values: a, b."),
-        ({"rounds": 10**40}, "--rounds: a number of 133 bits is too large."),
+        ({"rounds": 0}, "--rounds=0"),
+        ({"rounds": 10}, "--rounds=10"),
+        ({"share": 1.0}, "--share=1.0"),
+        ({"share": 50.0}, "--share=50.0"),
+        ({"share": math.nan}, "--share=nan"),
+        ({"start": -2}, "--start=-2"),
+        ({"kind": "c"}, "--kind=c"),
+        ({"rounds": 10**40}, "--rounds"),
     ],
 )
-def test_a_bad_value_is_named_with_its_flag(values, message):
-    with pytest.raises(UserError, match="^" + re.escape(message)):
+def test_a_bad_value_is_named_with_its_flag(values, named):
+    with refuses(UserError, named):
         Own(**values)
 
 
@@ -59,11 +59,11 @@ def test_json_there_and_back(caplog):
     assert Own.from_json(own.to_json(), is_exact=True) == own
     assert Own.from_json({"rounds": 2}) == Own(rounds=2)
     assert type(Own.from_json({"share": 0}).share) is float
-    with pytest.raises(UserError, match=r"setting rounds='2': must be of type int\."):
+    with refuses(UserError, "rounds='2'"):
         Own.from_json({"rounds": "2"})
-    with pytest.raises(UserError, match="too large"):
+    with refuses(UserError, "too large"):
         Own.from_json({"share": 10**400})
-    with pytest.raises(UserError, match="unknown setting 'x'; good settings: rounds, share"):
+    with refuses(UserError, "'x'", "rounds, share"):
         Own.from_json({"x": 1}, is_exact=True)
     assert not caplog.records
     assert Own.from_json({"of_a_later_version": 1}) == Own()
@@ -79,5 +79,5 @@ def test_a_new_setting_is_one_field():
 
     assert More.names() == (*Own.names(), "size")
     assert More(size=8).given() == {"size": 8}
-    with pytest.raises(UserError, match="--rounds=0"):
+    with refuses(UserError, "--rounds=0"):
         More(rounds=0)

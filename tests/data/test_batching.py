@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+from messages import refuses
 from tokens import tokens_of
 
 from bert_glue_tf.data import batching
@@ -76,9 +77,9 @@ def test_batches_are_drawn_without_a_look_at_the_length_unless_they_are_grouped(
 
 
 def test_too_long_an_example_is_refused():
-    with pytest.raises(ValueError, match="length 9 is above the longest bucket, 8"):
+    with refuses(ValueError, "length 9", "8"):
         batching.grouped_batches(np.array([9]), 2, (8,))
-    with pytest.raises(ValueError, match="length 9 is above the longest bucket, 8"):
+    with refuses(ValueError, "length 9", "8"):
         batching.random_batches(np.array([9]), 2, (8,), np.random.default_rng(0))
 
 

@@ -15,6 +15,7 @@ import time
 
 import numpy as np
 import pytest
+from messages import refuses
 
 from bert_glue_tf.core import network
 from bert_glue_tf.core.errors import UserError
@@ -52,12 +53,11 @@ def write(tmp_path):
     return write
 
 
-def _message(call, *args) -> str:
-    with pytest.raises(UserError) as caught:
+def _refused(call, *args, named) -> None:
+    """The call ends with one short message, which names these."""
+    with refuses(UserError, *named) as caught:
         call(*args)
-    message = str(caught.value)
-    assert 1 <= len(message.splitlines()) <= 2
-    return message
+    assert 1 <= len(str(caught.value).splitlines()) <= 2
 
 
 # --- the benchmark's real files ---
@@ -285,7 +285,7 @@ def test_qqp_drops_and_counts_rows_cut_by_a_line_break(write, caplog):
     ]
     # A submission has one answer a row, so that a test file loses none.
     write(qqp, b"0\tWhy?\n", "test.tsv", b"id\tquestion1\tquestion2\n")
-    assert "test.tsv:2: 2 columns instead of 3" in _message(readers.load, qqp, folder, "test")
+    _refused(readers.load, qqp, folder, "test", named=["test.tsv:2: 2 columns instead of 3"])
 
 
 def test_a_home_folder_is_expanded_and_shown_as_given(write, monkeypatch):
@@ -322,38 +322,23 @@ def test_each_aspect_is_an_example(write):
     assert again.texts == examples.texts
 
 
-TAGS = "Good: token=TAG, with single blanks between, and the tags O, T-NEG, T-NEU, T-POS."
 BAD_ASPECTS = {
-    "no separator": (
-        b"a####a=O\nfood=T-POS\n",
-        ":2: '####' occurs 0 times. Good: sentence####token=TAG token=TAG ...",
-    ),
-    "two separators": (
-        b"a####a=O####b=O\n",
-        ":1: '####' occurs 2 times. Good: sentence####token=TAG token=TAG ...",
-    ),
-    "no tag": (b"a b####a=O b\n", f":1: wrong token 'b' after '####'. {TAGS}"),
-    "another tag": (b"a####a=T-CON\n", f":1: wrong token 'a=T-CON' after '####'. {TAGS}"),
-    "no token": (b"a####=T-POS\n", f":1: wrong token '=T-POS' after '####'. {TAGS}"),
-    "nothing after it": (b"a####\n", f":1: wrong token '' after '####'. {TAGS}"),
-    "two blanks": (b"a####a=O  b=O\n", f":1: wrong token '' after '####'. {TAGS}"),
-    "not UTF-8": (
-        b"a####a=T-POS\ncaf\xe9####caf\xe9=O\n",
-        ":2: not UTF-8: byte 4 of the line is 0xe9. Good: the file saved as UTF-8.",
-    ),
-    "no aspect": (
-        b"a####a=O\n",
-        ": no aspect in it. Good: rest16's train.txt, with lines sentence####token=TAG "
-        "token=TAG ... and the tags O, T-NEG, T-NEU, T-POS.",
-    ),
+    "two separators": (b"a####a=O####b=O\n", ":1: '####'"),
+    "no separator": (b"a####a=O\nfood=T-POS\n", ":2: '####'"),
+    "no tag": (b"a b####a=O b\n", ":1: wrong token 'b'"),
+    "another tag": (b"a####a=T-CON\n", ":1: wrong token 'a=T-CON'"),
+    "two blanks": (b"a####a=O  b=O\n", ":1: wrong token ''"),
+    "not UTF-8": (b"a####a=T-POS\ncaf\xe9####caf\xe9=O\n", ":2: not UTF-8: byte 4"),
+    "no aspect": (b"a####a=O\n", ": no aspect"),
 }
 
 
 @pytest.mark.parametrize("case", BAD_ASPECTS)
 def test_bad_aspects(write, case):
-    lines, expected = BAD_ASPECTS[case]
+    lines, where = BAD_ASPECTS[case]
     folder = write(REST16, lines, "train.txt")
-    assert _message(readers.load, REST16, folder, "train") == f"{folder}/rest16/train.txt{expected}"
+    named = [f"{folder}/rest16/train.txt{where}"]
+    _refused(readers.load, REST16, folder, "train", named=named)
 
 
 @pytest.mark.parametrize(
@@ -361,28 +346,18 @@ def test_bad_aspects(write, case):
 )
 @pytest.mark.parametrize("source", ["tfds", "sample"])
 def test_aspects_are_in_files_only(call, source):
-    assert _message(call, REST16, source) == (
-        f"--data={source}: rest16 is no task of GLUE, and is read from its files only.\n"
-        "Good: --data=FOLDER, where rest16/train.txt and so on lie."
-    )
+    _refused(call, REST16, source, named=[f"--data={source}", "rest16", "--data=FOLDER"])
     assert not tfds.is_prepared(REST16)
 
 
 def test_folders_without_aspects(write, tmp_path):
     missing = str(tmp_path / "nowhere")
-    assert _message(readers.check, REST16, missing) == (
-        f"--data={missing}: no such folder. Good values: a folder that holds the benchmark's "
-        "task folders (e.g. rest16/train.txt)."
-    )
-    assert _message(readers.check, REST16, str(tmp_path)) == (
-        f"--data={tmp_path}: no folder rest16 and no .txt file in it. "
-        f"Good: {tmp_path}/rest16/train.txt and so on."
-    )
+    _refused(readers.check, REST16, missing, named=[f"--data={missing}", "rest16/train.txt"])
+    named = [f"--data={tmp_path}", f"{tmp_path}/rest16/train.txt"]
+    _refused(readers.check, REST16, str(tmp_path), named=named)
     folder = write(REST16, b"a####a=T-POS\n", "train.txt")
-    assert _message(readers.check, REST16, folder) == (
-        f"{folder}/rest16/dev.txt: no such file. Found in {folder}/rest16: train.txt. "
-        "Good: the benchmark's own rest16 files, dev.txt among them."
-    )
+    named = [f"{folder}/rest16/dev.txt", f"{folder}/rest16: train.txt"]
+    _refused(readers.check, REST16, folder, named=named)
 
 
 # --- where examples come from ---
@@ -403,110 +378,37 @@ def test_a_column_without_a_name_is_no_source(write):
     assert readers.load(SST2, folder, "train").sources is None
 
 
-# --- what is refused: the whole message ---
+# --- what is refused ---
 
+_SCORED = b"0\tg\tf\ty\to\ts\ts\ta\tb\t"
+RTE = tasks.get("rte")
 BAD_ROWS = {
-    "wrong label": (
-        SST2,
-        b"good\t1\nbad\t2\nworse\t3\n",
-        ":3: wrong label '2' in the column 'label'. Good values: 0, 1.",
-    ),
-    "empty label": (
-        SST2,
-        b"good\t\n",
-        ":2: wrong label '' in the column 'label'. Good values: 0, 1.",
-    ),
-    "label with a space": (
-        SST2,
-        b"good\t1 \n",
-        ":2: wrong label '1 ' in the column 'label'. Good values: 0, 1.",
-    ),
-    "wrong label, spelled": (
-        tasks.get("rte"),
-        b"0\ta\tb\tneutral\n",
-        ":2: wrong label 'neutral' in the column 'label'. Good values: entailment, not_entailment.",
-    ),
-    "score in words": (
-        STSB,
-        b"0\tg\tf\ty\to\ts\ts\ta\tb\tfive\n",
-        ":2: wrong label 'five' in the column 'score'. Good values: a number from 0 to 5.",
-    ),
-    "score too large": (
-        STSB,
-        b"0\tg\tf\ty\to\ts\ts\ta\tb\t5.000\n1\tg\tf\ty\to\ts\ts\ta\tb\t5.2\n",
-        ":3: wrong label '5.2' in the column 'score'. Good values: a number from 0 to 5.",
-    ),
-    "score not finite": (
-        STSB,
-        b"0\tg\tf\ty\to\ts\ts\ta\tb\tnan\n",
-        ":2: wrong label 'nan' in the column 'score'. Good values: a number from 0 to 5.",
-    ),
-    "stray tab": (
-        SST2,
-        b"good\t1\nnot\tgood\t0\n",
-        ":3: 3 columns instead of 2 (a stray tab?). Good: sentence, label, separated by single "
-        "tabs.",
-    ),
-    "missing tab": (
-        SST2,
-        b"good\t1\nbad 0\n",
-        ":3: 1 columns instead of 2 (a missing tab, or a line break in a text?). "
-        "Good: sentence, label, separated by single tabs.",
-    ),
-    "blank line": (
-        SST2,
-        b"good\t1\n\nbad\t0\n",
-        ":3: 1 columns instead of 2 (a missing tab, or a line break in a text?). "
-        "Good: sentence, label, separated by single tabs.",
-    ),
+    "wrong label": (SST2, b"good\t1\nbad\t2\nworse\t3\n", ":3: wrong label '2'"),
+    "no label": (SST2, b"good\t\n", ":2: wrong label ''"),
+    "wrong label, spelled": (RTE, b"0\ta\tb\tneutral\n", ":2: wrong label 'neutral'"),
+    "score in words": (STSB, _SCORED + b"five\n", ":2: wrong label 'five'"),
+    "score too large": (STSB, _SCORED + b"5.000\n" + _SCORED + b"5.2\n", ":3: wrong label '5.2'"),
+    "score not finite": (STSB, _SCORED + b"nan\n", ":2: wrong label 'nan'"),
+    "stray tab": (SST2, b"good\t1\nnot\tgood\t0\n", ":3: 3 columns instead of 2"),
+    "blank line": (SST2, b"good\t1\n\nbad\t0\n", ":3: 1 columns instead of 2"),
     "stray tab without a header": (
         COLA,
         b"gj04\t1\t\tIt rains.\ngj04\t1\t\tIt\trains.\n",
-        ":2: 5 columns instead of 4 (a stray tab?). "
-        "Good: source, label, star, sentence, separated by single tabs.",
+        ":2: 5 columns instead of 4",
     ),
-    "wrong label in the first line": (
-        COLA,
-        b"gj04\tyes\t\tIt rains.\n",
-        ":1: wrong label 'yes' in the column 'label'. Good values: 0, 1.",
-    ),
-    "invalid UTF-8": (
-        SST2,
-        b"good\t1\ncaf\xe9\t0\n",
-        ":3: not UTF-8: byte 4 of the line is 0xe9. Good: the file saved as UTF-8.",
-    ),
-    "an encoded lone surrogate": (
-        SST2,
-        b"a\xed\xa0\x80\t1\n",
-        ":2: not UTF-8: byte 2 of the line is 0xed. Good: the file saved as UTF-8.",
-    ),
+    "wrong label in the first line": (COLA, b"gj04\tyes\t\tIt rains.\n", ":1: wrong label 'yes'"),
+    "invalid UTF-8": (SST2, b"good\t1\ncaf\xe9\t0\n", ":3: not UTF-8: byte 4"),
     "the first bad line is the one shown": (
         SST2,
         b"good\t7\ncaf\xe9\t0\n",
-        ":2: wrong label '7' in the column 'label'. Good values: 0, 1.",
+        ":2: wrong label '7'",
     ),
-    "only a header": (
-        SST2,
-        b"",
-        ": zero rows of data. Good: SST-2's train.tsv, with the columns sentence, label.",
-    ),
-    "an empty file": (
-        COLA,
-        b"",
-        ": zero rows of data. "
-        "Good: CoLA's train.tsv, with the columns source, label, star, sentence.",
-    ),
+    "only a header": (SST2, b"", ": zero rows"),
+    "an empty file": (COLA, b"", ": zero rows"),
     "a header where none belongs": (
         COLA,
         b"source\tlabel\tstar\tsentence\ngj04\t1\t\tIt rains.\n",
-        ":1: a header ('source', 'label', 'star', 'sentence'), but CoLA's train.tsv has none.\n"
-        "Good: no header, and the columns source, label, star, sentence.",
-    ),
-    "another header where none belongs": (
-        COLA,
-        b"sentence\tlabel\nIt rains.\t1\n",
-        ":1: a header ('sentence', 'label'), but CoLA's train.tsv has none.\n"
-        "Good: no header, and the columns source, label, star, sentence.",
+        ":1: a header ('source', 'label', 'star', 'sentence')",
     ),
 }
 RTE_HEADER = {"RTE": b"index\tsentence1\tsentence2\tlabel\n"}
@@ -514,68 +416,43 @@ RTE_HEADER = {"RTE": b"index\tsentence1\tsentence2\tlabel\n"}
 
 @pytest.mark.parametrize("case", BAD_ROWS)
 def test_bad_rows(write, case):
-    task, rows, expected = BAD_ROWS[case]
+    task, rows, where = BAD_ROWS[case]
     folder = write(task, rows, header=RTE_HEADER.get(task.folder))
     path = os.path.join(folder, task.folder, "train.tsv")
-    assert _message(readers.load, task, folder, "train") == path + expected
+    _refused(readers.load, task, folder, "train", named=[path + where])
 
 
 BAD_HEADERS = {
-    "missing column": (
-        STSB,
-        b"index\tsentence1\tscore\n0\ta\t1.0\n",
-        "no column 'sentence2' in the header, which has 'index', 'sentence1', 'score'.\n"
-        "Good: a first line that names sentence1, sentence2, score, separated by tabs.",
-    ),
-    "commas": (
-        SST2,
-        b"sentence,label\ngood,1\n",
-        "no column 'sentence', 'label' in the header, which has 'sentence,label'.\n"
-        "Good: a first line that names sentence, label, separated by tabs.",
-    ),
-    "no header": (
-        SST2,
-        b"good\t1\nbad\t0\n",
-        "no column 'sentence', 'label' in the header, which has 'good', '1'.\n"
-        "Good: a first line that names sentence, label, separated by tabs.",
-    ),
+    "missing column": (STSB, b"index\tsentence1\tscore\n0\ta\t1.0\n", ["'sentence2'", "'score'"]),
+    "commas": (SST2, b"sentence,label\ngood,1\n", ["'sentence', 'label'", "'sentence,label'"]),
+    "no header": (SST2, b"good\t1\nbad\t0\n", ["'sentence', 'label'", "'good', '1'"]),
     "bare CR line ends": (
         SST2,
         b"sentence\tlabel\r" + b"good\t1\r" * 100,
-        "no column 'label' in the header, which has 'sentence', 'label\\rgood', "
-        + ", ".join(["'1\\rgood'"] * 10)
-        + " and 90 more.\nGood: a first line that names sentence, label, separated by tabs.",
+        ["'label\\rgood'", "90 more"],
     ),
-    "UTF-16": (
-        SST2,
-        "sentence\tlabel\n".encode("utf-16"),
-        "not UTF-8: byte 1 of the line is 0xff. Good: the file saved as UTF-8.",
-    ),
+    "UTF-16": (SST2, "sentence\tlabel\n".encode("utf-16"), ["byte 1", "UTF-8"]),
 }
 
 
 @pytest.mark.parametrize("case", BAD_HEADERS)
 def test_bad_headers(write, case):
-    task, content, expected = BAD_HEADERS[case]
+    task, content, named = BAD_HEADERS[case]
     folder = write(task, content, header=b"")
     path = os.path.join(folder, task.folder, "train.tsv")
-    assert _message(readers.load, task, folder, "train") == f"{path}:1: {expected}"
+    _refused(readers.load, task, folder, "train", named=[f"{path}:1: ", *named])
 
 
 def test_an_empty_file_where_a_header_belongs(write):
     folder = write(MRPC, b"", header=b"")
-    assert _message(readers.load, MRPC, folder, "train") == (
-        f"{folder}/MRPC/train.tsv: zero rows of data. "
-        "Good: MRPC's train.tsv, with the columns #1 String, #2 String, Quality."
-    )
+    named = [f"{folder}/MRPC/train.tsv", "#1 String, #2 String, Quality"]
+    _refused(readers.load, MRPC, folder, "train", named=named)
 
 
 def test_a_message_stays_short_whatever_the_file_holds(write):
     folder = write(SST2, b"good\t" + b"1" * 100_000 + b"\n")
-    assert _message(readers.load, SST2, folder, "train") == (
-        f"{folder}/SST-2/train.tsv:2: wrong label '{'1' * 40}...' in the column 'label'. "
-        "Good values: 0, 1."
-    )
+    named = [f"{folder}/SST-2/train.tsv:2: ", f"'{'1' * 40}...'"]
+    _refused(readers.load, SST2, folder, "train", named=named)
 
 
 # --- sources that cannot serve the task ---
@@ -587,19 +464,10 @@ GOOD = "tfds, sample, or a folder that holds the benchmark's task folders (e.g. 
     "call", [readers.check, lambda task, where: readers.load(task, where, "train")]
 )
 def test_an_unknown_source(call, tmp_path):
-    missing = str(tmp_path / "nowhere")
-    assert _message(call, COLA, "TFDS") == f"--data=TFDS: no such folder. Good values: {GOOD}."
-    assert _message(call, COLA, "") == f"--data=: no such folder. Good values: {GOOD}."
-    assert _message(call, COLA, missing) == (
-        f"--data={missing}: no such folder. Good values: {GOOD}."
-    )
-    assert _message(call, COLA, __file__) == (
-        f"--data={__file__}: a file, not a folder. Good values: {GOOD}."
-    )
-    assert _message(call, COLA, str(tmp_path)) == (
-        f"--data={tmp_path}: no folder CoLA and no .tsv file in it. "
-        f"Good: {tmp_path}/CoLA/train.tsv and so on."
-    )
+    for place in ("TFDS", "", str(tmp_path / "nowhere"), __file__):
+        _refused(call, COLA, place, named=[f"--data={place}: ", GOOD])
+    named = [f"--data={tmp_path}: ", f"{tmp_path}/CoLA/train.tsv"]
+    _refused(call, COLA, str(tmp_path), named=named)
 
 
 @pytest.mark.parametrize(("task", "near"), [(COLA, "cola"), (SST2, "SST2"), (STSB, "stsb")])
@@ -607,33 +475,24 @@ def test_a_task_folder_of_another_spelling_is_named(tmp_path, task, near):
     (tmp_path / near).mkdir()
     if (tmp_path / task.folder).exists():
         pytest.skip("the file system ignores case")
-    assert _message(readers.check, task, str(tmp_path)) == (
-        f"--data={tmp_path}: no folder {task.folder} in it, but {near}. "
-        f"Good: rename that to {task.folder}, or pass --data={tmp_path}/{near}."
-    )
+    named = [f"--data={tmp_path}: ", task.folder, f"--data={tmp_path}/{near}"]
+    _refused(readers.check, task, str(tmp_path), named=named)
 
 
 def test_a_folder_without_the_files(write):
     folder = write(COLA, b"gj04\t1\t\tIt rains.\n")
     readers.check(COLA, folder, ["train"])
-    missing = (
-        f"{folder}/CoLA/dev.tsv: no such file. Found in {folder}/CoLA: train.tsv. "
-        "Good: the benchmark's own CoLA files, dev.tsv among them."
-    )
-    assert _message(readers.check, COLA, folder) == missing
-    assert _message(readers.load, COLA, folder, "validation") == missing
+    named = [f"{folder}/CoLA/dev.tsv: ", f"Found in {folder}/CoLA: train.tsv."]
+    _refused(readers.check, COLA, folder, named=named)
+    _refused(readers.load, COLA, folder, "validation", named=named)
     os.remove(os.path.join(folder, "CoLA", "train.tsv"))
-    assert _message(readers.check, COLA, folder) == (
-        f"{folder}/CoLA/train.tsv: no such file. Found in {folder}/CoLA: no .tsv file. "
-        "Good: the benchmark's own CoLA files, train.tsv among them."
-    )
+    _refused(readers.check, COLA, folder, named=[f"{folder}/CoLA/train.tsv: ", "no .tsv file"])
 
 
 def test_a_folder_in_the_place_of_a_file(tmp_path):
     (tmp_path / "CoLA" / "train.tsv").mkdir(parents=True)
-    assert _message(readers.load, COLA, str(tmp_path), "train") == (
-        f"{tmp_path}/CoLA/train.tsv: Is a directory. Good: a file you can read."
-    )
+    named = [f"{tmp_path}/CoLA/train.tsv: ", "directory"]
+    _refused(readers.load, COLA, str(tmp_path), "train", named=named)
 
 
 def test_what_may_not_be_read(write, monkeypatch):
@@ -645,12 +504,10 @@ def test_what_may_not_be_read(write, monkeypatch):
     # Patched, since the tests may run as root, who may read everything.
     with monkeypatch.context() as patch:
         patch.setattr("builtins.open", refuse)
-        message = _message(readers.load, COLA, folder, "train")
-    assert message == f"{folder}/CoLA/train.tsv: Permission denied. Good: a file you can read."
+        _refused(readers.load, COLA, folder, "train", named=[f"{folder}/CoLA/train.tsv: "])
     with monkeypatch.context() as patch:
         patch.setattr(os, "listdir", refuse)
-        message = _message(readers.check, SST2, folder)
-    assert message == f"{folder}: Permission denied. Good: a folder you can read."
+        _refused(readers.check, SST2, folder, named=[f"{folder}: "])
 
 
 # --- the sample ---
@@ -688,13 +545,10 @@ def test_the_real_sample_fits_the_tasks(name):
 
 
 def test_what_the_sample_has_not():
-    tasks_of_sample = ", ".join(sample.TASKS)
-    assert _message(readers.check, STSB, "sample") == (
-        f"--data=sample: the sample has no stsb. Good values of --task with it: {tasks_of_sample}."
-    )
-    assert _message(readers.load, COLA, "sample", "test") == (
-        "--data=sample: the sample has no split test. Good values: train, validation."
-    )
+    named = ["--data=sample", "stsb", ", ".join(sample.TASKS)]
+    _refused(readers.check, STSB, "sample", named=named)
+    named = ["--data=sample", "test", "train, validation"]
+    _refused(readers.load, COLA, "sample", "test", named=named)
 
 
 # --- a limited number of examples ---
@@ -723,7 +577,7 @@ def test_take_is_a_fixed_subset_in_the_files_order():
 def test_take_all_and_take_too_many():
     examples = _numbered(10)
     assert examples.take(0) is examples.take(10) is examples.take(11) is examples
-    with pytest.raises(ValueError, match="limit=-1"):
+    with refuses(ValueError, "limit=-1"):
         examples.take(-1)
     unlabelled = Examples((["a", "b", "c"],), None, {}).take(2)
     assert unlabelled.labels is None
@@ -801,9 +655,8 @@ def test_tfds_is_downloaded_prepared_and_then_read_offline(write, tfds_root, mon
     test = readers.load(COLA, "tfds", "test")
     assert sorted(test.texts[0]) == ["It rains.", "It snows."]
     assert test.labels is None
-    assert _message(readers.load, COLA, "tfds", "dev") == (
-        "--data=tfds: glue/cola has no split dev. Good values: train, validation, test."
-    )
+    named = ["--data=tfds", "glue/cola", "dev", "train, validation, test"]
+    _refused(readers.load, COLA, "tfds", "dev", named=named)
 
     # An older version beside it, and what an interrupted preparation leaves, change nothing.
     prepared = tfds_root / "glue" / "cola" / "2.0.0"
@@ -814,27 +667,20 @@ def test_tfds_is_downloaded_prepared_and_then_read_offline(write, tfds_root, mon
     assert len(readers.load(COLA, "tfds", "train")) == 40
     for name in ("dataset_info.json", "features.json"):
         whole = (prepared / name).read_text()
-        for text in ("", "{", "{}", "null", whole[: len(whole) // 2], '{"splits": []}', "\xff"):
+        for text in ("", "{}", whole[: len(whole) // 2], '{"splits": []}', "\xff"):
             (prepared / name).write_bytes(text.encode("latin-1"))
-            message = _message(readers.load, COLA, "tfds", "train")
-            assert message.startswith(f"--data=tfds: {prepared} cannot be read: "), (name, text)
-            assert message.endswith(
-                "\nGood: delete that folder and run again with the network, to prepare it anew."
-            )
+            _refused(readers.load, COLA, "tfds", "train", named=["--data=tfds", prepared])
         (prepared / name).write_text(whole)
     info = json.loads((prepared / "dataset_info.json").read_text())
     whole = (prepared / "dataset_info.json").read_text()
     (prepared / "dataset_info.json").write_text(json.dumps({**info, "splits": []}))
-    assert "dataset_info.json names no split" in _message(readers.load, COLA, "tfds", "train")
+    _refused(readers.load, COLA, "tfds", "train", named=["dataset_info.json", "split"])
     (prepared / "dataset_info.json").write_text(whole)
     assert len(readers.load(COLA, "tfds", "train")) == 40
     (shard,) = prepared.glob("*train*tfrecord*")
     shard.write_bytes(shard.read_bytes()[:-5])
-    message = _message(readers.load, COLA, "tfds", "train")
-    assert message.startswith(f"--data=tfds: {prepared} cannot be read: DataLossError: ")
-    assert message.endswith(
-        "\nGood: delete that folder and run again with the network, to prepare it anew."
-    )
+    named = ["--data=tfds", f"{prepared} cannot be read: DataLossError"]
+    _refused(readers.load, COLA, "tfds", "train", named=named)
 
 
 _KILLED = """
@@ -918,25 +764,19 @@ def test_a_download_that_fails_is_one_message(tfds_root, monkeypatch):
 
     monkeypatch.setattr(tfds.download.DownloadManager, "download", fail)
     monkeypatch.setattr(network, "reachable", lambda url: True)
-    assert _message(readers.load, MRPC, "tfds", "train") == (
-        f"--data=tfds: glue/mrpc could not be downloaded and prepared under {tfds_root}:\n"
-        "DownloadError: Failed to get url https://x. HTTP code: 403. Good: a network that serves "
-        "it, room on the disk, or --data=FOLDER with the benchmark's .tsv files."
-    )
+    named = ["--data=tfds", "glue/mrpc", str(tfds_root), "HTTP code: 403", "--data=FOLDER"]
+    _refused(readers.load, MRPC, "tfds", "train", named=named)
 
 
 def test_tfds_neither_prepared_nor_reachable(tfds_root, monkeypatch):
     asked = []
     monkeypatch.setattr(network, "reachable", lambda url: asked.append(url))
     for call in (readers.check, lambda task, where: readers.load(task, where, "train")):
-        with pytest.raises(network.UnreachableError) as caught:
+        named = ["--data=tfds", "https://dl.fbaipublicfiles.com", f"{tfds_root}/glue/cola"]
+        with refuses(network.UnreachableError, *named) as caught:
             call(COLA, "tfds")
         assert caught.value.what == "data"
         assert isinstance(caught.value, UserError)
-        assert str(caught.value) == (
-            "--data=tfds: https://dl.fbaipublicfiles.com cannot be reached, "
-            f"and nothing is prepared under\n{tfds_root}/glue/cola."
-        )
     assert asked == ["https://dl.fbaipublicfiles.com"] * 2
 
 

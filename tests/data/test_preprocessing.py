@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from messages import refuses
 
 from bert_glue_tf.data import preprocessing
 from bert_glue_tf.models import encoders
@@ -309,7 +310,7 @@ def test_batches_are_padded_in_any_order(models):
     ]
     assert batch["input_mask"].sum(axis=1).tolist() == [6, 5, 5]
     assert batch["input_type_ids"][0].tolist() == [0, 0, 0, 0, 0, 1, 0]
-    with pytest.raises(ValueError, match="6 tokens does not fit into 5"):
+    with refuses(ValueError, "6 tokens", "5"):
         tokenized.batch([0, 1], 5)
     assert tokenized.batch([], 5)["input_mask"].shape == (0, 5)
 
@@ -335,9 +336,9 @@ def test_empty_and_uneven_lists(models):
     empty = preprocessing.tokenize(models[1], ([],))
     assert len(empty) == 0
     assert empty.row_splits.tolist() == [0]
-    with pytest.raises(ValueError, match="expected 2 lists of one length"):
+    with refuses(ValueError, "2 lists"):
         preprocessing.tokenize(models[2], (["a"], ["b", "c"]))
-    with pytest.raises(ValueError, match="expected 1 lists of one length"):
+    with refuses(ValueError, "1 lists"):
         preprocessing.tokenize(models[1], (["a"], ["b"]))
 
 

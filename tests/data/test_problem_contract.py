@@ -10,6 +10,7 @@ import sys
 
 import numpy as np
 import pytest
+from messages import refuses
 
 from bert_glue_tf.data import problems, tasks
 from bert_glue_tf.data.problems import PROBLEMS, Classification, Regression
@@ -70,7 +71,7 @@ def test_labels_are_read_from_text_and_others_refused_with_the_good_ones(kind):
     found = problem.as_labels([problem.parse_label(text, spellings) for text in texts])
     np.testing.assert_array_equal(found, labels)
     for wrong in ("", "nan", "7", "-1", "inf", "No"):
-        with pytest.raises(ValueError, match=", ".join(spellings) or "from 0 to 5"):
+        with refuses(ValueError, ", ".join(spellings) or "from 0 to 5"):
             problem.parse_label(wrong, spellings)
 
 
@@ -86,7 +87,7 @@ def test_decoding_gives_an_answer_for_each_example(kind):
 def test_logits_of_another_shape_are_refused(kind):
     problem, _, _ = kind
     for shape in ((6,), (6, problem.width + 1), (6, problem.width, 1)):
-        with pytest.raises(ValueError, match=rf"shape \({shape[0]},.*\[n, {problem.width}\]"):
+        with refuses(ValueError, str(shape), f"[n, {problem.width}]"):
             problem.decode(np.zeros(shape))
 
 
@@ -193,9 +194,9 @@ def test_the_row_of_a_model_that_diverged_has_no_prediction(kind):
 def test_rows_of_another_file_are_refused(kind):
     problem, labels, _ = kind
     rows = problem.rows(labels, logits_of(problem))
-    with pytest.raises(ValueError, match=f"{problem.width + 1} logits a line"):
+    with refuses(ValueError, f"{problem.width + 1} logits"):
         problem.read_rows([[*row, "1.0"] for row in rows])
-    with pytest.raises(ValueError, match="no logits"):
+    with refuses(ValueError, "no logits"):
         problem.read_rows([row[:3] for row in rows])
     rows[2][1] = "nan"
     with pytest.raises(problems.NoLabelError) as caught:

@@ -9,6 +9,7 @@ import sys
 
 import numpy as np
 import pytest
+from messages import refuses
 
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import sample, tasks
@@ -173,7 +174,7 @@ def test_counting_words_does_not_solve_the_task(task, low, high):
 
 
 def test_unknown_names_list_the_good_ones():
-    with pytest.raises(UserError, match=r"rte.*cola, mrpc, sst2"):
+    with refuses(UserError, "rte", "cola, mrpc, sst2"):
         sample.examples("rte", "train")
-    with pytest.raises(UserError, match=r"test.*train, validation"):
+    with refuses(UserError, "test", "train, validation"):
         sample.examples("cola", "test")

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+from messages import refuses
 from scipy import stats
 
 from bert_glue_tf.data.problems import Classification, Regression
@@ -85,7 +86,7 @@ def test_scikit_learn_is_not_called_for_each_resample(name, monkeypatch):
 
 
 def test_f1_of_a_third_class_is_refused():
-    with pytest.raises(ValueError, match="0 and 1 only"):
+    with refuses(ValueError, "0 and 1"):
         bootstrap.interval(CLASSES, metrics.f1, np.array([0, 1, 2]), np.array([0, 1, 1]))
 
 
@@ -97,5 +98,5 @@ def test_degenerate_input():
     one = bootstrap.interval(CLASSES, metrics.accuracy, np.array([1]), np.array([1]))
     constant = bootstrap.interval(NUMBERS, metrics.pearson, np.arange(9.0), np.zeros(9))
     assert all(map(math.isnan, one + constant))
-    with pytest.raises(ValueError, match="no examples"):
+    with refuses(ValueError, "no examples"):
         bootstrap.interval(CLASSES, metrics.accuracy, np.array([]), np.array([]))

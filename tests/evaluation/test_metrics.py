@@ -5,6 +5,7 @@ import warnings
 
 import numpy as np
 import pytest
+from messages import refuses
 from scipy import stats
 from sklearn import metrics as sklearn_metrics
 
@@ -158,16 +159,16 @@ def test_matthews_does_not_overflow_on_a_large_split():
 @pytest.mark.parametrize("name", sorted(metrics.METRICS))
 def test_empty_and_mismatching_input_is_refused(name):
     metric = metrics.METRICS[name]
-    with pytest.raises(ValueError, match="no examples"):
+    with refuses(ValueError, "no examples"):
         metric(np.array([]), np.array([]))
-    with pytest.raises(ValueError, match=r"shape \(2,\) and predictions of shape \(3,\)"):
+    with refuses(ValueError, "(2,)", "(3,)"):
         metric(np.array([0, 1]), np.array([0, 1, 1]))
-    with pytest.raises(ValueError, match=r"shape \(2,\) and predictions of shape \(2, 1\)"):
+    with refuses(ValueError, "(2,)", "(2, 1)"):
         metric(np.array([0, 1]), np.array([[0], [1]]))
 
 
 def test_f1_refuses_a_third_class():
-    with pytest.raises(ValueError, match="0 and 1 only"):
+    with refuses(ValueError, "0 and 1"):
         metrics.f1(np.array([0, 1, 2]), np.array([0, 1, 1]))
 
 
@@ -193,11 +194,11 @@ def test_compute_squeezes_a_regression():
 
 
 def test_compute_refuses_logits_of_another_width():
-    with pytest.raises(ValueError, match=r"logits of shape \(4, 1\), but \[n, 2\]"):
+    with refuses(ValueError, "(4, 1)", "[n, 2]"):
         metrics.compute(tasks.get("mrpc"), np.zeros(4, int), np.zeros((4, 1)))
-    with pytest.raises(ValueError, match=r"logits of shape \(4,\), but \[n, 1\]"):
+    with refuses(ValueError, "(4,)", "[n, 1]"):
         metrics.compute(tasks.get("stsb"), np.zeros(4), np.zeros(4))
-    with pytest.raises(ValueError, match="labels of shape"):
+    with refuses(ValueError, "labels"):
         metrics.compute(tasks.get("mrpc"), np.zeros(3, int), np.zeros((4, 2)))
 
 

@@ -8,6 +8,7 @@ import re
 
 import numpy as np
 import pytest
+from messages import refuses
 
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import batching, preprocessing, readers, tasks
@@ -111,7 +112,7 @@ def test_a_smaller_rate_makes_some_of_the_mistakes_of_a_larger_one():
 
 @pytest.mark.parametrize("rate", [-0.1, 1.1, float("nan")])
 def test_a_rate_is_a_probability(rate):
-    with pytest.raises(ValueError, match="has to be from 0 to 1"):
+    with refuses(ValueError, rate):
         robustness.typos(["text"], rate)
 
 
@@ -133,7 +134,7 @@ def test_codes_that_training_has_not_are_out_of_domain():
     assert robustness.out_of_domain(unknown, train) is None
     assert robustness.out_of_domain(dev, unknown) is None
     part = examples((["a"],), sources=["x"], split="train", split_examples=3)
-    with pytest.raises(ValueError, match="the whole training split"):
+    with refuses(ValueError, "training split"):
         robustness.out_of_domain(dev, part)
 
 
@@ -150,7 +151,7 @@ def test_the_two_development_splits_of_cola_are_found_again(glue_dir):
         "swb04",
         "w_80",
     }
-    with pytest.raises(ValueError, match="the whole training split"):
+    with refuses(ValueError, "training split"):
         robustness.out_of_domain(dev, train.take(800))
 
 
@@ -255,5 +256,5 @@ def test_a_diverged_model_has_no_score(tokenizer):
 
 def test_a_split_without_labels_is_refused(tokenizer):
     dev = examples((TEXTS,), split="test")
-    with pytest.raises(UserError, match="the split test has no labels"):
+    with refuses(UserError, "split test"):
         measure(tokenizer, SST2, dev, examples((["a"],), split="train"))

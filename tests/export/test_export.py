@@ -10,8 +10,10 @@ import shutil
 import subprocess
 import sys
 
+import messages
 import pytest
 import tiny_bert
+from messages import refuses
 
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import readers, tasks
@@ -149,7 +151,7 @@ def test_a_record_survives_its_line(done):
     for record in done.values():
         again = ExportResult.from_line(record.to_line())
         assert again.to_line() == record.to_line()
-    with pytest.raises(ValueError, match="no record of an export"):
+    with refuses(ValueError, "record of an export"):
         ExportResult.from_line('{"recipe": "int8"}')
 
 
@@ -178,14 +180,14 @@ def test_a_file_that_was_cut_short_is_made_again(done, folder, run, examples, tm
 def test_an_export_with_other_settings_is_refused_and_untouched(done, folder, run, examples):
     before = folder.settings_file.read_text()
     other = dataclasses.replace(SETTINGS, seq_lengths=(8, 16))
-    with pytest.raises(UserError, match=r"holds another export: seq_lengths is \[16, 32\] there"):
+    with refuses(UserError, folder.path, "seq_lengths is [16, 32]"):
         exported(run, examples, ["int8"], folder.path, other)
     assert folder.settings_file.read_text() == before
 
 
 def test_a_folder_with_something_else_is_refused(run, examples, tmp_path):
     (tmp_path / "thesis.tex").write_text("x")
-    with pytest.raises(UserError, match="holds files, but no export"):
+    with refuses(UserError, tmp_path):
         exported(run, examples, ["float32"], tmp_path)
 
 
@@ -194,7 +196,7 @@ def test_changed_validation_data_is_refused(run, examples):
     other = dataclasses.replace(
         validation, provenance={**validation.provenance, "sha256": "0" * 64}
     )
-    with pytest.raises(UserError, match="validation data has changed since it was scored"):
+    with refuses(UserError, "validation data"):
         check_data(run, {**examples, "validation": other})
 
 
@@ -240,10 +242,8 @@ def command(*arguments):
 
 
 def refused(*arguments):
-    result = command(*arguments)
-    assert result.returncode == 2, result.stderr
-    assert "Traceback" not in result.stderr
-    return result.stderr
+    """Return what the command is refused with, which the snapshot holds."""
+    return messages.refused(command(*arguments))
 
 
 def test_the_command_shows_a_finished_export(done, run):
@@ -259,23 +259,23 @@ def test_the_command_shows_a_finished_export(done, run):
 
 
 def test_mistakes_are_told_in_one_message(run, tmp_path):
-    assert "--run is missing" in refused()
-    assert "no such folder" in refused(f"--run={tmp_path / 'none'}")
-    assert "no run (no config.json)" in refused(f"--run={tmp_path}")
-    assert "no such recipe. Good values: float32" in refused(f"--run={run.path}", "--recipes=int7")
-    assert "'x' is no length" in refused(f"--run={run.path}", "--seq_lengths=x")
-    assert "'2' is no length" in refused(f"--run={run.path}", "--seq_lengths=2,16")
-    assert "--threads=0: must be 1 or more" in refused(f"--run={run.path}", "--threads=0")
+    assert "--run" in refused()
+    assert f"--run={tmp_path / 'none'}" in refused(f"--run={tmp_path / 'none'}")
+    assert f"--run={tmp_path}" in refused(f"--run={tmp_path}")
+    assert "--recipes=int7" in refused(f"--run={run.path}", "--recipes=int7")
+    assert "'x'" in refused(f"--run={run.path}", "--seq_lengths=x")
+    assert "'2'" in refused(f"--run={run.path}", "--seq_lengths=2,16")
+    assert "--threads=0" in refused(f"--run={run.path}", "--threads=0")
 
 
 def test_a_run_without_its_model_or_record_is_refused(run, tmp_path):
     copy = tmp_path / "run"
     shutil.copytree(run.path, copy, ignore=shutil.ignore_patterns("model"))
-    assert "holds no model" in refused(f"--run={copy}")
+    assert "model" in refused(f"--run={copy}")
     (copy / "results.jsonl").unlink()
-    assert "this run is not finished" in refused(f"--run={copy}")
+    assert f"--run={copy}" in refused(f"--run={copy}")
     (copy / "config.json").write_text("{")
-    assert "not the settings of a run" in refused(f"--run={copy}")
+    assert "config.json" in refused(f"--run={copy}")
 
 
 def test_lengths_above_the_runs_own_become_its_own(run):

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+from messages import refuses
 
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.export.folder import ExportFolder
@@ -29,7 +30,7 @@ def test_a_folder_that_another_process_exports_into_is_refused_until_it_ends(tmp
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as holder:
         assert holder.stdout.readline() == "open\n"
-        with pytest.raises(UserError, match=r"--output=.*another process"):
+        with refuses(UserError, f"--output={folder}", "another process"):
             ExportFolder.open(folder, {"run": "one"})
         holder.stdin.close()
     assert holder.returncode == 0

@@ -14,6 +14,7 @@ import types
 import numpy as np
 import pytest
 import tiny_bert
+from messages import refused, refuses
 
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import sample, tasks
@@ -114,7 +115,7 @@ def test_files_give_back_what_was_collected_and_name_no_folder(written, run):
 def test_a_folder_with_other_files_is_not_touched(written, tmp_path):
     collected, _, _ = written
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(UserError, match=r"holds files, but none of this benchmark"):
+    with refuses(UserError, tmp_path):
         collected.save(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
@@ -122,7 +123,7 @@ def test_a_folder_with_other_files_is_not_touched(written, tmp_path):
 def test_a_damaged_folder_is_refused(written, benchmarks, tmp_path):
     written[0].save(tmp_path)
     (tmp_path / "weights.safetensors").write_bytes(b"short")
-    with pytest.raises(UserError, match=r"not what benchmarks/peers_weights\.py writes"):
+    with refuses(UserError, tmp_path, "benchmarks/peers_weights.py"):
         benchmarks.inputs.PeerInputs.load(tmp_path)
 
 
@@ -151,7 +152,7 @@ def test_a_float32_model_has_to_be_the_same_model(written, benchmarks):
     assert (found.flips, found.largest_difference) == (0, 0.0)
     peers.require_same(same, found)
     moved = peer(np.array([[0.002, 0.0]], np.float32))
-    with pytest.raises(UserError, match=r"theirs float32: 0 labels differ .* up to 2\.0e-03"):
+    with refuses(UserError, "theirs float32", "0 labels", "2.0e-03"):
         peers.require_same(moved, peers.score(moved, inputs, chosen, lengths))
     found = np.argmax(inputs.keras_logits[chosen], axis=1)
     for label in (0, 1):  # What answers always the same differs where the other is right.
@@ -191,31 +192,29 @@ def refusal(tmp_path, script, *arguments):
         text=True,
         timeout=60,
     )
-    assert done.returncode == 2, done.stderr
-    assert "Traceback" not in done.stderr
     assert not list(tmp_path.iterdir())
-    return done.stderr
+    return refused(done)
 
 
 @pytest.mark.parametrize(
-    ("script", "arguments", "message"),
+    ("script", "arguments", "named"),
     [
-        ("peers_weights.py", [], "--run is missing"),
-        ("peers_weights.py", ["--run=nowhere"], "--run=nowhere: no such folder"),
-        ("peers.py", [], "--run is missing"),
-        ("peers.py", ["--run=r", "--rounds=0"], "--rounds=0: must be 1 or more"),
-        ("peers.py", ["--run=r", "--lengths=32,x"], "'x' is no length"),
-        ("finetuning.py", ["--contenders=ours,jax"], "good values are ours, padded, dynamic"),
-        ("finetuning.py", ["--turn=0"], "--turn=0.0: must be above 0 seconds"),
-        ("finetuning.py", ["--peers_python=nowhere"], "nowhere: no such program. `make bench-f"),
-        ("finetuning.py", ["--at_most=0.5"], "--at_most=0.5: must be 1 or more, with ours among"),
-        ("finetuning.py", ["--contenders=ours"], "only --encoder=minilm_l6 without pruning"),
+        ("peers_weights.py", [], "--run"),
+        ("peers_weights.py", ["--run=nowhere"], "--run=nowhere"),
+        ("peers.py", [], "--run"),
+        ("peers.py", ["--run=r", "--rounds=0"], "--rounds=0"),
+        ("peers.py", ["--run=r", "--lengths=32,x"], "'x'"),
+        ("finetuning.py", ["--contenders=ours,jax"], "ours, padded, dynamic"),
+        ("finetuning.py", ["--turn=0"], "--turn=0.0"),
+        ("finetuning.py", ["--peers_python=nowhere"], "nowhere"),
+        ("finetuning.py", ["--at_most=0.5"], "--at_most=0.5"),
+        ("finetuning.py", ["--contenders=ours"], "--encoder=minilm_l6"),
         # The other runtimes are not in the tests' environment.
-        ("peers.py", ["--run=r"], "give `make bench-peers RUN=...`"),
+        ("peers.py", ["--run=r"], "make bench-peers"),
     ],
 )
-def test_mistakes_are_told_in_one_message(tmp_path, script, arguments, message):
-    assert message in refusal(tmp_path, script, *arguments)
+def test_mistakes_are_told_in_one_message(tmp_path, script, arguments, named):
+    assert named in refusal(tmp_path, script, *arguments)
 
 
 _WORK = """
@@ -261,7 +260,7 @@ def test_who_takes_too_long_is_stopped(benchmarks, tmp_path):
 
 def test_a_contender_that_fails_is_told_and_the_other_one_ends(benchmarks, tmp_path):
     both = [contender(benchmarks, tmp_path, "ours", "x"), contender(benchmarks, tmp_path, "padded")]
-    with pytest.raises(UserError, match=r"(?s)ours: ended with status 1:.*it broke"):
+    with refuses(UserError, "ours", "status 1", "it broke"):
         benchmarks.finetuning.run_in_turns(both, 30.0)
     assert both[1].process.returncode == -signal.SIGKILL
 

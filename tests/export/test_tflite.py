@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 import tiny_bert
+from messages import refuses
 from tiny_classifier import classifier
 
 from bert_glue_tf.core.errors import UserError
@@ -192,7 +193,7 @@ def test_int4_takes_the_largest_block_that_divides_every_width():
 
 
 def test_an_unknown_recipe_is_refused_and_the_good_ones_are_named():
-    with pytest.raises(UserError, match=r"--recipes=int7: no such recipe.*float32, float16"):
+    with refuses(UserError, "--recipes=int7", "float32, float16"):
         recipes.get("int7")
 
 
@@ -228,7 +229,7 @@ def test_metadata_comes_back_as_it_was_written(files):
 def test_one_signature_can_be_cut_out(files):
     single = calibration.one_length(files["float32"], 8)
     assert litert.LiteModel(single).lengths == (8,)
-    with pytest.raises(ValueError, match="no signature 'length_9'"):
+    with refuses(ValueError, "'length_9'"):
         calibration.one_length(files["float32"], 9)
 
 
@@ -259,7 +260,7 @@ def test_a_custom_operator_is_refused_by_name(files):
     code = model.operatorCodes[model.subgraphs[0].operators[0].opcodeIndex]
     code.builtinCode = code.deprecatedBuiltinCode = flatbuffer.schema.BuiltinOperator.CUSTOM
     code.customCode = b"FlexErf"
-    with pytest.raises(UserError, match=r"model.tflite: needs operators.*CUSTOM\(FlexErf\)"):
+    with refuses(UserError, "model.tflite", "CUSTOM(FlexErf)"):
         flatbuffer.require_builtin(model, "model.tflite")
 
 
@@ -267,20 +268,20 @@ def test_a_custom_operator_is_refused_by_name(files):
 def test_a_truncated_file_is_refused_in_one_message(files, keep):
     content = files["dynamic_int8"]
     cut = content[: keep if isinstance(keep, int) else int(keep * len(content))]
-    with pytest.raises(UserError, match=r"x\.tflite: no \.tflite file, or a damaged one"):
+    with refuses(UserError, "x.tflite"):
         litert.LiteModel(cut, name="x.tflite")
 
 
 def test_a_foreign_file_is_refused(files):
-    with pytest.raises(UserError, match=r"no \.tflite file"):
+    with refuses(UserError, "x.tflite"):
         litert.LiteModel(b"PK\x03\x04" + bytes(1000), name="x.tflite")
     model = flatbuffer.read(files["float32"])
     for signature in model.signatureDefs:
         signature.signatureKey = b"serving_" + signature.signatureKey
-    with pytest.raises(UserError, match="not one of this project's classifiers"):
+    with refuses(UserError, "classifiers"):
         litert.LiteModel(flatbuffer.write(model))
 
 
 def test_a_missing_file_is_refused(tmp_path):
-    with pytest.raises(UserError, match="cannot be read"):
+    with refuses(UserError, tmp_path / "none.tflite"):
         litert.LiteModel.load(tmp_path / "none.tflite")

@@ -11,6 +11,7 @@ import sys
 import numpy as np
 import pytest
 import tiny_bert
+from messages import refuses
 
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import preprocessing, tasks
@@ -77,7 +78,7 @@ def refused_without(backbone, capability):
     if not backbone.why_not(capability):
         yield
         return
-    with pytest.raises(NotImplementedError, match=r"and the encoder .* is held as a SavedModel"):
+    with refuses(NotImplementedError, "SavedModel"):
         yield
 
 
@@ -89,7 +90,7 @@ def test_every_family_is_tested_and_is_found_by_its_folder():
     for name in families.names():
         assert families.get(name).family == name
         assert issubclass(families.get(name), Backbone)
-    with pytest.raises(UserError, match=r"family 'lstm': no such family.*bert, saved_model"):
+    with refuses(UserError, "'lstm'", "bert, saved_model"):
         families.get("lstm")
 
 
@@ -153,7 +154,7 @@ def test_built_anew_it_gives_the_same_outputs(backbone, batch):
 
 def test_its_dropout_can_be_set_or_it_says_why_not(backbone):
     if backbone.why_not("dropout"):
-        with pytest.raises(UserError, match=r"^--encoder_dropout=0.5: .*its dropout cannot be set"):
+        with refuses(UserError, "--encoder_dropout=0.5", "dropout"):
             backbone.build(dropout=0.5)
     else:
         told = backbone.build(dropout=0.5).describe()["encoder"]
@@ -183,9 +184,9 @@ def test_it_starts_from_a_saved_classifier(backbone, model, saved, batch):
 
 
 def test_it_does_not_start_from_other_weights(backbone, saved, tmp_path):
-    with pytest.raises(UserError, match="its variables are not those of this run's model"):
+    with refuses(UserError, saved, "variables"):
         backbone.start_from(saved, CLASSES + 1)
-    with pytest.raises(UserError, match="holds no model"):
+    with refuses(UserError, tmp_path, "no model"):
         backbone.start_from(tmp_path, CLASSES)
 
 
@@ -248,15 +249,14 @@ def test_what_it_cannot_do_it_says_why_in_one_clause(backbone, capability):
     assert "\n" not in reason
     if reason:
         assert backbone.provenance["name"] in reason
-        with pytest.raises(UserError) as error:
+        with refuses(UserError, f"--flag=7: {reason}. Leave it out."):
             backbone.require(capability, "--flag=7", "Leave it out.")
-        assert str(error.value) == f"--flag=7: {reason}. Leave it out."
     else:
         backbone.require(capability, "--flag=7", "Leave it out.")
 
 
 def test_an_unknown_capability_is_a_defect_of_ours(backbone):
-    with pytest.raises(ValueError, match="flying: no such capability; head, "):
+    with refuses(ValueError, "flying", "head, "):
         backbone.why_not("flying")
 
 
@@ -316,7 +316,7 @@ def test_its_graph_gives_the_models_logits(saved, model, batch):
 
 def test_it_is_loaded_to_be_trained_or_says_why_not(backbone, saved, model, batch):
     if backbone.describe()["encoder"] is None:
-        with pytest.raises(UserError, match="its encoder is held as a SavedModel"):
+        with refuses(UserError, saved, "SavedModel"):
             saving.load_classifier(saved)
         return
     again = saving.load_classifier(saved, dropout=0.3)
@@ -325,8 +325,7 @@ def test_it_is_loaded_to_be_trained_or_says_why_not(backbone, saved, model, batc
 
 
 def test_a_folder_that_names_no_family_is_refused(saved, tmp_path):
-    for text, told in (('{"family": "lstm"}', "family 'lstm': no such family"), ("{}", "names no")):
+    for text, named in (('{"family": "lstm"}', "'lstm'"), ("{}", "family")):
         (tmp_path / "architecture.json").write_text(text)
-        with pytest.raises(UserError, match=told) as error:
+        with refuses(UserError, tmp_path, named):
             saving.graph(tmp_path)
-        assert str(error.value).startswith(str(tmp_path))

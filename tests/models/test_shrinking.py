@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tf_keras
 import tiny_bert
+from messages import refuses
 
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import tasks
@@ -360,7 +361,7 @@ def test_an_architecture_goes_through_json():
     for architecture in (whole, dataclasses.replace(whole, blocks=blocks)):
         text = json.dumps(dataclasses.asdict(architecture))
         assert Architecture(**json.loads(text)) == architecture
-    with pytest.raises(ValueError, match="2 blocks for 3 layers"):
+    with refuses(ValueError, "2 blocks", "3 layers"):
         dataclasses.replace(whole, layers=3, blocks=blocks)
 
 
@@ -371,11 +372,11 @@ def test_a_damaged_description_of_a_saved_model_is_refused(tmp_path):
     part = {name: value for name, value in whole["encoder"].items() if name != "hidden_size"}
     for encoder, told in ((part, "hidden_size"), ({**part, "extra": 1}, "extra"), ([1], "mapping")):
         (folder / "architecture.json").write_text(json.dumps({**whole, "encoder": encoder}))
-        with pytest.raises(UserError, match=f"description of its encoder is not whole.*{told}"):
+        with refuses(UserError, folder, told):
             read_weights(folder)
     for text in ("[1]", "{", "7"):
         (folder / "architecture.json").write_text(text)
-        with pytest.raises(UserError, match="holds no model of this project"):
+        with refuses(UserError, folder):
             read_weights(folder)
 
 
@@ -402,7 +403,7 @@ def test_the_architecture_is_that_of_the_weights():
     assert (found.heads, found.inner_dim) == (3, 7)
     assert found.blocks == (block,) * 3
     drawn["transformer/layer_1/self_attention/key/bias"] = np.zeros((3, 3), np.float32)
-    with pytest.raises(NotBertError, match=r"layer_1.*key/bias.*\[3, 3\], not \[3, 2\]"):
+    with refuses(NotBertError, "layer_1", "key/bias", "[3, 3]", "[3, 2]"):
         architecture_of(drawn, whole.architecture)
 
 
@@ -441,7 +442,7 @@ def test_layers_are_dropped_and_numbered_anew(batch):
 
 @pytest.mark.parametrize("keep", [[], [1, 0], [0, 0], [0, 3], [-1, 0]])
 def test_layers_that_cannot_be_kept_are_refused(keep):
-    with pytest.raises(ValueError, match="not some of the layers 0 to 2"):
+    with refuses(ValueError, "layers 0 to 2"):
         cutting.drop_layers(weights(), keep)
 
 
@@ -455,5 +456,5 @@ def test_rows_of_the_embedding_are_cut(batch):
     }
     np.testing.assert_array_equal(logits(small, renamed), logits(whole, batch))
     for wrong in ([], [1, 1], [-1, 0], [0, len(tiny_bert.VOCABULARY)]):
-        with pytest.raises(ValueError, match="different rows of the"):
+        with refuses(ValueError, "rows"):
             cutting.keep_pieces(whole, wrong)

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 
+import messages
 import numpy as np
 import pytest
 import tiny_bert
@@ -46,20 +47,16 @@ def train(*arguments, cwd, env=None, timeout=300, command=MODULE):
     )
 
 
-def refused(done):
-    """The message of a refused command, once its form is right."""
-    assert done.returncode == 2, done.stderr
-    assert "Traceback" not in done.stderr
+def refused(done, *names):
+    """The message of a refused command, once its form is right and it names these."""
     assert done.stdout == ""
-    # Log lines begin with the time; the message is what follows.
-    return done.stderr[done.stderr.index("error: ") :].strip()
+    return messages.refused(done, *names)
 
 
-def refused_late(done):
+def refused_late(done, *names):
     """The message of a command that failed when it had printed its progress already."""
     assert done.stdout != ""
-    done.stdout = ""
-    return refused(done)
+    return messages.refused(done, *names)
 
 
 @pytest.fixture(scope="module")
@@ -124,8 +121,7 @@ def test_what_another_version_has_finished_is_shown(tmp_path):
     assert done.returncode == 0, done.stderr
     assert "Everything of this run is in run." in done.stdout
     assert re.search(r"accuracy +0\.8750", done.stdout)
-    message = refused(train(*flags_given, "--workdir=new", cwd=tmp_path))
-    assert message.startswith("error: --pruning_weights=query: does not come into")
+    refused(train(*flags_given, "--workdir=new", cwd=tmp_path), "--pruning_weights=query")
     record["config"]["teacher"] = "large"
     path.write_text(json.dumps(record) + "\n")
     done = train(*flags_given, "--workdir=run", cwd=tmp_path)
@@ -134,44 +130,43 @@ def test_what_another_version_has_finished_is_shown(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("arguments", "named"),
     [
-        (("--tusk=cola",), "error: Unknown command line flag 'tusk'"),
-        (("cola",), "error: 'cola': no flag. Flags look like --task=cola"),
-        (("--epochs=many",), "error: --epochs=many: must be a whole number.\nSee --help"),
-        (("--dropout=a: b",), "error: --dropout=a: b: must be a number.\nSee --help"),
-        (("--prune=maybe",), "error: --prune=maybe: must be true or false.\nSee --help"),
-        (("--task=colla",), "error: --task=colla: no such task. Good values: cola, sst2,"),
-        (("--encoder=bert",), "error: --encoder=bert: no such encoder or folder; good values: "),
+        (("--tusk=cola",), "'tusk'"),
+        (("cola",), "'cola'"),
+        (("--epochs=many",), "--epochs=many"),
+        (("--dropout=a: b",), "--dropout=a: b"),
+        (("--prune=maybe",), "--prune=maybe"),
+        (("--task=colla",), "--task=colla"),
+        (("--encoder=bert",), "--encoder=bert"),
         (
             ("--pruning_method=lottery",),
-            "error: --pruning_method=lottery: no such method. Good values: none, ",
+            "--pruning_method=lottery",
         ),
-        (("--prune", "--final_sparsity=1"), "error: --final_sparsity=1.0: must be in [0, 1)."),
+        (("--prune", "--final_sparsity=1"), "--final_sparsity=1.0"),
         (
             ("--prune", "--begin_step=9", "--end_step=3"),
-            "error: --begin_step=9: not before --end_step=3.",
+            "--begin_step=9",
         ),
-        (("--seq_length=513",), "error: --seq_length=513: must be from 4 to 512"),
+        (("--seq_length=513",), "--seq_length=513"),
         (
             ("--flagfile=nothing.flags",),
-            "error: --flagfile=nothing.flags: cannot be read (No such file or directory). Good",
+            "--flagfile=nothing.flags",
         ),
         (
             ("--prune", "--final_sparsity=80"),
-            "error: --final_sparsity=80.0: must be in [0, 1). Is 0.8 meant (80 %)?",
+            "--final_sparsity=80.0",
         ),
-        (("--config=nothing.json",), "error: --config=nothing.json: cannot be read as settings"),
-        (("--final_sparsity=0.5",), "error: --final_sparsity=0.5: nothing is pruned without --p"),
-        (("--workdir=~nosuchuser/x",), "error: --workdir=~nosuchuser/x: there is no such home"),
-        (("--encoder=~nosuchuser/x",), "error: --encoder=~nosuchuser/x: there is no such home"),
-        ((f"--workdir={'x' * 300}",), f"error: --workdir={'x' * 300}: cannot be read (File name"),
-        ((f"--encoder={'x' * 300}",), f"error: --encoder={'x' * 300}: cannot be read (File name"),
+        (("--config=nothing.json",), "--config=nothing.json"),
+        (("--final_sparsity=0.5",), "--final_sparsity=0.5"),
+        (("--workdir=~nosuchuser/x",), "--workdir=~nosuchuser/x"),
+        (("--encoder=~nosuchuser/x",), "--encoder=~nosuchuser/x"),
+        ((f"--workdir={'x' * 300}",), f"--workdir={'x' * 300}"),
+        ((f"--encoder={'x' * 300}",), f"--encoder={'x' * 300}"),
     ],
 )
-def test_a_bad_flag(tmp_path, arguments, message):
-    told = refused(train(*arguments, cwd=tmp_path))
-    assert told.startswith(message)
+def test_a_bad_flag(tmp_path, arguments, named):
+    refused(train(*arguments, cwd=tmp_path), named)
     assert os.listdir(tmp_path) == []
 
 
@@ -188,15 +183,13 @@ def test_a_bad_file_names_file_line_and_good_values(tmp_path, encoder, rows, pla
     folder.mkdir()
     for name in ("train.tsv", "dev.tsv"):
         (folder / name).write_text("".join(row + "\n" for row in rows))
-    told = refused(train(f"--encoder={encoder}", f"--data={tmp_path}", cwd=tmp_path))
-    assert f"{folder}/{place}" in told
-    assert good in told
+    done = train(f"--encoder={encoder}", f"--data={tmp_path}", cwd=tmp_path)
+    refused(done, f"{folder}/{place}", good)
 
 
 def test_a_folder_without_tsv(tmp_path, encoder):
-    told = refused(train(f"--encoder={encoder}", f"--data={tmp_path}", cwd=tmp_path))
-    assert str(tmp_path) in told
-    assert "train.tsv" in told
+    done = train(f"--encoder={encoder}", f"--data={tmp_path}", cwd=tmp_path)
+    refused(done, tmp_path, "train.tsv")
 
 
 @pytest.mark.parametrize("task", ["cola", "rte"])
@@ -242,11 +235,7 @@ def test_only_what_cannot_be_reached_is_replaced(tmp_path, encoder):
 
 def test_a_flagfile_that_is_no_text(tmp_path):
     (tmp_path / "a.flags").write_bytes(b"--task=cola\n\xff\xfe\n")
-    told = refused(train("--flagfile=a.flags", cwd=tmp_path))
-    assert told == (
-        "error: --flagfile=a.flags: not UTF-8 text (the byte 0xff at 12). Good: a file with one "
-        "flag a line; see configs/."
-    )
+    refused(train("--flagfile=a.flags", cwd=tmp_path), "--flagfile=a.flags", "0xff at 12")
 
 
 def test_a_suggested_command_works(tmp_path, encoder):
@@ -308,11 +297,7 @@ def test_a_run_from_the_command_line_and_the_folder_it_then_keeps(tmp_path, enco
     assert "Everything of this run is in run." in done.stdout
     before = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
 
-    told = refused(train(*arguments, "--seed=2", cwd=tmp_path))
-    assert told == (
-        "error: --workdir=run: holds a run of another configuration: seed is 1 there and 2 here. "
-        "Give another folder, as --workdir=run-2; the earlier run is untouched."
-    )
+    refused(train(*arguments, "--seed=2", cwd=tmp_path), "--workdir=run", "seed is 1")
     again = train(*arguments, cwd=tmp_path)
     assert "this run is finished" in again.stderr
     assert "starting TensorFlow" not in again.stderr
@@ -370,19 +355,14 @@ def test_a_workdir_that_may_not_be_read(tmp_path):
         "os.geteuid() or os.seteuid(65534)\n"
         "cli.run(train.main, train.__doc__)\n"
     )
-    told = refused(
-        train(f"--workdir={closed}/run", cwd=tmp_path, command=[sys.executable, "-c", code])
-    )
-    assert told == (
-        f"error: --workdir={closed}/run: cannot be read (Permission denied). "
-        "Give a folder that you may read and write."
-    )
+    done = train(f"--workdir={closed}/run", cwd=tmp_path, command=[sys.executable, "-c", code])
+    refused(done, f"--workdir={closed}/run")
 
 
 def test_workdir_in_the_home_folder_is_expanded(tmp_path, encoder):
     arguments = (f"--encoder={encoder}", "--data=sample", "--workdir=~/runs/a", "--end_step=9999")
-    told = refused(train(*arguments, "--prune", cwd=tmp_path, env={"HOME": str(tmp_path / "home")}))
-    assert "--end_step=9999: training has only" in told
+    done = train(*arguments, "--prune", cwd=tmp_path, env={"HOME": str(tmp_path / "home")})
+    refused(done, "--end_step=9999")
     assert (tmp_path / "home" / "runs" / "a" / "config.json").is_file()
     assert not (tmp_path / "~").exists()
 
@@ -400,9 +380,8 @@ def test_a_full_disk_and_a_full_quota_are_told_alike(tmp_path, number):
         "encoders.resolve = full\n"
         "cli.run(train.main, train.__doc__)\n"
     )
-    told = refused(train(cwd=tmp_path, command=[sys.executable, "-c", code]))
-    assert told.startswith("error: the disk is full. Make room and give the same command again")
-    assert os.strerror(number) in told
+    done = train(cwd=tmp_path, command=[sys.executable, "-c", code])
+    refused(done, "disk is full", os.strerror(number))
 
 
 @pytest.mark.parametrize("finished", [False, True])
@@ -461,8 +440,7 @@ def test_a_disk_that_fills_up_during_the_run(small_disk, tmp_path, encoder):
         "--seq_length=32",
         f"--workdir={small_disk}/run",
     )
-    told = refused_late(train(*arguments, cwd=tmp_path))
-    assert told.startswith("error: the disk is full. Make room and give the same command again")
+    refused_late(train(*arguments, cwd=tmp_path), "disk is full")
     assert not (small_disk / "run" / "results.jsonl").exists()
     assert not list((small_disk / "run").glob(".model*"))  # Nothing half-written takes room.
     history = (small_disk / "run" / "history.csv").read_text()

@@ -13,6 +13,7 @@ import time
 import pytest
 import tiny_bert
 import workers
+from messages import refuses
 
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.runs.config import ExperimentConfig
@@ -157,37 +158,36 @@ def test_a_killed_worker_stops_the_others_and_the_run_goes_on(tmp_path, monkeypa
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "named"),
     [
-        ("{", "TF_CONFIG: no JSON ("),
-        ("[]", "TF_CONFIG: no JSON object"),
-        ("{}", 'TF_CONFIG: no "cluster"'),
-        ({"cluster": TWO}, 'TF_CONFIG: no "task", which says which worker this process is'),
-        ({"cluster": {"ps": ["a:1"]}, "task": {}}, "\"cluster\" has 'ps'; good: chief and worker"),
-        ({"cluster": {"worker": "a:1"}, "task": {}}, '"worker" of "cluster" must be a list'),
-        ({"cluster": {"worker": ["a"]}, "task": {}}, 'must be a list of "host:port"'),
-        ({"cluster": {"worker": ["a:0"]}, "task": {}}, 'must be a list of "host:port"'),
-        ({"cluster": {"worker": ["a:1", "a:1"]}, "task": {}}, "a:1 is named twice"),
-        ({"cluster": {"chief": ["a:1", "b:1"]}, "task": {}}, '2 of "chief"; good: one'),
-        ({"cluster": TWO, "task": {"type": "chief", "index": 0}}, "is 'chief'; good: worker"),
-        ({"cluster": TWO, "task": {"type": "worker"}}, '"index" of "task" is None; good: 0 to 1'),
-        ({"cluster": TWO, "task": {"type": "worker", "index": 2}}, "is 2; good: 0 to 1"),
-        ({"cluster": TWO, "task": {"type": ["worker"], "index": 0}}, "is ['worker']; good: worker"),
+        ("{", "no JSON"),
+        ("[]", "no JSON object"),
+        ("{}", '"cluster"'),
+        ({"cluster": TWO}, '"task"'),
+        ({"cluster": {"ps": ["a:1"]}, "task": {}}, "'ps'"),
+        ({"cluster": {"worker": "a:1"}, "task": {}}, '"worker" of "cluster"'),
+        ({"cluster": {"worker": ["a"]}, "task": {}}, '"host:port"'),
+        ({"cluster": {"worker": ["a:0"]}, "task": {}}, '"host:port"'),
+        ({"cluster": {"worker": ["a:1", "a:1"]}, "task": {}}, "a:1"),
+        ({"cluster": {"chief": ["a:1", "b:1"]}, "task": {}}, '2 of "chief"'),
+        ({"cluster": TWO, "task": {"type": "chief", "index": 0}}, "'chief'"),
+        ({"cluster": TWO, "task": {"type": "worker"}}, '"index" of "task" is None'),
+        ({"cluster": TWO, "task": {"type": "worker", "index": 2}}, "0 to 1"),
+        ({"cluster": TWO, "task": {"type": ["worker"], "index": 0}}, "['worker']"),
     ],
 )
-def test_a_broken_tf_config_is_told(monkeypatch, text, told):
+def test_a_broken_tf_config_is_told(monkeypatch, text, named):
     text = text if isinstance(text, str) else json.dumps(text)
     monkeypatch.setenv("TF_CONFIG", text)
     for strategy in ("multi_worker", "auto"):
-        with pytest.raises(UserError, match=re.escape(told)) as caught:
+        with refuses(UserError, "TF_CONFIG", named):
             cluster.of(strategy)
-        assert "Good" in str(caught.value) or "good" in str(caught.value)
     assert cluster.of("cpu") is None  # Which has no use for it.
 
 
 def test_a_missing_tf_config_is_told(monkeypatch):
     monkeypatch.delenv("TF_CONFIG", raising=False)
-    with pytest.raises(UserError, match="--strategy=multi_worker: the environment variable TF_CO"):
+    with refuses(UserError, "--strategy=multi_worker", "TF_CONFIG"):
         cluster.of("multi_worker")
     assert cluster.of("auto") is None
 
@@ -232,5 +232,5 @@ def test_a_follower_has_a_copy_of_what_the_chief_has(tmp_path):
     assert chief.beside(settings.starting_point) == start
 
     other = ExperimentConfig(strategy="multi_worker", finetune_epochs=1, epochs=5)
-    with pytest.raises(UserError, match="holds a run of another configuration: epochs is 3"):
+    with refuses(UserError, tmp_path / "run", "epochs is 3"):
         RunFolder.follow(tmp_path / "run", other)

@@ -16,6 +16,7 @@ import nbformat
 import numpy as np
 import pytest
 from IPython.core.inputtransformer2 import TransformerManager
+from messages import refuses
 
 from bert_glue_tf import api
 from bert_glue_tf.compression import registry
@@ -150,14 +151,14 @@ class Shell:
 def test_the_first_cell_installs_what_the_readme_does(name, monkeypatch, capsys):
     cell = code_cells(read(name))[0]
     monkeypatch.setattr(importlib.util, "find_spec", lambda package: None)
-    with pytest.raises(SystemExit, match="repository's address"):
+    with refuses(SystemExit, "address"):
         exec(as_python(cell), {"get_ipython": Shell})
     shell = Shell()
     address = "https://example.com/bert.git"
     code = as_python(cell).replace('"https://..."', repr(address))
     variables = {"get_ipython": lambda: shell}
     if name == "add_a_method":  # It imports what is new, where older versions are loaded already.
-        with pytest.raises(SystemExit, match="Restart session"):
+        with refuses(SystemExit, "Restart session"):
             exec(code, variables)
     else:
         exec(code, variables)

@@ -10,7 +10,6 @@ import dataclasses
 import functools
 import inspect
 import itertools
-import re
 import subprocess
 import sys
 
@@ -20,6 +19,7 @@ import tensorflow as tf
 import tf_keras
 import tiny_bert
 from ai_edge_litert.interpreter import Interpreter
+from messages import refuses
 from tiny_classifier import start
 
 from bert_glue_tf import pruning
@@ -277,33 +277,33 @@ def test_scores_choose_different_units():
 
 
 @pytest.mark.parametrize(
-    ("method", "options", "told"),
+    ("method", "options", "named"),
     [
-        ("block", "score=size", "score=size: --pruning_method=block has no such score. Good"),
-        ("pattern", "score=movement", "score=movement: --pruning_method=pattern compares squares"),
-        ("magnitude", "score=gradient", "no option 'score'. Options of magnitude: final_spars"),
-        ("block", "initial=magnitude", "no option 'initial'. Options of block: block, final"),
-        ("block", "score=movement initial=best", "initial=best: movement has no such initial"),
-        ("block", "score=movement score_rate=fast", "score_rate=fast: must be a number"),
+        ("block", "score=size", "score=size: --pruning_method=block"),
+        ("pattern", "score=movement", "score=movement: --pruning_method=pattern"),
+        ("magnitude", "score=gradient", "'score'"),
+        ("block", "initial=magnitude", "'initial'"),
+        ("block", "score=movement initial=best", "initial=best"),
+        ("block", "score=movement score_rate=fast", "score_rate=fast"),
     ],
 )
-def test_a_score_that_cannot_be_is_refused(method, options, told):
+def test_a_score_that_cannot_be_is_refused(method, options, named):
     config = ExperimentConfig(pruning_method=method, pruning_options=options)
 
     def begin() -> None:
         built = registry.build(config)
         built.context(PruningContext.from_config(config, 100, built.waits))
 
-    with pytest.raises(UserError, match=re.escape(told)):
+    with refuses(UserError, named):
         begin()
 
 
 @pytest.mark.parametrize(("score", "ranking"), [("random", "lamp"), ("movement", "lamp")])
 def test_a_scores_refusals_hold_for_every_unit(score, ranking):
     config = dataclasses.replace(CONFIG, ranking=ranking)
-    with pytest.raises(UserError, match="--ranking=lamp: --pruning_method=row has"):
+    with refuses(UserError, "--ranking=lamp", "--pruning_method=row"):
         Training(f"row score={score}", config)
-    with pytest.raises(UserError, match="--begin_step=0: --pruning_method=row ranks by gradients"):
+    with refuses(UserError, "--begin_step=0", "--pruning_method=row"):
         Training("row score=movement", dataclasses.replace(CONFIG, begin_step=0))
 
 
@@ -391,35 +391,34 @@ def test_a_method_from_outside_is_found_by_its_name(monkeypatch):
     assert {"none", "classifier_magnitude", "mine"} <= set(registry.names())
     assert registry.get("mine") is Mine
     assert ExperimentConfig(pruning_method="mine").pruning_method == "mine"
-    with pytest.raises(ValueError, match="'classifier_magnitude' exists already"):
+    with refuses(ValueError, "'classifier_magnitude'"):
         registry.register(type("Other", (PruningMethod,), {"name": "classifier_magnitude"}))
-    with pytest.raises(UserError, match=r"--pruning_method=yours: no such method\. Good values:"):
+    with refuses(UserError, "--pruning_method=yours"):
         registry.get("yours")
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "named"),
     [
-        ('class A(PruningMethod):\n    name = "others"\n', "(found: 'others')"),
-        ("class A(PruningMethod):\n    pass\n", "(found: no name)"),
-        ('class A(PruningMethod):\n    name: str = "a"\n\nname = "odd"\n', "(found: 'a')"),
-        ("class A(PruningMethod:\n", "odd.py:2: no Python"),
-        ("import nowhere_at_all\n", "odd.py cannot be imported (ModuleNotFoundError: "),
-        ("1 / 0\n", "odd.py cannot be imported (ZeroDivisionError: division by zero)"),
+        ('class A(PruningMethod):\n    name = "others"\n', "'others'"),
+        ("class A(PruningMethod):\n    pass\n", "no name"),
+        ('class A(PruningMethod):\n    name: str = "a"\n\nname = "odd"\n', "'a'"),
+        ("class A(PruningMethod:\n", "odd.py:2"),
+        ("import nowhere_at_all\n", "ModuleNotFoundError"),
+        ("1 / 0\n", "ZeroDivisionError"),
     ],
 )
-def test_a_files_method_has_the_files_name(monkeypatch, tmp_path, text, told):
+def test_a_files_method_has_the_files_name(monkeypatch, tmp_path, text, named):
     monkeypatch.setattr(pruning, "__path__", [*pruning.__path__, str(tmp_path)])
     start = "from bert_glue_tf.compression.method import PruningMethod\n"
     (tmp_path / "odd.py").write_text(start + text)
     assert "odd" in registry.names()
     try:
-        with pytest.raises(UserError, match=re.escape(told)) as raised:
+        with refuses(UserError, f"{tmp_path}/odd.py", named):
             registry.check("odd")
-        assert f"{tmp_path}/odd.py" in str(raised.value)
         # It does no harm to the others, nor to what is told of a name that nobody has.
         registry.check("magnitude")
-        with pytest.raises(UserError, match="--pruning_method=even: no such method"):
+        with refuses(UserError, "--pruning_method=even"):
             registry.check("even")
     finally:
         sys.modules.pop("bert_glue_tf.pruning.odd", None)
@@ -498,15 +497,14 @@ def test_a_final_sparsity_reached_earlier_than_asked_for_is_told(caplog):
 
 
 @pytest.mark.parametrize(
-    ("changes", "message"),
+    ("changes", "named"),
     [
-        ({"end_step": 101}, "--end_step=101: training has only 100 steps"),
-        ({"end_step": 200}, "--end_step=200: .*Give a step from 1 to 100."),
-        ({"begin_step": 100}, "--begin_step=100: training has only 100 steps"),
-        ({"begin_step": 100}, "--begin_step=100: .*Give a step from 0 to 99."),
+        ({"end_step": 101}, "--end_step=101"),
+        ({"end_step": 200}, "--end_step=200"),
+        ({"begin_step": 100}, "--begin_step=100"),
         (
             {"warmup_fraction": 1.0},
-            "--warmup_fraction=1.0: pruning begins after the warm-up, .* lasts all 100 steps",
+            "--warmup_fraction=1.0",
         ),
         ({"begin_step": 99}, None),
         ({"begin_step": 0, "end_step": 100}, None),
@@ -514,14 +512,14 @@ def test_a_final_sparsity_reached_earlier_than_asked_for_is_told(caplog):
         ({"begin_step": 90}, None),
         (
             {"begin_step": 0, "end_step": 10, "pruning_frequency": 11},
-            "--pruning_frequency=11: longer than the 10 steps",
+            "--pruning_frequency=11",
         ),
     ],
 )
-def test_a_schedule_that_does_not_fit_the_training(changes, message):
+def test_a_schedule_that_does_not_fit_the_training(changes, named):
     config = ExperimentConfig(pruning_method="classifier_magnitude", **changes)
-    if message is None:
+    if named is None:
         assert PruningContext.from_config(config, 100).end_step <= 100
         return
-    with pytest.raises(UserError, match="^" + message):
+    with refuses(UserError, named):
         PruningContext.from_config(config, 100)

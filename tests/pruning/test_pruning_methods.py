@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 
 import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras
 import tiny_bert
+from messages import refuses
 from tiny_classifier import start
 
 from bert_glue_tf.compression import masked, movement, registry, scores, units
@@ -109,14 +109,14 @@ def test_scopes_by_name():
 
 
 @pytest.mark.parametrize(
-    ("scope", "pattern_", "told"),
+    ("scope", "pattern_", "named"),
     [
-        ("encoder", "self_atention/query", "Names that are near: .*self_attention/query/kernel"),
-        ("encoder", "word_embeddings", "but in word_embeddings/embeddings of --pruning_scope=emb"),
+        ("encoder", "self_atention/query", "self_attention/query/kernel"),
+        ("encoder", "word_embeddings", "--pruning_scope=emb"),
     ],
 )
-def test_a_scope_that_matches_nothing_names_what_is_near(scope, pattern_, told):
-    with pytest.raises(UserError, match=told):
+def test_a_scope_that_matches_nothing_names_what_is_near(scope, pattern_, named):
+    with refuses(UserError, named):
         units.in_scope(BertBackbone, classifier().trainable_variables, scope, pattern_)
 
 
@@ -177,13 +177,13 @@ def test_blocks_by_their_norm():
 
 @pytest.mark.parametrize("size", ["5x4", "4x5"])
 def test_blocks_that_do_not_divide_a_matrix(size):
-    with pytest.raises(UserError, match=rf"block={size} does not divide .*Good here: 2 or 4 for"):
+    with refuses(UserError, f"block={size}", "2 or 4"):
         prepare("block", pruning_options=f"block={size}")
 
 
 @pytest.mark.parametrize("size", ["4", "4x", "0x4", "4x4x4", "axb"])
 def test_a_block_size_that_is_none(size):
-    with pytest.raises(UserError, match=r"is no size of a block\. Good: block=16x16"):
+    with refuses(UserError, f"block={size}", "block=16x16"):
         prepare("block", pruning_options=f"block={size}")
 
 
@@ -211,9 +211,9 @@ def test_every_block_keeps_one_of_its_matrixs_patterns():
 
 
 def test_the_sparsity_of_a_pattern_goes_in_steps_of_a_weight():
-    with pytest.raises(UserError, match=r"cannot reach it\. The nearest: 0\.25 or 0\.3125"):
+    with refuses(UserError, "0.28", "0.25 or 0.3125"):
         prepare("pattern", final_sparsity=0.28)
-    with pytest.raises(UserError, match=r"--ranking=global: --pruning_method=pattern fills"):
+    with refuses(UserError, "--ranking=global", "--pruning_method=pattern"):
         prepare("pattern", ranking="global")
 
 
@@ -307,7 +307,7 @@ def test_soft_movement_pulls_its_scores_down_and_ranks_over_the_whole_scope():
     made.observe(group, group.members[0], zero)
     # The penalty's gradient at a score of 0 is 4 * 0.5 * 0.5, times the rate of 0.5.
     np.testing.assert_allclose(made.score(group), np.full(group.units, -0.5), rtol=1e-6)
-    with pytest.raises(UserError, match=r"variant=medium: movement has no such variant.*hard"):
+    with refuses(UserError, "variant=medium", "hard"):
         prepare("movement", pruning_options="variant=medium")
 
 
@@ -363,11 +363,11 @@ def test_movement_may_begin_with_the_magnitudes():
         ("score_rate=nan", "a number"),
         ("penalty=inf", "a number"),
     ):
-        with pytest.raises(UserError, match=f"{option}.*: must be {wanted}"):
+        with refuses(UserError, option.split("=")[0], wanted):
             prepare("movement", pruning_options=option)
-    with pytest.raises(UserError, match="--ranking=lamp: --pruning_method=movement has scores"):
+    with refuses(UserError, "--ranking=lamp", "--pruning_method=movement"):
         prepare("movement", pruning_options="variant=soft", ranking="lamp")
-    with pytest.raises(UserError, match=r"initial=random: movement has no such initial.*zero, m"):
+    with refuses(UserError, "initial=random", "zero, m"):
         prepare("movement", pruning_options="initial=random")
 
 
@@ -420,7 +420,7 @@ def test_a_lottery_ticket_is_wound_back_with_optimizer_and_learning_rate():
             for slot in optimizer.variables():
                 assert not np.any(slot.numpy()), slot.name
     assert int(optimizer.iterations) == 2
-    with pytest.raises(UserError, match=r"rounds=1: must be from 2 \(train, prune, train\)"):
+    with refuses(UserError, "rounds=1", "2"):
         prepare("lottery_ticket", pruning_options="rounds=1")
 
 
@@ -446,15 +446,15 @@ def test_admm_by_hand():
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "named"),
     [
-        ("structure=random", "no such structure. Good values: magnitude, row"),
-        ("structure=row block=4x4", "structure=row has no such setting"),
-        ("rho=0", "rho=0.0: must be above 0"),
+        ("structure=random", "structure=random"),
+        ("structure=row block=4x4", "block=4x4"),
+        ("rho=0", "rho=0"),
     ],
 )
-def test_admm_refuses(options, told):
-    with pytest.raises(UserError, match=told):
+def test_admm_refuses(options, named):
+    with refuses(UserError, named):
         prepare("admm", pruning_options=options)
 
 
@@ -480,32 +480,32 @@ def test_a_second_method_prunes_what_the_first_has_left():
 
 
 @pytest.mark.parametrize(
-    ("method", "told"),
+    ("method", "named"),
     [
-        ("attention_head,attention_head", "attention_head is named twice"),
-        ("none,attention_head", "none contradicts the others"),
-        ("lottery_ticket,attention_head", "lottery_ticket cannot run beside others"),
-        ("classifier_magnitude,magnitude", "classifier_magnitude cannot run beside others"),
-        ("attention_head,heads", "--pruning_method=heads: no such method. Good values: none"),
+        ("attention_head,attention_head", "attention_head"),
+        ("none,attention_head", "none"),
+        ("lottery_ticket,attention_head", "lottery_ticket"),
+        ("classifier_magnitude,magnitude", "classifier_magnitude"),
+        ("attention_head,heads", "--pruning_method=heads"),
     ],
 )
-def test_methods_that_contradict(method, told):
-    with pytest.raises(UserError, match=told):
+def test_methods_that_contradict(method, named):
+    with refuses(UserError, named):
         registry.build(settings(method))
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "named"),
     [
-        ("rounds=3", "no option 'rounds'. Options of magnitude: final_sparsity"),
-        ("final_sparsity=1", r"must be in \[0, 1\)"),
-        ("final_sparsity=half", "must be a number"),
-        ("final_sparsity", "is not name=value"),
-        ("final_sparsity=0.1 final_sparsity=0.2", "given twice"),
+        ("rounds=3", "'rounds'"),
+        ("final_sparsity=1", "final_sparsity=1"),
+        ("final_sparsity=half", "final_sparsity=half"),
+        ("final_sparsity", "name=value"),
+        ("final_sparsity=0.1 final_sparsity=0.2", "final_sparsity"),
     ],
 )
-def test_options_that_are_none(options, told):
-    with pytest.raises(UserError, match=told):
+def test_options_that_are_none(options, named):
+    with refuses(UserError, named):
         registry.build(settings("magnitude", pruning_options=options))
 
 
@@ -519,9 +519,7 @@ def test_a_methods_own_final_sparsity():
 
 
 def test_gradients_are_needed_before_the_first_ranking():
-    with pytest.raises(
-        UserError, match="--begin_step=0: --pruning_method=attention_head ranks by gradients"
-    ):
+    with refuses(UserError, "--begin_step=0", "--pruning_method=attention_head"):
         prepare("attention_head", begin_step=0)
 
 
@@ -532,7 +530,7 @@ def test_one_shot_prunes_fine_tuned_weights_before_the_first_step():
     made, model, _ = prepare("magnitude", pruning_schedule="one_shot", finetune_epochs=1)
     made.callbacks()[0].on_train_begin()
     assert np.count_nonzero(weight(model, QUERY).numpy() == 0) == 128
-    with pytest.raises(UserError, match="--end_step=3: --pruning_schedule=one_shot prunes once"):
+    with refuses(UserError, "--end_step=3", "--pruning_schedule=one_shot"):
         settings("magnitude", pruning_schedule="one_shot", end_step=3)
 
 
@@ -596,7 +594,7 @@ def test_a_neuron_that_gives_nothing_any_more_is_gone_for_the_next_method():
 
 def test_weights_of_one_name_are_refused():
     twins = [tf.Variable(np.ones((4, 4), np.float32), name="kernel") for _ in range(2)]
-    with pytest.raises(UserError, match="several weights named kernel"):
+    with refuses(UserError, "kernel"):
         units.in_scope(BertBackbone, twins, "encoder")
     # Where they are left out they do no harm.
     other = tf.Variable(np.ones((4, 4), np.float32), name="table")
@@ -609,12 +607,11 @@ def test_an_expression_whose_search_does_not_end_is_refused(monkeypatch):
     weights = [tf.Variable(np.ones((4, 4), np.float32), name=name) for name in names]
     # Each of these takes a power of the name's length.
     for endless in ("(a|.|[a-z])*[!?]", "(?:(?:.?){60}){60}[!?]"):
-        told = f"--pruning_weights={endless}: the search for it in 2 names has not ended within 1 s"
-        with pytest.raises(UserError, match=re.escape(told)):
+        with refuses(UserError, f"--pruning_weights={endless}", "2 names"):
             units.in_scope(BertBackbone, weights, "all", endless)
     monkeypatch.undo()
     # What the standard library would search for without an end is answered.
-    with pytest.raises(UserError, match="found in no weight"):
+    with refuses(UserError, "--pruning_weights=(.+)+!"):
         units.in_scope(BertBackbone, weights, "all", "(.+)+!")
     # What looks ahead, ends soon and holds what no terminal can show is searched for as ever.
     assert list(units.in_scope(BertBackbone, weights, "all", "^(?!.*query)")) == [names[1]]
@@ -622,19 +619,19 @@ def test_an_expression_whose_search_does_not_end_is_refused(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "named"),
     [
-        (("lottery_ticket,attention_head",), "lottery_ticket cannot run beside others"),
+        (("lottery_ticket,attention_head",), "lottery_ticket"),
         (
             ("classifier_magnitude", "ranking"),
-            "--ranking=lamp: does not come into --pruning_method=classifier_magnitude",
+            "--ranking=lamp",
         ),
-        (("layer", "pruning_weights"), "--pruning_weights=query: does not come into"),
-        (("vocabulary", "ranking"), "--ranking=lamp: does not come into"),
-        (("lottery_ticket", "begin_step"), "--begin_step=3: does not come into"),
+        (("layer", "pruning_weights"), "--pruning_weights=query"),
+        (("vocabulary", "ranking"), "--ranking=lamp"),
+        (("lottery_ticket", "begin_step"), "--begin_step=3"),
     ],
 )
-def test_what_contradicts_is_told_without_tensorflow(changes, told):
+def test_what_contradicts_is_told_without_tensorflow(changes, named):
     method, *name = changes
     given = {"ranking": "lamp", "pruning_weights": "query", "begin_step": 3}
     config = settings(method, **{key: given[key] for key in name})
@@ -642,10 +639,10 @@ def test_what_contradicts_is_told_without_tensorflow(changes, told):
         lambda: registry.check(method, "", config.given_pruning),
         lambda: registry.build(config),
     ):
-        with pytest.raises(UserError, match=told):
+        with refuses(UserError, named):
             refuse()
 
 
 def test_admm_needs_steps():
-    with pytest.raises(UserError, match="--pruning_schedule=one_shot: --pruning_method=admm pulls"):
+    with refuses(UserError, "--pruning_schedule=one_shot", "--pruning_method=admm"):
         prepare("admm", pruning_schedule="one_shot", begin_step=1)

@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 import tiny_bert
 import tiny_runs
+from messages import refuses
 
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import batching, readers, tasks, vocabulary
@@ -130,51 +131,51 @@ def test_layers_go_greedily_by_the_score_on_held_out_examples(tmp_path, encoder,
 
 
 @pytest.mark.parametrize(
-    ("method", "settings", "told"),
+    ("method", "settings", "named"),
     [
-        ("layer", {"pruning_options": "order=greedy"}, "--finetune_epochs is 0. Give"),
-        ("layer", {"final_sparsity": 0.9}, "all 2 layers would be gone. Give at most 0.5"),
-        ("layer", {"final_sparsity": 0.3}, "with 2 layers. The nearest: 0 or 0.5"),
-        ("layer", {"pruning_options": "order=bottom"}, "Good values: top, greedy"),
-        ("vocabulary", {"pruning_options": "keep=0"}, "must be above 0 and at most 1"),
+        ("layer", {"pruning_options": "order=greedy"}, "--finetune_epochs is 0"),
+        ("layer", {"final_sparsity": 0.9}, "at most 0.5"),
+        ("layer", {"final_sparsity": 0.3}, "0 or 0.5"),
+        ("layer", {"pruning_options": "order=bottom"}, "order=bottom"),
+        ("vocabulary", {"pruning_options": "keep=0"}, "keep=0"),
         (
             "attention_head",
             {"final_sparsity": 0.3},
-            "4 heads in transformer/layer_0/heads. The nearest",
+            "4 heads in transformer/layer_0/heads",
         ),
         (
             "attention_head",
             {"held_out": 160},
-            "--held_out=160: the training split has only 160 examples",
+            "--held_out=160",
         ),
     ],
 )
 def test_what_cannot_be_cut_is_told_before_any_training(
-    tmp_path, encoder, tiny_glue, method, settings, told
+    tmp_path, encoder, tiny_glue, method, settings, named
 ):
-    with pytest.raises(UserError, match=told):
+    with refuses(UserError, named):
         train(tmp_path / "run", encoder, tiny_glue, method, **settings)
     assert not (tmp_path / "run" / "history.csv").exists()
 
 
 @pytest.mark.parametrize(
-    ("method", "settings", "told"),
+    ("method", "settings", "named"),
     [
         (
             "attention_head",
             {"final_sparsity": 0.3},
-            "4 heads in transformer/layer_0/heads. The nearest",
+            "4 heads in transformer/layer_0/heads",
         ),
-        ("block", {"pruning_options": "block=5x5"}, "block=5x5 does not divide"),
-        ("magnitude", {"pruning_weights": "qerry"}, "Names that are near: "),
-        ("layer", {"pruning_options": "order=greedy"}, "--held_out is 0. Give --held_out"),
-        ("gradient", {"begin_step": 0}, "before the first step there are none"),
+        ("block", {"pruning_options": "block=5x5"}, "block=5x5"),
+        ("magnitude", {"pruning_weights": "qerry"}, "--pruning_weights=qerry"),
+        ("layer", {"pruning_options": "order=greedy"}, "--held_out is 0"),
+        ("gradient", {"begin_step": 0}, "--begin_step=0"),
     ],
 )
 def test_what_cannot_be_done_is_told_before_the_fine_tuning(
-    tmp_path, encoder, tiny_glue, method, settings, told
+    tmp_path, encoder, tiny_glue, method, settings, named
 ):
-    with pytest.raises(UserError, match=told):
+    with refuses(UserError, named):
         train(tmp_path / "run", encoder, tiny_glue, method, finetune_epochs=1, **settings)
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
     assert not (tmp_path / "run" / "history.csv").exists()
@@ -271,5 +272,5 @@ def test_a_saved_model_encoder_is_pruned_by_its_variables(
     saved = tf.saved_model.load(str(run.folder.model))
     zeros = {v.name: np.mean(v.numpy() == 0) for v in saved.variables if "query/kernel" in v.name}
     assert list(zeros.values()) == [0.5, 0.5]
-    with pytest.raises(UserError, match="the heads have to be found in its weights, and the enc"):
+    with refuses(UserError, "attention_head", "SavedModel"):
         train(tmp_path / "attention_head", encoder, tiny_glue, "attention_head", epochs=1)

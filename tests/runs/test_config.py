@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import re
 
 import pytest
 from absl import flags
+from messages import refuses
 
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.runs import command_line, config
@@ -57,42 +57,42 @@ def test_prune_and_pruning_method(arguments, method):
     ],
 )
 def test_contradiction_is_refused(arguments, shown):
-    with pytest.raises(UserError, match=re.escape(f"{shown}: these contradict")):
+    with refuses(UserError, shown):
         parse(*arguments)
 
 
 @pytest.mark.parametrize(
-    ("field", "value", "message"),
+    ("field", "value", "named"),
     [
-        ("task", "colla", "--task=colla: no such task. Good values: cola, sst2, mrpc"),
-        ("pruning_method", "mag", "--pruning_method=mag: no such method. Good values: none, "),
-        ("strategy", "gpus", "--strategy=gpus: no such strategy. Good values: auto, cpu"),
-        ("final_sparsity", 1.0, "--final_sparsity=1.0: must be in [0, 1)."),
-        ("final_sparsity", -0.1, "--final_sparsity=-0.1: must be in [0, 1)."),
-        ("final_sparsity", 80.0, "--final_sparsity=80.0: must be in [0, 1). Is 0.8 meant (80 %)?"),
-        ("final_sparsity", float("nan"), "--final_sparsity=nan: must be in [0, 1)."),
-        ("initial_sparsity", 1.5, "--initial_sparsity=1.5: must be -1 (computed) or in [0, 1)."),
-        ("initial_sparsity", 0.9, "--initial_sparsity=0.9: larger than --final_sparsity=0.8"),
-        ("seq_length", 3, "--seq_length=3: must be from 4 to 512"),
-        ("seq_length", 513, "--seq_length=513: must be from 4 to 512"),
-        ("epochs", 0, "--epochs=0: must be a whole number from 1 to 1000."),
-        ("batch_size", 0, "--batch_size=0: must be"),
-        ("learning_rate", 0.0, "--learning_rate=0.0: must be above 0"),
-        ("learning_rate", float("inf"), "--learning_rate=inf: must be above 0"),
-        ("warmup_fraction", 1.1, "--warmup_fraction=1.1: must be in [0, 1]."),
-        ("dropout", 1.0, "--dropout=1.0: must be in [0, 1)."),
-        ("train_examples", -1, "--train_examples=-1: must be 0 (all) or more."),
-        ("seed", -1, "--seed=-1: must be a whole number from 0"),
-        ("begin_step", -2, "--begin_step=-2: must be -1 (computed) or a step from 0 on."),
-        ("end_step", 0, "--end_step=0: must be -1 (computed) or a step from 1 on."),
-        ("initial_sparsity", -0.5, "--initial_sparsity=-0.5: must be -1 (computed) or in [0, 1)."),
-        ("pruning_weights", "(", "--pruning_weights=(: no regular expression (missing ), "),
-        ("pruning_weights", "a{9999999999}", "--pruning_weights=a{9999999999}: no regular exp"),
+        ("task", "colla", "--task=colla"),
+        ("pruning_method", "mag", "--pruning_method=mag"),
+        ("strategy", "gpus", "--strategy=gpus"),
+        ("final_sparsity", 1.0, "--final_sparsity=1.0"),
+        ("final_sparsity", -0.1, "--final_sparsity=-0.1"),
+        ("final_sparsity", 80.0, "--final_sparsity=80.0"),
+        ("final_sparsity", float("nan"), "--final_sparsity=nan"),
+        ("initial_sparsity", 1.5, "--initial_sparsity=1.5"),
+        ("initial_sparsity", 0.9, "--initial_sparsity=0.9"),
+        ("seq_length", 3, "--seq_length=3"),
+        ("seq_length", 513, "--seq_length=513"),
+        ("epochs", 0, "--epochs=0"),
+        ("batch_size", 0, "--batch_size=0"),
+        ("learning_rate", 0.0, "--learning_rate=0.0"),
+        ("learning_rate", float("inf"), "--learning_rate=inf"),
+        ("warmup_fraction", 1.1, "--warmup_fraction=1.1"),
+        ("dropout", 1.0, "--dropout=1.0"),
+        ("train_examples", -1, "--train_examples=-1"),
+        ("seed", -1, "--seed=-1"),
+        ("begin_step", -2, "--begin_step=-2"),
+        ("end_step", 0, "--end_step=0"),
+        ("initial_sparsity", -0.5, "--initial_sparsity=-0.5"),
+        ("pruning_weights", "(", "--pruning_weights=("),
+        ("pruning_weights", "a{9999999999}", "--pruning_weights=a{9999999999}"),
         ("pruning_weights", "(" * 2000 + ")" * 2000, "--pruning_weights=(((((("),
     ],
 )
-def test_bad_value_is_named_with_its_flag_and_the_good_ones(field, value, message):
-    with pytest.raises(UserError, match="^" + re.escape(message)):
+def test_bad_value_is_named_with_its_flag_and_the_good_ones(field, value, named):
+    with refuses(UserError, named):
         ExperimentConfig(**{field: value})
 
 
@@ -107,13 +107,12 @@ def test_a_run_asked_for_by_a_methods_other_name_is_the_same_run():
         for name in ("irregular", "magnitude")
     ]
     assert admm[0].run_name == admm[1].run_name
-    with pytest.raises(UserError, match="magnitude is named twice"):
+    with refuses(UserError, "magnitude"):
         ExperimentConfig(pruning_method="irregular,magnitude")
 
 
 def test_begin_step_not_before_end_step():
-    message = "--begin_step=20: not before --end_step=20. Give a begin_step smaller"
-    with pytest.raises(UserError, match=re.escape(message)):
+    with refuses(UserError, "--begin_step=20", "--end_step=20"):
         ExperimentConfig(begin_step=20, end_step=20)
 
 
@@ -145,11 +144,10 @@ def test_a_computed_initial_sparsity_is_the_value_that_it_stands_for():
     ],
 )
 def test_a_schedule_without_pruning_is_refused(flag, tmp_path):
-    message = f"{flag}: nothing is pruned without --prune. Add --prune, or leave {flag} out."
     file = tmp_path / "a.flags"
     file.write_text(flag + "\n")
     for arguments in ([flag], [f"--flagfile={file}"]):
-        with pytest.raises(UserError, match="^" + re.escape(message) + "$"):
+        with refuses(UserError, flag):
             parse(*arguments)
         assert parse(*arguments, "--prune").pruning_method == "classifier_magnitude"
 
@@ -176,15 +174,15 @@ def test_a_run_can_be_repeated_from_its_json():
 
 
 @pytest.mark.parametrize(
-    ("values", "message"),
+    ("values", "named"),
     [
-        ({"tusk": "cola"}, "unknown setting 'tusk'"),
-        ({"epochs": "3"}, "setting epochs='3': must be of type int."),
-        ({"epochs": True}, "setting epochs=True: must be of type int."),
+        ({"tusk": "cola"}, "'tusk'"),
+        ({"epochs": "3"}, "epochs='3'"),
+        ({"epochs": True}, "epochs=True"),
     ],
 )
-def test_foreign_json_is_refused(values, message):
-    with pytest.raises(UserError, match=re.escape(message)):
+def test_foreign_json_is_refused(values, named):
+    with refuses(UserError, named):
         ExperimentConfig.from_json(values, is_exact=True)
 
 
@@ -203,7 +201,7 @@ def test_a_config_json_of_a_newer_format_is_noted(tmp_path, caplog):
     assert "format 99" in caplog.text
     for wrong in (0, "1", None, True):
         file.write_text(json.dumps({"format": wrong}))
-        with pytest.raises(ValueError, match="its format"):
+        with refuses(ValueError, "format"):
             config.read_file(file)
 
 
@@ -316,20 +314,20 @@ def test_a_run_is_repeated_from_its_config_json(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "message"),
+    ("text", "named"),
     [
-        (None, "cannot be read as settings (No such file or directory). Good: the config.json"),
-        ("{", "cannot be read as settings (Expecting property name"),
-        ("[]", "cannot be read as settings (no JSON object). Good: the config.json of a run."),
-        ('{"tusk": 1, "epoch": 2}', "unknown settings 'epoch', 'tusk'; good settings: task, "),
-        ('{"epochs": 0}', "--epochs=0: must be a whole number from 1 to 1000."),
+        (None, "No such file"),
+        ("{", "property name"),
+        ("[]", "no JSON object"),
+        ('{"tusk": 1, "epoch": 2}', "'epoch', 'tusk'"),
+        ('{"epochs": 0}', "--epochs=0"),
     ],
 )
-def test_a_file_of_settings_that_is_none(tmp_path, text, message):
+def test_a_file_of_settings_that_is_none(tmp_path, text, named):
     file = tmp_path / "config.json"
     if text is not None:
         file.write_text(text)
-    with pytest.raises(UserError, match="^" + re.escape(f"--config={file}: {message}")):
+    with refuses(UserError, f"--config={file}", named):
         parse(f"--config={file}")
 
 
@@ -340,7 +338,7 @@ def test_difference_names_both_values():
 
 
 def test_grouping_by_length_needs_lengths_to_pad_to(tmp_path):
-    with pytest.raises(UserError, match="Good: --nolength_buckets --nogroup_by_length, or"):
+    with refuses(UserError, "--nolength_buckets", "--nogroup_by_length"):
         parse("--group_by_length", "--nolength_buckets")
     file = tmp_path / "config.json"
     file.write_text(json.dumps(parse("--group_by_length").to_json()))

@@ -8,6 +8,7 @@ import re
 import sys
 
 import pytest
+from messages import refuses
 
 from bert_glue_tf.core import records
 from bert_glue_tf.core.errors import UserError
@@ -58,7 +59,7 @@ def test_a_field_that_is_unknown_or_missing_makes_no_record_unreadable(caplog):
     assert ExperimentResult.from_line(json.dumps(values)).to_line() == record().to_line()
     assert not caplog.records
     del values["metrics"]
-    with pytest.raises(ValueError, match="its settings, metrics and other fields are not those"):
+    with refuses(ValueError, "metrics"):
         ExperimentResult.from_line(json.dumps(values))
 
 
@@ -69,7 +70,7 @@ def test_a_newer_format_is_read_as_far_as_it_is_known_and_noted_once(caplog):
     (told,) = caplog.records
     assert "ExperimentResult of format 7" in told.getMessage()
     for wrong in (0, "1", None, True):
-        with pytest.raises(ValueError, match="its format"):
+        with refuses(ValueError, "format"):
             ExperimentResult.from_line(json.dumps(values | {"format": wrong}))
 
 
@@ -112,7 +113,7 @@ def test_a_line_cut_short_anywhere_is_passed_over_with_a_warning(tmp_path, caplo
 def test_damage_inside_a_whole_line_is_not_taken_for_a_cut(tmp_path):
     path = tmp_path / "results.jsonl"
     path.write_text(record().to_line().replace('"loss": 0.5', '"loss": 0,5') + "\n")
-    with pytest.raises(UserError, match=re.escape(f"{path}:1: no record of a run")):
+    with refuses(UserError, f"{path}:1"):
         results.load(path)
 
 
@@ -120,7 +121,7 @@ def test_damage_inside_a_whole_line_is_not_taken_for_a_cut(tmp_path):
 def test_a_foreign_line_is_named(tmp_path, line):
     path = tmp_path / "results.jsonl"
     path.write_text(record().to_line() + "\n" + line + "\n")
-    with pytest.raises(UserError, match=re.escape(f"{path}:2: no record of a run")):
+    with refuses(UserError, f"{path}:2"):
         results.load(path)
 
 

@@ -11,6 +11,7 @@ import threading
 
 import pytest
 import tiny_runs
+from messages import refused
 
 from bert_glue_tf.export import flatbuffer
 
@@ -27,15 +28,6 @@ def predict(*arguments, sent=b"", env=None, timeout=120):
         timeout=timeout,
         env={**os.environ, **(env or {})},
     )
-
-
-def refused(done):
-    """The message of a refused command, once its form is right."""
-    told = done.stderr.decode()
-    assert done.returncode == 2, told
-    assert "Traceback" not in told
-    assert told.count("error: ") == 1
-    return told[told.index("error: ") :].strip()
 
 
 @pytest.fixture(scope="module")
@@ -146,11 +138,7 @@ def test_a_pipe_that_is_closed_ends_the_command_quietly(file):
 
 def test_what_came_before_a_wrong_line_is_answered(pair_file):
     done = predict(f"--model={pair_file}", sent=b"good film\tgood book\nonly one\na\tb\n")
-    told = refused(done)
-    assert told == (
-        "error: standard input:2: 1 column(s), but mrpc needs sentence1, sentence2, separated by "
-        "a tab. What came before this line has been answered."
-    )
+    refused(done, "standard input:2", "sentence1, sentence2")
     assert len(done.stdout.splitlines()) == 1
 
 
@@ -162,35 +150,33 @@ def test_a_submission_by_the_command(file, tiny_glue, tmp_path):
     written = (tmp_path / "out" / "SST-2.tsv").read_text()
     right = [f"{i}\t{label}\n" for i, (_, label) in enumerate(tiny_runs.sentences(30, 3))]
     assert written == "index\tprediction\n" + "".join(right)
-    assert refused(predict(*arguments)) == (
-        f"error: {tmp_path}/out/SST-2.tsv: is there already. Give another folder, or remove it."
-    )
+    refused(predict(*arguments), f"{tmp_path}/out/SST-2.tsv")
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "named"),
     [
-        ((), "--model is missing. Give the folder of a run, or a .tflite file."),
-        (("--model=none.tflite", "--text=a"), "--model=none.tflite: no such file or folder."),
-        (("--model=FILE", "--threads=0"), "--threads=0: must be 1 or more."),
-        (("--model=FILE", "--format=xml"), "flag --format=xml: value should be one of <text|tsv"),
+        ((), "--model"),
+        (("--model=none.tflite", "--text=a"), "--model=none.tflite"),
+        (("--model=FILE", "--threads=0"), "--threads=0"),
+        (("--model=FILE", "--format=xml"), "--format=xml"),
         (
             ("--model=FILE", "--text=a", "--text=b"),
-            "--text given 2 time(s): sst2 takes 1 (sentence",
+            "--text given 2 time(s)",
         ),
-        (("--model=FILE", "--text=a", "--input=b"), "--text and --input: give one of them."),
-        (("--model=FILE", "--input=none.txt"), "--input=none.txt: cannot be read (No such file"),
-        (("--model=FILE", "--input=."), "--input=.: cannot be read (Is a directory)."),
-        (("--model=FILE", "--text_columns=a,b"), "--text_columns=a,b: sst2 has 1 text(s) a line"),
-        (("--model=FOLDER", "--text=a"), "--model=FOLDER: the folder of an export. Give one of"),
-        (("--model=CARD", "--text=a"), "CARD: no .tflite file, or a damaged one (the identifier"),
+        (("--model=FILE", "--text=a", "--input=b"), "--text and --input"),
+        (("--model=FILE", "--input=none.txt"), "--input=none.txt"),
+        (("--model=FILE", "--input=."), "--input=."),
+        (("--model=FILE", "--text_columns=a,b"), "--text_columns=a,b"),
+        (("--model=FOLDER", "--text=a"), "--model=FOLDER"),
+        (("--model=CARD", "--text=a"), "CARD"),
         (
             ("--model=FILE", "--glue_submission=out", "--data=none"),
-            "--data=none: no such folder. Good values: tfds, sample, or a folder",
+            "--data=none",
         ),
     ],
 )
-def test_a_mistake_is_told_in_seconds(exported, tmp_path, arguments, told):
+def test_a_mistake_is_told_in_seconds(exported, tmp_path, arguments, named):
     folder = exported[1]
     names = {
         "FILE": folder.model("dynamic_int8"),
@@ -199,11 +185,11 @@ def test_a_mistake_is_told_in_seconds(exported, tmp_path, arguments, told):
     }
     for name, path in names.items():
         arguments = [argument.replace(name, str(path)) for argument in arguments]
-        told = told.replace(name, str(path))
+        named = named.replace(name, str(path))
     done = subprocess.run(
         command(*arguments), cwd=tmp_path, stdin=subprocess.DEVNULL, capture_output=True
     )
-    assert refused(done).startswith(f"error: {told}")
+    refused(done, named)
     assert done.stdout == b""
     assert "TensorFlow" not in done.stderr.decode()
     assert os.listdir(tmp_path) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from messages import refused
 from study_runs import TINY, N, command, finished, read, right, train, width, write
 
 from bert_glue_tf.studies import zeros
@@ -159,16 +160,14 @@ def test_the_tables_fit_a_terminal(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "argument", "told"),
+    ("name", "argument", "named"),
     [
-        ("reproduce_local_global", "--sparsities=50", "--sparsities=50: give numbers above 0"),
-        ("reproduce_local_global", "--tasks=none", "--task=none: no such task. Good values"),
-        ("reproduce_local_global", "--data=/none", "/none: no such folder"),
+        ("reproduce_local_global", "--sparsities=50", "--sparsities=50"),
+        ("reproduce_local_global", "--tasks=none", "--task=none"),
+        ("reproduce_local_global", "--data=/none", "/none"),
     ],
 )
-def test_mistakes_are_told_before_anything_is_run(tmp_path, name, argument, told):
+def test_mistakes_are_told_before_anything_is_run(tmp_path, name, argument, named):
     done = command(name, argument, encoder="minilm_l6", runs_dir=tmp_path / "runs")
-    assert done.returncode == 2
-    assert "Traceback" not in done.stderr
-    assert told in done.stderr
+    refused(done, named)
     assert not list(tmp_path.rglob("*"))

@@ -11,6 +11,7 @@ import types
 
 import numpy as np
 import pytest
+from messages import refused, refuses
 from written_runs import write_export, write_run, wrong_at
 
 from bert_glue_tf.core.errors import UserError
@@ -161,7 +162,7 @@ def test_what_is_not_quantized_is_not_exported(called, tmp_path):
 
 def test_a_command_that_fails_ends_all(called, tmp_path):
     called[0].returncode = 2
-    with pytest.raises(UserError, match=r"^train ended with status 2 \(see above\)"):
+    with refuses(UserError, "train", "status 2"):
         report_plan.run(plan(tmp_path, "mrpc", exported=True), SETTINGS)
     assert len(called) == 2  # Nothing is exported.
 
@@ -411,19 +412,19 @@ def test_the_records_of_the_helper_are_such_as_the_commands_write(tmp_path):
 
 @pytest.mark.processes
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "named"),
     [
-        (("--seeds=1,a",), "--seeds=1,a: give whole numbers, as in 1,2,3."),
-        (("--seeds=",), "--seeds=: give whole numbers, as in 1,2,3."),
-        (("--train_examples=-1",), "--train_examples=-1: must be 0 (all) or more."),
-        (("--sst2_train_examples=-1",), "--sst2_train_examples=-1: must be 0 (all) or more."),
+        (("--seeds=1,a",), "--seeds=1,a"),
+        (("--seeds=",), "--seeds="),
+        (("--train_examples=-1",), "--train_examples=-1"),
+        (("--sst2_train_examples=-1",), "--sst2_train_examples=-1"),
         (
             ("--encoder=minilm_l6", "--data=none"),
-            "train ended with status 2 (see above). What is finished stays; the same command goes",
+            "train",
         ),
     ],
 )
-def test_mistakes_are_told_in_one_message(tmp_path, arguments, told):
+def test_mistakes_are_told_in_one_message(tmp_path, arguments, named):
     done = subprocess.run(
         [sys.executable, "-m", "bert_glue_tf.reproduce_report", *arguments],
         cwd=tmp_path,
@@ -431,7 +432,5 @@ def test_mistakes_are_told_in_one_message(tmp_path, arguments, told):
         text=True,
         timeout=120,
     )
-    assert done.returncode == 2
-    assert "Traceback" not in done.stderr
-    assert done.stderr[done.stderr.rindex("error: ") + 7 :].startswith(told)
+    refused(done, named)
     assert os.listdir(tmp_path) == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 
 import pytest
+from messages import refused
 from study_runs import TINY, command, finished, read, right, train, width, write
 
 from bert_glue_tf.studies import words
@@ -157,17 +158,15 @@ def test_seeds_have_a_mean_and_a_range(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "argument", "told"),
+    ("name", "argument", "named"),
     [
-        ("reproduce_structured", "--tasks=mrpc,rest16", "--tasks=mrpc,rest16: give some of cola"),
-        ("reproduce_structured", "--finetune_epochs=0", "--finetune_epochs=0: the study prunes"),
-        ("reproduce_structured", "--seeds=a", "--seeds=a: give whole numbers"),
-        ("reproduce_structured", "--sst2_train_examples=-1", "--sst2_train_examples=-1: must be"),
+        ("reproduce_structured", "--tasks=mrpc,rest16", "--tasks=mrpc,rest16"),
+        ("reproduce_structured", "--finetune_epochs=0", "--finetune_epochs=0"),
+        ("reproduce_structured", "--seeds=a", "--seeds=a"),
+        ("reproduce_structured", "--sst2_train_examples=-1", "--sst2_train_examples=-1"),
     ],
 )
-def test_mistakes_are_told_before_anything_is_run(tmp_path, name, argument, told):
+def test_mistakes_are_told_before_anything_is_run(tmp_path, name, argument, named):
     done = command(name, argument, encoder="minilm_l6", runs_dir=tmp_path / "runs")
-    assert done.returncode == 2
-    assert "Traceback" not in done.stderr
-    assert told in done.stderr
+    refused(done, named)
     assert not list(tmp_path.rglob("*"))

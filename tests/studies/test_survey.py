@@ -8,6 +8,7 @@ import json
 import math
 
 import pytest
+from messages import refused, refuses
 from study_runs import TINY, command, train
 
 from bert_glue_tf.compression import registry
@@ -107,7 +108,7 @@ def test_what_was_measured_is_kept_and_measured_anew_for_others(surveyed, monkey
     kept = output / survey_measure.MEASURED
     text = kept.read_text()
     kept.write_text(text[:-9])
-    with pytest.raises(UserError, match="not what a survey has measured"):
+    with refuses(UserError, kept):
         study.measure(output)
     kept.write_text(text)
 
@@ -180,14 +181,14 @@ def test_a_method_by_its_other_name_has_the_row_of_its_name():
 
 @pytest.mark.parametrize("options", ["block=4x4", "row.block=4x4"])
 def test_an_option_of_no_method_that_is_run_is_refused(options):
-    with pytest.raises(UserError, match=r"is not METHOD\.OPTION of a method"):
+    with refuses(UserError, options):
         Survey(["block"], {"task": "cola"}, options, [1])
 
 
 def test_a_wrong_option_is_refused_before_anything_is_trained(tmp_path):
     given = {"task": "cola", "data": "sample"}
     study = Survey(["movement", "block"], given, "block.block=4x4 movement.rate=1", [1])
-    with pytest.raises(UserError, match=r"movement\.rate=1: no option"):
+    with refuses(UserError, "movement.rate=1"):
         study.run(tmp_path)
     assert not list(tmp_path.iterdir())
 
@@ -228,21 +229,19 @@ def test_robustness_is_the_mean_over_the_splits_and_empty_where_unknown():
 
 
 @pytest.mark.parametrize(
-    ("argument", "told"),
+    ("argument", "named"),
     [
-        ("--methods=heads", "--pruning_method=heads: no such method. Good values: none, admm"),
-        ("--methods=none", "--methods=none: give methods to compare with no pruning."),
-        ("--seq_lengths=64,1000", "--seq_lengths=64,1000: give whole numbers from "),
-        ("--typos=2", "--typos=2.0: must be from 0 to 1."),
-        ("--final_sparsity=50", "--final_sparsity=50.0: must be in [0, 1)."),
-        ("--seq_lengths=a", "--seq_lengths=a: give whole numbers, as in 32,64,128."),
+        ("--methods=heads", "--pruning_method=heads"),
+        ("--methods=none", "--methods=none"),
+        ("--seq_lengths=64,1000", "--seq_lengths=64,1000"),
+        ("--typos=2", "--typos=2.0"),
+        ("--final_sparsity=50", "--final_sparsity=50.0"),
+        ("--seq_lengths=a", "--seq_lengths=a"),
     ],
 )
-def test_mistakes_are_told_before_anything_is_run(tmp_path, argument, told):
+def test_mistakes_are_told_before_anything_is_run(tmp_path, argument, named):
     done = command("survey", argument, encoder="minilm_l6", data="sample", runs_dir=tmp_path / "r")
-    assert done.returncode == 2
-    assert "Traceback" not in done.stderr
-    assert told in done.stderr
+    refused(done, named)
     assert not list(tmp_path.rglob("*"))
 
 

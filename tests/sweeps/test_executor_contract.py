@@ -9,6 +9,7 @@ import time
 import numpy as np
 import pytest
 import written_runs
+from messages import refuses
 
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.sweeps import grid as grids
@@ -111,5 +112,5 @@ def test_a_folder_of_another_run_is_refused(executor, runs):
     folder = runs[GOOD].folder
     type(folder).open(folder.path, runs[BAD].config)
     folder.history_file.write_text("epoch\n")  # A training has begun.
-    with pytest.raises(UserError, match="seed"):
+    with refuses(UserError, folder.path, "seed"):
         executor.begin(runs[GOOD])

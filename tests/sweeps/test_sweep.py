@@ -25,6 +25,7 @@ import tensorflow as tf
 import tiny_bert
 import written_runs
 from absl import flags
+from messages import refused, refuses
 
 from bert_glue_tf.core import locks
 from bert_glue_tf.core.errors import UserError
@@ -135,13 +136,9 @@ def test_a_starting_point_of_other_data_is_refused(settings, tiny_glue, tmp_path
     file = source / "SST-2" / "train.tsv"
     rows = file.read_text().splitlines()
     file.write_text("\n".join([*rows[:-1], "a good book\t1"]) + "\n")
-    with pytest.raises(UserError) as refused:
-        experiment.train_and_evaluate(config, folder)
     start = start_of(folder).path
-    assert str(refused.value).startswith(
-        "--finetune_epochs=1: the run to start from does not fit. "
-        f"--workdir={start}: the train data is not what the run there was begun with: sha256 was "
-    )
+    with refuses(UserError, "--finetune_epochs=1", f"--workdir={start}", "train data", "sha256"):
+        experiment.train_and_evaluate(config, folder)
     assert folder.record() is None
 
 
@@ -171,9 +168,8 @@ def test_a_model_of_other_variables_is_no_starting_point(started):
     folder, _ = started
     shapes = tiny_bert.architecture(layers=2)  # The starting point has one.
     layer = build_encoder(shapes, tiny_bert.weights(shapes).__getitem__)
-    refusal = "its variables are not those of this run's model"
     for backbone in (tiny_bert.backbone(layer, shapes), tiny_bert.saved_model_backbone(layer)):
-        with pytest.raises(UserError, match=refusal):
+        with refuses(UserError, start_of(folder).model, "variables"):
             backbone.start_from(start_of(folder).model, classes=2)
 
 
@@ -244,40 +240,39 @@ def test_a_grid_is_read_with_values_that_hold_commas():
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "named"),
     [
         (
             "seeds=1",
-            "--grid=seeds=1: no setting 'seeds'. Did you mean seed? Good settings: task, data, ",
+            "'seeds'. Did you mean seed?",
         ),
-        ("workdir=a", "no setting 'workdir'"),
-        ("seed", "'seed' is not name=value,value. Good: --grid='final"),
-        ("seed=1;seed=2", "seed is given twice"),
-        ("pruning_method=(attention_head,classifier_magnitude", "its parentheses do not match"),
-        ("pruning_method=attention_head),classifier_magnitude", "its parentheses do not match"),
-        ("epochs=1,many", "--epochs=many: must be a whole number."),
-        ("prune=perhaps", "--prune=perhaps: must be true or false."),
-        ("final_sparsity=0.5,80", "--final_sparsity=80.0: must be in [0, 1). Is 0.8 meant (80 %)?"),
+        ("workdir=a", "'workdir'"),
+        ("seed", "'seed'"),
+        ("seed=1;seed=2", "seed"),
+        ("pruning_method=(attention_head,classifier_magnitude", "parentheses"),
+        ("pruning_method=attention_head),classifier_magnitude", "parentheses"),
+        ("epochs=1,many", "--epochs=many"),
+        ("prune=perhaps", "--prune=perhaps"),
+        ("final_sparsity=0.5,80", "--final_sparsity=80.0"),
         (
             "ranking=local,best",
-            "--ranking=best: no such ranking. Good values: local, global, lamp.",
+            "--ranking=best",
         ),
         (
             "pruning_method=classifier_magnitude,least",
-            "--pruning_method=least: no such method. Good values: ",
+            "--pruning_method=least",
         ),
     ],
 )
-def test_a_bad_grid_is_refused_by_name_with_the_good_values(text, told):
-    with pytest.raises(UserError) as refused:
+def test_a_bad_grid_is_refused_by_name_with_the_good_values(text, named):
+    with refuses(UserError, named):
         grids.configurations({"prune": "true"}, grids.parse_grid(text))
-    assert told in str(refused.value)
 
 
 def test_settings_that_no_method_takes_are_refused_but_of_a_finished_run(tmp_path):
     grid = {"seed": ["1", "2"], "pruning_options": ["rounds=3"]}
     runs = plan.plan(grids.configurations({"prune": "true"}, grid), tmp_path)
-    with pytest.raises(UserError, match=r"no option 'rounds'. Options of classifier_magnitude: "):
+    with refuses(UserError, "'rounds'", "classifier_magnitude"):
         plan.check_methods(runs)
     labels = np.array([0, 1] * 4)
     for run in runs:
@@ -328,7 +323,7 @@ def test_two_folders_of_one_name_are_refused(tmp_path):
     folders = [tmp_path / name / "glue" for name in "ab"]
     for folder in folders:
         folder.mkdir(parents=True)
-    with pytest.raises(UserError, match="--grid: two runs would have the same folder, cola-"):
+    with refuses(UserError, "--grid", "cola-"):
         configurations(f"data={folders[0]},{folders[1]}")
 
 
@@ -746,14 +741,11 @@ def test_a_mistake_is_answered_at_once_and_nothing_is_written(settings, tmp_path
     begin = time.monotonic()
     done = call(sweep_command(settings, "--grid=final_sparsity=0.5,80"), tmp_path)
     assert time.monotonic() - begin < 5  # TensorFlow alone would take as long.
-    assert done.returncode == 2
-    assert done.stderr.startswith("error: --final_sparsity=80.0: must be in [0, 1)")
+    refused(done, "--final_sparsity=80.0")
     done = call(sweep_command(settings, "--grid=seed=1", "--data=nowhere"), tmp_path)
-    assert done.returncode == 2
-    assert "--data=nowhere" in done.stderr
+    refused(done, "--data=nowhere")
     done = call(sweep_command(settings, "--grid=seed=1", "--workers=0"), tmp_path)
-    assert done.returncode == 2
-    assert "--workers=0" in done.stderr
+    refused(done, "--workers=0")
     assert list(tmp_path.iterdir()) == []
 
 

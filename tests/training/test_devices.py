@@ -15,6 +15,7 @@ import pytest
 import tensorflow as tf
 import tiny_bert
 import workers
+from messages import refuses
 
 from bert_glue_tf.compression import registry
 from bert_glue_tf.core.errors import UserError
@@ -323,7 +324,7 @@ def test_mirrored_on_one_device_is_that_device():
 def test_a_device_that_is_not_there_is_refused():
     if tf.config.list_physical_devices("GPU"):
         pytest.skip("there is a GPU here")
-    with pytest.raises(UserError, match="--strategy=gpu: TensorFlow sees no GPU here"):
+    with refuses(UserError, "--strategy=gpu"):
         devices.build("gpu")
 
 
@@ -383,5 +384,5 @@ def test_a_tpu_that_is_not_there_is_refused(name):
         pytest.skip("there is a TPU here")
     (address,) = workers.free_addresses(1)
     name = name.format(port=address.rsplit(":", 1)[1])
-    with pytest.raises(UserError, match=f"--strategy=tpu --tpu={name}: no TPU could be initial"):
+    with refuses(UserError, f"--strategy=tpu --tpu={name}"):
         devices.build("tpu", tpu=name)
