@@ -37,10 +37,14 @@ class Record:
     Attributes:
       current_format: the format that is written; raised when a field changes its meaning.
       what_is_foreign: what is said of a line that lacks fields.
+      kind: what it is a record of, for messages.
+      written_by: the command that writes it, and where, for messages.
     """
 
     current_format: ClassVar[int] = 1
     what_is_foreign: ClassVar[str] = "no record of this kind"
+    kind: ClassVar[str] = "a run"
+    written_by: ClassVar[str] = "the train command writes it, in the folder of the run itself"
 
     def to_line(self) -> str:
         """Return the record as one line of strict JSON without the line break; NaN is null."""
@@ -210,8 +214,8 @@ def load(path: pathlib.Path, kind: type[_R]) -> list[_R]:
                 )
                 continue
             raise UserError(
-                f"{path}:{number}: no record of a run ({error}). Each line must be one as the "
-                "train command writes it, in the folder of the run itself."
+                f"{path}:{number}: no record of {kind.kind} ({error}). Each line must be one as "
+                f"{kind.written_by}."
             ) from error
     return records
 

@@ -13,6 +13,7 @@ import numpy as np
 # Level 6 is gzip's own default, and so what a user gets who runs the command.
 GZIP_LEVEL = 6
 _CHUNK = 1 << 22
+WARMUP = 5  # Calls before those that are timed.
 
 
 class _Counter:
@@ -60,25 +61,39 @@ def peak_memory_bytes() -> int:
 
 
 def interleaved_latency(
-    calls: Mapping[str, Callable[[], object]], repetitions: int, warmup: int = 5
+    calls: Mapping[str, Callable[[], object]],
+    repetitions: int,
+    warmup: int = WARMUP,
+    *,
+    clock: Callable[[], float] = time.perf_counter,
+    after_turn: Callable[[], object] = lambda: None,
 ) -> dict[str, dict[str, float]]:
     """Time calls in turns, so that whatever else the machine does meets all of them alike.
+
+    Each turn has an order of its own, drawn with a fixed seed: a call finds the caches and the
+    clock rate of the processor as the one before has left them, and with one order for all turns
+    it would always be the same one.
 
     Args:
       calls: name -> what is timed.
       repetitions: timed calls of each.
       warmup: calls of each before.
+      clock: tells the time in seconds.
+      after_turn: called after each turn, the warmup included, outside of what is timed.
 
     Returns:
       name -> {"p50", "p90", "min"}, milliseconds.
     """
     seconds: dict[str, list[float]] = {name: [] for name in calls}
+    names, random = list(calls), np.random.default_rng(0)
     for turn in range(warmup + repetitions):
-        for name, call in calls.items():
-            start = time.perf_counter()
-            call()
+        for place in random.permutation(len(names)):
+            name = names[place]
+            start = clock()
+            calls[name]()
             if turn >= warmup:
-                seconds[name].append(time.perf_counter() - start)
+                seconds[name].append(clock() - start)
+        after_turn()
     return {
         name: {
             "p50": float(1e3 * np.median(values)),

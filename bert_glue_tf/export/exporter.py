@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import os
 import shutil
 from collections.abc import Mapping, Sequence
@@ -18,10 +17,10 @@ from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.core.files import write_atomically
 from bert_glue_tf.data import batching, preprocessing, tasks
 from bert_glue_tf.data.examples import Examples
-from bert_glue_tf.data.preprocessing import INPUTS
 from bert_glue_tf.evaluation import collapse, cost, evaluator, predictions
 from bert_glue_tf.evaluation.evaluator import Evaluation
 from bert_glue_tf.export import (
+    benchmark,
     calibration,
     convert,
     flatbuffer,
@@ -210,26 +209,21 @@ class _ExportRun:
         return _File(recipe, content, evaluations, intervals, found, collapsed)
 
     def measure(self) -> None:
-        """Time the files in turns, at each length."""
-        repetitions = self._settings.latency_repetitions
-        models = {
-            name: LiteModel(file.content, self._settings.threads, name)
-            for name, file in self._files.items()
-        }
-        for length in self._settings.seq_lengths:
-            logging.info("latency at length %d, %d files in turns", length, len(models))
-            features = {name: np.ones((1, length), np.int32) for name in INPUTS}
-            timed = cost.interleaved_latency(
-                {
-                    name: functools.partial(model.predict, features)
-                    for name, model in models.items()
-                },
-                repetitions,
-            )
-            for name, file in self._files.items():
-                file.latency[str(length)] = {
-                    **timed[name],
-                    "float32_p50": timed[FLOAT32]["p50"],
+        """Time the folder's files in turns, at each length: those that were there before too."""
+        names = list(dict.fromkeys([*self._files, *self._measured_before]))
+        settings = self._settings
+        timings = benchmark.session(
+            [benchmark.File(self._folder.model(name), self._run.path.name, name) for name in names],
+            settings.seq_lengths,
+            threads=settings.threads,
+            repetitions=settings.latency_repetitions,
+        )
+        base = timings[names.index(FLOAT32)].latency
+        for name, timing in zip(names, timings, strict=True):
+            if name in self._files:
+                self._files[name].latency = {
+                    length: {**timed, "float32_p50": base[length]["p50"]}
+                    for length, timed in timing.latency.items()
                 }
 
     def records(self) -> list[ExportResult]:

@@ -11,7 +11,7 @@ from absl import logging
 
 from bert_glue_tf.data import tasks
 from bert_glue_tf.reports import names
-from bert_glue_tf.reports.measured import Interval, Model, mean_interval
+from bert_glue_tf.reports.measured import Interval, Model, Time, mean_interval
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,10 +63,26 @@ class Group:
         return sum(bool(model.collapsed) for model in self.models)
 
     @property
+    def times(self) -> tuple[Time, ...]:
+        """The models' times; empty unless all of them have one, of the same session."""
+        found = tuple(model.time for model in self.models if model.time)
+        shared = len({time.session for time in found}) == 1
+        return found if shared and len(found) == len(self.models) else ()
+
+    @property
+    def milliseconds(self) -> float | None:
+        """Mean of the models' median times of one example; None where they share no session."""
+        return float(np.mean([time.milliseconds for time in self.times])) if self.times else None
+
+    @property
     def speed(self) -> float | None:
-        """Mean of the models' speeds; None for trained models, which are not timed."""
-        speeds = [model.speed for model in self.models if model.speed is not None]
-        return float(np.mean(speeds)) if speeds else None
+        """Mean of how many times as fast as the comparison's reference the models are."""
+        return float(np.mean([time.speed for time in self.times])) if self.times else None
+
+    @property
+    def session(self) -> str | None:
+        """The session of these times: those of two sessions do not compare."""
+        return self.times[0].session if self.times else None
 
     def bytes(self, kind: str) -> float:
         """Return the mean size in bytes, `plain` or `gzip`."""

@@ -14,6 +14,7 @@ import numpy as np
 from bert_glue_tf.compression import described
 from bert_glue_tf.compression.names import NO_PRUNING
 from bert_glue_tf.data import tasks
+from bert_glue_tf.export.timings import Timing
 from bert_glue_tf.runs.config import PRUNING, ExperimentConfig
 
 KERAS = "keras"  # Stands for the recipe of a model that was not exported.
@@ -26,6 +27,27 @@ BUT_PRUNING = (*BUT_SEED, "pruning_method", *PRUNING)
 COMPUTED = "computed"
 
 Interval = tuple[float, float]
+
+
+@dataclasses.dataclass(frozen=True)
+class Time:
+    """The time of a file in the session that its comparison has chosen; see `times.share`.
+
+    Attributes:
+      session: its name; only times of the same session compare.
+      length: in word pieces.
+      milliseconds: median of one example of that length.
+      speed: how many times as fast as the reference.
+      reference: run and recipe of the file that all are compared with.
+      base: that file's own times, with the machine, the threads and the load.
+    """
+
+    session: str
+    length: str
+    milliseconds: float
+    speed: float
+    reference: str
+    base: Timing
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,11 +103,12 @@ class Model:
       sparsity: pruned weights over those that could be; None without pruning.
       parameters: number of weights, and of those that are not zero.
       bytes: plain and gzipped.
-      latency: length -> p50, p90, min and float32_p50, milliseconds; empty if not exported.
-      threads: of the latency.
       peak_memory_bytes: of a process that predicts once; None if not exported.
       predictions: split -> file with the answers.
       history: the run's curves, a dict of text an epoch.
+      folder: of the run.
+      timings: of the file, one a session; empty if it is not exported or was never timed.
+      time: that of the session which all files of the comparison share; None without one.
     """
 
     run: str
@@ -101,11 +124,12 @@ class Model:
     sparsity: float | None
     parameters: Mapping[str, int]
     bytes: Mapping[str, int]
-    latency: Mapping[str, Mapping[str, float]]
-    threads: int | None
     peak_memory_bytes: int | None
     predictions: Mapping[str, pathlib.Path]
     history: Sequence[Mapping[str, str]]
+    folder: pathlib.Path
+    timings: Sequence[Timing] = ()
+    time: Time | None = None
 
     @property
     def task(self) -> tasks.TaskSpec:
@@ -159,22 +183,19 @@ class Model:
         return {split: str(read["sha256"]) for split, read in self.data.items()}
 
     @property
-    def longest(self) -> str | None:
-        """The longest length, in word pieces, at which the file was timed."""
-        return list(self.latency)[-1] if self.latency else None
-
-    @property
     def milliseconds(self) -> float | None:
-        """Median time of one example at the longest length."""
-        return self.latency[self.longest]["p50"] if self.longest else None
+        """Median time of one example, in the session that the comparison shares."""
+        return self.time.milliseconds if self.time else None
 
     @property
     def speed(self) -> float | None:
-        """The time of float32 over the file's own, in the same interleaved run."""
-        if not self.longest:
-            return None
-        timed = self.latency[self.longest]
-        return timed["float32_p50"] / timed["p50"]
+        """How many times as fast as the comparison's reference, in that session."""
+        return self.time.speed if self.time else None
+
+    @property
+    def session(self) -> str | None:
+        """The session of `milliseconds` and `speed`: those of two sessions do not compare."""
+        return self.time.session if self.time else None
 
     @functools.cached_property
     def prunings(self) -> tuple[described.Pruning, ...]:

@@ -111,10 +111,11 @@ def score_against(groups: Sequence[Group], cost: str) -> Any:
     interval over the examples. Returns a figure, or None where fewer than two models have the
     cost.
     """
-    length = _common_length(groups) if cost == "latency" else None
+    if cost == "latency" and len({one.session for one in groups if one.session}) > 1:
+        return None  # Times of two sessions have no common axis.
     points, places = [], []
     for place, one in enumerate(groups):
-        value = _cost(one, length) if length or cost == "size" else None
+        value = _cost(one, cost)
         if value is not None and not math.isnan(one.mean):
             points.append((value, one))
             places.append(place)  # By which a model has the same colour against each cost.
@@ -127,7 +128,7 @@ def score_against(groups: Sequence[Group], cost: str) -> Any:
             _draw_point(axis, value, one, place)
         _scale_cost(axis, cost, [value for value, _ in points])
         axis.set_xlabel(
-            f"ms an example at length {length} (median; compare the ratios)"
+            f"ms an example at length {points[0][1].times[0].length} (median, files in turns)"
             if cost == "latency"
             else "MB on disk"
         )
@@ -276,21 +277,9 @@ def _lay_out(figure: Any, axis: Any) -> None:
     axis.legend(fontsize=7, loc="center left", bbox_to_anchor=(1.0, 0.5))
 
 
-def _common_length(groups: Sequence[Group]) -> str | None:
-    """Return the longest length at which all files were timed."""
-    timed = [model.latency for one in groups for model in one.models if model.latency]
-    lengths = (
-        [length for length in timed[0] if all(length in one for one in timed)] if timed else []
-    )
-    return max(lengths, key=int, default=None)
-
-
-def _cost(one: Group, length: str | None) -> float | None:
-    """Return mean milliseconds at a length, None for models that were not timed; or megabytes."""
-    if length is None:
-        return sum(m.bytes["plain"] for m in one.models) / len(one.models) / 1e6
-    times = [m.latency[length]["p50"] for m in one.models if m.latency]
-    return sum(times) / len(times) if times else None
+def _cost(one: Group, cost: str) -> float | None:
+    """Return mean milliseconds, None for models that share no session; or megabytes."""
+    return one.milliseconds if cost == "latency" else one.bytes("plain") / 1e6
 
 
 def _colours(number: int) -> list[str]:

@@ -17,9 +17,11 @@ from absl import logging
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import tasks
 from bert_glue_tf.evaluation import collapse, predictions
+from bert_glue_tf.export import timings
 from bert_glue_tf.export.folder import FOLDER, ExportFolder
 from bert_glue_tf.export.record import ExportResult
-from bert_glue_tf.reports import rows
+from bert_glue_tf.export.timings import Timing
+from bert_glue_tf.reports import rows, times
 from bert_glue_tf.reports.measured import KERAS, Model
 from bert_glue_tf.runs import results
 from bert_glue_tf.runs.config import ExperimentConfig
@@ -30,7 +32,8 @@ from bert_glue_tf.runs.results import ExperimentResult
 def read(folders: Iterable[pathlib.Path]) -> list[Model]:
     """Read the records of run folders, those of their exported files included.
 
-    A folder without records is left out, with a line in the log.
+    A folder without records is left out, with a line in the log. Files have the times of one
+    session that holds all of them, or none; see `times.share`.
 
     Raises:
       UserError: no folder holds a record, or a file of records is damaged.
@@ -47,7 +50,7 @@ def read(folders: Iterable[pathlib.Path]) -> list[Model]:
             f"--runs: {len(found)} folder(s), none with a finished run. Give folders of the train "
             "command, for example --runs='runs/*' (in quotes)."
         )
-    return models
+    return times.share(models)
 
 
 def _folder(folder: pathlib.Path, name: str) -> Iterator[Model]:
@@ -62,15 +65,16 @@ def _folder(folder: pathlib.Path, name: str) -> Iterator[Model]:
     export = ExportFolder(folder / FOLDER)
     with _naming(file):
         yield _whole(_trained(folder, name, record, history))
+    timed = timings.load(export.path)
     with _naming(export.results_file):
         for exported in export.records().values():
-            yield _whole(_exported(name, export, exported, record, history))
+            yield _whole(_exported(folder, name, exported, record, history, timed))
 
 
 def _whole(model: Model) -> Model:
     """Return the model, once everything that a table or a figure asks of it has been computed."""
     rows.every_number([model]).texts()
-    plain = [model.seed, model.milliseconds or 0, *map(float, model.bytes.values())]
+    plain = [model.seed, *map(float, model.bytes.values())]
     if not all(map(math.isfinite, plain)):
         raise ValueError(f"{plain} are no numbers")
     if not isinstance(model.encoder, str):
@@ -135,11 +139,10 @@ def _trained(
         sparsity=_mean_sparsity(record),
         parameters=record.parameters,
         bytes=record.bytes,
-        latency={},
-        threads=None,
         peak_memory_bytes=None,
         predictions=files,
         history=history,
+        folder=folder,
     )
 
 
@@ -153,13 +156,14 @@ def _collapsed(record: ExperimentResult, files: Mapping[str, pathlib.Path]) -> s
 
 
 def _exported(
+    folder: pathlib.Path,
     name: str,
-    export: ExportFolder,
     record: ExportResult,
     source: ExperimentResult,
     history: Sequence[Mapping[str, str]],
+    timed: Iterable[Timing],
 ) -> Model:
-    splits = _splits(record)
+    splits, export = _splits(record), ExportFolder(folder / FOLDER)
     return Model(
         run=name,
         recipe=record.recipe,
@@ -174,9 +178,10 @@ def _exported(
         sparsity=_mean_sparsity(source),
         parameters=record.parameters,
         bytes=record.bytes,
-        latency=record.latency,
-        threads=record.threads,
         peak_memory_bytes=record.peak_memory_bytes["total"],
         predictions={split: export.predictions_file(record.recipe, split) for split in splits},
         history=history,
+        folder=folder,
+        # A file that was made again since is another one.
+        timings=[one for one in timed if one.sha256 == record.sha256],
     )

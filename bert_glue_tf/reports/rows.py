@@ -52,9 +52,7 @@ def _named(values: Mapping[str, float]) -> str:
 
 
 def _timed(model: Model) -> Timed | None:
-    if model.longest is None or model.milliseconds is None:
-        return None
-    return Timed(model.milliseconds, model.longest)
+    return Timed(model.time.milliseconds, model.time.length) if model.time else None
 
 
 _MODEL: tuple[Column[Model], ...] = (
@@ -87,12 +85,7 @@ def models(found: Iterable[Model]) -> Table[Model]:
 
 def _numbers(model: Model) -> dict[str, float]:
     """Return every number of a model as it was recorded, by name."""
-    latency = {
-        f"ms_{length}_{name}": value
-        for length, timed in model.latency.items()
-        for name, value in timed.items()
-    }
-    return {**model.metrics, **latency, "bytes": model.bytes["plain"]}
+    return {**model.metrics, "bytes": model.bytes["plain"]}
 
 
 def every_number(found: Sequence[Model]) -> Table[Model]:

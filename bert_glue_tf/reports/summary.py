@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from bert_glue_tf.compression.names import NO_PRUNING
-from bert_glue_tf.reports import formats
+from bert_glue_tf.reports import formats, times
 from bert_glue_tf.reports.measured import BUT_PRUNING, KERAS, SAMPLE, Model
 from bert_glue_tf.reports.verdicts import Comparison
 
@@ -51,4 +51,4 @@ def notes(models: Iterable[Model]) -> list[str]:
             f"Not compared with an unpruned model: {', '.join(alone)}. No run with the same "
             "settings and --pruning_method=none is among these."
         )
-    return lines
+    return [*lines, *times.notes(models)]

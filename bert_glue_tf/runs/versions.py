@@ -6,6 +6,7 @@ import importlib.metadata
 import os
 import pathlib
 import platform
+import re
 import subprocess
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -38,6 +39,16 @@ def environment(devices: Sequence[str]) -> dict[str, Any]:
         "packages": packages(),
         "commit": commit(),
     }
+
+
+def processor() -> str:
+    """Return the model of the processor, as the system names it."""
+    try:
+        text = pathlib.Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:  # Not Linux.
+        return platform.processor() or platform.machine()
+    found = re.search(r"^model name\s*: (.+)$", text, re.MULTILINE)
+    return found[1] if found else platform.machine()
 
 
 def packages() -> dict[str, str | None]:

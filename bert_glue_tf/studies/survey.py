@@ -16,7 +16,7 @@ from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import tasks
 from bert_glue_tf.export.record import ExportResult
 from bert_glue_tf.models.bert import structure
-from bert_glue_tf.reports import formats, plots, reading, tables
+from bert_glue_tf.reports import formats, plots, reading, tables, times
 from bert_glue_tf.reports.formats import Score
 from bert_glue_tf.reports.groups import Group
 from bert_glue_tf.reports.tables import Column, Table
@@ -155,7 +155,7 @@ def _int8_score(row: Row) -> Score | None:
 def _speed(row: Row) -> float | None:
     if row.milliseconds is None:
         return None
-    return _longest(row.base)["p50"] / row.milliseconds
+    return _longest(row.base)["float32_p50"] / row.milliseconds
 
 
 def _two_digits(share: float | None) -> str:
@@ -294,16 +294,15 @@ class Survey(SweptStudy):
         ]
 
     def file_groups(self) -> list[Group]:
-        """Return the dynamic_int8 files with the survey's own latency, for a plot."""
-        found = []
-        for one in self.cells:
-            own = self.costs.get(one.label)
-            if own is None or not own.files:
-                continue
-            models = reading.read([self.folder(own.config)])
-            (model,) = [model for model in models if model.recipe == INT8]
-            found.append(Group((dataclasses.replace(model, latency=own.latency),), name=one.label))
-        return found
+        """Return the dynamic_int8 files with their times in the survey's session, for a plot."""
+        labels = {
+            self.folder(own.config).resolve(): one.label
+            for one in self.cells
+            if (own := self.costs.get(one.label)) and own.files
+        }
+        models = times.share(reading.read(labels), self.base.session)
+        by_label = {labels[model.folder]: model for model in models if model.recipe == INT8}
+        return [Group((by_label[label],), name=label) for label in labels.values()]
 
     def figures(self) -> dict[str, Any]:
         """Return score against latency and against size."""
@@ -325,8 +324,8 @@ class Survey(SweptStudy):
             f"ms: median of one example of {length} word pieces in the {INT8} file, "
             f"{self.settings.threads} threads, {self.settings.repetitions} runs, all files in "
             f"turns (the unpruned float32 file: {self.base.latency[length]['float32_p50']:.2f} ms)"
-            f"; speed: against the unpruned {INT8} file. peak MB: of a fresh process that loads "
-            f"that file and predicts once. gzip ratio: the unpruned {INT8} file, gzipped, over "
+            f"; speed: times as fast as that one. peak MB: of a fresh process that loads the "
+            f"{INT8} file and predicts once. gzip ratio: the unpruned {INT8} file, gzipped, over "
             "this one's.",
             f"typos: score with spelling mistakes in {self.settings.rate:.0%} of the words that "
             "can have one; in and out of domain: on sources that the training split has, and that "

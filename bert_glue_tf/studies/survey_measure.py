@@ -7,7 +7,6 @@ where the files or the models are others.
 from __future__ import annotations
 
 import dataclasses
-import functools
 import json
 import pathlib
 import subprocess
@@ -15,15 +14,13 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 from absl import logging
 
 from bert_glue_tf.core import cli, files, strict_json
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.core.files import write_atomically
 from bert_glue_tf.data import readers, tasks
-from bert_glue_tf.data.preprocessing import INPUTS
-from bert_glue_tf.evaluation import cost, robustness
+from bert_glue_tf.evaluation import robustness
 from bert_glue_tf.export.folder import FOLDER, ExportFolder
 from bert_glue_tf.export.record import ExportResult
 from bert_glue_tf.models import encoders
@@ -76,6 +73,7 @@ class Costs:
         the unpruned model's float32 file, all files of the survey in turns.
       robustness: validation split -> see `robustness.measure`.
       reason: why there are no files.
+      session: the one in which `latency` was measured.
     """
 
     config: ExperimentConfig
@@ -84,6 +82,7 @@ class Costs:
     latency: Mapping[str, Mapping[str, float]]
     robustness: Mapping[str, Any]
     reason: str
+    session: str = ""
 
 
 def measure(
@@ -117,7 +116,7 @@ def measure(
     try:
         output.mkdir(parents=True, exist_ok=True)
         kept = _Kept(output / MEASURED)
-        latency = _latency(kept, folders, exported, settings, unpruned)
+        session, latency = _latency(kept, folders, exported, settings, unpruned)
         robust = {
             label: _robustness(kept, configs[label], folder, settings)
             for label, folder in folders.items()
@@ -135,6 +134,7 @@ def measure(
             latency.get(label, {}),
             robust[label],
             reasons[label],
+            session,
         )
         for label, folder in folders.items()
     }
@@ -216,8 +216,8 @@ def _latency(
     files: Mapping[str, Mapping[str, ExportResult]],
     settings: MeasureSettings,
     unpruned: str,
-) -> dict[str, dict[str, dict[str, float]]]:
-    """Return label -> length -> milliseconds of its dynamic_int8 file, all in turns."""
+) -> tuple[str, dict[str, dict[str, dict[str, float]]]]:
+    """Return the session, and label -> length -> milliseconds of its dynamic_int8 file."""
     chosen = {label: (INT8, found[INT8]) for label, found in files.items() if found}
     chosen[""] = (FLOAT32, files[unpruned][FLOAT32])  # No method has an empty name.
     key = {
@@ -227,28 +227,40 @@ def _latency(
     }
     known = kept.get("latency", key)
     if known:
-        return dict(known)
-    from bert_glue_tf.export import litert
+        return str(kept.get("session", key) or ""), dict(known)
+    from bert_glue_tf.export import benchmark
 
-    logging.info("latency of %d files in turns", len(chosen))
-    models = {
-        label: litert.LiteModel.load(
-            ExportFolder(folders[label or unpruned] / FOLDER).model(recipe),
-            settings.threads,
+    timings = dict(
+        zip(
+            chosen,
+            benchmark.session(
+                [
+                    benchmark.File(
+                        ExportFolder(folders[label or unpruned] / FOLDER).model(recipe),
+                        folders[label or unpruned].name,
+                        recipe,
+                    )
+                    for label, (recipe, _) in chosen.items()
+                ],
+                files[unpruned][FLOAT32].seq_lengths,
+                threads=settings.threads,
+                repetitions=settings.repetitions,
+            ),
+            strict=True,
         )
-        for label, (recipe, _) in chosen.items()
+    )
+    base = timings.pop("").latency
+    found = {
+        label: {
+            length: {**timed, "float32_p50": base[length]["p50"]}
+            for length, timed in timing.latency.items()
+        }
+        for label, timing in timings.items()
     }
-    found: dict[str, dict[str, dict[str, float]]] = {label: {} for label in models if label}
-    for length in models[unpruned].lengths:
-        features = {name: np.ones((1, length), np.int32) for name in INPUTS}
-        timed = cost.interleaved_latency(
-            {label: functools.partial(one.predict, features) for label, one in models.items()},
-            settings.repetitions,
-        )
-        for label, values in found.items():
-            values[str(length)] = {**timed[label], "float32_p50": timed[""]["p50"]}
+    session = timings[unpruned].session
+    kept.put("session", key, session)
     kept.put("latency", key, found)
-    return found
+    return session, found
 
 
 def _robustness(

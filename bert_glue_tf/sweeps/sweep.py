@@ -11,9 +11,10 @@ from typing import Any
 
 from absl import logging
 
+from bert_glue_tf.core import progress
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.runs.results import ExperimentResult
-from bert_glue_tf.sweeps import progress, table
+from bert_glue_tf.sweeps import table
 from bert_glue_tf.sweeps.executors import base, choice
 from bert_glue_tf.sweeps.plan import Run
 
@@ -69,7 +70,7 @@ class Sweep:
         if self.records:
             logging.info("%d of %d runs are finished already", len(self.records), len(self._runs))
         is_told = False
-        with _terminating(), progress.Bar(len(self._runs)) as bar:
+        with _terminating(), progress.Bar(len(self._runs), "sweep") as bar:
             try:
                 while self.missing():
                     self._advance(bar)

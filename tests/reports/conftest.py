@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from report_runs import CONSTANT, LABELS, read, right
-from written_runs import write_export, write_run
+from written_runs import write_export, write_run, write_session
 
 
 @pytest.fixture
@@ -14,6 +14,7 @@ def collapsed(tmp_path):
     run = write_run(tmp_path / "runs" / "weak", LABELS, right(260), source="sample")
     write_export(run, "float32", LABELS, right(260))
     write_export(run, "int8", LABELS, CONSTANT, collapsed="every prediction is not_equivalent")
+    write_session(run)
     return read(run)
 
 

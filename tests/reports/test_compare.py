@@ -9,7 +9,7 @@ import sys
 import pytest
 import tiny_runs
 from report_runs import CONSTANT, LABELS, read, right
-from written_runs import write_export, write_run
+from written_runs import write_export, write_run, write_session
 
 from bert_glue_tf.reports import files, rows, terminal, verdicts
 from bert_glue_tf.reports.groups import group
@@ -30,6 +30,7 @@ def test_the_command_shows_and_writes(tmp_path):
     run = write_run(tmp_path / "runs" / "[a] :smile:", LABELS, right(300), source="sample")
     write_export(run, "float32", LABELS, right(300))
     write_export(run, "int8", LABELS, CONSTANT, collapsed="every prediction is not_equivalent")
+    write_session(run)
     (tmp_path / "runs" / "empty").mkdir()
     done = compare("--runs=runs/*", cwd=tmp_path)
     assert done.returncode == 0, done.stderr

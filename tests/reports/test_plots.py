@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from report_runs import LABELS, history, read, right
-from written_runs import write_export, write_run
+from written_runs import write_export, write_run, write_session
 
 from bert_glue_tf.reports import files, plots
 from bert_glue_tf.reports.groups import group
@@ -94,6 +94,7 @@ def test_score_against_size_and_latency(tmp_path):
     ):
         logits = right(number)
         write_export(run, recipe, LABELS, logits, megabytes=size, milliseconds=time)
+    write_session(run)
     groups = group(read(run))
     axis = plots.score_against(groups, "size").axes[0]
     front = axis.lines[0]
@@ -118,6 +119,7 @@ def test_the_axis_of_the_latency_has_numbers(tmp_path, slowest, scale):
     run = write_run(tmp_path / "run", LABELS, right(300))
     for recipe, time in (("float32", slowest), ("int8", 4.0)):
         write_export(run, recipe, LABELS, right(290), milliseconds=time)
+    write_session(run)
     figure = plots.score_against(group(read(run)), "latency")
     figure.canvas.draw()
     (axis,) = figure.axes
@@ -137,6 +139,7 @@ def test_latencies_are_compared_at_a_length_that_all_have(tmp_path):
     write_export(short, "float32", LABELS, right(300), lengths=("32",), milliseconds=10)
     longer = write_run(tmp_path / "long", LABELS, right(310), seq_length=64)
     write_export(longer, "float32", LABELS, right(310), milliseconds=11)
+    write_session(short, longer)
     axis = plots.score_against(group(read(short, longer)), "latency").axes[0]
     assert axis.get_xlabel().startswith("ms an example at length 32")
     assert list(axis.lines[0].get_xdata()) == [10.0, 11.0]

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 from report_runs import LABELS, changed, read, right
-from written_runs import write_export, write_run
+from written_runs import write_export, write_run, write_session
 
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.reports import page, rows
@@ -24,13 +24,15 @@ def test_a_record_becomes_a_model(tmp_path):
     run = write_run(
         tmp_path / "run", LABELS, right(300), seed=7, pruning_method="classifier_magnitude"
     )
+    write_export(run, "float32", LABELS, right(300), milliseconds=10)
     write_export(run, "dynamic_int8", LABELS, right(290))
-    trained, exported = read(run)
+    write_session(run)
+    trained, _, exported = read(run)
     assert (trained.run, trained.recipe, trained.seed) == ("run", "keras", 7)
     assert (trained.method, trained.sparsity, trained.flips) == ("classifier_magnitude", 0.8, None)
     assert trained.primary == 0.75
     assert trained.examples == 400
-    assert (trained.milliseconds, trained.speed) == (None, None)
+    assert (trained.milliseconds, trained.speed, trained.session) == (None, None, None)
     assert (exported.run, exported.recipe, exported.flips) == ("run", "dynamic_int8", 3)
     assert exported.primary == 0.725
     assert exported.sparsity == 0.8

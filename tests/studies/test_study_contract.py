@@ -8,7 +8,7 @@ import pkgutil
 
 import pytest
 from study_runs import LABELS, finished, right, write
-from written_runs import write_export, write_run
+from written_runs import write_export, write_run, write_session
 
 from bert_glue_tf import studies
 from bert_glue_tf.evaluation import significance
@@ -70,7 +70,9 @@ def survey(root):
             write_export(folder, recipe, LABELS, right(340), megabytes=25 - place)
         files = ExportFolder(folder / FOLDER).records()
         record = study.records[config.run_name]
-        study.costs[cell.label] = Costs(config, record, files, latency, {}, "")
+        study.costs[cell.label] = Costs(config, record, files, latency, {}, "", "one")
+    folders = [study.folder(cell.configs[0]) for cell in study.cells]
+    write_session(*folders, name="one")
     return study
 
 

@@ -16,6 +16,8 @@ from bert_glue_tf.data import problems, tasks
 from bert_glue_tf.evaluation import bootstrap, metrics, predictions
 from bert_glue_tf.export.folder import FOLDER, ExportFolder
 from bert_glue_tf.export.record import ExportResult
+from bert_glue_tf.export.timings import FILE_NAME as TIMINGS
+from bert_glue_tf.export.timings import Timing
 from bert_glue_tf.runs import results
 from bert_glue_tf.runs.config import ExperimentConfig
 from bert_glue_tf.runs.results import ExperimentResult
@@ -172,3 +174,39 @@ def write_export(
     )
     records.append(folder.results_file, record)
     return folder
+
+
+def write_session(
+    *runs: pathlib.Path,
+    name: str = "20260102-030405-abcd",
+    started: str = "2026-01-02T03:04:05+00:00",
+    threads: int = 2,
+    recipes: Sequence[str] = (),
+    slower: float = 1.0,
+    load: tuple[float, float] = (0.1, 2.1),
+) -> None:
+    """One session that has timed the files of `runs`: `slower` times what their records say."""
+    found = [
+        (ExportFolder(run / FOLDER), record)
+        for run in runs
+        for record in ExportFolder(run / FOLDER).records().values()
+        if not recipes or record.recipe in recipes
+    ]
+    for folder, record in found:
+        timing = Timing(
+            session=name,
+            started=started,
+            machine={"cpu": "A processor", "cores": 4},
+            threads=threads,
+            load={"before": load[0], "after": load[1]},
+            files=len(found),
+            repetitions=50,
+            run=record.run,
+            recipe=record.recipe,
+            sha256=record.sha256,
+            latency={
+                length: {kind: timed[kind] * slower for kind in ("p50", "p90", "min")}
+                for length, timed in record.latency.items()
+            },
+        )
+        records.append(folder.path / TIMINGS, timing)

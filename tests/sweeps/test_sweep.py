@@ -27,7 +27,7 @@ import written_runs
 from absl import flags
 from messages import refused, refuses
 
-from bert_glue_tf.core import locks
+from bert_glue_tf.core import locks, progress
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.models import loading
 from bert_glue_tf.models.bert.network import build_encoder
@@ -36,7 +36,7 @@ from bert_glue_tf.runs import command_line
 from bert_glue_tf.runs.config import ExperimentConfig
 from bert_glue_tf.runs.run_folder import BusyError, RunFolder
 from bert_glue_tf.sweeps import grid as grids
-from bert_glue_tf.sweeps import plan, progress, table
+from bert_glue_tf.sweeps import plan, table
 from bert_glue_tf.sweeps.executors import claims, local
 from bert_glue_tf.sweeps.executors.local import LocalExecutor
 from bert_glue_tf.sweeps.sweep import Sweep

@@ -1,4 +1,4 @@
-"""The progress of a sweep, as a person sees it on the terminal."""
+"""The progress of work in many parts, as a person sees it on the terminal."""
 
 from __future__ import annotations
 
@@ -12,19 +12,25 @@ import rich.progress
 
 
 class Bar:
-    """Lines on standard output, one a run, and on a terminal a bar below them."""
+    """Lines on standard output, and on a terminal a bar below them.
+
+    Args:
+      total: number of parts.
+      name: of the work, in front of the bar.
+    """
 
     _SECONDS = 0.5  # Between two drawings.
 
-    def __init__(self, total: int):
+    def __init__(self, total: int, name: str):
         self._total = total
+        self._name = name
         self._bar: rich.progress.Progress | None = None
         self._shown = 0.0
 
     def __enter__(self) -> Self:
         if sys.stdout.isatty() and os.environ.get("TERM") != "dumb":
             self._bar = rich.progress.Progress(
-                rich.progress.TextColumn("sweep"),
+                rich.progress.TextColumn("{task.description}"),
                 rich.progress.BarColumn(bar_width=None),
                 rich.progress.MofNCompleteColumn(),
                 rich.progress.TextColumn("{task.fields[status]}"),
@@ -33,7 +39,7 @@ class Bar:
                 transient=True,
                 expand=True,
             )
-            self._bar.add_task("", total=self._total, status="")
+            self._bar.add_task(self._name, total=self._total, status="")
             self._bar.start()
             # rich hides the cursor, and a process that is killed could not bring it back.
             self._bar.console.show_cursor(True)
@@ -42,6 +48,11 @@ class Bar:
     def __exit__(self, *error: object) -> None:
         if self._bar is not None:
             self._bar.stop()
+
+    @property
+    def is_drawn(self) -> bool:
+        """Whether there is a bar: standard output is a terminal."""
+        return self._bar is not None
 
     def say(self, line: str) -> None:
         """Print a line above the bar."""
@@ -54,7 +65,7 @@ class Bar:
         """Draw the bar anew, but not more often than twice a second.
 
         Args:
-          done: number of runs that are settled.
+          done: number of parts that are done.
           status: text behind the bar.
         """
         now = time.monotonic()

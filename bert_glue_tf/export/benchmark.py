@@ -1,0 +1,306 @@
+"""The benchmark: .tflite files of one or many runs timed in turns, in one session.
+
+Times of files compare only where they were taken in turns: whatever else the machine does, and
+the rate of its clock, then meet all of them alike. Each session has a name, and adds a line for
+each file beside it (`timings`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import functools
+import hashlib
+import os
+import pathlib
+import secrets
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import psutil
+from absl import logging
+
+from bert_glue_tf.core import progress, records
+from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.data.preprocessing import INPUTS
+from bert_glue_tf.evaluation import cost
+from bert_glue_tf.export import litert, recipes
+from bert_glue_tf.export.folder import FOLDER, ExportFolder
+from bert_glue_tf.export.litert import LiteModel
+from bert_glue_tf.export.record import ExportResult
+from bert_glue_tf.export.timings import FILE_NAME, Timing, reference_order
+from bert_glue_tf.runs import versions
+
+REPETITIONS = 50
+_NAMED = 5  # Files in a message; the others are counted.
+
+
+@dataclasses.dataclass(frozen=True)
+class File:
+    """One .tflite file that is timed.
+
+    Attributes:
+      path: of the file, in the folder of its export.
+      run: name of its run's folder.
+      recipe: of the file.
+      subject: task, source of the data and encoder: within them files are compared.
+      order: its place in the choice of the file that others are compared with.
+    """
+
+    path: pathlib.Path
+    run: str
+    recipe: str
+    subject: tuple[str, ...] = ()
+    order: tuple[Any, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Timed:
+    """A file with its times, and those of the file that it is compared with."""
+
+    file: File
+    timing: Timing
+    reference: File
+    base: Timing
+
+
+def measure(
+    folders: Iterable[pathlib.Path],
+    *,
+    recipes: Sequence[str] = (),
+    at_length: int = 0,
+    threads: int = litert.DEFAULT_THREADS,
+    repetitions: int = REPETITIONS,
+) -> list[Timed]:
+    """Time the exported files of many runs in turns, and add what is found to their folders.
+
+    Args:
+      folders: of the runs.
+      recipes: names of the files' recipes; empty for all. The unpruned float32 file, with which
+        the others are compared, is always among them.
+      at_length: in word pieces; 0 for the longest length that all files have.
+      threads: of LiteRT.
+      repetitions: timed runs of each file.
+
+    Returns:
+      The files with their times, in the order of the runs.
+
+    Raises:
+      UserError: a value is none, no run has a file, a file has not this length, or a folder
+        cannot be written.
+    """
+    for name, number in {"threads": threads, "repetitions": repetitions}.items():
+        if number < 1:
+            raise UserError(f"--{name}={number}: must be 1 or more.")
+    found = find(folders, recipes)
+    lengths = [at_length] if at_length else []
+    timings = session(found, lengths, threads=threads, repetitions=repetitions)
+    by_file = dict(zip(found, timings, strict=True))
+    return [
+        Timed(file, timing, (base := _reference(found, file)), by_file[base])
+        for file, timing in by_file.items()
+    ]
+
+
+def find(folders: Iterable[pathlib.Path], wanted: Sequence[str] = ()) -> list[File]:
+    """Return the exported files of some recipes, and those that they are compared with.
+
+    A run without exported files is left out, with a line in the log.
+
+    Args:
+      folders: of the runs.
+      wanted: names of recipes; empty for all.
+
+    Raises:
+      UserError: there is no such recipe, no run has a file, or a file of records is damaged.
+    """
+    names = [recipes.get(name).name for name in wanted or recipes.RECIPES]
+    found: list[File] = []
+    looked_at = sorted(dict.fromkeys(folder.resolve() for folder in folders if folder.is_dir()))
+    for folder in looked_at:
+        export = ExportFolder(folder / FOLDER)
+        held = [_file(export, folder.name, record) for record in export.records().values()]
+        if not held:
+            logging.warning("%s: no exported file in it (%s/), left out", folder, FOLDER)
+        found += held
+    found = [one for one in found if one.recipe in names or one == _reference(found, one)]
+    if not found:
+        raise UserError(
+            f"--runs: {len(looked_at)} folder(s), none with exported files. This makes them: "
+            f"python -m bert_glue_tf.export_tflite --run={looked_at[0] if looked_at else 'RUN'}"
+        )
+    return found
+
+
+def _file(export: ExportFolder, run: str, record: ExportResult) -> File:
+    config, source = record.config, next(iter(record.data.values()))["name"]
+    return File(
+        path=export.model(record.recipe),
+        run=run,
+        recipe=record.recipe,
+        subject=(config["task"], source, record.encoder["name"]),
+        order=reference_order(run, record.recipe, config["pruning_method"], config["seed"]),
+    )
+
+
+def _reference(files: Sequence[File], file: File) -> File:
+    """Return the file that another one is compared with."""
+    return min((one for one in files if one.subject == file.subject), key=lambda one: one.order)
+
+
+def session(
+    files: Sequence[File],
+    lengths: Sequence[int] = (),
+    *,
+    threads: int,
+    repetitions: int,
+    clock: Callable[[], float] = time.perf_counter,
+) -> list[Timing]:
+    """Time files in turns, and add a line for each to the timings of its folder.
+
+    Args:
+      files: to be timed.
+      lengths: in word pieces; none stands for the longest that all files have.
+      threads: of LiteRT.
+      repetitions: timed runs of each file at each length.
+      clock: tells the time in seconds.
+
+    Returns:
+      The lines, in the order of the files.
+
+    Raises:
+      UserError: a file cannot be read or has not this length, or a folder cannot be written.
+    """
+    for folder in {file.path.parent for file in files}:
+        if not os.access(folder, os.W_OK):  # Before minutes are spent.
+            raise UserError(f"{folder / FILE_NAME}: cannot be written. Give runs of your own.")
+    _note_memory(files)
+    models = [_load(file, threads) for file in files]
+    at = _lengths(
+        lengths, {str(f.path): m.lengths for f, (m, _) in zip(files, models, strict=True)}
+    )
+    now, before = datetime.datetime.now(datetime.UTC), os.getloadavg()[0]
+    found = _times([model for model, _ in models], at, repetitions, clock)
+    common: dict[str, Any] = {
+        "session": f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}",
+        "started": now.isoformat(timespec="seconds"),
+        "machine": {"cpu": versions.processor(), "cores": os.cpu_count()},
+        "threads": threads,
+        "load": {"before": before, "after": os.getloadavg()[0]},
+        "files": len(files),
+        "repetitions": repetitions,
+    }
+    timings = [
+        Timing(**common, run=file.run, recipe=file.recipe, sha256=sha256, latency=latency)
+        for file, (_, sha256), latency in zip(files, models, found, strict=True)
+    ]
+    for file, timing in zip(files, timings, strict=True):
+        path = file.path.parent / FILE_NAME
+        try:
+            records.append(path, timing)
+        except OSError as error:
+            raise UserError(f"{path}: cannot be written ({error.strerror}).") from error
+    return timings
+
+
+def _load(file: File, threads: int) -> tuple[LiteModel, str]:
+    """Return a file, ready to be run, and its SHA-256; that of the bytes which are run."""
+    try:
+        content = file.path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{file.path}: cannot be read ({error.strerror}).") from error
+    return LiteModel(content, threads, str(file.path)), hashlib.sha256(content).hexdigest()
+
+
+def _note_memory(files: Iterable[File]) -> None:
+    """Warn where the files, with the copies that LiteRT prepares, do not fit into memory."""
+    needed = 2 * sum(file.path.stat().st_size for file in files)
+    free = psutil.virtual_memory().available
+    if needed > free:
+        logging.warning(
+            "the files need about %.1f GB of memory together, and %.1f GB are free: times of a "
+            "machine that swaps are worth nothing. Time fewer of them (--recipes, --runs).",
+            needed / 1e9,
+            free / 1e9,
+        )
+
+
+def _lengths(asked: Sequence[int], held: Mapping[str, Sequence[int]]) -> list[int]:
+    """Return the lengths to time at.
+
+    Args:
+      asked: lengths; none stands for the longest that all files have.
+      held: path of a file -> the lengths that it has.
+
+    Raises:
+      UserError: a file lacks one of them; the message names it and the lengths that it has.
+    """
+    common = sorted(set.intersection(*map(set, held.values())))
+    for length in asked:
+        for path, own in held.items():
+            if length not in own:
+                raise UserError(
+                    f"--at_length={length}: {path} runs at {_listed(own)} only. All files run at: "
+                    f"{_listed(common) or 'no length together; leave some out (--runs)'}."
+                )
+    if not common:
+        shown = [f"{path} at {_listed(own)}" for path, own in held.items()]
+        raise UserError(
+            "--runs: there is no length at which all files run, and times at different ones do "
+            f"not compare: {'; '.join(shown[:_NAMED])}{'; ...' if len(shown) > _NAMED else ''}. "
+            "Give runs whose files share a length, or export them again with --seq_lengths."
+        )
+    return list(asked) or common[-1:]
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    return ", ".join(map(str, numbers))
+
+
+def _times(
+    models: Sequence[LiteModel],
+    lengths: Sequence[int],
+    repetitions: int,
+    clock: Callable[[], float],
+) -> list[dict[str, dict[str, float]]]:
+    """Time the models in turns; return length -> milliseconds of each, in their order."""
+    found: list[dict[str, dict[str, float]]] = [{} for _ in models]
+    turns = (cost.WARMUP + repetitions) * len(lengths)
+    with _Progress(turns) as shown:
+        for length in lengths:
+            logging.info(
+                "timing %d file(s) in turns at length %d, %d times each",
+                len(models),
+                length,
+                repetitions,
+            )
+            features = {name: np.ones((1, length), np.int32) for name in INPUTS}
+            calls = {
+                str(place): functools.partial(model.predict, features)
+                for place, model in enumerate(models)
+            }
+            timed = cost.interleaved_latency(calls, repetitions, clock=clock, after_turn=shown.step)
+            for place, one in enumerate(found):
+                one[str(length)] = timed[str(place)]
+    return found
+
+
+class _Progress(progress.Bar):
+    """A bar on the terminal; elsewhere a line in the log now and then."""
+
+    _LOGGED = 20.0  # Seconds between two lines.
+
+    def __init__(self, turns: int) -> None:
+        super().__init__(turns, "turns")
+        self._turns, self._done, self._told = turns, 0, time.monotonic()
+
+    def step(self) -> None:
+        """Count a turn as done, and show it."""
+        self._done += 1
+        self.show(self._done, "")
+        now = time.monotonic()
+        if not self.is_drawn and now - self._told > self._LOGGED:
+            self._told = now
+            logging.info("turn %d of %d", self._done, self._turns)

@@ -1,0 +1,98 @@
+"""Timings: what a session that times several files in turns has found, a line for each file.
+
+A line lies beside its file, in `timings.jsonl` of the export's folder, to which every session
+adds. Times of two sessions do not compare: the machine may have been busy in one of them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import pathlib
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self
+
+from bert_glue_tf.compression.names import NO_PRUNING
+from bert_glue_tf.core import records
+from bert_glue_tf.core.records import Record, check_types
+from bert_glue_tf.export.recipes import FLOAT32
+
+FILE_NAME = "timings.jsonl"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Timing(Record):
+    """The times of one file in one session.
+
+    Attributes:
+      session: its name, which no other session has.
+      started: time in UTC, ISO 8601.
+      machine: `cpu`, the model of the processor, and `cores`.
+      threads: of LiteRT.
+      load: average number of processes at work in the minute `before` the session and in the
+        last one of it, `after`; the session's own threads are among the latter.
+      files: number of files of the session.
+      repetitions: timed runs of the file at each length.
+      run: name of the folder of the run that the file is of.
+      recipe: of the file.
+      sha256: of the file.
+      latency: length in word pieces -> milliseconds of one example, `p50`, `p90` and `min`.
+    """
+
+    what_is_foreign: ClassVar[str] = "its session, file and times are not those of a benchmark"
+    kind: ClassVar[str] = "a file's times"
+    written_by: ClassVar[str] = "the benchmark command writes it"
+
+    session: str
+    started: str
+    machine: Mapping[str, Any]
+    threads: int
+    load: Mapping[str, float]
+    files: int
+    repetitions: int
+    run: str
+    recipe: str
+    sha256: str
+    latency: Mapping[str, Mapping[str, float]]
+
+    @classmethod
+    def of(cls, values: dict[str, Any]) -> Self:
+        """Return the record of a line's values; see `Record.of`."""
+        check_types(cls, values)
+        for length, timed in values["latency"].items():
+            numbers = [timed[name] for name in ("p50", "p90", "min")]
+            if not length.isdecimal() or not all(x and 0 < x < math.inf for x in numbers):
+                raise ValueError(f"its times at length {length!r} are {timed}")
+        return cls(**values)
+
+    @property
+    def was_busy(self) -> bool:
+        """Whether others left fewer cores than its threads: half a core is no more than noise."""
+        cores = self.machine.get("cores") or 1
+        others = max(self.load["before"], self.load["after"] - self.threads)
+        return others > max(0, cores - self.threads) + 0.5
+
+
+def load(folder: pathlib.Path) -> list[Timing]:
+    """Return all lines of an export's folder; none where its files were never timed.
+
+    Raises:
+      UserError: the file cannot be read, or a line is no timing (the message names it).
+    """
+    path = folder / FILE_NAME
+    return records.load(path, Timing) if path.exists() else []
+
+
+def reference_order(run: str, recipe: str, method: str, seed: int) -> tuple[Any, ...]:
+    """Return the place of a file in the choice of the one that others are compared with.
+
+    The smallest of all is chosen: the unpruned float32 file of the lowest seed; without one, the
+    next best by the same order.
+
+    Args:
+      run: name of its run's folder.
+      recipe: of the file.
+      method: the pruning method of its run.
+      seed: of its run.
+    """
+    return recipe != FLOAT32, method != NO_PRUNING, seed, run

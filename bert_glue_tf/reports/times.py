@@ -1,0 +1,183 @@
+"""The times of a comparison: those of one session, relative to one file.
+
+Two sessions do not compare, since the machine may have been busy in one of them. So the files of
+a task, its data and its encoder have the times of one session that holds them all, or none.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import os
+import pathlib
+import shlex
+from collections.abc import Iterable, Sequence
+
+from bert_glue_tf.export.folder import FOLDER
+from bert_glue_tf.export.timings import Timing, reference_order
+from bert_glue_tf.reports.measured import KERAS, Model, Time
+
+_Held = dict[int, Timing]  # Place of a file among those that are compared -> its times.
+
+
+def share(models: Sequence[Model], session: str = "") -> list[Model]:
+    """Return the models with their times in the newest session that holds all of them.
+
+    It holds all files of a task, its data and its encoder, or all of some recipes, and the one
+    that the others are compared with: the unpruned float32 file of the lowest seed. A session
+    with all files is taken before one with some recipes.
+
+    Args:
+      models: of the comparison.
+      session: the only one to be taken; empty for any.
+    """
+    found = list(models)
+    places: dict[tuple[str, str, str], list[int]] = collections.defaultdict(list)
+    for place, model in enumerate(models):
+        if model.recipe != KERAS:
+            places[model.subject].append(place)
+    for some in places.values():
+        times = _times([models[place] for place in some], session)
+        for place, time in zip(some, times, strict=True):
+            found[place] = dataclasses.replace(models[place], time=time)
+    return found
+
+
+def _times(files: Sequence[Model], session: str) -> list[Time | None]:
+    """Return the times of the files of one subject, in their order."""
+    sessions: dict[tuple[str, int], _Held] = collections.defaultdict(dict)
+    for place, file in enumerate(files):
+        for timing in file.timings:
+            if session in ("", timing.session):
+                # The threads as well: times on one and on two threads never share a column.
+                sessions[timing.session, timing.threads][place] = timing
+    reference = min(range(len(files)), key=lambda place: _order(files[place]))
+    usable = [held for held in sessions.values() if _holds_all(files, held, reference)]
+    if not usable:
+        return [None] * len(files)
+    held = max(usable, key=lambda one: (len(one) == len(files), one[reference].started))
+    return [
+        _time(held[place], held[reference], files[reference], _length(held))
+        if place in held
+        else None
+        for place in range(len(files))
+    ]
+
+
+def _order(file: Model) -> tuple[object, ...]:
+    return reference_order(file.run, file.recipe, file.method, file.seed)
+
+
+def _holds_all(files: Sequence[Model], held: _Held, reference: int) -> bool:
+    """Return whether a session holds all files of each of its recipes, and the reference."""
+    missing = {file.recipe for place, file in enumerate(files) if place not in held}
+    others = [files[place].recipe for place in held if place != reference]
+    return (
+        reference in held
+        and bool(others or len(files) == 1)
+        and not missing.intersection(others)
+        and bool(_length(held))
+    )
+
+
+def _length(held: _Held) -> str:
+    """Return the longest length at which all were timed; empty where there is none."""
+    common = set.intersection(*(set(timing.latency) for timing in held.values()))
+    return max(common, key=int, default="")
+
+
+def _time(timing: Timing, base: Timing, reference: Model, length: str) -> Time:
+    milliseconds = timing.latency[length]["p50"]
+    return Time(
+        session=timing.session,
+        length=length,
+        milliseconds=milliseconds,
+        speed=base.latency[length]["p50"] / milliseconds,
+        reference=f"{reference.run}, {reference.recipe}",
+        base=base,
+    )
+
+
+def notes(models: Iterable[Model]) -> list[str]:
+    """Return where the times come from, or the command that takes them: a line a subject."""
+    by_subject: dict[tuple[str, str, str], list[Model]] = collections.defaultdict(list)
+    for model in models:
+        if model.recipe != KERAS:
+            by_subject[model.subject].append(model)
+    return [
+        line
+        for files in by_subject.values()
+        for line in (_told(files) if any(file.time for file in files) else [_asked(files)])
+    ]
+
+
+def _subject(files: Sequence[Model]) -> str:
+    task, source, encoder = files[0].subject
+    return f"{task} ({source} data), {encoder}"
+
+
+def _told(files: Sequence[Model]) -> list[str]:
+    time = next(file.time for file in files if file.time)
+    base = time.base
+    lines = [
+        f"ms and speed of {_subject(files)}: median of one example of {time.length} word pieces "
+        f"on {base.threads} thread{'s' if base.threads > 1 else ''}, {base.files} files in turns "
+        f"(session {time.session}, {base.machine.get('cpu')}). Speed: times as fast as "
+        f"{time.reference} ({base.latency[time.length]['p50']:.2f} ms)."
+    ]
+    untimed = list(dict.fromkeys(file.recipe for file in files if not file.time))
+    if untimed:
+        lines.append(f"Not timed in that session: {', '.join(untimed)}. {_command(files)}")
+    if base.was_busy:
+        lines.append(busy([base]))
+    return lines
+
+
+def _asked(files: Sequence[Model]) -> str:
+    number = f"all {len(files)} files" if len(files) > 1 else "the file"
+    return (
+        f"ms and speed of {_subject(files)} are empty: no session has timed {number} in turns, "
+        f"and times of several sessions do not compare. {_command(files)}"
+    )
+
+
+def busy(timings: Sequence[Timing]) -> str:
+    """Return a warning that the machine did other things while these files were timed."""
+    one = timings[0]
+    return (
+        f"Warning: the machine was busy while session {one.session} timed (load "
+        f"{one.load['before']:.1f} before, {one.load['after']:.1f} after, {one.threads} of it its "
+        f"own, on {one.machine.get('cores')} cores): all files were slower, and the ratios are "
+        "less certain. Time them again on an idle machine."
+    )
+
+
+def _command(files: Sequence[Model]) -> str:
+    return f"This command fills them: {command([file.folder for file in files])}"
+
+
+def command(folders: Iterable[pathlib.Path]) -> str:
+    """Return the command line that times all files of these runs in turns, ready to be pasted.
+
+    Args:
+      folders: of the runs, absolute.
+    """
+    runs = list(dict.fromkeys(folders))
+    by_parent: dict[pathlib.Path, set[pathlib.Path]] = collections.defaultdict(set)
+    for folder in runs:
+        by_parent[folder.parent].add(folder)
+    patterns = []
+    for parent, some in by_parent.items():
+        exported = {entry.parent for entry in parent.glob(f"*/{FOLDER}")}
+        if len(some) > 1 and exported == some:
+            patterns.append(f"{_near(parent)}/*")
+        else:
+            patterns += [str(_near(folder)) for folder in sorted(some)]
+    flags = " ".join(f"--runs={shlex.quote(pattern)}" for pattern in patterns)
+    return f"python -m bert_glue_tf.benchmark {flags}"
+
+
+def _near(folder: pathlib.Path) -> pathlib.Path:
+    """Return a folder relative to the working one where it lies below it."""
+    here = pathlib.Path(os.getcwd()).resolve()
+    return folder.relative_to(here) if folder.is_relative_to(here) else folder
