@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import glob
 import os
 import pathlib
 import shlex
@@ -99,16 +100,19 @@ def _time(timing: Timing, base: Timing, reference: Model, length: str) -> Time:
 
 
 def notes(models: Iterable[Model]) -> list[str]:
-    """Return where the times come from, or the command that takes them: a line a subject."""
+    """Return where the times come from, and the command that takes those that are missing."""
     by_subject: dict[tuple[str, str, str], list[Model]] = collections.defaultdict(list)
     for model in models:
         if model.recipe != KERAS:
             by_subject[model.subject].append(model)
-    return [
-        line
-        for files in by_subject.values()
-        for line in (_told(files) if any(file.time for file in files) else [_asked(files)])
-    ]
+    subjects = by_subject.values()
+    lines = [line for files in subjects for line in (_told(files) or [_missing(files)])]
+    sessions = {file.time.session: file.time.base for s in subjects for file in s if file.time}
+    lines += [busy(base) for base in sessions.values() if base.was_busy]
+    if any(file.time is None for files in subjects for file in files):
+        folders = [file.folder for files in subjects for file in files]
+        lines.append(f"This times them: {command(folders)}")
+    return lines
 
 
 def _subject(files: Sequence[Model]) -> str:
@@ -117,7 +121,9 @@ def _subject(files: Sequence[Model]) -> str:
 
 
 def _told(files: Sequence[Model]) -> list[str]:
-    time = next(file.time for file in files if file.time)
+    time = next((file.time for file in files if file.time), None)
+    if time is None:
+        return []
     base = time.base
     lines = [
         f"ms and speed of {_subject(files)}: median of one example of {time.length} word pieces "
@@ -125,35 +131,28 @@ def _told(files: Sequence[Model]) -> list[str]:
         f"(session {time.session}, {base.machine.get('cpu')}). Speed: times as fast as "
         f"{time.reference} ({base.latency[time.length]['p50']:.2f} ms)."
     ]
-    untimed = list(dict.fromkeys(file.recipe for file in files if not file.time))
+    untimed = dict.fromkeys(file.recipe for file in files if not file.time)
     if untimed:
-        lines.append(f"Not timed in that session: {', '.join(untimed)}. {_command(files)}")
-    if base.was_busy:
-        lines.append(busy([base]))
+        lines.append(f"Not timed in session {time.session}: the files of {', '.join(untimed)}.")
     return lines
 
 
-def _asked(files: Sequence[Model]) -> str:
+def _missing(files: Sequence[Model]) -> str:
     number = f"all {len(files)} files" if len(files) > 1 else "the file"
     return (
         f"ms and speed of {_subject(files)} are empty: no session has timed {number} in turns, "
-        f"and times of several sessions do not compare. {_command(files)}"
+        "and times of several sessions do not compare."
     )
 
 
-def busy(timings: Sequence[Timing]) -> str:
-    """Return a warning that the machine did other things while these files were timed."""
-    one = timings[0]
+def busy(timing: Timing) -> str:
+    """Return a warning that the machine did other things while a session timed."""
+    before, after = (f"{timing.load[when]:.1f}" for when in ("before", "after"))
     return (
-        f"Warning: the machine was busy while session {one.session} timed (load "
-        f"{one.load['before']:.1f} before, {one.load['after']:.1f} after, {one.threads} of it its "
-        f"own, on {one.machine.get('cores')} cores): all files were slower, and the ratios are "
-        "less certain. Time them again on an idle machine."
+        f"Warning: the machine was busy in session {timing.session} (load {before} before and "
+        f"{after} after on {timing.machine.get('cores')} cores, {timing.threads} of it its own): "
+        "the ms are too long, and the ratios less certain. Time again when it is idle."
     )
-
-
-def _command(files: Sequence[Model]) -> str:
-    return f"This command fills them: {command([file.folder for file in files])}"
 
 
 def command(folders: Iterable[pathlib.Path]) -> str:
@@ -170,7 +169,7 @@ def command(folders: Iterable[pathlib.Path]) -> str:
     for parent, some in by_parent.items():
         exported = {entry.parent for entry in parent.glob(f"*/{FOLDER}")}
         if len(some) > 1 and exported == some:
-            patterns.append(f"{_near(parent)}/*")
+            patterns.append(f"{glob.escape(str(_near(parent)))}/*")
         else:
             patterns += [str(_near(folder)) for folder in sorted(some)]
     flags = " ".join(f"--runs={shlex.quote(pattern)}" for pattern in patterns)

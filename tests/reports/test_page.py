@@ -58,7 +58,7 @@ def written(tmp_path):
         encoder='/m/<script>x" onload="y',
         history=history(0.5, 0.4),
     )
-    write_export(run, "float32", LABELS, right(300))
+    write_export(run, "float32", LABELS, right(300), milliseconds=10)
     write_export(run, "int8", LABELS, CONSTANT, collapsed="every prediction is not_equivalent")
     pruned = tmp_path / "runs" / "pruned"
     write_run(
