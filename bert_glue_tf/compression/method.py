@@ -85,6 +85,12 @@ class PruningMethod:
     takes_sparsity = True
     # What its sparsity is a fraction of, where that is not the matrices of --pruning_scope.
     part = ""
+    # What its sparsity means, where that is not the share of the scope's weights that go at the
+    # end of a schedule: a clause that follows its name and a colon. Tables that compare methods
+    # show it.
+    sparsity_note = ""
+    # What it prunes, for a table, where its record does not name the pruned weights.
+    prunes = ""
     # How many times the learning rate's schedule runs through within the training.
     cycles = 1
 
@@ -104,6 +110,11 @@ class PruningMethod:
         """
         del given
         return cls.options
+
+    @classmethod
+    def is_structure(cls) -> bool:
+        """Tell whether `admm` can go towards its masks: those of its units, by their L2 norm."""
+        return False
 
     def on_replicas(self) -> PruningMethod:
         """Return a method that does the same on several replicas; called before all others."""

@@ -12,12 +12,15 @@ import importlib
 import importlib.util
 import math
 import pkgutil
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
 from bert_glue_tf.compression.method import Options, PruningMethod
 from bert_glue_tf.compression.names import NO_PRUNING
 from bert_glue_tf.core.errors import UserError
+
+if TYPE_CHECKING:
+    from bert_glue_tf.models.backbone import Backbone
 
 # What every method has of its own, instead of the flag of that name.
 COMMON_OPTIONS: Options = {"final_sparsity": (0.0, "instead of --final_sparsity")}
@@ -77,13 +80,7 @@ def canonical(name: str) -> str:
 
 
 def _method_called(alias: str) -> str:
-    for name in names():
-        try:
-            if alias in get(name).aliases:
-                return name
-        except UserError:  # A file that is broken is told of where its method is asked for.
-            continue
-    return alias
+    return next((n for n in names() if _says(n, lambda method: alias in method.aliases)), alias)
 
 
 def canonical_options(text: str) -> str:
@@ -167,6 +164,28 @@ def get(name: str) -> type[PruningMethod]:
             f"name = {name!r}, as the file is called (found: {', '.join(found) or 'no name'})."
         )
     return named[0]
+
+
+def structures() -> list[str]:
+    """Return the names of the methods whose masks `admm` can go towards."""
+    return [name for name in names() if _says(name, lambda method: method.is_structure())]
+
+
+def names_for(backbone: Backbone) -> list[str]:
+    """Return the names of the methods that an encoder can carry, without `none`."""
+    return [
+        name
+        for name in names()
+        if name != NO_PRUNING
+        and _says(name, lambda method: not any(map(backbone.why_not, method.needs)))
+    ]
+
+
+def _says(name: str, question: Callable[[type[PruningMethod]], bool]) -> bool:
+    try:
+        return question(get(name))
+    except UserError:  # A file that is broken is told of where its method is asked for.
+        return False
 
 
 def _imported(name: str) -> Any:

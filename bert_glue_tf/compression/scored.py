@@ -81,6 +81,10 @@ class ScoredPruning(MaskedPruning):
         asked = {"score": (cls.own_score, f"what the units are ranked by: {good}")}
         return {**cls.options, **(asked if cls.takes_score else {}), **chosen.options}
 
+    @classmethod
+    def is_structure(cls) -> bool:
+        return cls.takes_score or cls.own_score == "magnitude"
+
     @property
     def score_name(self) -> str:
         """The score that ranks the units."""

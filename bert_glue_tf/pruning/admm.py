@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 else:
     tf = lazy.module("tensorflow")
 
-_STRUCTURES = ("magnitude", "row", "column", "block", "pattern", "attention_head", "neuron")
-
 
 class Admm(MaskedPruning):
     """Pulls the weights towards a mask's structure while training, then prunes hard.
@@ -49,10 +47,11 @@ class Admm(MaskedPruning):
     def __init__(self, options: Mapping[str, Any] | None = None) -> None:
         super().__init__(options)
         structure = registry.canonical(self.settings["structure"])
-        if structure not in _STRUCTURES:
+        good = registry.structures()
+        if structure not in good:
             raise UserError(
                 f"--pruning_options: structure={structure}: no such structure. "
-                f"Good values: {', '.join(_STRUCTURES)}."
+                f"Good values: {', '.join(good)}."
             )
         method = registry.get(structure)
         own = {

@@ -32,6 +32,7 @@ class AttentionHead(ScoredPruning):
     needs = ("head",)
     part = "the attention heads"
     shrinks = True
+    sparsity_note = "removes attention heads: the sparsity is the fraction of the heads"
     refused_rankings = {"lamp": "ranks heads, and LAMP ranks weights"}
 
     def groups(

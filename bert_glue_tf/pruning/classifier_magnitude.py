@@ -44,6 +44,9 @@ class ClassifierMagnitude(PruningMethod):
     alone = "tfmot's wrapper takes the place of the classifier's layer"
     unused = ("ranking",)
     part = "the classifier"
+    sparsity_note = (
+        "prunes the dense classifier alone, as the report does: the sparsity is the classifier's"
+    )
 
     def on_replicas(self) -> PruningMethod:
         """Return the same with this project's masks.

@@ -55,6 +55,8 @@ class Layer(PruningMethod):
     )
     needs = ("layer",)
     part = "the layers"
+    sparsity_note = "drops whole layers: the sparsity is the fraction of the layers"
+    prunes = "layers"
 
     def reshape(self, start: Start) -> Start:
         layers = start.backbone.layers
@@ -88,7 +90,7 @@ class Layer(PruningMethod):
             keep = list(range(layers.count - count))
         smaller = start.backbone.drop_layers(keep)
         self._removed = Removed(
-            {"layers": count / layers.count},
+            {self.prunes: count / layers.count},
             layers.parameters - smaller.layers.parameters,
             layers.parameters,
             within=layers.pattern,

@@ -38,6 +38,7 @@ class LotteryTicket(MaskedPruning):
     name = "lottery_ticket"
     alone = "it winds every weight back at the end of a round, and with it what others have done"
     unused = ("begin_step", "end_step", "pruning_frequency", "initial_sparsity")
+    sparsity_note = "divides the same steps into rounds, and winds the weights back after each"
     options = {"rounds": (3, "trainings, with a pruning between each two")}
 
     @property

@@ -31,6 +31,7 @@ class Neuron(ScoredPruning):
     needs = ("neuron",)
     part = "the neurons"
     shrinks = True
+    sparsity_note = "removes feed-forward neurons: the sparsity is the fraction of the neurons"
     refused_rankings = {"lamp": "ranks neurons, and LAMP ranks weights"}
 
     def groups(

@@ -46,6 +46,9 @@ class Vocabulary(PruningMethod):
     needs = ("vocabulary",)
     takes_sparsity = False
     part = "the word pieces"
+    sparsity_note = (
+        "cuts word pieces that the training text never uses: --final_sparsity does not come into it"
+    )
 
     def reshape(self, start: Start) -> Start:
         if not 0.0 < self.settings["keep"] <= 1.0:

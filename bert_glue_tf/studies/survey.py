@@ -27,20 +27,6 @@ from bert_glue_tf.studies.cells import Cell, cell
 from bert_glue_tf.studies.survey_measure import FLOAT32, INT8, Costs, MeasureSettings
 from bert_glue_tf.studies.swept import Section, SweptStudy
 
-# The meaning of a method's sparsity, where it is not that of the encoder's matrices.
-SPARSITY_OF = {
-    "classifier_magnitude": (
-        "prunes the dense classifier alone, as the report does: the sparsity is the classifier's"
-    ),
-    "layer": "drops whole layers: the sparsity is the fraction of the layers",
-    "attention_head": "removes attention heads: the sparsity is the fraction of the heads",
-    "neuron": "removes feed-forward neurons: the sparsity is the fraction of the neurons",
-    "vocabulary": "cuts word pieces that the training text never uses: --final_sparsity does not "
-    "come into it",
-    "lottery_ticket": "divides the same steps into rounds, and winds the weights back after each",
-}
-
-
 # --- rows ---
 
 
@@ -81,12 +67,11 @@ def _longest(costs: Costs) -> Mapping[str, float]:
 
 def scope(record: ExperimentResult) -> str:
     """Return the part of the model that a method has pruned, by the names in its run's record."""
-    names = record.sparsity
-    if not names:
+    if not record.sparsity:
         return ""
-    if "layers" in names:
-        return "layers"
-    return structure.region_of(names)
+    return registry.get(record.config["pruning_method"]).prunes or structure.region_of(
+        record.sparsity
+    )
 
 
 def robust_score(costs: Costs, kind: str) -> float | None:
@@ -331,8 +316,8 @@ class Survey(SweptStudy):
             "can have one; in and out of domain: on sources that the training split has, and that "
             "it has not.",
         ]
-        told = [one.label for one in self.cells if one.label in SPARSITY_OF]
-        return [*lines, *(f"{label}: {SPARSITY_OF[label]}." for label in told)]
+        told = {one.label: registry.get(one.label).sparsity_note for one in self.cells[1:]}
+        return [*lines, *(f"{label}: {note}." for label, note in told.items() if note)]
 
     def text(self) -> str:
         """Return the whole survey in Markdown."""

@@ -8,6 +8,7 @@ from typing import Any
 import tf_keras
 from absl import logging
 
+from bert_glue_tf.compression import registry
 from bert_glue_tf.compression.method import PruningMethod
 from bert_glue_tf.compression.start import Start
 from bert_glue_tf.models import classifiers, encoders, loading
@@ -111,12 +112,12 @@ def _load_encoder(config: ExperimentConfig, method: PruningMethod) -> Backbone:
     source = encoders.resolve(config.encoder, config.preprocessing)
     logging.info("loading the encoder %s", source.name)
     backbone = loading.load(source, seq_length=config.seq_length)
+    good = ", ".join(registry.names_for(backbone)) if method.needs else ""
     for capability in method.needs:
         backbone.require(
             capability,
             f"--pruning_method={config.pruning_method}",
-            "Methods that look at variables only can prune it, as magnitude, random, gradient and "
-            "movement; or give a standard BERT.",
+            f"It can be pruned by {good}; or give a standard BERT.",
         )
     if config.mixed_precision not in ("auto", "none"):
         backbone.require(

@@ -371,6 +371,29 @@ def test_it_is_named_and_documented(name):
         assert "https://" in (method.__doc__ or ""), "the docstring names the paper"
 
 
+@pytest.mark.parametrize("name", registry.names())
+def test_it_says_what_tables_and_other_methods_have_to_know(name):
+    method = registry.get(name)
+    assert not method.sparsity_note.endswith(".")
+    assert "\n" not in method.sparsity_note + method.prunes
+    assert method.takes_sparsity or "--final_sparsity" in method.sparsity_note
+    if method.is_structure():
+        registry.check("admm", f"structure={name}")
+    else:
+        with pytest.raises(UserError, match=f"structure={name}: no such structure"):
+            registry.check("admm", f"structure={name}")
+
+
+def test_methods_are_listed_by_what_they_say_of_themselves():
+    units = ["attention_head", "block", "column", "magnitude", "neuron", "pattern", "row"]
+    assert registry.structures() == units
+    assert [n for n in registry.names() if not registry.get(n).takes_sparsity] == ["vocabulary"]
+    held = registry.names_for(tiny_bert.saved_model_backbone())
+    every = set(registry.names()) - {names.NO_PRUNING}
+    assert every - set(held) == {"attention_head", "neuron", "layer", "vocabulary"}
+    assert set(registry.names_for(tiny_bert.backbone(None, tiny_bert.architecture()))) == every
+
+
 def test_no_pruning_trains_exactly_the_model_that_it_is_given():
     training = Training(names.NO_PRUNING)
     optimizer = training.model.optimizer

@@ -6,6 +6,7 @@ import csv
 import dataclasses
 import json
 import math
+from typing import ClassVar
 
 import pytest
 from messages import refused, refuses
@@ -197,20 +198,22 @@ MATRICES = ("self_attention/query", "self_attention/attention_output", "intermed
 
 
 @pytest.mark.parametrize(
-    ("names", "told"),
+    ("method", "names", "told"),
     [
-        ((), ""),
-        (("classifier/kernel",), "classifier"),
-        (("layers",), "layers"),
-        (("word_embeddings/embeddings",), "words"),
-        ([f"transformer/layer_0/{name}/kernel" for name in MATRICES], "encoder"),
-        ([f"transformer/layer_0/{name}/kernel" for name in MATRICES[:2]], "attention"),
-        ([f"transformer/layer_0/{name}/kernel" for name in MATRICES[2:]], "feed-forward"),
+        ("none", (), ""),
+        ("classifier_magnitude", ("classifier/kernel",), "classifier"),
+        ("layer", ("layers",), "layers"),
+        ("vocabulary", ("word_embeddings/embeddings",), "words"),
+        ("row", [f"transformer/layer_0/{name}/kernel" for name in MATRICES], "encoder"),
+        ("row", [f"transformer/layer_0/{name}/kernel" for name in MATRICES[:2]], "attention"),
+        ("row", [f"transformer/layer_0/{name}/kernel" for name in MATRICES[2:]], "feed-forward"),
     ],
 )
-def test_the_scope_is_told_by_the_names_of_the_weights(names, told):
+def test_the_scope_is_told_by_the_method_or_by_the_names_of_the_weights(method, names, told):
     class Record:
-        sparsity = dict.fromkeys(names, 0.5)
+        config: ClassVar = {"pruning_method": method}
+        encoder: ClassVar = {"family": "bert"}
+        sparsity: ClassVar = dict.fromkeys(names, 0.5)
 
     assert survey.scope(Record()) == told
 
