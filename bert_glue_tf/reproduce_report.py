@@ -35,6 +35,7 @@ _SST2 = flags.DEFINE_integer(
 _WORKDIR = flags.DEFINE_string(
     "workdir", "runs/report", "Folder of the runs; what is finished there is not done again."
 )
+_DRY_RUN = flags.DEFINE_bool("dry_run", False, "Show what would be run, and what is finished.")
 
 
 def main() -> None:
@@ -57,6 +58,11 @@ def main() -> None:
     root = cli.path("workdir", _WORKDIR.value)
     seeds = list(dict.fromkeys(map(int, _SEEDS.value)))
     plans = report_plan.plans(root, seeds, _SST2.value, _EXAMPLES.value)
+    if _DRY_RUN.value:
+        from bert_glue_tf.reports import terminal
+
+        terminal.print_rows(f"Runs in {root}", report_plan.dry_rows(plans))
+        return
     study = Report(plans, settings)
     study.run()
     study.write(root)

@@ -53,6 +53,7 @@ def define_flags(name: str, **defaults: Any) -> None:
     )
     flags.DEFINE_string("output", f"studies/{name}", "Folder of the tables and the figures.")
     choice.define_flags()
+    flags.DEFINE_bool("dry_run", False, "Show what would be run, and what is finished.")
 
 
 def numbers(flag: str, good: str = "1,2,3") -> tuple[int, ...]:
@@ -80,9 +81,17 @@ def folder(flag: str) -> pathlib.Path:
 def run(study: SweptStudy) -> None:
     """Run what a study lacks, in the folder and on the executor that the flags name.
 
+    With --dry_run its runs are shown instead, and the command ends.
+
     Raises:
       UserError: a setting does not fit, or nothing could be run.
     """
+    if flags.FLAGS["dry_run"].value:
+        from bert_glue_tf.reports import terminal
+
+        runs_dir = folder("runs_dir")
+        terminal.print_rows(f"Runs in {runs_dir}", study.planned(runs_dir))
+        sys.exit(0)
     study.run(folder("runs_dir"), choice.chosen())
 
 

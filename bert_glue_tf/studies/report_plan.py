@@ -12,6 +12,7 @@ from absl import logging
 
 from bert_glue_tf.compression.names import DEFAULT_METHOD, NO_PRUNING
 from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.runs import results
 
 QUANTIZED = ("mrpc", "sst2")
 RECIPE = "dynamic_int8"  # What PyTorch's dynamic quantization does, as a .tflite file.
@@ -65,6 +66,22 @@ def plans(
                     )
                 )
     return found
+
+
+def dry_rows(trainings: Sequence[Plan]) -> list[dict[str, str]]:
+    """Return what would be done as rows for `terminal.print_rows`, one a training."""
+    return [
+        {
+            "run": plan.folder.name,
+            "task": plan.task,
+            "pruning": plan.method,
+            "seed": str(plan.seed),
+            "training examples": f"{plan.limit:,}" if plan.limit else "all",
+            "file": RECIPE if plan.exported else "",
+            "": "finished" if (plan.folder / results.FILE_NAME).is_file() else "to be run",
+        }
+        for plan in trainings
+    ]
 
 
 def run(plan: Plan, settings: Mapping[str, str]) -> None:

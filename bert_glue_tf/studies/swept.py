@@ -62,6 +62,17 @@ class SweptStudy(Study[Cell]):
     def sections(self) -> Iterator[Section]:
         """Yield the parts of the study for a terminal of 100 columns."""
 
+    def planned(self, root: pathlib.Path) -> list[dict[str, str]]:
+        """Return a row for each run of the study, and whether it is finished; nothing is run.
+
+        Raises:
+          UserError: a setting does not fit, or a folder of `root` holds another run.
+        """
+        runs = plan.plan([one for c in self.cells for one in c.configs], root)
+        sweep = Sweep(runs)
+        plan.check_methods(sweep.missing())
+        return table.dry_rows(runs, sweep.records)
+
     def run(self, root: pathlib.Path, executor: base.Executor[Any] | None = None) -> None:
         """Run what is missing, and read all records.
 
