@@ -49,6 +49,10 @@ class AdamW(optimization.AdamWeightDecay):
         super().__init__(*args, **kwargs)
         self.hooks: list[Hook] = []
 
+    def build(self, variables: Sequence[tf.Variable]) -> None:
+        """Create the step count and the moments of these variables, as Keras's newer ones do."""
+        self._create_all_weights(list(variables))
+
     def _resource_apply_dense(
         self, grad: tf.Tensor, var: tf.Variable, apply_state: Any = None
     ) -> Any:

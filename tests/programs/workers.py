@@ -7,15 +7,9 @@ import json
 import os
 import pathlib
 import socket
-import subprocess
-import sys
 from collections.abc import Sequence
 
-ROOT = pathlib.Path(__file__).parents[2]
-TESTS = (ROOT / "tests" / "support", ROOT / "tests" / "programs")
-# With it a program finds the package, and what the tests share.
-PYTHONPATH = os.pathsep.join([str(ROOT), *map(str, TESTS), *sys.path])
-
+import forked
 
 def free_addresses(count: int) -> list[str]:
     """Ports that nothing listens at now."""
@@ -26,9 +20,7 @@ def free_addresses(count: int) -> list[str]:
         return [f"127.0.0.1:{one.getsockname()[1]}" for one in sockets]
 
 
-def start(
-    arguments: Sequence[str], count: int, folder: pathlib.Path
-) -> list[subprocess.Popen[bytes]]:
+def start(arguments: Sequence[str], count: int, folder: pathlib.Path) -> list[forked.Process]:
     """`python *arguments` in `count` processes; what worker i prints goes to `folder`/i.log."""
     addresses = free_addresses(count)
     folder.mkdir(parents=True, exist_ok=True)
@@ -38,25 +30,13 @@ def start(
         environment = {
             **os.environ,
             "TF_CONFIG": json.dumps({"cluster": {"worker": addresses}, "task": task}),
-            "PYTHONPATH": os.pathsep.join(
-                [
-                    str(ROOT),
-                    str(ROOT / "tests" / "support"),
-                    str(ROOT / "tests" / "programs"),
-                    *sys.path,
-                ]
-            ),
         }
         with (folder / f"{index}.log").open("wb") as log:
-            processes.append(
-                subprocess.Popen(
-                    [sys.executable, *arguments], stdout=log, stderr=log, env=environment
-                )
-            )
+            processes.append(forked.start(arguments, stdout=log, stderr=log, env=environment))
     return processes
 
 
-def end(processes: Sequence[subprocess.Popen[bytes]], seconds: float) -> list[int]:
+def end(processes: Sequence[forked.Process], seconds: float) -> list[int]:
     """Their exit statuses; those that have not ended by themselves then are killed."""
     try:
         for process in processes:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import pathlib
-import subprocess
-import sys
 
+import forked
 import numpy as np
 import objectives
 import pytest
@@ -18,6 +16,7 @@ from bert_glue_tf.data.preprocessing import INPUTS
 from bert_glue_tf.runs.config import ExperimentConfig
 from bert_glue_tf.training.objective import LABELS, Objective, TaskLoss, Trainee
 from bert_glue_tf.training.objective import build as objective_of
+from bert_glue_tf.training.optimizer import build_optimizer
 
 
 @pytest.fixture(params=list(objectives.CASES))
@@ -108,10 +107,7 @@ def test_what_fills_up_a_batch_counts_in_nothing(case):
 @pytest.fixture(scope="module")
 def trained():
     """Device -> case -> logs and weights of a short training."""
-    program = pathlib.Path(objectives.__file__)
-    done = subprocess.run(
-        [sys.executable, str(program)], capture_output=True, text=True, timeout=300
-    )
+    done = forked.run([objectives.__file__])
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads(done.stdout.splitlines()[-1])
 
@@ -213,6 +209,29 @@ def test_an_array_over_the_examples_reaches_the_loss_with_its_examples(replicas)
     logits = np.concatenate([logits[:, 0] for _, logits in objective.seen])
     np.testing.assert_array_equal(numbers, logits)
     assert set(numbers) == set(range(len(split)))
+
+
+@pytest.mark.parametrize("policy", ["float32", "mixed_float16"])
+def test_the_training_step_is_traced_once(policy):
+    """A step that creates variables is traced twice, and a user waits twice for the first one."""
+    problem = objectives.PROBLEMS["classification"]
+    before = tf_keras.mixed_precision.global_policy()
+    tf_keras.mixed_precision.set_global_policy(policy)
+    try:
+        trainee = Trainee(objectives.classifier(problem.width), TaskLoss(problem))
+        trainee.compile(
+            optimizer=build_optimizer(ExperimentConfig(), 4),
+            weighted_metrics=problem.keras_metrics(is_filled_up=False),
+            is_filled_up=False,
+        )
+    finally:
+        tf_keras.mixed_precision.set_global_policy(before)
+    targets = trainee._objective.targets(objectives.split(problem))
+    dataset = batching.training_dataset(
+        objectives.split(problem), objectives.BATCHING, epochs=range(1), targets=targets
+    )
+    trainee.fit(dataset, epochs=1, steps_per_epoch=2, verbose=0)
+    assert trainee.train_function.experimental_get_tracing_count() == 1
 
 
 def test_what_trains_has_the_layers_and_variables_of_the_classifier_and_leaves_it_as_it_is():
