@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import forked
 
+
 def free_addresses(count: int) -> list[str]:
     """Ports that nothing listens at now."""
     with contextlib.ExitStack() as stack:

@@ -14,7 +14,6 @@ import functools
 import gc
 import json
 import os
-import pathlib
 import runpy
 import select
 import signal
@@ -27,6 +26,8 @@ import time
 import types
 from collections.abc import Sequence
 from typing import Any, BinaryIO
+
+_LARGEST = 1 << 18  # Bytes of a message.
 
 
 class Process:
@@ -107,24 +108,21 @@ class _Server:
     """The process that is forked from, seen from the tests."""
 
     def __init__(self) -> None:
-        self._socket, theirs = socket.socketpair()
+        # Each message arrives as one.
+        self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self._process = subprocess.Popen(
                 [sys.executable, __file__, str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
             )
-        self._lines = self._socket.makefile("r")
         self._ended: dict[int, int] = {}
         assert self._read() == {"ready": True}
 
     def start(self, request: dict[str, Any], files: Sequence[int]) -> Process:
-        with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
-            json.dump(request, file)
-            file.flush()
-            socket.send_fds(self._socket, [file.name.encode() + b"\n"], files)
-            while "pid" not in (answer := self._read()):
-                pass
+        socket.send_fds(self._socket, [json.dumps(request).encode()], files)
+        while "pid" not in (answer := self._read()):
+            pass
         return Process(self, answer["pid"], request["arguments"])
 
     def status(self, pid: int, timeout: float | None) -> int | None:
@@ -141,10 +139,9 @@ class _Server:
         self._process.wait(30)
 
     def _read(self) -> dict[str, Any]:
-        """Read one answer. Each is a line that is sent at once, so that none is left in a buffer."""
-        line = self._lines.readline()
-        assert line, "the process that others are forked from has ended"
-        answer: dict[str, Any] = json.loads(line)
+        message = self._socket.recv(_LARGEST)
+        assert message, "the process that others are forked from has ended"
+        answer: dict[str, Any] = json.loads(message)
         if "ended" in answer:
             self._ended[answer["ended"]] = answer["status"]
         return answer
@@ -162,11 +159,10 @@ def _server() -> _Server:
 
 def _serve(connection: socket.socket) -> dict[str, Any]:
     """Fork a process for each request, and tell how each ended; return a child its request."""
-    import bert_glue_tf  # noqa: F401  (chooses Keras 2 before TensorFlow is imported)
-    import bert_glue_tf.training.experiment  # noqa: F401
+    from bert_glue_tf.training import experiment  # noqa: F401
 
     def tell(answer: dict[str, Any]) -> None:
-        connection.sendall(json.dumps(answer).encode() + b"\n")
+        connection.sendall(json.dumps(answer).encode())
 
     woken, wakes = os.pipe()
     os.set_blocking(wakes, False)
@@ -190,10 +186,10 @@ def _serve(connection: socket.socket) -> dict[str, Any]:
                 tell({"ended": pid, "status": os.waitstatus_to_exitcode(status)})
         if connection not in ready:
             continue
-        text, files, _, _ = socket.recv_fds(connection, 4096, 3)
-        if not text:
+        message, files, _, _ = socket.recv_fds(connection, _LARGEST, 3)
+        if not message:
             os._exit(0)
-        request = json.loads(pathlib.Path(text.decode().strip()).read_text())
+        request = json.loads(message)
         pid = os.fork()
         if not pid:
             signal.set_wakeup_fd(-1)
