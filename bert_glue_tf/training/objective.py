@@ -114,7 +114,7 @@ class Trainee(tf_keras.Model):
         first step.
         """
         # Mixed precision in float16 wraps the optimizer.
-        optimizer = getattr(self.optimizer, "inner_optimizer", self.optimizer)
+        optimizer: Any = getattr(self.optimizer, "inner_optimizer", self.optimizer)
         optimizer.build(self.trainable_variables)
         self.compiled_loss.build(self.output)
         labels = tf.TensorSpec(self.output.shape[:-1])
