@@ -3,8 +3,8 @@
 A name is a list of settings with ", " between them, where alone it may be broken into lines:
 
     no pruning, int8
-    pruned: magnitude 80 %, int8, scope=all, ranking=global
-    pruned: attention_head 50 %, block 30 % (block=4x4), keras
+    pruned: magnitude 80 %, scope=all, ranking=global, int8
+    pruned: attention_head 50 %, block 30 % (block=4x4), keras, learning_rate=5e-05
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any
 
 from bert_glue_tf.compression import described
 from bert_glue_tf.reports.measured import BUT_PRUNING, Model
+from bert_glue_tf.runs.config import PRUNING
 
 SEPARATOR = ", "
 # Settings of the pruning that stand behind each method's own name.
@@ -41,13 +42,14 @@ def names(models: Sequence[Model]) -> list[str]:
         parts = [_method(one, asked) for one in own] or ["no pruning"]
         if own:
             parts[0] = f"pruned: {parts[0]}"
-        if len(recipes) > 1:
-            parts.append(model.recipe)
-        parts += [
-            f"{name.removeprefix('pruning_')}={_text(name, value)}"
+        telling = {
+            name: f"{name.removeprefix('pruning_')}={_text(name, value)}"
             for name, value in mine.items()
             if any(_tells(name, value, other) for other in settings)
-        ]
+        }
+        parts += [text for name, text in telling.items() if name in PRUNING]
+        parts += [model.recipe] if len(recipes) > 1 else []
+        parts += [text for name, text in telling.items() if name not in PRUNING]
         parts += _contents(model, models)
         found.append(SEPARATOR.join(_unbroken(part) for part in parts))
     return found

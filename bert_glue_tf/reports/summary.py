@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from bert_glue_tf.compression.names import NO_PRUNING
-from bert_glue_tf.reports import formats, times
-from bert_glue_tf.reports.measured import BUT_PRUNING, KERAS, SAMPLE, Model
+from bert_glue_tf.reports import formats, times, unmatched
+from bert_glue_tf.reports.measured import SAMPLE, Model
 from bert_glue_tf.reports.verdicts import Comparison
 
 
@@ -40,15 +39,4 @@ def notes(models: Iterable[Model]) -> list[str]:
     if any(model.source == SAMPLE for model in models):
         sample = "Scores marked (sample) are of generated sentences; they say nothing of GLUE."
         lines.insert(0, sample)
-    unpruned = {m.key(BUT_PRUNING) for m in models if m.method == NO_PRUNING}
-    alone = [
-        m.run
-        for m in models
-        if m.method != NO_PRUNING and m.recipe == KERAS and m.key(BUT_PRUNING) not in unpruned
-    ]
-    if alone:
-        lines.append(
-            f"Not compared with an unpruned model: {', '.join(alone)}. No run with the same "
-            "settings and --pruning_method=none is among these."
-        )
-    return [*lines, *times.notes(models)]
+    return [*lines, *unmatched.notes(models), *times.notes(models)]

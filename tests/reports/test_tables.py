@@ -123,21 +123,36 @@ def test_a_constant_answer_to_a_regression_has_no_correlation(tmp_path):
     assert shown["differences"][0]["McNemar p"] == ""
 
 
-def test_a_pruned_model_without_an_unpruned_one_is_told_of(tmp_path):
-    write_run(tmp_path / "u", LABELS, right(300))
-    for name, epochs in (("p", 3), ("q", 2)):
-        write_run(
-            tmp_path / name,
-            LABELS,
-            right(300),
-            pruning_method="classifier_magnitude",
-            epochs=epochs,
-            seed=2,
-        )
-    note = (
-        "Not compared with an unpruned model: {}. No run with the same settings and "
-        "--pruning_method=none is among these."
-    )
-    assert summary.notes(read(tmp_path / "u", tmp_path / "p", tmp_path / "q")) == [note.format("q")]
-    assert summary.notes(read(tmp_path / "p", tmp_path / "q")) == [note.format("p, q")]
-    assert summary.notes(read(tmp_path / "u", tmp_path / "p")) == []
+def test_a_pruned_model_without_an_unpruned_one_is_told_of_with_the_nearest(tmp_path):
+    write_run(tmp_path / "u", LABELS, right(300), seed=2)
+    write_run(tmp_path / "far", LABELS, right(300), epochs=5, batch_size=8)
+    for name, given in {
+        "p": {},
+        "q": {"epochs": 2},
+        "q3": {"epochs": 2, "seed": 3},
+        "r": {"train": "other"},
+        "s": {"seed": 1},
+        "t": {"task": "sst2"},
+    }.items():
+        given = {"seed": 2, "pruning_method": "classifier_magnitude", **given}
+        write_run(tmp_path / name, LABELS, right(300), **given)
+
+    def notes(*names):
+        return summary.notes(read(*(tmp_path / name for name in names)))
+
+    nobody = "Not compared with an unpruned model: {}. "
+    assert notes("u", "far", "p") == []
+    assert notes("u", "far", "p", "q", "q3") == [
+        nobody.format("q, q3") + "The nearest unpruned run, u, has epochs=3 instead of 2."
+    ]
+    assert notes("far", "q") == [
+        nobody.format("q")
+        + "The nearest unpruned run, far, has batch_size=8 instead of 32, epochs=5 instead of 2."
+    ]
+    assert notes("u", "r") == [
+        nobody.format("r") + "The nearest unpruned run, u, has other contents of data=tsv."
+    ]
+    assert notes("u", "s") == [
+        nobody.format("s") + "The nearest unpruned run, u, has seed=2 instead of 1."
+    ]
+    assert notes("u", "t") == [nobody.format("t") + "No unpruned run of sst2 is among these."]
