@@ -131,8 +131,10 @@ def train(
     Raises:
       UserError: the folder, the data, the encoder or the pruning cannot be used.
     """
+    from bert_glue_tf.core import logs
     from bert_glue_tf.training.launch import Launch
 
+    logs.show_in_python()
     folder = pathlib.Path(workdir or pathlib.Path("runs") / settings.run_name).expanduser()
     launch = Launch(settings, folder)
     finished = launch.finished()
@@ -156,7 +158,9 @@ def export(
     Raises:
       UserError: as the export command.
     """
+    from bert_glue_tf.core import logs
     from bert_glue_tf.export.launch import launch
 
+    logs.show_in_python()
     _, records = launch(pathlib.Path(run).expanduser(), recipes=recipes, **options)
     return records

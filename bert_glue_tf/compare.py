@@ -10,7 +10,7 @@ import pathlib
 
 from absl import flags
 
-from bert_glue_tf.core import cli
+from bert_glue_tf.core import cli, layout
 from bert_glue_tf.core.errors import UserError
 
 _RUNS = flags.DEFINE_multi_string(
@@ -34,9 +34,9 @@ def main() -> None:
     terminal.print_rows("Models", rows.groups(found))
     terminal.print_rows("Differences", rows.differences(differences))
     for line in summary.notes(models):
-        print(line)
+        layout.say(line)
     page = files.write(cli.path("output", _OUTPUT.value), found, differences)
-    print(f"Tables, plots and the page are in {page.parent}; open {page}.")
+    layout.say(f"Tables, plots and the page are in {page.parent}; open {page}.")
 
 
 def _folders(pattern: str) -> list[pathlib.Path]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from absl import flags
 
-from bert_glue_tf.core import cli
+from bert_glue_tf.core import cli, layout
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.export.folder import FOLDER
 from bert_glue_tf.export.launch import LENGTHS, launch
@@ -49,7 +49,7 @@ def main() -> None:
     from bert_glue_tf.reports import terminal
 
     terminal.print_exports(records)
-    print(f"The files, their cards and checksums are in {folder.path}.")
+    layout.say(f"The files, their cards and checksums are in {folder.path}.")
 
 
 def command() -> None:

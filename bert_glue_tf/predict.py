@@ -11,7 +11,7 @@ import sys
 
 from absl import flags, logging
 
-from bert_glue_tf.core import cli
+from bert_glue_tf.core import cli, layout
 from bert_glue_tf.core.errors import UserError
 
 _FORMATS = ("text", "tsv", "jsonl")
@@ -62,7 +62,7 @@ def main() -> None:
         if _SUBMISSION.value:
             folder = cli.path("glue_submission", _SUBMISSION.value)
             names = submission.write_submission(classifier, _DATA.value, folder)
-            print(f"Written to {folder}: {', '.join(names)}.")
+            layout.say(f"Written to {folder}: {', '.join(names)}.")
         elif file is None:
             _print(answers.to_text(classifier, _TEXT.value, _FORMAT.value))
         else:

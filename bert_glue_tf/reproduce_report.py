@@ -9,7 +9,7 @@ import re
 
 from absl import flags
 
-from bert_glue_tf.core import cli
+from bert_glue_tf.core import cli, layout
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.runs.config import ExperimentConfig
 
@@ -67,7 +67,7 @@ def main() -> None:
     study.run()
     study.write(root)
     print(study.text())
-    print(f"Written to {root / 'report.md'}; the runs are beside it.")
+    layout.say(f"Written to {root / 'report.md'}; the runs are beside it.")
 
 
 def command() -> None:

@@ -11,7 +11,7 @@ import sys
 
 from absl import flags, logging
 
-from bert_glue_tf.core import cli
+from bert_glue_tf.core import cli, layout
 from bert_glue_tf.runs import command_line
 from bert_glue_tf.sweeps.executors import choice
 
@@ -52,10 +52,13 @@ def main() -> None:
     rows = table.table(runs, sweep.records, sweep.failures, list(chosen))
     terminal.print_rows("Primary metric", rows)
     for line in table.notes(sweep.records):
-        print(line)
-    print(f"The runs are in {root}; bert_glue_tf.compare --runs='{root}/*' compares them.")
+        layout.say(line)
+    layout.say(
+        f"The runs are in {root}. This compares them:\n"
+        + layout.command("compare", runs=f"{root}/*")
+    )
     if sweep.failures:
-        print("\n".join(table.told_failures(runs, sweep.failures)))
+        layout.say("\n".join(table.told_failures(runs, sweep.failures)))
         sys.exit(1)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from absl import flags
 
-from bert_glue_tf.core import cli
+from bert_glue_tf.core import cli, layout
 from bert_glue_tf.data import tasks
 from bert_glue_tf.runs import command_line, suggestions
 from bert_glue_tf.training.launch import Launch
@@ -30,12 +30,12 @@ def main() -> None:
         result = launch.train(examples, FLAGS.tpu)
 
     if launch.workers is not None and not launch.is_chief:
-        print(f"This was {launch.workers.title}. The chief's folder has the results.")
+        layout.say(f"This was {launch.workers.title}. The chief's folder has the results.")
         return
     from bert_glue_tf.reports import terminal
 
     terminal.print_table(result)
-    print(f"Everything of this run is in {launch.folder.path}.")
+    layout.say(f"Everything of this run is in {launch.folder.path}.")
 
 
 def _goes_on() -> str:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import errno
 import io
-import logging as std_logging
 import os
 import pathlib
 import re
@@ -16,15 +16,15 @@ import textwrap
 from collections.abc import Callable, Iterator
 from typing import NoReturn
 
-from absl import flags, logging
+from absl import flags
 
 from bert_glue_tf.core import help as help_text
+from bert_glue_tf.core import layout, logs
 from bert_glue_tf.core.errors import UserError
 
 USER_ERROR = 2  # Exit status of a user's mistake; a defect of ours keeps Python's 1.
 INTERRUPTED = 130  # As shells count SIGINT.
 PIPE_CLOSED = 141  # As shells count SIGPIPE.
-_PACKAGE = str(pathlib.Path(__file__).parents[1])
 # ENOSPC, and EDQUOT where each user has a share of the disk.
 _DISK_FULL = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT))
 
@@ -56,7 +56,7 @@ def run(
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         _parse_flags()
-        _log_our_lines_only()
+        logs.show()
         main()
         sys.stdout.flush()  # Here, where a reader that has gone away is still told of.
     except flags.Error as error:
@@ -154,6 +154,11 @@ _KINDS = {
 def plain(error: flags.Error) -> str:
     """Return absl's message in the words of this project."""
     text = str(error)
+    if isinstance(error, flags.UnrecognizedFlagError):
+        near = _nearest(error.flagname)
+        return f"Unknown command line flag {error.flagname!r}" + (
+            f". Did you mean --{near}?" if near else ""
+        )
     if isinstance(error, flags.CantOpenFlagFileError):
         # ERROR:: Unable to open flagfile: [Errno 2] No such file or directory: 'a.flags'
         found = re.search(r"\[Errno \d+\] (.*?): '(.*)'$", text)
@@ -168,40 +173,24 @@ def plain(error: flags.Error) -> str:
     return text
 
 
+def _nearest(name: str) -> str:
+    """Return the flag whose name is most like one that there is not; empty where none is."""
+    known = help_text.names()
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    return near[0] if near else next((one for one in known if one.startswith(name)), "")
+
+
 def _discard_output() -> None:
     """Send standard output to nowhere: Python flushes it once more at its end."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _fail(message: str) -> NoReturn:
-    print(f"error: {message}", file=sys.stderr)
+    message = f"error: {message}"
+    if layout.is_terminal(sys.stderr):
+        message = layout.wrapped(message, layout.width(sys.stderr))
+    print(message, file=sys.stderr)
     sys.exit(USER_ERROR)
-
-
-class _OurLines(std_logging.Filter):
-    """A filter for the lines of the package and of the program itself, and anyone's warnings."""
-
-    def filter(self, record: std_logging.LogRecord) -> bool:
-        ours = (_PACKAGE, getattr(sys.modules["__main__"], "__file__", None) or _PACKAGE)
-        return record.levelno >= std_logging.WARNING or record.pathname.startswith(ours)
-
-
-class _Line(std_logging.Formatter):
-    """A line of the log: time and text; what is more than a note says what it is."""
-
-    def format(self, record: std_logging.LogRecord) -> str:
-        important = record.levelno >= std_logging.WARNING
-        record.kind = f"{record.levelname.lower()}: " if important else ""
-        return super().format(record)
-
-
-def _log_our_lines_only() -> None:
-    """Log time and text on standard error; tf-models-official and others log through absl too."""
-    logging.use_absl_handler()
-    logging.set_verbosity(logging.INFO)
-    handler = logging.get_absl_handler()
-    handler.setFormatter(_Line("%(asctime)s %(kind)s%(message)s", "%H:%M:%S"))
-    handler.addFilter(_OurLines())
 
 
 def program() -> list[str]:

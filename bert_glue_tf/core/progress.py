@@ -1,14 +1,77 @@
-"""The progress of work in many parts, as a person sees it on the terminal."""
+"""Bars and spinners on a terminal: drawn while something runs, and gone when it has ended."""
 
 from __future__ import annotations
 
-import os
+import contextlib
 import sys
 import time
-from typing import Self
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Self
 
-import rich.console
-import rich.progress
+from absl import logging
+
+from bert_glue_tf.core import layout
+
+if TYPE_CHECKING:
+    import rich.progress
+
+
+def bar(*columns: Any, is_wide: bool = True) -> rich.progress.Progress | None:
+    """Return a bar that has begun; None where the output is no terminal.
+
+    It is drawn four times a second, so that its clock goes on where nothing else does.
+
+    Args:
+      *columns: of `rich.progress`.
+      is_wide: as wide as the terminal.
+    """
+    if not layout.is_terminal():
+        return None
+    import rich.console
+    import rich.progress
+
+    begun = rich.progress.Progress(
+        *columns,
+        console=rich.console.Console(highlight=False, markup=False, emoji=False),
+        refresh_per_second=4,
+        transient=True,
+        expand=is_wide,
+        # In a file, the log has to stay there.
+        redirect_stderr=sys.stderr.isatty(),
+    )
+    begun.start()
+    # rich hides the cursor, and a process that is killed could not bring it back.
+    begun.console.show_cursor(True)
+    return begun
+
+
+@contextlib.contextmanager
+def doing(text: str, is_logged: bool = True) -> Iterator[None]:
+    """Say what the block does, and on a terminal show that it goes on, with its seconds.
+
+    Args:
+      text: what is done, as `saving the model`.
+      is_logged: also as a line of the log, which stays; else on a terminal only, while it runs.
+    """
+    if is_logged:
+        logging.info("%s", text)
+    spinner = None
+    if layout.is_terminal():
+        import rich.progress
+
+        spinner = bar(
+            rich.progress.SpinnerColumn(),
+            rich.progress.TextColumn("{task.description}"),
+            rich.progress.TimeElapsedColumn(),
+            is_wide=False,
+        )
+    if spinner is not None:
+        spinner.add_task("" if is_logged else text, total=None)
+    try:
+        yield
+    finally:
+        if spinner is not None:
+            spinner.stop()
 
 
 class Bar:
@@ -28,21 +91,17 @@ class Bar:
         self._shown = 0.0
 
     def __enter__(self) -> Self:
-        if sys.stdout.isatty() and os.environ.get("TERM") != "dumb":
-            self._bar = rich.progress.Progress(
+        if layout.is_terminal():
+            import rich.progress
+
+            self._bar = bar(
                 rich.progress.TextColumn("{task.description}"),
                 rich.progress.BarColumn(bar_width=None),
                 rich.progress.MofNCompleteColumn(),
                 rich.progress.TextColumn("{task.fields[status]}"),
-                console=rich.console.Console(highlight=False, markup=False, emoji=False),
-                auto_refresh=False,
-                transient=True,
-                expand=True,
             )
+        if self._bar is not None:
             self._bar.add_task(self._name, total=self._total, status="")
-            self._bar.start()
-            # rich hides the cursor, and a process that is killed could not bring it back.
-            self._bar.console.show_cursor(True)
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -57,7 +116,7 @@ class Bar:
     def say(self, line: str) -> None:
         """Print a line above the bar."""
         if self._bar is not None:
-            self._bar.console.print(line, soft_wrap=True)
+            self._bar.console.print(layout.wrapped(line, layout.width()), soft_wrap=True)
         else:
             print(line, flush=True)
 

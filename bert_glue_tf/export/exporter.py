@@ -179,8 +179,6 @@ class _ExportRun:
                 split.labels,
                 file.evaluations[suffix].logits,
             )
-        if file.collapsed:
-            logging.warning("%s: %s: %s", recipe.name, collapse.MARK, file.collapsed)
 
     def _evaluated(
         self, recipe: QuantizationRecipe, content: bytes, found: dict[str, Any]

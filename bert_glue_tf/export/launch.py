@@ -5,9 +5,8 @@ from __future__ import annotations
 import pathlib
 from collections.abc import Sequence
 
-from absl import logging
-
 from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.core.progress import doing
 from bert_glue_tf.data import readers, tasks
 from bert_glue_tf.export import recipes as known
 from bert_glue_tf.export.folder import FOLDER, ExportFolder
@@ -63,8 +62,8 @@ def launch(
         tasks.get(run.config.task), run.config.data, run.config.train_examples
     )
 
-    logging.info("starting TensorFlow")
-    from bert_glue_tf.export import exporter
+    with doing("starting TensorFlow"):
+        from bert_glue_tf.export import exporter
 
     check_data(run, examples)
     settings = ExportSettings(lengths, calibration_examples, threads, latency_repetitions)

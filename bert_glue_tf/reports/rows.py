@@ -113,14 +113,14 @@ _GROUP: tuple[Column[Group], ...] = (
         _name_tone,
         may_wrap=True,
     ),
-    Column("examples", lambda g: g.first.examples, formats.count),
+    Column("examples", lambda g: g.first.examples, formats.count, spare=3),
     Column("seeds", lambda g: g.seeds, formats.listed),
     Column("score", lambda g: g.mean, formats.number),
     Column("95 % interval", lambda g: g.interval, formats.span),
-    Column("seeds' range", lambda g: _seeds_range(g.seeds, g.spread), formats.span),
+    Column("seeds' range", lambda g: _seeds_range(g.seeds, g.spread), formats.span, spare=2),
     Column("pruned", lambda g: g.first.pruned, formats.pruned, may_wrap=True),
     Column("size", lambda g: g.bytes("plain"), formats.size),
-    Column("gzipped", lambda g: g.bytes("gzip"), formats.size),
+    Column("gzipped", lambda g: g.bytes("gzip"), formats.size, spare=4),
     Column("speed", lambda g: g.speed, formats.ratio),
 )
 
@@ -138,15 +138,16 @@ DIFFERENCE: tuple[Column[Comparison], ...] = (
         "seeds' range",
         lambda c: _seeds_range(c.seeds, c.difference.by_seed),
         formats.signed_span,
+        spare=2,
     ),
-    Column("McNemar p", lambda c: c.difference.mcnemar, formats.p_values),
+    Column("McNemar p", lambda c: c.difference.mcnemar, formats.p_values, spare=1),
     Column("verdict", lambda c: c.verdict, formats.verdict, verdict_tone),
 )
 _COMPARISON: tuple[Column[Comparison], ...] = (
     Column("task", lambda c: (c.task, c.source), formats.task),
     Column("model", lambda c: c.what, may_wrap=True),
     Column("against", lambda c: c.against, may_wrap=True),
-    Column("examples", lambda c: c.examples, formats.count),
+    Column("examples", lambda c: c.examples, formats.count, spare=3),
     Column("seeds", lambda c: c.seeds, formats.listed),
     *DIFFERENCE,
 )

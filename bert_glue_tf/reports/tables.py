@@ -40,6 +40,7 @@ class Column(Generic[R]):
       text: value -> text.
       tone: value -> its meaning.
       may_wrap: whether the text may be broken into lines.
+      spare: how easily a narrow terminal can do without it: the largest goes first, 0 never.
     """
 
     head: str
@@ -47,6 +48,7 @@ class Column(Generic[R]):
     text: Callable[[Any], str] = formats.plain
     tone: Callable[[Any], Tone] = _plain_tone
     may_wrap: bool = False
+    spare: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,7 +118,7 @@ def of(rows: Iterable[Mapping[str, Any]]) -> Table[Mapping[str, Any]]:
     """Return a table of mappings; its columns are the keys of the first."""
     found = tuple(rows)
     heads = list(found[0]) if found else []
-    return Table(tuple(Column(head, _item(head)) for head in heads), found)
+    return Table(tuple(Column(head, _item(head), may_wrap=True) for head in heads), found)
 
 
 def _item(head: str) -> Callable[[Mapping[str, Any]], Any]:

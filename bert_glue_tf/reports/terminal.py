@@ -6,24 +6,13 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import rich.box
-import rich.console
-import rich.table
-
-from bert_glue_tf.core import quantities
+from bert_glue_tf.core import layout, quantities
 from bert_glue_tf.data import tasks
 from bert_glue_tf.export.record import ExportResult
-from bert_glue_tf.reports import formats, tables
+from bert_glue_tf.reports import fitting, formats, tables
 from bert_glue_tf.reports.measured import SAMPLE, Pruned
 from bert_glue_tf.reports.tables import Column, Table
 from bert_glue_tf.runs.results import ExperimentResult
-
-
-class _Console(rich.console.Console):
-    """A console that leaves it to the command to end where nobody reads; rich would end it."""
-
-    def on_broken_pipe(self) -> None:
-        raise BrokenPipeError
 
 
 def _score(value: float, interval: tuple[float, float] | None, diverged: bool) -> str:
@@ -37,7 +26,7 @@ def _score(value: float, interval: tuple[float, float] | None, diverged: bool) -
 
 
 def _sparsity_rows(result: ExperimentResult) -> list[tuple[str, str]]:
-    """Return a row for each pruned weight; of more than a few, one row for all of them."""
+    """Return a row for each pruned matrix; of more than a few, one row for all of them."""
     values = result.sparsity
     if len(values) <= 3:
         return [(f"sparsity of {name}", f"{100 * value:.2f} %") for name, value in values.items()]
@@ -45,7 +34,7 @@ def _sparsity_rows(result: ExperimentResult) -> list[tuple[str, str]]:
         quantities.percent(limit) for limit in (min(values.values()), max(values.values()))
     )
     among = f"{low} each" if low == high else f"{low} to {high}"
-    return [(f"sparsity of {len(values)} weights", among)]
+    return [(f"sparsity of {len(values)} matrices", among)]
 
 
 def _pruned_rows(result: ExperimentResult) -> list[tuple[str, str]]:
@@ -157,26 +146,10 @@ def notes(result: ExperimentResult) -> list[str]:
 
 def print_table(result: ExperimentResult) -> None:
     """Print the record to standard output."""
-    table = rich.table.Table(box=rich.box.SIMPLE_HEAD, show_header=False)
-    table.add_column(no_wrap=True)
-    table.add_column(no_wrap=True)
-    for name, value in rows(result):
-        table.add_row(name, value)
-    console = _Console(highlight=False)
-    _print_titled(console, title(result), table)
+    layout.say(title(result))
+    _print_lines(fitting.pairs(rows(result), layout.width()))
     for line in notes(result):
-        console.print(line, soft_wrap=True)
-
-
-def wide_console() -> rich.console.Console:
-    """Return a console for tables: in a file, where nothing bounds the width, none is cut.
-
-    Folders' names stand in them as they are, brackets and colons included.
-    """
-    console = _Console(highlight=False, markup=False, emoji=False)
-    if not console.is_terminal:
-        console.width = 120
-    return console
+        layout.say(line)
 
 
 def _exports(task: tasks.TaskSpec, lengths: Sequence[str]) -> tuple[Column[ExportResult], ...]:
@@ -194,6 +167,7 @@ def _exports(task: tasks.TaskSpec, lengths: Sequence[str]) -> tuple[Column[Expor
             f"ms/{length}",
             lambda record: record.latency[length]["p50"],
             lambda value: f"{value:.1f}",
+            spare=0 if length == longest else 2,
         )
 
     return (
@@ -201,10 +175,15 @@ def _exports(task: tasks.TaskSpec, lengths: Sequence[str]) -> tuple[Column[Expor
         *(score(f"{task.primary_metric}{suffix}") for suffix in task.validation_splits),
         Column("flips", lambda record: record.flips),
         Column("size", lambda record: record.bytes["plain"], formats.size),
-        Column("gzipped", lambda record: record.bytes["gzip"], formats.size),
+        Column("gzipped", lambda record: record.bytes["gzip"], formats.size, spare=3),
         *map(milliseconds, lengths),
         Column("speed", speed, formats.ratio),
-        Column("peak memory", lambda record: record.peak_memory_bytes["total"], formats.size),
+        Column(
+            "peak memory",
+            lambda record: record.peak_memory_bytes["total"],
+            formats.size,
+            spare=1,
+        ),
     )
 
 
@@ -218,25 +197,17 @@ def print_exports(records: Sequence[ExportResult]) -> None:
     first = records[0]
     task = tasks.get(first.config["task"])
     shown = Table(_exports(task, list(first.latency)), tuple(records))
-    table = rich.table.Table(box=rich.box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for place, head in enumerate(shown.heads):
-        table.add_column(head, justify="right" if place else "left", no_wrap=True)
-    for row in shown.cells():
-        table.add_row(*(cell.text for cell in row))
-    console = wide_console()
-    _print_titled(
-        console,
+    layout.say(
         f"{task.name} ({first.data[next(iter(first.data))]['name']} data), "
         f"{first.encoder['name']}, pruning: {first.config['pruning_method']}, "
-        f"seed {first.config['seed']}",
-        table,
+        f"seed {first.config['seed']}"
     )
+    _print_lines(fitting.lines(shown, layout.width()))
     for record in records:
         if record.collapsed:
-            told = f"{record.recipe}: {formats.COLLAPSED}: {record.collapsed}"
-            console.print(told, soft_wrap=True)
+            layout.say(f"{record.recipe}: {formats.COLLAPSED}: {record.collapsed}")
     for line in _export_notes(first):
-        console.print(line, soft_wrap=True)
+        layout.say(line)
 
 
 def _export_notes(first: ExportResult) -> list[str]:
@@ -265,17 +236,10 @@ def print_rows(title: str, rows: Table[Any] | Sequence[Mapping[str, Any]]) -> No
     shown = (rows if isinstance(rows, Table) else tables.of(rows)).filled()
     if not shown.rows:
         return
-    table = rich.table.Table(box=rich.box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for column, texts in zip(shown.columns, zip(*shown.cells(), strict=True), strict=True):
-        words = [len(word) for cell in texts for word in cell.text.split()]
-        narrowest = max(words) if column.may_wrap else None
-        table.add_column(column.head, overflow="fold", min_width=narrowest)
-    for row in shown.cells():
-        table.add_row(*(cell.text for cell in row))
-    _print_titled(wide_console(), title, table)
+    layout.say(title)
+    _print_lines(fitting.lines(shown, layout.width()))
 
 
-def _print_titled(console: rich.console.Console, title: str, table: rich.table.Table) -> None:
-    """Print a table below its title, which as the table's own would be folded to its width."""
-    console.print(title, soft_wrap=True, markup=False, emoji=False)
-    console.print(table)
+def _print_lines(lines: Sequence[str]) -> None:
+    """Print a table with an empty line above and below it."""
+    print("\n".join(["", *lines, ""]))

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import shlex
 import sys
 from collections.abc import Iterator
 
 from absl import flags
 
-from bert_glue_tf.core import cli
+from bert_glue_tf.core import cli, layout
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.core.network import UnreachableError
 from bert_glue_tf.data import file_formats, sample, tfds
@@ -65,4 +64,4 @@ def _command_with(replaced: dict[str, str]) -> str:
             continue
         arguments.append(argument)
     arguments += [f"--{name}={value}" for name, value in replaced.items()]
-    return shlex.join([*cli.program(), *arguments])
+    return layout.joined([*cli.program(), *arguments])

@@ -9,7 +9,7 @@ from typing import Any
 
 from absl import flags
 
-from bert_glue_tf.core import cli
+from bert_glue_tf.core import cli, layout
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.runs import command_line
 from bert_glue_tf.runs.config import ExperimentConfig
@@ -113,8 +113,8 @@ def present(study: SweptStudy, files: str) -> None:
         if section.table is not None:
             terminal.print_rows(section.title, section.table)
         if section.lines:
-            print("\n".join(section.lines))
-    print(f"Written to {output}: {files}.")
+            layout.say("\n".join(section.lines))
+    layout.say(f"Written to {output}: {files}.")
     if study.failures:
-        print("\n".join(study.told_failures()))
+        layout.say("\n".join(study.told_failures()))
         sys.exit(1)

@@ -40,7 +40,7 @@ def dry_rows(runs: Sequence[Run], done: Mapping[str, ExperimentResult]) -> list[
             "run": run.name,
             **{name: run.chosen.get(name, "") for name in shown if name not in config.NAMED},
             "starts from": ", ".join(run.needs),
-            "": f"finished: {scores(done[run.name])}" if run.name in done else "to be run",
+            "state": f"finished: {scores(done[run.name])}" if run.name in done else "to be run",
         }
         for run in runs
     ]

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import os
+import datetime
 import signal
-import sys
 import threading
 import time
 import types
 from collections.abc import Callable, Mapping, Sequence
 from typing import Self
 
-import psutil
-import rich.console
 import rich.progress
+import rich.text
 import tensorflow as tf
 import tf_keras
 from absl import logging
 
 from bert_glue_tf.compression.method import PruningMethod
+from bert_glue_tf.core import layout
+from bert_glue_tf.core import progress as shown
 from bert_glue_tf.data.tasks import TaskSpec
 from bert_glue_tf.evaluation import cost
 from bert_glue_tf.runs.run_folder import RunFolder
@@ -51,7 +51,6 @@ class Progress(tf_keras.callbacks.Callback):
     leaves a line behind at every step. A context manager, so that no bar stays when it ends.
     """
 
-    COLUMNS = 80
     _SECONDS = 0.1  # Between two drawings.
 
     def __init__(self, task: TaskSpec, epochs: int, steps: int):
@@ -79,23 +78,16 @@ class Progress(tf_keras.callbacks.Callback):
         del logs
         self._start = time.perf_counter()
         self._epoch = f"epoch {epoch + 1}/{self._epochs}"
-        if not sys.stdout.isatty() or os.environ.get("TERM") == "dumb":
-            return
-        self._bar = rich.progress.Progress(
+        self._bar = shown.bar(
             rich.progress.TextColumn("{task.description}"),
             rich.progress.BarColumn(bar_width=None),
             rich.progress.MofNCompleteColumn(),
             rich.progress.TextColumn("{task.fields[scores]}"),
-            rich.progress.TimeRemainingColumn(),
-            console=rich.console.Console(highlight=False),
-            auto_refresh=False,
-            transient=True,
-            expand=True,
+            _Clock(),
         )
-        self._bar.add_task(self._epoch, total=self._steps, scores="")
-        self._bar.start()
-        # rich hides the cursor, and a process that is killed could not bring it back.
-        self._bar.console.show_cursor(True)
+        if self._bar is not None:
+            self._bar.add_task(self._epoch, total=self._steps, scores="")
+            self._bar.refresh()
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         if self._bar is None:
@@ -119,7 +111,9 @@ class Progress(tf_keras.callbacks.Callback):
         print(self.line(logs or {}, time.perf_counter() - self._start), flush=True)
 
     def line(self, logs: Mapping[str, float], seconds: float) -> str:
-        """Return an epoch in at most 80 columns: the task's metrics, and the losses if they fit.
+        """Return an epoch's losses and its task's metrics, in lines of the output's width.
+
+        What does not fit into the first line stands in a second one, under the scores.
 
         Args:
           logs: what Keras has measured in the epoch.
@@ -128,16 +122,25 @@ class Progress(tf_keras.callbacks.Callback):
         own = [
             f"{name}{end}" for end in self._task.validation_splits for name in self._task.metrics
         ]
-        shown = [_score(key, logs[f"val_{key}"]) for key in own if f"val_{key}" in logs]
-        loss = [_score("loss", logs["val_loss"])] if "val_loss" in logs else []
+        shown = [_score(key, logs[f"val_{key}"]) for key in (*own, "loss") if f"val_{key}" in logs]
         train = [_score("loss", logs["loss"])] if "loss" in logs else []
-        text = ""
-        for first, second in ((train, shown + loss), (train, shown), ([], shown)):
-            parts = [*first, *(["val: " + ", ".join(second)] if second else [])]
-            text = f"{self._epoch}, {seconds:.0f} s: {', '.join(parts)}"
-            if len(text) <= self.COLUMNS:
-                break
-        return text
+        begin = f"{self._epoch}, {seconds:.0f} s: "
+        parts = [*train, *(["val: " + ", ".join(shown)] if shown else [])]
+        columns = layout.width() if layout.is_terminal() else len(begin) + len(", ".join(parts))
+        # A number does not leave its name.
+        whole = begin + ", ".join(parts).replace(" ", "\0").replace(",\0", ", ")
+        lines = layout.filled(whole, columns, after=" " * len(begin))
+        return "\n".join(lines).replace("\0", " ")
+
+
+class _Clock(rich.progress.TimeRemainingColumn):
+    """The time that is left, and before that is known, the time that has gone by."""
+
+    def render(self, task: rich.progress.Task) -> rich.text.Text:
+        """Return the text of the column."""
+        if task.time_remaining is None and not task.finished:
+            return rich.text.Text(str(datetime.timedelta(seconds=int(task.elapsed or 0))))
+        return super().render(task)
 
 
 def _score(name: str, value: float) -> str:
@@ -323,7 +326,8 @@ class Checkpoint(tf_keras.callbacks.Callback):
 
     def _save(self, step: int) -> None:
         self._folder.require_present()
-        self._states.save(self._state, step)
+        with shown.doing("saving the state of the training", is_logged=False):
+            self._states.save(self._state, step)
         if self._interruption.came:
             logging.info(
                 "interrupted: saved after step %d of %d",
@@ -341,15 +345,24 @@ class Throughput(tf_keras.callbacks.Callback):
       total_examples, total_seconds: of all epochs of this process.
     """
 
-    def __init__(self, examples_per_epoch: int, batch_size: int, trained: int = 0):
+    def __init__(
+        self,
+        examples_per_epoch: int,
+        batch_size: int,
+        trained: int = 0,
+        start: float | None = None,
+    ):
         """Take the number of examples.
 
         Args:
           examples_per_epoch: of the training split.
           batch_size: examples a step.
           trained: examples of the first epoch that an earlier process trained on.
+          start: when the run began to load, by `time.perf_counter`; by default now. A run that
+            another one needs has its own.
         """
         super().__init__()
+        self._run_start = time.perf_counter() if start is None else start
         self._examples_per_epoch = examples_per_epoch
         self._trained = trained
         self._first_batch = min(batch_size, examples_per_epoch - trained)
@@ -370,9 +383,8 @@ class Throughput(tf_keras.callbacks.Callback):
         if not self._is_traced:
             self._is_traced = True
             self.examples -= self._first_batch
-            started = psutil.Process().create_time()
             logging.info(
-                "first step done %.0f s after the start of this process", time.time() - started
+                "first step done, %.0f s after this run began to load", now - self._run_start
             )
         elif self._start is not None:
             self.seconds += now - self._start

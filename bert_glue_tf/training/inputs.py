@@ -6,8 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from absl import logging
-
+from bert_glue_tf.core.progress import doing
 from bert_glue_tf.data import batching, preprocessing, readers, tasks
 from bert_glue_tf.data.batching import Split
 from bert_glue_tf.data.examples import Examples
@@ -57,17 +56,15 @@ class Inputs:
         Raises:
           UserError: a split has no labels.
         """
-        logging.info(
-            "tokenizing %s %s",
-            " + ".join(f"{len(read):,}" for read in self.examples.values()),
-            "sentences" if len(self.task.text_fields) == 1 else "pairs of sentences",
-        )
-        preprocessor = preprocessing.build(model, self.task.text_fields, self.seq_length)
-        train = batching.tokenize(preprocessor, "train", self.train)
-        return train, {
-            suffix: batching.tokenize(preprocessor, split, self.read[split])
-            for suffix, split in self.task.validation_splits.items()
-        }
+        numbers = " + ".join(f"{len(read):,}" for read in self.examples.values())
+        kind = "sentences" if len(self.task.text_fields) == 1 else "pairs of sentences"
+        with doing(f"tokenizing {numbers} {kind}"):
+            preprocessor = preprocessing.build(model, self.task.text_fields, self.seq_length)
+            train = batching.tokenize(preprocessor, "train", self.train)
+            return train, {
+                suffix: batching.tokenize(preprocessor, split, self.read[split])
+                for suffix, split in self.task.validation_splits.items()
+            }
 
 
 def read(job: Job, examples: Mapping[str, Examples] | None) -> Inputs:
@@ -84,7 +81,5 @@ def read(job: Job, examples: Mapping[str, Examples] | None) -> Inputs:
     task = tasks.get(config.task)
     if examples is None:
         examples = readers.load_for_training(task, config.data, config.train_examples)
-    if config.data == "sample":
-        logging.warning("data=sample: generated sentences; its scores say nothing about GLUE")
     train, held_out = examples["train"].hold_out(config.held_out)
     return Inputs(task, examples, train, held_out, config.seq_length)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pathlib
 from collections.abc import Mapping
 
-from absl import logging
-
+from bert_glue_tf.core.progress import doing
 from bert_glue_tf.data import readers, tasks
 from bert_glue_tf.data.examples import Examples
 from bert_glue_tf.models import encoders
@@ -99,8 +98,8 @@ class Launch:
         claim = RunFolder.open if self.is_chief else RunFolder.follow
         self.folder = claim(self.folder.path, self.settings)
         self._is_claimed = True
-        logging.info("starting TensorFlow")
-        from bert_glue_tf.training import experiment
+        with doing("starting TensorFlow"):
+            from bert_glue_tf.training import experiment
 
         return experiment.train_and_evaluate(self.settings, self.folder, examples, tpu)
 

@@ -12,6 +12,7 @@ from absl import logging
 
 from bert_glue_tf.compression.method import Removed
 from bert_glue_tf.compression.schedule import UPDATES
+from bert_glue_tf.core.progress import doing
 from bert_glue_tf.data import batching
 from bert_glue_tf.data.batching import Split
 from bert_glue_tf.models import classifiers
@@ -96,7 +97,7 @@ def train(job: Job, inputs: Inputs, plan: Plan, network: Network, start_time: fl
     )
     states.restore(state)
     position = _Position(*divmod(states.step, plan.steps_per_epoch))
-    throughput = _throughput(plan, split, position)
+    throughput = _throughput(plan, split, position, start_time)
     if states.step:
         logging.info("going on after step %d of %d", states.step, plan.total_steps)
     if position.epoch < plan.epochs:
@@ -122,8 +123,10 @@ def train(job: Job, inputs: Inputs, plan: Plan, network: Network, start_time: fl
             )
         if interruption.came:  # After the last epoch had been saved.
             raise KeyboardInterrupt
-    removed = plan.method.measure(network.model)
-    return Trained(networks.finalize(job, plan, network), removed, scoring, timing, throughput)
+    with doing("taking the trained model out of its training", is_logged=False):
+        removed = plan.method.measure(network.model)
+        model = networks.finalize(job, plan, network)
+    return Trained(model, removed, scoring, timing, throughput)
 
 
 def _compile(
@@ -143,11 +146,13 @@ def _compile(
     return trainee
 
 
-def _throughput(plan: Plan, split: Split, position: _Position) -> callbacks.Throughput:
+def _throughput(
+    plan: Plan, split: Split, position: _Position, start_time: float
+) -> callbacks.Throughput:
     """Return the counter of the examples that this process trains on."""
     trained = plan.batching.epoch(split, position.epoch)[: position.step]
     return callbacks.Throughput(
-        len(split), plan.batching.size, sum(len(batch.indices) for batch in trained)
+        len(split), plan.batching.size, sum(len(batch.indices) for batch in trained), start_time
     )
 
 

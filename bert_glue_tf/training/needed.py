@@ -67,6 +67,9 @@ def finish(
             run.claim()  # What the chief has; it trains when all say that they have it.
         logging.info("fine-tuning first, in %s", run.path)
         train(config, run)
+        logging.info(
+            "the fine-tuning is done; now the run that starts from it, in %s", job.folder.path
+        )
         _make_room()
     if run.record() is None:
         run.claim()  # The chief has found it finished.

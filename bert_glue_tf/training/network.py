@@ -11,6 +11,7 @@ from absl import logging
 from bert_glue_tf.compression import registry
 from bert_glue_tf.compression.method import PruningMethod
 from bert_glue_tf.compression.start import Start
+from bert_glue_tf.core.progress import doing
 from bert_glue_tf.models import classifiers, encoders, loading
 from bert_glue_tf.models.backbone import Backbone
 from bert_glue_tf.runs.config import ExperimentConfig
@@ -110,8 +111,8 @@ def _load_encoder(config: ExperimentConfig, method: PruningMethod) -> Backbone:
       UserError: the encoder cannot be loaded, or cannot carry the method.
     """
     source = encoders.resolve(config.encoder, config.preprocessing)
-    logging.info("loading the encoder %s", source.name)
-    backbone = loading.load(source, seq_length=config.seq_length)
+    with doing(f"loading the encoder {source.name}"):
+        backbone = loading.load(source, seq_length=config.seq_length)
     good = ", ".join(registry.names_for(backbone)) if method.needs else ""
     for capability in method.needs:
         backbone.require(

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from absl import logging
 
 from bert_glue_tf.compression import names
 from bert_glue_tf.core import records
+from bert_glue_tf.core.progress import doing
 from bert_glue_tf.evaluation import collapse, cost, predictions
 from bert_glue_tf.evaluation.evaluator import Evaluation
 from bert_glue_tf.models import classifiers, saving
@@ -35,11 +35,15 @@ def write(
     """
     folder = job.folder
     folder.require_present()
-    logging.info("evaluating and saving")
-    evaluations = trained.scoring.evaluate(trained.scoring.predict_fn(trained.model))
-    intervals = scoring.intervals(inputs.task, trained.scoring.splits, evaluations)
-    warnings = _write_predictions(job, trained, evaluations, intervals)
-    saving.save(trained.model, network.backbone, inputs.task, folder.model)
+    with doing("scoring the trained model"):
+        evaluations = trained.scoring.evaluate(trained.scoring.predict_fn(trained.model))
+        intervals = scoring.intervals(inputs.task, trained.scoring.splits, evaluations)
+        warnings = _write_predictions(job, trained, evaluations, intervals)
+    with doing("saving the model"):
+        saving.save(trained.model, network.backbone, inputs.task, folder.model)
+    # Half a minute for BERT-base.
+    with doing("measuring its size, plain and gzipped"):
+        size = cost.size_on_disk(folder.model)
     no_pruning = job.config.pruning_method == names.NO_PRUNING
     result = ExperimentResult(
         config=job.config.to_json(),
@@ -54,7 +58,7 @@ def write(
             "pruned": trained.removed.pruned,
             "prunable": trained.removed.prunable,
         },
-        bytes=cost.size_on_disk(folder.model),
+        bytes=size,
         speed=_speed(trained, evaluations),
         peak_memory_bytes=cost.peak_memory_bytes(),
         environment=_environment(job, network),
@@ -81,9 +85,8 @@ def _write_predictions(
         known = intervals.get(f"{task.primary_metric}{suffix}")
         verdict = collapse.judge(task, split.labels, done.logits, known)
         if verdict:
-            warning = collapse.warning(split.name, verdict)
-            logging.warning("%s", warning)
-            warnings.append(warning)
+            # Not a line of the log as well: whoever shows the record shows it.
+            warnings.append(collapse.warning(split.name, verdict))
     return tuple(warnings)
 
 

@@ -57,7 +57,6 @@ def test_the_command_shows_and_writes(tmp_path):
 
 
 def test_collapsed_is_whole_in_a_narrow_terminal(collapsed, monkeypatch, capsys):
-    monkeypatch.setattr(terminal._Console, "is_terminal", True)
     monkeypatch.setenv("COLUMNS", "80")
     terminal.print_rows("Models", rows.groups(group(collapsed)))
     assert "COLLAPSED" in capsys.readouterr().out

@@ -163,7 +163,7 @@ def test_many_sparsities_are_one_row(sparsities, told):
         parameters={"total": 1000, "nonzero": 900, "pruned": 100, "prunable": 200},
     )
     shown = dict(terminal.rows(one))
-    assert shown["sparsity of 4 weights"] == told
+    assert shown["sparsity of 4 matrices"] == told
     assert shown["pruned"] == "50.00 % of the classifier (10 % of the model)"
 
 

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import pty
 import re
-import struct
-import subprocess
 import sys
-import termios
-from fcntl import ioctl
 
 import pytest
+import screen
 
 from bert_glue_tf.data import tasks
 from bert_glue_tf.training import callbacks
@@ -37,16 +32,22 @@ def scores(task):
     return {"loss": 0.5, "val_loss": 0.25, **own}
 
 
+@pytest.mark.parametrize("columns", [80, 120])
 @pytest.mark.parametrize("task", tasks.TASKS)
-def test_the_line_of_an_epoch_has_the_metrics_that_count_in_80_columns(task):
+def test_the_line_of_an_epoch_has_every_score_in_so_many_columns(task, columns, monkeypatch):
+    monkeypatch.setattr(callbacks.layout, "is_terminal", lambda: True)
+    monkeypatch.setenv("COLUMNS", str(columns))
     progress = callbacks.Progress(tasks.get(task), 10, 5)
+    monkeypatch.setattr(callbacks.shown, "bar", lambda *_: None)
     progress.on_epoch_begin(9)
-    line = progress.line(scores(task), 12345.6)
-    assert len(line) <= 80
-    assert line.startswith("epoch 10/10, 12346 s: ")
-    for name in scores(task):
-        if name not in ("loss", "val_loss"):
-            assert f"{name.removeprefix('val_')} 0.8312" in line
+    lines = progress.line(scores(task), 12345.6).splitlines()
+    assert max(map(len, lines)) <= columns
+    assert lines[0].startswith("epoch 10/10, 12346 s: loss 0.5000, val: ")
+    # No number stands in another line than its name.
+    told = ", ".join(line.strip().rstrip(",") for line in lines)
+    for name, value in scores(task).items():
+        assert f"{name.removeprefix('val_')} {value:.4f}" in told
+    assert told.endswith("loss 0.2500")
 
 
 def test_in_a_file_there_is_a_line_an_epoch(capsys):
@@ -61,36 +62,10 @@ def test_in_a_file_there_is_a_line_an_epoch(capsys):
     )
 
 
-def on_a_terminal(columns):
-    """Return the text that the code above writes to a terminal of that width, and its status."""
-    leader, follower = pty.openpty()
-    ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
-    environment = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
-    running = subprocess.Popen(
-        [sys.executable, "-c", CODE],
-        stdin=follower,
-        stdout=follower,
-        stderr=follower,
-        env={**environment, "TERM": "xterm"},
-    )
-    os.close(follower)
-    written = b""
-    while True:
-        try:
-            part = os.read(leader, 65536)
-        except OSError:  # As Linux tells that the last writer has gone.
-            break
-        if not part:
-            break
-        written += part
-    os.close(leader)
-    return written.decode(), running.wait(timeout=60)
-
-
 @pytest.mark.processes
 @pytest.mark.parametrize("columns", [80, 60])
 def test_the_bar_fits_its_terminal_and_goes_away(columns):
-    written, status = on_a_terminal(columns)
+    written, status = screen.run([sys.executable, "-c", CODE], columns)
     assert status == 3, written
     plain = re.sub(r"\x1b\[[\d;?]*[A-Za-z]", "", written)
     drawn = re.split(r"[\r\n]+", plain)
@@ -103,11 +78,13 @@ def test_the_bar_fits_its_terminal_and_goes_away(columns):
             next(text for text in bars if "150/300" in text),
         )
         assert any("epoch 9/10, validating" in text for text in bars)
-    (line,) = [text for text in drawn if re.match(r"epoch 9/10, \d+ s: ", text)]
-    assert line.endswith("loss 0.6931, val: accuracy 0.8000, f1 0.7000, loss 0.4000")
+    seen = [line for line in screen.lines(written, columns) if line]
+    assert re.match(r"epoch 9/10, \d+ s: ", seen[0])
+    told = ", ".join(line.strip().rstrip(",") for line in seen)
+    assert told.endswith("loss 0.6931, val: accuracy 0.8000, f1 0.7000, loss 0.4000")
     # Each drawing begins where the one before it began: a line of the screen is left by each bar
     # that ends and by each epoch, and none by a step.
-    assert written.count("\n") <= 4
+    assert written.count("\n") <= 3 + len(seen)
     # After the bar of the epoch that was broken off, the line is erased and the cursor is there.
     assert "\x1b[2K" in written[written.rindex("epoch 10/10") :]
     assert written.rindex("\x1b[?25h") > written.rindex("\x1b[?25l")
