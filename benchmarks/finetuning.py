@@ -38,8 +38,7 @@ from bert_glue_tf.core import cli, records
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import tasks
 from bert_glue_tf.evaluation import metrics, predictions, significance
-from bert_glue_tf.models import encoders
-from bert_glue_tf.models.bert import embedded
+from bert_glue_tf.models import embedded, encoders
 from bert_glue_tf.reports import terminal
 from bert_glue_tf.runs import command_line, config, versions
 

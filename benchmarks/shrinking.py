@@ -23,7 +23,7 @@ from bert_glue_tf.export import convert, quantize, recipes
 from bert_glue_tf.models import classifiers, encoders, loading, saving
 from bert_glue_tf.models.bert.backbone import BertBackbone
 from bert_glue_tf.models.bert.classifier_weights import from_weights, weights_of
-from bert_glue_tf.models.bert.network import probe
+from bert_glue_tf.models.probing import probe
 
 flags.DEFINE_string("encoder", encoders.EMBEDDED, "As for the train command.")
 flags.DEFINE_float("heads", 0.5, "Fraction of each layer's heads that is cut out.")

@@ -101,13 +101,13 @@ def zeroed(weights: SavedWeights, sparsity: float, inputs: int) -> SavedWeights:
     import numpy as np
 
     from bert_glue_tf.compression import ranking
-    from bert_glue_tf.models.bert import structure
+    from bert_glue_tf.models import transformer_names
 
     encoder = dict(weights.encoder)
     for name, value in encoder.items():
         if not name.startswith("transformer/") or not name.endswith("kernel"):
             continue
-        height, width = structure.matrix_shape(name, value.shape)
+        height, width = transformer_names.matrix_shape(name, value.shape)
         blocks = value.reshape(height // inputs, inputs, width)
         scores = np.linalg.norm(blocks.astype(np.float64), axis=1)
         mask = ranking.lowest(scores, round(sparsity * scores.size))

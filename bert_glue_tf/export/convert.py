@@ -16,7 +16,7 @@ from bert_glue_tf.export import flatbuffer, litert
 if TYPE_CHECKING:
     import tensorflow as tf
 
-    from bert_glue_tf.models.backbone import Graph
+    from bert_glue_tf.models.parts import Graph
 
 
 def convert(model_folder: pathlib.Path, lengths: Sequence[int]) -> bytes:

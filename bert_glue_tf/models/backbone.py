@@ -10,18 +10,21 @@ from __future__ import annotations
 import abc
 import dataclasses
 import pathlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data.preprocessing import INPUTS
+from bert_glue_tf.models.parts import Cut, Graph, Layers, Table
+from bert_glue_tf.models.saved_encoders import TakesOver
 
 if TYPE_CHECKING:
     import numpy as np
     import tensorflow as tf
     import tf_keras
 
+    from bert_glue_tf.models.saved_encoders import SavedEncoder
     from bert_glue_tf.models.units import Group
 
 # A capability that some families lack -> the reason that it needs, as the beginning of a sentence.
@@ -39,27 +42,6 @@ CAPABILITIES: Mapping[str, str] = MappingProxyType(
 
 # float32 kernel [hidden, classes] and bias [classes] of a classifier.
 ClassifierWeights = tuple["np.ndarray", "np.ndarray"]
-
-
-class Graph(Protocol):
-    """A classifier for the converter of an export.
-
-    Attributes:
-      lowest: constants below it are raised to it, so that a mask of -1e9 does not take an int8
-        scale for itself.
-    """
-
-    lowest: float
-
-    def function(self, length: int) -> tf.types.experimental.ConcreteFunction:
-        """Return int32 [1, length] features, by name, to {"logits": float32 [1, classes]}."""
-
-
-class Cut(Protocol):
-    """A report of what was cut out of a network."""
-
-    def lines(self) -> list[str]:
-        """Return the report as text."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,6 +70,66 @@ class Backbone(abc.ABC):
     # published encoders name them (Devlin et al. 2019, appendix A.2, and google-research/bert).
     no_decay: ClassVar[tuple[str, ...]] = ("LayerNorm", "layer_norm", "bias")
     inputs: ClassVar[tuple[str, ...]] = INPUTS
+    # Kinds of foreign weights (`encoders.EncoderSource.kind`) that it imports.
+    imports: ClassVar[tuple[str, ...]] = ()
+    takes_over_from: ClassVar[TakesOver] = TakesOver.NONE
+
+    # Where it comes from. A family says what of this it can do by `imports` and `takes_over_from`.
+
+    @classmethod
+    def check_weights(cls, kind: str, folder: pathlib.Path) -> int:
+        """Judge a folder of foreign weights without TensorFlow, and return its positions.
+
+        Args:
+          kind: one of `imports`.
+          folder: with the weights, their configuration and the vocabulary.
+
+        Raises:
+          UserError: a file is missing, damaged, or does not fit; the message names it.
+        """
+        raise NotImplementedError(f"{cls.family} imports no {kind}")
+
+    @classmethod
+    def import_weights(
+        cls, name: str, kind: str, folder: pathlib.Path, licence: str
+    ) -> pathlib.Path:
+        """Import a folder of foreign weights, and return the folder of the pair of SavedModels.
+
+        Args:
+          name: what the pair is called in the cache.
+          kind: one of `imports`.
+          folder: with the weights, their configuration and the vocabulary.
+          licence: of the weights, for the record.
+
+        Raises:
+          UserError: weights that do not fit, or a cache that cannot be written.
+        """
+        raise NotImplementedError(f"{cls.family} imports no {kind}")
+
+    @classmethod
+    def saved_sizes(cls, variables: Iterable[tf.Variable]) -> tuple[int, int]:
+        """Return the word embeddings' rows and the positions that a SavedModel's variables tell.
+
+        Args:
+          variables: of any text encoder; their names tell, if it is known what they mean.
+
+        Returns:
+          (rows, positions), each 0 where it is not known.
+        """
+        del variables
+        return 0, 0
+
+    @classmethod
+    def take_over(cls, saved: SavedEncoder) -> Self:
+        """Return a loaded SavedModel as an encoder of the family.
+
+        One that computes by itself is proved equal to the SavedModel on its probe.
+
+        Raises:
+          NotOfFamilyError: it is none of the family.
+          UserError: the record of its import is damaged.
+        """
+        raise NotImplementedError(f"{cls.family} takes no SavedModel over")
 
     # The encoder's sizes and description.
 
@@ -233,6 +275,34 @@ class Backbone(abc.ABC):
     def matrix_shape(name: str, shape: tuple[int, ...]) -> tuple[int, int]:
         """Return a kernel's shape as a matrix [in, out]."""
 
+    # Parts of the network, for tables: told from the names in a record, without TensorFlow.
+
+    @classmethod
+    def part_of(cls, name: str) -> str:
+        """Return the part of the network that a weight belongs to; by default one of its own.
+
+        Args:
+          name: from `name_of`.
+        """
+        return name
+
+    @classmethod
+    def place_of(cls, part: str) -> tuple[int, int]:
+        """Return what sorts the parts of `part_of` from bottom to top; by default as they come."""
+        del part
+        return 0, 0
+
+    @classmethod
+    def region_of(cls, names: Collection[str]) -> str:
+        """Return the region of the network that weights make up, for a reader.
+
+        By default these are their parts, separated by commas.
+
+        Args:
+          names: from `name_of`, at least one.
+        """
+        return ", ".join(sorted({cls.part_of(name) for name in names}))
+
     @classmethod
     def units(
         cls, kind: str, weights: Iterable[str], variables: Iterable[tf.Variable]
@@ -312,36 +382,6 @@ class Backbone(abc.ABC):
         Raises:
           UserError: the folder holds no model, or its layers cannot be built again.
         """
-
-
-@dataclasses.dataclass(frozen=True)
-class Layers:
-    """The layers of an encoder.
-
-    Attributes:
-      count: number of layers.
-      parameters: number of weights in all of them.
-      pattern: regular expression that the names of these weights begin with.
-    """
-
-    count: int
-    parameters: int
-    pattern: str
-
-
-@dataclasses.dataclass(frozen=True)
-class Table:
-    """The word embeddings of an encoder.
-
-    Attributes:
-      name: of the variable, from `Backbone.name_of`.
-      rows: number of word pieces.
-      width: of a row.
-    """
-
-    name: str
-    rows: int
-    width: int
 
 
 def other_variables(folder: pathlib.Path) -> UserError:

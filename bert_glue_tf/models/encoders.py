@@ -15,8 +15,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from bert_glue_tf.core.errors import UserError
-from bert_glue_tf.models import tfhub
-from bert_glue_tf.models.bert import embedded
+from bert_glue_tf.models import embedded, families, tfhub
 
 DEFAULT = "bert_en_uncased_L-12_H-768_A-12"
 EMBEDDED = "minilm_l6"
@@ -200,15 +199,11 @@ def check(source: EncoderSource, seq_length: int) -> None:
             length outside the encoder's positions.
         network.UnreachableError: a TF-Hub handle neither cached nor reachable.
     """
-    from bert_glue_tf.models.bert import foreign_weights
-
     positions = MAX_SEQ_LENGTH
     if source.kind == "embedded":
         embedded.check(Path(source.encoder))
-    if source.kind in ("embedded", "huggingface"):
-        positions = foreign_weights.check_huggingface(Path(source.encoder))[0].positions
-    elif source.kind == "tf_checkpoint":
-        positions = foreign_weights.check_tf_checkpoint(Path(source.encoder))[0].positions
+    if importer := families.importing(source.kind):
+        positions = importer.check_weights(source.kind, Path(source.encoder))
     for location in filter(None, (source.encoder, source.preprocessing)):
         folder = Path(location)
         if tfhub.is_handle(location):

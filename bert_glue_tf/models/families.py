@@ -12,6 +12,7 @@ import pathlib
 
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.models.backbone import Backbone
+from bert_glue_tf.models.saved_encoders import TakesOver
 
 
 @functools.cache
@@ -19,6 +20,18 @@ def names() -> tuple[str, ...]:
     """Return the families' names, in alphabetical order."""
     folder = pathlib.Path(__file__).parent
     return tuple(sorted(path.parent.name for path in folder.glob("*/backbone.py")))
+
+
+def importing(kind: str) -> type[Backbone] | None:
+    """Return the family that imports a kind of foreign weights; None where none does."""
+    return next((one for one in map(get, names()) if kind in one.imports), None)
+
+
+def taking_over() -> list[type[Backbone]]:
+    """Return the families that hold SavedModels, in the order in which they are to be asked."""
+    order = (TakesOver.ITS_OWN, TakesOver.ANY)
+    found = [one for one in map(get, names()) if one.takes_over_from in order]
+    return sorted(found, key=lambda one: order.index(one.takes_over_from))
 
 
 def get(family: str) -> type[Backbone]:

@@ -16,14 +16,11 @@ from absl import logging
 
 from bert_glue_tf.core.errors import UserError, reason_of
 from bert_glue_tf.data import preprocessing
-from bert_glue_tf.models import tfhub
+from bert_glue_tf.models import embedded, families, imported, tfhub
 from bert_glue_tf.models.backbone import Backbone
-from bert_glue_tf.models.bert import backbone as bert
-from bert_glue_tf.models.bert import embedded, importing, structure
-from bert_glue_tf.models.bert.architecture import Architecture, NotBertError, by_canonical_name
-from bert_glue_tf.models.bert.network import collect, probe
 from bert_glue_tf.models.encoders import MAX_SEQ_LENGTH, EncoderSource, check_seq_length
-from bert_glue_tf.models.saved_model.backbone import SavedModelBackbone, load_layer
+from bert_glue_tf.models.probing import OUTPUTS, collect, probe
+from bert_glue_tf.models.saved_encoders import NotOfFamilyError, SavedEncoder, TakesOver, load_layer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,17 +40,31 @@ def load(source: EncoderSource, family: str | None = None, seq_length: int = 128
 
     Args:
         source: from `encoders.resolve`.
-        family: None takes the BERT family wherever the SavedModel is a standard BERT, and the
-            SavedModel as it is elsewhere; "bert" refuses where it is none; "saved_model" takes
-            the SavedModel as it is.
+        family: that has to hold it, by its name; None takes the first that can: the BERT family
+            wherever the SavedModel is a standard BERT, and the SavedModel as it is elsewhere.
         seq_length: the longest sequence that will be asked for.
 
     Raises:
-        UserError: no text encoder, a vocabulary or sequence length that does not fit, or no
-            BERT though asked for.
+        UserError: no text encoder, a vocabulary or sequence length that does not fit, or none
+            of the family that is asked for.
         network.UnreachableError: a TF-Hub handle that cannot be downloaded.
     """
-    pair = _pair(source)
+    saved = _saved(source, _pair(source), seq_length)
+    found = _of_a_family(saved, source, family)
+    is_copy = found.layer is not saved.layer
+    del saved
+    if is_copy:
+        collect(found.layer.variables)  # The SavedModel's copy of them.
+    parameters = sum(v.shape.num_elements() for v in found.layer.trainable_variables)
+    return found.with_provenance(parameters=parameters)
+
+
+def _saved(source: EncoderSource, pair: _Pair, seq_length: int) -> SavedEncoder:
+    """Return the encoder's SavedModel, loaded and asked for what it answers to a probe.
+
+    Raises:
+        UserError: as `load`.
+    """
     remedy = _remedy(pair.preprocessing, pair.preprocessing_path)
     text_model = preprocessing.load(pair.preprocessing_path, pair.preprocessing, remedy)
     tokens = preprocessing.special_tokens(text_model.tokenize)
@@ -67,45 +78,59 @@ def load(source: EncoderSource, family: str | None = None, seq_length: int = 128
     check_seq_length(source, seq_length, positions)
     size = rows or tokens.get("vocab_size", 100)
     batch = probe(size)
-    outputs = _own_outputs(layer, batch, pair.encoder)
-    record = importing.read_record(Path(pair.encoder_path).parent) or {}
-    known = _known(record, pair)
-    saved = SavedModelBackbone(
+    record = imported.read_record(Path(pair.encoder_path).parent) or {}
+    return SavedEncoder(
         layer=layer,
+        path=pair.encoder_path,
         preprocessing=text_model,
         preprocessing_path=pair.preprocessing_path,
         provenance=_provenance(source, pair, record),
-        path=pair.encoder_path,
-        reason="the family saved_model was asked for",
-        longest=positions,
         pieces=size,
+        positions=positions,
+        batch=batch,
+        outputs=_own_outputs(layer, batch, pair.encoder),
+        record=record,
+        remedy=_remedy(pair.encoder, pair.encoder_path),
     )
-    found: Backbone = saved
-    if family != SavedModelBackbone.family:
+
+
+def _of_a_family(saved: SavedEncoder, source: EncoderSource, family: str | None) -> Backbone:
+    """Return a SavedModel as the first family holds it that can, or as the one that is asked for.
+
+    Raises:
+        UserError: the family that is asked for cannot hold it, or the import's record is damaged.
+    """
+    if family is not None:
         try:
-            found = bert.take_over(saved, outputs, batch, known)
-        except NotBertError as error:
-            if family is not None:
-                raise UserError(
-                    f"--encoder={source.name}: cannot be held as a {family} of ours: {error}"
-                ) from None
-            found = dataclasses.replace(saved, reason=str(error))
-            logging.info("the encoder is held as a SavedModel (family saved_model): %s", error)
-        del layer, saved
-        collect(found.layer.variables)  # The SavedModel's copy of them.
-    parameters = sum(v.shape.num_elements() for v in found.layer.trainable_variables)
-    return found.with_provenance(parameters=parameters)
+            return families.get(family).take_over(saved)
+        except NotOfFamilyError as error:
+            raise UserError(
+                f"--encoder={source.name}: cannot be held as a {family} of ours: {error}"
+            ) from None
+    for one in families.taking_over():
+        try:
+            found = one.take_over(saved)
+        except NotOfFamilyError as error:
+            reason = "; ".join(filter(None, (saved.reason, str(error))))
+            saved = dataclasses.replace(saved, reason=reason)
+            continue
+        if one.takes_over_from is TakesOver.ANY:
+            logging.info(
+                "the encoder is held as a SavedModel (family %s): %s", one.family, saved.reason
+            )
+        return found
+    raise UserError(f"--encoder={source.name}: no family of encoders holds it: {saved.reason}")
 
 
 def _pair(source: EncoderSource) -> _Pair:
     """Return where the pair of SavedModels is, after an import or a download."""
     encoder, text = source.encoder, source.preprocessing or ""
-    if source.kind in ("embedded", "huggingface", "tf_checkpoint"):
+    if importer := families.importing(source.kind):
         name = re.sub(r"[^A-Za-z0-9_.-]+", "_", Path(source.encoder).resolve().name).strip(".")
         if source.kind == "embedded":
             name = source.name
             embedded.check(Path(source.encoder))
-        pair = importing.import_pair(
+        pair = importer.import_weights(
             name or "encoder", source.kind, Path(source.encoder), source.licence
         )
         encoder = str(pair / "encoder")
@@ -132,26 +157,11 @@ def _layer(pair: _Pair) -> Any:
 
 def _sizes(layer: Any) -> tuple[int, int]:
     """Return the rows of the word embeddings (0: not known) and the number of positions."""
-    tables = by_canonical_name(layer.variables)
-    rows = tables[structure.TABLE].shape[0] if structure.TABLE in tables else 0
-    if structure.POSITIONS not in tables:
-        return rows, MAX_SEQ_LENGTH
-    return rows, tables[structure.POSITIONS].shape[0]
-
-
-def _known(record: Mapping[str, Any], pair: _Pair) -> Architecture | None:
-    """Return the architecture that an import has recorded; None where there was none.
-
-    Raises:
-        UserError: the import's record is damaged.
-    """
-    try:
-        return Architecture(**record["architecture"]) if record else None
-    except (KeyError, TypeError) as error:
-        raise UserError(
-            f"{Path(pair.encoder_path).parent / importing.IMPORT_RECORD}: not whole: "
-            f"{reason_of(error)}" + _remedy(pair.encoder, pair.encoder_path)
-        ) from None
+    rows, positions = 0, 0
+    for family in families.taking_over():
+        told = family.saved_sizes(layer.variables)
+        rows, positions = rows or told[0], positions or told[1]
+    return rows, positions or MAX_SEQ_LENGTH
 
 
 def _provenance(source: EncoderSource, pair: _Pair, record: Mapping[str, Any]) -> dict[str, Any]:
@@ -164,8 +174,8 @@ def _provenance(source: EncoderSource, pair: _Pair, record: Mapping[str, Any]) -
         "preprocessing": pair.preprocessing,
         "version": version.group(1) if version else "",
         "sha256": record.get("sha256", {}).get("model.safetensors")
-        or importing.folder_sha256(Path(pair.encoder_path) / "variables"),
-        "vocabulary_sha256": importing.folder_sha256(Path(pair.preprocessing_path) / "assets"),
+        or imported.folder_sha256(Path(pair.encoder_path) / "variables"),
+        "vocabulary_sha256": imported.folder_sha256(Path(pair.preprocessing_path) / "assets"),
         "licence": source.licence or record.get("licence", ""),
     }
 
@@ -174,10 +184,9 @@ def _own_outputs(layer: Any, batch: Mapping[str, Any], location: str) -> dict[st
     """Return what a SavedModel itself answers to a probe batch, as arrays."""
     import numpy as np
 
-    wanted = ("pooled_output", "sequence_output")
     refusal = (
         f"{location}: is no BERT encoder: called with a dict of {', '.join(batch)} it does "
-        f"not answer with {' and '.join(wanted)}"
+        f"not answer with {' and '.join(OUTPUTS)}"
     )
     try:
         answer = layer(batch)
@@ -185,10 +194,10 @@ def _own_outputs(layer: Any, batch: Mapping[str, Any], location: str) -> dict[st
         raise
     except Exception as error:  # a foreign model may fail in any way when called
         raise UserError(f"{refusal} ({reason_of(error)})") from None
-    if not isinstance(answer, Mapping) or not set(wanted) <= set(answer):
+    if not isinstance(answer, Mapping) or not set(OUTPUTS) <= set(answer):
         found = ", ".join(map(str, answer)) if isinstance(answer, Mapping) else "one tensor"
         raise UserError(f"{refusal}, but with {found}")
-    return {key: np.asarray(answer[key]) for key in wanted}
+    return {key: np.asarray(answer[key]) for key in OUTPUTS}
 
 
 def _out_of_memory() -> tuple[type[BaseException], ...]:
@@ -200,11 +209,9 @@ def _out_of_memory() -> tuple[type[BaseException], ...]:
 
 def _remedy(location: str, path: str) -> str:
     """Return what to do about a damaged SavedModel in a cache; empty for a user's own."""
-    from bert_glue_tf.models.bert import importing
-
-    imported = importing.cache_root() / "encoders"
-    if Path(path).is_relative_to(imported):
-        folder = imported / Path(path).relative_to(imported).parts[0]
+    pairs = imported.pairs_root()
+    if Path(path).is_relative_to(pairs):
+        folder = pairs / Path(path).relative_to(pairs).parts[0]
         return f".\nDelete the folder {folder} and run again, to import it anew."
     if tfhub.is_handle(location):
         return f".\nDelete the folder {path} and run again, to download it anew."

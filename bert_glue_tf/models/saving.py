@@ -20,8 +20,9 @@ from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data.tasks import TaskSpec
 from bert_glue_tf.evaluation.evaluator import PredictFn
 from bert_glue_tf.models import families
-from bert_glue_tf.models.backbone import Backbone, Graph
+from bert_glue_tf.models.backbone import Backbone
 from bert_glue_tf.models.classifiers import FEATURES
+from bert_glue_tf.models.parts import Graph
 
 _ARCHITECTURE = "architecture.json"
 

@@ -10,6 +10,7 @@ from typing import Any
 from bert_glue_tf.compression.names import NO_PRUNING
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import tasks
+from bert_glue_tf.models import families
 from bert_glue_tf.reports import formats, plots, tables
 from bert_glue_tf.reports.groups import Group
 from bert_glue_tf.reports.tables import Column, Table
@@ -227,7 +228,10 @@ class LocalGlobal(SweptStudy):
             if records and not known:
                 done = next(c for c in one.configs if c.run_name in self.records)
                 known = zeros.sizes(self.folder(done) / "model")
-            each = [zeros.spread(record.sparsity, known) for record in records]
+            each = [
+                zeros.spread(record.sparsity, known, families.get(record.encoder["family"]))
+                for record in records
+            ]
             if each:
                 found[key] = {name: sum(one[name] for one in each) / len(each) for name in each[0]}
         return found

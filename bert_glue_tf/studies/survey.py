@@ -15,7 +15,7 @@ from bert_glue_tf.compression.names import NO_PRUNING
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import tasks
 from bert_glue_tf.export.record import ExportResult
-from bert_glue_tf.models.bert import structure
+from bert_glue_tf.models import families
 from bert_glue_tf.reports import formats, plots, reading, tables, times
 from bert_glue_tf.reports.formats import Score
 from bert_glue_tf.reports.groups import Group
@@ -69,9 +69,9 @@ def scope(record: ExperimentResult) -> str:
     """Return the part of the model that a method has pruned, by the names in its run's record."""
     if not record.sparsity:
         return ""
-    return registry.get(record.config["pruning_method"]).prunes or structure.region_of(
-        record.sparsity
-    )
+    method = registry.get(record.config["pruning_method"])
+    family = families.get(record.encoder["family"])
+    return method.prunes or family.region_of(record.sparsity)
 
 
 def robust_score(costs: Costs, kind: str) -> float | None:

@@ -7,7 +7,7 @@ import math
 import pathlib
 from collections.abc import Mapping, Sequence
 
-from bert_glue_tf.models.bert import structure
+from bert_glue_tf.models.backbone import Backbone
 from bert_glue_tf.reports.tables import Column, Table
 from bert_glue_tf.studies import words
 
@@ -44,25 +44,28 @@ def _zeros(key: tuple[str, float], named: bool) -> Column[ZeroRow]:
     return Column(head, lambda row: row.values[key], lambda value: f"{100 * value:.1f}")
 
 
-def spread(sparsity: Mapping[str, float], sizes: Mapping[str, int]) -> dict[str, float]:
+def spread(
+    sparsity: Mapping[str, float], sizes: Mapping[str, int], family: type[Backbone]
+) -> dict[str, float]:
     """Return part of the model -> fraction of its prunable weights that are zero, bottom to top.
 
     Args:
       sparsity: of a record: weight -> fraction of it that is zero.
       sizes: weight -> its number of elements.
+      family: of the run's encoder, which knows the parts by the weights' names.
     """
     zeros: dict[str, float] = {}
     whole: dict[str, int] = {}
     for name, fraction in sparsity.items():
-        key = structure.part_of(name)
+        key = family.part_of(name)
         zeros[key] = zeros.get(key, 0.0) + fraction * sizes[name]
         whole[key] = whole.get(key, 0) + sizes[name]
-    return {key: zeros[key] / whole[key] for key in sorted(zeros, key=structure.place_of)}
+    return {key: zeros[key] / whole[key] for key in sorted(zeros, key=family.place_of)}
 
 
 def sizes(folder: pathlib.Path) -> dict[str, int]:
     """Return weight -> number of elements, of the model that a run has saved."""
-    import tensorflow as tf
+    from bert_glue_tf.models import saving
 
-    saved = tf.saved_model.load(str(folder))
-    return {structure.name_of(v): math.prod(v.shape) for v in saved.variables}
+    name_of = saving.family_of(folder).name_of
+    return {name_of(v): math.prod(v.shape) for v in saving.load_saved(folder).variables}

@@ -14,9 +14,10 @@ import tiny_bert
 from absl import flags
 
 from bert_glue_tf.export import convert, flatbuffer, litert
-from bert_glue_tf.models.bert import export_graph, structure
+from bert_glue_tf.models import transformer_names
+from bert_glue_tf.models.bert import export_graph
 from bert_glue_tf.models.bert.classifier_weights import SavedWeights
-from bert_glue_tf.models.bert.network import probe
+from bert_glue_tf.models.probing import probe
 
 BENCHMARKS = pathlib.Path(__file__).parents[2] / "benchmarks"
 HIDDEN, INNER, CLASSES = 64, 128, 3
@@ -33,7 +34,7 @@ def weights(inputs=0):
     if inputs:
         for name, value in encoder.items():
             if name.startswith("transformer/") and name.endswith("kernel"):
-                height, width = structure.matrix_shape(name, value.shape)
+                height, width = transformer_names.matrix_shape(name, value.shape)
                 block, output = np.ogrid[: height // inputs, :width]
                 kept = np.repeat((block + output) % 2 == 0, inputs, axis=0)
                 encoder[name] = value * kept.reshape(value.shape)
@@ -181,7 +182,7 @@ def test_the_benchmark_zeroes_the_weakest_blocks_of_inputs(monkeypatch):
         if not (name.startswith("transformer/") and name.endswith("kernel")):
             np.testing.assert_array_equal(found, value)
             continue
-        shape = structure.matrix_shape(name, value.shape)
+        shape = transformer_names.matrix_shape(name, value.shape)
         left = found.reshape(shape).reshape(shape[0] // 4, 4, shape[1]) != 0
         assert np.array_equal(left.any(axis=1), left.all(axis=1))  # Blocks go as a whole.
         np.testing.assert_array_equal(found[found != 0], value[found != 0])

@@ -28,8 +28,8 @@ _FORBIDDEN_CALLS = {
 _LOADERS = {
     "resolve": {"tfhub.py": {"fetch"}},  # hub.resolve: of what `encoders.resolve` names.
     # hub.load: a folder that is there.
-    "load": {"preprocessing.py": {"load"}, "backbone.py": {"load_layer"}},
-    "KerasLayer": {"backbone.py": {"load_layer"}, "preprocessing.py": {"build"}},
+    "load": {"preprocessing.py": {"load"}, "saved_encoders.py": {"load_layer"}},
+    "KerasLayer": {"saved_encoders.py": {"load_layer"}, "preprocessing.py": {"build"}},
 }
 
 

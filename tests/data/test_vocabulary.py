@@ -12,8 +12,8 @@ from messages import refuses
 
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import preprocessing, readers, tasks, vocabulary, wordpiece
-from bert_glue_tf.models import classifiers, encoders, loading, saving
-from bert_glue_tf.models.bert import cutting, embedded
+from bert_glue_tf.models import classifiers, embedded, encoders, loading, saving
+from bert_glue_tf.models.bert import cutting
 from bert_glue_tf.models.bert.classifier_weights import SavedWeights, from_weights, read_weights
 
 PIECES = tiny_bert.VOCABULARY

@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import pathlib
 import subprocess
 import sys
+import tomllib
 
 import numpy as np
 import pytest
@@ -15,9 +17,19 @@ from messages import refuses
 
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import preprocessing, tasks
-from bert_glue_tf.models import classifiers, encoders, families, heads, loading, saving
+from bert_glue_tf.models import (
+    classifiers,
+    encoders,
+    families,
+    heads,
+    imported,
+    loading,
+    saved_encoders,
+    saving,
+)
 from bert_glue_tf.models.backbone import CAPABILITIES, Backbone
-from bert_glue_tf.models.bert.network import probe
+from bert_glue_tf.models.probing import probe
+from bert_glue_tf.models.saved_encoders import TakesOver
 
 TASK = tasks.get("mnli")
 CLASSES = 3
@@ -94,15 +106,71 @@ def test_every_family_is_tested_and_is_found_by_its_folder():
         families.get("lstm")
 
 
+def test_lint_keeps_every_family_to_itself():
+    path = pathlib.Path(__file__).parents[2] / "pyproject.toml"
+    contracts = tomllib.loads(path.read_text())["tool"]["importlinter"]["contracts"]
+    protected = {
+        module: contract["allowed_importers"]
+        for contract in contracts
+        if contract["type"] == "protected"
+        for module in contract["protected_modules"]
+    }
+    assert protected == {f"bert_glue_tf.models.{name}": [] for name in families.names()}
+
+
 def test_families_are_named_without_tensorflow():
     code = (
         "import sys\n"
         "from bert_glue_tf.models import families\n"
         "print(*[families.get(name).family for name in families.names()])\n"
+        "for family in map(families.get, families.names()):\n"
+        "    family.region_of([family.part_of('tower/layer_3/dense/kernel')])\n"
+        "families.taking_over(), families.importing('huggingface')\n"
         "assert not {'tensorflow', 'tensorflow_hub', 'tf_keras'} & set(sys.modules)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == list(families.names())
+
+
+# --- where it comes from ---
+
+
+def test_one_family_imports_a_kind_and_one_takes_over_what_no_other_holds():
+    kinds = [kind for name in families.names() for kind in families.get(name).imports]
+    assert len(set(kinds)) == len(kinds)
+    assert families.importing("huggingface") is families.get("bert")
+    assert families.importing("saved_models") is None
+    *own, last = families.taking_over()
+    assert last.takes_over_from is TakesOver.ANY
+    assert {family.takes_over_from for family in own} == {TakesOver.ITS_OWN}
+
+
+def test_foreign_weights_are_judged_and_imported_by_their_family(tmp_path, monkeypatch):
+    monkeypatch.setenv("BERT_GLUE_TF_CACHE", str(tmp_path / "cache"))
+    folder = tiny_bert.write_huggingface(tmp_path / "hf", tiny_bert.architecture(positions=64))
+    family = families.importing("huggingface")
+    assert family.check_weights("huggingface", folder) == 64
+    pair = family.import_weights("tiny", "huggingface", folder, "MIT")
+    assert (pair / "encoder" / "saved_model.pb").is_file()
+    assert (pair / "preprocessing" / "saved_model.pb").is_file()
+    record = imported.read_record(pair)
+    assert (record["kind"], record["licence"]) == ("huggingface", "MIT")
+    assert family.import_weights("tiny", "huggingface", folder, "MIT") == pair
+
+
+def test_it_reads_from_a_saved_models_variables_what_they_tell(backbone):
+    rows, positions = backbone.saved_sizes(backbone.layer.variables)
+    assert rows in (0, backbone.vocabulary_size)
+    assert positions in (0, backbone.positions)
+    assert backbone.saved_sizes([]) == (0, 0)
+
+
+def test_what_another_holds_keeps_its_answers(backbone, pair, batch):
+    """Each family that takes a SavedModel over answers as the SavedModel does."""
+    if backbone.takes_over_from is TakesOver.NONE:
+        pytest.skip("the family holds no SavedModel")
+    saved = saved_encoders.load_layer(str(pair / "encoder"))
+    assert_same(outputs(backbone, batch), saved(batch), atol=1e-5)
 
 
 # --- what it is ---
@@ -220,6 +288,19 @@ def test_a_kernel_is_a_matrix_of_as_many_weights(backbone, model):
         if name.endswith("kernel"):
             height, width = backbone.matrix_shape(name, tuple(variable.shape))
             assert height * width == np.prod(variable.shape)
+
+
+def test_every_weight_is_of_a_part_and_parts_have_an_order(backbone, model):
+    scopes = backbone.scopes(model.trainable_variables)
+    names = [name for name, scope in scopes.items() if scope]
+    parts = {backbone.part_of(name) for name in names}
+    assert all(part and "\n" not in part for part in parts)
+    order = sorted(parts, key=backbone.place_of)
+    assert order == sorted(reversed(order), key=backbone.place_of), "no two parts share a place"
+    for name in names:
+        assert backbone.region_of([name])
+    # A name that says nothing is a part of its own.
+    assert backbone.region_of(["b/kernel", "a/kernel"]) == "a/kernel, b/kernel"
 
 
 @pytest.mark.parametrize("kind", ["head", "neuron"])

@@ -15,10 +15,10 @@ from messages import refuses
 from bert_glue_tf.core import network
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data.preprocessing import INPUTS
-from bert_glue_tf.models import encoders, loading
-from bert_glue_tf.models.bert import embedded
+from bert_glue_tf.models import embedded, encoders, loading
 from bert_glue_tf.models.bert.architecture import by_canonical_name
-from bert_glue_tf.models.bert.network import build_encoder, difference, probe
+from bert_glue_tf.models.bert.network import build_encoder
+from bert_glue_tf.models.probing import difference, probe
 
 REFERENCE = Path(__file__).parents[1] / "fixtures" / "minilm_l6_reference.npz"
 HUB = "https://tfhub.dev/tensorflow/"
@@ -31,7 +31,7 @@ def pair(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def batch():
-    from bert_glue_tf.models.bert.network import probe
+    from bert_glue_tf.models.probing import probe
 
     return probe(len(tiny_bert.VOCABULARY))
 

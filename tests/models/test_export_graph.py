@@ -14,7 +14,7 @@ from bert_glue_tf.models import classifiers, encoders, loading, saving
 from bert_glue_tf.models.bert import export_graph
 from bert_glue_tf.models.bert.architecture import ACTIVATIONS
 from bert_glue_tf.models.bert.classifier_weights import SavedWeights
-from bert_glue_tf.models.bert.network import probe
+from bert_glue_tf.models.probing import probe
 from bert_glue_tf.models.saved_model.graph import SavedGraph
 
 

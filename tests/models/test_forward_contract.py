@@ -23,7 +23,7 @@ from bert_glue_tf.models.bert.arithmetic_export import MASKED
 from bert_glue_tf.models.bert.classifier_weights import SavedWeights
 from bert_glue_tf.models.bert.export_graph import ExportGraph
 from bert_glue_tf.models.bert.layer import BertEncoder
-from bert_glue_tf.models.bert.network import probe
+from bert_glue_tf.models.probing import probe
 
 # Of logits of size 1 to 10: another order of summation in float32, and folded factors.
 TOLERANCE = 5e-5

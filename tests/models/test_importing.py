@@ -17,9 +17,10 @@ from safetensors.numpy import load_file, save_file
 
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import vocabulary
-from bert_glue_tf.models import encoders, loading
+from bert_glue_tf.models import encoders, imported, loading
 from bert_glue_tf.models.bert import foreign_weights, importing
-from bert_glue_tf.models.bert.network import build_encoder, difference, probe
+from bert_glue_tf.models.bert.network import build_encoder
+from bert_glue_tf.models.probing import difference, probe
 
 SHAPES = tiny_bert.architecture()
 
@@ -65,7 +66,7 @@ def test_huggingface_folder_becomes_a_pair(huggingface, cache):
     (folder,) = cache.iterdir()
     assert encoder.preprocessing_path == str(folder / "preprocessing")
     record = json.loads((folder / "import.json").read_text())
-    digest = importing.sha256(huggingface / "model.safetensors")
+    digest = imported.sha256(huggingface / "model.safetensors")
     assert record["sha256"]["model.safetensors"] == encoder.provenance["sha256"] == digest
     # The published signature, at any length up to the encoder's positions.
     saved_model = loading.load(source, family="saved_model")
@@ -354,7 +355,7 @@ def test_a_damaged_pair_in_the_cache_names_the_folder_to_delete(huggingface, cac
         whole = (pair / file).read_bytes()
         for how in ("truncated", "bit-flipped", "missing"):
             if file == "import.json":
-                (pair / file).write_text(json.dumps({"format": importing.FORMAT}))
+                (pair / file).write_text(json.dumps({"format": imported.FORMAT}))
             else:
                 _damage(pair / file, how)
             with refuses(UserError, pair, f"Delete the folder {pair}"):
@@ -412,14 +413,14 @@ def test_interrupted_import_is_not_taken_for_finished(huggingface, cache, monkey
             importing.import_pair("tiny", "huggingface", huggingface)
     (leftover,) = cache.iterdir()
     assert (leftover / "encoder" / "saved_model.pb").exists()
-    assert importing.read_record(leftover) is None
+    assert imported.read_record(leftover) is None
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
     killed = leftover.rename(str(leftover).replace(f".{os.getpid()}.", f".{dead.pid}."))
     pair = importing.import_pair("tiny", "huggingface", huggingface)
     assert list(cache.iterdir()) == [pair]
     assert not killed.exists()
-    assert importing.read_record(pair)["architecture"]["hidden_size"] == 16
+    assert imported.read_record(pair)["architecture"]["hidden_size"] == 16
     encoder = loading.load(encoders.resolve(str(pair)), family="bert")
     batch = probe(SHAPES.vocab_size)
     _assert_equals_numpy(encoder.layer(batch), SHAPES, 1, batch)
@@ -441,7 +442,7 @@ def test_folder_without_a_record_is_replaced(huggingface):
     (pair / "import.json").unlink()
     (pair / "stale").touch()
     assert importing.import_pair("tiny", "huggingface", huggingface) == pair
-    assert importing.read_record(pair)
+    assert imported.read_record(pair)
     assert not (pair / "stale").exists()
 
 
@@ -465,7 +466,7 @@ def test_the_slower_of_two_imports_uses_the_faster_ones(huggingface, cache, monk
 def test_a_running_import_of_another_process_is_left_alone(huggingface, cache):
     pair = importing.import_pair("tiny", "huggingface", huggingface)
     shutil.rmtree(pair)
-    running = cache / f".{pair.name}.{importing._host()}.{os.getppid()}.0123"
+    running = cache / f".{pair.name}.{imported.host()}.{os.getppid()}.0123"
     running.mkdir()
     importing.import_pair("tiny", "huggingface", huggingface)
     assert running.exists()
@@ -478,7 +479,7 @@ def test_what_another_host_is_importing_is_left_alone(huggingface, cache):
     shutil.rmtree(pair)
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
-    mine = cache / f".{pair.name}.{importing._host()}.{dead.pid}.0123"
+    mine = cache / f".{pair.name}.{imported.host()}.{dead.pid}.0123"
     theirs = cache / f".{pair.name}.another-host.{dead.pid}.0123"
     for folder in (mine, theirs):
         folder.mkdir()
@@ -495,10 +496,10 @@ def test_unwritable_cache_names_the_variable(huggingface, tmp_path, monkeypatch)
 
 
 def test_cache_root_follows_the_environment(monkeypatch, tmp_path):
-    assert importing.cache_root() == tmp_path / "cache"
+    assert imported.cache_root() == tmp_path / "cache"
     monkeypatch.delenv("BERT_GLUE_TF_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert importing.cache_root() == tmp_path / "bert_glue_tf"
+    assert imported.cache_root() == tmp_path / "bert_glue_tf"
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    assert importing.cache_root() == tmp_path / "home" / ".cache" / "bert_glue_tf"
+    assert imported.cache_root() == tmp_path / "home" / ".cache" / "bert_glue_tf"

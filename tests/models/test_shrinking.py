@@ -30,7 +30,8 @@ from bert_glue_tf.models.bert.classifier_weights import (
     read_weights,
 )
 from bert_glue_tf.models.bert.layer import BertEncoder
-from bert_glue_tf.models.bert.network import build_encoder, difference, probe
+from bert_glue_tf.models.bert.network import build_encoder
+from bert_glue_tf.models.probing import difference, probe
 
 TASK = tasks.get("mnli")
 LAYERS, HIDDEN, HEADS, SIZE, INNER = 3, 16, 4, 4, 32

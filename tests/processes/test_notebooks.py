@@ -20,7 +20,7 @@ from messages import refuses
 
 from bert_glue_tf import api
 from bert_glue_tf.compression import registry
-from bert_glue_tf.models.bert import embedded, structure
+from bert_glue_tf.models import embedded, transformer_names
 from bert_glue_tf.runs import config
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -231,7 +231,7 @@ def test_the_new_method_scores_a_weight_by_its_share_of_its_row_and_its_column(m
         )
         group = types.SimpleNamespace(members=(member,))
         method = variables["Relative"]()
-        method.backbone = types.SimpleNamespace(matrix_shape=structure.matrix_shape)
+        method.backbone = types.SimpleNamespace(matrix_shape=transformer_names.matrix_shape)
         return method.score(group)
 
     # The small weights of a small row stay, where magnitude would take the row away.

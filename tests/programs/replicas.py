@@ -40,7 +40,7 @@ from bert_glue_tf.data import batching, preprocessing, tasks  # noqa: E402
 from bert_glue_tf.models import classifiers, heads  # noqa: E402
 from bert_glue_tf.models.bert import importing  # noqa: E402
 from bert_glue_tf.models.bert.network import build_encoder  # noqa: E402
-from bert_glue_tf.models.saved_model.backbone import load_layer  # noqa: E402
+from bert_glue_tf.models.saved_encoders import load_layer  # noqa: E402
 from bert_glue_tf.runs.config import ExperimentConfig  # noqa: E402
 from bert_glue_tf.training import cluster, devices  # noqa: E402
 from bert_glue_tf.training.objective import TaskLoss, Trainee  # noqa: E402

@@ -17,8 +17,7 @@ from bert_glue_tf.compression.masked import MaskedPruning
 from bert_glue_tf.compression.schedule import PruningContext
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import tasks
-from bert_glue_tf.models import classifiers
-from bert_glue_tf.models.bert import structure
+from bert_glue_tf.models import classifiers, transformer_names
 from bert_glue_tf.models.bert.backbone import BertBackbone
 from bert_glue_tf.models.bert.network import build_encoder
 from bert_glue_tf.models.units import Group, Member
@@ -63,7 +62,7 @@ def ready(made, model: tf_keras.Model, context: PruningContext) -> tf_keras.Mode
 
 
 def weight(model: tf_keras.Model, name: str) -> tf.Variable:
-    return next(v for v in model.variables if structure.name_of(v) == name)
+    return next(v for v in model.variables if transformer_names.name_of(v) == name)
 
 
 def group_of(method: MaskedPruning, name: str) -> Group:
@@ -225,7 +224,9 @@ def test_gradient_is_the_running_mean_of_weight_times_gradient():
         found = gradients(model, step)
         norm = min(1.0, 1.0 / float(tf.linalg.global_norm(found)))  # The optimizer clips to 1.
         index = next(
-            i for i, v in enumerate(model.trainable_variables) if structure.name_of(v) == name
+            i
+            for i, v in enumerate(model.trainable_variables)
+            if transformer_names.name_of(v) == name
         )
         now = np.abs(weight(model, name).numpy() * found[index].numpy() * norm)
         expected = 0.99 * expected + 0.01 * now
@@ -277,7 +278,7 @@ def test_movement_scores_and_hidden_weights():
     made, model, optimizer = prepare("movement", pruning_options="score_rate=0.5")
     group = group_of(made, QUERY)
     index = next(
-        i for i, v in enumerate(model.trainable_variables) if structure.name_of(v) == QUERY
+        i for i, v in enumerate(model.trainable_variables) if transformer_names.name_of(v) == QUERY
     )
     expected, square = np.zeros(group.units), np.zeros(group.units)
     for step in (1, 2, 3):
@@ -400,7 +401,7 @@ def test_scores_are_compiled_once_for_a_shape(method, compiled, policy):
 
 def test_a_lottery_ticket_is_wound_back_with_optimizer_and_learning_rate():
     made, model, optimizer = prepare("lottery_ticket", steps=6, learning_rate=1e-2)
-    first = {structure.name_of(v): v.numpy() for v in model.trainable_variables}
+    first = {transformer_names.name_of(v): v.numpy() for v in model.trainable_variables}
     for step in range(1, 7):
         optimizer.apply_gradients(
             zip(gradients(model, step), model.trainable_variables, strict=True)

@@ -6,6 +6,7 @@ import pytest
 from messages import refused
 from study_runs import TINY, N, command, finished, read, right, train, width, write
 
+from bert_glue_tf.models import families
 from bert_glue_tf.studies import zeros
 from bert_glue_tf.studies.local_global import LocalGlobal
 
@@ -23,7 +24,8 @@ def test_the_spread_over_the_layers_is_weighted_by_size():
         "classifier/kernel": 20,
     }
     fractions = [0.5, 0.25, 0.0, 0.2, 0.7, 0.1, 0.3, 0.4, 0.05]
-    found = zeros.spread(dict(zip(reversed(sizes), reversed(fractions), strict=True)), sizes)
+    record = dict(zip(reversed(sizes), reversed(fractions), strict=True))
+    found = zeros.spread(record, sizes, families.get("bert"))
     assert list(found) == [
         "words",
         "positions",

@@ -14,10 +14,11 @@ from pathlib import Path
 import numpy as np
 from scipy.special import erf
 
-from bert_glue_tf.models.bert.architecture import Architecture, canonical_name
+from bert_glue_tf.models.bert.architecture import Architecture
 from bert_glue_tf.models.bert.backbone import BertBackbone
 from bert_glue_tf.models.bert.network import build_encoder, build_network
 from bert_glue_tf.models.saved_model.backbone import SavedModelBackbone
+from bert_glue_tf.models.transformer_names import canonical_name
 
 WORDS = (
     "the a an and or not no is are was were be been it he she they we you i of in on at to "

@@ -19,7 +19,7 @@ from bert_glue_tf.compression import registry
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.models import loading
 from bert_glue_tf.models.bert.classifier_weights import load_classifier, read_weights
-from bert_glue_tf.models.bert.network import probe
+from bert_glue_tf.models.probing import probe
 from bert_glue_tf.runs import results
 from bert_glue_tf.runs.config import ExperimentConfig
 from bert_glue_tf.runs.run_folder import RunFolder

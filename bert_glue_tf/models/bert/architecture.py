@@ -8,21 +8,18 @@ set of variables is can be judged by their names and shapes.
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any
+
+from bert_glue_tf.models.saved_encoders import NotOfFamilyError
+from bert_glue_tf.models.transformer_names import canonical_name
 
 # Our names: the exact GELU, its tanh approximation, and ReLU.
 ACTIVATIONS = ("gelu", "gelu_tanh", "relu")
 LAYER_NORM_EPSILON = 1e-12  # Of every layer norm, as BERT's authors have it.
-_CANONICAL = re.compile(
-    r"(?:^|/)((?:word_embeddings|position_embedding|type_embeddings)/embeddings"
-    r"|embeddings/layer_norm/(?:gamma|beta)"
-    r"|transformer/layer_\d+/[^:]+|pooler_transform/(?:kernel|bias))(?::0)?$"
-)
 
 
-class NotBertError(Exception):
+class NotBertError(NotOfFamilyError):
     """A SavedModel that is no standard BERT; the message is the reason."""
 
 
@@ -126,15 +123,6 @@ def _flatten(parts: Mapping[str, Mapping[str, tuple[int, ...]]]) -> dict[str, tu
     return {
         f"{part}/{leaf}": shape for part, leaves in parts.items() for leaf, shape in leaves.items()
     }
-
-
-def canonical_name(name: str) -> str | None:
-    """Return `word_embeddings/embeddings` for `prefix/word_embeddings/embeddings:0`, and so on.
-
-    None is returned for a name that no standard BERT has.
-    """
-    found = _CANONICAL.search(name)
-    return found.group(1) if found else None
 
 
 def by_canonical_name(variables: Iterable[Any]) -> dict[str, Any]:

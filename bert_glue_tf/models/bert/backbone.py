@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from bert_glue_tf.core.errors import reason_of
 from bert_glue_tf.data import preprocessing
-from bert_glue_tf.models.backbone import Backbone, ClassifierWeights, Layers, Table, other_variables
+from bert_glue_tf.models import transformer_names
+from bert_glue_tf.models.backbone import Backbone, ClassifierWeights, other_variables
 from bert_glue_tf.models.bert import cutting, network, structure
 from bert_glue_tf.models.bert.architecture import (
     Architecture,
     architecture_of,
     by_canonical_name,
 )
+from bert_glue_tf.models.parts import Layers, Table
+from bert_glue_tf.models.saved_encoders import SavedEncoder, TakesOver
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -39,6 +43,52 @@ class BertBackbone(Backbone):
     architecture: Architecture
 
     family = "bert"
+    imports = ("embedded", "huggingface", "tf_checkpoint")
+    takes_over_from = TakesOver.ITS_OWN
+
+    @classmethod
+    def check_weights(cls, kind: str, folder: pathlib.Path) -> int:
+        from bert_glue_tf.models.bert import foreign_weights
+
+        if kind == "tf_checkpoint":
+            return foreign_weights.check_tf_checkpoint(folder)[0].positions
+        return foreign_weights.check_huggingface(folder)[0].positions
+
+    @classmethod
+    def import_weights(
+        cls, name: str, kind: str, folder: pathlib.Path, licence: str
+    ) -> pathlib.Path:
+        from bert_glue_tf.models.bert import importing
+
+        return importing.import_pair(name, kind, folder, licence)
+
+    @classmethod
+    def saved_sizes(cls, variables: Iterable[tf.Variable]) -> tuple[int, int]:
+        tables = by_canonical_name(variables)
+        rows, positions = (
+            tables[name].shape[0] if name in tables else 0
+            for name in (structure.TABLE, structure.POSITIONS)
+        )
+        return rows, positions
+
+    @classmethod
+    def take_over(cls, saved: SavedEncoder) -> Self:
+        try:
+            known = Architecture(**saved.record["architecture"]) if saved.record else None
+        except (KeyError, TypeError) as error:
+            raise saved.damaged_record(reason_of(error)) from None
+        layer, architecture, gap = network.take_over(saved.layer, saved.outputs, saved.batch, known)
+        return cls(
+            layer=layer,
+            preprocessing=saved.preprocessing,
+            preprocessing_path=saved.preprocessing_path,
+            provenance={
+                **saved.provenance,
+                "activation": architecture.activation,
+                "probe_difference": gap,
+            },
+            architecture=architecture,
+        )
 
     @property
     def positions(self) -> int:
@@ -101,15 +151,27 @@ class BertBackbone(Backbone):
 
     @staticmethod
     def name_of(variable: tf.Variable) -> str:
-        return structure.name_of(variable)
+        return transformer_names.name_of(variable)
 
     @staticmethod
     def scope_of(name: str, rank: int) -> str:
-        return structure.scope_of(name, rank)
+        return transformer_names.scope_of(name, rank)
 
     @staticmethod
     def matrix_shape(name: str, shape: tuple[int, ...]) -> tuple[int, int]:
-        return structure.matrix_shape(name, shape)
+        return transformer_names.matrix_shape(name, shape)
+
+    @classmethod
+    def part_of(cls, name: str) -> str:
+        return transformer_names.part_of(name)
+
+    @classmethod
+    def place_of(cls, part: str) -> tuple[int, int]:
+        return transformer_names.place_of(part)
+
+    @classmethod
+    def region_of(cls, names: Collection[str]) -> str:
+        return transformer_names.region_of(names)
 
     @classmethod
     def units(
@@ -172,34 +234,3 @@ class BertBackbone(Backbone):
         from bert_glue_tf.models.bert.classifier_weights import load_classifier
 
         return load_classifier(folder, dropout)
-
-
-def take_over(
-    saved: Backbone,
-    outputs: Mapping[str, np.ndarray],
-    batch: Mapping[str, np.ndarray],
-    known: Architecture | None,
-) -> BertBackbone:
-    """Return a loaded SavedModel as a BERT of ours, proved equal on a probe batch.
-
-    Args:
-      saved: with the SavedModel as its layer.
-      outputs: its own pooled_output and sequence_output on `batch`.
-      batch: a probe batch.
-      known: dropout rates and activation where an import recorded them.
-
-    Raises:
-      NotBertError: it is no standard BERT; with the reason in one sentence.
-    """
-    layer, architecture, gap = network.take_over(saved.layer, outputs, batch, known)
-    return BertBackbone(
-        layer=layer,
-        preprocessing=saved.preprocessing,
-        preprocessing_path=saved.preprocessing_path,
-        provenance={
-            **saved.provenance,
-            "activation": architecture.activation,
-            "probe_difference": gap,
-        },
-        architecture=architecture,
-    )

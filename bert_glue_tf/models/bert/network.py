@@ -8,8 +8,7 @@ functions that need it.
 from __future__ import annotations
 
 import dataclasses
-import gc
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -23,6 +22,7 @@ from bert_glue_tf.models.bert.architecture import (
     _architecture,
     by_canonical_name,
 )
+from bert_glue_tf.models.probing import collect, difference
 
 # Two float32 evaluations of one encoder differ by about 1e-6 to 1e-5 (order of
 # summation); a wrong activation shows as 1e-3 and more in a trained BERT.
@@ -79,20 +79,6 @@ def build_encoder(architecture: Architecture, read: Reader, origin: str = "the w
     return encoder
 
 
-def probe(vocab_size: int, batch: int = 3, length: int = 12) -> dict[str, np.ndarray]:
-    """Return a batch of random tokens with padding and two segments: int32 [batch, length]."""
-    random = np.random.default_rng(0)
-    ids = random.integers(0, vocab_size, (batch, length))
-    lengths = np.array([length, length - 3, length // 2])[:batch, None]
-    mask = np.arange(length) < lengths
-    types = mask & (np.arange(length) >= lengths // 2)
-    return {
-        "input_word_ids": np.where(mask, ids, 0).astype(np.int32),
-        "input_mask": mask.astype(np.int32),
-        "input_type_ids": types.astype(np.int32),
-    }
-
-
 def take_over(
     layer: Any,
     outputs: Mapping[str, np.ndarray],
@@ -139,23 +125,3 @@ def take_over(
     candidate = dataclasses.replace(candidate, activation=best)
     encoder = build_encoder(candidate, lambda name: variables[name].numpy())
     return encoder, candidate, tried[best]
-
-
-# Bytes. Of smaller copies Python gets rid by itself before long, and looking for them takes a third
-# of a second in a process with TensorFlow.
-_SMALL = 1 << 26
-
-
-def collect(variables: Iterable[Any]) -> None:
-    """Let go of a large model's copy of some variables, which sits in reference cycles."""
-    size = sum((one.shape.num_elements() or 0) * one.dtype.size for one in variables)
-    if size > _SMALL:
-        gc.collect()
-
-
-def difference(left: Mapping[str, Any], right: Mapping[str, Any]) -> float:
-    """Return the largest absolute difference of pooled and sequence output."""
-    return max(
-        float(np.max(np.abs(np.asarray(left[key]) - np.asarray(right[key]))))
-        for key in ("pooled_output", "sequence_output")
-    )

@@ -1,43 +1,25 @@
-"""BERT's variables by their names: scopes, matrices, heads and neurons, parts of a table.
+"""The parts of BERT that its variables make up: layers, tables, attention heads and neurons.
 
-Names are canonical, those of the published TF-Hub encoders
-(`transformer/layer_0/self_attention/query/kernel`); a classifier's own parts begin with
-`classifier` and `pooler`.
+Names are those of `transformer_names`.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import math
 import re
 import types
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from bert_glue_tf.models.bert.architecture import canonical_name
+from bert_glue_tf.models.transformer_names import name_of
 from bert_glue_tf.models.units import Group, Member
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
-# The matrices of a layer that the documents prune.
-_LAYER = re.compile(
-    r"transformer/layer_(\d+)/"
-    r"(?:self_attention/(?:query|key|value|attention_output)|intermediate|output)/kernel$"
-)
-_CLASSIFIER = ("classifier", "pooler")
 LAYERS = "transformer/"  # What the names of all layers' weights begin with.
 TABLE = "word_embeddings/embeddings"
 POSITIONS = "position_embedding/embeddings"
-# Part of a name -> what a table calls that part of the network, from bottom to top.
-_PARTS = {
-    "word_embeddings": "words",
-    "position_embedding": "positions",
-    "type_embeddings": "types",
-    "pooler_transform": "pooler",
-    "classifier": "classifier",
-}
-_BELOW = ("words", "positions", "types")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,39 +52,6 @@ LAYER_UNITS: Mapping[str, LayerUnits] = types.MappingProxyType(
 )
 
 
-def name_of(variable: tf.Variable) -> str:
-    """Return a variable's canonical name; its own, without a replica's number, if it has none."""
-    own = re.sub(r"/replica_\d+", "", variable.name)
-    return canonical_name(own) or own.split(":")[0]
-
-
-def scope_of(name: str, rank: int) -> str:
-    """Return the scope that a weight belongs to; empty for biases, layer norms and scalars.
-
-    Args:
-      name: canonical, of the weight; one of an encoder of another family has a name of its own.
-      rank: number of axes of the weight.
-    """
-    if rank < 2 or "norm" in name.lower() or name.endswith("bias"):
-        return ""
-    if _LAYER.search(name):
-        return "encoder"
-    if "embedding" in name:
-        return "embeddings"
-    if name.startswith(_CLASSIFIER):
-        return "classifier"
-    return "encoder"  # A matrix of an encoder held as a SavedModel, under its own name.
-
-
-def matrix_shape(name: str, shape: tuple[int, ...]) -> tuple[int, int]:
-    """Return a kernel's shape as a matrix [in, out], with the heads on one side of it."""
-    if len(shape) == 2:
-        return shape[0], shape[1]
-    if "attention_output" in name:
-        return math.prod(shape[:-1]), shape[-1]
-    return shape[0], math.prod(shape[1:])
-
-
 def layer_units(kind: str, weights: Iterable[str], variables: Iterable[tf.Variable]) -> list[Group]:
     """Return the units of each layer whose output matrix is among the weights.
 
@@ -125,38 +74,3 @@ def layer_units(kind: str, weights: Iterable[str], variables: Iterable[tf.Variab
         units = members[-1].view[0]
         groups.append(Group(f"{layer.group(1)}{kind}s", (units,), tuple(members), what=kind))
     return groups
-
-
-def part_of(name: str) -> str:
-    """Return the part of the network that a weight belongs to: "layer 1" and so on, or a table.
-
-    A weight whose name tells nothing, as in an encoder of another family, is a part of its own.
-    """
-    layer = re.search(r"\blayer_(\d+)/", name)
-    if layer:
-        return f"layer {int(layer.group(1)) + 1}"
-    return next((told for start, told in _PARTS.items() if start in name), name)
-
-
-def region_of(names: Collection[str]) -> str:
-    """Return the region of the network that weights make up, for a reader.
-
-    Where all are of layers that is "attention", "feed-forward" or "encoder"; else the parts of
-    `part_of`, separated by commas.
-    """
-    parts = {part_of(name) for name in names}
-    if all(part.startswith("layer ") for part in parts):
-        attention = any("attention" in name for name in names)
-        other = any("attention" not in name for name in names)
-        return "encoder" if attention and other else "attention" if attention else "feed-forward"
-    return ", ".join(sorted(parts))
-
-
-def place_of(part: str) -> tuple[int, int]:
-    """Return what sorts the parts of `part_of` from bottom to top."""
-    if part.startswith("layer "):
-        return 1, int(part.removeprefix("layer "))
-    order = list(_PARTS.values())
-    if part not in order:
-        return 1, 0
-    return (0 if part in _BELOW else 2), order.index(part)

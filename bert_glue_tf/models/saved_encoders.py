@@ -1,0 +1,80 @@
+"""A text encoder's SavedModel, loaded and asked, before a family holds it."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.models.imported import IMPORT_RECORD
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+class NotOfFamilyError(Exception):
+    """A SavedModel that a family cannot hold; the message is the reason."""
+
+
+class TakesOver(enum.Enum):
+    """The SavedModels of encoders that a family can hold."""
+
+    NONE = "none"
+    ITS_OWN = "those of encoders of the family"
+    ANY = "any that no other family holds"
+
+
+@dataclasses.dataclass(frozen=True)
+class SavedEncoder:
+    """A SavedModel that is a text encoder.
+
+    Attributes:
+      layer: `load_layer` of it.
+      path: its folder.
+      preprocessing, preprocessing_path, provenance: as in `Backbone`.
+      pieces: rows of its word embeddings, or pieces of the vocabulary where it does not tell.
+      positions: the longest sequence; that of every published encoder where it does not tell.
+      batch: a probe, int32 [batch, length] by name.
+      outputs: its own pooled_output and sequence_output on the probe.
+      record: of the import that wrote it (`imported.read_record`); empty where there was none.
+      remedy: what to do about a damaged file of it, for the end of a message; may be empty.
+      reason: why no other family holds it, in one sentence; empty where none was asked.
+    """
+
+    layer: Any
+    path: str
+    preprocessing: Any
+    preprocessing_path: str
+    provenance: Mapping[str, Any]
+    pieces: int
+    positions: int
+    batch: Mapping[str, np.ndarray]
+    outputs: Mapping[str, np.ndarray]
+    record: Mapping[str, Any]
+    remedy: str = ""
+    reason: str = ""
+
+    def damaged_record(self, reason: str) -> UserError:
+        """Return the error of an import's record that lacks what a family needs of it."""
+        path = Path(self.path).parent / IMPORT_RECORD
+        return UserError(f"{path}: not whole: {reason}{self.remedy}")
+
+
+def load_layer(path: str) -> Any:
+    """Return the SavedModel of an encoder as a layer that can be trained.
+
+    It is loaded here, since a `hub.KerasLayer` that is given a path asks Keras for its options
+    and imports all of Keras 3 for it, which is not used: a second of each command.
+
+    Raises:
+      ValueError: it cannot be called. And whatever a damaged SavedModel makes TensorFlow raise.
+    """
+    import tensorflow_hub as hub
+
+    loaded = hub.load(path)
+    if not callable(loaded):
+        raise ValueError("it has no function to be called")
+    return hub.KerasLayer(loaded, trainable=True, name="encoder")

@@ -1,0 +1,112 @@
+"""The names that tf-models-official gives the variables of its text encoders, and what they say.
+
+BERT's are among them, and so are those of most SavedModels on TF-Hub, whatever their family:
+`transformer/layer_0/self_attention/query/kernel`, below a prefix of the model's own. A name that
+is none of these says nothing here: the weight is a matrix of the encoder, and a part of its own.
+No TensorFlow is needed.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Collection
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+_CANONICAL = re.compile(
+    r"(?:^|/)((?:word_embeddings|position_embedding|type_embeddings)/embeddings"
+    r"|embeddings/layer_norm/(?:gamma|beta)"
+    r"|transformer/layer_\d+/[^:]+|pooler_transform/(?:kernel|bias))(?::0)?$"
+)
+# The matrices of a layer that the documents prune.
+_LAYER = re.compile(
+    r"transformer/layer_(\d+)/"
+    r"(?:self_attention/(?:query|key|value|attention_output)|intermediate|output)/kernel$"
+)
+_CLASSIFIER = ("classifier", "pooler")
+# Part of a name -> what a table calls that part of the network, from bottom to top.
+_PARTS = {
+    "word_embeddings": "words",
+    "position_embedding": "positions",
+    "type_embeddings": "types",
+    "pooler_transform": "pooler",
+    "classifier": "classifier",
+}
+_BELOW = ("words", "positions", "types")
+
+
+def canonical_name(name: str) -> str | None:
+    """Return `word_embeddings/embeddings` for `prefix/word_embeddings/embeddings:0`, and so on.
+
+    None is returned for a name that says nothing.
+    """
+    found = _CANONICAL.search(name)
+    return found.group(1) if found else None
+
+
+def name_of(variable: tf.Variable) -> str:
+    """Return a variable's canonical name; its own, without a replica's number, if it has none."""
+    own = re.sub(r"/replica_\d+", "", variable.name)
+    return canonical_name(own) or own.split(":")[0]
+
+
+def scope_of(name: str, rank: int) -> str:
+    """Return the scope that a weight belongs to; empty for biases, layer norms and scalars.
+
+    Args:
+      name: from `name_of`.
+      rank: number of axes of the weight.
+    """
+    if rank < 2 or "norm" in name.lower() or name.endswith("bias"):
+        return ""
+    if _LAYER.search(name):
+        return "encoder"
+    if "embedding" in name:
+        return "embeddings"
+    if name.startswith(_CLASSIFIER):
+        return "classifier"
+    return "encoder"  # A matrix under a name of the encoder's own.
+
+
+def matrix_shape(name: str, shape: tuple[int, ...]) -> tuple[int, int]:
+    """Return a kernel's shape as a matrix [in, out], with the heads on one side of it."""
+    if len(shape) == 2:
+        return shape[0], shape[1]
+    if "attention_output" in name:
+        return math.prod(shape[:-1]), shape[-1]
+    return shape[0], math.prod(shape[1:])
+
+
+def part_of(name: str) -> str:
+    """Return the part of the network that a weight belongs to: "layer 1" and so on, or a table."""
+    layer = re.search(r"\blayer_(\d+)/", name)
+    if layer:
+        return f"layer {int(layer.group(1)) + 1}"
+    return next((told for start, told in _PARTS.items() if start in name), name)
+
+
+def place_of(part: str) -> tuple[int, int]:
+    """Return what sorts the parts of `part_of` from bottom to top."""
+    if part.startswith("layer "):
+        return 1, int(part.removeprefix("layer "))
+    order = list(_PARTS.values())
+    if part not in order:
+        return 1, 0
+    return (0 if part in _BELOW else 2), order.index(part)
+
+
+def region_of(names: Collection[str]) -> str:
+    """Return the region of the network that weights make up, for a reader.
+
+    Where all are of layers that is "attention", "feed-forward" or "encoder"; else the parts of
+    `part_of`, separated by commas.
+    """
+    parts = {part_of(name) for name in names}
+    if all(part.startswith("layer ") for part in parts):
+        attention = any("attention" in name for name in names)
+        other = any("attention" not in name for name in names)
+        return "encoder" if attention and other else "attention" if attention else "feed-forward"
+    return ", ".join(sorted(parts))
