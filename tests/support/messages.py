@@ -5,7 +5,8 @@ are compared with `tests/snapshots/messages.txt`, whether the tests ran in one p
 a message that is not there fails the run once, however many tests provoked it; so does, in a run
 of all tests, a line that no test provokes any more. `pytest --update-messages` writes the file.
 
-A message is one line, its further lines indented; folders, ports and addresses are placeholders.
+A message is one line, its further lines indented; folders, ports, addresses and lists of four and
+more names are placeholders, and what no terminal shows is escaped.
 """
 
 from __future__ import annotations
@@ -56,7 +57,10 @@ def plain(message: str) -> str:
     """Return a message as the snapshot holds it."""
     for pattern, placeholder in _VOLATILE:
         message = re.sub(pattern, placeholder, message)
-    return "\n  ".join(line.strip() for line in message.strip().splitlines())
+    lines = (line.strip() for line in message.strip().split("\n"))
+    return "\n  ".join(
+        "".join(c if c.isprintable() else repr(c)[1:-1] for c in line) for line in lines
+    )
 
 
 def says(message: str, *names: object) -> None:
