@@ -30,6 +30,10 @@ SNAPSHOT = ROOT / "tests" / "snapshots" / "messages.txt"
 # setting or task: lists of four and more names. A temporary folder is one of pytest, of one of its
 # processes, or of `tempfile`.
 _TMP = re.escape(tempfile.gettempdir())
+_OF_OTHERS = (
+    "Assertion|DataLoss|FileNotFound|Index|InvalidArgument|JSONDecode|Op|Parse|Safetensor|"
+    "UnicodeDecode"
+)
 _VOLATILE = (
     (
         rf"{_TMP}/pytest-of-[^/\s]+/pytest-\d+(/popen-\w+)?/[^/\s:]*?\d(?!\d)(?=-\d|[^\w\[\]-]|$)",
@@ -40,11 +44,13 @@ _VOLATILE = (
     (re.escape(str(pathlib.Path.home())) + r"(?=[/\s:])", "HOME"),
     (r"127\.0\.0\.1:\d+", "127.0.0.1:PORT"),
     (r"\b0x[0-9a-f]{6,}\b", "ADDRESS"),
-    (r"\b[0-9a-f]{12,64}\b", "DIGEST"),
+    (r"\b(?=\d*[a-f])[0-9a-f]{12,64}\b|(?<=-)[0-9a-f]{6}\b", "DIGEST"),
+    (r"\(number \d+\)", "(number N)"),
     (r"line \d+ column \d+( \(char \d+\))?", "line L column C"),
-    (r"(Checksum does not match:).*", r"\1 ..."),
+    # The words of TensorFlow and others, which may be cut short where a folder's name is long.
+    (rf"\b((?:{_OF_OTHERS})Error: ).*|(\w+Error: ).*(?:{_TMP}|TMP).*", r"\1\2..."),
     (r"Read-only file system|Permission denied", "NO PERMISSION"),
-    (r"([\w.]+, ){3,}(or )?[\w.]+", "NAMES"),
+    (r"([\w.]+, ){3,}(or )?\w+", "NAMES"),
     (r"(.)\1{20,}", r"\1..."),
 )
 
