@@ -264,7 +264,7 @@ def test_a_custom_operator_is_refused_by_name(files):
         flatbuffer.require_builtin(model, "model.tflite")
 
 
-@pytest.mark.parametrize("keep", [0, 7, 8, 100, 0.2, 0.5, 0.9, 0.999])
+@pytest.mark.parametrize("keep", [0, 7, 100, 0.999])
 def test_a_truncated_file_is_refused_in_one_message(files, keep):
     content = files["dynamic_int8"]
     cut = content[: keep if isinstance(keep, int) else int(keep * len(content))]

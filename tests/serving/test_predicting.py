@@ -494,7 +494,7 @@ def load(folder, recipe="dynamic_int8"):
     return message(Classifier.load, folder.model(recipe), 1)
 
 
-@pytest.mark.parametrize("kept", [0, 6, 200, 0.5, 0.999])
+@pytest.mark.parametrize("kept", [0, 0.999])
 def test_a_truncated_file(copied, kept):
     path = copied.model("dynamic_int8")
     content = path.read_bytes()

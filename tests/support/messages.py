@@ -44,13 +44,14 @@ _VOLATILE = (
     (re.escape(str(pathlib.Path.home())) + r"(?=[/\s:])", "HOME"),
     (r"127\.0\.0\.1:\d+", "127.0.0.1:PORT"),
     (r"\b0x[0-9a-f]{6,}\b", "ADDRESS"),
-    (r"\b(?=\d*[a-f])[0-9a-f]{12,64}\b|(?<=-)[0-9a-f]{6}\b", "DIGEST"),
+    (r"\b[0-9a-f]{12,64}\b|(?<=-)[0-9a-f]{6}\b", "DIGEST"),
     (r"\(number \d+\)", "(number N)"),
     (r"line \d+ column \d+( \(char \d+\))?", "line L column C"),
     # The words of TensorFlow and others, which may be cut short where a folder's name is long.
     (rf"\b((?:{_OF_OTHERS})Error: ).*|(\w+Error: ).*(?:{_TMP}|TMP).*", r"\1\2..."),
     (r"Read-only file system|Permission denied", "NO PERMISSION"),
-    (r"([\w.]+, ){3,}(or )?\w+", "NAMES"),
+    (r"([\w.]+, ){3,}(or )?\w+|([\w.]+, ){2,}\w+ (and|or) \w+", "NAMES"),
+    (r"\b\d\.\d+e[+-]\d\d\b", "NUMBER"),
     (r"(.)\1{20,}", r"\1..."),
 )
 
