@@ -40,6 +40,7 @@ _VOLATILE = (
         "TMP",
     ),
     (rf"{_TMP}/tmp\w+", "TMP"),
+    (rf"{_TMP}/pytest[^\s'\"]*", "TMP"),  # Cut short by the message.
     (re.escape(str(ROOT)), "ROOT"),
     (re.escape(str(pathlib.Path.home())) + r"(?=[/\s:])", "HOME"),
     (r"127\.0\.0\.1:\d+", "127.0.0.1:PORT"),
