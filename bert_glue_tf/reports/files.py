@@ -10,7 +10,7 @@ from typing import Any
 
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.core.files import write_atomically
-from bert_glue_tf.reports import page, plots, rows, summary, tables
+from bert_glue_tf.reports import machine, page, plots, rows, summary, tables
 from bert_glue_tf.reports.groups import Group
 from bert_glue_tf.reports.verdicts import Comparison
 
@@ -28,12 +28,13 @@ def write(
     Raises:
       UserError: the folder cannot be written.
     """
-    models = [model for one in groups for model in one.models]
     shown = folder / PAGE
     try:
         folder.mkdir(parents=True, exist_ok=True)
         write_atomically(folder / "comparison.md", _markdown(groups, differences))
-        write_atomically(folder / "comparison.csv", tables.csv(rows.every_number(models)))
+        write_atomically(folder / "comparison.csv", tables.data_csv(machine.models(groups)))
+        told = tables.data_csv(machine.differences(differences))
+        write_atomically(folder / "differences.csv", told)
         drawn = []
         for name, figure in _figures(groups):
             drawn.append(plots.svg(figure))

@@ -21,7 +21,8 @@ from bert_glue_tf.export import timings
 from bert_glue_tf.export.folder import FOLDER, ExportFolder
 from bert_glue_tf.export.record import ExportResult
 from bert_glue_tf.export.timings import Timing
-from bert_glue_tf.reports import rows, times
+from bert_glue_tf.reports import machine, rows, times
+from bert_glue_tf.reports.groups import Group
 from bert_glue_tf.reports.measured import KERAS, Model
 from bert_glue_tf.runs import results
 from bert_glue_tf.runs.config import ExperimentConfig
@@ -73,7 +74,8 @@ def _folder(folder: pathlib.Path, name: str) -> Iterator[Model]:
 
 def _whole(model: Model) -> Model:
     """Return the model, once everything that a table or a figure asks of it has been computed."""
-    rows.every_number([model]).texts()
+    rows.models([model]).texts()
+    machine.models([Group((model,), model.run)]).values()
     plain = [model.seed, *map(float, model.bytes.values())]
     if not all(map(math.isfinite, plain)):
         raise ValueError(f"{plain} are no numbers")

@@ -83,22 +83,6 @@ def models(found: Iterable[Model]) -> Table[Model]:
     return Table(_MODEL, tuple(found))
 
 
-def _numbers(model: Model) -> dict[str, float]:
-    """Return every number of a model as it was recorded, by name."""
-    return {**model.metrics, "bytes": model.bytes["plain"]}
-
-
-def every_number(found: Sequence[Model]) -> Table[Model]:
-    """Return `models` with every number as it was recorded behind it, for a spreadsheet."""
-    shown = {column.head for column in _MODEL}
-    names = dict.fromkeys(name for model in found for name in _numbers(model) if name not in shown)
-    return Table((*_MODEL, *map(_number, names)), tuple(found))
-
-
-def _number(name: str) -> Column[Model]:
-    return Column(name, lambda model: _numbers(model).get(name))
-
-
 def _seeds_range(seeds: Sequence[Any], values: Sequence[float]) -> Interval | None:
     """Return the smallest and the largest value; None for a single seed."""
     return (min(values), max(values)) if len(seeds) > 1 else None

@@ -16,6 +16,8 @@ from bert_glue_tf.reports import formats
 
 R = TypeVar("R")
 
+_FORMULA = ("=", "+", "-", "@")
+
 
 class Tone(enum.Enum):
     """The meaning of a cell for its reader, which a page may show in colour."""
@@ -149,9 +151,30 @@ def markdown(table: Table[Any]) -> str:
 
 
 def csv(table: Table[Any]) -> str:
-    """Return the table as CSV."""
+    """Return the table as CSV, its cells as the other tables show them."""
+    return _csv(table.heads, [list(row.values()) for row in table.texts()])
+
+
+def data_csv(table: Table[Any]) -> str:
+    """Return the table as CSV for machines: numbers with all their digits, NaN and None empty.
+
+    A text that a spreadsheet would take for a formula (`=`, `+`, `-` or `@` at its beginning) has
+    an apostrophe before it, as OWASP's page on CSV injection advises. Line breaks are spaces.
+    """
+    rows = [[_safe(column.value(row)) for column in table.columns] for row in table.rows]
+    return _csv(table.heads, rows)
+
+
+def _safe(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    line = " ".join(value.splitlines())
+    return f"'{line}" if line.lstrip().startswith(_FORMULA) else line
+
+
+def _csv(heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     import pandas
 
-    rows: Sequence[Sequence[str]] = [list(row.values()) for row in table.texts()]
-    frame = pandas.DataFrame(rows, columns=table.heads, dtype=object)
+    # Of type object: whole numbers stay so where others are missing, and floats keep all digits.
+    frame = pandas.DataFrame(rows, columns=heads, dtype=object)
     return str(frame.to_csv(index=False, lineterminator="\n"))

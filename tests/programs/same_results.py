@@ -615,7 +615,7 @@ class Reader:
 
 
 # Of a table's columns those with times, memory, and sizes of files in which places are named.
-_MEASURED = re.compile(r"(?i)\bms\b|^ms_|speed|second|memory|MB|bytes|gzip|^run$|folder")
+_MEASURED = re.compile(r"(?i)\bms\b|^ms_|speed|second|memory|size|bytes|gzip|session|^run$|folder")
 
 
 def _of_arrays(arrays: Iterable[np.ndarray]) -> str:

@@ -47,6 +47,7 @@ def test_the_command_shows_and_writes(tmp_path):
     assert sorted(os.listdir(tmp_path / "comparison")) == [
         "comparison.csv",
         "comparison.md",
+        "differences.csv",
         "mrpc_sample_tiny_latency.png",
         "mrpc_sample_tiny_size.png",
         "report.html",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import html.parser
 import re
 import xml.etree.ElementTree
@@ -128,17 +127,6 @@ def test_markdown_tables_keep_their_columns(written):
         widths = {len(re.split(r"(?<!\\)\|", line)) for line in table.splitlines()}
         assert len(widths) == 1
     assert r'<script>alert("1")&amp;\|<b>' in text
-
-
-def test_the_csv_has_every_number_as_it_was_recorded(written):
-    models, page = written
-    with (page.parent / "comparison.csv").open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    assert [row["run"] for row in rows] == [model.run for model in models]
-    for row, model in zip(rows, models, strict=True):
-        assert float(row["accuracy"]) == model.metrics["accuracy"]
-        assert float(row["f1"]) == model.metrics["f1"]
-        assert int(row["bytes"]) == model.bytes["plain"]
 
 
 def test_pictures_for_a_paper(written):

@@ -11,7 +11,17 @@ import numpy as np
 from report_runs import CONSTANT, LABELS, N, read, right
 from written_runs import write_run
 
-from bert_glue_tf.reports import files, page, plots, rows, summary, tables, terminal, verdicts
+from bert_glue_tf.reports import (
+    files,
+    machine,
+    page,
+    plots,
+    rows,
+    summary,
+    tables,
+    terminal,
+    verdicts,
+)
 from bert_glue_tf.reports.groups import group
 from bert_glue_tf.runs import results
 
@@ -27,7 +37,7 @@ def everywhere(models):
     return {
         **{name: table.texts() for name, table in shown.items()},
         "markdown": [tables.markdown(table) for table in shown.values()],
-        "csv": list(csv.DictReader(io.StringIO(tables.csv(rows.every_number(models))))),
+        "csv": list(csv.DictReader(io.StringIO(tables.data_csv(machine.models(groups))))),
         "page": page.page(groups, found, []),
     }
 
@@ -40,7 +50,11 @@ def test_collapsed_is_in_every_table(collapsed, tmp_path, capsys):
     assert difference["verdict"] == "worse, COLLAPSED"
     assert [r["score"] for r in shown["models"]] == ["0.6500", "0.6500", "0.5000 COLLAPSED"]
     assert [table.count("COLLAPSED") for table in shown["markdown"]] == [1, 1, 1]
-    assert [row["score"] for row in shown["csv"]] == ["0.6500", "0.6500", "0.5000 COLLAPSED"]
+    assert [(row["score"], row["collapsed"]) for row in shown["csv"]] == [
+        ("0.65", "False"),
+        ("0.65", "False"),
+        ("0.5", "True"),
+    ]
     text = shown["page"]
     assert (
         '<p class="note">COLLAPSED: weak, int8: every prediction is not_equivalent. Do not use '
@@ -69,8 +83,9 @@ def test_some_of_the_seeds_collapsed(tmp_path):
 
 def test_sample_stands_wherever_its_results_do(collapsed, tmp_path):
     shown = everywhere(collapsed)
-    for name in ("groups", "differences", "models", "csv"):
+    for name in ("groups", "differences", "models"):
         assert {row["task"] for row in shown[name]} == {"mrpc (sample)"}
+    assert {(row["task"], row["source"]) for row in shown["csv"]} == {("mrpc", "sample")}
     assert all(table.count("mrpc (sample)") >= 1 for table in shown["markdown"])
     assert "mrpc (sample): no pruning, int8 against" in shown["page"]
     note = "Scores marked (sample) are of generated sentences; they say nothing of GLUE."
