@@ -50,6 +50,8 @@ def main() -> None:
 
     terminal.print_exports(records)
     layout.say(f"The files, their cards and checksums are in {folder.path}.")
+    if not _OUTPUT.value:  # Elsewhere a comparison does not look for them.
+        layout.say("This compares them:\n" + layout.command("compare", runs=_RUN.value))
 
 
 def command() -> None:

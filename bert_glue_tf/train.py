@@ -36,6 +36,15 @@ def main() -> None:
 
     terminal.print_table(result)
     layout.say(f"Everything of this run is in {launch.folder.path}.")
+    layout.say(
+        "This makes .tflite files of it:\n"
+        + layout.command("export_tflite", run=launch.folder.path)
+    )
+    if launch.folder.has_others_beside:
+        layout.say(
+            "This compares it with the runs beside it:\n"
+            + layout.command("compare", runs=launch.folder.path.parent / "*")
+        )
 
 
 def _goes_on() -> str:

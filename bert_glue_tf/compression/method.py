@@ -111,6 +111,15 @@ class PruningMethod:
         del given
         return cls.options
 
+    def check_settings(self) -> None:
+        """Refuse values of the method's own settings that are good for no encoder.
+
+        Called as soon as the method is built, before an encoder is loaded.
+
+        Raises:
+          UserError: names the setting, its value and good ones.
+        """
+
     @classmethod
     def is_structure(cls) -> bool:
         """Tell whether `admm` can go towards its masks: those of its units, by their L2 norm."""

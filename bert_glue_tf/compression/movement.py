@@ -75,14 +75,13 @@ class Movement(Score):
     )
 
     def context(self, context: PruningContext) -> PruningContext:
-        self._require_good_settings()
         self._is_soft = self.settings["variant"] == "soft"
         # One threshold for all weights is a ranking over the whole scope.
         if self._is_soft and context.ranking not in self.refused_rankings:
             return context.globally()
         return context
 
-    def _require_good_settings(self) -> None:
+    def check_settings(self) -> None:
         for name, good in (("variant", ("hard", "soft")), ("initial", ("zero", "magnitude"))):
             if self.settings[name] not in good:
                 raise UserError(

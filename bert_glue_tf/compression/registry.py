@@ -259,7 +259,7 @@ def _build(
         for method, texts in zip(classes, own, strict=True)
     ]
     _require_options(classes, known, options)
-    return [
+    methods = [
         method(
             {
                 name: _value(name, text, good[name][0])
@@ -269,6 +269,9 @@ def _build(
         )
         for method, texts, good in zip(classes, own, known, strict=True)
     ]
+    for built in methods:
+        built.check_settings()
+    return methods
 
 
 def own_texts(method: type[PruningMethod], options: Mapping[str, str]) -> dict[str, str]:

@@ -85,6 +85,9 @@ class ScoredPruning(MaskedPruning):
     def is_structure(cls) -> bool:
         return cls.takes_score or cls.own_score == "magnitude"
 
+    def check_settings(self) -> None:
+        self._score.check_settings()
+
     @property
     def score_name(self) -> str:
         """The score that ranks the units."""

@@ -49,12 +49,15 @@ class Score:
         self.method = method
         self.settings = method.settings
 
-    def context(self, context: PruningContext) -> PruningContext:
-        """Return the context as the score needs it.
+    def check_settings(self) -> None:
+        """Refuse values of the score's own settings; see `PruningMethod.check_settings`.
 
         Raises:
           UserError: a setting of the score is not good.
         """
+
+    def context(self, context: PruningContext) -> PruningContext:
+        """Return the context as the score needs it."""
         return context
 
     def create(self) -> None:

@@ -110,7 +110,7 @@ class Bar:
 
     @property
     def is_drawn(self) -> bool:
-        """Whether there is a bar: standard output is a terminal."""
+        """Return whether there is a bar: standard output is a terminal."""
         return self._bar is not None
 
     def say(self, line: str) -> None:

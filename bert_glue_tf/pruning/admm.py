@@ -76,6 +76,9 @@ class Admm(MaskedPruning):
         self.needs = inner.needs
         self.refused_rankings = inner.refused_rankings
 
+    def check_settings(self) -> None:
+        self._inner.check_settings()
+
     def context(self, context: PruningContext) -> PruningContext:
         if context.kind == "one_shot":
             raise UserError(

@@ -28,6 +28,10 @@ class Block(ScoredPruning):
     shrinks = True
     options = {"block": ("16x16", "size of a block, inputs x outputs")}
 
+    def check_settings(self) -> None:
+        super().check_settings()
+        units.block_size("block", self.settings["block"])
+
     def groups(
         self, weights: Mapping[str, tf.Variable], variables: Sequence[tf.Variable]
     ) -> list[Group]:

@@ -58,16 +58,19 @@ class Layer(PruningMethod):
     sparsity_note = "drops whole layers: the sparsity is the fraction of the layers"
     prunes = "layers"
 
-    def reshape(self, start: Start) -> Start:
-        layers = start.backbone.layers
-        sparsity = start.sparsity if self.final_sparsity is None else self.final_sparsity
-        count = self._count(layers.count, sparsity)
+    def check_settings(self) -> None:
         order = self.settings["order"]
         if order not in _ORDERS:
             raise UserError(
                 f"--pruning_options: order={order}: no such order of layers. "
                 f"Good values: {', '.join(_ORDERS)}."
             )
+
+    def reshape(self, start: Start) -> Start:
+        layers = start.backbone.layers
+        sparsity = start.sparsity if self.final_sparsity is None else self.final_sparsity
+        count = self._count(layers.count, sparsity)
+        order = self.settings["order"]
         if order == "greedy":
             is_pretrained = start.classifier is None and not start.is_rehearsal
             if is_pretrained or start.held_out is None:

@@ -69,14 +69,18 @@ class Pattern(ScoredPruning):
     }
     refused_scores = {"movement": "compares squares, and movement's scores have both signs"}
 
-    def groups(
-        self, weights: Mapping[str, tf.Variable], variables: Sequence[tf.Variable]
-    ) -> list[Group]:
-        del variables
+    def check_settings(self) -> None:
+        super().check_settings()
+        units.block_size("block", self.settings["block"])
         if not 1 <= self.settings["patterns"] <= 255:
             raise UserError(
                 f"--pruning_options: patterns={self.settings['patterns']}: must be from 1 to 255."
             )
+
+    def groups(
+        self, weights: Mapping[str, tf.Variable], variables: Sequence[tf.Variable]
+    ) -> list[Group]:
+        del variables
         # Refuses a size that does not divide.
         units.blocks(self.backbone, weights, self._size, "block")
         return units.elements(weights)

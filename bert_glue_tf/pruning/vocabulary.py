@@ -50,11 +50,13 @@ class Vocabulary(PruningMethod):
         "cuts word pieces that the training text never uses: --final_sparsity does not come into it"
     )
 
-    def reshape(self, start: Start) -> Start:
+    def check_settings(self) -> None:
         if not 0.0 < self.settings["keep"] <= 1.0:
             raise UserError(
                 f"--pruning_options: keep={self.settings['keep']}: must be above 0 and at most 1."
             )
+
+    def reshape(self, start: Start) -> Start:
         texts = start.train.texts
         tokenized = preprocessing.tokenize(
             start.backbone.tokenizer(start.task.text_fields, start.seq_length), texts

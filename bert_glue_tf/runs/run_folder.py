@@ -165,6 +165,13 @@ class RunFolder(RunPaths):
         followed = None if self.followed is None else _parent(self.followed) / name
         return RunFolder(_parent(self.path) / name, config, followed)
 
+    @property
+    def has_others_beside(self) -> bool:
+        """Return whether the folder that holds this one holds other finished runs."""
+        found = _parent(self.path).glob(f"*/{self.results_file.name}")
+        own = os.path.abspath(self.results_file)
+        return any(os.path.abspath(file) != own for file in found)
+
     def hand_over(self) -> int:
         """Return the descriptor of the lock that `open` took; see `locks.hand_over`."""
         return locks.hand_over(self.lock)

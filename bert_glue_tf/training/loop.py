@@ -125,8 +125,7 @@ def train(job: Job, inputs: Inputs, plan: Plan, network: Network, start_time: fl
             raise KeyboardInterrupt
     with doing("taking the trained model out of its training", is_logged=False):
         removed = plan.method.measure(network.model)
-        model = networks.finalize(job, plan, network)
-    return Trained(model, removed, scoring, timing, throughput)
+        return Trained(networks.finalize(job, plan, network), removed, scoring, timing, throughput)
 
 
 def _compile(

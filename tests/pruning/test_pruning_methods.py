@@ -313,6 +313,22 @@ def test_soft_movement_pulls_its_scores_down_and_ranks_over_the_whole_scope():
 
 
 @pytest.mark.parametrize(
+    ("method", "option"),
+    [
+        ("movement", "variant=medium"),
+        ("block", "block=axb"),
+        ("pattern", "patterns=0"),
+        ("layer", "order=bottom"),
+        ("vocabulary", "keep=0.0"),
+        ("admm", "rho=0.0"),
+    ],
+)
+def test_a_value_that_is_good_for_no_encoder_is_refused_before_one_is_loaded(method, option):
+    with refuses(UserError, option):
+        registry.check(method, option)
+
+
+@pytest.mark.parametrize(
     ("steps", "settings", "last"),
     [
         (1200, {}, 960),

@@ -436,3 +436,12 @@ def test_a_follower_deletes_nothing_but_its_own(tmp_path, monkeypatch):
             RunFolder.follow(pathlib.Path(given), settings)
     assert all(file.read_text() == "stays" for file in foreign)
     assert RunFolder(pathlib.Path("."), settings).beside(settings).path.parent == here.parent
+
+
+def test_others_beside_are_finished_runs(tmp_path):
+    folder = RunFolder.open(tmp_path / "one", ExperimentConfig())
+    (tmp_path / "begun").mkdir()
+    folder.results_file.touch()
+    assert not folder.has_others_beside
+    (tmp_path / "begun" / folder.results_file.name).touch()
+    assert folder.has_others_beside
