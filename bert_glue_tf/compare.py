@@ -16,6 +16,9 @@ from bert_glue_tf.core.errors import UserError
 _RUNS = flags.DEFINE_multi_string(
     "runs", ["runs/*"], "Folders of runs, patterns allowed (in quotes); may be given repeatedly"
 )
+_MARGIN = flags.DEFINE_float(
+    "margin", 0.01, "Scores that differ by less are called equal: 0.01 is one point."
+)
 _OUTPUT = flags.DEFINE_string("output", "comparison", "Folder of the tables, plots and the page.")
 
 
@@ -26,17 +29,26 @@ def main() -> None:
             f"--runs={' '.join(_RUNS.value)}: no such folder. Give folders of the train command, "
             "for example --runs='runs/*' (in quotes)."
         )
+    margin = _margin()
     from bert_glue_tf.reports import files, groups, reading, rows, summary, terminal, verdicts
 
     models = reading.read(folders)
     found = groups.group(models)
-    differences = verdicts.differences(models)
+    differences = verdicts.differences(models, margin)
     terminal.print_rows("Models", rows.groups(found))
     terminal.print_rows("Differences", rows.differences(differences))
-    for line in summary.notes(models):
+    for line in (*summary.tests(differences), *summary.notes(models)):
         layout.say(line)
     page = files.write(cli.path("output", _OUTPUT.value), found, differences)
     layout.say(f"Tables, plots and the page are in {page.parent}; open {page}.")
+
+
+def _margin() -> float:
+    if not 0.0 < _MARGIN.value < 1.0:
+        raise UserError(
+            f"--margin={_MARGIN.value}: give a difference of scores between 0 and 1, as in 0.01."
+        )
+    return float(_MARGIN.value)
 
 
 def _folders(pattern: str) -> list[pathlib.Path]:

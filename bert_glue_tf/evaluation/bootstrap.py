@@ -73,8 +73,8 @@ def resampled(
       float64 [resamples, models].
     """
     draws = _draws(problem, labels, resamples, seed)
-    of_counts = _OF_COUNTS.get(metric)
-    if of_counts is None:
+    counted = COUNTED.get(metric)
+    if counted is None:
         return np.array(
             [
                 [metric(problem.draw(labels, d), problem.draw(own, d)) for own in predictions]
@@ -86,15 +86,13 @@ def resampled(
     classes, ids = np.unique(np.concatenate([labels, *predictions]), return_inverse=True)
     own, *found = ids.reshape(1 + len(predictions), len(labels))
     cells = [own * len(classes) + other for other in found]
-    shape = (len(classes), len(classes))
 
-    def confusion(cell: np.ndarray, draw: np.ndarray) -> np.ndarray:
-        counts = np.bincount(problem.draw(cell, draw), minlength=len(classes) ** 2)
-        return counts.reshape(shape)
+    def confusions(draw: np.ndarray) -> list[np.ndarray]:
+        drawn = [problem.draw(cell, draw) for cell in cells]
+        return [np.bincount(cell, minlength=len(classes) ** 2) for cell in drawn]
 
-    return np.array(
-        [[of_counts(confusion(cell, draw), classes) for cell in cells] for draw in draws]
-    )
+    counts = np.array([confusions(draw) for draw in draws])
+    return counted(counts.reshape(*counts.shape[:2], len(classes), len(classes)), classes)
 
 
 def _draws(problem: Problem, labels: np.ndarray, resamples: int, seed: int) -> Iterator[np.ndarray]:
@@ -104,37 +102,43 @@ def _draws(problem: Problem, labels: np.ndarray, resamples: int, seed: int) -> I
     return (rng.integers(units, size=units) for _ in range(resamples))
 
 
-def _accuracy(counts: np.ndarray, classes: np.ndarray) -> float:
+def _accuracy(counts: np.ndarray, classes: np.ndarray) -> np.ndarray:
     del classes
-    return float(np.trace(counts) / counts.sum())
+    return np.trace(counts, axis1=-2, axis2=-1) / counts.sum(axis=(-2, -1))
 
 
-def _f1(counts: np.ndarray, classes: np.ndarray) -> float:
+def _f1(counts: np.ndarray, classes: np.ndarray) -> np.ndarray:
     if not np.isin(classes, (0, 1)).all():
         raise ValueError("f1 is for labels and predictions of 0 and 1 only.")
     (place,) = np.nonzero(classes == 1)
     if not len(place):
-        return 0.0
+        return np.zeros(counts.shape[:-2])
+    one = place[0]
     # 2 TP + FP + FN counts each positive once per side that has it.
-    positives = counts[place[0]].sum() + counts[:, place[0]].sum()
-    return float(2 * counts[place[0], place[0]] / positives) if positives else 0.0
+    positives = counts[..., one, :].sum(axis=-1) + counts[..., :, one].sum(axis=-1)
+    return _quotient(2 * counts[..., one, one], positives)
 
 
-def _macro_f1(counts: np.ndarray, classes: np.ndarray) -> float:
+def _macro_f1(counts: np.ndarray, classes: np.ndarray) -> np.ndarray:
     del classes
-    members = counts.sum(axis=0) + counts.sum(axis=1)
-    occurs = members > 0
-    return float(np.mean(2 * np.diagonal(counts)[occurs] / members[occurs]))
+    members = counts.sum(axis=-2) + counts.sum(axis=-1)
+    each = _quotient(2 * np.diagonal(counts, axis1=-2, axis2=-1), members)
+    return each.sum(axis=-1) / (members > 0).sum(axis=-1)
 
 
-def _matthews(counts: np.ndarray, classes: np.ndarray) -> float:
+def _matthews(counts: np.ndarray, classes: np.ndarray) -> np.ndarray:
     del classes
     return metrics.matthews_of_counts(counts)
 
 
-# Metrics that a confusion matrix [classes, classes] (labels by predictions) determines. Each gives
-# the same number as the metric itself, to the last bit; a test compares them.
-_OF_COUNTS: Mapping[Metric, Callable[[np.ndarray, np.ndarray], float]] = {
+def _quotient(above: np.ndarray, below: np.ndarray) -> np.ndarray:
+    """Return `above` / `below`, and 0.0 where `below` is 0."""
+    return np.divide(above, below, out=np.zeros(below.shape), where=below != 0)
+
+
+# Metrics that a confusion matrix [..., classes, classes] (labels by predictions) determines. Each
+# gives the same numbers [...] as the metric itself, to the last bit; a test compares them.
+COUNTED: Mapping[Metric, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
     metrics.accuracy: _accuracy,
     metrics.f1: _f1,
     metrics.macro_f1: _macro_f1,

@@ -1,15 +1,23 @@
-"""Decide whether a model is worthless: what other modules show as COLLAPSED is this verdict."""
+"""Judge a model's answers: COLLAPSED, not above chance, or neither. All marks come from here."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+import enum
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from bert_glue_tf.data import problems
 from bert_glue_tf.data.tasks import TaskSpec
 from bert_glue_tf.evaluation import bootstrap, metrics
+
+
+class Mark(enum.Enum):
+    """The word for a verdict, wherever a model is shown; the worse one stands first."""
+
+    COLLAPSED = "COLLAPSED"
+    AT_CHANCE = "not above chance"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +50,9 @@ class OneAnswer:
 class AtChance:
     """The 95 % bootstrap interval of the primary metric reaches down to chance.
 
+    That is no collapse: the model tells its examples apart, and a small or hard split may not be
+    able to show what it has learned.
+
     Attributes:
       metric: its name.
       value: the score.
@@ -53,9 +64,8 @@ class AtChance:
     chance: float
 
 
-Collapse = Diverged | OneAnswer | AtChance
-# The word for all of them, wherever a model is shown.
-MARK = "COLLAPSED"
+Collapse = Diverged | OneAnswer
+Verdict = Collapse | AtChance
 
 
 def judge(
@@ -63,14 +73,17 @@ def judge(
     labels: np.ndarray,
     logits: np.ndarray,
     interval: tuple[float, float] | None = None,
-) -> Collapse | None:
-    """Find out why a model's answers are worthless; None where they are not.
+) -> Verdict | None:
+    """Find out why a model's answers are worth nothing, or not shown to be worth anything.
 
     Args:
       task: names the primary metric.
       labels: [n].
       logits: float [n, width].
       interval: `bootstrap.interval` of the primary metric, where it has been computed already.
+
+    Returns:
+      The reason; None where the score is above chance.
     """
     problem = task.problem
     if problems.diverged(logits):
@@ -88,12 +101,50 @@ def judge(
     return AtChance(name, metric(labels, predictions), chance)  # Also where `low` is NaN.
 
 
-def text(verdicts: Iterable[Collapse | None]) -> str:
-    """Return the reasons of one or several verdicts, each once; empty where there is none."""
-    return "; ".join(dict.fromkeys(_reason(verdict) for verdict in verdicts if verdict))
+def mark(verdict: Verdict) -> Mark:
+    """Return the mark of a model with this verdict."""
+    return Mark.AT_CHANCE if isinstance(verdict, AtChance) else Mark.COLLAPSED
 
 
-def _reason(verdict: Collapse) -> str:
+@dataclasses.dataclass(frozen=True)
+class Marked:
+    """The marks of a model over its validation splits, as records keep them.
+
+    Attributes:
+      collapsed: why it is COLLAPSED; empty where it is not.
+      at_chance: why it is not above chance; empty where it is, or where it is COLLAPSED.
+    """
+
+    collapsed: str = ""
+    at_chance: str = ""
+
+    def reasons(self) -> list[tuple[Mark, str]]:
+        """Return the marks that the model has, each with its reason."""
+        both = ((Mark.COLLAPSED, self.collapsed), (Mark.AT_CHANCE, self.at_chance))
+        return [(one, reason) for one, reason in both if reason]
+
+    @property
+    def mark(self) -> Mark | None:
+        """The mark that the model is shown with; None where it needs none."""
+        return next((one for one, _ in self.reasons()), None)
+
+
+def marked(verdicts: Iterable[Verdict | None]) -> Marked:
+    """Return the reasons of the verdicts on a model's splits, by mark, each reason once."""
+    reasons: dict[Mark, dict[str, None]] = {one: {} for one in Mark}
+    for verdict in verdicts:
+        if verdict:
+            reasons[mark(verdict)][_reason(verdict)] = None
+    collapsed = "; ".join(reasons[Mark.COLLAPSED])
+    return Marked(collapsed, "" if collapsed else "; ".join(reasons[Mark.AT_CHANCE]))
+
+
+def worst(marks: Sequence[Mark | None]) -> Mark | None:
+    """Return the worst mark of several models; None where none has one."""
+    return next((one for one in Mark if one in marks), None)
+
+
+def _reason(verdict: Verdict) -> str:
     match verdict:
         case Diverged():
             return "the logits are not numbers"
@@ -106,7 +157,7 @@ def _reason(verdict: Collapse) -> str:
             )
 
 
-def warning(split: str, verdict: Collapse) -> str:
+def warning(split: str, verdict: Verdict) -> str:
     """Return what a training run says of a verdict on one of its validation splits."""
     match verdict:
         case Diverged():

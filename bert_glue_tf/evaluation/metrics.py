@@ -89,24 +89,29 @@ def matthews(labels: np.ndarray, predictions: np.ndarray) -> float:
     classes, ids = np.unique(np.concatenate([labels, predictions]), return_inverse=True)
     cells = ids[: len(labels)] * len(classes) + ids[len(labels) :]
     counts = np.bincount(cells, minlength=len(classes) ** 2)
-    return matthews_of_counts(counts.reshape(len(classes), len(classes)))
+    return float(matthews_of_counts(counts.reshape(len(classes), len(classes))))
 
 
-def matthews_of_counts(counts: np.ndarray) -> float:
-    """Return the Matthews correlation of a confusion matrix.
+def matthews_of_counts(counts: np.ndarray) -> np.ndarray:
+    """Return the Matthews correlations of confusion matrices.
 
     Args:
-      counts: int [classes, classes], how many examples have the label of the row and the
+      counts: int [..., classes, classes], how many examples have the label of the row and the
         prediction of the column.
+
+    Returns:
+      float64 [...].
     """
     # Floats, since the products below pass 2**63 on a split of QQP's size.
-    true, predicted = counts.sum(axis=1).astype(np.float64), counts.sum(axis=0).astype(np.float64)
-    n = float(counts.sum())
-    covariance = float(np.trace(counts)) * n - true @ predicted
-    spread_true, spread_predicted = n * n - true @ true, n * n - predicted @ predicted
-    if spread_true == 0 or spread_predicted == 0:
-        return 0.0
-    return float(covariance / (np.sqrt(spread_true) * np.sqrt(spread_predicted)))
+    true = counts.sum(axis=-1).astype(np.float64)
+    predicted = counts.sum(axis=-2).astype(np.float64)
+    n = true.sum(axis=-1)
+    right = np.trace(counts, axis1=-2, axis2=-1).astype(np.float64)
+    covariance = right * n - (true * predicted).sum(axis=-1)
+    spread_true = n * n - (true * true).sum(axis=-1)
+    spread_predicted = n * n - (predicted * predicted).sum(axis=-1)
+    spread = np.sqrt(spread_true) * np.sqrt(spread_predicted)
+    return np.divide(covariance, spread, out=np.zeros_like(spread), where=spread != 0)
 
 
 def pearson(labels: np.ndarray, predictions: np.ndarray) -> float:

@@ -20,7 +20,10 @@ def card(record: ExportResult) -> str:
     title = f"{task.name}{' (sample data)' if is_sample else ''}, {record.recipe}"
     lines = [f"# {record.file}: {title}", "", recipes.RECIPES[record.recipe].summary, ""]
     if record.collapsed:
-        lines += [f"**{collapse.MARK}: {record.collapsed}. Do not use this file.**", ""]
+        told = f"{collapse.Mark.COLLAPSED.value}: {record.collapsed}. Do not use this file."
+        lines += [f"**{told}**", ""]
+    if record.at_chance:
+        lines += [f"Nothing shows that this file has learned: {record.at_chance}.", ""]
     lines += ["| | |", "|---|---|"]
     lines += [f"| {name} | {value} |" for name, value in [*_scores(record, task), *_costs(record)]]
     lines += [

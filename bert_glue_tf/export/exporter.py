@@ -101,14 +101,14 @@ def _export(
 
 @dataclasses.dataclass
 class _File:
-    """One file while it is measured; `collapsed` says why it is worthless, if it is."""
+    """One file while it is measured; `marked` says what its answers are worth."""
 
     recipe: QuantizationRecipe
     content: bytes
     evaluations: dict[str, Evaluation]
     intervals: scoring.Intervals
     quantization: dict[str, Any]
-    collapsed: str
+    marked: collapse.Marked
     latency: dict[str, dict[str, float]] = dataclasses.field(default_factory=dict)
 
 
@@ -195,7 +195,7 @@ class _ExportRun:
             for suffix, split in self._validation.items()
         }
         intervals = scoring.intervals(self._task, self._validation, evaluations)
-        collapsed = collapse.text(
+        marked = collapse.marked(
             collapse.judge(
                 self._task,
                 self._validation[suffix].labels,
@@ -204,7 +204,7 @@ class _ExportRun:
             )
             for suffix, done in evaluations.items()
         )
-        return _File(recipe, content, evaluations, intervals, found, collapsed)
+        return _File(recipe, content, evaluations, intervals, found, marked)
 
     def measure(self) -> None:
         """Time the folder's files in turns, at each length: those that were there before too."""
@@ -247,7 +247,6 @@ class _ExportRun:
             seq_lengths=self._settings.seq_lengths,
             metrics=scoring.flatten(file.evaluations),
             intervals=file.intervals,
-            collapsed=file.collapsed,
             flips=self._flips(file),
             parity=self._parity(file),
             parameters=self._run.result.parameters,
@@ -259,6 +258,7 @@ class _ExportRun:
             peak_memory_bytes=measure.peak_memory_of_prediction(path, self._settings.threads),
             quantization=file.quantization,
             environment=versions.environment([f"CPU (LiteRT, {self._settings.threads} threads)"]),
+            **dataclasses.asdict(file.marked),
         )
 
     def _data_provenance(self, recipe: QuantizationRecipe) -> dict[str, Any]:

@@ -26,7 +26,7 @@ class ExportResult(Record):
       seq_lengths: lengths that the file runs at.
       metrics: name -> value on the validation split(s); NaN is stored as null.
       intervals: name -> 95 % bootstrap interval of the metric over the examples.
-      collapsed: the reason why the file is worthless; empty where it is not.
+      collapsed: the reason why the file is COLLAPSED; empty where it is not.
       flips: examples whose label differs from float32's.
       parity: largest difference of a logit from the Keras model's, over the examples that are
         not longer than the longest length; labels that differ; and the number of examples.
@@ -42,6 +42,7 @@ class ExportResult(Record):
       quantization: what int8's selection found; empty for the others.
       environment: device, library versions, commit.
       finished: time in UTC, ISO 8601.
+      at_chance: the reason why the file is not above chance; empty where it is, or COLLAPSED.
     """
 
     what_is_foreign: ClassVar[str] = "no record of an export"
@@ -71,6 +72,7 @@ class ExportResult(Record):
     finished: str = dataclasses.field(
         default_factory=lambda: datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     )
+    at_chance: str = ""
 
     @classmethod
     def of(cls, values: dict[str, Any]) -> Self:

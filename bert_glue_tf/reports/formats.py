@@ -8,33 +8,37 @@ from collections.abc import Sequence
 from typing import Any
 
 from bert_glue_tf.core import quantities
-from bert_glue_tf.evaluation import collapse
+from bert_glue_tf.evaluation.collapse import Mark
+from bert_glue_tf.evaluation.significance import Equal, Equivalence
 from bert_glue_tf.reports.measured import SAMPLE, Interval, Pruned
 from bert_glue_tf.reports.verdicts import Outcome, Verdict
 
-COLLAPSED = collapse.MARK
+COLLAPSED = Mark.COLLAPSED.value
 _OUTCOMES = {
     Outcome.BETTER: "better",
     Outcome.WORSE: "worse",
-    Outcome.WITHIN_NOISE: "within noise",
-    Outcome.UNDEFINED: "undefined",
+    Outcome.NO_DIFFERENCE: "no difference shown",
+    Outcome.UNDEFINED: "cannot be told",
 }
+_FEW = {1: "one seed", 2: "two seeds"}
+_THESE = {1: "these two models", 2: "these models of two seeds"}
 
 
 @dataclasses.dataclass(frozen=True)
 class Score:
-    """A score, and whether its model is worthless."""
+    """A score, and the mark of its model."""
 
     value: float
-    is_collapsed: bool = False
+    mark: Mark | None = None
 
 
 @dataclasses.dataclass(frozen=True)
 class Name:
-    """The name of a model over its seeds, and how many of them are worthless."""
+    """The name of a model over its seeds, its worst mark, and how many of them have it."""
 
     text: str
-    collapsed: int = 0
+    mark: Mark | None = None
+    marked: int = 0
     seeds: int = 1
 
 
@@ -64,15 +68,21 @@ def count(value: int | None) -> str:
 
 
 def score(value: Score) -> str:
-    """Return `0.1234`, or `0.1234 COLLAPSED`."""
-    return number(value.value) + (f" {COLLAPSED}" if value.is_collapsed else "")
+    """Return `0.1234`, `0.1234 COLLAPSED` or `0.1234, not above chance`."""
+    return _with_mark(number(value.value), value.mark)
 
 
 def name(value: Name) -> str:
-    """Return the name, with `COLLAPSED (1 of 3)` behind it where models are worthless."""
-    if not value.collapsed:
-        return value.text
-    return f"{value.text} {COLLAPSED} ({value.collapsed} of {value.seeds})"
+    """Return the name, with `COLLAPSED (1 of 3)` behind it where models have that mark."""
+    text = _with_mark(value.text, value.mark)
+    return f"{text} ({value.marked} of {value.seeds})" if value.mark else text
+
+
+def _with_mark(text: str, mark: Mark | None) -> str:
+    """Return the text with a mark behind it; the milder one behind a comma."""
+    if mark is None:
+        return text
+    return f"{text} {COLLAPSED}" if mark is Mark.COLLAPSED else f"{text}, {mark.value}"
 
 
 def span(interval: Interval | None, sign: str = "") -> str:
@@ -140,9 +150,13 @@ def listed(values: Sequence[Any]) -> str:
     return ", ".join(map(str, values))
 
 
-def p_values(values: Sequence[float]) -> str:
-    """Return `0.001, 0.250`."""
-    return ", ".join(f"{p:.3f}" for p in values)
+def p_value(value: float | None) -> str:
+    """Return `0.123`, `< 0.001`, or `cannot be told` for NaN; empty for None."""
+    if value is None:
+        return ""
+    if math.isnan(value):
+        return _OUTCOMES[Outcome.UNDEFINED]
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def task(task_and_source: tuple[str, str]) -> str:
@@ -152,12 +166,55 @@ def task(task_and_source: tuple[str, str]) -> str:
 
 
 def verdict(value: Verdict | None) -> str:
-    """Return a verdict in words; empty for None."""
+    """Return a verdict in words; empty for None.
+
+    `worse`, `these two models: worse` of a single seed, `no difference shown, equal within 0.01`;
+    of a model that collapsed, or against one, that alone.
+    """
     if value is None:
         return ""
+    if value.is_of_collapsed:
+        return f"no verdict: {collapsed(value)}"
     text = _OUTCOMES[value.outcome]
-    if value.collapsed:
-        text += f", {COLLAPSED}"
-    if value.base_collapsed:
-        text += f", against a {COLLAPSED} model"
+    if value.outcome is not Outcome.UNDEFINED:
+        if value.equivalence and value.equivalence.outcome is Equal.YES:
+            text += f", equal within {value.equivalence.margin:g}"
+        if not value.is_of_methods:
+            text = f"{_THESE[value.seeds]}: {text}"
+    if value.mark:
+        text += f", {value.mark.value}"
+    if value.base_mark:
+        text += f", against a model {value.base_mark.value}"
     return text
+
+
+def collapsed(value: Verdict) -> str:
+    """Return which of the two models collapsed: `COLLAPSED` is the one that is judged."""
+    if value.mark is not Mark.COLLAPSED:
+        return f"against a {COLLAPSED} model"
+    return f"both {COLLAPSED}" if value.base_mark is Mark.COLLAPSED else COLLAPSED
+
+
+def of_methods(value: Verdict) -> str:
+    """Return `cannot be told: one seed` where a verdict says nothing of methods; else nothing."""
+    return "" if value.is_of_methods else f"cannot be told: {_FEW[value.seeds]}"
+
+
+def equivalence(value: Equivalence | None) -> str:
+    """Return `yes, within 0.01`, `no, beyond 0.01`, or `cannot be told` and what it would take."""
+    if value is None:
+        return ""
+    if value.outcome is Equal.YES:
+        return f"yes, within {value.margin:g}"
+    if value.outcome is Equal.NO:
+        return f"no, beyond {value.margin:g}"
+    told = _OUTCOMES[Outcome.UNDEFINED]
+    if value.examples is None:
+        return told
+    return f"{told}: about {about(value.examples)} examples for {value.margin:g}"
+
+
+def about(value: int) -> str:
+    """Return a count rounded up to two digits: `6,200` of 6,194."""
+    unit = 10 ** max(0, len(str(value)) - 2)
+    return f"{-(-value // unit) * unit:,}"

@@ -10,6 +10,7 @@ import numpy as np
 from absl import logging
 
 from bert_glue_tf.data import tasks
+from bert_glue_tf.evaluation import collapse
 from bert_glue_tf.reports import names
 from bert_glue_tf.reports.measured import Interval, Model, Time, mean_interval
 
@@ -59,8 +60,18 @@ class Group:
 
     @property
     def collapsed(self) -> int:
-        """Number of the models that are worthless."""
+        """Number of the models that are COLLAPSED."""
         return sum(bool(model.collapsed) for model in self.models)
+
+    @property
+    def mark(self) -> collapse.Mark | None:
+        """The worst mark of its models; None where none has one."""
+        return collapse.worst([model.mark for model in self.models])
+
+    @property
+    def marked(self) -> int:
+        """Number of the models that have the worst mark."""
+        return sum(self.mark is not None and model.mark is self.mark for model in self.models)
 
     @property
     def times(self) -> tuple[Time, ...]:

@@ -14,6 +14,7 @@ import numpy as np
 from bert_glue_tf.compression import described
 from bert_glue_tf.compression.names import NO_PRUNING
 from bert_glue_tf.data import tasks
+from bert_glue_tf.evaluation.collapse import Mark, Marked
 from bert_glue_tf.export.timings import Timing
 from bert_glue_tf.runs.config import PRUNING, ExperimentConfig
 
@@ -98,7 +99,7 @@ class Model:
       encoder_digest: SHA-256 of its files, as far as it is known.
       metrics: name -> value.
       intervals: name -> 95 % bootstrap interval.
-      collapsed: why the model is worthless; empty where it is not.
+      marked: the reasons why it is COLLAPSED, or not above chance.
       flips: labels that differ from float32's; None for a trained model.
       sparsity: pruned weights over those that could be; None without pruning.
       parameters: number of weights, and of those that are not zero.
@@ -119,7 +120,7 @@ class Model:
     encoder_digest: str
     metrics: Mapping[str, float]
     intervals: Mapping[str, Interval]
-    collapsed: str
+    marked: Marked
     flips: int | None
     sparsity: float | None
     parameters: Mapping[str, int]
@@ -145,6 +146,16 @@ class Model:
     def method(self) -> str:
         """The pruning method; `none` without pruning."""
         return str(self.config["pruning_method"])
+
+    @property
+    def collapsed(self) -> str:
+        """The reason why it is COLLAPSED; empty where it is not."""
+        return self.marked.collapsed
+
+    @property
+    def mark(self) -> Mark | None:
+        """The mark that it is shown with; None where it needs none."""
+        return self.marked.mark
 
     @property
     def source(self) -> str:

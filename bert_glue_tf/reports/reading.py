@@ -136,7 +136,7 @@ def _trained(
         encoder_digest=str(record.encoder.get("sha256")),
         metrics=record.metrics,
         intervals=record.intervals,
-        collapsed=_collapsed(record, files),
+        marked=_marked(record, files),
         flips=None,
         sparsity=_mean_sparsity(record),
         parameters=record.parameters,
@@ -148,13 +148,13 @@ def _trained(
     )
 
 
-def _collapsed(record: ExperimentResult, files: Mapping[str, pathlib.Path]) -> str:
+def _marked(record: ExperimentResult, files: Mapping[str, pathlib.Path]) -> collapse.Marked:
     task = tasks.get(record.config["task"])
     read = (
         predictions.read(path, task, record.data[split]["examples"])
         for split, path in files.items()
     )
-    return collapse.text(collapse.judge(task, one.labels, one.logits) for one in read)
+    return collapse.marked(collapse.judge(task, one.labels, one.logits) for one in read)
 
 
 def _exported(
@@ -175,7 +175,7 @@ def _exported(
         encoder_digest=str(record.encoder.get("sha256")),
         metrics=record.metrics,
         intervals=record.intervals,
-        collapsed=record.collapsed,
+        marked=collapse.Marked(record.collapsed, record.at_chance),
         flips=record.flips,
         sparsity=_mean_sparsity(source),
         parameters=record.parameters,

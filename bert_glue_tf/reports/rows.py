@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from bert_glue_tf.evaluation.collapse import Mark
+from bert_glue_tf.evaluation.significance import Equivalence
 from bert_glue_tf.reports import formats
 from bert_glue_tf.reports.formats import Name, Score, Timed
 from bert_glue_tf.reports.groups import Group
@@ -15,27 +17,33 @@ from bert_glue_tf.reports.verdicts import Comparison, Outcome, Verdict
 _TONES = {
     Outcome.BETTER: Tone.GOOD,
     Outcome.WORSE: Tone.BAD,
-    Outcome.WITHIN_NOISE: Tone.NOISE,
+    Outcome.NO_DIFFERENCE: Tone.NOISE,
     Outcome.UNDEFINED: Tone.PLAIN,
 }
 
 
 def score_tone(score: Score) -> Tone:
-    """Return the meaning of a score: bad where its model is worthless."""
-    return Tone.BAD if score.is_collapsed else Tone.PLAIN
+    """Return the meaning of a score: bad where its model is COLLAPSED, noise at chance."""
+    return _mark_tone(score.mark)
 
 
 def verdict_tone(verdict: Verdict | None) -> Tone:
-    """Return the meaning of a verdict: bad where a model is worthless, whatever the difference."""
+    """Return the meaning of a verdict: bad where a model is COLLAPSED, whatever the difference."""
     if verdict is None:
         return Tone.PLAIN
-    if verdict.collapsed or verdict.base_collapsed:
+    if verdict.is_of_collapsed:
         return Tone.BAD
     return _TONES[verdict.outcome]
 
 
 def _name_tone(name: Name) -> Tone:
-    return Tone.BAD if name.collapsed else Tone.PLAIN
+    return _mark_tone(name.mark)
+
+
+def _mark_tone(mark: Mark | None) -> Tone:
+    if mark is None:
+        return Tone.PLAIN
+    return Tone.BAD if mark is Mark.COLLAPSED else Tone.NOISE
 
 
 def _others(model: Model) -> dict[str, float]:
@@ -63,7 +71,7 @@ _MODEL: tuple[Column[Model], ...] = (
     Column("seed", lambda m: m.seed),
     Column("examples", lambda m: m.examples, formats.count),
     Column("metric", lambda m: m.task.primary_metric),
-    Column("score", lambda m: Score(m.primary, bool(m.collapsed)), formats.score, score_tone),
+    Column("score", lambda m: Score(m.primary, m.mark), formats.score, score_tone),
     Column("95 % interval", lambda m: m.interval, formats.span),
     Column("other scores", _others, _named),
     Column("flips", lambda m: m.flips),
@@ -92,7 +100,7 @@ _GROUP: tuple[Column[Group], ...] = (
     Column("task", lambda g: g.subject[:2], formats.task),
     Column(
         "model",
-        lambda g: Name(g.name, g.collapsed, len(g.models)),
+        lambda g: Name(g.name, g.mark, g.marked, len(g.models)),
         formats.name,
         _name_tone,
         may_wrap=True,
@@ -114,6 +122,11 @@ def groups(found: Iterable[Group]) -> Table[Group]:
     return Table(_GROUP, tuple(found))
 
 
+def _equivalence(comparison: Comparison) -> Equivalence | None:
+    """Return the equivalence of two scores; None where a model is COLLAPSED."""
+    return None if comparison.is_of_collapsed else comparison.difference.equivalence
+
+
 # The columns of a difference that other tables show beside their own.
 DIFFERENCE: tuple[Column[Comparison], ...] = (
     Column("difference", lambda c: c.difference.mean, formats.signed),
@@ -124,8 +137,9 @@ DIFFERENCE: tuple[Column[Comparison], ...] = (
         formats.signed_span,
         spare=2,
     ),
-    Column("McNemar p", lambda c: c.difference.mcnemar, formats.p_values, spare=1),
-    Column("verdict", lambda c: c.verdict, formats.verdict, verdict_tone),
+    Column("p", lambda c: None if c.is_of_collapsed else c.difference.p, formats.p_value, spare=1),
+    Column("verdict", lambda c: c.verdict, formats.verdict, verdict_tone, may_wrap=True),
+    Column("equal", _equivalence, formats.equivalence, may_wrap=True, spare=1),
 )
 _COMPARISON: tuple[Column[Comparison], ...] = (
     Column("task", lambda c: (c.task, c.source), formats.task),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
+from bert_glue_tf.evaluation import significance
+from bert_glue_tf.evaluation.significance import Equal
 from bert_glue_tf.reports import formats, times, unmatched
 from bert_glue_tf.reports.measured import SAMPLE, Model
 from bert_glue_tf.reports.verdicts import Comparison
@@ -11,20 +13,63 @@ from bert_glue_tf.reports.verdicts import Comparison
 
 def sentences(comparisons: Sequence[Comparison]) -> list[str]:
     """Return the differences in words, a sentence each."""
-    lines = []
-    for one in comparisons:
-        seeds = f"{len(one.seeds)} seed{'s' if len(one.seeds) > 1 else ''}"
-        low, high = one.difference.interval
-        numbers = (
-            f"{one.metric} {one.difference.mean:+.3f}, {low:+.3f} to {high:+.3f}, "
-            if one.difference.is_defined
-            else f"{one.metric} is undefined, "
-        )
-        lines.append(
-            f"{formats.task((one.task, one.source))}: {one.what} against {one.against}: "
-            f"{formats.verdict(one.verdict)} ({numbers}{one.examples:,} examples, {seeds})."
-        )
+    lines = [
+        f"{formats.task((one.task, one.source))}: {one.what} against {one.against}: "
+        f"{formats.verdict(one.verdict)} ({'; '.join(_numbers(one))})."
+        for one in comparisons
+    ]
     return lines or ["There is nothing to compare: give runs with and without pruning, or exports."]
+
+
+def _numbers(one: Comparison) -> Iterator[str]:
+    """Yield the parts of the bracket behind a verdict: numbers, examples, and what is not known."""
+    seeds = f"{len(one.seeds)} seed{'s' if len(one.seeds) > 1 else ''}"
+    examples = f"{one.examples:,} examples, {seeds}"
+    if one.is_of_collapsed:
+        yield examples
+        return
+    difference = one.difference
+    low, high = difference.interval
+    yield (
+        f"{one.metric} {difference.mean:+.3f}, {low:+.3f} to {high:+.3f}"
+        if difference.is_defined
+        else f"{one.metric} is undefined"
+    )
+    yield examples
+    if not difference.is_defined:
+        return
+    if difference.equivalence.outcome is Equal.UNKNOWN:
+        yield f"equal: {formats.equivalence(difference.equivalence)}"
+    if not one.verdict.is_of_methods:
+        yield f"of the methods: {formats.of_methods(one.verdict)}"
+
+
+def tests(comparisons: Sequence[Comparison]) -> list[str]:
+    """Return the lines on how the differences were tested, without which they mislead."""
+    tested = [one for one in comparisons if not one.is_of_collapsed and one.difference.is_defined]
+    if not tested:
+        return []
+    names = dict.fromkeys(one.difference.test.value for one in tested)
+    margins = dict.fromkeys(f"{one.difference.equivalence.margin:g}" for one in tested)
+    lines = [
+        f"Differences: 95 % intervals; p by {', '.join(names)}. No difference shown is no evidence "
+        f'that two scores are equal: that is the column "equal", within {", ".join(margins)} '
+        "(two one-sided tests; --margin)."
+    ]
+    few = sorted({one.verdict.seeds for one in tested if not one.verdict.is_of_methods})
+    if few:
+        seeds = " or ".join({1: "one seed", 2: "two seeds"}[number] for number in few)
+        lines.append(
+            f'A verdict on "these models" says that other examples would show it too, not that '
+            f"other trainings would: with {seeds} that cannot be told. Train "
+            f"{significance.METHOD_SEEDS} seeds or more of each."
+        )
+    if len(tested) > 1:
+        lines.append(
+            f"Each of the {len(tested)} differences is tested for itself: of twenty without any "
+            "real difference, one is called better or worse on average."
+        )
+    return lines
 
 
 def notes(models: Iterable[Model]) -> list[str]:

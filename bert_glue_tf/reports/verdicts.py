@@ -11,18 +11,22 @@ from absl import logging
 
 from bert_glue_tf.compression.names import NO_PRUNING
 from bert_glue_tf.data import problems, tasks
-from bert_glue_tf.evaluation import metrics, predictions, significance
-from bert_glue_tf.evaluation.significance import Difference
+from bert_glue_tf.evaluation import collapse, metrics, predictions, significance
+from bert_glue_tf.evaluation.collapse import Mark
+from bert_glue_tf.evaluation.significance import Difference, Equivalence
 from bert_glue_tf.reports.groups import Group, group
 from bert_glue_tf.reports.measured import BUT_PRUNING, BUT_SEED, KERAS, REFERENCE, Model
 
 
 class Outcome(enum.Enum):
-    """The four things that a difference of two scores can say."""
+    """The four things that a difference of two scores can say.
+
+    No difference shown is no evidence that there is none: ask the equivalence.
+    """
 
     BETTER = enum.auto()
     WORSE = enum.auto()
-    WITHIN_NOISE = enum.auto()
+    NO_DIFFERENCE = enum.auto()
     UNDEFINED = enum.auto()
 
 
@@ -32,14 +36,28 @@ class Verdict:
 
     Attributes:
       outcome: of the difference alone.
-      collapsed: whether the judged model is worthless. It may well be within noise of something
-        weak.
-      base_collapsed: whether the model that it is compared with is worthless.
+      seeds: how many were compared; from `significance.METHOD_SEEDS` on the verdict is of the two
+        methods, with fewer of the models at hand.
+      equivalence: the answer to the question if the two are equal within a margin.
+      mark: of the judged model, the worst of its seeds; None where it has none.
+      base_mark: that of the model that it is compared with.
     """
 
     outcome: Outcome
-    collapsed: bool = False
-    base_collapsed: bool = False
+    seeds: int = significance.METHOD_SEEDS
+    equivalence: Equivalence | None = None
+    mark: Mark | None = None
+    base_mark: Mark | None = None
+
+    @property
+    def is_of_methods(self) -> bool:
+        """Tell if it speaks of two methods, and not of the models at hand alone."""
+        return self.seeds >= significance.METHOD_SEEDS
+
+    @property
+    def is_of_collapsed(self) -> bool:
+        """Tell if either model is COLLAPSED, so that the difference says nothing."""
+        return Mark.COLLAPSED in (self.mark, self.base_mark)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,8 +73,8 @@ class Comparison:
       against: the model that it is compared with.
       seeds: that both have.
       difference: `what` minus `against`.
-      collapsed: whether a model of `what` is worthless.
-      base_collapsed: whether one of `against` is.
+      mark: the worst of the models of `what`; None where they have none.
+      base_mark: that of `against`.
     """
 
     task: str
@@ -67,44 +85,57 @@ class Comparison:
     against: str
     seeds: tuple[int, ...]
     difference: Difference
-    collapsed: bool = False
-    base_collapsed: bool = False
+    mark: Mark | None = None
+    base_mark: Mark | None = None
 
     @property
     def outcome(self) -> Outcome:
-        """The outcome by the difference alone: neither model's collapse counts."""
+        """The outcome by the difference alone: neither model's mark counts."""
         if not self.difference.is_defined:
             return Outcome.UNDEFINED
-        if self.difference.is_noise:
-            return Outcome.WITHIN_NOISE
+        if not self.difference.is_shown:
+            return Outcome.NO_DIFFERENCE
         return Outcome.BETTER if self.difference.mean > 0 else Outcome.WORSE
 
     @property
     def verdict(self) -> Verdict:
         """The judgement of the model, as a value."""
-        return Verdict(self.outcome, self.collapsed, self.base_collapsed)
+        return Verdict(
+            self.outcome,
+            len(self.difference.by_seed),
+            self.difference.equivalence,
+            self.mark,
+            self.base_mark,
+        )
+
+    @property
+    def is_of_collapsed(self) -> bool:
+        """Tell if either model is COLLAPSED."""
+        return self.verdict.is_of_collapsed
+
+    def corrected(self, p: float) -> Comparison:
+        """Return the comparison with a p-value that is corrected for the number of tests."""
+        return dataclasses.replace(self, difference=dataclasses.replace(self.difference, p=p))
 
     def reversed(self) -> Comparison:
         """Return the same comparison seen from the other model; nothing is drawn anew."""
-        low, high = self.difference.interval
-        difference = dataclasses.replace(
-            self.difference,
-            mean=-self.difference.mean,
-            interval=(-high, -low),
-            by_seed=tuple(-value for value in self.difference.by_seed),
-        )
         return dataclasses.replace(
             self,
             what=self.against,
             against=self.what,
-            difference=difference,
-            collapsed=self.base_collapsed,
-            base_collapsed=self.collapsed,
+            difference=self.difference.reversed(),
+            mark=self.base_mark,
+            base_mark=self.mark,
         )
 
 
-def differences(models: Sequence[Model]) -> list[Comparison]:
-    """Compare every pruned model with the unpruned, every file with float32, seed by seed."""
+def differences(models: Sequence[Model], margin: float = significance.MARGIN) -> list[Comparison]:
+    """Compare every pruned model with the unpruned, every file with float32, seed by seed.
+
+    Args:
+      models: see `reading.read`.
+      margin: scores that differ by less are called equal.
+    """
     groups = group(models)
     by_key = {g.first.key(BUT_SEED): g for g in groups}
     unpruned = {g.first.key(BUT_PRUNING): g for g in groups if g.first.method == NO_PRUNING}
@@ -114,21 +145,24 @@ def differences(models: Sequence[Model]) -> list[Comparison]:
         if model.method != NO_PRUNING:
             base = unpruned.get(model.key(BUT_PRUNING))
             if base:
-                found.append(compare(judged, base))
+                found.append(compare(judged, base, margin=margin))
         if model.recipe not in (KERAS, REFERENCE):
             base = by_key.get(dataclasses.replace(model, recipe=REFERENCE).key())
             if base:
-                found.append(compare(judged, base))
+                found.append(compare(judged, base, margin=margin))
     return [comparison for comparison in found if comparison]
 
 
-def compare(judged: Group, base: Group, metric: str = "") -> Comparison | None:
+def compare(
+    judged: Group, base: Group, metric: str = "", margin: float = significance.MARGIN
+) -> Comparison | None:
     """Compare one group with another of the same task, over the seeds that both have.
 
     Args:
       judged: the models that are judged.
       base: those that they are compared with.
       metric: its name; by default the task's primary metric.
+      margin: scores that differ by less are called equal.
 
     Returns:
       None where they share no seed, or have answered other examples.
@@ -152,23 +186,25 @@ def compare(judged: Group, base: Group, metric: str = "") -> Comparison | None:
         what=judged.name,
         against=base.name,
         seeds=seeds,
-        difference=_difference(task, metric, labels, first, second),
-        collapsed=any(m.collapsed for m in judged.models if m.seed in seeds),
-        base_collapsed=any(m.collapsed for m in base.models if m.seed in seeds),
+        difference=_difference(task, metric, labels, first, second, seeds, margin),
+        mark=collapse.worst([m.mark for m in judged.models if m.seed in seeds]),
+        base_mark=collapse.worst([m.mark for m in base.models if m.seed in seeds]),
     )
 
 
 def mean_difference(pairs: Sequence[tuple[Group, Group]]) -> Difference | None:
     """Return the mean of several differences (judged, base) on the same examples.
 
-    Each pair and each seed that both have counts once; `by_seed` and `mcnemar` are theirs in a
-    row. None where there is none, or they have answered different examples.
+    The pairs of one seed are averaged first, and seeds that a pair lacks do not count for it.
+    None where there is none, or they have answered different examples.
     """
     labels: np.ndarray | None = None
     first: list[np.ndarray] = []
     second: list[np.ndarray] = []
+    of: list[int] = []
     for judged, base in pairs:
         seeds = [seed for seed in judged.seeds if seed in base.seeds]
+        of += seeds
         for models, answers in ((base, first), (judged, second)):
             own, found = _answers(models, seeds)
             if seeds and labels is not None and not np.array_equal(labels, own):
@@ -178,7 +214,7 @@ def mean_difference(pairs: Sequence[tuple[Group, Group]]) -> Difference | None:
     if labels is None:
         return None
     task = pairs[0][0].first.task
-    return _difference(task, task.primary_metric, labels, first, second)
+    return _difference(task, task.primary_metric, labels, first, second, of)
 
 
 def _difference(
@@ -187,17 +223,21 @@ def _difference(
     labels: np.ndarray,
     first: Sequence[np.ndarray],
     second: Sequence[np.ndarray],
+    seeds: Sequence[int],
+    margin: float = significance.MARGIN,
 ) -> Difference:
-    """Return `second` minus `first`, for each seed logits [n, classes] of the labels [n]."""
+    """Return `second` minus `first`, for each pair logits [n, classes] of the labels [n]."""
     if any(problems.diverged(logits) for logits in (*first, *second)):
-        nan = float("nan")  # As `metrics.compute` has it for a model that diverged.
-        return Difference(nan, (nan, nan), (nan,) * len(first), ())
+        # As `metrics.compute` has it for a model that diverged.
+        return significance.undefined(len(set(seeds)), margin)
     return significance.compare(
         task.problem,
         metrics.METRICS[metric],
         labels,
         [task.problem.decode(logits) for logits in first],
         [task.problem.decode(logits) for logits in second],
+        margin=margin,
+        seeds=seeds,
     )
 
 

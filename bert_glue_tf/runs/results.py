@@ -32,8 +32,10 @@ class ExperimentResult(Record):
       peak_memory_bytes: largest resident set of the process.
       environment: device, threads, library versions, commit.
       finished: time in UTC, ISO 8601.
-      warnings: why the model is worthless whatever it scores (every prediction the same, NaN,
-        a score at chance), a sentence for each validation split; empty where it is not.
+      warnings: a sentence for each validation split on which the model is COLLAPSED (every
+        prediction the same, or NaN) or not above chance; empty where there is none.
+      collapsed: the reason why the model is COLLAPSED; empty where it is not.
+      at_chance: the reason why it is not above chance; empty where it is, or COLLAPSED.
     """
 
     what_is_foreign: ClassVar[str] = "its settings, metrics and other fields are not those of a run"
@@ -54,11 +56,8 @@ class ExperimentResult(Record):
         default_factory=lambda: datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     )
     warnings: tuple[str, ...] = ()
-
-    @property
-    def is_collapsed(self) -> bool:
-        """True where `evaluation.collapse` has judged the model worthless on a split."""
-        return bool(self.warnings)
+    collapsed: str = ""
+    at_chance: str = ""
 
     @classmethod
     def of(cls, values: dict[str, Any]) -> Self:

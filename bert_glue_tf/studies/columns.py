@@ -22,7 +22,7 @@ def score(head: str, group: Callable[[R], Group | None]) -> Column[R]:
 
 def group_score(group: Group | None) -> Score | None:
     """Return the score of a group; None where none of its runs was finished."""
-    return None if group is None else Score(group.mean, bool(group.collapsed))
+    return None if group is None else Score(group.mean, group.mark)
 
 
 def score_text(value: Score | None) -> str:
@@ -56,4 +56,4 @@ def _of(column: Column[Comparison], found: Callable[[R], Comparison | None]) -> 
     def text(shown: Any) -> str:
         return "" if shown is None else column.text(shown)
 
-    return Column(column.head, value, text, column.tone)
+    return Column(column.head, value, text, column.tone, column.may_wrap)

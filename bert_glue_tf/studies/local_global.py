@@ -168,6 +168,7 @@ class LocalGlobal(SweptStudy):
     def _score_rows(self, grid: Grid) -> Iterator[ScoreRow]:
         base = self.group(grid.unpruned)
         reason = self.reason(grid.unpruned)
+        differences = self._local_against_global(grid)
         yield ScoreRow(None, dict.fromkeys(RANKINGS, base), {}, None, reason)
         for sparsity in grid.sparsities:
             both = {ranking: grid.pruned[ranking, sparsity] for ranking in RANKINGS}
@@ -176,9 +177,14 @@ class LocalGlobal(SweptStudy):
                 sparsity,
                 {name: self.group(one) for name, one in both.items()},
                 {name: self.compare(one, grid.unpruned) for name, one in both.items()},
-                self.compare(both["local"], both["global"]),
+                differences[sparsity],
                 "; ".join(failed),
             )
+
+    def _local_against_global(self, grid: Grid) -> dict[float, Comparison | None]:
+        """Return sparsity -> local minus global, tested together."""
+        pairs = [(grid.pruned["local", s], grid.pruned["global", s]) for s in grid.sparsities]
+        return dict(zip(grid.sparsities, self.compare_together(pairs), strict=True))
 
     # --- the claim ---
 
@@ -188,18 +194,18 @@ class LocalGlobal(SweptStudy):
 
     def finding(self, grid: Grid) -> list[str]:
         """Return the study's claim beside what was found on a task, with intervals."""
-        told: dict[str, list[str]] = {"local better": [], "global better": [], "within noise": []}
-        pairs = []
-        for sparsity in grid.sparsities:
-            local, global_ = (grid.pruned[ranking, sparsity] for ranking in RANKINGS)
-            found = self.compare(local, global_)
+        told: dict[str, list[str]] = {kind: [] for kind in (*_WINNERS.values(), _NO_VERDICT)}
+        pairs, seeds = [], 0
+        for sparsity, found in self._local_against_global(grid).items():
             if found is None:
                 continue
-            pairs.append((local, global_))
-            fallen = found.collapsed and found.base_collapsed
-            kind = "within noise" if fallen else _WINNERS.get(found.outcome, "within noise")
-            mark = f", both {formats.COLLAPSED}" if fallen else ""
-            told[kind].append(f"{words.percent(sparsity)} {words.interval(found)}{mark}")
+            pairs.append((grid.pruned["local", sparsity], grid.pruned["global", sparsity]))
+            seeds = max(seeds, found.verdict.seeds)
+            text = f"{words.percent(sparsity)} {words.interval(found)}"
+            if found.is_of_collapsed:
+                told[_NO_VERDICT].append(f"{text}, {formats.collapsed(found.verdict)}")
+            else:
+                told[_WINNERS[found.outcome]].append(text)
         if not pairs:
             return [f"{grid.task}: no sparsity has both rankings, so nothing can be told."]
         lines = [f"{grid.task}: {kind}: {'; '.join(some)}." for kind, some in told.items() if some]
@@ -211,7 +217,8 @@ class LocalGlobal(SweptStudy):
                 f"{'ies' if len(pairs) > 1 else 'y'}: {mean.mean:+.3f} ({low:+.3f} to {high:+.3f})."
             )
         verdict = _claim(len(told["local better"]), len(told["global better"]), len(pairs))
-        return [*lines, f"{grid.task}: the claim that local is the better one {verdict}."]
+        claim = f"{grid.task}: the claim that local is the better one {verdict}"
+        return [*lines, f"{claim}{words.these_models(seeds)}."]
 
     # --- where the zeros are ---
 
@@ -302,8 +309,8 @@ class LocalGlobal(SweptStudy):
             self.settings_line(),
             "Ours classifies the polarity of aspects that are given, prunes once and for good "
             "along a schedule, and scores the model at the end of the training; local is one "
-            "sparsity for every matrix. Interval: 95 % paired bootstrap over the examples; "
-            "verdict: local against global.",
+            "sparsity for every matrix. Verdict: local against global. "
+            + words.tests("all sparsities of a task"),
             "",
             f"## The claim beside what was found{mark}",
             "",
@@ -338,7 +345,13 @@ class LocalGlobal(SweptStudy):
         return lines
 
 
-_WINNERS = {Outcome.BETTER: "local better", Outcome.WORSE: "global better"}
+_NO_VERDICT = "no verdict"
+_WINNERS = {
+    Outcome.BETTER: "local better",
+    Outcome.WORSE: "global better",
+    Outcome.NO_DIFFERENCE: "no difference shown",
+    Outcome.UNDEFINED: "cannot be told",
+}
 
 
 def _claim(better: int, worse: int, total: int) -> str:
@@ -349,4 +362,4 @@ def _claim(better: int, worse: int, total: int) -> str:
         return f"does not hold: global is better at {worse} of {total}"
     if better:
         return f"depends on the sparsity: local is better at {better} of {total}, global at {worse}"
-    return f"cannot be told: at all {total} the two are within noise"
+    return f"cannot be told: at none of {total} a difference is shown"

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 
 from bert_glue_tf.compression.names import DEFAULT_METHOD, NO_PRUNING
+from bert_glue_tf.evaluation.collapse import Mark
+from bert_glue_tf.evaluation.significance import Equal
 from bert_glue_tf.reports import formats, tables
 from bert_glue_tf.reports.groups import Group
 from bert_glue_tf.reports.measured import REFERENCE, SAMPLE, Model
@@ -222,15 +224,9 @@ class Report(Study[Trained]):
             found = self.compare(pruned, without, metric="accuracy")
             if found is None:
                 continue
-            verdict = {
-                Outcome.WITHIN_NOISE: "does not hold: the difference is within noise",
-                Outcome.BETTER: "holds",
-                Outcome.WORSE: "does not hold: it lowers it",
-                Outcome.UNDEFINED: "cannot be told",
-            }[found.outcome]
             groups = {"without pruning": self.group(without), "with pruning": self.group(pruned)}
             yield (
-                f"Pruning raises validation accuracy, {task}: {verdict} "
+                f"Pruning raises validation accuracy, {task}: {_raised(found)} "
                 f"({_interval(found)}).{_collapsed(groups)}"
             )
 
@@ -312,16 +308,42 @@ def _examples(model: Model) -> str:
     return words.examples(model.task, model.data)
 
 
+def _raised(found: Comparison) -> str:
+    """Return whether pruning raises the accuracy, in words."""
+    if found.is_of_collapsed:
+        return formats.verdict(found.verdict)
+    told = {
+        Outcome.NO_DIFFERENCE: "cannot be told: no difference is shown",
+        Outcome.BETTER: "holds",
+        Outcome.WORSE: "does not hold: it lowers it",
+        Outcome.UNDEFINED: "cannot be told",
+    }
+    if found.outcome is Outcome.NO_DIFFERENCE and found.difference.equivalence.outcome is Equal.YES:
+        margin = f"{found.difference.equivalence.margin:g}"
+        return f"does not hold: equal within {margin}" + _these(found)
+    return told[found.outcome] + _these(found)
+
+
 def _kept(found: Comparison) -> str:
-    """Return whether quantization keeps the accuracy, by the difference and the verdicts."""
-    # On 408 examples a model that says one thing to all may be within noise of a weak one.
-    if found.base_collapsed or (found.outcome is Outcome.UNDEFINED and not found.collapsed):
-        return "cannot be told"
-    if found.collapsed or found.outcome is Outcome.WORSE:
+    """Return whether quantization keeps the accuracy: equality needs evidence of its own."""
+    equivalence = found.difference.equivalence
+    # A constant answer may be hard to tell from a weak model on few examples.
+    if found.base_mark is Mark.COLLAPSED:
+        return formats.verdict(found.verdict)
+    if found.mark is Mark.COLLAPSED:
         return "does not hold"
-    if found.outcome is Outcome.WITHIN_NOISE:
-        return "holds: the difference is within noise"
-    return "holds: it raises it"
+    if equivalence.outcome is Equal.YES:
+        lowers = ", though it lowers it" if found.outcome is Outcome.WORSE else ""
+        return f"holds: equal within {equivalence.margin:g}{lowers}" + _these(found)
+    if found.outcome is Outcome.BETTER:
+        return "holds: it raises it" + _these(found)
+    if found.outcome is Outcome.WORSE:
+        return "does not hold: it lowers it" + _these(found)
+    return formats.equivalence(equivalence) + _these(found)
+
+
+def _these(found: Comparison) -> str:
+    return words.these_models(found.verdict.seeds)
 
 
 def _collapsed(groups: Mapping[str, Group | None]) -> str:
@@ -342,9 +364,11 @@ def _interval(found: Comparison) -> str:
     low, high = difference.interval
     seeds = len(difference.by_seed)
     text = f"{difference.mean:+.4f} accuracy, 95 % interval {low:+.3f} to {high:+.3f}"
+    p = formats.p_value(difference.p)
+    told = f"p {p}" if p.startswith("<") else f"p = {p}"
     if seeds == 1:
-        return f"{text}, one seed, McNemar p {difference.mcnemar[0]:.3f}"
+        return f"{text}, one seed, {told}"
     return (
         f"{text}, {seeds} seeds from {min(difference.by_seed):+.3f} to "
-        f"{max(difference.by_seed):+.3f}, McNemar p {formats.p_values(difference.mcnemar)}"
+        f"{max(difference.by_seed):+.3f}, {told}"
     )

@@ -131,13 +131,14 @@ class Structured(SweptStudy):
         base, *pruned = self.by_task[task]
         start = base.starting_point
         shown = [base, *([Cell(FINE_TUNED, start.configs)] if start else []), *pruned]
-        for one in shown:
+        found = self.compare_together([(one, base) for one in shown[1:]])
+        for one, difference in zip(shown, (None, *found), strict=True):
             yield Row(
                 task=task,
                 model=one.label,
                 paper=None if one.label == FINE_TUNED else self._published(one.label, task),
                 group=self.group(one),
-                difference=None if one is base else self.compare(one, base),
+                difference=difference,
                 reason=self.reason(one),
             )
 
@@ -157,7 +158,8 @@ class Structured(SweptStudy):
             return [f"{task}: fewer than two of the methods were run, so nothing is ranked."]
         # A score that is undefined is the worst.
         ours = sorted(pruned, key=self._mean, reverse=True)
-        pairs = [(a, b, self.compare(a, b)) for a, b in itertools.combinations(ours, 2)]
+        pairs = list(itertools.combinations(ours, 2))
+        found = self.compare_together(pairs)
         scores = [columns.score_text(columns.group_score(self.group(one))) for one in ours]
         told = [
             f"{task}: ours, best first: "
@@ -165,19 +167,17 @@ class Structured(SweptStudy):
             + (f" (not run: {', '.join(missing)})" if missing else "")
             + "."
         ]
-        apart = [
-            f"{a.label} over {b.label} {words.interval(c)}"
-            for a, b, c in pairs
-            if c and c.outcome is Outcome.BETTER
-        ]
-        noise = [
-            f"{a.label} and {b.label} {words.interval(c)}"
-            for a, b, c in pairs
-            if c and c.outcome is not Outcome.BETTER
-        ]
-        told.append(f"{task}: beyond noise: {'; '.join(apart) or 'none of the differences'}.")
-        if noise:
-            told.append(f"{task}: within noise, or undefined: {'; '.join(noise)}.")
+        apart, rest = [], []
+        for (a, b), one in zip(pairs, found, strict=True):
+            if one and one.outcome is Outcome.BETTER and not one.is_of_collapsed:
+                apart.append(f"{a.label} over {b.label} {words.interval(one)}")
+            elif one:
+                rest.append(f"{a.label} and {b.label} {words.interval(one)}")
+        seeds = max((one.verdict.seeds for one in found if one), default=0)
+        shown = "; ".join(apart) + words.these_models(seeds) if apart else "none of the differences"
+        told.append(f"{task}: shown to differ: {shown}.")
+        if rest:
+            told.append(f"{task}: not shown to differ: {'; '.join(rest)}.")
         told.append(f"{task}: {self._verdict(task, pruned)}")
         return told
 
@@ -193,19 +193,19 @@ class Structured(SweptStudy):
         if len(known) < 2:
             return f"the paper's ranking is {ABSENT}, so it is neither confirmed nor contradicted."
         order = sorted(known, key=lambda one: theirs[one] or 0.0, reverse=True)
-        told: dict[str, list[str]] = {"confirmed": [], "contradicted": [], "within noise": []}
+        told: dict[str, list[str]] = {"confirmed": [], "contradicted": [], "not shown": []}
         kinds = {Outcome.BETTER: "confirmed", Outcome.WORSE: "contradicted"}
-        for a, b in itertools.combinations(order, 2):
-            if theirs[a] == theirs[b]:
-                continue
-            found = self.compare(a, b)
-            kind = kinds.get(found.outcome, "within noise") if found else "within noise"
-            numbers = f" {words.interval(found)}" if found else ""
+        pairs = [(a, b) for a, b in itertools.combinations(order, 2) if theirs[a] != theirs[b]]
+        for (a, b), found in zip(pairs, self.compare_together(pairs), strict=True):
+            kind, numbers = "not shown", ""
+            if found:
+                numbers = f" {words.interval(found)}"
+                kind = kind if found.is_of_collapsed else kinds.get(found.outcome, kind)
             told[kind].append(f"{a.label} over {b.label}{numbers}")
         if told["contradicted"]:
             verdict = "does not hold"
         else:
-            verdict = "is not contradicted" if told["within noise"] else "holds"
+            verdict = "is not contradicted" if told["not shown"] else "holds"
         parts = [f"{kind}: {'; '.join(pairs)}" for kind, pairs in told.items() if pairs]
         return (
             f"the paper's ranking ({', '.join(one.label for one in order)}) {verdict}. "
@@ -234,8 +234,8 @@ class Structured(SweptStudy):
             "",
             self.settings_line(),
             f"A row of `{FINE_TUNED}` is the model that the others start from; `{UNPRUNED}` has "
-            "trained on as long as they, and is what each difference is taken to. Interval: 95 % "
-            "paired bootstrap over the examples; p: McNemar's exact test, one for each seed.",
+            "trained on as long as they, and is what each difference is taken to. "
+            + words.tests("the models of a task against the unpruned one, and each two methods"),
             "",
         ]
         for task, models in self.by_task.items():

@@ -2,7 +2,7 @@
 
 A study names its cells (the models of its tables) and gives tables of typed rows, findings in
 words, figures and a text. What two models differ by is a bootstrap of a second or more, so it is
-computed once for each pair of cells and kept.
+computed once for each pair of cells and kept. A study that tests many pairs corrects for it.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.core.files import write_atomically
+from bert_glue_tf.evaluation import significance
 from bert_glue_tf.evaluation.significance import Difference
 from bert_glue_tf.reports import plots, reading, tables, verdicts
 from bert_glue_tf.reports.groups import Group
@@ -163,6 +164,22 @@ class Study(abc.ABC, Generic[C]):
                 verdicts.compare(first, second, metric) if first and second else None
             )
         return self._compared[key]
+
+    def compare_together(self, pairs: Sequence[tuple[C, C]]) -> list[Comparison | None]:
+        """Compare several pairs (judged, base), their p-values corrected for their number.
+
+        By Holm's method (see `significance.holm`); a comparison with a COLLAPSED model is no test.
+
+        Returns:
+          A comparison for each pair; None where a cell is missing.
+        """
+        found = [self.compare(judged, base) for judged, base in pairs]
+        tested = [one for one in found if one and not one.is_of_collapsed]
+        corrected = iter(significance.holm([one.difference.p for one in tested]))
+        return [
+            one.corrected(next(corrected)) if one and not one.is_of_collapsed else one
+            for one in found
+        ]
 
     def mean_difference(self, pairs: Sequence[tuple[C, C]]) -> Difference | None:
         """Return the mean of the differences of several pairs (judged, base), computed once."""

@@ -14,6 +14,7 @@ from bert_glue_tf.compression import registry
 from bert_glue_tf.compression.names import NO_PRUNING
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import tasks
+from bert_glue_tf.evaluation.collapse import Marked
 from bert_glue_tf.export.record import ExportResult
 from bert_glue_tf.models import families
 from bert_glue_tf.reports import formats, plots, reading, tables, times
@@ -22,7 +23,7 @@ from bert_glue_tf.reports.groups import Group
 from bert_glue_tf.reports.tables import Column, Table
 from bert_glue_tf.reports.verdicts import Comparison
 from bert_glue_tf.runs.results import ExperimentResult
-from bert_glue_tf.studies import columns, survey_measure
+from bert_glue_tf.studies import columns, survey_measure, words
 from bert_glue_tf.studies.cells import Cell, cell
 from bert_glue_tf.studies.survey_measure import FLOAT32, INT8, Costs, MeasureSettings
 from bert_glue_tf.studies.swept import Section, SweptStudy
@@ -134,7 +135,7 @@ def _int8_score(row: Row) -> Score | None:
     task = tasks.get(row.costs.config.task)
     names = [f"{task.primary_metric}{suffix}" for suffix in task.validation_splits]
     mean = float(np.mean([row.int8.metrics[name] for name in names]))
-    return Score(mean, bool(row.int8.collapsed))
+    return Score(mean, Marked(row.int8.collapsed, row.int8.at_chance).mark)
 
 
 def _speed(row: Row) -> float | None:
@@ -244,15 +245,18 @@ class Survey(SweptStudy):
     @property
     def table(self) -> Table[Row]:
         """A row for each method, the unpruned model first."""
-        return Table(_COLUMNS, tuple(map(self._row, self.cells)))
+        base, *pruned = self.cells
+        found = self.compare_together([(one, base) for one in pruned])
+        rows = zip(self.cells, (None, *found), strict=True)
+        return Table(_COLUMNS, tuple(self._row(one, difference) for one, difference in rows))
 
-    def _row(self, one: Cell) -> Row:
+    def _row(self, one: Cell, difference: Comparison | None) -> Row:
         own = self.costs.get(one.label)
         reasons = [self.reason(one), own.reason if own else ""]
         return Row(
             method=one.label,
             group=self.group(one),
-            difference=None if one is self.cells[0] else self.compare(one, self.cells[0]),
+            difference=difference,
             costs=own,
             base=self.base,
             reason="; ".join(filter(None, reasons)),
@@ -328,9 +332,8 @@ class Survey(SweptStudy):
                 "",
                 self.settings_line(),
                 "",
-                f"{task}: {self.examples(self.base.record)}. Differences: to the unpruned model, "
-                "95 % paired bootstrap over the examples; p: McNemar's exact test, one for each "
-                "seed.",
+                f"{task}: {self.examples(self.base.record)}. Differences: to the unpruned model. "
+                f"{words.tests('all methods')}",
                 "",
                 tables.markdown(self.table.filled()),
                 *(f"- {line}" for line in self.findings()),

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bert_glue_tf.data import tasks
+from bert_glue_tf.evaluation import significance
 from bert_glue_tf.reports.verdicts import Comparison
 
 ABSENT = "not at hand"
@@ -33,6 +34,28 @@ def interval(found: Comparison) -> str:
         return "undefined"
     low, high = found.difference.interval
     return f"{found.difference.mean:+.3f} ({low:+.3f} to {high:+.3f})"
+
+
+def tests(what: str) -> str:
+    """Return the sentences on intervals, p-values and equality that a study's text has.
+
+    Args:
+      what: the comparisons whose p-values are corrected together, in words.
+    """
+    return (
+        "Interval: 95 %, over the examples, from three seeds on over seeds and examples together. "
+        f"p: of the tests of docs/compare.md, corrected by Holm's method for the number of "
+        f"comparisons, {what} together. equal: within {significance.MARGIN:g}, by two one-sided "
+        "tests."
+    )
+
+
+def these_models(seeds: int) -> str:
+    """Return the end of a claim that few seeds speak of; empty where they are enough."""
+    if seeds >= significance.METHOD_SEEDS:
+        return ""
+    few = "one seed" if seeds == 1 else "two seeds"
+    return f", of these models; of the methods: cannot be told: {few}"
 
 
 def examples(task: tasks.TaskSpec, data: Mapping[str, Any]) -> str:

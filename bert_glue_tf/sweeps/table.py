@@ -73,8 +73,8 @@ def table(
         done = [(run, records[run.name]) for run in some if run.name in records]
         keys = _primary(done[0][1]) if done else []
         values = {key: [record.metrics[key] for _, record in done] for key in keys}
-        fallen = sum(record.is_collapsed for _, record in done)
-        mark = f" {collapse.MARK} ({fallen} of {len(done)})" if fallen else ""
+        fallen = sum(bool(record.collapsed) for _, record in done)
+        mark = f" {collapse.Mark.COLLAPSED.value} ({fallen} of {len(done)})" if fallen else ""
         rows.append(
             {
                 **dict(zip(shown, key, strict=True)),

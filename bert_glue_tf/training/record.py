@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from collections.abc import Mapping
 from typing import Any
@@ -38,7 +39,7 @@ def write(
     with doing("scoring the trained model"):
         evaluations = trained.scoring.evaluate(trained.scoring.predict_fn(trained.model))
         intervals = scoring.intervals(inputs.task, trained.scoring.splits, evaluations)
-        warnings = _write_predictions(job, trained, evaluations, intervals)
+        warnings, marked = _write_predictions(job, trained, evaluations, intervals)
     with doing("saving the model"):
         saving.save(trained.model, network.backbone, inputs.task, folder.model)
     # Half a minute for BERT-base.
@@ -63,6 +64,7 @@ def write(
         peak_memory_bytes=cost.peak_memory_bytes(),
         environment=_environment(job, network),
         warnings=warnings,
+        **dataclasses.asdict(marked),
     )
     records.append(folder.results_file, result)
     # A finished run never goes on, and the optimizer's state is twice as large as the model.
@@ -75,19 +77,20 @@ def _write_predictions(
     trained: Trained,
     evaluations: Mapping[str, Evaluation],
     intervals: scoring.Intervals,
-) -> tuple[str, ...]:
+) -> tuple[tuple[str, ...], collapse.Marked]:
     """Write the predictions of every validation split, and return what warns of their scores."""
-    task, warnings = trained.scoring.task, []
+    task, warnings, verdicts = trained.scoring.task, [], []
     for suffix, done in evaluations.items():
         split = trained.scoring.splits[suffix]
         path = job.folder.predictions_file(split.name)
         predictions.write(path, task, split.labels, done.logits)
         known = intervals.get(f"{task.primary_metric}{suffix}")
         verdict = collapse.judge(task, split.labels, done.logits, known)
+        verdicts.append(verdict)
         if verdict:
             # Not a line of the log as well: whoever shows the record shows it.
             warnings.append(collapse.warning(split.name, verdict))
-    return tuple(warnings)
+    return tuple(warnings), collapse.marked(verdicts)
 
 
 def _speed(trained: Trained, evaluations: Mapping[str, Evaluation]) -> dict[str, float]:

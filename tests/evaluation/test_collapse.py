@@ -7,7 +7,7 @@ import pytest
 
 from bert_glue_tf.data import tasks
 from bert_glue_tf.evaluation import collapse, metrics
-from bert_glue_tf.evaluation.collapse import AtChance, Diverged, OneAnswer
+from bert_glue_tf.evaluation.collapse import AtChance, Diverged, Mark, Marked, OneAnswer
 
 SST2, STSB = tasks.get("sst2"), tasks.get("stsb")
 
@@ -51,14 +51,26 @@ def test_one_score_for_all_and_a_single_example():
     assert alone == AtChance("accuracy", 1.0, 1.0)  # Its interval is NaN: nothing is shown.
 
 
-def test_text_has_each_reason_once():
+def test_the_marks_of_a_model_have_each_reason_once():
     one, chance = OneAnswer("negative", True), AtChance("accuracy", 0.52, 0.5)
-    assert collapse.text([]) == collapse.text([None]) == ""
-    assert collapse.text([one, None, one, chance, Diverged(3, 4)]) == (
-        "every prediction is negative; "
-        "accuracy 0.520 is not above chance (0.500) by more than its noise; "
-        "the logits are not numbers"
-    )
+    told = "accuracy 0.520 is not above chance (0.500) by more than its noise"
+    assert collapse.marked([]) == collapse.marked([None]) == Marked("", "")
+    assert collapse.marked([None, chance, chance]) == Marked("", told)
+    # A split at chance beside one that collapsed adds nothing.
+    found = collapse.marked([one, None, one, chance, Diverged(3, 4)])
+    assert found == Marked("every prediction is negative; the logits are not numbers", "")
+
+
+def test_a_score_at_chance_is_no_collapse():
+    assert collapse.mark(AtChance("accuracy", 0.52, 0.5)) is Mark.AT_CHANCE
+    assert collapse.mark(OneAnswer("negative", True)) is Mark.COLLAPSED
+    assert collapse.mark(Diverged(3, 4)) is Mark.COLLAPSED
+    assert Marked("", "at chance").mark is Mark.AT_CHANCE
+    assert Marked("one answer", "").mark is Mark.COLLAPSED
+    assert Marked().mark is None
+    assert collapse.worst([None, Mark.AT_CHANCE, Mark.COLLAPSED]) is Mark.COLLAPSED
+    assert collapse.worst([None, Mark.AT_CHANCE]) is Mark.AT_CHANCE
+    assert collapse.worst([None]) is None
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,8 @@ def test_collapsed_is_in_every_table(collapsed, tmp_path, capsys):
     worthless = {"no pruning, int8 COLLAPSED (1 of 1)"}
     assert {r["model"] for r in shown["groups"] if "COLLAPSED" in r["model"]} == worthless
     (difference,) = shown["differences"]
-    assert difference["verdict"] == "worse, COLLAPSED"
+    assert difference["verdict"] == "no verdict: COLLAPSED"
+    assert difference["p"] == difference["equal"] == ""
     assert [r["score"] for r in shown["models"]] == ["0.6500", "0.6500", "0.5000 COLLAPSED"]
     assert [table.count("COLLAPSED") for table in shown["markdown"]] == [1, 1, 1]
     assert [(row["score"], row["collapsed"]) for row in shown["csv"]] == [
@@ -61,8 +62,10 @@ def test_collapsed_is_in_every_table(collapsed, tmp_path, capsys):
         "this model.</p>"
     ) in text
     assert '<td class="bad">0.5000 COLLAPSED</td>' in text
-    assert '<td class="bad">worse, COLLAPSED</td>' in text
-    assert "int8 against no pruning, float32: worse, COLLAPSED (accuracy -0.150" in text
+    assert '<td class="bad">no verdict: COLLAPSED</td>' in text
+    assert (
+        "int8 against no pruning, float32: no verdict: COLLAPSED (400 examples, 1 seed)."
+    ) in text
     terminal.print_rows("Models", shown["groups"])
     terminal.print_rows("Differences", shown["differences"])
     assert re.sub(r"\s+", " ", capsys.readouterr().out).count("COLLAPSED") == 2
@@ -115,9 +118,9 @@ def test_a_model_that_diverged_has_no_score_and_no_difference(tmp_path):
     assert [row["score"] for row in shown["models"]] == ["undefined COLLAPSED", "0.7500"]
     (difference,) = shown["differences"]
     assert difference["difference"] == difference["95 % interval"] == "undefined"
-    assert difference["verdict"] == "undefined, COLLAPSED"
+    assert difference["verdict"] == "no verdict: COLLAPSED"
     assert "nan" not in shown["page"].lower()
-    assert "undefined, COLLAPSED (accuracy is undefined, 400 examples, 1 seed)." in shown["page"]
+    assert "no verdict: COLLAPSED (400 examples, 1 seed)." in shown["page"]
     # Its point is on no figure.
     assert plots.score_against(group(models), "size") is None
 
@@ -134,8 +137,8 @@ def test_a_constant_answer_to_a_regression_has_no_correlation(tmp_path):
     shown = everywhere(read(tmp_path / "u", run))
     assert [row["score"] for row in shown["models"]] == ["undefined COLLAPSED", "1.0000"]
     assert [row["95 % interval"] for row in shown["groups"]] == ["", "1.000 to 1.000"]
-    assert shown["differences"][0]["verdict"] == "undefined, COLLAPSED"
-    assert shown["differences"][0]["McNemar p"] == ""
+    assert shown["differences"][0]["verdict"] == "no verdict: COLLAPSED"
+    assert shown["differences"][0]["p"] == ""
 
 
 def test_a_pruned_model_without_an_unpruned_one_is_told_of_with_the_nearest(tmp_path):

@@ -6,11 +6,12 @@ import dataclasses
 
 import pytest
 from report_runs import CONSTANT, LABELS, N, changed, read, right
-from sklearn import metrics as sklearn_metrics
 from written_runs import write_export, write_run, wrong_at
 
 from bert_glue_tf.data import tasks
-from bert_glue_tf.evaluation import significance
+from bert_glue_tf.evaluation import metrics, significance
+from bert_glue_tf.evaluation.collapse import Mark
+from bert_glue_tf.evaluation.significance import Equal, Equivalence
 from bert_glue_tf.reports import formats, rows, summary, verdicts
 from bert_glue_tf.reports.groups import group
 from bert_glue_tf.reports.tables import Tone
@@ -42,22 +43,23 @@ def test_a_pruned_run_against_the_unpruned_seed_by_seed(tmp_path):
     assert found.difference.by_seed == pytest.approx((60 / 400, 40 / 400))
     expected = significance.compare(
         tasks.get("mrpc").problem,
-        sklearn_metrics.accuracy_score,
+        metrics.accuracy,
         LABELS,
         [unpruned[seed].argmax(1) for seed in (1, 2)],
         [pruned[seed].argmax(1) for seed in (1, 2)],
     )
-    assert found.difference.interval == pytest.approx(expected.interval)
-    assert found.difference.mcnemar == expected.mcnemar
-    assert found.verdict == Verdict(Outcome.BETTER)
+    assert found.difference == expected
+    assert found.verdict == Verdict(Outcome.BETTER, 2, expected.equivalence)
     (row,) = rows.differences([found]).texts()
     assert row["difference"] == "+0.1250"
     assert row["seeds"] == "1, 2"
     assert row["seeds' range"] == "+0.100 to +0.150"
+    assert row["p"] == "< 0.001"
     assert summary.sentences([found]) == [
-        "mrpc: pruned: classifier_magnitude 90 % against no pruning: better "
-        f"(accuracy +0.125, {found.difference.interval[0]:+.3f} to "
-        f"{found.difference.interval[1]:+.3f}, 400 examples, 2 seeds)."
+        "mrpc: pruned: classifier_magnitude 90 % against no pruning: these models of two seeds: "
+        f"better (accuracy +0.125, {found.difference.interval[0]:+.3f} to "
+        f"{found.difference.interval[1]:+.3f}; 400 examples, 2 seeds; of the methods: cannot be "
+        "told: two seeds)."
     ]
 
 
@@ -81,24 +83,34 @@ def test_files_against_float32_and_a_pruned_file_against_the_unpruned_one(tmp_pa
     }
     slight = found["no pruning, dynamic_int8", "no pruning, float32"]
     assert slight.difference.mean == pytest.approx(-1 / 400)
-    assert slight.verdict == Verdict(Outcome.WITHIN_NOISE)
+    assert slight.outcome is Outcome.NO_DIFFERENCE
+    assert slight.difference.equivalence.outcome is Equal.UNKNOWN  # Of 400, one point is 4.
     worse = found["no pruning, int8", "no pruning, float32"]
     assert worse.difference.mean == pytest.approx(-70 / 400)
-    assert worse.verdict == Verdict(Outcome.WORSE)
-    assert worse.difference.mcnemar[0] < 1e-9
+    assert worse.outcome is Outcome.WORSE
+    assert worse.difference.p < 1e-9
+    assert worse.difference.equivalence.outcome is Equal.NO
     shown = {row["model"]: row for row in rows.differences(found.values()).texts()}
-    assert shown["no pruning, dynamic_int8"]["verdict"] == "within noise"
-    assert shown["no pruning, dynamic_int8"]["McNemar p"] == "1.000"
+    assert shown["no pruning, dynamic_int8"]["verdict"] == "these two models: no difference shown"
+    assert shown["no pruning, dynamic_int8"]["p"] == "1.000"
+    assert shown["no pruning, dynamic_int8"]["equal"].startswith("cannot be told: about ")
+    int8 = next(row for name, row in shown.items() if name == "no pruning, int8")
+    assert (int8["verdict"], int8["p"]) == ("these two models: worse", "< 0.001")
+    assert int8["equal"] == "no, beyond 0.01"
 
 
-def test_seeds_that_disagree_are_noise(tmp_path):
-    for seed, other in ((1, 380), (2, 290)):
+def test_seeds_that_disagree_show_no_difference_of_methods(tmp_path):
+    for seed, other in ((1, 380), (2, 290), (3, 310)):
         write_run(tmp_path / f"u{seed}", LABELS, right(300), seed=seed)
         run = tmp_path / f"p{seed}"
         write_run(run, LABELS, right(other), seed=seed, pruning_method="classifier_magnitude")
     (found,) = verdicts.differences(read(*sorted(tmp_path.iterdir())))
-    assert found.difference.interval[0] > 0  # The examples alone would say better.
-    assert found.verdict == Verdict(Outcome.WITHIN_NOISE)
+    # 80 more are right, 10 fewer, 10 more: the examples alone would say better.
+    assert found.difference.mean == pytest.approx(80 / 1200)
+    assert found.difference.interval[0] < 0 < found.difference.interval[1]
+    assert found.outcome is Outcome.NO_DIFFERENCE
+    assert found.verdict.is_of_methods
+    assert formats.verdict(found.verdict) == "no difference shown"
 
 
 def test_the_same_data_by_another_path_is_compared(tmp_path):
@@ -152,28 +164,38 @@ def test_the_same_digest_with_other_labels_is_not_compared(tmp_path, caplog):
     assert "other labels, not compared" in caplog.text
 
 
-def test_a_collapsed_model_within_noise_is_not_silent(tmp_path):
+def test_against_a_collapsed_model_there_is_no_verdict(tmp_path):
     weak = wrong_at(LABELS, range(0, N, 2))  # Says one thing to all but one.
     weak[0] = weak[0][::-1]
     run = write_run(tmp_path / "run", LABELS, weak)
     write_export(run, "float32", LABELS, weak)
     write_export(run, "int8", LABELS, CONSTANT, collapsed="every prediction is not_equivalent")
     models = read(run)
-    # The trained model's record does not say so: its predictions do.
-    assert models[0].collapsed.startswith("accuracy 0.502 is not above chance (0.500) by more")
+    # The trained model's record does not say so: its predictions do. That is no collapse.
+    assert models[0].marked.at_chance.startswith("accuracy 0.502 is not above chance (0.500) by")
+    assert models[0].collapsed == ""
     (found,) = verdicts.differences(models)
-    assert found.difference.is_noise
-    assert found.verdict == Verdict(Outcome.WITHIN_NOISE, collapsed=True)
-    (cell,) = rows.differences([found]).pick("verdict").cells()[0]
-    assert (cell.text, cell.tone) == ("within noise, COLLAPSED", Tone.BAD)
+    assert not found.difference.is_shown
+    assert found.verdict.mark is Mark.COLLAPSED
+    cells = rows.differences([found]).pick("verdict", "p", "equal").cells()[0]
+    assert [cell.text for cell in cells] == ["no verdict: COLLAPSED", "", ""]
+    assert cells[0].tone is Tone.BAD
+    (shown,) = rows.groups(group(models[:1])).cells()
+    marked = next(cell for cell in shown if "keras" in cell.text)
+    assert marked.text == "no pruning, keras, not above chance (1 of 1)"
+    assert marked.tone is Tone.NOISE
 
 
 def test_a_base_that_collapsed_is_named(tmp_path):
     write_run(tmp_path / "u", LABELS, CONSTANT)
     write_run(tmp_path / "p", LABELS, right(390), pruning_method="classifier_magnitude")
     (found,) = verdicts.differences(read(tmp_path / "u", tmp_path / "p"))
-    assert found.verdict == Verdict(Outcome.BETTER, base_collapsed=True)
-    assert formats.verdict(found.verdict) == "better, against a COLLAPSED model"
+    assert (found.verdict.mark, found.verdict.base_mark) == (None, Mark.COLLAPSED)
+    assert formats.verdict(found.verdict) == "no verdict: against a COLLAPSED model"
+
+
+def equal(outcome, examples=None):
+    return Equivalence(0.01, outcome, (-0.1, 0.1), examples)
 
 
 @pytest.mark.parametrize(
@@ -181,12 +203,44 @@ def test_a_base_that_collapsed_is_named(tmp_path):
     [
         (Verdict(Outcome.BETTER), "better", Tone.GOOD),
         (Verdict(Outcome.WORSE), "worse", Tone.BAD),
-        (Verdict(Outcome.WITHIN_NOISE), "within noise", Tone.NOISE),
-        (Verdict(Outcome.UNDEFINED), "undefined", Tone.PLAIN),
-        (Verdict(Outcome.BETTER, collapsed=True), "better, COLLAPSED", Tone.BAD),
+        (Verdict(Outcome.NO_DIFFERENCE), "no difference shown", Tone.NOISE),
+        (Verdict(Outcome.UNDEFINED), "cannot be told", Tone.PLAIN),
+        (Verdict(Outcome.UNDEFINED, seeds=1), "cannot be told", Tone.PLAIN),
+        (Verdict(Outcome.WORSE, seeds=1), "these two models: worse", Tone.BAD),
+        (Verdict(Outcome.WORSE, seeds=2), "these models of two seeds: worse", Tone.BAD),
         (
-            Verdict(Outcome.UNDEFINED, collapsed=True, base_collapsed=True),
-            "undefined, COLLAPSED, against a COLLAPSED model",
+            Verdict(Outcome.NO_DIFFERENCE, equivalence=equal(Equal.YES)),
+            "no difference shown, equal within 0.01",
+            Tone.NOISE,
+        ),
+        (
+            Verdict(Outcome.WORSE, seeds=1, equivalence=equal(Equal.YES)),
+            "these two models: worse, equal within 0.01",
+            Tone.BAD,
+        ),
+        (
+            Verdict(Outcome.NO_DIFFERENCE, equivalence=equal(Equal.UNKNOWN, 700)),
+            "no difference shown",
+            Tone.NOISE,
+        ),
+        (
+            Verdict(Outcome.WORSE, mark=Mark.AT_CHANCE),
+            "worse, not above chance",
+            Tone.BAD,
+        ),
+        (
+            Verdict(Outcome.BETTER, base_mark=Mark.AT_CHANCE),
+            "better, against a model not above chance",
+            Tone.GOOD,
+        ),
+        (
+            Verdict(Outcome.BETTER, mark=Mark.COLLAPSED, base_mark=Mark.AT_CHANCE),
+            "no verdict: COLLAPSED",
+            Tone.BAD,
+        ),
+        (
+            Verdict(Outcome.UNDEFINED, mark=Mark.COLLAPSED, base_mark=Mark.COLLAPSED),
+            "no verdict: both COLLAPSED",
             Tone.BAD,
         ),
     ],
@@ -194,6 +248,52 @@ def test_a_base_that_collapsed_is_named(tmp_path):
 def test_a_verdict_has_words_and_a_tone(verdict, text, tone):
     assert formats.verdict(verdict) == text
     assert rows.verdict_tone(verdict) is tone
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (equal(Equal.YES), "yes, within 0.01"),
+        (equal(Equal.NO), "no, beyond 0.01"),
+        (equal(Equal.UNKNOWN), "cannot be told"),
+        (equal(Equal.UNKNOWN, 6194), "cannot be told: about 6,200 examples for 0.01"),
+        (equal(Equal.UNKNOWN, 97), "cannot be told: about 97 examples for 0.01"),
+        (None, ""),
+    ],
+)
+def test_an_equivalence_in_words(value, text):
+    assert formats.equivalence(value) == text
+
+
+@pytest.mark.parametrize(
+    ("p", "text"),
+    [
+        (0.2499, "0.250"),
+        (0.001, "0.001"),
+        (0.00099, "< 0.001"),
+        (0.0, "< 0.001"),
+        (float("nan"), "cannot be told"),
+        (None, ""),
+    ],
+)
+def test_a_p_value_is_never_zero(p, text):
+    assert formats.p_value(p) == text
+
+
+def test_the_lines_on_the_tests_name_margin_and_seeds(tmp_path):
+    run = write_run(tmp_path / "run", LABELS, right(300))
+    write_export(run, "float32", LABELS, right(300))
+    write_export(run, "int8", LABELS, right(299))
+    first, few = summary.tests(verdicts.differences(read(run), margin=0.02))
+    assert "p by McNemar's exact test" in first
+    assert "within 0.02" in first
+    assert "with one seed that cannot be told" in few
+    (one,) = verdicts.differences(read(run), margin=0.02)
+    assert one.difference.equivalence.outcome is Equal.YES
+    assert formats.verdict(one.verdict) == (
+        "these two models: no difference shown, equal within 0.02"
+    )
+    assert summary.tests([]) == []
 
 
 def test_a_comparison_seen_from_the_other_side_is_the_same(tmp_path):
@@ -210,6 +310,11 @@ def test_a_comparison_seen_from_the_other_side_is_the_same(tmp_path):
     one, other = verdicts.compare(pruned, unpruned), verdicts.compare(unpruned, pruned)
     back = other.reversed()
     assert back.difference.interval == pytest.approx(one.difference.interval)
-    same = dataclasses.replace(one.difference, interval=back.difference.interval)
-    assert back == dataclasses.replace(one, difference=same)
+    assert back.difference.mean == pytest.approx(one.difference.mean)
+    assert back.difference.by_seed == pytest.approx(one.difference.by_seed)
+    assert back.difference.p == one.difference.p
+    assert back.difference.equivalence.interval == pytest.approx(
+        one.difference.equivalence.interval, abs=0.002
+    )
+    assert back == dataclasses.replace(one, difference=back.difference)
     assert (one.outcome, other.outcome) == (Outcome.BETTER, Outcome.WORSE)

@@ -9,6 +9,7 @@ from study_runs import TINY, N, command, finished, read, right, train, width, wr
 from bert_glue_tf.models import families
 from bert_glue_tf.studies import zeros
 from bert_glue_tf.studies.local_global import LocalGlobal
+from bert_glue_tf.studies.study import Study
 
 
 def test_the_spread_over_the_layers_is_weighted_by_size():
@@ -131,15 +132,38 @@ def claims(tmp_path, local, global_):
         ((340, 300), (339, 260), "holds at 1 of 2, and is contradicted at none"),
         ((300, 260), (340, 259), "does not hold: global is better at 1 of 2"),
         ((340, 260), (300, 300), "depends on the sparsity: local is better at 1 of 2, global at 1"),
-        ((340, 300), (339, 301), "cannot be told: at all 2 the two are within noise"),
+        ((340, 300), (339, 301), "cannot be told: at none of 2 a difference is shown"),
     ],
 )
 def test_the_claim_in_words(tmp_path, local, global_, verdict):
     *lines, last = claims(tmp_path, local, global_)
-    assert last == f"mrpc: the claim that local is the better one {verdict}."
+    assert last == (
+        f"mrpc: the claim that local is the better one {verdict}, of these models; of the "
+        "methods: cannot be told: one seed."
+    )
     mean = (sum(local) - sum(global_)) / 2 / N
     assert f"mean of 2 sparsities: {mean:+.3f} (" in lines[-1]
     assert sum(f"{s} %" in line for line in lines for s in (50, 90)) == 2
+
+
+def test_differences_at_several_sparsities_are_corrected_for_their_number(tmp_path):
+    study = LocalGlobal(["mrpc"], {"encoder": "tiny", "data": "tsv"}, [0.5, 0.9], [1])
+    (grid,) = study.grids
+    write(grid.unpruned, tmp_path, [right(350)])
+    # 7 against none: McNemar p = 2 / 2^7. 30 against none: 2 / 2^30.
+    for sparsity, local, global_ in ((0.5, 307, 300), (0.9, 300, 270)):
+        write(grid.pruned["local", sparsity], tmp_path, [right(local)])
+        write(grid.pruned["global", sparsity], tmp_path, [right(global_)])
+    _, first, second = finished(study, tmp_path).scores(grid).values()
+    assert first["p"] == pytest.approx(2 / 2**7)
+    assert second["p"] == pytest.approx(2 * 2 / 2**30)
+    # At two of the first kind, each alone below 0.05, the correction matters.
+    four = Study.compare_together
+    pair = (grid.pruned["local", 0.5], grid.pruned["global", 0.5])
+    corrected = [one.difference for one in four(study, [pair] * 4)]
+    assert [one.p for one in corrected] == pytest.approx([4 * 2 / 2**7] * 4)
+    assert study.compare(*pair).difference.is_shown
+    assert not any(one.is_shown for one in corrected)
 
 
 def test_the_tables_fit_a_terminal(tmp_path):

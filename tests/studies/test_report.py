@@ -16,7 +16,7 @@ from written_runs import write_export, write_run, wrong_at
 
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import tasks
-from bert_glue_tf.evaluation import significance
+from bert_glue_tf.evaluation import metrics, significance
 from bert_glue_tf.runs import results
 from bert_glue_tf.studies import report, report_plan, words
 from bert_glue_tf.studies.report import Report
@@ -246,6 +246,9 @@ def test_accuracy_and_size_with_and_without_quantization(tmp_path):
 # --- hypotheses ---
 
 
+ONE_SEED = ", of these models; of the methods: cannot be told: one seed"
+
+
 def pruning(tmp_path, without, with_):
     done = []
     for seed, (first, second) in enumerate(zip(without, with_, strict=True), start=1):
@@ -259,48 +262,56 @@ def test_pruning_that_raises_accuracy(tmp_path):
     line = pruning(tmp_path, [right(300), right(304)], [right(340), right(336)])
     found = significance.compare(
         tasks.get("mrpc").problem,
-        lambda y, p: float(np.mean(y == p)),
+        metrics.accuracy,
         LABELS,
         [right(300).argmax(1), right(304).argmax(1)],
         [right(340).argmax(1), right(336).argmax(1)],
     )
     low, high = found.interval
     assert line == (
-        f"Pruning raises validation accuracy, mrpc: holds (+0.0900 accuracy, 95 % interval "
-        f"{low:+.3f} to {high:+.3f}, 2 seeds from +0.080 to +0.100, McNemar p 0.000, 0.000)."
+        f"Pruning raises validation accuracy, mrpc: holds, of these models; of the methods: "
+        f"cannot be told: two seeds (+0.0900 accuracy, 95 % interval {low:+.3f} to {high:+.3f}, "
+        "2 seeds from +0.080 to +0.100, p < 0.001)."
     )
 
 
 @pytest.mark.parametrize(
     ("without", "with_", "verdict"),
     [
-        ([300], [340], "holds (+0.1000 accuracy"),
-        ([300], [304], "does not hold: the difference is within noise (+0.0100 accuracy"),
-        ([300], [296], "does not hold: the difference is within noise (-0.0100 accuracy"),
-        ([340], [300], "does not hold: it lowers it (-0.1000 accuracy"),
-        # Two seeds of which one lost and one won.
-        ([300, 300], [380, 290], "does not hold: the difference is within noise (+0.0875 acc"),
+        ([300], [340], f"holds{ONE_SEED} (+0.1000 accuracy"),
+        ([300], [304], f"cannot be told: no difference is shown{ONE_SEED} (+0.0100 accuracy"),
+        ([300], [296], f"cannot be told: no difference is shown{ONE_SEED} (-0.0100 accuracy"),
+        ([300], [300], f"does not hold: equal within 0.01{ONE_SEED} (+0.0000 accuracy"),
+        ([340], [300], f"does not hold: it lowers it{ONE_SEED} (-0.1000 accuracy"),
+        # Three seeds of which one lost and two won.
+        ([300] * 3, [380, 290, 310], "cannot be told: no difference is shown (+0.0667 acc"),
+        ([300, 310, 305], [340, 352, 344], "holds (+0.1008 accuracy"),
     ],
 )
 def test_verdicts_on_pruning(tmp_path, without, with_, verdict):
     line = pruning(tmp_path, [right(n) for n in without], [right(n) for n in with_])
     assert line.startswith(f"Pruning raises validation accuracy, mrpc: {verdict}")
     if len(without) == 1:
-        assert re.search(r"one seed, McNemar p [01]\.\d{3}\)\.$", line)
+        assert re.search(r"one seed, p (= [01]\.\d{3}|< 0\.001)\)\.$", line)
 
 
 def test_four_labels_of_400_are_noise_by_mcnemar_too(tmp_path):
     # 4 against 0: 2 / 2^4.
-    assert pruning(tmp_path, [right(300)], [right(304)]).endswith("McNemar p 0.125).")
+    assert pruning(tmp_path, [right(300)], [right(304)]).endswith("p = 0.125).")
 
 
 @pytest.mark.parametrize(
     ("float32", "int8", "verdict"),
     [
-        (right(300), right(299), "holds: the difference is within noise (-0.0025 accuracy"),
-        (right(300), right(300), "holds: the difference is within noise (+0.0000 accuracy"),
-        (right(300), right(340), "holds: it raises it (+0.1000 accuracy"),
-        (right(340), right(300), "does not hold (-0.1000 accuracy"),
+        # One point of 400 examples is four: one flip leaves room for 4.2.
+        (
+            right(300),
+            right(299),
+            f"cannot be told: about 780 examples for 0.01{ONE_SEED} (-0.0025 accuracy",
+        ),
+        (right(300), right(300), f"holds: equal within 0.01{ONE_SEED} (+0.0000 accuracy"),
+        (right(300), right(340), f"holds: it raises it{ONE_SEED} (+0.1000 accuracy"),
+        (right(340), right(300), f"does not hold: it lowers it{ONE_SEED} (-0.1000 accuracy"),
     ],
 )
 def test_verdicts_on_quantization(tmp_path, float32, int8, verdict):
@@ -327,7 +338,9 @@ def test_of_a_model_that_was_worthless_before_nothing_can_be_told(tmp_path):
     for recipe in ("float32", "dynamic_int8"):
         write_export(one.folder, recipe, LABELS, CONSTANT, collapsed=SAYS_ONE_THING)
     (line,) = read([one]).findings()
-    assert line.startswith("Quantization keeps validation accuracy, mrpc: cannot be told (+0.0000")
+    assert line.startswith(
+        "Quantization keeps validation accuracy, mrpc: no verdict: both COLLAPSED ("
+    )
     assert line.endswith(
         " COLLAPSED: float32: every prediction is not_equivalent; "
         "dynamic_int8: every prediction is not_equivalent."
@@ -336,7 +349,7 @@ def test_of_a_model_that_was_worthless_before_nothing_can_be_told(tmp_path):
 
 def test_pruning_that_collapses_is_named(tmp_path):
     line = pruning(tmp_path, [right(300)], [CONSTANT])
-    assert "does not hold: it lowers it" in line
+    assert line.startswith("Pruning raises validation accuracy, mrpc: no verdict: COLLAPSED (")
     assert line.endswith(" COLLAPSED: with pruning: every prediction is not_equivalent.")
 
 
@@ -380,10 +393,10 @@ def test_the_text_has_tables_settings_limit_and_conclusion(tmp_path):
     assert table.count("| sst2, trained on 500 of its 67,349 examples, scored on 400 |") == 2
     conclusion = text[text.index("## The two") :].strip().splitlines()[2:]
     assert [line.split(" (")[0] for line in conclusion] == [
-        "- Pruning raises validation accuracy, mrpc: does not hold: the difference is within noise",
-        "- Pruning raises validation accuracy, cola: does not hold: the difference is within noise",
-        "- Quantization keeps validation accuracy, mrpc: holds: the difference is within noise",
-        "- Quantization keeps validation accuracy, sst2: holds: the difference is within noise",
+        "- Pruning raises validation accuracy, mrpc: does not hold: equal within 0.01",
+        "- Pruning raises validation accuracy, cola: does not hold: equal within 0.01",
+        "- Quantization keeps validation accuracy, mrpc: holds: equal within 0.01",
+        "- Quantization keeps validation accuracy, sst2: holds: equal within 0.01",
     ]
     assert "sample" not in text
 

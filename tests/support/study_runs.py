@@ -66,6 +66,14 @@ def command(name, *arguments, **settings):
 
 
 def width(table):
-    """Of a table that `terminal.print_rows` prints, where no cell is folded."""
-    rows = table.filled().texts()
-    return sum(max(len(head), *(len(row[head]) for row in rows)) + 2 for head in rows[0])
+    """Of a table that `terminal.print_rows` prints, where no word is folded."""
+    shown = table.filled()
+    rows = shown.texts()
+
+    def wide(column, text):
+        return max(map(len, text.split()), default=0) if column.may_wrap else len(text)
+
+    return sum(
+        max(len(column.head), *(wide(column, row[column.head]) for row in rows)) + 2
+        for column in shown.columns
+    )

@@ -480,7 +480,12 @@ def test_a_run_that_fails_stops_no_other_and_is_told_with_its_message(tmp_path, 
         "failed": "seed 13, seed 14, seed 15",
     }
     first = names[1]
-    told = {**sweep.records, first: dataclasses.replace(sweep.records[first], warnings=("one",))}
+    one = sweep.records[first]
+    # A score that is not above chance is a warning, and no collapse.
+    told = {**sweep.records, first: dataclasses.replace(one, warnings=("w",), at_chance="weak")}
+    (row,) = table.table(runs, told, sweep.failures, ["seed"])
+    assert row["mean"] == "0.0150"
+    told = {**sweep.records, first: dataclasses.replace(one, warnings=("w",), collapsed="one")}
     (row,) = table.table(runs, told, sweep.failures, ["seed"])
     assert row["mean"] == "0.0150 COLLAPSED (1 of 2)"
     # A new sweep tries what has failed again, and only that.
@@ -808,7 +813,7 @@ def test_a_grid_killed_in_the_middle_is_finished_by_two_sweeps_and_then_left_alo
         records = [run.folder.record() for run in runs if run.config.final_sparsity == sparsity]
         two = [record.metrics["accuracy"] for record in records]
         low, high = sorted(two)
-        fallen = sum(record.is_collapsed for record in records)
+        fallen = sum(bool(record.collapsed) for record in records)
         mean = f"{sum(two) / 2:.4f}" + (rf" COLLAPSED \({fallen} of 2\)" if fallen else "")
         row = rf"{sparsity} +accuracy +{mean} +{low:.4f} to {high:.4f} +1, 2 *$"
         assert re.search(row, table, re.MULTILINE), table
