@@ -163,6 +163,6 @@ def test_the_page_colours_by_what_a_cell_means_and_not_by_its_words(tmp_path):
     write_session(run)
     models = read(run, pruned)
     text = page.page(group(models), verdicts.differences(models), [])
-    assert '<td class="good">these two models: better</td>' in text
+    assert '<td class="name good">these two models: better</td>' in text
     assert "<td>COLLAPSED</td>" in text
     assert "<td>worse</td>" in text

@@ -62,7 +62,7 @@ def test_collapsed_is_in_every_table(collapsed, tmp_path, capsys):
         "this model.</p>"
     ) in text
     assert '<td class="bad">0.5000 COLLAPSED</td>' in text
-    assert '<td class="bad">no verdict: COLLAPSED</td>' in text
+    assert '<td class="name bad">no verdict: COLLAPSED</td>' in text
     assert (
         "int8 against no pruning, float32: no verdict: COLLAPSED (400 examples, 1 seed)."
     ) in text

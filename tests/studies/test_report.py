@@ -392,7 +392,7 @@ def test_the_text_has_tables_settings_limit_and_conclusion(tmp_path):
     table = text[text.index("## Table 3") : text.index("## The two")]
     assert table.count("| sst2, trained on 500 of its 67,349 examples, scored on 400 |") == 2
     conclusion = text[text.index("## The two") :].strip().splitlines()[2:]
-    assert [line.split(" (")[0] for line in conclusion] == [
+    assert [line.split(", of these")[0] for line in conclusion] == [
         "- Pruning raises validation accuracy, mrpc: does not hold: equal within 0.01",
         "- Pruning raises validation accuracy, cola: does not hold: equal within 0.01",
         "- Quantization keeps validation accuracy, mrpc: holds: equal within 0.01",
