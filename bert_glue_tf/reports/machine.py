@@ -10,6 +10,7 @@ import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from bert_glue_tf.evaluation.collapse import Mark
 from bert_glue_tf.reports.groups import Group
 from bert_glue_tf.reports.measured import Model
 from bert_glue_tf.reports.tables import Column, Table
@@ -53,6 +54,7 @@ MODEL: tuple[Column[Row], ...] = (
     _column("examples", lambda m: m.examples),
     _column("collapsed", lambda m: bool(m.collapsed)),
     _column("collapsed_reason", lambda m: m.collapsed),
+    _column("at_chance", lambda m: m.mark is Mark.AT_CHANCE),
     _column("flips", lambda m: m.flips),
     _column("parameters", lambda m: m.parameters["total"]),
     _column("nonzero", lambda m: m.parameters["nonzero"]),
@@ -80,14 +82,23 @@ DIFFERENCE: tuple[Column[Comparison], ...] = (
     Column("mean", lambda c: c.difference.mean),
     Column("low", lambda c: c.difference.interval[0]),
     Column("high", lambda c: c.difference.interval[1]),
-    Column("p", lambda c: min(c.difference.mcnemar, default=None)),
+    Column("p", lambda c: c.difference.p),
+    Column("test", lambda c: c.difference.test.name.lower()),
     Column("seeds", lambda c: len(c.seeds)),
     Column("seeds_low", lambda c: min(c.difference.by_seed)),
     Column("seeds_high", lambda c: max(c.difference.by_seed)),
     Column("examples", lambda c: c.examples),
     Column("verdict", lambda c: c.outcome.name.lower()),
-    Column("collapsed", lambda c: c.collapsed),
-    Column("against_collapsed", lambda c: c.base_collapsed),
+    Column("of", lambda c: "methods" if c.verdict.is_of_methods else "models"),
+    Column("margin", lambda c: c.difference.equivalence.margin),
+    Column("equal", lambda c: c.difference.equivalence.outcome.name.lower()),
+    Column("equal_low", lambda c: c.difference.equivalence.interval[0]),
+    Column("equal_high", lambda c: c.difference.equivalence.interval[1]),
+    Column("equal_examples", lambda c: c.difference.equivalence.examples),
+    Column("collapsed", lambda c: c.mark is Mark.COLLAPSED),
+    Column("against_collapsed", lambda c: c.base_mark is Mark.COLLAPSED),
+    Column("at_chance", lambda c: c.mark is Mark.AT_CHANCE),
+    Column("against_at_chance", lambda c: c.base_mark is Mark.AT_CHANCE),
 )
 
 

@@ -80,7 +80,7 @@ def test_pandas_reads_the_numbers_of_differences_exactly(written):
         assert (row["low"], row["high"]) == one.difference.interval
         assert (row["seeds"], row["examples"]) == (1, N)
         assert row["seeds_low"] == row["seeds_high"] == one.difference.mean
-    assert list(frame["verdict"]) == ["within_noise", "within_noise", "worse"]
+    assert list(frame["verdict"]) == ["no_difference", "no_difference", "worse"]
     assert list(frame["collapsed"]) == [False, False, True]
 
 
