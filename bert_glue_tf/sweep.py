@@ -51,7 +51,7 @@ def main() -> None:
     sweep.run()
     rows = table.table(runs, sweep.records, sweep.failures, list(chosen))
     terminal.print_rows("Primary metric", rows)
-    for line in table.notes(sweep.records):
+    for line in table.notes(sweep.records, runs):
         layout.say(line)
     layout.say(
         f"The runs are in {root}. This compares them:\n"

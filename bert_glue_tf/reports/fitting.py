@@ -20,6 +20,8 @@ from bert_glue_tf.reports.tables import Table
 
 _GAP = 2  # Between two columns.
 _COMFORTABLE = 18  # A text is broken into shorter lines than this only where it must be.
+_NO_BREAK_SPACE = "\N{NO-BREAK SPACE}"
+_BEFORE_UNIT = re.compile(r"(?<=\d) (?=%)")
 _NUMBER = re.compile(r"[+-]?[\d.,]+(e[+-]?\d+)?( ?[%x]| [kMG]?B| ms)?")
 
 
@@ -36,7 +38,7 @@ class _Column:
     @property
     def shortest(self) -> int:
         """The width of its longest word, or of its head."""
-        words = [word for cell in self.cells for word in cell.split()]
+        words = [word for cell in self.cells for word in cell.split(" ")]
         return max(map(cell_len, [self.head, *words]))
 
     @property
@@ -53,12 +55,17 @@ class _Column:
 def lines(table: Table[Any], columns: int) -> list[str]:
     """Return the lines of a table that is at most so wide.
 
-    Only a word that is wider by itself is not broken.
+    Only a word that is wider by itself is not broken. A number and its percent sign are one word,
+    and so is what a no-break space holds together, which is a space in the lines.
 
     Args:
       table: with at least one row.
       columns: of the output.
     """
+    return [line.replace(_NO_BREAK_SPACE, " ") for line in _fitted(table, columns)]
+
+
+def _fitted(table: Table[Any], columns: int) -> list[str]:
     shown = [_column(table, place) for place in range(len(table.columns))]
     fitted = _narrowed(shown, columns, _COMFORTABLE)
     if fitted:
@@ -85,14 +92,19 @@ def pairs(rows: Iterable[tuple[str, str]], columns: int) -> list[str]:
     found = []
     for name, value in rows:
         indent = " " * (width + 2 * _GAP)
-        first, *more = layout.filled(value, columns, indent)
+        first, *more = layout.filled(_unbroken(value), columns, indent)
         found += [(f"  {_padded(name, width)}  {first.strip()}").rstrip(), *more]
-    return found
+    return [line.replace(_NO_BREAK_SPACE, " ") for line in found]
+
+
+def _unbroken(text: str) -> str:
+    return _BEFORE_UNIT.sub(_NO_BREAK_SPACE, text)
 
 
 def _column(table: Table[Any], place: int) -> _Column:
     column = table.columns[place]
-    cells = tuple(row[place].text for row in table.cells())
+    texts = (row[place].text for row in table.cells())
+    cells = tuple(map(_unbroken, texts) if column.may_wrap else texts)
     width = max(map(cell_len, (column.head, *cells)))
     return _Column(column.head, cells, column.may_wrap, column.spare, width)
 

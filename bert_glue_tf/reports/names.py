@@ -51,7 +51,7 @@ def names(models: Sequence[Model]) -> list[str]:
         parts += [model.recipe] if len(recipes) > 1 else []
         parts += [text for name, text in telling.items() if name not in PRUNING]
         parts += _contents(model, models)
-        found.append(SEPARATOR.join(_unbroken(part) for part in parts))
+        found.append(SEPARATOR.join(parts))
     return found
 
 
@@ -101,7 +101,7 @@ def _tells(name: str, value: Any, other: Mapping[str, Any]) -> bool:
 
 
 def _text(name: str, value: Any) -> str:
-    return "all" if (name, value) == _ALL_EXAMPLES else str(value)
+    return "all" if (name, value) == _ALL_EXAMPLES else _unbroken(str(value))
 
 
 def _contents(model: Model, models: Sequence[Model]) -> list[str]:
@@ -111,12 +111,13 @@ def _contents(model: Model, models: Sequence[Model]) -> list[str]:
     if others:
         is_told = all(other.config["data"] != model.config["data"] for other in others)
         content = hashlib.sha256(json.dumps(model.digests, sort_keys=True).encode()).hexdigest()
-        found.append(f"data={model.config['data']}" if is_told else f"data sha256={content[:8]}")
+        place = _unbroken(str(model.config["data"]))
+        found.append(f"data={place}" if is_told else f"data sha256={content[:8]}")
     if any(other.encoder_digest != model.encoder_digest for other in models):
         found.append(f"encoder sha256={model.encoder_digest[:8]}")
     return found
 
 
-def _unbroken(part: str) -> str:
-    """Return a part in which no separator stands, as in the name of a folder it may."""
-    return part.replace(SEPARATOR, SEPARATOR.replace(" ", _NO_BREAK_SPACE))
+def _unbroken(value: str) -> str:
+    """Return a value at whose spaces no line ends, and which no separator divides."""
+    return value.replace(" ", _NO_BREAK_SPACE)

@@ -95,8 +95,14 @@ def table(
     return rows
 
 
-def notes(records: Mapping[str, ExperimentResult]) -> list[str]:
-    """Return the lines that a reader of the table has to know."""
+def notes(records: Mapping[str, ExperimentResult], runs: Sequence[Run] = ()) -> list[str]:
+    """Return the lines that a reader of the table has to know.
+
+    Args:
+      records: run's name -> its record.
+      runs: those of a grid, which are called by its values too.
+    """
+    titles = {run.name: run.title for run in runs}
     about_data = [
         line
         for record in records.values()
@@ -104,7 +110,9 @@ def notes(records: Mapping[str, ExperimentResult]) -> list[str]:
         for line in terminal.notes(dataclasses.replace(record, warnings=()))[1:]
     ]
     warnings = [
-        f"Warning: {name}: {text}." for name, record in records.items() for text in record.warnings
+        f"Warning: {titles.get(name, name)}: {text}."
+        for name, record in records.items()
+        for text in record.warnings
     ]
     return [*dict.fromkeys(about_data), *warnings]
 

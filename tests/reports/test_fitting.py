@@ -145,8 +145,8 @@ def test_the_order_in_which_a_table_gets_narrow():
         *(
             "  model  pruned:",
             "         magnitude",
-            "         to 80",
-            "         %,",
+            "         to",
+            "         80 %,",
             "         int8",
         ),
         *("  score  0.25", "  gzip   3.5", "  flips  2"),
@@ -162,3 +162,18 @@ def test_the_rows_of_a_sweep_are_broken_at_words():
     assert max(map(len, lines)) <= 60
     assert "finished:" in lines[2]
     assert lines[3].strip() == "matthews 0.5"
+
+
+@pytest.mark.parametrize("columns", range(14, 60))
+def test_a_name_is_broken_between_its_settings_and_never_in_a_value(columns):
+    name = "pruned: attention_head 50 %, block 12.5 % (block=4x4), data=/my\N{NO-BREAK SPACE}data"
+    shown = Table((Column("model", lambda row: row, may_wrap=True),), (name, name))
+    found = fitting.lines(shown, columns)
+    for value in ("50 %", "12.5 %", "(block=4x4),", "data=/my data"):
+        assert any(value in line for line in found)
+    assert "\N{NO-BREAK SPACE}" not in "".join(found)
+    pairs = fitting.pairs(
+        [("pruned", "79.95 % of the classifier (0.0027 % of the model)")], columns
+    )
+    assert any("79.95 %" in line for line in pairs)
+    assert any("(0.0027 %" in line for line in pairs)

@@ -488,6 +488,8 @@ def test_a_run_that_fails_stops_no_other_and_is_told_with_its_message(tmp_path, 
     told = {**sweep.records, first: dataclasses.replace(one, warnings=("w",), collapsed="one")}
     (row,) = table.table(runs, told, sweep.failures, ["seed"])
     assert row["mean"] == "0.0150 COLLAPSED (1 of 2)"
+    of_grid = [dataclasses.replace(run, chosen={"epochs": "2", "seed": "1"}) for run in runs]
+    assert f"Warning: {first} (epochs=2): one." in table.notes(told, of_grid)
     # A new sweep tries what has failed again, and only that.
     Sweep(runs, LocalExecutor(1, stand_in)).run()
     assert sorted(begun(root)) == sorted([*names.values(), names[13], names[14], names[15]])
@@ -847,7 +849,7 @@ def test_what_the_grid_chose_is_told_where_the_runs_name_does_not(tmp_path):
     configs = grids.configurations({"task": "sst2", "finetune_epochs": "2"}, grid)
     runs = plan.plan(configs, tmp_path, list(grid))
     rows = table.dry_rows(runs, {})
-    assert [list(row) for row in rows] == [["run", "final_sparsity", "starts from", ""]] * 8
+    assert [list(row) for row in rows] == [["run", "final_sparsity", "starts from", "state"]] * 8
     told = [(run.title.removeprefix(run.name), row["final_sparsity"]) for run, row in
             zip(runs, rows, strict=True)]  # fmt: skip
     # Two starting points, what is not pruned, and what is.
