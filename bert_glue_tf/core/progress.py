@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     import rich.progress
 
 
-def bar(*columns: Any, is_wide: bool = True) -> rich.progress.Progress | None:
+def bar(*columns: Any, is_wide: bool = True, ticks: bool = True) -> rich.progress.Progress | None:
     """Return a bar that has begun; None where the output is no terminal.
-
-    It is drawn four times a second, so that its clock goes on where nothing else does.
 
     Args:
       *columns: of `rich.progress`.
       is_wide: as wide as the terminal.
+      ticks: drawn four times a second by a thread of its own, so that its clock goes on where
+        nothing else does; else only when it is told to, as where something is timed.
     """
     if not layout.is_terminal():
         return None
@@ -33,6 +33,7 @@ def bar(*columns: Any, is_wide: bool = True) -> rich.progress.Progress | None:
     begun = rich.progress.Progress(
         *columns,
         console=rich.console.Console(highlight=False, markup=False, emoji=False),
+        auto_refresh=ticks,
         refresh_per_second=4,
         transient=True,
         expand=is_wide,
@@ -99,6 +100,7 @@ class Bar:
                 rich.progress.BarColumn(bar_width=None),
                 rich.progress.MofNCompleteColumn(),
                 rich.progress.TextColumn("{task.fields[status]}"),
+                ticks=False,
             )
         if self._bar is not None:
             self._bar.add_task(self._name, total=self._total, status="")

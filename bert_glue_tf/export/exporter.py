@@ -15,6 +15,7 @@ from bert_glue_tf import __version__
 from bert_glue_tf.core import files, records
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.core.files import write_atomically
+from bert_glue_tf.core.progress import doing
 from bert_glue_tf.data import batching, preprocessing, tasks
 from bert_glue_tf.data.examples import Examples
 from bert_glue_tf.evaluation import collapse, cost, evaluator, predictions
@@ -145,15 +146,14 @@ class _ExportRun:
             flatbuffer.drop_metadata(model)  # Each file gets its own.
             self._float = flatbuffer.write(model)
         else:
-            logging.info("converting to TFLite, lengths %s", _listed(settings.seq_lengths))
-            self._float = convert.convert(run.folder.model, settings.seq_lengths)
+            with doing(f"converting to TFLite, lengths {_listed(settings.seq_lengths)}"):
+                self._float = convert.convert(run.folder.model, settings.seq_lengths)
         self._measured_before = set(done)
         self._selection: Selection | None = None
         self._ranges: calibration.Ranges | None = None
 
     def make(self, recipe: QuantizationRecipe) -> None:
         """Quantize, write and score one file."""
-        logging.info("%s: quantizing", recipe.name)
         rules, ranges = recipe.rules, None
         found: dict[str, Any] = {}
         if recipe.selects:
@@ -163,14 +163,15 @@ class _ExportRun:
             write_atomically(self._folder.int8_report, report(selection))
         elif recipe.needs_calibration:
             ranges = self._extremes()
-        content = quantize.quantize(self._float, rules, ranges)
+        with doing(f"{recipe.name}: quantizing"):
+            content = quantize.quantize(self._float, rules, ranges)
         model = flatbuffer.read(content)
         flatbuffer.require_builtin(model, recipe.name)
         flatbuffer.add_metadata(model, self._metadata(recipe))
         content = flatbuffer.write(model)
         write_atomically(self._folder.model(recipe.name), content)
-        logging.info("%s: scoring", recipe.name)
-        file = self._evaluated(recipe, content, found)
+        with doing(f"{recipe.name}: scoring"):
+            file = self._evaluated(recipe, content, found)
         self._files[recipe.name] = file
         for suffix, split in self._validation.items():
             predictions.write(
@@ -226,11 +227,9 @@ class _ExportRun:
 
     def records(self) -> list[ExportResult]:
         """Return the records of the files that were made now."""
-        return [
-            self._record(file)
-            for name, file in self._files.items()
-            if name not in self._measured_before
-        ]
+        made = [file for name, file in self._files.items() if name not in self._measured_before]
+        with doing(f"size and memory of {len(made)} file(s), each in processes of its own"):
+            return [self._record(file) for file in made]
 
     def _record(self, file: _File) -> ExportResult:
         path = self._folder.model(file.recipe.name)
@@ -329,21 +328,19 @@ class _ExportRun:
     def _select(self) -> Selection:
         if self._selection is None:
             calibration, probe, length = self._sentences()
-            logging.info(
-                "int8: calibrating on %d training sentences, then each operator by itself on %d "
-                "others at length %d (a minute or two)",
-                len(calibration),
-                len(probe),
-                length,
-            )
-            self._selection = select(self._float, length, calibration, probe)
+            with doing(
+                f"int8: calibrating on {len(calibration)} training sentences, then each operator "
+                f"by itself on {len(probe)} others at length {length} (a minute or two)"
+            ):
+                self._selection = select(self._float, length, calibration, probe)
             logging.info("int8: %s", conclusion(self._selection))
         return self._selection
 
     def _extremes(self) -> calibration.Ranges:
         if self._ranges is None:
             calibration, _, length = self._sentences()
-            self._ranges = extremes(self._float, length, calibration)
+            with doing(f"calibrating on {len(calibration)} training sentences"):
+                self._ranges = extremes(self._float, length, calibration)
         return self._ranges
 
 

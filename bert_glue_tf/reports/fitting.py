@@ -91,9 +91,9 @@ def pairs(rows: Iterable[tuple[str, str]], columns: int) -> list[str]:
     width = max((cell_len(name) for name, _ in rows), default=0)
     found = []
     for name, value in rows:
-        indent = " " * (width + 2 * _GAP)
-        first, *more = layout.filled(_unbroken(value), columns, indent)
-        found += [(f"  {_padded(name, width)}  {first.strip()}").rstrip(), *more]
+        begin = f"  {_padded(name, width)}   "
+        first, *more = layout.filled(_unbroken(value), columns, " " * len(begin))
+        found += [(begin + first.strip()).rstrip(), *more]
     return [line.replace(_NO_BREAK_SPACE, " ") for line in found]
 
 
