@@ -1,4 +1,4 @@
-"""The snapshot of what errors say: what is compared, what fails, and what a run writes."""
+"""The snapshot of messages: what is compared, what fails, and what a run writes."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_what_is_not_named_and_another_class_fail():
 
 @pytest.fixture
 def finish(tmp_path, monkeypatch):
-    """finish(said, update, keyword) -> exit status and lines of a run that ends."""
+    """finish(said, update, keyword) -> exit status, and what a run fails with at its end."""
     monkeypatch.setattr(messages, "ROOT", tmp_path)
     monkeypatch.setattr(messages, "SNAPSHOT", tmp_path / "messages.txt")
     messages.write({"--a=1: too small.", "--b: one\n  of two"})
@@ -42,10 +42,12 @@ def finish(tmp_path, monkeypatch):
         snapshot.said = said
         option = types.SimpleNamespace(keyword=keyword, markexpr="", update_messages=update)
         source = types.SimpleNamespace(name="TESTPATHS")
-        config = types.SimpleNamespace(option=option, args_source=source)
+        failed = []
+        hook = types.SimpleNamespace(pytest_runtest_logreport=lambda report: failed.append(report))
+        config = types.SimpleNamespace(option=option, args_source=source, hook=hook)
         session = types.SimpleNamespace(config=config, exitstatus=pytest.ExitCode.OK)
         snapshot.pytest_sessionfinish(session)
-        return int(session.exitstatus), snapshot.told
+        return int(session.exitstatus), [report.longrepr for report in failed]
 
     return finish
 
@@ -58,8 +60,9 @@ def test_a_run_with_the_same_messages_passes(finish):
 def test_another_wording_fails_once_beside_the_one_that_is_nearest(finish):
     status, told = finish({"--a=1: too little.", "--b: one\n  of two"})
     assert status == 1
-    assert told[:2] == ["- --a=1: too small.", "+ --a=1: too little."]
-    assert "--update-messages" in told[-1]
+    assert len(told) == 1
+    assert told[0].startswith("- --a=1: too small.\n+ --a=1: too little.\n")
+    assert "--update-messages" in told[0]
 
 
 def test_a_line_that_nobody_provokes_fails_in_a_whole_run_alone(finish):

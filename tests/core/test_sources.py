@@ -1,4 +1,4 @@
-"""What the sources never do with what they read: unpickle, evaluate, or unpack it unseen.
+"""Sources never unpickle or evaluate what they read, nor unpack it unseen.
 
 Kinds of hostile input: pickles, Python and archives inside of any file, and handles in a run's
 settings that would fetch an encoder where a run is only read.

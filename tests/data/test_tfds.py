@@ -1,4 +1,4 @@
-"""What TFDS is allowed to do: to read its own classes, and to take downloads that are known.
+"""TFDS reads no classes but its own, and takes no downloads but those that are known.
 
 Kinds of hostile input: a class of anybody's named in a prepared data set, and files on a server
 that are not GLUE's.

@@ -1,4 +1,4 @@
-"""What TF-Hub downloads stays in its cache, and nothing is fetched but what was named.
+"""TF-Hub's downloads stay in its cache, and nothing is fetched but what was named.
 
 Kinds of hostile input: archives that lead out of their folder (parents, links, devices, absolute
 names), that unpack to more than any encoder, or that are none; addresses without encryption; a

@@ -1,9 +1,9 @@
-"""What errors say: a test asserts an error's class and what it names; wordings stand in one file.
+"""Messages of errors: a test asserts class and names, and the wordings stand in one file.
 
 `refuses` and `says` keep each message that they meet. At the end of a run of pytest all of them
 are compared with `tests/snapshots/messages.txt`, whether the tests ran in one process or in many:
-a message that is not there fails the run once, however many tests provoked it; so does, in a run
-of all tests, a line that no test provokes any more. `pytest --update-messages` writes the file.
+a message that is not there is one failed test, however many have provoked it; so is, in a run of
+all tests, a line that no test provokes any more. `pytest --update-messages` writes the file.
 
 A message is one line, its further lines indented; folders, ports, addresses and lists of four and
 more names are placeholders, and what no terminal shows is escaped.
@@ -119,7 +119,6 @@ class Snapshot:
     def __init__(self) -> None:
         self.said: set[str] = set()
         self.whole = True  # Each test has run that may provoke a message.
-        self.told: list[str] = []
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self, item: pytest.Item) -> Iterator[None]:
@@ -149,13 +148,11 @@ class Snapshot:
             write((known | new) - stale)
         elif new or stale:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
-            self.told = explain(new, stale, known - self.said)
-
-    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
-        if self.told:
-            terminalreporter.section("messages of errors", red=True)
-            for line in self.told:
-                terminalreporter.write_line(line)
+            where = str(SNAPSHOT.relative_to(ROOT))
+            told = "\n".join(explain(new, stale, known - self.said))
+            session.config.hook.pytest_runtest_logreport(
+                report=pytest.TestReport(where, (where, None, where), {}, "failed", told, "call")
+            )
 
 
 def explain(new: set[str], stale: set[str], unseen: set[str]) -> list[str]:
