@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from bert_glue_tf.data.problems import Metric, Problem
 from bert_glue_tf.evaluation import bootstrap
 
-# Numbers of the confusion matrices that are held at a time: 64 MiB of them.
+# Numbers that are held at a time, of weights and of confusion matrices: 64 MiB of each.
 _AT_A_TIME = 2**23
 
 
@@ -94,9 +94,14 @@ class Pairs:
         """
         rng = np.random.default_rng(seed)
         if self._counted:
-            weights = rng.multinomial(self._units, self._counts / self._units, size=resamples)
+            shares = self._counts / self._units
             kinds = self._kinds[1:].reshape(2, len(self._first), -1)
-            return self._counted_differences(weights, self._kinds[0], kinds)
+            return self._counted_differences(
+                resamples,
+                lambda some: rng.multinomial(self._units, shares, size=some),
+                self._kinds[0],
+                kinds,
+            )
         found = []
         for _ in range(resamples):
             drawn = rng.integers(self._units, size=self._units)
@@ -126,11 +131,16 @@ class Pairs:
             kinds = self._kinds[1:].reshape(2, len(self._first), -1)
             differs = (kinds[0] != kinds[1]).any(axis=0)  # The others stay what they are.
             counts = self._counts[differs]
-            moved = rng.binomial(counts, 0.5, size=(permutations, len(counts)))
-            weights = np.tile(self._counts, (permutations, 1))
-            weights[:, differs] -= moved
+
+            def weights(some: int) -> np.ndarray:
+                moved = rng.binomial(counts, 0.5, size=(some, len(counts)))
+                left = np.tile(self._counts, (some, 1))
+                left[:, differs] -= moved
+                return np.concatenate([left, moved], axis=1)
+
             return self._counted_differences(
-                np.concatenate([weights, moved], axis=1),
+                permutations,
+                weights,
                 np.concatenate([self._kinds[0], self._kinds[0][differs]]),
                 np.concatenate([kinds, kinds[::-1][..., differs]], axis=2),
             )
@@ -165,12 +175,17 @@ class Pairs:
         return np.array([self._metric(labels, b) - self._metric(labels, a) for a, b in pairs])
 
     def _counted_differences(
-        self, weights: np.ndarray, labels: np.ndarray, answers: np.ndarray
+        self,
+        resamples: int,
+        draw: Callable[[int], np.ndarray],
+        labels: np.ndarray,
+        answers: np.ndarray,
     ) -> np.ndarray:
         """Return the differences of weighted kinds of examples.
 
         Args:
-          weights: int [resamples, kinds], how often each kind is there.
+          resamples: how many to draw.
+          draw: number of resamples -> int [resamples, kinds], how often each kind is there.
           labels: int [kinds], the class of each kind.
           answers: int [2, pairs, kinds], those of the first and of the second models.
 
@@ -180,16 +195,16 @@ class Pairs:
         assert self._counted is not None
         size = len(self._classes)
         cells = labels * size + answers
-        scores = np.empty((2, len(weights), answers.shape[1]))
-        step = max(1, _AT_A_TIME // max(size**2, weights.shape[1]))
-        exact = weights.astype(np.float64)  # Whole numbers below 2^53, and BLAS multiplies them.
-        for side, pair in np.ndindex(cells.shape[:2]):
-            present, place = np.unique(cells[side, pair], return_inverse=True)
-            is_of_cell = np.eye(len(present))[place]
-            for start in range(0, len(weights), step):
-                some = slice(start, start + step)
-                counts = np.zeros((len(exact[some]), size**2), np.int64)
-                counts[:, present] = exact[some] @ is_of_cell
+        scores = np.empty((2, resamples, answers.shape[1]))
+        step = max(1, _AT_A_TIME // max(size**2, len(labels)))
+        for start in range(0, resamples, step):
+            some = slice(start, min(start + step, resamples))
+            # Whole numbers below 2^53 are exact, and BLAS multiplies them.
+            weights = draw(some.stop - start).astype(np.float64)
+            for side, pair in np.ndindex(cells.shape[:2]):
+                present, place = np.unique(cells[side, pair], return_inverse=True)
+                counts = np.zeros((len(weights), size**2), np.int64)
+                counts[:, present] = weights @ np.eye(len(present))[place]
                 confusion = counts.reshape(-1, size, size)
                 scores[side, some, pair] = self._counted(confusion, self._classes)
         return scores[1] - scores[0]

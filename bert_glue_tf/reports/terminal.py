@@ -206,6 +206,8 @@ def print_exports(records: Sequence[ExportResult]) -> None:
     for record in records:
         if record.collapsed:
             layout.say(f"{record.recipe}: {formats.COLLAPSED}: {record.collapsed}")
+        if record.at_chance:
+            layout.say(f"{record.recipe}: {record.at_chance}")
     for line in _export_notes(first):
         layout.say(line)
 
