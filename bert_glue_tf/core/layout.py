@@ -15,6 +15,8 @@ _NARROWEST = 40
 _READABLE = 100  # Longer lines of prose are hard to read.
 # Lines that are commands: advice stands on lines of its own, with two spaces before it.
 _COMMAND = re.compile(r"  (python -m |\S*bert-glue-)")
+# In a note that stands in files as well, the command is the end of its line.
+_ADVICE = re.compile(r"(.*:) (python -m .*)")
 
 
 def width(output: TextIO | None = None) -> int:
@@ -53,7 +55,8 @@ def wrapped(text: str, columns: int, after: str | None = None) -> str:
     """Return a text whose lines are broken at spaces, and nowhere else.
 
     A line that is a command (two spaces, and then `python -m`) is broken with backslashes, so that
-    it can be pasted. Any other line that begins with spaces keeps them before all its parts.
+    it can be pasted; so is one at the end of a sentence, which gets a line of its own. Any other
+    line that begins with spaces keeps them before all its parts.
 
     Args:
       text: of any number of lines.
@@ -69,6 +72,9 @@ def prose_width() -> int:
 
 
 def _parts(line: str, columns: int, after: str | None) -> list[str]:
+    advice = _ADVICE.fullmatch(line)
+    if advice:
+        return [*_parts(advice[1], columns, after), *_parts(f"  {advice[2]}", columns, after)]
     if len(line) <= columns:
         return [line]
     if _COMMAND.match(line):

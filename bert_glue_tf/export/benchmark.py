@@ -22,7 +22,7 @@ import numpy as np
 import psutil
 from absl import logging
 
-from bert_glue_tf.core import progress, records
+from bert_glue_tf.core import layout, progress, records
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data.preprocessing import INPUTS
 from bert_glue_tf.evaluation import cost
@@ -128,8 +128,8 @@ def find(folders: Iterable[pathlib.Path], wanted: Sequence[str] = ()) -> list[Fi
     found = [one for one in found if one.recipe in names or one == _reference(found, one)]
     if not found:
         raise UserError(
-            f"--runs: {len(looked_at)} folder(s), none with exported files. This makes them: "
-            f"python -m bert_glue_tf.export_tflite --run={looked_at[0] if looked_at else 'RUN'}"
+            f"--runs: {len(looked_at)} folder(s), none with exported files. This makes them:\n"
+            + layout.command("export_tflite", run=looked_at[0] if looked_at else "RUN")
         )
     return found
 

@@ -141,8 +141,12 @@ def _narrowed(shown: Sequence[_Column], columns: int, floor: int) -> list[_Colum
 def _drawn(shown: Sequence[_Column]) -> list[str]:
     found = [_line([[one.head] for one in shown], shown)]
     found.append(_line([["─" * one.width] for one in shown], shown))
-    for row in range(len(shown[0].cells)):
-        parts = [layout.filled(one.cells[row], one.width) for one in shown]
+    numbers = range(len(shown[0].cells))
+    rows = [[layout.filled(one.cells[row], one.width) for one in shown] for row in numbers]
+    # Rows of several lines stand apart, and others do not.
+    has_gaps = any(len(part) > 1 for parts in rows for part in parts)
+    for row, parts in enumerate(rows):
+        found += [""] if has_gaps and row else []
         for number in range(max(map(len, parts))):
             found.append(_line([part[number : number + 1] for part in parts], shown))
     return found

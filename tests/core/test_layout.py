@@ -54,6 +54,13 @@ def test_a_command_can_be_pasted_as_it_stands(columns, flags):
     assert max(map(len, command)) <= max(columns, shortest)
 
 
+def test_a_command_at_the_end_of_a_sentence_gets_a_line_of_its_own():
+    text = "One more thing. This times them: python -m bert_glue_tf.benchmark --runs='a b/*'"
+    assert layout.wrapped(text, 50) == (
+        "One more thing. This times them:\n  python -m bert_glue_tf.benchmark --runs='a b/*'"
+    )
+
+
 def test_the_value_of_a_flag_is_in_quotes_and_not_the_flag():
     assert layout.command("compare", runs="runs/*") == (
         "  python -m bert_glue_tf.compare --runs='runs/*'"
