@@ -154,6 +154,18 @@ class Backbone(abc.ABC):
             it may have become smaller.
         """
 
+    def widths(self, model: tf_keras.Model | None = None) -> list[dict[str, int]]:
+        """Return how many units each layer has, by the unit's name in the plural.
+
+        For example `[{"heads": 12, "neurons": 3072}, ...]`; empty where only the SavedModel
+        knows its layers.
+
+        Args:
+          model: as for `describe`.
+        """
+        del model
+        return []
+
     def record(self) -> dict[str, Any]:
         """Return what a run's record says of the encoder, in JSON types."""
         return {**self.provenance, "family": self.family}

@@ -35,11 +35,9 @@ def write(
         write_atomically(folder / "comparison.csv", tables.data_csv(machine.models(groups)))
         told = tables.data_csv(machine.differences(differences))
         write_atomically(folder / "differences.csv", told)
-        drawn = []
         for name, figure in _figures(groups):
-            drawn.append(plots.svg(figure))
             plots.save_png(figure, folder / f"{name}.png")
-        write_atomically(shown, page.page(groups, differences, drawn))
+        write_atomically(shown, page.page(groups, differences))
     except OSError as error:
         raise UserError(
             f"--output={folder}: cannot be written ({error.strerror}). "

@@ -107,6 +107,8 @@ class Model:
       peak_memory_bytes: of a process that predicts once; None if not exported.
       predictions: split -> file with the answers.
       history: the run's curves, a dict of text an epoch.
+      widths: `before` and `after` the pruning, for each layer the number of its units by name;
+        empty where the record does not say.
       folder: of the run.
       timings: of the file, one a session; empty if it is not exported or was never timed.
       time: that of the session which all files of the comparison share; None without one.
@@ -128,6 +130,7 @@ class Model:
     peak_memory_bytes: int | None
     predictions: Mapping[str, pathlib.Path]
     history: Sequence[Mapping[str, str]]
+    widths: Mapping[str, Sequence[Mapping[str, int]]]
     folder: pathlib.Path
     timings: Sequence[Timing] = ()
     time: Time | None = None

@@ -1,37 +1,93 @@
-"""One self-contained HTML page of a comparison: to read, to keep, to send."""
+"""One self-contained HTML page of a comparison: to read, to keep, to send.
+
+It fetches nothing and runs no script. The templates draw it: `comparison.html.j2` the order of
+its parts, `tables.html.j2` and `pictures.html.j2` the parts, `style.css` their look.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from bert_glue_tf import __version__
-from bert_glue_tf.reports import rows, summary, tables
+from bert_glue_tf.compression.names import NO_PRUNING
+from bert_glue_tf.reports import formats, headline, rows, summary, tables
 from bert_glue_tf.reports.groups import Group
-from bert_glue_tf.reports.measured import Model
-from bert_glue_tf.reports.tables import Table, Tone
+from bert_glue_tf.reports.measured import KERAS, REFERENCE, Model
+from bert_glue_tf.reports.pictures import confusion, curves, layers, scatter
+from bert_glue_tf.reports.tables import Cell, Column, Table, Tone
 from bert_glue_tf.reports.verdicts import Comparison
 
 _TEMPLATE = "comparison.html.j2"
 _CLASSES = {Tone.GOOD: "good", Tone.BAD: "bad", Tone.NOISE: "noise"}
+# A column of these that says the same in every row is said once, above the table.
+_SAID_ONCE = ("task", "encoder", "pruning", "metric", "examples", "seeds", "seed")
+# The columns of the numbers: whose they are, what they cost; all others are of the scores.
+_WHOSE = ("no.", "task", "encoder", "pruning", "recipe", "seed", "run")
+_COSTS = (
+    ("sparsity", "non-zero parameters", "MB", "MB gzipped", "ms", "speed", "peak MB"),
+    ("threads", "session"),
+)
+_NUMBER = re.compile(r"[-+<]?[\d.,]+(x|%| %|( to| at) [-+]?[\d.,]+)?")
+_WIDE, _NARROW = (1120, 500), (372, 340)  # Of a scatter, on a laptop and on a phone.
+_UNFOLDED = 6  # So many small pictures stand open, the others fold away.
+_UNFOLDED_ROWS = 12  # Tables of every number fold away where they are longer.
+_LONG = 12  # Words that are longer may be broken, after the signs below.
+_BREAKS = re.compile(r"(?<=[_,/=:;.-])(?=[^\s])")
 
 
-def page(
-    groups: Sequence[Group],
-    comparisons: Sequence[Comparison],
-    figures: Sequence[str],
-) -> str:
+@dataclasses.dataclass(frozen=True)
+class Shown:
+    """A table as the page shows it.
+
+    Attributes:
+      table: without the columns that are empty, or the same in all rows.
+      same: title -> text of the columns that are the same in all rows.
+    """
+
+    table: Table[Any]
+    same: Mapping[str, str]
+
+
+@dataclasses.dataclass(frozen=True)
+class Subject:
+    """The models of one task, data and encoder, which are compared with each other.
+
+    Attributes:
+      name: of the subject.
+      headline: of its models; None where nothing can be summed up.
+      scatters: (on a laptop, on a phone), one for each cost that is known.
+      curves: of the training.
+      confusions: of the answers.
+      layers: of the pruned models.
+    """
+
+    name: str
+    headline: headline.Headline | None
+    scatters: list[tuple[scatter.Scatter, scatter.Scatter]]
+    curves: list[curves.Curves]
+    confusions: list[confusion.Confusion]
+    layers: list[layers.Layers]
+
+
+def page(groups: Sequence[Group], comparisons: Sequence[Comparison]) -> str:
     """Return the page.
 
     Args:
       groups: the models, seeds together.
       comparisons: the differences.
-      figures: <svg> elements.
+
+    Raises:
+      UserError: a file of answers is missing or damaged.
     """
     import jinja2
-    import markupsafe
 
+    # Within a subject the unpruned models come first, and all others as they are.
+    subjects = list(dict.fromkeys(one.subject for one in groups))
+    groups = sorted(groups, key=lambda g: (subjects.index(g.subject), g.first.method != NO_PRUNING))
     models = [model for one in groups for model in one.models]
     templates = jinja2.Environment(
         loader=jinja2.PackageLoader("bert_glue_tf.reports"),
@@ -41,23 +97,118 @@ def page(
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    templates.globals["classes"] = _classes
+    templates.globals |= {
+        "classes": _classes,
+        "row_header": _row_header,
+        "unfolded": _UNFOLDED,
+        "unfolded_rows": _UNFOLDED_ROWS,
+    }
+    templates.filters["breakable"] = _breakable
     return templates.get_template(_TEMPLATE).render(
         made=_made(models),
         notes=summary.notes(models),
         sentences=summary.sentences(comparisons),
-        groups=rows.groups(groups),
-        differences=rows.differences(comparisons),
-        models=rows.models(models),
-        # They are drawn here, and matplotlib escapes the names in them.
-        figures=[markupsafe.Markup(figure) for figure in figures],
+        subjects=list(_subjects(groups)),
+        groups=_shown(_numbered(groups)),
+        differences=_shown(rows.differences(comparisons)),
+        numbers=_numbers(models),
         settings=_settings(models),
     )
 
 
-def _classes(cell: tables.Cell) -> str:
+def _subjects(groups: Sequence[Group]) -> Iterator[Subject]:
+    """Yield the subjects in the order of their first models."""
+    by_subject: dict[tuple[str, str, str], list[tuple[int, Group]]] = {}
+    for number, one in enumerate(groups, start=1):
+        by_subject.setdefault(one.subject, []).append((number, one))
+    for (task, source, encoder), models in by_subject.items():
+        shown = _without_twins(models)
+        yield Subject(
+            name=f"{formats.task((task, source))}, {encoder}",
+            headline=headline.headline([one for _, one in models]),
+            scatters=list(_scatters(shown)),
+            curves=curves.curves(models),
+            confusions=confusion.confusions(shown),
+            layers=layers.layers(models),
+        )
+
+
+def _without_twins(models: Sequence[tuple[int, Group]]) -> list[tuple[int, Group]]:
+    """Return the models without those trained ones whose float32 file is among them."""
+    keys = {one.first.key() for _, one in models}
+    return [
+        (number, one)
+        for number, one in models
+        if one.first.recipe != KERAS
+        or dataclasses.replace(one.first, recipe=REFERENCE).key() not in keys
+    ]
+
+
+def _scatters(
+    models: Sequence[tuple[int, Group]],
+) -> Iterator[tuple[scatter.Scatter, scatter.Scatter]]:
+    for cost in (scatter.SIZE,):
+        wide = scatter.scatter(models, cost, *_WIDE, has_names=True)
+        narrow = scatter.scatter(models, cost, *_NARROW, has_names=False)
+        if wide and narrow:
+            yield wide, narrow
+
+
+def _numbered(groups: Sequence[Group]) -> Table[Group]:
+    """Return the table of the models, with the numbers that the pictures use in front."""
+    numbers = {id(one): number for number, one in enumerate(groups, start=1)}
+    table = rows.groups(groups)
+    number: Column[Group] = Column("no.", lambda g: numbers[id(g)])
+    return dataclasses.replace(table, columns=(number, *table.columns))
+
+
+def _shown(table: Table[Any]) -> Shown:
+    """Return a table without its empty columns and those that say the same in all rows."""
+    table = table.filled()
+    texts = table.texts()
+    same = {
+        head: texts[0][head]
+        for head in table.heads
+        if head in _SAID_ONCE and len({row[head] for row in texts}) == 1 and len(texts) > 1
+    }
+    return Shown(table.pick(*(head for head in table.heads if head not in same)), same)
+
+
+def _numbers(models: Sequence[Model]) -> dict[str, Shown]:
+    """Return every number of every model, in two tables that fit a page."""
+    table = rows.models(models)
+    costs = {head for heads in _COSTS for head in heads}
+    whose = [head for head in table.heads if head in _WHOSE]
+    scores = [head for head in table.heads if head not in costs and head not in _WHOSE]
+    return {
+        "Scores": _shown(table.pick(*whose, *scores)),
+        "Costs": _shown(table.pick(*whose, *(head for head in table.heads if head in costs))),
+    }
+
+
+def _row_header(table: Table[Any]) -> int:
+    """Return the place of the column that names a row: the first that may be broken into lines."""
+    return next((i for i, column in enumerate(table.columns) if column.may_wrap), 0)
+
+
+def _breakable(text: str) -> Any:
+    """Return a text, escaped, whose long words may be broken after an underscore and the like."""
+    from markupsafe import Markup, escape
+
+    words = re.split(r"(\s+)", text)
+    return Markup("").join(
+        Markup("<wbr>").join(map(escape, _BREAKS.split(word))) if len(word) > _LONG else word
+        for word in words
+    )
+
+
+def _classes(cell: Cell) -> str:
     """Return the classes of a cell, by which the page's style colours and breaks it."""
-    names = ["name"] if cell.may_wrap else []
+    names = ["number"] if _NUMBER.fullmatch(cell.text) else []
+    if any(len(piece) > _LONG for word in cell.text.split() for piece in _BREAKS.split(word)):
+        names.append("long")
+    if cell.may_wrap:
+        names.append("name")
     if cell.tone in _CLASSES:
         names.append(_CLASSES[cell.tone])
     return " ".join(names)

@@ -64,7 +64,7 @@ def pareto(points: Sequence[tuple[float, float]]) -> list[int]:
 
 
 def training_curves(groups: Sequence[Group]) -> Any:
-    """Draw loss and accuracy per epoch, training and validation, of a task's trained models.
+    """Draw loss and primary metric per epoch, training and validation, of a task's trained models.
 
     The report's Figures: with and without pruning. Returns a figure, or None where no history
     has more than one epoch.
@@ -72,7 +72,7 @@ def training_curves(groups: Sequence[Group]) -> Any:
     trained = [g for g in groups if g.first.recipe == KERAS and g.first.history]
     if not trained or all(len(g.first.history) < 2 for g in trained):
         return None
-    panels = [name for name in ("loss", "accuracy") if name in trained[0].first.history[0]]
+    panels = ("loss", trained[0].first.task.primary_metric)
     with _style():
         figure, axes = _figure(len(panels), 4.2 * len(panels), 3)
         for axis, panel in zip(axes, panels, strict=True):
@@ -89,7 +89,7 @@ def training_curves(groups: Sequence[Group]) -> Any:
 
 
 def _draw_curves(axis: Any, one: Group, panel: str, colour: str) -> None:
-    """Draw a group's loss or accuracy: of the training, and of each validation split."""
+    """Draw a group's loss or score: of the training, if it has it, and of each validation split."""
     name = one.name.replace(f", {KERAS}", "")
     # MNLI has two validation splits, and so two curves of each.
     columns = {panel: ("training", "--")} | {
@@ -99,6 +99,8 @@ def _draw_curves(axis: Any, one: Group, panel: str, colour: str) -> None:
     epochs = [int(row["epoch"]) for row in one.first.history]
     for column, (split, style) in columns.items():
         values = [float(row.get(column) or "nan") for row in one.first.history]
+        if all(map(math.isnan, values)):
+            continue
         # A single epoch makes no line.
         mark = "o" if len(epochs) == 1 else ""
         axis.plot(epochs, values, mark + style, color=colour, label=f"{name}, {split}")
@@ -140,7 +142,8 @@ def score_against(groups: Sequence[Group], cost: str) -> Any:
 
 
 def _draw_front(axis: Any, points: Sequence[tuple[float, Group]]) -> None:
-    front = pareto([(value, one.mean) for value, one in points])
+    # A model that collapsed is worth nothing at any cost.
+    front = pareto([(value, math.nan if g.collapsed else g.mean) for value, g in points])
     axis.plot(
         [points[i][0] for i in front],
         [points[i][1].mean for i in front],

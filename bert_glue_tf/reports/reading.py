@@ -119,6 +119,23 @@ def _mean_sparsity(record: ExperimentResult) -> float | None:
     return record.parameters["pruned"] / record.parameters["prunable"]
 
 
+def _widths(record: ExperimentResult) -> Mapping[str, Sequence[Mapping[str, int]]]:
+    """Return the widths of a record's layers; empty where it has none.
+
+    Raises:
+      ValueError: they are not those of one network before and after.
+    """
+    if not record.widths:
+        return {}
+    before, after = record.widths["before"], record.widths["after"]
+    if len(after) > len(before) or any(
+        set(now) != set(was) or any(not 0 <= now[unit] <= was[unit] for unit in was)
+        for now, was in zip(after, before, strict=False)
+    ):
+        raise ValueError("the widths of its layers do not fit together")
+    return record.widths
+
+
 def _trained(
     folder: pathlib.Path,
     name: str,
@@ -144,6 +161,7 @@ def _trained(
         peak_memory_bytes=None,
         predictions=files,
         history=history,
+        widths=_widths(record),
         folder=folder,
     )
 
@@ -183,6 +201,7 @@ def _exported(
         peak_memory_bytes=record.peak_memory_bytes["total"],
         predictions={split: export.predictions_file(record.recipe, split) for split in splits},
         history=history,
+        widths=_widths(source),
         folder=folder,
         # A file that was made again since is another one.
         timings=[one for one in timed if one.sha256 == record.sha256],

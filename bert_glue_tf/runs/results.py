@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 from bert_glue_tf.core import records
@@ -36,6 +36,8 @@ class ExperimentResult(Record):
         prediction the same, or NaN) or not above chance; empty where there is none.
       collapsed: the reason why the model is COLLAPSED; empty where it is not.
       at_chance: the reason why it is not above chance; empty where it is, or COLLAPSED.
+      widths: "before" and "after" the pruning, for each layer the number of its units by their
+        name (heads, neurons); empty where the encoder does not show its layers.
     """
 
     what_is_foreign: ClassVar[str] = "its settings, metrics and other fields are not those of a run"
@@ -58,6 +60,7 @@ class ExperimentResult(Record):
     warnings: tuple[str, ...] = ()
     collapsed: str = ""
     at_chance: str = ""
+    widths: Mapping[str, Sequence[Mapping[str, int]]] = dataclasses.field(default_factory=dict)
 
     @classmethod
     def of(cls, values: dict[str, Any]) -> Self:

@@ -33,12 +33,14 @@ class Network:
       model: encoder and head, prepared by the pruning method.
       policy: name of Keras's dtype policy that it computes in.
       description: what the record tells of the encoder and of the run that it starts from.
+      widths: of the encoder as it was loaded, as `Backbone.widths` counts them.
     """
 
     backbone: Backbone
     model: tf_keras.Model
     policy: str
     description: dict[str, Any]
+    widths: list[dict[str, int]]
 
 
 def build(job: Job, inputs: Inputs, plan: Plan, start_run: RunFolder | None) -> Network:
@@ -54,6 +56,7 @@ def build(job: Job, inputs: Inputs, plan: Plan, start_run: RunFolder | None) -> 
       UserError: the encoder cannot be used, or is not what the run was begun with.
     """
     backbone = _load_encoder(job.config, plan.method)
+    widths = backbone.widths()
     policy = _policy(job, backbone)
     provenance = {**inputs.provenance, "encoder": backbone.provenance}
     job.folder.require_same_inputs(provenance)
@@ -74,7 +77,7 @@ def build(job: Job, inputs: Inputs, plan: Plan, start_run: RunFolder | None) -> 
         **backbone.record(),
         **starting_point.describe(start_run),
     }
-    return Network(backbone, model, policy, description)
+    return Network(backbone, model, policy, description, widths)
 
 
 def rehearse(job: Job, inputs: Inputs, plan: Plan) -> None:

@@ -64,6 +64,7 @@ def write(
         peak_memory_bytes=cost.peak_memory_bytes(),
         environment=_environment(job, network),
         warnings=warnings,
+        widths=_widths(network, trained),
         **dataclasses.asdict(marked),
     )
     records.append(folder.results_file, result)
@@ -102,6 +103,12 @@ def _speed(trained: Trained, evaluations: Mapping[str, Evaluation]) -> dict[str,
         ),
         "seconds": trained.timing.run_seconds(),
     }
+
+
+def _widths(network: Network, trained: Trained) -> dict[str, list[dict[str, int]]]:
+    """Return the widths of the encoder's layers before and after the run, where it shows them."""
+    after = network.backbone.widths(trained.model)
+    return {"before": network.widths, "after": after} if after else {}
 
 
 def _environment(job: Job, network: Network) -> dict[str, Any]:

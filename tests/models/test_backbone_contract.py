@@ -200,6 +200,16 @@ def test_it_describes_itself_in_json_and_names_its_family(backbone, model, saved
     assert record["parameters"] == sum(value.size for _, value in backbone.weights())
 
 
+def test_it_counts_the_units_of_its_layers(backbone, model):
+    layers = backbone.widths()
+    assert layers == backbone.widths(model)
+    if backbone.why_not("head"):
+        assert layers == []
+    else:
+        size = tiny_bert.architecture()
+        assert layers == [{"heads": size.heads, "neurons": size.inner_dim}] * size.layers
+
+
 def test_its_tokenizer_gives_its_inputs(backbone):
     tokens = preprocessing.tokenize(
         backbone.tokenizer(("sentence",), 8), (["the film was good", "no"],)

@@ -62,6 +62,9 @@ def test_heads_and_neurons_are_cut_out_and_the_file_gives_the_same_labels(
     heads = 2 * 2 * (3 * (HIDDEN * 4 + 4) + 4 * HIDDEN)  # Two layers, two heads.
     neurons = 2 * (INNER // 2) * (2 * HIDDEN + 1)
     assert plain.parameters["total"] - record.parameters["total"] == heads + neurons
+    whole = [{"heads": 4, "neurons": INNER}] * 2
+    assert plain.widths == {"before": whole, "after": whole}
+    assert record.widths == {"before": whole, "after": [{"heads": 2, "neurons": INNER // 2}] * 2}
     assert record.parameters["pruned"] / record.parameters["prunable"] == 0.5
     assert set(record.sparsity.values()) == {0.5}
     # The same labels from the folder's model, from the predictions that training wrote, and

@@ -149,6 +149,18 @@ class Problem(abc.ABC):
     def _differ(self, before: np.ndarray, after: np.ndarray) -> np.ndarray:
         """Return bool [n]: which predictions differ for a user."""
 
+    def confusion(self, labels: np.ndarray, predictions: np.ndarray) -> np.ndarray | None:
+        """Count the answers to each class: int [classes, classes], rows are the labels.
+
+        None where answers are no classes.
+
+        Args:
+          labels: [n].
+          predictions: [n].
+        """
+        del labels, predictions
+        return None
+
     @abc.abstractmethod
     def chance(self, metric: Metric, labels: np.ndarray) -> float:
         """Return the best score of an answer that does not look at the text.

@@ -72,6 +72,12 @@ class Classification(Problem):
     def _differ(self, before: np.ndarray, after: np.ndarray) -> np.ndarray:
         return before != after
 
+    def confusion(self, labels: np.ndarray, predictions: np.ndarray) -> np.ndarray | None:
+        from sklearn import metrics  # Here, since a wrong flag is answered without it.
+
+        counts: np.ndarray = metrics.confusion_matrix(labels, predictions, labels=range(self.width))
+        return counts
+
     def chance(self, metric: Metric, labels: np.ndarray) -> float:
         """Return the score of the best single class: 0 for Matthews correlation."""
         return max(metric(labels, np.full_like(labels, label)) for label in range(self.width))

@@ -99,10 +99,17 @@ class BertBackbone(Backbone):
         return self.architecture.vocab_size
 
     def describe(self, model: tf_keras.Model | None = None) -> dict[str, Any]:
-        architecture = self.architecture
-        if model is not None:
-            architecture = architecture_of(by_canonical_name(model.variables), architecture)
-        return {"family": self.family, "encoder": dataclasses.asdict(architecture)}
+        return {"family": self.family, "encoder": dataclasses.asdict(self._own(model))}
+
+    def widths(self, model: tf_keras.Model | None = None) -> list[dict[str, int]]:
+        blocks = self._own(model).each_block()
+        return [{"heads": block.heads, "neurons": block.inner_dim} for block in blocks]
+
+    def _own(self, model: tf_keras.Model | None) -> Architecture:
+        """Return the architecture of a live classifier's own weights; without one the encoder's."""
+        if model is None:
+            return self.architecture
+        return architecture_of(by_canonical_name(model.variables), self.architecture)
 
     def _lack(self, capability: str) -> str:
         del capability  # The layers are ours.

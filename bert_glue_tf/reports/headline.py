@@ -1,0 +1,132 @@
+"""Headline: a comparison in two sentences, what was bought and what it cost."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
+
+from bert_glue_tf.compression.names import NO_PRUNING
+from bert_glue_tf.reports import formats, verdicts
+from bert_glue_tf.reports.groups import Group
+from bert_glue_tf.reports.measured import REFERENCE
+from bert_glue_tf.reports.verdicts import Comparison
+
+MARGIN = 0.01  # A loss of one point is small enough to be worth a smaller model.
+
+
+@dataclasses.dataclass(frozen=True)
+class Bar:
+    """One quantity of two models.
+
+    Attributes:
+      name: of the quantity.
+      base: of the reference, with its unit.
+      base_share: of the larger of the two, from 0 to 1.
+      chosen: of the chosen model, with its unit.
+      chosen_share: of the larger of the two, from 0 to 1.
+      is_smaller_better: whether less of it is better.
+    """
+
+    name: str
+    base: str
+    base_share: float
+    chosen: str
+    chosen_share: float
+    is_smaller_better: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class Headline:
+    """The two models that sum up the comparison of one subject.
+
+    Attributes:
+      base: the unpruned model that the others are held against: the float32 file, or the trained
+        model where there is no such file.
+      chosen: the smallest model that loses at most `MARGIN`, or the one that loses least where
+        all lose more.
+      comparison: of the two; None where they have no seed in common, or other examples.
+    """
+
+    base: Group
+    chosen: Group
+    comparison: Comparison | None
+
+    @property
+    def loss(self) -> float:
+        """The score that is lost; negative where it is gained."""
+        return self.base.mean - self.chosen.mean
+
+    @property
+    def bought(self) -> str:
+        """What was bought, in a sentence."""
+        before, after = self.base.bytes("plain"), self.chosen.bytes("plain")
+        return (
+            f"“{self.chosen.name}” takes {_megabytes(after)} on disk instead of "
+            f"{_megabytes(before)}: it is {before / after:.1f} times smaller than "
+            f"“{self.base.name}”."
+        )
+
+    @property
+    def cost(self) -> str:
+        """What it cost, in a sentence."""
+        task = self.base.first.task
+        points = abs(self.loss) * 100
+        numbers = (
+            f"{task.primary_metric} {self.chosen.mean:.3f} instead of {self.base.mean:.3f}, "
+            f"{self.base.first.examples:,} examples"
+        )
+        if round(points, 1) == 0:
+            text = f"Its score stays the same to a tenth of a point ({numbers})"
+        elif self.loss > 0:
+            text = f"It loses {points:.1f} points ({numbers})"
+        else:
+            text = f"It gains {points:.1f} points ({numbers})"
+        if self.loss > MARGIN:
+            text = f"No smaller model stays within one point; this one loses least. {text}"
+        if self.comparison is not None:
+            text += f"; the test says: {formats.verdict(self.comparison.verdict)}"
+        return f"{text}."
+
+    @property
+    def bars(self) -> list[Bar]:
+        """The quantities of both, for a picture."""
+        metric = self.base.first.task.primary_metric
+        return [
+            _bar("size", self.base.bytes("plain"), self.chosen.bytes("plain"), _megabytes, True),
+            _bar(metric, self.base.mean, self.chosen.mean, lambda score: f"{score:.3f}", False),
+        ]
+
+
+def _megabytes(value: float) -> str:
+    return f"{formats.megabytes(1)(value)} MB"
+
+
+def _bar(
+    name: str, base: float, chosen: float, text: Callable[[float], str], is_smaller_better: bool
+) -> Bar:
+    largest = max(abs(base), abs(chosen)) or 1.0
+    shares = [max(0.0, value / largest) for value in (base, chosen)]
+    return Bar(name, text(base), shares[0], text(chosen), shares[1], is_smaller_better)
+
+
+def headline(groups: Sequence[Group]) -> Headline | None:
+    """Return the headline of the models of one subject.
+
+    None where no unpruned model is among them, or no other model is smaller and worth a look.
+    """
+    sound = [g for g in groups if not g.collapsed and not math.isnan(g.mean)]
+    unpruned = [g for g in sound if g.first.method == NO_PRUNING]
+    files = [g for g in unpruned if g.first.recipe == REFERENCE]
+    base = max(files or unpruned, key=lambda g: g.mean, default=None)
+    if base is None:
+        return None
+    smaller = [g for g in sound if g.bytes("plain") < base.bytes("plain")]
+    close = [g for g in smaller if base.mean - g.mean <= MARGIN]
+    if close:
+        chosen = min(close, key=lambda g: (g.bytes("plain"), -g.mean))
+    elif smaller:
+        chosen = max(smaller, key=lambda g: g.mean)
+    else:
+        return None
+    return Headline(base, chosen, verdicts.compare(chosen, base))

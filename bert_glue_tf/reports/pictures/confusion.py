@@ -1,0 +1,76 @@
+"""Confusion: which answer a model gives to the examples of each class."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from bert_glue_tf.data import problems
+from bert_glue_tf.evaluation import predictions
+from bert_glue_tf.reports.groups import Group
+from bert_glue_tf.reports.measured import Model
+
+
+@dataclasses.dataclass(frozen=True)
+class Confusion:
+    """The answers of one model over its seeds and validation splits.
+
+    Attributes:
+      number: of the model in the table of the models.
+      name: of the model.
+      labels: the classes.
+      counts: int [classes, classes], rows are the labels and columns the answers; the sum over
+        the seeds.
+      seeds: how many.
+    """
+
+    number: int
+    name: str
+    labels: tuple[str, ...]
+    counts: np.ndarray
+    seeds: int
+
+    @property
+    def shares(self) -> np.ndarray:
+        """Float [classes, classes]: each row divided by its sum; 0 for a class without examples."""
+        sums = self.counts.sum(axis=1, keepdims=True)
+        shares: np.ndarray = np.divide(
+            self.counts, sums, out=np.zeros(self.counts.shape), where=sums > 0
+        )
+        return shares
+
+
+def confusions(models: Sequence[tuple[int, Group]]) -> list[Confusion]:
+    """Return the matrices of the models whose answers are classes.
+
+    A model whose outputs are no numbers gives no answers, and has none.
+
+    Args:
+      models: with their numbers in the table of the models.
+
+    Raises:
+      UserError: a file of answers is missing or damaged.
+    """
+    found = []
+    for number, one in models:
+        counts = [matrix for model in one.models if (matrix := _counts(model)) is not None]
+        if counts:
+            total = np.sum(counts, axis=0)
+            labels = one.first.task.problem.labels
+            found.append(Confusion(number, one.name, labels, total, len(counts)))
+    return found
+
+
+def _counts(model: Model) -> np.ndarray | None:
+    """Return the matrix of a model over its validation splits; None where there is none."""
+    problem = model.task.problem
+    found = []
+    for split, path in model.predictions.items():
+        read = predictions.read(path, model.task, model.data[split]["examples"])
+        if problems.diverged(read.logits):
+            return None
+        found.append(problem.confusion(read.labels, problem.decode(read.logits)))
+    matrices = [matrix for matrix in found if matrix is not None]
+    return np.sum(matrices, axis=0) if matrices else None
