@@ -62,8 +62,8 @@ class Headline:
         """What was bought, in a sentence."""
         before, after = self.base.bytes("plain"), self.chosen.bytes("plain")
         return (
-            f"“{self.chosen.name}” takes {_megabytes(after)} on disk instead of "
-            f"{_megabytes(before)}: it is {before / after:.1f} times smaller than "
+            f"“{self.chosen.name}” takes {formats.size(after)} on disk instead of "
+            f"{formats.size(before)}: it is {before / after:.1f} times smaller than "
             f"“{self.base.name}”."
         )
 
@@ -93,13 +93,9 @@ class Headline:
         """The quantities of both, for a picture."""
         metric = self.base.first.task.primary_metric
         return [
-            _bar("size", self.base.bytes("plain"), self.chosen.bytes("plain"), _megabytes, True),
+            _bar("size", self.base.bytes("plain"), self.chosen.bytes("plain"), formats.size, True),
             _bar(metric, self.base.mean, self.chosen.mean, lambda score: f"{score:.3f}", False),
         ]
-
-
-def _megabytes(value: float) -> str:
-    return f"{formats.megabytes(1)(value)} MB"
 
 
 def _bar(

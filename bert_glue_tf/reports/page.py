@@ -25,17 +25,18 @@ _TEMPLATE = "comparison.html.j2"
 _CLASSES = {Tone.GOOD: "good", Tone.BAD: "bad", Tone.NOISE: "noise"}
 # A column of these that says the same in every row is said once, above the table.
 _SAID_ONCE = ("task", "encoder", "pruning", "metric", "examples", "seeds", "seed")
-# The columns of the numbers: whose they are, what they cost; all others are of the scores.
-_WHOSE = ("no.", "task", "encoder", "pruning", "recipe", "seed", "run")
+# The columns of the numbers: whose they are, in both tables, and what is a cost.
+_WHOSE = ("task", "recipe", "seed", "run")
 _COSTS = (
-    ("sparsity", "non-zero parameters", "MB", "MB gzipped", "ms", "speed", "peak MB"),
-    ("threads", "session"),
+    *("pruned", "non-zero parameters", "size", "gzipped", "peak memory"),
+    *("ms", "speed", "session"),
 )
-_NUMBER = re.compile(r"[-+<]?[\d.,]+(x|%| %|( to| at) [-+]?[\d.,]+)?")
+_NUMBER = re.compile(r"[-+<]?[\d.,]+(x|%|\s?([kMG]?B|%))?")
 _WIDE, _NARROW = (1120, 500), (372, 340)  # Of a scatter, on a laptop and on a phone.
 _UNFOLDED = 6  # So many small pictures stand open, the others fold away.
 _UNFOLDED_ROWS = 12  # Tables of every number fold away where they are longer.
 _LONG = 12  # Words that are longer may be broken, after the signs below.
+_LONG_PART = 24
 _BREAKS = re.compile(r"(?<=[_,/=:;.-])(?=[^\s])")
 
 
@@ -177,12 +178,11 @@ def _shown(table: Table[Any]) -> Shown:
 def _numbers(models: Sequence[Model]) -> dict[str, Shown]:
     """Return every number of every model, in two tables that fit a page."""
     table = rows.models(models)
-    costs = {head for heads in _COSTS for head in heads}
     whose = [head for head in table.heads if head in _WHOSE]
-    scores = [head for head in table.heads if head not in costs and head not in _WHOSE]
+    scores = [head for head in table.heads if head not in _COSTS and head not in _WHOSE]
     return {
         "Scores": _shown(table.pick(*whose, *scores)),
-        "Costs": _shown(table.pick(*whose, *(head for head in table.heads if head in costs))),
+        "Costs": _shown(table.pick(*whose, *(head for head in table.heads if head in _COSTS))),
     }
 
 
@@ -192,10 +192,15 @@ def _row_header(table: Table[Any]) -> int:
 
 
 def _breakable(text: str) -> Any:
-    """Return a text, escaped, whose long words may be broken after an underscore and the like."""
+    """Return a text, escaped, whose long words may be broken after an underscore and the like.
+
+    The parts of a name hold no-break spaces; where a part is too long for a column they give way.
+    """
     from markupsafe import Markup, escape
 
-    words = re.split(r"(\s+)", text)
+    parts = text.split(", ")
+    text = ", ".join(p.replace("\xa0", " ") if len(p) > _LONG_PART else p for p in parts)
+    words = re.split(r"( +)", text)
     return Markup("").join(
         Markup("<wbr>").join(map(escape, _BREAKS.split(word))) if len(word) > _LONG else word
         for word in words

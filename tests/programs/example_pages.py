@@ -123,6 +123,20 @@ def stsb(folder: pathlib.Path) -> None:
         write_export(run, "dynamic_int8", labels, given, megabytes=24, milliseconds=2.4)
 
 
+def mnli(folder: pathlib.Path) -> None:
+    """Write a run of three classes and two validation splits."""
+    random = np.random.default_rng(2)
+    labels = {name: random.integers(0, 3, N) for name in ("matched", "mismatched")}
+    labels = {f"validation_{name}": values for name, values in labels.items()}
+    logits = {
+        name: np.eye(3, dtype=np.float32)[np.where(random.random(N) < 0.2, 0, values)]
+        for name, values in labels.items()
+    }
+    run = write_run(folder / "mnli-none", labels, logits, task="mnli")
+    write_export(run, "float32", labels, logits, megabytes=90)
+    write_export(run, "int8", labels, logits, megabytes=23)
+
+
 def sample(folder: pathlib.Path) -> None:
     """Write a run on the sample, with a long name, whose file has collapsed."""
     name = "a-very-long-name-of-a-run-" * 4
@@ -139,6 +153,7 @@ def write(folder: pathlib.Path) -> pathlib.Path:
     """Write the runs and their comparison, and return its page."""
     mrpc(folder / "runs")
     stsb(folder / "runs")
+    mnli(folder / "runs")
     sample(folder / "runs")
     models = reading.read(sorted((folder / "runs").iterdir()))
     return files.write(folder / "comparison", group(models), verdicts.differences(models))

@@ -7,7 +7,7 @@ import pytest
 from report_runs import LABELS, history, read, right
 from written_runs import write_export, write_run, write_session
 
-from bert_glue_tf.reports import files, plots
+from bert_glue_tf.reports import plots
 from bert_glue_tf.reports.groups import group
 
 
@@ -175,5 +175,5 @@ def test_names_are_no_formulas(tmp_path):
     write_run(tmp_path / "u", LABELS, right(280), encoder="/models/$x_{$")
     write_run(tmp_path / "v", LABELS, right(280), encoder="/models/$x_{$", learning_rate=1e-3)
     groups = group(read(tmp_path / "u", tmp_path / "v"))
-    page = files.write(tmp_path / "out", groups, [])
-    assert "/models/$x_{$: score against size" in page.read_text()
+    figure = plots.svg(plots.score_against(groups, "size"))
+    assert "/models/$x_{$: score against size" in figure

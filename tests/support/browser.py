@@ -8,9 +8,18 @@ import os
 import pathlib
 import shutil
 import subprocess
+import sys
 import tempfile
 from typing import Any, Self
 
+# Chromium reads its commands from descriptor 3, and answers on 4.
+_START = """
+import fcntl, os, sys
+commands, answers = (fcntl.fcntl(int(fd), fcntl.F_DUPFD, 10) for fd in sys.argv[1:3])
+os.dup2(commands, 3)
+os.dup2(answers, 4)
+os.execvp(sys.argv[3], sys.argv[3:])
+"""
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 _SECONDS = "300"  # After which a Chromium that hangs is ended.
 
@@ -28,11 +37,16 @@ class Browser:
         commands, self._write = os.pipe()
         self._read, answers = os.pipe()
         self._process = subprocess.Popen(
-            # Chromium reads its commands from descriptor 3, and answers on 4.
             [
-                *("timeout", _SECONDS, "sh", "-c"),
-                f'exec "$0" "$@" 3<&{commands} 4>&{answers}',
-                *(str(find()), "--headless=new", "--no-sandbox", "--disable-gpu"),
+                *(sys.executable, "-c", _START, str(commands), str(answers)),
+                *(
+                    "timeout",
+                    _SECONDS,
+                    str(find()),
+                    "--headless=new",
+                    "--no-sandbox",
+                    "--disable-gpu",
+                ),
                 *("--hide-scrollbars", "--remote-debugging-pipe"),
                 *(f"--user-data-dir={self._folder.name}", "about:blank"),
             ],
@@ -85,6 +99,18 @@ class Browser:
         )
         assert "exceptionDetails" not in answer, answer
         return answer["result"].get("value")
+
+    def press(self, key: str) -> None:
+        """Press and release a key, as `KeyboardEvent.key` names it."""
+        codes = {"Tab": 9}
+        for event in ("rawKeyDown", "keyUp"):
+            self._do(
+                "Input.dispatchKeyEvent",
+                type=event,
+                key=key,
+                code=key,
+                windowsVirtualKeyCode=codes[key],
+            )
 
     def screenshot(self, path: pathlib.Path, *, height: int | None = None) -> None:
         """Write the page, or its upper part, as PNG."""

@@ -78,7 +78,11 @@ class Label:
 def lines_of(text: str) -> tuple[str, ...]:
     """Break a name into short lines; one that is too long ends in an ellipsis."""
     lines = textwrap.wrap(
-        text, _LINE_LENGTH, max_lines=_LINES, placeholder="…", break_on_hyphens=False
+        text.replace("\xa0", " "),
+        _LINE_LENGTH,
+        max_lines=_LINES,
+        placeholder="…",
+        break_on_hyphens=False,
     )
     return tuple(lines)
 

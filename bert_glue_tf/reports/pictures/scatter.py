@@ -35,7 +35,9 @@ class Cost:
     text: Callable[[float], str]
 
 
-SIZE = Cost("size", "MB on disk", lambda g: g.bytes("plain") / 1e6, lambda mb: f"{mb:.1f} MB")
+SIZE = Cost(
+    "size", "MB on disk", lambda g: g.bytes("plain") / 1e6, lambda mb: formats.size(1e6 * mb)
+)
 
 
 class Kind(enum.Enum):

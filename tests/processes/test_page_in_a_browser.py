@@ -1,0 +1,162 @@
+"""The page of a comparison as a browser shows it: widths, contrast, labels, keyboard, print."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Iterator
+
+import browser
+import example_pages
+import pytest
+
+pytestmark = [
+    pytest.mark.processes,
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        browser.find() is None,
+        reason=f"no Chromium is installed ({', '.join(browser.NAMES)}), which shows the page",
+    ),
+]
+
+# Boxes of elements that a reader sees.
+SEEN = """
+const seen = [...document.querySelectorAll('body *')].filter(one =>
+    one.checkVisibility({visibilityProperty: true}) && !one.closest('.hidden'));
+const named = one => one.tagName + '.' + (one.getAttribute('class') || '') + ' '
+    + one.textContent.trim().slice(0, 40);
+"""
+TOO_WIDE = """(() => {%s
+const width = document.documentElement.clientWidth;
+return seen.filter(one => {
+    const box = one.getBoundingClientRect();
+    return box.width > width || box.right > width + 0.5 || box.left < -0.5;
+}).map(named)})()"""
+# WCAG 2.2, success criterion 1.4.3: relative luminance and contrast.
+LOW_CONTRAST = """(() => {%s
+const canvas = document.createElement('canvas').getContext('2d', {willReadFrequently: true});
+const rgba = colour => {
+    canvas.clearRect(0, 0, 1, 1); canvas.fillStyle = colour; canvas.fillRect(0, 0, 1, 1);
+    return [...canvas.getImageData(0, 0, 1, 1).data];
+};
+const light = ([r, g, b]) => [r, g, b].map(v => v / 255)
+    .map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
+    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+const ground = one => {
+    for (; one; one = one.parentElement) {
+        const colour = rgba(getComputedStyle(one).backgroundColor);
+        if (colour[3] == 255) return colour;
+    }
+};
+const found = [];
+for (const one of seen) {
+    const own = [...one.childNodes].some(n => n.nodeType == 3 && n.textContent.trim());
+    if (!own || one.tagName == 'title') continue;
+    const style = getComputedStyle(one);
+    const ink = rgba(one.closest('svg') ? style.fill : style.color);
+    const [a, b] = [light(ink), light(ground(one))].sort((x, y) => y - x);
+    const contrast = (a + 0.05) / (b + 0.05);
+    if (contrast < 4.5) found.push([contrast.toFixed(2), named(one)]);
+}
+return found})()"""
+OVERLAPPING = """(() => {%s
+const found = [];
+for (const svg of document.querySelectorAll('svg.scatter')) {
+    const labels = [...svg.querySelectorAll('.label')].filter(one => one.checkVisibility());
+    const boxes = labels.map(one => one.getBBox());
+    for (let i = 0; i < boxes.length; i++) for (let j = 0; j < i; j++) {
+        const [a, b] = [boxes[i], boxes[j]];
+        if (Math.min(a.x + a.width, b.x + b.width) > Math.max(a.x, b.x) + 0.5
+            && Math.min(a.y + a.height, b.y + b.height) > Math.max(a.y, b.y) + 3)
+            found.push([named(labels[i]), named(labels[j])]);
+    }
+}
+return found})()"""
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory) -> pathlib.Path:
+    return example_pages.write(tmp_path_factory.mktemp("example"))
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[browser.Browser]:
+    with browser.Browser() as found:
+        yield found
+
+
+@pytest.mark.parametrize("width", [1280, 1110, 1000, 770, 750, 400, 320])
+def test_nothing_is_wider_than_the_window(page, chromium, width):
+    chromium.open(page, width)
+    unfold(chromium)
+    assert chromium.evaluate("innerWidth") == width
+    sizes = "[document.documentElement.scrollWidth, document.documentElement.clientWidth]"
+    whole, seen = chromium.evaluate(sizes)
+    assert chromium.evaluate(TOO_WIDE % SEEN) == []
+    assert whole <= seen == width
+
+
+def unfold(chromium: browser.Browser) -> None:
+    chromium.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
+
+
+@pytest.mark.parametrize("is_dark", [False, True])
+@pytest.mark.parametrize("width", [1280, 400])
+def test_text_has_contrast_in_both_schemes(page, chromium, width, is_dark):
+    chromium.open(page, width, is_dark=is_dark)
+    unfold(chromium)
+    ground = chromium.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert ground == ("rgb(21, 26, 33)" if is_dark else "rgb(255, 255, 255)")
+    assert chromium.evaluate(LOW_CONTRAST % SEEN) == []
+
+
+@pytest.mark.parametrize("width", [1280, 910, 400])
+def test_labels_of_points_do_not_lie_on_each_other(page, chromium, width):
+    chromium.open(page, width)
+    labels = "document.querySelectorAll('svg.%s .label').length"
+    kind = "wide" if width > 900 else "narrow"
+    assert chromium.evaluate(labels % kind) > 15
+    assert chromium.evaluate(OVERLAPPING % SEEN) == []
+
+
+@pytest.mark.parametrize("width", [1280, 400])
+def test_verdict_and_size_are_seen_without_scrolling_sideways(page, chromium, width):
+    chromium.open(page, width)
+    for head in ("verdict", "size"):
+        ends = chromium.evaluate(
+            f"[...document.querySelectorAll('td[data-head={head}]')]"
+            ".filter(one => one.checkVisibility() && one.textContent)"
+            ".map(one => one.getBoundingClientRect().right)"
+        )
+        assert len(ends) > 20
+        assert max(ends) <= width
+
+
+def test_it_asks_for_nothing_and_says_nothing_of_the_network(page, chromium):
+    chromium.open(page, 1280)
+    assert chromium.evaluate("performance.getEntriesByType('resource').length") == 0
+    assert chromium.evaluate("document.scripts.length") == 0
+
+
+def test_the_keyboard_finds_what_is_folded_and_shows_where_it_is(page, chromium):
+    chromium.open(page, 1280)
+    chromium.press("Tab")
+    name, outline = chromium.evaluate(
+        "[document.activeElement.tagName, getComputedStyle(document.activeElement).outlineStyle]"
+    )
+    assert (name, outline) == ("SUMMARY", "solid")
+
+
+def test_the_pointer_finds_the_numbers_of_a_point(page, chromium):
+    chromium.open(page, 1280)
+    titles = chromium.evaluate(
+        "[...document.querySelectorAll('svg.wide .point title')].map(one => one.textContent)"
+    )
+    assert any("on the Pareto front" in one for one in titles)
+    assert all(" MB" in one or " GB" in one for one in titles)
+
+
+def test_it_is_printed_in_ink_on_paper(page, chromium, tmp_path):
+    chromium.open(page, 700, is_dark=True, media="print")
+    assert chromium.evaluate("getComputedStyle(document.body).color") == "rgb(27, 35, 48)"
+    chromium.print(tmp_path / "page.pdf")
+    assert (tmp_path / "page.pdf").read_bytes().startswith(b"%PDF-")
