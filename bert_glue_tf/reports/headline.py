@@ -61,11 +61,26 @@ class Headline:
     def bought(self) -> str:
         """What was bought, in a sentence."""
         before, after = self.base.bytes("plain"), self.chosen.bytes("plain")
-        return (
+        text = (
             f"“{self.chosen.name}” takes {formats.size(after)} on disk instead of "
             f"{formats.size(before)}: it is {before / after:.1f} times smaller than "
-            f"“{self.base.name}”."
+            f"“{self.base.name}”"
         )
+        if self.times:
+            first, second = self.times
+            text += (
+                f", and it answers in {_milliseconds(second)} instead of {_milliseconds(first)}: "
+                f"{first / second:.2f} times as fast"
+            )
+        return f"{text}."
+
+    @property
+    def times(self) -> tuple[float, float] | None:
+        """Milliseconds of an example, of base and chosen; None without a common session."""
+        first, second = self.base.milliseconds, self.chosen.milliseconds
+        if first is None or second is None or self.base.session != self.chosen.session:
+            return None
+        return first, second
 
     @property
     def cost(self) -> str:
@@ -92,10 +107,16 @@ class Headline:
     def bars(self) -> list[Bar]:
         """The quantities of both, for a picture."""
         metric = self.base.first.task.primary_metric
+        times = [_bar("time of an example", *self.times, _milliseconds, True)] if self.times else []
         return [
             _bar("size", self.base.bytes("plain"), self.chosen.bytes("plain"), formats.size, True),
             _bar(metric, self.base.mean, self.chosen.mean, lambda score: f"{score:.3f}", False),
+            *times,
         ]
+
+
+def _milliseconds(value: float) -> str:
+    return f"{value:.1f} ms"
 
 
 def _bar(

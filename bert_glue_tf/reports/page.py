@@ -32,7 +32,8 @@ _COSTS = (
     *("ms", "speed", "session"),
 )
 _NUMBER = re.compile(r"[-+<]?[\d.,]+(x|%|\s?([kMG]?B|%))?")
-_WIDE, _NARROW = (1120, 500), (372, 340)  # Of a scatter, on a laptop and on a phone.
+_WIDE, _NARROW = 1120, 372  # Of a scatter, on a laptop and on a phone.
+_FEW = 5
 _UNFOLDED = 6  # So many small pictures stand open, the others fold away.
 _UNFOLDED_ROWS = 12  # Tables of every number fold away where they are longer.
 _LONG = 12  # Words that are longer may be broken, after the signs below.
@@ -148,9 +149,11 @@ def _without_twins(models: Sequence[tuple[int, Group]]) -> list[tuple[int, Group
 def _scatters(
     models: Sequence[tuple[int, Group]],
 ) -> Iterator[tuple[scatter.Scatter, scatter.Scatter]]:
-    for cost in (scatter.SIZE,):
-        wide = scatter.scatter(models, cost, *_WIDE, has_names=True)
-        narrow = scatter.scatter(models, cost, *_NARROW, has_names=False)
+    # A few points need no tall picture.
+    tall, low = (500, 340) if len(models) > _FEW else (300, 260)
+    for cost in (scatter.SIZE, scatter.TIME):
+        wide = scatter.scatter(models, cost, _WIDE, tall, has_names=True)
+        narrow = scatter.scatter(models, cost, _NARROW, low, has_names=False)
         if wide and narrow:
             yield wide, narrow
 

@@ -16,7 +16,7 @@ import sys
 
 import numpy as np
 from browser import Browser
-from written_runs import write_export, write_run
+from written_runs import write_export, write_run, write_session
 
 from bert_glue_tf.reports import files, reading, verdicts
 from bert_glue_tf.reports.groups import group
@@ -155,6 +155,7 @@ def write(folder: pathlib.Path) -> pathlib.Path:
     stsb(folder / "runs")
     mnli(folder / "runs")
     sample(folder / "runs")
+    write_session(*(folder / "runs").glob("mrpc-*"))
     models = reading.read(sorted((folder / "runs").iterdir()))
     return files.write(folder / "comparison", group(models), verdicts.differences(models))
 

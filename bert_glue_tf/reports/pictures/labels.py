@@ -12,8 +12,8 @@ from collections.abc import Iterator, Sequence
 SIZE = 12.0  # Height of the letters, in units of the picture.
 LINE = 14.0  # From one line to the next.
 _GAP = 8.0  # Between a point's centre and its label.
-_LINE_LENGTH = 26
-_LINES = 3
+_LINE_LENGTH = 28
+_LINES = 4
 # How far a label may stand from its point, and in which directions: right first.
 _DISTANCES = (0.0, 14.0, 30.0, 50.0, 75.0, 105.0)
 _ANCHORS = {1: "start", 0: "middle", -1: "end"}

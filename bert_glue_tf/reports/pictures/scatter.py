@@ -36,7 +36,16 @@ class Cost:
 
 
 SIZE = Cost(
-    "size", "MB on disk", lambda g: g.bytes("plain") / 1e6, lambda mb: formats.size(1e6 * mb)
+    "size",
+    "MB on disk",
+    lambda g: g.bytes("plain") / 1e6,
+    lambda megabytes: formats.size(1e6 * megabytes),
+)
+TIME = Cost(
+    "time",
+    "ms an example, in one session",
+    lambda g: g.milliseconds,
+    lambda milliseconds: f"{milliseconds:.2f} ms an example",
 )
 
 
@@ -103,7 +112,9 @@ class Scatter:
 def scatter(
     models: Sequence[tuple[int, Group]], cost: Cost, width: int, height: int, has_names: bool
 ) -> Scatter | None:
-    """Place the models that have the cost and a score; None for fewer than two.
+    """Place the models that have the cost and a score.
+
+    None for fewer than two, and for times of several sessions, which have no common axis.
 
     Args:
       models: of one subject, with their numbers in the table of the models.
@@ -117,7 +128,8 @@ def scatter(
         for number, one in models
         if (value := cost.of(one)) is not None and not math.isnan(one.mean)
     ]
-    if len(known) < 2:
+    sessions = {one.session for _, one, _ in known if one.session}
+    if len(known) < 2 or (cost is TIME and len(sessions) > 1):
         return None
     area = Box(48.0, 30.0, width - 14.0, height - 44.0)
     x = axes.of_costs([value for *_, value in known], area.left, area.right)
