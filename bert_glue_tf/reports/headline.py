@@ -7,12 +7,13 @@ import math
 from collections.abc import Callable, Sequence
 
 from bert_glue_tf.compression.names import NO_PRUNING
+from bert_glue_tf.evaluation import significance
 from bert_glue_tf.reports import formats, verdicts
 from bert_glue_tf.reports.groups import Group
 from bert_glue_tf.reports.measured import REFERENCE
 from bert_glue_tf.reports.verdicts import Comparison
 
-MARGIN = 0.01  # A loss of one point is small enough to be worth a smaller model.
+_ROUNDING = 1e-9  # 0.75 - 0.74 is a little more than 0.01.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,13 +44,15 @@ class Headline:
     Attributes:
       base: the unpruned model that the others are held against: the float32 file, or the trained
         model where there is no such file.
-      chosen: the smallest model that loses at most `MARGIN`, or the one that loses least where
+      chosen: the smallest model that loses at most `margin`, or the one that loses least where
         all lose more.
+      margin: the loss that a smaller model is worth.
       comparison: of the two; None where they have no seed in common, or other examples.
     """
 
     base: Group
     chosen: Group
+    margin: float
     comparison: Comparison | None
 
     @property
@@ -97,8 +100,8 @@ class Headline:
             text = f"It loses {points:.1f} points ({numbers})"
         else:
             text = f"It gains {points:.1f} points ({numbers})"
-        if self.loss > MARGIN:
-            text = f"No smaller model stays within one point; this one loses least. {text}"
+        if self.loss > self.margin + _ROUNDING:
+            text = f"No smaller model stays within {self.margin:g}; this one loses least. {text}"
         if self.comparison is not None:
             text += f"; the test says: {formats.verdict(self.comparison.verdict)}"
         return f"{text}."
@@ -127,23 +130,28 @@ def _bar(
     return Bar(name, text(base), shares[0], text(chosen), shares[1], is_smaller_better)
 
 
-def headline(groups: Sequence[Group]) -> Headline | None:
-    """Return the headline of the models of one subject.
+def headline(groups: Sequence[Group], margin: float = significance.MARGIN) -> Headline | None:
+    """Return the headline of the models of one subject; None where nothing can be summed up.
 
-    None where no unpruned model is among them, or no other model is smaller and worth a look.
+    That is so where no unpruned model is among them, or no other model is smaller. A model that
+    collapsed or is not above chance does not count.
+
+    Args:
+      groups: the models, seeds together.
+      margin: the loss that a smaller model is worth.
     """
-    sound = [g for g in groups if not g.collapsed and not math.isnan(g.mean)]
+    sound = [g for g in groups if g.mark is None and not math.isnan(g.mean)]
     unpruned = [g for g in sound if g.first.method == NO_PRUNING]
     files = [g for g in unpruned if g.first.recipe == REFERENCE]
     base = max(files or unpruned, key=lambda g: g.mean, default=None)
     if base is None:
         return None
     smaller = [g for g in sound if g.bytes("plain") < base.bytes("plain")]
-    close = [g for g in smaller if base.mean - g.mean <= MARGIN]
+    close = [g for g in smaller if base.mean - g.mean <= margin + _ROUNDING]
     if close:
         chosen = min(close, key=lambda g: (g.bytes("plain"), -g.mean))
     elif smaller:
         chosen = max(smaller, key=lambda g: g.mean)
     else:
         return None
-    return Headline(base, chosen, verdicts.compare(chosen, base))
+    return Headline(base, chosen, margin, verdicts.compare(chosen, base, margin=margin))

@@ -14,6 +14,7 @@ from typing import Any
 
 from bert_glue_tf import __version__
 from bert_glue_tf.compression.names import NO_PRUNING
+from bert_glue_tf.evaluation import significance
 from bert_glue_tf.reports import formats, headline, rows, summary, tables
 from bert_glue_tf.reports.groups import Group
 from bert_glue_tf.reports.measured import KERAS, REFERENCE, Model
@@ -109,8 +110,9 @@ def page(groups: Sequence[Group], comparisons: Sequence[Comparison]) -> str:
     return templates.get_template(_TEMPLATE).render(
         made=_made(models),
         notes=summary.notes(models),
+        tests=summary.tests(comparisons),
         sentences=summary.sentences(comparisons),
-        subjects=list(_subjects(groups)),
+        subjects=list(_subjects(groups, _margin(comparisons))),
         groups=_shown(_numbered(groups)),
         differences=_shown(rows.differences(comparisons)),
         numbers=_numbers(models),
@@ -118,7 +120,7 @@ def page(groups: Sequence[Group], comparisons: Sequence[Comparison]) -> str:
     )
 
 
-def _subjects(groups: Sequence[Group]) -> Iterator[Subject]:
+def _subjects(groups: Sequence[Group], margin: float) -> Iterator[Subject]:
     """Yield the subjects in the order of their first models."""
     by_subject: dict[tuple[str, str, str], list[tuple[int, Group]]] = {}
     for number, one in enumerate(groups, start=1):
@@ -127,12 +129,18 @@ def _subjects(groups: Sequence[Group]) -> Iterator[Subject]:
         shown = _without_twins(models)
         yield Subject(
             name=f"{formats.task((task, source))}, {encoder}",
-            headline=headline.headline([one for _, one in models]),
+            headline=headline.headline([one for _, one in models], margin),
             scatters=list(_scatters(shown)),
             curves=curves.curves(models),
             confusions=confusion.confusions(shown),
             layers=layers.layers(models),
         )
+
+
+def _margin(comparisons: Sequence[Comparison]) -> float:
+    """Return the margin of the comparisons; the usual one where there are none."""
+    margins = (one.difference.equivalence.margin for one in comparisons)
+    return next(margins, significance.MARGIN)
 
 
 def _without_twins(models: Sequence[tuple[int, Group]]) -> list[tuple[int, Group]]:

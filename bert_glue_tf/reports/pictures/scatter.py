@@ -199,7 +199,7 @@ def _labels(
 
 
 def _name(number: int, one: Group) -> str:
-    return f"{number} {one.name}" + (f" {formats.COLLAPSED}" if one.collapsed else "")
+    return f"{number} {one.name}" + (f" {one.mark.value}" if one.mark else "")
 
 
 def _interval(one: Group, y: axes.Axis) -> tuple[float, float] | None:
@@ -219,7 +219,7 @@ def _title(number: int, one: Group, cost: str, is_on_front: bool) -> str:
         score += f" (95 % interval {formats.span(one.interval)})"
     if len(one.seeds) > 1:
         score += f", {len(one.seeds)} seeds from {formats.span(one.spread)}"
-    marks = [formats.COLLAPSED] if one.collapsed else []
+    marks = [one.mark.value] if one.mark else []
     marks += ["on the Pareto front"] if is_on_front else []
     return "\n".join([f"{number} {one.name}", score, cost, *marks])
 

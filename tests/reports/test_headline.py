@@ -1,0 +1,84 @@
+"""What the page says first: what was bought, and what it cost."""
+
+from __future__ import annotations
+
+import pytest
+from report_runs import CONSTANT, LABELS, read, right
+from written_runs import write_export, write_run, write_session
+
+from bert_glue_tf.reports import headline
+from bert_glue_tf.reports.groups import group
+
+
+def summed_up(*runs, **more):
+    return headline.headline(group(read(*runs)), **more)
+
+
+def test_the_smallest_model_within_the_margin_is_chosen(tmp_path):
+    run = write_run(tmp_path / "run", LABELS, right(300), megabytes=93)
+    for recipe, number, size, time in (
+        ("float32", 300, 90, 10.0),
+        ("dynamic_int8", 300, 24, 5.0),
+        ("int8", 298, 22.5, 4.0),
+        ("int4", 260, 14, 4.0),
+    ):
+        write_export(run, recipe, LABELS, right(number), megabytes=size, milliseconds=time)
+    found = summed_up(run)
+    assert (found.base.first.recipe, found.chosen.first.recipe) == ("float32", "int8")
+    assert found.bought == (
+        "“no pruning, int8” takes 22.5 MB on disk instead of 90.0 MB: it is 4.0 times smaller "
+        "than “no pruning, float32”."
+    )
+    assert found.cost.startswith(
+        "It loses 0.5 points (accuracy 0.745 instead of 0.750, 400 examples); the test says: "
+    )
+    assert [(bar.name, bar.base, bar.chosen) for bar in found.bars] == [
+        ("size", "90.0 MB", "22.5 MB"),
+        ("accuracy", "0.750", "0.745"),
+    ]
+    assert found.bars[0].chosen_share == 0.25
+    # With more to lose the smallest of all is chosen.
+    assert summed_up(run, margin=0.2).chosen.first.recipe == "int4"
+
+
+def test_times_count_where_one_session_has_them(tmp_path):
+    run = write_run(tmp_path / "run", LABELS, right(300))
+    write_export(run, "float32", LABELS, right(300), megabytes=90, milliseconds=10)
+    write_export(run, "int8", LABELS, right(300), milliseconds=4)
+    assert summed_up(run).times is None
+    write_session(run)
+    found = summed_up(run)
+    assert found.times == (20.0, 8.0)
+    assert found.bought.endswith(
+        ", and it answers in 8.0 ms instead of 20.0 ms: 2.50 times as fast."
+    )
+    assert [bar.name for bar in found.bars] == ["size", "accuracy", "time of an example"]
+
+
+def test_where_all_lose_more_the_one_that_loses_least_is_named(tmp_path):
+    run = write_run(tmp_path / "run", LABELS, right(380))
+    for recipe, number, size in (("float32", 380, 90), ("int8", 350, 25), ("int4", 330, 14)):
+        write_export(run, recipe, LABELS, right(number), megabytes=size)
+    found = summed_up(run)
+    assert found.chosen.first.recipe == "int8"
+    assert found.cost.startswith(
+        "No smaller model stays within 0.01; this one loses least. It loses 7.5 points (accuracy "
+    )
+
+
+@pytest.mark.parametrize("number", [300, 304])
+def test_a_gain_and_no_change_are_said(tmp_path, number):
+    run = write_run(tmp_path / "run", LABELS, right(300))
+    write_export(run, "float32", LABELS, right(300), megabytes=90)
+    write_export(run, "int8", LABELS, right(number))
+    told = {300: "Its score stays the same to a tenth of a point (", 304: "It gains 1.0 points ("}
+    assert summed_up(run).cost.startswith(told[number])
+
+
+def test_without_an_unpruned_or_a_sound_smaller_model_nothing_is_summed_up(tmp_path):
+    pruned = write_run(tmp_path / "pruned", LABELS, right(300), pruning_method="row")
+    assert summed_up(pruned) is None
+    run = write_run(tmp_path / "run", LABELS, right(300))
+    write_export(run, "float32", LABELS, right(300), megabytes=90)
+    write_export(run, "int8", LABELS, CONSTANT, collapsed="every prediction is not_equivalent")
+    assert summed_up(run) is None
