@@ -24,7 +24,7 @@ _SCOPES = {
 
 @dataclasses.dataclass(frozen=True)
 class Pruning:
-    """What one method of a run was asked for.
+    """The settings of one method of a run.
 
     Attributes:
       method: its name.

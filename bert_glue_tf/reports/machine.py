@@ -55,6 +55,7 @@ MODEL: tuple[Column[Row], ...] = (
     _column("collapsed", lambda m: bool(m.collapsed)),
     _column("collapsed_reason", lambda m: m.collapsed),
     _column("at_chance", lambda m: m.mark is Mark.AT_CHANCE),
+    _column("at_chance_reason", lambda m: m.marked.at_chance),
     _column("flips", lambda m: m.flips),
     _column("parameters", lambda m: m.parameters["total"]),
     _column("nonzero", lambda m: m.parameters["nonzero"]),

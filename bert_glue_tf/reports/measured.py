@@ -213,7 +213,7 @@ class Model:
 
     @functools.cached_property
     def prunings(self) -> tuple[described.Pruning, ...]:
-        """What each of its pruning methods was asked for; none without pruning."""
+        """The settings of each of its pruning methods; none without pruning."""
         return described.prunings(self.config)
 
     @functools.cached_property

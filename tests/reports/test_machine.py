@@ -84,6 +84,15 @@ def test_pandas_reads_the_numbers_of_differences_exactly(written):
     assert list(frame["collapsed"]) == [False, False, True]
 
 
+def test_a_model_at_chance_has_a_mark_of_its_own(tmp_path):
+    write_run(tmp_path / "run", LABELS, right(205))
+    (model,) = models = read(tmp_path / "run")
+    text = tables.data_csv(machine.models(group(models)))
+    (row,) = pandas.read_csv(io.StringIO(text)).to_dict("records")
+    assert (row["collapsed"], row["at_chance"]) == (False, True)
+    assert row["at_chance_reason"] == model.marked.at_chance != ""
+
+
 def test_times_are_those_of_the_session_that_all_files_share(written):
     frame = read_csv(written[1] / "comparison.csv").set_index(["method", "recipe"])
     row = frame.loc["magnitude", "float32"]
