@@ -83,8 +83,7 @@ def train(job: Job, inputs: Inputs, plan: Plan, network: Network, start_time: fl
     rows = job.folder.read_history()
     states = Checkpoints(job.folder.checkpoints, len(rows))
     timing = callbacks.Timing(rows[: states.step // plan.steps_per_epoch], start_time)
-    objective = objectives.build(job.config, inputs.task)
-    trainee = _compile(job, inputs, plan, network, objective)
+    trainee = _compile(job, inputs, plan, network)
     split, validation = inputs.tokenize(network.backbone.preprocessing)
     scoring = Scoring(inputs.task, validation, plan)
     sums = RunningSums()
@@ -109,7 +108,7 @@ def train(job: Job, inputs: Inputs, plan: Plan, network: Network, start_time: fl
                 trainee,
                 plan,
                 position,
-                _dataset(job, plan, split, position, objective),
+                _dataset(job, plan, split, position, trainee.objective),
                 [
                     throughput,
                     *plan.method.callbacks(),
@@ -128,12 +127,10 @@ def train(job: Job, inputs: Inputs, plan: Plan, network: Network, start_time: fl
         return Trained(networks.finalize(job, plan, network), removed, scoring, timing, throughput)
 
 
-def _compile(
-    job: Job, inputs: Inputs, plan: Plan, network: Network, objective: Objective
-) -> Trainee:
+def _compile(job: Job, inputs: Inputs, plan: Plan, network: Network) -> Trainee:
     """Return the classifier with its optimizer, its objective and what is reported of both."""
     with devices.building(job.strategy, network.policy):
-        trainee = Trainee(network.model, objective)
+        trainee = Trainee(network.model, objectives.build(job.config, inputs.task))
         trainee.compile(
             optimizer=plan.method.wrap_optimizer(
                 build_optimizer(job.config, plan.cycle_steps, network.backbone.no_decay)

@@ -79,6 +79,9 @@ class Trainee(tf_keras.Model):
     Only the training sees it. What is pruned, scored and saved is the classifier itself, so that
     nothing of the objective gets into a saved model. Its batches are (features, targets) or
     (features, targets, weights).
+
+    Attributes:
+      objective: what it minimises.
     """
 
     def __init__(self, classifier: tf_keras.Model, objective: Objective) -> None:
@@ -90,7 +93,7 @@ class Trainee(tf_keras.Model):
         """
         # The same name, since it is a part of the names in the training's graph.
         super().__init__(inputs=classifier.input, outputs=classifier.output, name=classifier.name)
-        self._objective = objective
+        self.objective = objective
         self._mean_of_examples: tf_keras.metrics.Mean | None = None
 
     def compile(self, *, is_filled_up: bool, **arguments: Any) -> None:
@@ -135,7 +138,7 @@ class Trainee(tf_keras.Model):
           y_pred: float32 [batch, width], the logits.
           sample_weight: float32 [batch]; None for 1 each. A batch that is filled up has weights.
         """
-        losses = self._objective.losses(y, y_pred)
+        losses = self.objective.losses(y, y_pred)
         if self._mean_of_examples is not None:
             assert sample_weight is not None
             is_real = tf.cast(sample_weight > 0, tf.float32)

@@ -18,6 +18,7 @@ import tiny_bert
 import tiny_runs
 from messages import refuses
 
+from bert_glue_tf.compression import registry
 from bert_glue_tf.core import records
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import batching, preprocessing, sample, tasks
@@ -29,7 +30,7 @@ from bert_glue_tf.reports import terminal
 from bert_glue_tf.runs import results
 from bert_glue_tf.runs.config import ExperimentConfig
 from bert_glue_tf.runs.run_folder import RunFolder
-from bert_glue_tf.training import callbacks, devices, experiment
+from bert_glue_tf.training import callbacks, devices, experiment, network
 
 
 @pytest.fixture(scope="module")
@@ -478,6 +479,13 @@ def test_stsb_is_a_regression(encoder, tmp_path):
     assert record.metrics["pearson"] > 0.9
     history = rows_of(RunFolder(tmp_path / "run", config))
     assert float(history[-1]["val_loss"]) < float(history[0]["val_loss"])
+
+
+def test_a_saved_model_encoder_is_told_which_methods_can_prune_it(settings, monkeypatch):
+    monkeypatch.setattr(loading, "load", lambda *_, **__: tiny_bert.saved_model_backbone())
+    config = dataclasses.replace(settings, pruning_method="attention_head")
+    with refuses(UserError, "--pruning_method=attention_head", "magnitude, movement"):
+        network._load_encoder(config, registry.build(config))
 
 
 def test_a_saved_model_encoder_trains_with_its_head_pruned(settings, tmp_path, monkeypatch):

@@ -226,7 +226,7 @@ def test_the_training_step_is_traced_once(policy):
         )
     finally:
         tf_keras.mixed_precision.set_global_policy(before)
-    targets = trainee._objective.targets(objectives.split(problem))
+    targets = trainee.objective.targets(objectives.split(problem))
     dataset = batching.training_dataset(
         objectives.split(problem), objectives.BATCHING, epochs=range(1), targets=targets
     )
@@ -250,4 +250,4 @@ def test_what_trains_has_the_layers_and_variables_of_the_classifier_and_leaves_i
         "classifier/kernel:0",
         "classifier/bias:0",
     ]
-    assert not hasattr(model, "_objective")
+    assert not hasattr(model, "objective")
