@@ -38,7 +38,7 @@ def everywhere(models):
         **{name: table.texts() for name, table in shown.items()},
         "markdown": [tables.markdown(table) for table in shown.values()],
         "csv": list(csv.DictReader(io.StringIO(tables.data_csv(machine.models(groups))))),
-        "page": page.page(groups, found, []),
+        "page": page.page(groups, found),
     }
 
 
@@ -58,11 +58,10 @@ def test_collapsed_is_in_every_table(collapsed, tmp_path, capsys):
     ]
     text = shown["page"]
     assert (
-        '<p class="note">COLLAPSED: weak, int8: every prediction is not_equivalent. Do not use '
-        "this model.</p>"
+        "<li>COLLAPSED: weak, int8: every prediction is not_equivalent. Do not use this model.</li>"
     ) in text
-    assert '<td class="bad">0.5000 COLLAPSED</td>' in text
-    assert '<td class="name bad">no verdict: COLLAPSED</td>' in text
+    assert 'class="bad" data-head="score">0.5000 COLLAPSED</td>' in text
+    assert 'class="name bad" data-head="verdict">no verdict: COLLAPSED</td>' in text
     assert (
         "int8 against no pruning, float32: no verdict: COLLAPSED (400 examples, 1 seed)."
     ) in text
