@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import pathlib
 import signal
+from collections.abc import Iterator
+from typing import Any
 
 import messages
 import pytest
@@ -12,6 +15,7 @@ import tiny_bert
 import tiny_runs
 
 import bert_glue_tf  # noqa: F401  (chooses Keras 2 before any test imports TensorFlow)
+from bert_glue_tf.data import preprocessing
 from bert_glue_tf.export import measure
 from bert_glue_tf.export.folder import ExportFolder
 from bert_glue_tf.runs.finished import Run
@@ -70,6 +74,28 @@ def encoder_cache(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
 def one_measurement_of_memory() -> None:
     """One process a file is enough to see that its memory is measured; it takes a second each."""
     measure.REPETITIONS = 1
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_load_of_each_tokenizer() -> Iterator[None]:
+    """Load a tokenizer's SavedModel once for each content of its files.
+
+    It has no state, and loading it takes most of a second in every run of these tests.
+    """
+    load, loaded = preprocessing.load, {}
+
+    def once(folder: str, location: str, remedy: str = "") -> Any:
+        digest = hashlib.sha256()
+        for path in sorted(file for file in pathlib.Path(folder).rglob("*") if file.is_file()):
+            digest.update(f"{path.relative_to(folder)}\n".encode() + path.read_bytes())
+        key = digest.hexdigest()
+        if key not in loaded:
+            loaded[key] = load(folder, location, remedy)
+        return loaded[key]
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(preprocessing, "load", once)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -137,6 +163,11 @@ def _mark(item: pytest.Item) -> None:
         item.add_marker(pytest.mark.slow)
     if "glue_dir" in fixtures:
         item.add_marker(pytest.mark.glue)
+
+
+def named_files() -> set[str]:
+    """Return the test files that this file names, without their endings."""
+    return {*_LONGEST_FIRST, *_SLOW_FILES}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

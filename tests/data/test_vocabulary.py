@@ -148,7 +148,8 @@ def uncased(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("name", ["sst2", "mrpc", "cola"])
+# Single sentences, of the largest of the three corpora of the report, and pairs.
+@pytest.mark.parametrize("name", ["sst2", "mrpc"])
 def test_half_of_the_matrix_goes_and_nothing_becomes_unknown(name, uncased, glue_dir, tmp_path):
     task = tasks.get(name)
     model = preprocessing.build(

@@ -312,7 +312,7 @@ def real(request, glue_dir, tmp_path_factory):
         encoder_dropout=0.0,
         group_by_length=True,
         learning_rate=1e-4,
-        train_examples=2400 if request.param == "cola" else 1600,
+        train_examples=1600,
     )
     experiment.train_and_evaluate(config, RunFolder.open(root / "run", config))
     run = Run.read(root / "run")

@@ -16,7 +16,6 @@ import time
 import messages
 import numpy as np
 import pytest
-import tiny_bert
 import written_runs
 from absl import flags
 
@@ -57,11 +56,6 @@ def refused_late(done, *names):
     """The message of a command that failed when it had printed its progress already."""
     assert done.stdout != ""
     return messages.refused(done, *names)
-
-
-@pytest.fixture(scope="module")
-def encoder(tmp_path_factory):
-    return str(tiny_bert.write_pair(tmp_path_factory.mktemp("tiny"), layers=1))
 
 
 def test_help_lists_every_flag_and_exits_with_0(tmp_path):
@@ -178,17 +172,17 @@ def test_a_bad_flag(tmp_path, arguments, named):
         ([], "train.tsv", "rows"),
     ],
 )
-def test_a_bad_file_names_file_line_and_good_values(tmp_path, encoder, rows, place, good):
+def test_a_bad_file_names_file_line_and_good_values(tmp_path, tiny_encoder, rows, place, good):
     folder = tmp_path / "CoLA"
     folder.mkdir()
     for name in ("train.tsv", "dev.tsv"):
         (folder / name).write_text("".join(row + "\n" for row in rows))
-    done = train(f"--encoder={encoder}", f"--data={tmp_path}", cwd=tmp_path)
+    done = train(f"--encoder={tiny_encoder}", f"--data={tmp_path}", cwd=tmp_path)
     refused(done, f"{folder}/{place}", good)
 
 
-def test_a_folder_without_tsv(tmp_path, encoder):
-    done = train(f"--encoder={encoder}", f"--data={tmp_path}", cwd=tmp_path)
+def test_a_folder_without_tsv(tmp_path, tiny_encoder):
+    done = train(f"--encoder={tiny_encoder}", f"--data={tmp_path}", cwd=tmp_path)
     refused(done, tmp_path, "train.tsv")
 
 
@@ -219,17 +213,17 @@ def test_without_the_network_it_says_what_works_here(tmp_path, task):
         assert "FOLDER: where RTE/train.tsv lies" in told
 
 
-def test_only_what_cannot_be_reached_is_replaced(tmp_path, encoder):
+def test_only_what_cannot_be_reached_is_replaced(tmp_path, tiny_encoder):
     told = refused(
         train(
-            f"--encoder={encoder}",
+            f"--encoder={tiny_encoder}",
             "--data=tfds",
             cwd=tmp_path,
             env={"TFDS_DATA_DIR": str(tmp_path)},
         )
     )
     assert "https://dl.fbaipublicfiles.com cannot be reached" in told
-    assert told.splitlines()[-1].split()[3:] == [f"--encoder={encoder}", "--data=sample"]
+    assert told.splitlines()[-1].split()[3:] == [f"--encoder={tiny_encoder}", "--data=sample"]
     assert len(told.splitlines()) <= 5
 
 
@@ -238,14 +232,14 @@ def test_a_flagfile_that_is_no_text(tmp_path):
     refused(train("--flagfile=a.flags", cwd=tmp_path), "--flagfile=a.flags", "0xff at 12")
 
 
-def test_a_suggested_command_works(tmp_path, encoder):
+def test_a_suggested_command_works(tmp_path, tiny_encoder):
     """Called by the installed script, with --preprocessing in a flagfile."""
     # What pip writes for the entry point bert-glue-train.
     script = tmp_path / "bin" / "bert-glue-train"
     script.parent.mkdir()
     script.write_text(f"#!{sys.executable}\nfrom bert_glue_tf.train import command\ncommand()\n")
     script.chmod(0o755)
-    (tmp_path / "a.flags").write_text(f"--preprocessing={encoder}/preprocessing\n")
+    (tmp_path / "a.flags").write_text(f"--preprocessing={tiny_encoder}/preprocessing\n")
     handle = "--encoder=https://tfhub.dev/tensorflow/bert_en_uncased_L-12_H-768_A-12/4"
     # On the path by its name, elsewhere as it was called.
     for path, name in (
@@ -272,9 +266,9 @@ def test_a_suggested_command_works(tmp_path, encoder):
     assert command_line.from_flags(values).preprocessing == ""
 
 
-def test_a_run_from_the_command_line_and_the_folder_it_then_keeps(tmp_path, encoder):
+def test_a_run_from_the_command_line_and_the_folder_it_then_keeps(tmp_path, tiny_encoder):
     arguments = (
-        f"--encoder={encoder}",
+        f"--encoder={tiny_encoder}",
         "--data=sample",
         "--prune",
         "--epochs=6",
@@ -316,7 +310,7 @@ def test_a_run_from_the_command_line_and_the_folder_it_then_keeps(tmp_path, enco
         ),
     ],
 )
-def test_interrupted_it_says_where_the_same_command_goes_on(tmp_path, encoder, when, told):
+def test_interrupted_it_says_where_the_same_command_goes_on(tmp_path, tiny_encoder, when, told):
     code = (
         "from bert_glue_tf import train\n"
         "from bert_glue_tf.core import cli, records\n"
@@ -327,7 +321,7 @@ def test_interrupted_it_says_where_the_same_command_goes_on(tmp_path, encoder, w
         "train.command()\n"
     )
     done = train(
-        *(f"--encoder={encoder}", "--data=sample", "--epochs=1", "--train_examples=32"),
+        *(f"--encoder={tiny_encoder}", "--data=sample", "--epochs=1", "--train_examples=32"),
         *("--seq_length=32", "--learning_rate=1e-3"),
         cwd=tmp_path,
         command=[sys.executable, "-c", code],
@@ -359,8 +353,13 @@ def test_a_workdir_that_may_not_be_read(tmp_path):
     refused(done, f"--workdir={closed}/run")
 
 
-def test_workdir_in_the_home_folder_is_expanded(tmp_path, encoder):
-    arguments = (f"--encoder={encoder}", "--data=sample", "--workdir=~/runs/a", "--end_step=9999")
+def test_workdir_in_the_home_folder_is_expanded(tmp_path, tiny_encoder):
+    arguments = (
+        f"--encoder={tiny_encoder}",
+        "--data=sample",
+        "--workdir=~/runs/a",
+        "--end_step=9999",
+    )
     done = train(*arguments, "--prune", cwd=tmp_path, env={"HOME": str(tmp_path / "home")})
     refused(done, "--end_step=9999")
     assert (tmp_path / "home" / "runs" / "a" / "config.json").is_file()
@@ -384,39 +383,38 @@ def test_a_full_disk_and_a_full_quota_are_told_alike(tmp_path, number):
     refused(done, "disk is full", os.strerror(number))
 
 
-@pytest.mark.parametrize("finished", [False, True])
-def test_nobody_reads_the_output(tmp_path, encoder, finished):
+def test_nobody_reads_the_output(tmp_path, tiny_encoder):
     """`train | head`, where head has ended: while Keras prints, and when the table is printed."""
     arguments = (
-        f"--encoder={encoder}",
+        f"--encoder={tiny_encoder}",
         "--data=sample",
         "--epochs=1",
         "--train_examples=64",
         "--seq_length=32",
         "--workdir=run",
     )
-    if finished:
-        assert train(*arguments, cwd=tmp_path).returncode == 0
-    read, write = os.pipe()
-    os.close(read)
-    try:
-        done = subprocess.run(
-            [*MODULE, *arguments],
-            cwd=tmp_path,
-            env={**os.environ, **OFFLINE},
-            stdout=write,
-            stderr=subprocess.PIPE,
-            text=True,
-            timeout=300,
-        )
-    finally:
-        os.close(write)
-    assert done.returncode == 141
-    assert "Traceback" not in done.stderr
-    assert "BrokenPipeError" not in done.stderr
-    assert "The reader of the output has ended, and so does this command." in done.stderr
-    if not finished:
-        assert train(*arguments, cwd=tmp_path).returncode == 0
+    for is_finished in (False, True):
+        read, write = os.pipe()
+        os.close(read)
+        try:
+            done = subprocess.run(
+                [*MODULE, *arguments],
+                cwd=tmp_path,
+                env={**os.environ, **OFFLINE},
+                stdout=write,
+                stderr=subprocess.PIPE,
+                text=True,
+                timeout=300,
+            )
+        finally:
+            os.close(write)
+        assert done.returncode == 141
+        assert "Traceback" not in done.stderr
+        assert "BrokenPipeError" not in done.stderr
+        assert "The reader of the output has ended, and so does this command." in done.stderr
+        assert (tmp_path / "run" / "results.jsonl").exists() == is_finished
+        if not is_finished:
+            assert train(*arguments, cwd=tmp_path).returncode == 0
 
 
 @pytest.fixture
@@ -431,9 +429,9 @@ def small_disk(tmp_path):
     subprocess.run(["umount", str(folder)], check=True)
 
 
-def test_a_disk_that_fills_up_during_the_run(small_disk, tmp_path, encoder):
+def test_a_disk_that_fills_up_during_the_run(small_disk, tmp_path, tiny_encoder):
     arguments = (
-        f"--encoder={encoder}",
+        f"--encoder={tiny_encoder}",
         "--data=sample",
         "--epochs=1",
         "--train_examples=64",

@@ -10,6 +10,7 @@ import dataclasses
 import functools
 import inspect
 import itertools
+import pathlib
 import subprocess
 import sys
 
@@ -34,6 +35,7 @@ from bert_glue_tf.models import classifiers, saving
 from bert_glue_tf.models.bert.classifier_weights import load_classifier
 from bert_glue_tf.models.bert.network import build_encoder
 from bert_glue_tf.runs.config import ExperimentConfig
+from bert_glue_tf.training.objective import LABELS, TaskLoss, Trainee
 from bert_glue_tf.training.optimizer import build_optimizer
 
 TASK = tasks.get("mnli")  # Three classes: a classifier of 48 weights.
@@ -75,7 +77,7 @@ def batches(first: int, last: int):
             "input_mask": np.ones_like(ids),
             "input_type_ids": np.zeros_like(ids),
         }
-        yield features, (ids.sum(1) % 3).astype(np.int32)
+        yield features, {LABELS: (ids.sum(1) % 3).astype(np.int32)}
 
 
 class Training:
@@ -104,16 +106,33 @@ class Training:
         self.model = self.method.prepare(
             classifiers.build_classifier(encoder, TASK, dropout=0.0, seed=config.seed), self.context
         )
-        self.model.compile(
+        self.trainee = Trainee(self.model, TaskLoss(TASK.problem))
+        self.trainee.compile(
             optimizer=self.method.wrap_optimizer(
                 build_optimizer(config, total_steps // self.method.cycles)
             ),
-            loss=TASK.problem.keras_loss(),
+            is_filled_up=False,
         )
         self.callbacks = self.method.callbacks()
         self.checkpoint = tf.train.Checkpoint(
-            model=self.model, optimizer=self.model.optimizer, pruning=self.method.state()
+            model=self.model, optimizer=self.trainee.optimizer, pruning=self.method.state()
         )
+        self.states: list[str] = []
+
+    def save_into(self, folder: pathlib.Path) -> Training:
+        """Write a state after each epoch, while it trains, as a run does."""
+
+        def save(epoch: int, logs: object) -> None:
+            self.states.append(self.checkpoint.write(str(folder / f"after-{epoch + 1}")))
+
+        self.callbacks.append(tf_keras.callbacks.LambdaCallback(on_epoch_end=save))
+        return self
+
+    def resumed(self, name: str, epochs: int) -> Training:
+        """Return another training that has gone on from the state after so many epochs."""
+        other = Training(name)
+        other.checkpoint.read(self.states[epochs - 1]).assert_consumed()
+        return other.fit(epochs, EPOCHS)
 
     def fit(self, first_epoch: int = 0, last_epoch: int = EPOCHS) -> Training:
         first, last = (epoch * STEPS_PER_EPOCH for epoch in (first_epoch, last_epoch))
@@ -121,10 +140,10 @@ class Training:
             lambda: batches(first, last),
             output_signature=(
                 {name: tf.TensorSpec((8, 12), tf.int32) for name in INPUTS},
-                tf.TensorSpec((8,), tf.int32),
+                {LABELS: tf.TensorSpec((8,), tf.int32)},
             ),
         )
-        self.model.fit(
+        self.trainee.fit(
             dataset,
             initial_epoch=first_epoch,
             epochs=last_epoch,
@@ -141,10 +160,22 @@ class Training:
         return {name: weight.numpy() for name, weight in self.method.pruned_weights(model).items()}
 
 
-@functools.cache
-def trained(name: str) -> Training:
-    """A whole training, for the tests that only look at it."""
-    return Training(name).fit()
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """trained(name): a whole training with its states, for the tests that only look at it."""
+
+    @functools.cache
+    def once(name: str) -> Training:
+        return Training(name).save_into(tmp_path_factory.mktemp("states")).fit()
+
+    return once
+
+
+def require_same(one: tf_keras.Model, other: tf_keras.Model) -> None:
+    """Require that two models have the same weights, bit for bit."""
+    assert len(one.weights) == len(other.weights)
+    for left, right in zip(one.weights, other.weights, strict=True):
+        np.testing.assert_array_equal(left.numpy(), right.numpy(), err_msg=left.name)
 
 
 def shrinks(method: PruningMethod) -> bool:
@@ -157,7 +188,7 @@ def logits(model: tf_keras.Model) -> np.ndarray:
 
 
 @every_method
-def test_it_reaches_the_sparsity_asked_for(name):
+def test_it_reaches_the_sparsity_asked_for(name, trained):
     training = trained(name)
     sparsities = training.method.sparsities(training.model)
     assert bool(sparsities) == (name != names.NO_PRUNING)
@@ -172,11 +203,12 @@ def test_it_reaches_the_sparsity_asked_for(name):
 
 
 @every_method
-def test_it_starts_at_begin_step_with_the_initial_sparsity(name):
+def test_it_prunes_from_begin_step_to_end_step_and_what_is_zero_then_stays_zero(name):
     config = dataclasses.replace(
         CONFIG, begin_step=STEPS_PER_EPOCH, end_step=2 * STEPS_PER_EPOCH, pruning_frequency=5
     )
-    training = Training(name, config)
+    options = "rounds=2" if name == "lottery_ticket" else ""
+    training = Training(name, dataclasses.replace(config, pruning_options=options))
     training.fit(0, 1)
     if name not in OWN_SCHEDULE:
         for weight, sparsity in training.method.sparsities(training.model).items():
@@ -184,14 +216,6 @@ def test_it_starts_at_begin_step_with_the_initial_sparsity(name):
     training.fit(1, 2)
     for weight, sparsity in training.method.sparsities(training.model).items():
         assert sparsity == FINAL, weight
-
-
-@every_method
-def test_pruned_weights_stay_zero(name):
-    config = dataclasses.replace(CONFIG, begin_step=1, end_step=STEPS_PER_EPOCH)
-    options = "rounds=2" if name == "lottery_ticket" else ""
-    training = Training(name, dataclasses.replace(config, pruning_options=options))
-    training.fit(0, 2)
     earlier = training.values(training.model)
     training.fit(2, EPOCHS)
     for weight, before in earlier.items():
@@ -202,31 +226,16 @@ def test_pruned_weights_stay_zero(name):
 
 
 @every_method
-def test_a_resumed_training_ends_with_the_same_masks_and_weights(name, tmp_path):
+def test_a_resumed_training_ends_with_the_same_masks_and_weights(name, trained):
     whole = trained(name)
-    first = Training(name).fit(0, 1)
-    saved = first.checkpoint.save(str(tmp_path / "checkpoint"))
-    second = Training(name)
-    second.checkpoint.restore(saved)
-    second.fit(1, EPOCHS)
-    one, other = whole.finalize(), second.finalize()
-    assert len(one.weights) == len(other.weights)
-    for left, right in zip(one.weights, other.weights, strict=True):
-        np.testing.assert_array_equal(left.numpy(), right.numpy(), err_msg=left.name)
+    require_same(whole.finalize(), whole.resumed(name, 1).finalize())
 
 
 @pytest.mark.parametrize("name", ["attention_head,magnitude", "movement,pattern", "admm,neuron"])
-def test_a_resumed_training_with_several_methods_ends_with_the_same(name, tmp_path):
-    whole = Training(name).fit()
+def test_a_resumed_training_with_several_methods_ends_with_the_same(name, trained):
+    whole = trained(name)
     # In the middle of what the second one does.
-    saved = Training(name).fit(0, 2).checkpoint.save(str(tmp_path / "checkpoint"))
-    second = Training(name)
-    second.checkpoint.restore(saved)
-    second.fit(2, EPOCHS)
-    one, other = whole.finalize(), second.finalize()
-    assert len(one.weights) == len(other.weights)
-    for left, right in zip(one.weights, other.weights, strict=True):
-        np.testing.assert_array_equal(left.numpy(), right.numpy(), err_msg=left.name)
+    require_same(whole.finalize(), whole.resumed(name, 2).finalize())
 
 
 @pytest.mark.parametrize("name", [n for n in ALL if n not in ("lottery_ticket", "admm", "none")])
@@ -250,27 +259,27 @@ def test_at_once_it_prunes_at_once(name):
 
 
 @pytest.mark.parametrize("combination", COMBINATIONS)
-def test_every_unit_goes_with_every_score(combination, tmp_path):
-    """Check in two trainings all that the other tests ask of each method."""
-    whole, first = Training(combination).fit(), Training(combination).fit(0, 1)
+def test_every_unit_goes_with_every_score(combination, trained):
+    whole = trained(combination)
     sparsities = whole.method.sparsities(whole.model)
     assert sparsities == {weight: FINAL for weight in sparsities}
     assert sparsities
-    saved = first.checkpoint.save(str(tmp_path / "checkpoint"))
-    second = Training(combination)
-    second.checkpoint.restore(saved)
-    second.fit(1, EPOCHS)
-    one, other = whole.finalize(), second.finalize()
-    np.testing.assert_allclose(logits(one), logits(whole.model), atol=1e-5)
-    for left, right in zip(one.weights, other.weights, strict=True):
-        np.testing.assert_array_equal(left.numpy(), right.numpy(), err_msg=left.name)
+    np.testing.assert_allclose(logits(whole.finalize()), logits(whole.model), atol=1e-5)
 
 
-def test_scores_choose_different_units():
+@pytest.mark.parametrize("score", sorted({name.partition("=")[2] for name in COMBINATIONS}))
+def test_a_resumed_training_with_another_score_ends_with_the_same(score, trained):
+    """One unit of each score: the state is the score's, and a unit has none of its own."""
+    name = next(name for name in COMBINATIONS if name.endswith(f"={score}"))
+    whole = trained(name)
+    require_same(whole.finalize(), whole.resumed(name, 1).finalize())
+
+
+def test_scores_choose_different_units(trained):
     """So that no combination is another one under its name."""
     masks = {}
     for score in SCORES:
-        method = Training(f"block score={score}").fit().method
+        method = trained(f"block score={score}").method
         masks[score] = np.concatenate([method.mask(group).ravel() for group in method.all_groups])
     for one, other in itertools.combinations(SCORES, 2):
         assert 0.05 < (masks[one] != masks[other]).mean() < 0.95, (one, other)
@@ -308,13 +317,13 @@ def test_a_scores_refusals_hold_for_every_unit(score, ranking):
 
 
 @every_method
-def test_what_is_left_gives_the_logits_of_the_masked_model(name):
+def test_what_is_left_gives_the_logits_of_the_masked_model(name, trained):
     training = trained(name)
     np.testing.assert_allclose(logits(training.finalize()), logits(training.model), atol=1e-5)
 
 
 @every_method
-def test_what_is_left_are_the_layers_of_an_unpruned_model(name):
+def test_what_is_left_are_the_layers_of_an_unpruned_model(name, trained):
     plain = Training(names.NO_PRUNING).model
     model = trained(name).finalize()
     assert [type(layer) for layer in model.layers] == [type(layer) for layer in plain.layers]
@@ -323,7 +332,7 @@ def test_what_is_left_are_the_layers_of_an_unpruned_model(name):
 
 
 @every_method
-def test_it_is_the_same_model_after_save_and_load(name, tmp_path):
+def test_it_is_the_same_model_after_save_and_load(name, trained, tmp_path):
     training = trained(name)
     model = training.finalize()
     preprocessing = tmp_path / "preprocessing"
@@ -341,7 +350,7 @@ def test_it_is_the_same_model_after_save_and_load(name, tmp_path):
 
 
 @every_method
-def test_it_converts_to_tflite_with_the_same_logits(name):
+def test_it_converts_to_tflite_with_the_same_logits(name, trained):
     model = trained(name).finalize()
     features, _ = next(batches(100, 101))
     forward = tf.function(
@@ -393,7 +402,7 @@ def test_methods_are_listed_by_what_they_say_of_themselves():
 
 def test_no_pruning_trains_exactly_the_model_that_it_is_given():
     training = Training(names.NO_PRUNING)
-    optimizer = training.model.optimizer
+    optimizer = training.trainee.optimizer
     assert training.method.wrap_optimizer(optimizer) is optimizer
     assert training.finalize() is training.model
     assert training.method.sparsities(training.model) == {}

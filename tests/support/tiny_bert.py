@@ -7,8 +7,11 @@ outputs, and `forward` computes the encoder in NumPy alone: the tests' own refer
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
+import shutil
 import string
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -141,16 +144,38 @@ def write_pair(
     Returns:
         `folder`, with `encoder/` and `preprocessing/`.
     """
-    from bert_glue_tf.data import wordpiece
+    written = _written(architecture(layers, hidden, heads, activation), seed)
+    shutil.copytree(written, folder, dirs_exist_ok=True)
+    shutil.copytree(_written_preprocessing(), Path(folder) / "preprocessing")
+    return write_vocabulary(Path(folder) / "vocab.txt").parent
+
+
+@functools.cache
+def _kept() -> tempfile.TemporaryDirectory:
+    """Return a folder that lasts as long as the process: writing a pair takes seconds."""
+    return tempfile.TemporaryDirectory()
+
+
+@functools.cache
+def _written(shapes: Architecture, seed: int) -> Path:
+    """Return a folder with the encoder of these shapes in `encoder/`, which is written once."""
     from bert_glue_tf.models.bert import importing
 
-    shapes = architecture(layers, hidden, heads, activation)
+    folder = Path(tempfile.mkdtemp(dir=_kept().name))
     encoder = build_encoder(shapes, weights(shapes, seed).__getitem__)
-    folder = Path(folder)
     importing.write_encoder(encoder, folder / "encoder")
+    return folder
+
+
+@functools.cache
+def _written_preprocessing() -> Path:
+    """Return the folder of the preprocessing over `VOCABULARY`, which is written once."""
+    from bert_glue_tf.data import wordpiece
+
+    folder = Path(tempfile.mkdtemp(dir=_kept().name))
     vocabulary = write_vocabulary(folder / "vocab.txt")
     wordpiece.write_preprocessing(vocabulary, folder / "preprocessing", lower_case=True)
-    return folder
+    return folder / "preprocessing"
 
 
 def backbone(layer, shapes: Architecture, preprocessing_path: str | Path = "") -> BertBackbone:
