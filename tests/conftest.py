@@ -122,20 +122,23 @@ def exported(
 # With --no-loadscope-reorder the processes of the test command take the files in this order: what
 # takes minutes comes first, so that none is left alone with it at the end.
 _LONGEST_FIRST = (
-    "test_export",
-    "test_pruning_contract",
     "test_devices",
-    "test_sweep",
-    "test_pruning_runs",
-    "test_experiment",
-    "test_cli",
     "test_notebooks",
+    "test_pruning_contract",
+    "test_export",
     "test_interruptions",
-    "test_survey",
-    "test_structured",
-    "test_vocabulary",
+    "test_experiment",
     "test_multi_worker",
-    "test_local_global",
+    "test_pruning_runs",
+    "test_sweep",
+    "test_encoders",
+    "test_shrinking",
+    "test_cli",
+    "test_survey",
+    "test_forward_contract",
+    "test_vocabulary",
+    "test_structured",
+    "test_importing",
 )
 
 

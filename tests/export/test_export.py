@@ -91,8 +91,8 @@ def test_every_recipe_has_a_file_a_card_and_a_record(done, folder):
         memory = record.peak_memory_bytes
         for kind in ("empty", "total"):
             assert 10e6 < memory[f"{kind}_min"] <= memory[kind] <= memory[f"{kind}_max"] < 1e9
-        # A tiny file takes less than what one process differs from another.
-        assert memory["total_max"] > memory["empty_min"]
+        # Which of the two is larger is chance: a tiny file takes less than what one process differs
+        # from another.
     read = {recipe: record.to_line() for recipe, record in folder.records().items()}
     assert read == {recipe: record.to_line() for recipe, record in done.items()}
 
@@ -312,7 +312,7 @@ def real(request, glue_dir, tmp_path_factory):
         encoder_dropout=0.0,
         group_by_length=True,
         learning_rate=1e-4,
-        train_examples=1600,
+        train_examples=2400 if request.param == "cola" else 1600,
     )
     experiment.train_and_evaluate(config, RunFolder.open(root / "run", config))
     run = Run.read(root / "run")

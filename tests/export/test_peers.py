@@ -239,7 +239,7 @@ def test_contenders_are_awake_in_turns_and_only_then_their_clock_runs(benchmarks
     benchmarks.finetuning.run_in_turns(both, 0.25)
     seconds = time.perf_counter() - start
     # Together they were awake all the time, and neither while the other one was.
-    assert sum(one.seconds for one in both) == pytest.approx(seconds, abs=0.2)
+    assert 0.7 * seconds < sum(one.seconds for one in both) <= seconds
     for one in both:
         assert one.process.returncode == 0
         assert 0.9 <= one.processor_seconds <= one.seconds

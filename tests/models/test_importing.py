@@ -242,10 +242,10 @@ def test_a_long_vocabulary_with_a_piece_twice_is_told_at_once(tmp_path):
     path = tmp_path / "vocab.txt"
     pieces = [*vocabulary.SPECIAL_TOKENS, *map(str, range(100_000)), "99999"]
     path.write_text("\n".join(pieces) + "\n")
-    start = time.perf_counter()
+    start = time.process_time()
     with refuses(UserError, path, "'99999'"):
         foreign_weights.check_vocabulary(path, len(pieces))
-    assert time.perf_counter() - start < 2  # A search for each piece took minutes.
+    assert time.process_time() - start < 2  # A search for each piece took minutes.
 
 
 def _rewritten(huggingface, change):

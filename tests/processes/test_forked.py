@@ -15,7 +15,7 @@ PROGRAMS = {
     "status": "import sys; print('out', flush=True); sys.exit(7)",
     "message": "import sys; sys.exit('an error')",
     "exception": "def f():\n    raise ValueError('bad')\nf()",
-    "environment": "import os; print(os.environ.get('ONE'), os.getcwd())",
+    "environment": "import os, tempfile; print(os.getcwd(), tempfile.gettempdir())",
     "no input": "import sys; print(repr(sys.stdin.read()))",
     "at exit": "import atexit; atexit.register(print, 'later'); print('now')",
     "main": "import __main__; x = 1; print(__main__.x, __name__)",
@@ -26,7 +26,7 @@ PROGRAMS = {
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_it_does_what_python_does(name, tmp_path):
     arguments = ["-c", PROGRAMS[name], "one", "--two=3"]
-    options = {"env": {**os.environ, "ONE": "1"}, "cwd": tmp_path}
+    options = {"env": {**os.environ, "TMPDIR": str(tmp_path)}, "cwd": tmp_path}
     expected = subprocess.run(
         [sys.executable, *arguments],
         capture_output=True,

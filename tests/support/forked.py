@@ -211,6 +211,7 @@ def _become(request: dict[str, Any]) -> None:
     os.chdir(request["folder"])
     os.environ.clear()
     os.environ.update(request["environment"])
+    tempfile.tempdir = None  # Is found anew, from this environment.
     sys.stdin = open(0, encoding="utf-8")
     sys.stdout = open(1, "w", encoding="utf-8", buffering=1 if os.isatty(1) else -1)
     sys.stderr = open(2, "w", encoding="utf-8", buffering=1, errors="backslashreplace")

@@ -34,10 +34,15 @@ from bert_glue_tf.training import callbacks, devices, experiment, network
 
 
 @pytest.fixture(scope="module")
-def settings(tiny_encoder):
+def encoder(tmp_path_factory):
+    return str(tiny_bert.write_pair(tmp_path_factory.mktemp("tiny")))
+
+
+@pytest.fixture(scope="module")
+def settings(encoder):
     return ExperimentConfig(
         task="cola",
-        encoder=tiny_encoder,
+        encoder=encoder,
         data="sample",
         epochs=2,
         batch_size=16,
@@ -427,7 +432,7 @@ def test_the_same_seed_gives_the_same_run_and_another_seed_another(finished, set
     assert abs(losses[0] - losses[2]) > 1e-4
 
 
-def test_mnli_reports_matched_and_mismatched(tiny_encoder, tmp_path):
+def test_mnli_reports_matched_and_mismatched(encoder, tmp_path):
     header = ["index", "sentence1", "sentence2", "gold_label"]
     labels = tasks.get("mnli").problem.labels
 
@@ -441,7 +446,7 @@ def test_mnli_reports_matched_and_mismatched(tiny_encoder, tmp_path):
     write_tsv(tmp_path / "MNLI" / "dev_matched.tsv", rows(7))
     write_tsv(tmp_path / "MNLI" / "dev_mismatched.tsv", rows(9))
     config = ExperimentConfig(
-        task="mnli", encoder=tiny_encoder, data=str(tmp_path), epochs=1, seq_length=24
+        task="mnli", encoder=encoder, data=str(tmp_path), epochs=1, seq_length=24
     )
     folder = RunFolder.open(tmp_path / "run", config)
     record = experiment.train_and_evaluate(config, folder)
@@ -459,7 +464,7 @@ def test_mnli_reports_matched_and_mismatched(tiny_encoder, tmp_path):
     assert not any("sample" in line for line in terminal.notes(record))
 
 
-def test_stsb_is_a_regression(tiny_encoder, tmp_path):
+def test_stsb_is_a_regression(encoder, tmp_path):
     pairs = (("the cat sat", "she gave all his books to him"), ("the cat sat", "the cat sat"))
     rows = [["sentence1", "sentence2", "score"]] + [
         [*pairs[i % 2], f"{i % 2}.0"] for i in range(64)
@@ -468,7 +473,7 @@ def test_stsb_is_a_regression(tiny_encoder, tmp_path):
     write_tsv(tmp_path / "STS-B" / "dev.tsv", rows[:21])
     config = ExperimentConfig(
         task="stsb",
-        encoder=tiny_encoder,
+        encoder=encoder,
         data=str(tmp_path),
         epochs=10,
         batch_size=8,
