@@ -1,4 +1,4 @@
-"""What conftest.py says of the other files of the suite is true."""
+"""Check that the files which conftest.py names are there."""
 
 from __future__ import annotations
 
