@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import importlib
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 # A type checker and an editor see these imports.
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from bert_glue_tf.data.tasks import TASKS
     from bert_glue_tf.data.tasks import get as get_task
     from bert_glue_tf.evaluation.robustness import measure as measure_robustness
+    from bert_glue_tf.export.benchmark import Timed
     from bert_glue_tf.export.record import ExportResult
     from bert_glue_tf.models.units import Group, Member
     from bert_glue_tf.reports.files import write as write_comparison
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from bert_glue_tf.reports.summary import notes as comparison_notes
     from bert_glue_tf.reports.tables import csv, markdown
     from bert_glue_tf.reports.terminal import print_exports, print_rows, print_table
+    from bert_glue_tf.reports.times import table as timing_table
     from bert_glue_tf.reports.verdicts import compare, differences
     from bert_glue_tf.runs.config import ExperimentConfig
     from bert_glue_tf.runs.results import ExperimentResult
@@ -78,6 +80,7 @@ _HOMES = {
     "Classifier": "serving.classifier",
     "ExportResult": "export.record",
     "Prediction": "serving.classifier",
+    "Timed": "export.benchmark",
     "measure_robustness": "evaluation.robustness:measure",
     "print_exports": "reports.terminal",
     # Comparisons.
@@ -93,11 +96,12 @@ _HOMES = {
     "print_rows": "reports.terminal",
     "read_models": "reports.reading:read",
     "svg": "reports.plots",
+    "timing_table": "reports.times:table",
     "training_curves": "reports.plots",
     "write_comparison": "reports.files:write",
 }
 
-__all__ = ["export", "train", *_HOMES]
+__all__ = ["benchmark", "export", "train", *_HOMES]
 
 
 def __getattr__(name: str) -> Any:
@@ -164,3 +168,25 @@ def export(
     logs.show_in_python()
     _, records = launch(pathlib.Path(run).expanduser(), recipes=recipes, **options)
     return records
+
+
+def benchmark(
+    runs: Iterable[str | pathlib.Path], recipes: Sequence[str] = (), **options: Any
+) -> list[Timed]:
+    """Time the exported files of many runs in turns, and add what is found to their folders.
+
+    Args:
+      runs: folders of the runs.
+      recipes: names of the files' recipes; empty for all.
+      **options: of `export.benchmark.measure`: at_length, threads and repetitions.
+
+    Returns:
+      Each file with its times, and those of the file that it is compared with.
+
+    Raises:
+      UserError: as the benchmark command.
+    """
+    from bert_glue_tf.export.benchmark import measure
+
+    folders = [pathlib.Path(run).expanduser() for run in runs]
+    return measure(folders, recipes=recipes, **options)

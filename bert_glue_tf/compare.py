@@ -1,35 +1,39 @@
-"""Command: result records -> tables, plots and one HTML page; nothing is measured again.
+"""Command: result records -> tables, plots and one HTML page; only --time measures anything.
 
 python -m bert_glue_tf.compare --runs='runs/*'
 """
 
 from __future__ import annotations
 
-import glob
-import pathlib
-
 from absl import flags
 
 from bert_glue_tf.core import cli, layout
 from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.export import arguments
 
-_RUNS = flags.DEFINE_multi_string(
-    "runs", ["runs/*"], "Folders of runs, patterns allowed (in quotes); may be given repeatedly"
-)
+arguments.define_runs()
 _MARGIN = flags.DEFINE_float(
     "margin", 0.01, "Scores that differ by less are called equal: 0.01 is one point."
 )
 _OUTPUT = flags.DEFINE_string("output", "comparison", "Folder of the tables, plots and the page.")
+_TIME = flags.DEFINE_bool(
+    "time",
+    False,
+    "First time all files of the runs in turns, as the benchmark command does; else the times are "
+    "those of the newest session that holds all of them.",
+)
+arguments.define_timing()
 
 
 def main() -> None:
-    folders = [folder for pattern in _RUNS.value for folder in _folders(pattern)]
-    if not folders:
-        raise UserError(
-            f"--runs={' '.join(_RUNS.value)}: no such folder. Give folders of the train command, "
-            "for example --runs='runs/*' (in quotes)."
-        )
+    folders = arguments.folders()
     margin = _margin()
+    if _TIME.value:
+        from bert_glue_tf.export import benchmark
+
+        benchmark.measure(folders, **arguments.timing())
+    else:
+        arguments.refuse_timing()
     from bert_glue_tf.reports import files, groups, reading, rows, summary, terminal, verdicts
 
     models = reading.read(folders)
@@ -49,12 +53,6 @@ def _margin() -> float:
             f"--margin={_MARGIN.value}: give a difference of scores between 0 and 1, as in 0.01."
         )
     return float(_MARGIN.value)
-
-
-def _folders(pattern: str) -> list[pathlib.Path]:
-    path = cli.path("runs", pattern)
-    # A name may hold brackets without being meant as a pattern.
-    return [path] if path.exists() else [pathlib.Path(name) for name in glob.glob(str(path))]
 
 
 def command() -> None:

@@ -30,10 +30,9 @@ from bert_glue_tf.export import litert, recipes
 from bert_glue_tf.export.folder import FOLDER, ExportFolder
 from bert_glue_tf.export.litert import LiteModel
 from bert_glue_tf.export.record import ExportResult
-from bert_glue_tf.export.timings import FILE_NAME, Timing, reference_order
+from bert_glue_tf.export.timings import FILE_NAME, REPETITIONS, Timing, reference_order
 from bert_glue_tf.runs import versions
 
-REPETITIONS = 50
 _NAMED = 5  # Files in a message; the others are counted.
 
 

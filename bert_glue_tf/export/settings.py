@@ -11,6 +11,7 @@ from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import tasks
 from bert_glue_tf.data.examples import Examples
 from bert_glue_tf.export import litert
+from bert_glue_tf.export.timings import REPETITIONS
 from bert_glue_tf.runs.finished import Run
 
 _WEIGHTS = "variables.data-00000-of-00001"
@@ -30,7 +31,7 @@ class ExportSettings:
     seq_lengths: tuple[int, ...]
     calibration_examples: int = 128
     threads: int = litert.DEFAULT_THREADS
-    latency_repetitions: int = 50
+    latency_repetitions: int = REPETITIONS
 
 
 def identity(run: Run, settings: ExportSettings) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from bert_glue_tf.core.records import Record, check_types
 from bert_glue_tf.export.recipes import FLOAT32
 
 FILE_NAME = "timings.jsonl"
+REPETITIONS = 50  # Timed runs of a file, where nothing else is said.
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -14,9 +14,12 @@ import pathlib
 import shlex
 from collections.abc import Iterable, Sequence
 
+from bert_glue_tf.export.benchmark import Timed
 from bert_glue_tf.export.folder import FOLDER
-from bert_glue_tf.export.timings import Timing, reference_order
-from bert_glue_tf.reports.measured import KERAS, Model, Time
+from bert_glue_tf.export.timings import FILE_NAME, Timing, reference_order
+from bert_glue_tf.reports import formats
+from bert_glue_tf.reports.measured import KERAS, Interval, Model, Time
+from bert_glue_tf.reports.tables import Column, Table
 
 _Held = dict[int, Timing]  # Place of a file among those that are compared -> its times.
 
@@ -180,3 +183,72 @@ def _near(folder: pathlib.Path) -> pathlib.Path:
     """Return a folder relative to the working one where it lies below it."""
     here = pathlib.Path(os.getcwd()).resolve()
     return folder.relative_to(here) if folder.is_relative_to(here) else folder
+
+
+# --- the table of one session ---
+
+
+def _spread(one: Timed) -> Interval:
+    timed = one.timing.latency[_only_length(one)]
+    return timed["min"], timed["p90"]
+
+
+def _only_length(one: Timed) -> str:
+    """Return the length of a benchmark, which times at one."""
+    return next(iter(one.timing.latency))
+
+
+def _speed(one: Timed) -> float:
+    length = _only_length(one)
+    return one.base.latency[length]["p50"] / one.timing.latency[length]["p50"]
+
+
+_TIMED: tuple[Column[Timed], ...] = (
+    Column("run", lambda one: one.file.run, may_wrap=True),
+    Column("recipe", lambda one: one.file.recipe),
+    Column(
+        "ms",
+        lambda one: one.timing.latency[_only_length(one)]["p50"],
+        lambda value: formats.number(value, 2),
+    ),
+    Column("min to p90", _spread, lambda ends: f"{ends[0]:.2f} to {ends[1]:.2f}"),
+    Column("speed", _speed, formats.ratio),
+)
+
+
+def table(found: Sequence[Timed]) -> Table[Timed]:
+    """Return a row for each file of one session: milliseconds, their spread, and the speed."""
+    return Table(_TIMED, tuple(sorted(found, key=lambda one: one.file.subject)))
+
+
+def title(found: Sequence[Timed]) -> str:
+    """Return what one session has measured: of how many files, and how."""
+    one = found[0].timing
+    number = f"{one.files} files in turns" if one.files > 1 else "one file"
+    return (
+        f"ms of one example of {_only_length(found[0])} word pieces on {one.threads} "
+        f"thread{'s' if one.threads > 1 else ''}, {number}, {one.repetitions} times each"
+    )
+
+
+def explanations(found: Sequence[Timed]) -> list[str]:
+    """Return the facts that a reader of that table has to know, a line each."""
+    one = found[0].timing
+    references = dict.fromkeys(
+        (timed.file.subject, f"{timed.reference.run}, {timed.reference.recipe}") for timed in found
+    )
+    lines = [
+        "ms: median; speed: times as fast as "
+        + "; ".join(
+            f"{name}" + (f" ({' '.join(subject)})" if len(references) > 1 else "")
+            for subject, name in references
+        )
+        + "."
+    ]
+    if one.was_busy:
+        lines.append(busy(one))
+    lines.append(
+        f"Session {one.session} ({one.machine.get('cpu')}) is kept beside the files, in "
+        f"{FOLDER}/{FILE_NAME}; the compare command shows it beside the scores."
+    )
+    return lines
