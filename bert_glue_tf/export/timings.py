@@ -60,6 +60,8 @@ class Timing(Record):
     def of(cls, values: dict[str, Any]) -> Self:
         """Return the record of a line's values; see `Record.of`."""
         check_types(cls, values)
+        if not values["latency"] or set(values["load"]) != {"before", "after"}:
+            raise ValueError("its times or loads are missing")
         for length, timed in values["latency"].items():
             numbers = [timed[name] for name in ("p50", "p90", "min")]
             if not length.isdecimal() or not all(x and 0 < x < math.inf for x in numbers):

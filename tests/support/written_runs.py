@@ -124,8 +124,9 @@ def write_export(
     milliseconds: float = 4.0,
     lengths: Sequence[str] = LENGTHS,
     collapsed: str = "",
+    content: bytes = b"",
 ) -> ExportFolder:
-    """One .tflite file (not a real one) of the run at `path`, with its record.
+    """One .tflite file (not a real one without `content`) of the run at `path`, with its record.
 
     It takes `milliseconds` at the first length and twice as many at each further one; float32
     10 at the first.
@@ -135,7 +136,7 @@ def write_export(
     labels, logits = _by_split(task, labels), _by_split(task, logits)
     folder = ExportFolder(path / FOLDER)
     folder.path.mkdir(exist_ok=True)
-    folder.model(recipe).write_bytes(recipe.encode())
+    folder.model(recipe).write_bytes(content or recipe.encode())
     for split in labels:
         file = folder.predictions_file(recipe, split)
         _write_predictions(file, task, labels[split], logits[split])

@@ -1,0 +1,190 @@
+"""Files of many runs, timed in turns: small ones with real operators, without TensorFlow."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+
+import numpy as np
+import pytest
+import tiny_tflite
+from messages import refuses
+from written_runs import write_export, write_run, wrong_at
+
+from bert_glue_tf.core import files
+from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.export import benchmark, timings
+from bert_glue_tf.export.timings import Timing
+
+LABELS = np.arange(40) % 2
+SMALL = tiny_tflite.write(16, 32)
+SHORT = tiny_tflite.write(16)
+
+
+def run(path, content=SMALL, lengths=("16", "32"), recipes=("float32",), **settings):
+    write_run(path, LABELS, wrong_at(LABELS, [0]), **settings)
+    for recipe in recipes:
+        write_export(path, recipe, LABELS, wrong_at(LABELS, [0]), lengths=lengths, content=content)
+    return path
+
+
+def measure(*folders, **options):
+    return benchmark.measure(folders, **{"threads": 1, "repetitions": 3, **options})
+
+
+def test_a_session_leaves_a_line_for_each_file_and_nothing_earlier_is_lost(tmp_path):
+    whole = run(tmp_path / "whole", recipes=("float32", "int8"))
+    half = run(tmp_path / "half", content=SHORT, lengths=("16",), pruning_method="row")
+    first = measure(whole, half)
+    lines = (whole / "tflite" / "timings.jsonl").read_text()
+    assert [json.loads(line)["recipe"] for line in lines.splitlines()] == ["float32", "int8"]
+    assert [one.file.run for one in first] == ["half", "whole", "whole"]
+    second = measure(whole)
+    kept = (whole / "tflite" / "timings.jsonl").read_text()
+    assert kept.startswith(lines)
+    assert timings.load(whole / "tflite") == [one.timing for one in (*first[1:], *second)]
+    (one,) = timings.load(half / "tflite")
+    assert one == first[0].timing
+    assert one.sha256 == files.sha256(half / "tflite" / "float32.tflite")
+    assert (one.run, one.recipe, one.files, one.threads, one.repetitions) == (
+        *("half", "float32"),
+        *(3, 1, 3),
+    )
+    assert one.machine["cores"] == os.cpu_count()
+    assert one.machine["cpu"]
+    assert set(one.load) == {"before", "after"}
+    # The longest length that all files have, and the longest of those of one run.
+    assert {length for made in first for length in made.timing.latency} == {"16"}
+    assert {length for made in second for length in made.timing.latency} == {"32"}
+    assert len({made.timing.session for made in first}) == 1
+    assert first[0].timing.session != second[0].timing.session
+    for made in (*first, *second):
+        (timed,) = made.timing.latency.values()
+        assert 0 < timed["min"] <= timed["p50"] <= timed["p90"]
+        # Compared with the unpruned float32 file.
+        assert (made.reference.run, made.reference.recipe) == ("whole", "float32")
+
+
+def test_the_reference_is_the_unpruned_float32_file_of_the_lowest_seed(tmp_path):
+    for name, settings in {
+        "a": {"seed": 1, "pruning_method": "row"},
+        "b": {"seed": 3},
+        "c": {"seed": 2},
+        "d": {"task": "sst2", "seed": 1},
+    }.items():
+        run(tmp_path / name, recipes=("float32", "int8"), **settings)
+    found = measure(*tmp_path.iterdir(), recipes=["int8"])
+    shown = {(one.file.run, one.file.recipe): one.reference.run for one in found}
+    assert shown == {
+        **{(name, "int8"): "c" for name in "abc"},
+        ("c", "float32"): "c",
+        # Another task is compared with its own.
+        **{("d", recipe): "d" for recipe in ("float32", "int8")},
+    }
+    assert {one.timing.files for one in found} == {6}
+
+
+def test_all_files_have_the_length(tmp_path):
+    long = run(tmp_path / "long", content=tiny_tflite.write(32, 64), lengths=("32", "64"))
+    both = run(tmp_path / "both")
+    short = run(tmp_path / "short", content=SHORT, lengths=("16",))
+    (one,) = measure(both, at_length=16)
+    assert list(one.timing.latency) == ["16"]
+    with refuses(UserError, "--at_length=64", both, "16, 32 only", "All files run at: 32"):
+        measure(long, both, at_length=64)
+    with refuses(UserError, "--runs", f"{long}/tflite/float32.tflite at 32, 64"):
+        measure(long, both, short)
+    with refuses(UserError, "--at_length=16", long, "leave some out (--runs)"):
+        measure(long, both, short, at_length=16)
+    assert not (long / "tflite" / "timings.jsonl").exists()
+
+
+def test_runs_without_files(tmp_path, caplog):
+    bare = write_run(tmp_path / "bare", LABELS, wrong_at(LABELS, [0]))
+    whole = run(tmp_path / "whole")
+    assert [one.file.run for one in measure(bare, whole)] == ["whole"]
+    assert f"{bare}: no exported file in it" in caplog.text
+    with refuses(UserError, "--runs", f"export_tflite --run={bare}"):
+        measure(bare)
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"threads": 0}, "--threads=0"),
+        ({"repetitions": 0}, "--repetitions=0"),
+        ({"recipes": ["int3"]}, "--recipes=int3"),
+        ({"at_length": -1}, "--at_length=-1"),
+    ],
+)
+def test_values_that_are_none(tmp_path, options, named):
+    with refuses(UserError, named):
+        measure(run(tmp_path / "whole"), **options)
+
+
+def test_a_folder_that_cannot_be_written(tmp_path, monkeypatch):
+    folder = run(tmp_path / "whole") / "tflite"
+    monkeypatch.setattr(os, "access", lambda path, mode: path != folder)
+    with refuses(UserError, folder / "timings.jsonl"):
+        measure(tmp_path / "whole")
+    monkeypatch.undo()
+    (folder / "timings.jsonl").mkdir()
+    with refuses(UserError, folder / "timings.jsonl", "directory"):
+        measure(tmp_path / "whole")
+
+
+def test_files_that_do_not_fit_into_memory_are_told_of(tmp_path, monkeypatch, caplog):
+    class Memory:
+        available = 1000
+
+    monkeypatch.setattr(benchmark.psutil, "virtual_memory", Memory)
+    measure(run(tmp_path / "whole"))
+    assert "0.0 GB are free" in caplog.text
+
+
+@pytest.fixture(scope="module")
+def timing(tmp_path_factory):
+    return measure(run(tmp_path_factory.mktemp("timing") / "whole"))[0].timing
+
+
+@pytest.mark.parametrize(
+    ("cores", "threads", "before", "after", "busy"),
+    [
+        (2, 2, 0.1, 2.1, False),
+        (2, 2, 0.9, 2.1, True),
+        (2, 2, 0.1, 2.9, True),
+        (8, 2, 5.0, 8.0, False),
+        (8, 2, 7.0, 8.0, True),
+        (1, 4, 0.2, 1.2, False),
+    ],
+)
+def test_a_machine_is_busy_when_others_take_the_sessions_cores(
+    timing, cores, threads, before, after, busy
+):
+    one = dataclasses.replace(
+        timing,
+        machine={"cores": cores},
+        threads=threads,
+        load={"before": before, "after": after},
+    )
+    assert one.was_busy is busy
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"latency": {"32": {"p50": 0.0, "p90": 1.0, "min": 1.0}}},
+        {"latency": {"32": {"p50": None, "p90": 1.0, "min": 1.0}}},
+        {"latency": {"32": {"p50": 1.0, "p90": 1.0}}},
+        {"latency": {"long": {"p50": 1.0, "p90": 1.0, "min": 1.0}}},
+        {"latency": {}},
+        {"threads": "two"},
+        {"load": {"before": 1.0}},
+    ],
+)
+def test_a_line_that_is_no_timing(timing, changed):
+    values = {**json.loads(timing.to_line()), **changed}
+    assert Timing.from_line(timing.to_line()) == timing
+    with pytest.raises((ValueError, KeyError)):
+        Timing.from_line(json.dumps(values))
