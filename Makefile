@@ -26,7 +26,7 @@ PIP_INSTALL := pip install --quiet --disable-pip-version-check --use-pep517
 VERSION := import sys; print("%d.%d" % sys.version_info[:2])
 
 .DEFAULT_GOAL := help
-.PHONY: help install same-python demo export-tflite reproduce-report reproduce-structured \
+.PHONY: help install same-python demo export-tflite benchmark reproduce-report reproduce-structured \
     reproduce-local-global survey notebooks bench-peers bench-finetuning need-run test test-fast \
     test-messages lint docs audit lock clean
 
@@ -47,7 +47,7 @@ $(INSTALLED): constraints.txt setup.cfg
 
 # A PYTHON that is asked for cannot change an environment that is there already. After the
 # installation, so that one that is built anew is silent.
-install demo export-tflite reproduce-report reproduce-structured reproduce-local-global survey \
+install demo export-tflite benchmark reproduce-report reproduce-structured reproduce-local-global survey \
     notebooks test test-fast test-messages lint docs lock: | same-python
 same-python: $(INSTALLED)
 ifneq ($(filter command environment,$(origin PYTHON)),)
@@ -68,6 +68,9 @@ demo: $(INSTALLED)  ## fine-tune, prune, quantize and compare, on the sample cor
 export-tflite: $(INSTALLED)  ## .tflite files of RUN=runs/... (by default the last) and their scores
 	@test -n "$(RUN)" || { echo "error: no finished run in runs/. Train one, or give RUN=folder."; exit 2; }
 	$(BIN)/python -m bert_glue_tf.export_tflite --run="$(RUN)" $(ARGS)
+
+benchmark: $(INSTALLED)  ## time the files of all runs in turns (ARGS="--runs=... --recipes=...")
+	$(BIN)/python -m bert_glue_tf.benchmark $(ARGS)
 
 reproduce-report: $(INSTALLED)  ## the report's Tables 1 to 3 beside ours (ARGS="--data=... ...")
 	$(BIN)/python -m bert_glue_tf.reproduce_report $(ARGS)

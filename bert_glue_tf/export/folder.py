@@ -6,6 +6,7 @@ preprocessing/      the same tokenizer as a SavedModel, for `predict`
 int8_report.tsv     noise and pieces of every operator, and whether it is int8
 predictions/        label, prediction and logits of every validation example, as .tsv
 results.jsonl       a record for each file
+timings.jsonl       times of the files, a line for each file and session
 export.json         what was exported: source, lengths, calibration; and the versions it began with
 SHA256SUMS          as `sha256sum --check` reads it
 .lock               held by the process that is exporting here

@@ -78,7 +78,6 @@ def test_times_under_different_load_do_not_order_models(runs, monkeypatch):
 
 
 def test_a_common_session_orders_them_rightly(runs):
-    whole, half = runs
     found = benchmark.measure(runs, threads=1, repetitions=15)
     models = {(one.run, one.recipe): one for one in read(*runs) if one.recipe != "keras"}
     assert {one.session for one in models.values()} == {found[0].timing.session}
@@ -96,7 +95,7 @@ def test_a_common_session_orders_them_rightly(runs):
     assert {key: row["speed"] for key, row in shown.items()} == {
         key: f"{model.speed:.2f}x" for key, model in models.items()
     }
-    assert f"as fast as {whole.name}, float32." in times.explanations(found)[0]
+    assert "as fast as whole, float32." in times.explanations(found)[0]
 
 
 def test_the_newest_session_that_holds_all_files_counts(tmp_path):
@@ -187,9 +186,8 @@ def test_the_command_that_is_advised_names_the_runs(tmp_path, monkeypatch):
     some = shlex.split(times.command(folders[:2]))
     assert some[3:] == ["--runs=runs/a", "--runs=runs/b b"]
     monkeypatch.chdir("/")
-    assert shlex.split(times.command(folders))[3:] == [
-        f"--runs={tmp_path}/runs/*".replace("//", "/")
-    ]
+    (pattern,) = shlex.split(times.command(folders))[3:]
+    assert pattern == f"--runs={str(tmp_path).lstrip('/')}/runs/*"
 
 
 # --- the commands ---

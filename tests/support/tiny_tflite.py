@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -57,7 +58,7 @@ class _Model:
         options.inDataType, options.outDataType = _INT, _FLOAT
         self.operator(_CAST, [total], value, options, "CastOptions")
         widths = [length, *[width] * layers, 2]
-        for place, (wide, narrow) in enumerate(zip(widths, widths[1:], strict=False)):
+        for place, (wide, narrow) in enumerate(itertools.pairwise(widths)):
             kernel = np.full((narrow, wide), 1 / wide, np.float32)
             weights = self.tensor((narrow, wide), _FLOAT, f"w{place}", self.buffer(kernel))
             result = self.tensor((1, narrow), _FLOAT, f"dense{place}")
