@@ -11,9 +11,9 @@ import dataclasses
 import glob
 import os
 import pathlib
-import shlex
 from collections.abc import Iterable, Sequence
 
+from bert_glue_tf.core import layout
 from bert_glue_tf.export.benchmark import Timed
 from bert_glue_tf.export.folder import FOLDER
 from bert_glue_tf.export.timings import FILE_NAME, Timing, reference_order
@@ -114,7 +114,7 @@ def notes(models: Iterable[Model]) -> list[str]:
     lines += [busy(base) for base in sessions.values() if base.was_busy]
     if any(file.time is None for files in subjects for file in files):
         folders = [file.folder for files in subjects for file in files]
-        lines.append(f"This times them: {command(folders)}")
+        lines.append(f"This times them:\n  {command(folders)}")
     return lines
 
 
@@ -175,8 +175,8 @@ def command(folders: Iterable[pathlib.Path]) -> str:
             patterns.append(f"{glob.escape(str(_near(parent)))}/*")
         else:
             patterns += [str(_near(folder)) for folder in sorted(some)]
-    flags = " ".join(f"--runs={shlex.quote(pattern)}" for pattern in patterns)
-    return f"python -m bert_glue_tf.benchmark {flags}"
+    flags = [f"--runs={pattern}" for pattern in patterns]
+    return layout.joined(["python", "-m", "bert_glue_tf.benchmark", *flags])
 
 
 def _near(folder: pathlib.Path) -> pathlib.Path:
