@@ -183,7 +183,7 @@ def _exported(
     history: Sequence[Mapping[str, str]],
     timed: Iterable[Timing],
 ) -> Model:
-    splits, export = _splits(record), ExportFolder(folder / FOLDER)
+    splits, export, recipe = _splits(record), ExportFolder(folder / FOLDER), record.recipe
     return Model(
         run=name,
         recipe=record.recipe,
@@ -204,5 +204,5 @@ def _exported(
         widths=_widths(source),
         folder=folder,
         # A file that was made again since is another one.
-        timings=[one for one in timed if one.sha256 == record.sha256],
+        timings=[one for one in timed if (one.recipe, one.sha256) == (recipe, record.sha256)],
     )

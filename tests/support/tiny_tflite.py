@@ -30,18 +30,22 @@ class _Model:
         self.model.buffers = [schema.BufferT()]
         self.model.subgraphs, self.model.signatureDefs = [], []
         self.model.operatorCodes = []
+        self.kernels: dict[tuple[int, int], int] = {}
         for code in _CODES:
             made = schema.OperatorCodeT()
             made.builtinCode = made.deprecatedBuiltinCode = code
             made.version = 1
             self.model.operatorCodes.append(made)
 
-    def buffer(self, values: np.ndarray) -> int:
-        """Add constants, and return their place."""
-        made = schema.BufferT()
-        made.data = np.frombuffer(values.tobytes(), np.uint8)
-        self.model.buffers.append(made)
-        return len(self.model.buffers) - 1
+    def kernel(self, narrow: int, wide: int) -> int:
+        """Return the place of the constants of a dense layer; layers of one shape share them."""
+        if (narrow, wide) not in self.kernels:
+            made = schema.BufferT()
+            values = np.full((narrow, wide), 1 / wide, np.float32)
+            made.data = np.frombuffer(values.tobytes(), np.uint8)
+            self.kernels[narrow, wide] = len(self.model.buffers)
+            self.model.buffers.append(made)
+        return self.kernels[narrow, wide]
 
     def add(self, length: int, width: int, layers: int) -> None:
         """Add a signature: the sum of the inputs, then dense layers, the last of two logits."""
@@ -59,8 +63,7 @@ class _Model:
         self.operator(_CAST, [total], value, options, "CastOptions")
         widths = [length, *[width] * layers, 2]
         for place, (wide, narrow) in enumerate(itertools.pairwise(widths)):
-            kernel = np.full((narrow, wide), 1 / wide, np.float32)
-            weights = self.tensor((narrow, wide), _FLOAT, f"w{place}", self.buffer(kernel))
+            weights = self.tensor((narrow, wide), _FLOAT, f"w{place}", self.kernel(narrow, wide))
             result = self.tensor((1, narrow), _FLOAT, f"dense{place}")
             dense = schema.FullyConnectedOptionsT()
             self.operator(_DENSE, [value, weights, -1], result, dense, "FullyConnectedOptions")
