@@ -87,7 +87,7 @@ class Group:
 
     @property
     def speed(self) -> float | None:
-        """Mean of how many times as fast as the comparison's reference the models are."""
+        """Mean over the models: times as fast as the comparison's reference."""
         return float(np.mean([time.speed for time in self.times])) if self.times else None
 
     @property

@@ -38,7 +38,7 @@ class Time:
       session: its name; only times of the same session compare.
       length: in word pieces.
       milliseconds: median of one example of that length.
-      speed: how many times as fast as the reference.
+      speed: times as fast as the reference.
       reference: run and recipe of the file that all are compared with.
       base: that file's own times, with the machine, the threads and the load.
     """
@@ -203,7 +203,7 @@ class Model:
 
     @property
     def speed(self) -> float | None:
-        """How many times as fast as the comparison's reference, in that session."""
+        """Times as fast as the comparison's reference, in that session."""
         return self.time.speed if self.time else None
 
     @property
