@@ -70,7 +70,7 @@ class Timing(Record):
 
     @property
     def was_busy(self) -> bool:
-        """Return whether others left fewer cores than its threads: half a core is no more than noise."""
+        """Return whether others left fewer cores than its threads; half a core is noise."""
         cores = self.machine.get("cores") or 1
         others = max(self.load["before"], self.load["after"] - self.threads)
         return others > max(0, cores - self.threads) + 0.5

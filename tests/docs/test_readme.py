@@ -116,13 +116,16 @@ def test_the_table_of_recipes_has_every_recipe():
 
 def test_the_other_commands_of_the_readme_have_the_flags_that_it_gives_them():
     commands = re.findall(
-        r"python -m bert_glue_tf\.(export_tflite|predict|compare|reproduce_report) (.*)$",
+        r"python -m bert_glue_tf\.(export_tflite|predict|benchmark|compare|reproduce_report) (.*)$",
         README,
         re.MULTILINE,
     )
-    assert {name for name, _ in commands} >= {"export_tflite", "predict", "compare"}
+    assert {name for name, _ in commands} >= {"export_tflite", "predict", "benchmark", "compare"}
+    shared = (ROOT / "bert_glue_tf" / "export" / "arguments.py").read_text()
     for name, line in commands:
         source = (ROOT / "bert_glue_tf" / f"{name}.py").read_text()
+        if "arguments.define_" in source:
+            source += shared
         for flag in re.findall(r"--(\w+)", line):
             assert f'"{flag}"' in source, f"{name} has no --{flag}"
 
