@@ -394,11 +394,3 @@ class Backbone(abc.ABC):
         Raises:
           UserError: the folder holds no model, or its layers cannot be built again.
         """
-
-
-def other_variables(folder: pathlib.Path) -> UserError:
-    """Return the error for a saved classifier that is not one of the same encoder and task."""
-    return UserError(
-        f"{folder}: its variables are not those of this run's model, so it cannot start from "
-        "them. Delete that run's folder to fine-tune anew."
-    )

@@ -63,6 +63,14 @@ class SavedEncoder:
         return UserError(f"{path}: not whole: {reason}{self.remedy}")
 
 
+def other_variables(folder: Path) -> UserError:
+    """Return the error for a saved classifier that is not one of the same encoder and task."""
+    return UserError(
+        f"{folder}: its variables are not those of this run's model, so it cannot start from "
+        "them. Delete that run's folder to fine-tune anew."
+    )
+
+
 def load_layer(path: str) -> Any:
     """Return the SavedModel of an encoder as a layer that can be trained.
 

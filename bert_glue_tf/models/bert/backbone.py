@@ -12,7 +12,7 @@ import numpy as np
 from bert_glue_tf.core.errors import reason_of
 from bert_glue_tf.data import preprocessing
 from bert_glue_tf.models import transformer_names
-from bert_glue_tf.models.backbone import Backbone, ClassifierWeights, other_variables
+from bert_glue_tf.models.backbone import Backbone, ClassifierWeights
 from bert_glue_tf.models.bert import cutting, network, structure
 from bert_glue_tf.models.bert.architecture import (
     Architecture,
@@ -20,7 +20,7 @@ from bert_glue_tf.models.bert.architecture import (
     by_canonical_name,
 )
 from bert_glue_tf.models.parts import Layers, Table
-from bert_glue_tf.models.saved_encoders import SavedEncoder, TakesOver
+from bert_glue_tf.models.saved_encoders import SavedEncoder, TakesOver, other_variables
 
 if TYPE_CHECKING:
     import tensorflow as tf

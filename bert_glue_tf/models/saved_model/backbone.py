@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from bert_glue_tf.models import transformer_names
-from bert_glue_tf.models.backbone import CAPABILITIES, Backbone, ClassifierWeights, other_variables
-from bert_glue_tf.models.saved_encoders import SavedEncoder, TakesOver, load_layer
+from bert_glue_tf.models.backbone import CAPABILITIES, Backbone, ClassifierWeights
+from bert_glue_tf.models.saved_encoders import SavedEncoder, TakesOver, load_layer, other_variables
 
 if TYPE_CHECKING:
     import tensorflow as tf
