@@ -121,8 +121,9 @@ lint: $(INSTALLED)  ## style, types, layers of the rooms, lengths
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/mypy
 
-docs: $(INSTALLED)  ## write anew what docs/ shows of the code: the picture of the rooms
+docs: $(INSTALLED)  ## write anew what docs/ shows of the code and of its records
 	$(BIN)/python docs/draw_rooms.py
+	$(BIN)/python docs/draw_survey.py
 
 AUDIT_FLAGS := --strict --no-deps --disable-pip --progress-spinner=off
 audit: $(AUDIT)  ## known vulnerabilities of the versions in constraints.txt

@@ -155,13 +155,9 @@ class Backbone(abc.ABC):
         """
 
     def widths(self, model: tf_keras.Model | None = None) -> list[dict[str, int]]:
-        """Return how many units each layer has, by the unit's name in the plural.
+        """Return each layer's units, `[{"heads": 12, "neurons": 3072}, ...]`; empty if hidden.
 
-        For example `[{"heads": 12, "neurons": 3072}, ...]`; empty where only the SavedModel
-        knows its layers.
-
-        Args:
-          model: as for `describe`.
+        `model` is that of `describe`.
         """
         del model
         return []

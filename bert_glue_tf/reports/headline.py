@@ -62,7 +62,7 @@ class Headline:
 
     @property
     def bought(self) -> str:
-        """What was bought, in a sentence."""
+        """Return a sentence on what was bought."""
         before, after = self.base.bytes("plain"), self.chosen.bytes("plain")
         text = (
             f"“{self.chosen.name}” takes {formats.size(after)} on disk instead of "
@@ -87,7 +87,7 @@ class Headline:
 
     @property
     def cost(self) -> str:
-        """What it cost, in a sentence."""
+        """Return a sentence on what it cost."""
         task = self.base.first.task
         points = abs(self.loss) * 100
         numbers = (
@@ -103,7 +103,7 @@ class Headline:
         if self.loss > self.margin + _ROUNDING:
             text = f"No smaller model stays within {self.margin:g}; this one loses least. {text}"
         if self.comparison is not None:
-            text += f"; the test says: {formats.verdict(self.comparison.verdict)}"
+            text += f"; the test says “{formats.verdict(self.comparison.verdict)}”"
         return f"{text}."
 
     @property

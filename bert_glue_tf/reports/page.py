@@ -27,12 +27,13 @@ _CLASSES = {Tone.GOOD: "good", Tone.BAD: "bad", Tone.NOISE: "noise"}
 # A column of these that says the same in every row is said once, above the table.
 _SAID_ONCE = ("task", "encoder", "pruning", "metric", "examples", "seeds", "seed")
 # The columns of the numbers: whose they are, in both tables, and what is a cost.
+_LATER = ("pruned", "gzipped")  # Of the models; they stand among every number.
 _WHOSE = ("task", "recipe", "seed", "run")
 _COSTS = (
     *("pruned", "non-zero parameters", "size", "gzipped", "peak memory"),
     *("ms", "speed", "session"),
 )
-_NUMBER = re.compile(r"[-+<]?[\d.,]+(x|%|\s?([kMG]?B|%))?")
+_NUMBER = re.compile(r"[-+<]?[\d.,]+(x|%|\s?([kMG]?B|%)| to [-+]?[\d.,]+)?")
 _WIDE, _NARROW = 1120, 372  # Of a scatter, on a laptop and on a phone.
 _FEW = 5
 _UNFOLDED = 6  # So many small pictures stand open, the others fold away.
@@ -170,6 +171,7 @@ def _numbered(groups: Sequence[Group]) -> Table[Group]:
     """Return the table of the models, with the numbers that the pictures use in front."""
     numbers = {id(one): number for number, one in enumerate(groups, start=1)}
     table = rows.groups(groups)
+    table = table.pick(*(head for head in table.heads if head not in _LATER))
     number: Column[Group] = Column("no.", lambda g: numbers[id(g)])
     return dataclasses.replace(table, columns=(number, *table.columns))
 

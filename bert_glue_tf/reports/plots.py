@@ -8,7 +8,6 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bert_glue_tf.reports.formats import COLLAPSED
 from bert_glue_tf.reports.groups import Group
 from bert_glue_tf.reports.measured import KERAS, SAMPLE
 
@@ -167,10 +166,10 @@ def _draw_point(axis: Any, cost: float, one: Group, place: int) -> None:
         one.mean,
         # The mean of equal scores may lie outside them by a rounding error.
         yerr=[[max(0.0, one.mean - low)], [max(0.0, high - one.mean)]],
-        fmt="x" if one.collapsed else marker,
+        fmt="x" if one.mark else marker,
         color=colour,
         capsize=2,
-        label=one.name + (f" {COLLAPSED}" if one.collapsed else ""),
+        label=one.name + (f" {one.mark.value}" if one.mark else ""),
     )
 
 

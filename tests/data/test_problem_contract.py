@@ -137,6 +137,16 @@ def test_flips_are_counted(kind):
     assert problem.flips(logits, other) == problem.flips(other, logits) == expected
 
 
+def test_answers_are_counted_by_class_where_there_are_classes(kind):
+    problem, labels, _ = kind
+    counts = problem.confusion(labels, np.roll(labels, 1))
+    if not problem.is_right_or_wrong:
+        assert counts is None
+    else:
+        # Labels 0, 2, 1, 1, 0, 2 with the answers 2, 0, 2, 1, 1, 0.
+        assert counts.tolist() == [[0, 1, 1], [0, 1, 1], [2, 0, 0]]
+
+
 def test_no_constant_answer_is_above_chance(kind):
     problem, labels, _ = kind
     if problem.is_right_or_wrong:

@@ -1,4 +1,4 @@
-"""What the page says first: what was bought, and what it cost."""
+"""The headline of a comparison: what was bought, and what it cost."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_the_smallest_model_within_the_margin_is_chosen(tmp_path):
         "than “no pruning, float32”."
     )
     assert found.cost.startswith(
-        "It loses 0.5 points (accuracy 0.745 instead of 0.750, 400 examples); the test says: "
+        "It loses 0.5 points (accuracy 0.745 instead of 0.750, 400 examples); the test says “"
     )
     assert [(bar.name, bar.base, bar.chosen) for bar in found.bars] == [
         ("size", "90.0 MB", "22.5 MB"),

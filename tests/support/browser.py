@@ -122,8 +122,8 @@ class Browser:
         path.write_bytes(base64.b64decode(answer["data"]))
 
     def print(self, path: pathlib.Path) -> None:
-        """Write the page as PDF, on A4."""
-        answer = self._do("Page.printToPDF", paperWidth=8.27, paperHeight=11.69)
+        """Write the page as PDF, on the paper that its style asks for."""
+        answer = self._do("Page.printToPDF", preferCSSPageSize=True, printBackground=True)
         path.write_bytes(base64.b64decode(answer["data"]))
 
     def _do(self, method: str, **values: Any) -> dict[str, Any]:

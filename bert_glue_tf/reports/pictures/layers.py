@@ -27,7 +27,7 @@ class Part:
 
     @property
     def is_countable(self) -> bool:
-        """Whether the units can be drawn one by one."""
+        """True where the units can be drawn one by one."""
         return self.of <= _COUNTABLE
 
     @property
