@@ -489,7 +489,7 @@ def test_a_run_that_fails_stops_no_other_and_is_told_with_its_message(tmp_path, 
     (row,) = table.table(runs, told, sweep.failures, ["seed"])
     assert row["mean"] == "0.0150 COLLAPSED (1 of 2)"
     of_grid = [dataclasses.replace(run, chosen={"epochs": "2", "seed": "1"}) for run in runs]
-    assert f"Warning: {first} (epochs=2): one." in table.notes(told, of_grid)
+    assert f"Warning: {first} (epochs=2): w." in table.notes(told, of_grid)
     # A new sweep tries what has failed again, and only that.
     Sweep(runs, LocalExecutor(1, stand_in)).run()
     assert sorted(begun(root)) == sorted([*names.values(), names[13], names[14], names[15]])
@@ -739,7 +739,10 @@ def sweep_command(settings, *arguments):
 
 
 def call(command, cwd, timeout=200):
-    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=timeout)
+    environment = {**os.environ, "COLUMNS": "300"}  # Wide enough for tables with nothing moved.
+    done = subprocess.run(
+        command, cwd=cwd, capture_output=True, text=True, timeout=timeout, env=environment
+    )
     assert "Traceback" not in done.stderr
     return done
 
