@@ -70,6 +70,10 @@ def test_collapsed_is_whole_in_a_narrow_terminal(collapsed, monkeypatch, capsys)
         (("--runs=empty",), "--runs: 1 folder(s), none with a finished run. Give folders of the"),
         (("--runs=damaged",), "DIR/damaged/results.jsonl:1: no record of a run"),
         (("--runs=good", "--output=good/results.jsonl"), "--output=good/results.jsonl: cannot be"),
+        (
+            ("--runs=good", "--margin=0"),
+            "--margin=0.0: give a difference of scores between 0 and 1",
+        ),
         (("good",), "'good': no flag."),
     ],
 )

@@ -154,7 +154,7 @@ def test_seeds_have_a_mean_and_a_range(tmp_path):
     study = written(tmp_path, scores, seeds=(1, 2))
     row = study.tables()["structured"].texts()[3]
     assert (row["model"], row["ours"], row["range"]) == ("row", "0.7400", "0.730 to 0.750")
-    assert (row["difference"], row["p"]) == ("-0.1000", "0.002")  # 4 times 1 of 2,000.
+    assert (row["difference"], row["p"]) == ("-0.1000", "0.003")  # 5 times 1 of 2,000, rounded.
     assert row["verdict"] == "these models of two seeds: worse"
 
 

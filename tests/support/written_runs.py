@@ -91,7 +91,7 @@ def write_run(
     record = ExperimentResult(
         config=config.to_json(),
         data=data,
-        encoder={"name": config.encoder, "sha256": "e" * 64},
+        encoder={"name": config.encoder, "sha256": "e" * 64, "family": "bert"},
         pruning={},
         metrics=found,
         intervals=intervals,

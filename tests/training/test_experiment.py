@@ -149,6 +149,8 @@ def test_one_answer_to_everything_is_told_under_the_table(finished, settings, tm
     config = dataclasses.replace(settings, epochs=1, train_examples=16, learning_rate=1e-9)
     record = experiment.train_and_evaluate(config, RunFolder.open(tmp_path, config))
     (told,) = record.warnings
+    assert re.fullmatch(r"every prediction is \w+", record.collapsed)
+    assert record.at_chance == ""
     assert re.fullmatch(r"validation: every prediction is '\w+': the model has learned no.*", told)
     assert told not in caplog.text  # Whoever shows the record says it.
     (again,) = results.load(tmp_path / "results.jsonl")
