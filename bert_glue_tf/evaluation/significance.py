@@ -1,4 +1,23 @@
-"""Tells if a difference between two models is more than luck: both answered the same examples."""
+"""Tells if a difference between two models is more than luck: both answered the same examples.
+
+Of one or two seeds a test speaks of the models at hand: had each example's two answers come from
+the other model, how often would the difference be as large? For the accuracy of one seed it is
+McNemar's exact test, else a paired permutation test that exchanges the two answers to a unit at
+random (Noreen 1989; p = (b + 1) / (m + 1), Phipson and Smyth 2010,
+https://doi.org/10.2202/1544-6115.1585). The interval is the percentiles of a paired bootstrap over
+the units (Efron and Tibshirani 1993, chapter 16).
+
+From three seeds on it speaks of the two methods, and both luck of training and luck of the
+examples count. Seeds and examples are crossed as readers and cases are in the studies of medical
+images, whose test is taken over (Obuchowski and Rockette 1995,
+https://doi.org/10.1080/03610919508813243; degrees of freedom of Hillis 2007,
+https://doi.org/10.1002/sim.2532): the variance of the mean is that of the seeds' differences over
+their number, plus the covariance that two seeds' differences have because they share the examples.
+The percentiles over three seeds drawn anew would be too narrow by far. Where few answers differ,
+this t-test takes a few examples for much, and with three seeds its false alarms rise to 0.07, so
+the permutation test has to agree: p is the larger of the two, and the interval holds both
+intervals. benchmarks/verdicts.py counts false alarms and power; docs/compare.md has its table.
+"""
 
 from __future__ import annotations
 
@@ -176,22 +195,7 @@ def compare(
 ) -> Difference:
     """Compare two models: the score of `second` minus that of `first`, seed by seed.
 
-    Of one or two seeds the test speaks of the models at hand: had each example's two answers come
-    from the other model, how often would the difference be as large? For the accuracy of one seed
-    it is McNemar's exact test, else a paired permutation test that exchanges the two answers to a
-    unit at random (Noreen 1989; p = (b + 1) / (m + 1), Phipson and Smyth 2010,
-    https://doi.org/10.2202/1544-6115.1585). The interval is the percentiles of a paired bootstrap
-    over the units (Efron and Tibshirani 1993, chapter 16).
-
-    From three seeds on it speaks of the two methods, and both luck of training and luck of the
-    examples count. Seeds and examples are crossed as readers and cases are in the studies of
-    medical images, whose test is taken over (Obuchowski and Rockette 1995,
-    https://doi.org/10.1080/03610919508813243; degrees of freedom of Hillis 2007,
-    https://doi.org/10.1002/sim.2532): the variance of the mean is that of the seeds' differences
-    over their number, plus the covariance that two seeds' differences have because they share the
-    examples. Where few answers differ, this t-test takes a few examples for much, so the
-    permutation test has to agree: p is the larger of the two, and the interval holds both
-    intervals. The percentiles over three seeds drawn anew would be too narrow by far.
+    The module says by which test, and what it speaks of.
 
     Args:
       problem: says what is drawn and exchanged, and whether McNemar's test applies.
@@ -208,10 +212,7 @@ def compare(
     Raises:
       ValueError: no seeds, different numbers of them, or lengths that differ.
     """
-    if not first or len(first) != len(second):
-        raise ValueError(f"{len(first)} and {len(second)} seeds: one or more pairs are needed.")
-    if any(len(values) != len(labels) for values in (*first, *second)):
-        raise ValueError("both models must have answered the same examples.")
+    _require_pairs(labels, first, second)
     pairs = Pairs(problem, metric, labels, first, second)
     average = _averages(seeds or range(len(first)))
     by_seed = average @ pairs.observed()
@@ -239,6 +240,16 @@ def compare(
         test=test,
         equivalence=spread.equivalence(margin, pairs.units),
     )
+
+
+def _require_pairs(
+    labels: np.ndarray, first: Sequence[np.ndarray], second: Sequence[np.ndarray]
+) -> None:
+    """Raise ValueError unless two models answered the same examples, with as many seeds."""
+    if not first or len(first) != len(second):
+        raise ValueError(f"{len(first)} and {len(second)} seeds: one or more pairs are needed.")
+    if any(len(values) != len(labels) for values in (*first, *second)):
+        raise ValueError("both models must have answered the same examples.")
 
 
 def _averages(seeds: Sequence[int]) -> np.ndarray:
