@@ -18,7 +18,7 @@ from bert_glue_tf.evaluation import significance
 from bert_glue_tf.reports import formats, headline, rows, summary, tables
 from bert_glue_tf.reports.groups import Group
 from bert_glue_tf.reports.measured import KERAS, REFERENCE, Model
-from bert_glue_tf.reports.pictures import confusion, curves, layers, scatter
+from bert_glue_tf.reports.pictures import confusion, curves, labels, layers, scatter
 from bert_glue_tf.reports.tables import Cell, Column, Table, Tone
 from bert_glue_tf.reports.verdicts import Comparison
 
@@ -28,12 +28,13 @@ _CLASSES = {Tone.GOOD: "good", Tone.BAD: "bad", Tone.NOISE: "noise"}
 _SAID_ONCE = ("task", "encoder", "pruning", "metric", "examples", "seeds", "seed")
 # The columns of the numbers: whose they are, in both tables, and what is a cost.
 _LATER = ("pruned", "gzipped")  # Of the models; they stand among every number.
+_FOLDED = ("seeds' range",)  # Of the differences.
 _WHOSE = ("task", "recipe", "seed", "run")
 _COSTS = (
     *("pruned", "non-zero parameters", "size", "gzipped", "peak memory"),
     *("ms", "speed", "session"),
 )
-_NUMBER = re.compile(r"[-+<]?[\d.,]+(x|%|\s?([kMG]?B|%)| to [-+]?[\d.,]+)?")
+_NUMBER = re.compile(r"[-+]?(< )?[\d.,]+(x|%|\s?([kMG]?B|%)| to [-+]?[\d.,]+)?")
 _WIDE, _NARROW = 1120, 372  # Of a scatter, on a laptop and on a phone.
 _FEW = 5
 _UNFOLDED = 6  # So many small pictures stand open, the others fold away.
@@ -67,6 +68,9 @@ class Subject:
       curves: of the training.
       confusions: of the answers.
       layers: of the pruned models.
+      models: the table of them.
+      differences: of them.
+      rest: the columns of the differences that fold away.
     """
 
     name: str
@@ -75,6 +79,9 @@ class Subject:
     curves: list[curves.Curves]
     confusions: list[confusion.Confusion]
     layers: list[layers.Layers]
+    models: Shown
+    differences: Shown
+    rest: Shown
 
 
 def page(groups: Sequence[Group], comparisons: Sequence[Comparison]) -> str:
@@ -113,28 +120,30 @@ def page(groups: Sequence[Group], comparisons: Sequence[Comparison]) -> str:
         notes=summary.notes(models),
         tests=summary.tests(comparisons),
         sentences=summary.sentences(comparisons),
-        subjects=list(_subjects(groups, _margin(comparisons))),
-        groups=_shown(_numbered(groups)),
-        differences=_shown(rows.differences(comparisons)),
+        subjects=list(_subjects(groups, comparisons)),
         numbers=_numbers(models),
         settings=_settings(models),
     )
 
 
-def _subjects(groups: Sequence[Group], margin: float) -> Iterator[Subject]:
+def _subjects(groups: Sequence[Group], comparisons: Sequence[Comparison]) -> Iterator[Subject]:
     """Yield the subjects in the order of their first models."""
     by_subject: dict[tuple[str, str, str], list[tuple[int, Group]]] = {}
     for number, one in enumerate(groups, start=1):
         by_subject.setdefault(one.subject, []).append((number, one))
     for (task, source, encoder), models in by_subject.items():
         shown = _without_twins(models)
+        own = [one for one in comparisons if one.subject == (task, source, encoder)]
         yield Subject(
             name=f"{formats.task((task, source))}, {encoder}",
-            headline=headline.headline([one for _, one in models], margin),
+            headline=headline.headline([one for _, one in models], _margin(comparisons)),
             scatters=list(_scatters(shown)),
             curves=curves.curves(models),
             confusions=confusion.confusions(shown),
             layers=layers.layers(models),
+            models=_shown(_numbered(models)),
+            differences=_shown(_but(rows.differences(own), _FOLDED)),
+            rest=_shown(rows.differences(own).pick("model", "against", *_FOLDED)),
         )
 
 
@@ -167,11 +176,15 @@ def _scatters(
             yield wide, narrow
 
 
-def _numbered(groups: Sequence[Group]) -> Table[Group]:
+def _but(table: Table[Any], heads: Sequence[str]) -> Table[Any]:
+    """Return a table without some columns."""
+    return table.pick(*(head for head in table.heads if head not in heads))
+
+
+def _numbered(models: Sequence[tuple[int, Group]]) -> Table[Group]:
     """Return the table of the models, with the numbers that the pictures use in front."""
-    numbers = {id(one): number for number, one in enumerate(groups, start=1)}
-    table = rows.groups(groups)
-    table = table.pick(*(head for head in table.heads if head not in _LATER))
+    numbers = {id(one): number for number, one in models}
+    table = _but(rows.groups([one for _, one in models]), _LATER)
     number: Column[Group] = Column("no.", lambda g: numbers[id(g)])
     return dataclasses.replace(table, columns=(number, *table.columns))
 
@@ -212,7 +225,7 @@ def _breakable(text: str) -> Any:
     from markupsafe import Markup, escape
 
     parts = text.split(", ")
-    text = ", ".join(p.replace("\xa0", " ") if len(p) > _LONG_PART else p for p in parts)
+    text = ", ".join(labels.loosened(p) if len(p) > _LONG_PART else p for p in parts)
     words = re.split(r"( +)", text)
     return Markup("").join(
         Markup("<wbr>").join(map(escape, _BREAKS.split(word))) if len(word) > _LONG else word

@@ -75,6 +75,7 @@ class Comparison:
       difference: `what` minus `against`.
       mark: the worst of the models of `what`; None where they have none.
       base_mark: that of `against`.
+      encoder: the name of the encoder of both.
     """
 
     task: str
@@ -87,6 +88,12 @@ class Comparison:
     difference: Difference
     mark: Mark | None = None
     base_mark: Mark | None = None
+    encoder: str = ""
+
+    @property
+    def subject(self) -> tuple[str, str, str]:
+        """Task, source of the data and encoder, as `Model.subject`."""
+        return self.task, self.source, self.encoder
 
     @property
     def outcome(self) -> Outcome:
@@ -189,6 +196,7 @@ def compare(
         difference=_difference(task, metric, labels, first, second, seeds, margin),
         mark=collapse.worst([m.mark for m in judged.models if m.seed in seeds]),
         base_mark=collapse.worst([m.mark for m in base.models if m.seed in seeds]),
+        encoder=model.encoder,
     )
 
 

@@ -57,7 +57,7 @@ class Page(html.parser.HTMLParser):
             self.head, self.cell = given.get("data-head"), ""
         if tag == "tr" and "tbody" in self.open and self.tables:
             next(reversed(self.tables.values())).append({})
-        if tag in ("h1", "h2", "h3"):
+        if tag in ("h1", "h2", "h3", "h4"):
             self.outline.append((int(tag[1]), ""))
 
     def handle_startendtag(self, tag, attributes):
@@ -75,7 +75,7 @@ class Page(html.parser.HTMLParser):
         self.cell += data
         if self.open and self.open[-1] == "caption":
             self.tables[data] = []
-        if self.open and self.open[-1] in ("h1", "h2", "h3"):
+        if self.open and self.open[-1] in ("h1", "h2", "h3", "h4"):
             level, text = self.outline.pop()
             self.outline.append((level, text + data))
 

@@ -85,7 +85,7 @@ def test_long_names_are_cut():
     lines = labels.lines_of("word " * 100)
     assert len(lines) <= 4
     assert lines[-1].endswith("…")
-    assert labels.lines_of("40\xa0%, int8") == ("40 %, int8",)
+    assert labels.lines_of("head 40\xa0%, int8") == ("head 40\xa0%, int8",)
 
 
 def test_the_points_of_a_scatter_say_their_numbers(tmp_path):

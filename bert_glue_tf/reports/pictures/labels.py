@@ -78,13 +78,18 @@ class Label:
 def lines_of(text: str) -> tuple[str, ...]:
     """Break a name into short lines; one that is too long ends in an ellipsis."""
     lines = textwrap.wrap(
-        text.replace("\xa0", " "),
+        loosened(text),
         _LINE_LENGTH,
         max_lines=_LINES,
         placeholder="…",
         break_on_hyphens=False,
     )
     return tuple(lines)
+
+
+def loosened(text: str) -> str:
+    """Return a name that may be broken at its spaces, but never before a percent sign."""
+    return text.replace("\xa0", " ").replace(" %", "\xa0%")
 
 
 def width_of(text: str) -> float:

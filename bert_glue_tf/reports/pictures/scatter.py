@@ -174,11 +174,7 @@ def _labels(
     area: Box,
     has_names: bool,
 ) -> list[Label | None]:
-    """Return the labels in the order of the models; those on the front have the first choice.
-
-    Where a name has no room its number is tried; where one of them has none either, all have
-    numbers alone.
-    """
+    """Return the labels in the order of the models; those on the front have the first choice."""
     order = sorted(range(len(known)), key=lambda i: (i not in front, i))
     numbers = [(str(known[i][0]),) for i in order]
     names = [labels.lines_of(_name(*known[i][:2])) for i in order]
@@ -187,15 +183,38 @@ def _labels(
     place = functools.partial(
         labels.place, [places[i] for i in order], area=around, radius=RADIUS, lines=lines
     )
-    found = place(names if has_names else numbers)
-    if has_names and None in found:
-        found = place(
-            [name if one else short for name, short, one in zip(names, numbers, found, strict=True)]
-        )
-        if None in found:
-            found = place(numbers)
+    texts = names if has_names else numbers
+    found = place(texts)
+    while None in found:
+        shorter = _shortened(texts, numbers, found, [places[i] for i in order])
+        if shorter == texts:
+            break
+        texts, found = shorter, place(shorter)
     by_place = dict(zip(order, found, strict=True))
     return [by_place[i] for i in range(len(known))]
+
+
+def _shortened(
+    texts: Sequence[tuple[str, ...]],
+    numbers: Sequence[tuple[str, ...]],
+    found: Sequence[Label | None],
+    places: Sequence[tuple[float, float]],
+) -> list[tuple[str, ...]]:
+    """Return the texts with numbers for the names that have no room.
+
+    Where a number has none either, the nearest name makes room for it.
+    """
+    shorter = list(texts)
+    for i, label in enumerate(found):
+        if label is not None:
+            continue
+        named = [k for k, text in enumerate(shorter) if text != numbers[k]]
+        if shorter[i] != numbers[i]:
+            shorter[i] = numbers[i]
+        elif named:
+            nearest = min(named, key=lambda k, i=i: math.dist(places[k], places[i]))  # type: ignore[misc]
+            shorter[nearest] = numbers[nearest]
+    return shorter
 
 
 def _name(number: int, one: Group) -> str:
