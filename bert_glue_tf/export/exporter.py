@@ -28,6 +28,7 @@ from bert_glue_tf.export import (
     litert,
     measure,
     quantize,
+    timings,
 )
 from bert_glue_tf.export.calibration import Features
 from bert_glue_tf.export.card import card
@@ -77,7 +78,7 @@ def _export(
     missing = [recipe for recipe in wanted if recipe.name not in done]
     if not missing:
         logging.info("%s: all of these are exported; these are the results", folder.path)
-        return [done[recipe.name] for recipe in wanted]
+        return timings.in_one_session(folder.path, [done[recipe.name] for recipe in wanted])
     folder.note_versions()
     export_run = _ExportRun(run, settings, folder, examples)
     refused = []
@@ -97,7 +98,7 @@ def _export(
     folder.write_checksums()
     if refused:
         raise UserError("not exported: " + "; ".join(refused))
-    return [done[recipe.name] for recipe in wanted]
+    return timings.in_one_session(folder.path, [done[recipe.name] for recipe in wanted])
 
 
 @dataclasses.dataclass
@@ -211,19 +212,16 @@ class _ExportRun:
         """Time the folder's files in turns, at each length: those that were there before too."""
         names = list(dict.fromkeys([*self._files, *self._measured_before]))
         settings = self._settings
-        timings = benchmark.session(
+        found = benchmark.session(
             [benchmark.File(self._folder.model(name), self._run.path.name, name) for name in names],
             settings.seq_lengths,
             threads=settings.threads,
             repetitions=settings.latency_repetitions,
         )
-        base = timings[names.index(FLOAT32)].latency
-        for name, timing in zip(names, timings, strict=True):
+        base = found[names.index(FLOAT32)]
+        for name, timing in zip(names, found, strict=True):
             if name in self._files:
-                self._files[name].latency = {
-                    length: {**timed, "float32_p50": base[length]["p50"]}
-                    for length, timed in timing.latency.items()
-                }
+                self._files[name].latency = timings.with_float32(timing, base)
 
     def records(self) -> list[ExportResult]:
         """Return the records of the files that were made now."""

@@ -6,16 +6,18 @@ adds. Times of two sessions do not compare: the machine may have been busy in on
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import math
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 from bert_glue_tf.compression.names import NO_PRUNING
 from bert_glue_tf.core import records
 from bert_glue_tf.core.records import Record, check_types
 from bert_glue_tf.export.recipes import FLOAT32
+from bert_glue_tf.export.record import ExportResult
 
 FILE_NAME = "timings.jsonl"
 REPETITIONS = 50  # Timed runs of a file, where nothing else is said.
@@ -99,3 +101,38 @@ def reference_order(run: str, recipe: str, method: str, seed: int) -> tuple[Any,
       seed: of its run.
     """
     return recipe != FLOAT32, method != NO_PRUNING, seed, run
+
+
+def in_one_session(folder: pathlib.Path, results: Sequence[ExportResult]) -> list[ExportResult]:
+    """Return an export's records with the times of the newest session that holds all their files.
+
+    A record has the times of the session in which its file was made, and files may be added later.
+    Without such a session, and float32 in it, the records are returned as they are.
+
+    Args:
+      folder: of the export.
+      results: its records, all with the same lengths.
+    """
+    sessions: dict[str, dict[tuple[str, str], Timing]] = collections.defaultdict(dict)
+    for timing in load(folder):
+        sessions[timing.session][timing.recipe, timing.sha256] = timing
+    lengths = {(one.recipe, one.sha256): set(one.latency) for one in results}
+    for held in reversed(sessions.values()):  # The newest comes last in the file.
+        found = {file: set(held[file].latency) for file in lengths if file in held}
+        base = next((held[file] for file in found if file[0] == FLOAT32), None)
+        if base and found == lengths:
+            return [_timed(one, held[one.recipe, one.sha256], base) for one in results]
+    return list(results)
+
+
+def _timed(result: ExportResult, timing: Timing, base: Timing) -> ExportResult:
+    latency = with_float32(timing, base)
+    return dataclasses.replace(result, latency=latency, threads=timing.threads)
+
+
+def with_float32(timing: Timing, base: Timing) -> dict[str, dict[str, float]]:
+    """Return a file's times with `float32_p50`, that of the file `base` of the same session."""
+    return {
+        length: {**timed, "float32_p50": base.latency[length]["p50"]}
+        for length, timed in timing.latency.items()
+    }

@@ -228,9 +228,9 @@ def _latency(
     known = kept.get("latency", key)
     if known:
         return str(kept.get("session", key) or ""), dict(known)
-    from bert_glue_tf.export import benchmark
+    from bert_glue_tf.export import benchmark, timings
 
-    timings = dict(
+    timed = dict(
         zip(
             chosen,
             benchmark.session(
@@ -249,15 +249,9 @@ def _latency(
             strict=True,
         )
     )
-    base = timings.pop("").latency
-    found = {
-        label: {
-            length: {**timed, "float32_p50": base[length]["p50"]}
-            for length, timed in timing.latency.items()
-        }
-        for label, timing in timings.items()
-    }
-    session = timings[unpruned].session
+    base = timed.pop("")
+    found = {label: timings.with_float32(timing, base) for label, timing in timed.items()}
+    session = base.session
     kept.put("session", key, session)
     kept.put("latency", key, found)
     return session, found

@@ -15,6 +15,7 @@ from written_runs import write_export, write_run, wrong_at
 from bert_glue_tf.core import files
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.export import benchmark, timings
+from bert_glue_tf.export.folder import ExportFolder
 from bert_glue_tf.export.timings import Timing
 
 LABELS = np.arange(40) % 2
@@ -188,3 +189,27 @@ def test_a_line_that_is_no_timing(timing, changed):
     assert Timing.from_line(timing.to_line()) == timing
     with pytest.raises((ValueError, KeyError)):
         Timing.from_line(json.dumps(values))
+
+
+def test_an_exports_records_have_the_times_of_one_session(tmp_path):
+    whole = run(tmp_path / "whole", recipes=("float32", "int8"))
+    folder = ExportFolder(whole / "tflite")
+    records = list(folder.records().values())
+    assert timings.in_one_session(folder.path, records) == records  # Never timed together.
+    session = benchmark.session(
+        [benchmark.File(folder.model(one.recipe), "whole", one.recipe) for one in records],
+        (16, 32),
+        threads=1,
+        repetitions=3,
+    )
+    # A later one at other lengths is none of an export.
+    measure(whole)
+    shown = timings.in_one_session(folder.path, records)
+    for one, timing in zip(shown, session, strict=True):
+        assert one.threads == 1
+        for length, timed in one.latency.items():
+            base = session[0].latency[length]["p50"]
+            assert timed == {**timing.latency[length], "float32_p50": base}
+    write_export(whole, "int8", LABELS, wrong_at(LABELS, [0]), lengths=("16",), content=SHORT)
+    again = list(folder.records().values())
+    assert timings.in_one_session(folder.path, again) == again
