@@ -100,6 +100,7 @@ class Bar:
                 rich.progress.BarColumn(bar_width=None),
                 rich.progress.MofNCompleteColumn(),
                 rich.progress.TextColumn("{task.fields[status]}"),
+                rich.progress.TimeElapsedColumn(),
                 ticks=False,
             )
         if self._bar is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import json
 import pathlib
 import re
 import shlex
@@ -133,6 +134,62 @@ def test_the_command_that_works_without_the_network_can_be_pasted(tmp_path, colu
     read = command_line.from_flags(values)
     assert (read.encoder, read.data, read.final_sparsity) == ("minilm_l6", "sample", 0.25)
     assert values["workdir"].value == "a folder/of mine"
+
+
+PARSE = """
+import importlib, sys
+from absl import flags
+importlib.import_module(sys.argv[1])
+left = flags.FLAGS(sys.argv[1:])
+assert len(left) == 1, left
+"""
+
+
+@pytest.mark.parametrize("columns", WIDTHS)
+def test_the_next_commands_of_a_finished_run_can_be_pasted(tmp_path, columns):
+    folder = tmp_path / "my runs"
+    settings = {"task": "mrpc", "encoder": "tiny", "data": "tsv"}
+    for name in ("one", "two"):
+        run = write_run(folder / name, LABELS, right(300), seed=len(name), **settings)
+        path = run / "results.jsonl"
+        record = json.loads(path.read_text())
+        speeds = ("train_examples_per_second", "evaluation_examples_per_second", "seconds")
+        path.write_text(json.dumps(record | {"speed": dict.fromkeys(speeds, 1.0)}) + "\n")
+    given = [f"--{name}={value}" for name, value in settings.items()]
+    arguments = [*command("bert_glue_tf.train"), *given, "--seed=3", f"--workdir={run}"]
+    written, status = screen.run(arguments, columns, cwd=tmp_path)
+    assert status == 0, written
+    plain = written.replace("\r\n", "\n")
+    advised = re.findall(r"^  python -m (?:.*\\\n)*.*$", plain, re.MULTILINE)
+    words = [shlex.split(advice.replace("\\\n", "")) for advice in advised]
+    assert [parts[2:] for parts in words] == [
+        ["bert_glue_tf.export_tflite", f"--run={run}"],
+        ["bert_glue_tf.compare", f"--runs={folder}/*"],
+    ]
+    for parts in words:
+        subprocess.run([sys.executable, "-c", PARSE, *parts[2:]], check=True, timeout=60)
+
+
+BAR = """
+from bert_glue_tf.core import progress
+progress.Bar._SECONDS = 0.0
+with progress.Bar(2, "sweep") as bar:
+    bar.show(0, "1 running")
+    bar.say("1/2 a run whose line is longer than the terminal, which has no more than sixty")
+    bar.show(1, "1 running, about 3 min left")
+print("the end")
+"""
+
+
+def test_the_bar_of_a_sweep_stands_below_its_lines_and_goes():
+    written, status = screen.run([sys.executable, "-c", BAR], 60)
+    assert status == 0, written
+    assert re.search(r"1/2.*1 running, about 3 min left", written)
+    assert [line for line in screen.lines(written, 60) if line] == [
+        "1/2 a run whose line is longer than the terminal, which has",
+        "no more than sixty",
+        "the end",
+    ]
 
 
 WARNED = """
