@@ -40,7 +40,6 @@ _FEW = 5
 _UNFOLDED = 6  # So many small pictures stand open, the others fold away.
 _UNFOLDED_ROWS = 12  # Tables of every number fold away where they are longer.
 _LONG = 12  # Words that are longer may be broken, after the signs below.
-_LONG_PART = 24
 _BREAKS = re.compile(r"(?<=[_,/=:;.-])(?=[^\s])")
 
 
@@ -220,13 +219,11 @@ def _row_header(table: Table[Any]) -> int:
 def _breakable(text: str) -> Any:
     """Return a text, escaped, whose long words may be broken after an underscore and the like.
 
-    The parts of a name hold no-break spaces; where a part is too long for a column they give way.
+    A column of a page may be too narrow for a value with spaces that a terminal never breaks.
     """
     from markupsafe import Markup, escape
 
-    parts = text.split(", ")
-    text = ", ".join(labels.loosened(p) if len(p) > _LONG_PART else p for p in parts)
-    words = re.split(r"( +)", text)
+    words = re.split(r"( +)", labels.loosened(text))
     return Markup("").join(
         Markup("<wbr>").join(map(escape, _BREAKS.split(word))) if len(word) > _LONG else word
         for word in words

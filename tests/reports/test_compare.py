@@ -11,7 +11,7 @@ import tiny_runs
 from report_runs import CONSTANT, LABELS, read, right
 from written_runs import write_export, write_run, write_session
 
-from bert_glue_tf.reports import files, rows, terminal, verdicts
+from bert_glue_tf.reports import files, formats, rows, terminal, verdicts
 from bert_glue_tf.reports.groups import group
 
 
@@ -132,6 +132,7 @@ def test_real_runs_and_files(exported, tiny_encoder, tiny_glue, tmp_path):
     assert difference.mean == pytest.approx(pruned.result.metrics["accuracy"] - 1.0)
     page = files.write(tmp_path / "out", group(models), list(found.values()))
     text = page.read_text()
-    # Curves of ten epochs, size, and the latency of two files.
-    assert text.count("<figure>") == 3
-    assert f"<td>{record.bytes['plain'] / 1e6:.2f}</td>" in text
+    # Score against size, and against the time of two files; loss and score of two runs.
+    assert text.count("<figure>") == 2
+    assert text.count('<svg class="panel"') == 4
+    assert f'data-head="size">{formats.size(record.bytes["plain"])}</td>' in text
