@@ -12,6 +12,7 @@ from bert_glue_tf.data import tasks
 from bert_glue_tf.evaluation import metrics, significance
 from bert_glue_tf.evaluation.collapse import Mark
 from bert_glue_tf.evaluation.significance import Equal, Equivalence
+from bert_glue_tf.export import card
 from bert_glue_tf.reports import formats, rows, summary, verdicts
 from bert_glue_tf.reports.groups import group
 from bert_glue_tf.reports.tables import Tone
@@ -183,6 +184,23 @@ def test_against_a_collapsed_model_there_is_no_verdict(tmp_path):
     ((marked,),) = rows.groups(group(models[:1])).pick("model").cells()
     assert marked.text == "no pruning, not above chance (1 of 1)"
     assert marked.tone is Tone.NOISE
+
+
+def test_a_file_that_is_not_above_chance_is_marked_mildly(tmp_path):
+    reason = "accuracy 0.520 is not above chance (0.500) by more than its noise"
+    run = write_run(tmp_path / "run", LABELS, right(300))
+    write_export(run, "float32", LABELS, right(300))
+    folder = write_export(run, "int8", LABELS, right(208), at_chance=reason)
+    models = read(run)
+    (int8,) = [one for one in models if one.recipe == "int8"]
+    assert (int8.mark, int8.collapsed) == (Mark.AT_CHANCE, "")
+    (score,) = rows.models([int8]).pick("score").cells()[0]
+    assert (score.text, score.tone) == ("0.5200, not above chance", Tone.NOISE)
+    (found,) = verdicts.differences(models)
+    assert formats.verdict(found.verdict) == "these two models: worse, not above chance"
+    text = card.card(folder.records()["int8"])
+    assert f"Nothing shows that this file has learned: {reason}." in text
+    assert "COLLAPSED" not in text
 
 
 def test_a_base_that_collapsed_is_named(tmp_path):

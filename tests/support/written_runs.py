@@ -124,6 +124,7 @@ def write_export(
     milliseconds: float = 4.0,
     lengths: Sequence[str] = LENGTHS,
     collapsed: str = "",
+    at_chance: str = "",
     content: bytes = b"",
 ) -> ExportFolder:
     """One .tflite file (not a real one without `content`) of the run at `path`, with its record.
@@ -153,6 +154,7 @@ def write_export(
         metrics=found,
         intervals=intervals,
         collapsed=collapsed,
+        at_chance=at_chance,
         flips=3,
         parity={},
         parameters=run.parameters,
@@ -169,7 +171,8 @@ def write_export(
             for i, length in enumerate(lengths)
         },
         threads=2,
-        peak_memory_bytes={"total": 123_000_000, "empty": 50_000_000},
+        peak_memory_bytes=dict.fromkeys(("total", "total_min", "total_max"), 123_000_000)
+        | {"empty": 50_000_000},
         quantization={},
         environment={},
     )
