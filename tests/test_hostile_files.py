@@ -232,7 +232,7 @@ def use(runs: pathlib.Path) -> None:
         found = verdicts.differences(models)
         for table in (rows.models(models), rows.groups(groups), rows.differences(found)):
             tables.markdown(table).encode()
-        page.page(groups, found, []).encode()
+        page.page(groups, found).encode()
     assert contents(runs) == before  # Reading changes nothing.
     for other in (settings, ExperimentConfig(task="cola")):
         with answered():

@@ -276,7 +276,15 @@ def _lay_out(figure: Any, axis: Any) -> None:
     is saved, the figure grows instead.
     """
     figure.tight_layout()
-    axis.legend(fontsize=7, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    # A line that only one of several axes has is explained as well.
+    shown = {
+        name: artist
+        for each in figure.axes
+        for artist, name in zip(*each.get_legend_handles_labels(), strict=True)
+    }
+    if shown:
+        place: Any = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5)}
+        axis.legend(list(shown.values()), list(shown), fontsize=7, **place)
 
 
 def _cost(one: Group, cost: str) -> float | None:

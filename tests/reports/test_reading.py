@@ -131,7 +131,7 @@ def test_folders_of_the_same_name_are_told_apart(tmp_path):
         write_run(tmp_path / parent / "run", LABELS, right(300), seed=seed)
     models = read(tmp_path / "x" / "run", tmp_path / "y" / "run", tmp_path / "x" / ".." / "x/run")
     assert [model.run for model in models] == [f"{tmp_path}/x/run", f"{tmp_path}/y/run"]
-    text = page.page(group(models), [], [])
+    text = page.page(group(models), [])
     assert f"<h3>{tmp_path}/x/run</h3>" in text
     assert f"<h3>{tmp_path}/y/run</h3>" in text
     assert "2 models of 2 runs" in text
