@@ -140,7 +140,7 @@ def _require_fitting(lengths: np.ndarray, buckets: Sequence[int]) -> None:
 
 
 def _fitting(indices: np.ndarray, lengths: np.ndarray, buckets: Sequence[int]) -> Batch:
-    """A batch of the smallest bucket that holds these examples."""
+    """Return a batch of the smallest bucket that holds these examples."""
     bucket = np.searchsorted(np.asarray(buckets), lengths[indices].max())
     return Batch(indices, buckets[int(bucket)])
 

@@ -33,19 +33,24 @@ from bert_glue_tf.models.saved_encoders import TakesOver
 
 TASK = tasks.get("mnli")
 CLASSES = 3
-# What a family's tiny encoder is made of: how it is asked for when it is loaded.
-LOADED = {"bert": "bert", "saved_model": "saved_model"}
-
-
-@pytest.fixture(scope="module")
-def pair(tmp_path_factory):
-    return tiny_bert.write_pair(tmp_path_factory.mktemp("pair"), seed=3)
+# Family -> what writes a tiny encoder that it can hold into a folder: of the sizes of
+# `tiny_bert.architecture`, over its vocabulary, as a pair of SavedModels.
+WRITERS = {"bert": tiny_bert.write_pair, "saved_model": tiny_bert.write_pair}
 
 
 @pytest.fixture(scope="module", params=families.names())
-def backbone(request, pair) -> Backbone:
-    source = encoders.resolve(str(pair))
-    return loading.load(source, family=LOADED[request.param], seq_length=16)
+def family(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def pair(family, tmp_path_factory):
+    return WRITERS[family](tmp_path_factory.mktemp("pair"), seed=3)
+
+
+@pytest.fixture(scope="module")
+def backbone(family, pair) -> Backbone:
+    return loading.load(encoders.resolve(str(pair)), family=family, seq_length=16)
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +103,7 @@ def refused_without(backbone, capability):
 
 
 def test_every_family_is_tested_and_is_found_by_its_folder():
-    assert set(LOADED) == set(families.names())
+    assert set(WRITERS) == set(families.names())
     for name in families.names():
         assert families.get(name).family == name
         assert issubclass(families.get(name), Backbone)

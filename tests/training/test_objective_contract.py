@@ -13,6 +13,7 @@ import tf_keras
 
 from bert_glue_tf.data import batching, tasks
 from bert_glue_tf.data.preprocessing import INPUTS
+from bert_glue_tf.data.problems import PROBLEMS
 from bert_glue_tf.runs.config import ExperimentConfig
 from bert_glue_tf.training.objective import LABELS, Objective, TaskLoss, Trainee
 from bert_glue_tf.training.objective import build as objective_of
@@ -42,9 +43,10 @@ def loss_and_gradient(model, features, targets, weights=None):
     return loss.numpy(), [tf.convert_to_tensor(one).numpy() for one in found]
 
 
-def test_every_objective_is_tested():
+def test_every_objective_is_tested_on_every_kind_of_problem():
     package = {kind for kind in Objective.__subclasses__() if "bert_glue_tf" in kind.__module__}
     assert set(objectives.OBJECTIVES.values()) == package
+    assert set(objectives.PROBLEMS) == set(PROBLEMS)
 
 
 def test_the_settings_choose_the_objective():

@@ -142,15 +142,18 @@ def architecture_of(variables: Mapping[str, Any], like: Architecture) -> Archite
         NotBertError: they are not a standard BERT's weights; the message is the reason.
     """
     return dataclasses.replace(
-        _architecture(variables),
+        read_architecture(variables),
         activation=like.activation,
         output_dropout=like.output_dropout,
         attention_dropout=like.attention_dropout,
     )
 
 
-def _architecture(variables: Mapping[str, Any]) -> Architecture:
-    """Read the architecture from the variables' shapes.
+def read_architecture(variables: Mapping[str, Any]) -> Architecture:
+    """Read the architecture from the variables' shapes; what no shape tells has its default.
+
+    Args:
+        variables: canonical name -> array or variable.
 
     Raises:
         NotBertError: they are not those of a standard BERT.

@@ -19,8 +19,8 @@ from bert_glue_tf.models.bert.architecture import (
     ACTIVATIONS,
     Architecture,
     NotBertError,
-    _architecture,
     by_canonical_name,
+    read_architecture,
 )
 from bert_glue_tf.models.probing import collect, difference
 
@@ -100,7 +100,7 @@ def take_over(
         NotBertError: with the reason in one sentence.
     """
     variables = by_canonical_name(layer.variables)
-    found = _architecture(variables)
+    found = read_architecture(variables)
     tried: dict[str, float] = {}
     for activation in [known.activation] if known else ACTIVATIONS:
         candidate = dataclasses.replace(
