@@ -37,6 +37,8 @@ from absl import flags, logging
 
 from bert_glue_tf.core import cli
 from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.core.files import write_atomically
+from bert_glue_tf.core.records import FORMAT
 from bert_glue_tf.export import convert, quantize, recipes
 from bert_glue_tf.runs import finished, versions
 
@@ -55,6 +57,7 @@ _RECIPES = {
 }
 _RUNTIMES = {"XNNPACK": True, "own kernels": False}
 _NAME = "sparse_tflite"
+_FORMAT = 1  # Of the records; raised when a field changes its meaning.
 # Of the table's columns those that fit into a terminal.
 _BRIEF = ("zeros", "encoding", "MB", "gzip", "sparse", "DENSIFY", "XNNPACK: runs", "XNNPACK: time")
 # More than float32's rounding, and than what two roundings of the same int8 weights may differ
@@ -468,12 +471,12 @@ def main() -> None:
                 "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
                 "environment": environment,
             }
-            made = [{**dataclasses.asdict(file), **common} for file in files]
+            made = [{FORMAT: _FORMAT, **dataclasses.asdict(file), **common} for file in files]
             lines += [json.dumps(record) + "\n" for record in made]
             pages.append(_page(made, show=True))
             # After each recipe, so that an interruption loses one only.
-            files.write_atomically(records, "".join(lines))
-            files.write_atomically(page, "\n".join(pages))
+            write_atomically(records, "".join(lines))
+            write_atomically(page, "\n".join(pages))
             for file in files if recipe != "float32" else ():
                 experiment.path(file).unlink(missing_ok=True)
 

@@ -5,7 +5,10 @@ The zeros are placed in a regular way, so that every number of bytes can be comp
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import pathlib
+import types
 
 import numpy as np
 import pytest
@@ -20,6 +23,7 @@ from bert_glue_tf.models.bert.classifier_weights import SavedWeights
 from bert_glue_tf.models.probing import probe
 
 BENCHMARKS = pathlib.Path(__file__).parents[2] / "benchmarks"
+RESULTS = BENCHMARKS.parent / "docs" / "results"
 HIDDEN, INNER, CLASSES = 64, 128, 3
 SHAPES = {(HIDDEN, HIDDEN): 4, (INNER, HIDDEN): 1, (HIDDEN, INNER): 1}  # [out, in], per layer.
 # Pooler and classifier stay as they are.
@@ -169,14 +173,54 @@ def test_the_block_is_read_along_the_traversal_order():
     assert found == flatbuffer.SparseTensor("made up", (4, 6), (2, 3), 6, 24 + 3 * 4 + 1, ())
 
 
-def test_the_benchmark_zeroes_the_weakest_blocks_of_inputs(monkeypatch):
+@pytest.fixture
+def benchmark(monkeypatch):
     for kind in ("string", "list", "integer"):  # Other benchmarks have flags of these names.
         monkeypatch.setattr(flags, f"DEFINE_{kind}", lambda *arguments: None)
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     import sparse_tflite
 
+    return sparse_tflite
+
+
+def test_the_benchmark_writes_records_that_give_its_tables_again(
+    benchmark, tmp_path, monkeypatch, capsys
+):
+    committed = [json.loads(line) for line in (RESULTS / "sparse_tflite.jsonl").open()]
+    names = [field.name for field in dataclasses.fields(benchmark._File)]
+
+    class Measured:
+        """Gives the files of the records that are committed."""
+
+        what = "a model"
+        time = path = lambda self, file: tmp_path / "none"
+
+        def make(self, recipe):
+            found = [one for one in committed if one["recipe"] == recipe]
+            return [benchmark._File(**{name: one[name] for name in names}) for one in found]
+
+    monkeypatch.setattr(benchmark, "_Experiment", lambda folder: Measured())
+    given = {"seq_length": 128, "threads": 2, "repetitions": 20, "records": ""}
+    asked = types.SimpleNamespace(output=str(tmp_path), recipes=list(benchmark._RECIPES), **given)
+    monkeypatch.setattr(benchmark, "FLAGS", asked)
+    benchmark.main()
+    capsys.readouterr()
+    asked.records = str(tmp_path / "sparse_tflite.jsonl")
+    written = [json.loads(line) for line in (tmp_path / "sparse_tflite.jsonl").open()]
+    benchmark.main()
+    again = capsys.readouterr().out
+    assert [(one["format"], one["bytes"]) for one in written] == [
+        (1, one["bytes"]) for one in committed
+    ]
+    assert again == (tmp_path / "sparse_tflite.md").read_text() + "\n"
+    asked.records = str(RESULTS / "sparse_tflite.jsonl")
+    benchmark.main()
+    assert capsys.readouterr().out.strip() in (RESULTS / "sparse_tflite.md").read_text()
+
+
+def test_the_benchmark_zeroes_the_weakest_blocks_of_inputs(benchmark):
     full = weights()
-    cut = sparse_tflite.zeroed(full, 0.75, 4)
+    cut = benchmark.zeroed(full, 0.75, 4)
     for name, value in full.encoder.items():
         found = cut.encoder[name]
         if not (name.startswith("transformer/") and name.endswith("kernel")):
