@@ -154,10 +154,6 @@ class ExperimentConfig(
                 del mine[name]
         return {name: (mine[name], theirs[name]) for name in mine if mine[name] != theirs[name]}
 
-    def checksum_text(self) -> str:
-        """Return one canonical line of JSON, for comparing and hashing configurations."""
-        return json.dumps(self.to_json(), sort_keys=True)
-
     def without_places(self) -> str:
         """Return the settings that are the same on every machine: not where folders lie."""
         values = self.to_json()
