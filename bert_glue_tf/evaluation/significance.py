@@ -69,7 +69,8 @@ class Equivalence:
       interval: 90 % interval of the difference.
       examples: about how many examples would show two equal models to be equal, with a
         probability of 0.8, were their answers to differ as often as here; None where the question
-        is answered, or where no number of examples would do, since the seeds differ too much.
+        is answered, or where no more examples would do: there are as many, and the difference
+        itself is near the margin, or the seeds differ too much.
     """
 
     margin: float
@@ -339,7 +340,8 @@ class _Spread:
         # The variance over the examples shrinks with their number, that of the training does not.
         of_training = max(0.0, self._of_seeds + self._shared - error**2)
         room = (margin / quantiles) ** 2 - of_training
-        return math.ceil(units * error**2 / room) if room > 0 else None
+        needed = math.ceil(units * error**2 / room) if room > 0 else 0
+        return needed if needed > units else None
 
     def _quantile(self, share: float, degrees: float | None = None) -> float:
         from scipy import stats

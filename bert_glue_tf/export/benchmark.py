@@ -180,14 +180,14 @@ def session(
     at = _lengths(
         lengths, {str(f.path): m.lengths for f, (m, _) in zip(files, models, strict=True)}
     )
-    now, before = datetime.datetime.now(datetime.UTC), os.getloadavg()[0]
+    now, before, work = datetime.datetime.now(datetime.UTC), os.getloadavg()[0], _Work()
     found = _times([model for model, _ in models], at, repetitions, clock)
     common: dict[str, Any] = {
         "session": f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}",
         "started": now.isoformat(timespec="seconds"),
         "machine": {"cpu": versions.processor(), "cores": os.cpu_count()},
         "threads": threads,
-        "load": {"before": before, "after": os.getloadavg()[0]},
+        "load": {"before": before, "after": os.getloadavg()[0], "others": work.of_others()},
         "files": len(files),
         "repetitions": repetitions,
     }
@@ -202,6 +202,27 @@ def session(
         except OSError as error:
             raise UserError(f"{path}: cannot be written ({error.strerror}).") from error
     return timings
+
+
+class _Work:
+    """The cores that the machine keeps at work, from now on.
+
+    The average load tells nothing of a short session: it is that of the minute before as well, in
+    which this process itself may have exported or scored.
+    """
+
+    def __init__(self) -> None:
+        self._process = psutil.Process()
+        self._start, self._others = time.monotonic(), self._seconds_of_others()
+
+    def of_others(self) -> float:
+        """Return how many cores other processes have kept at work since, on average."""
+        passed = max(time.monotonic() - self._start, 1e-3)
+        return max(0.0, self._seconds_of_others() - self._others) / passed
+
+    def _seconds_of_others(self) -> float:
+        machine, own = psutil.cpu_times(), self._process.cpu_times()
+        return float(machine.user + machine.nice + machine.system - own.user - own.system)
 
 
 def _load(file: File, threads: int) -> tuple[LiteModel, str]:

@@ -21,6 +21,7 @@ from bert_glue_tf.export.record import ExportResult
 
 FILE_NAME = "timings.jsonl"
 REPETITIONS = 50  # Timed runs of a file, where nothing else is said.
+_LOADS = ("before", "after", "others")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -33,7 +34,8 @@ class Timing(Record):
       machine: `cpu`, the model of the processor, and `cores`.
       threads: of LiteRT.
       load: average number of processes at work in the minute `before` the session and in the
-        last one of it, `after`; the session's own threads are among the latter.
+        last one of it, `after`, this process among them; and the cores that `others` kept at work
+        during the session, on average.
       files: number of files of the session.
       repetitions: timed runs of the file at each length.
       run: name of the folder of the run that the file is of.
@@ -62,7 +64,7 @@ class Timing(Record):
     def of(cls, values: dict[str, Any]) -> Self:
         """Return the record of a line's values; see `Record.of`."""
         check_types(cls, values)
-        if not values["latency"] or set(values["load"]) != {"before", "after"}:
+        if not values["latency"] or set(values["load"]) != set(_LOADS):
             raise ValueError("its times or loads are missing")
         for length, timed in values["latency"].items():
             numbers = [timed[name] for name in ("p50", "p90", "min")]
@@ -74,8 +76,7 @@ class Timing(Record):
     def was_busy(self) -> bool:
         """Return whether others left fewer cores than its threads; half a core is noise."""
         cores = self.machine.get("cores") or 1
-        others = max(self.load["before"], self.load["after"] - self.threads)
-        return others > max(0, cores - self.threads) + 0.5
+        return self.load["others"] > max(0, cores - self.threads) + 0.5
 
 
 def load(folder: pathlib.Path) -> list[Timing]:

@@ -36,7 +36,11 @@ def write(
         told = tables.data_csv(machine.differences(differences))
         write_atomically(folder / "differences.csv", told)
         for name, figure in _figures(groups):
-            plots.save_png(figure, folder / f"{name}.png")
+            file = folder / f"{name}.png"
+            if figure is None:
+                file.unlink(missing_ok=True)  # That of an earlier comparison, which had it.
+            else:
+                plots.save_png(figure, file)
         write_atomically(shown, page.page(groups, differences))
     except OSError as error:
         raise UserError(
@@ -63,7 +67,7 @@ def _markdown(groups: Sequence[Group], differences: Sequence[Comparison]) -> str
 
 
 def _figures(groups: Sequence[Group]) -> Iterator[tuple[str, Any]]:
-    """Yield the figures with their names: curves, size and latency of each subject."""
+    """Yield name and figure: curves, size and latency of each subject; None where it has none."""
     by_subject = sorted(groups, key=lambda one: one.subject)
     for subject, some in itertools.groupby(by_subject, key=lambda one: one.subject):
         together = list(some)
@@ -73,5 +77,4 @@ def _figures(groups: Sequence[Group]) -> Iterator[tuple[str, Any]]:
             ("size", plots.score_against(together, "size")),
             ("latency", plots.score_against(together, "latency")),
         ):
-            if figure is not None:
-                yield f"{name}_{kind}", figure
+            yield f"{name}_{kind}", figure

@@ -20,7 +20,7 @@ _OUTCOMES = {
     Outcome.NO_DIFFERENCE: "no difference shown",
     Outcome.UNDEFINED: "cannot be told",
 }
-_FEW = {1: "one seed", 2: "two seeds"}
+FEW = {1: "one seed", 2: "two seeds"}
 _THESE = {1: "these two models", 2: "these models of two seeds"}
 
 
@@ -197,7 +197,7 @@ def collapsed(value: Verdict) -> str:
 
 def of_methods(value: Verdict) -> str:
     """Return `cannot be told: one seed` where a verdict says nothing of methods; else nothing."""
-    return "" if value.is_of_methods else f"cannot be told: {_FEW[value.seeds]}"
+    return "" if value.is_of_methods else f"cannot be told: {FEW[value.seeds]}"
 
 
 def equivalence(value: Equivalence | None) -> str:

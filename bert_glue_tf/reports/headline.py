@@ -14,6 +14,7 @@ from bert_glue_tf.reports.measured import REFERENCE
 from bert_glue_tf.reports.verdicts import Comparison
 
 _ROUNDING = 1e-9  # 0.75 - 0.74 is a little more than 0.01.
+_SMALLER = 0.95  # A file that is larger than so much of another one is as large.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -146,7 +147,7 @@ def headline(groups: Sequence[Group], margin: float = significance.MARGIN) -> He
     base = max(files or unpruned, key=lambda g: g.mean, default=None)
     if base is None:
         return None
-    smaller = [g for g in sound if g.bytes("plain") < base.bytes("plain")]
+    smaller = [g for g in sound if g.bytes("plain") < _SMALLER * base.bytes("plain")]
     close = [g for g in smaller if base.mean - g.mean <= margin + _ROUNDING]
     if close:
         chosen = min(close, key=lambda g: (g.bytes("plain"), -g.mean))

@@ -166,7 +166,10 @@ def _trained(
     )
 
 
-def _marked(record: ExperimentResult, files: Mapping[str, pathlib.Path]) -> collapse.Marked:
+def _marked(
+    record: ExperimentResult | ExportResult, files: Mapping[str, pathlib.Path]
+) -> collapse.Marked:
+    """Return the marks by the answers: a record may be older than the marks are."""
     task = tasks.get(record.config["task"])
     read = (
         predictions.read(path, task, record.data[split]["examples"])
@@ -184,6 +187,7 @@ def _exported(
     timed: Iterable[Timing],
 ) -> Model:
     splits, export, recipe = _splits(record), ExportFolder(folder / FOLDER), record.recipe
+    files = {split: export.predictions_file(recipe, split) for split in splits}
     return Model(
         run=name,
         recipe=record.recipe,
@@ -193,13 +197,13 @@ def _exported(
         encoder_digest=str(record.encoder.get("sha256")),
         metrics=record.metrics,
         intervals=record.intervals,
-        marked=collapse.Marked(record.collapsed, record.at_chance),
+        marked=_marked(record, files),
         flips=record.flips,
         sparsity=_mean_sparsity(source),
         parameters=record.parameters,
         bytes=record.bytes,
         peak_memory_bytes=record.peak_memory_bytes["total"],
-        predictions={split: export.predictions_file(record.recipe, split) for split in splits},
+        predictions=files,
         history=history,
         widths=_widths(source),
         folder=folder,

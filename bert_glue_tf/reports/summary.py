@@ -58,7 +58,7 @@ def tests(comparisons: Sequence[Comparison]) -> list[str]:
     ]
     few = sorted({one.verdict.seeds for one in tested if not one.verdict.is_of_methods})
     if few:
-        seeds = " or ".join({1: "one seed", 2: "two seeds"}[number] for number in few)
+        seeds = " or ".join(formats.FEW[number] for number in few)
         lines.append(
             f'A verdict on "these models" says that other examples would show it too, not that '
             f"other trainings would: with {seeds} that cannot be told. Train "

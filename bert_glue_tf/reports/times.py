@@ -130,7 +130,7 @@ def _told(files: Sequence[Model]) -> list[str]:
     base = time.base
     lines = [
         f"ms and speed of {_subject(files)}: median of one example of {time.length} word pieces "
-        f"on {base.threads} thread{'s' if base.threads > 1 else ''}, {base.files} files in turns "
+        f"on {base.threads} thread{'s' if base.threads > 1 else ''}, {_in_turns(base)} "
         f"(session {time.session}, {base.machine.get('cpu')}). Speed: times as fast as "
         f"{time.reference} ({base.latency[time.length]['p50']:.2f} ms)."
     ]
@@ -138,6 +138,10 @@ def _told(files: Sequence[Model]) -> list[str]:
     if untimed:
         lines.append(f"Not timed in session {time.session}: the files of {', '.join(untimed)}.")
     return lines
+
+
+def _in_turns(timing: Timing) -> str:
+    return f"{timing.files} files in turns" if timing.files > 1 else "one file"
 
 
 def _missing(files: Sequence[Model]) -> str:
@@ -150,11 +154,11 @@ def _missing(files: Sequence[Model]) -> str:
 
 def busy(timing: Timing) -> str:
     """Return a warning that the machine did other things while a session timed."""
-    before, after = (f"{timing.load[when]:.1f}" for when in ("before", "after"))
+    cores = timing.machine.get("cores")
     return (
-        f"Warning: the machine was busy in session {timing.session} (load {before} before and "
-        f"{after} after on {timing.machine.get('cores')} cores, {timing.threads} of it its own): "
-        "the ms are too long, and the ratios less certain. Time again when it is idle."
+        f"Warning: the machine was busy in session {timing.session} (other processes kept "
+        f"{timing.load['others']:.1f} of its {cores} cores at work, on average): the ms are too "
+        "long, and the ratios less certain. Time again when it is idle."
     )
 
 
@@ -224,10 +228,9 @@ def table(found: Sequence[Timed]) -> Table[Timed]:
 def title(found: Sequence[Timed]) -> str:
     """Return what one session has measured: of how many files, and how."""
     one = found[0].timing
-    number = f"{one.files} files in turns" if one.files > 1 else "one file"
     return (
         f"ms of one example of {_only_length(found[0])} word pieces on {one.threads} "
-        f"thread{'s' if one.threads > 1 else ''}, {number}, {one.repetitions} times each"
+        f"thread{'s' if one.threads > 1 else ''}, {_in_turns(one)}, {one.repetitions} times each"
     )
 
 

@@ -225,9 +225,9 @@ def _latency(
         "threads": settings.threads,
         "repetitions": settings.repetitions,
     }
-    known = kept.get("latency", key)
-    if known:
-        return str(kept.get("session", key) or ""), dict(known)
+    known, session = kept.get("latency", key), kept.get("session", key)
+    if known and session:  # Without its name the session's times could not be plotted.
+        return str(session), dict(known)
     from bert_glue_tf.export import benchmark, timings
 
     timed = dict(
@@ -251,10 +251,9 @@ def _latency(
     )
     base = timed.pop("")
     found = {label: timings.with_float32(timing, base) for label, timing in timed.items()}
-    session = base.session
-    kept.put("session", key, session)
+    kept.put("session", key, base.session)
     kept.put("latency", key, found)
-    return session, found
+    return base.session, found
 
 
 def _robustness(

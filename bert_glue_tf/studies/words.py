@@ -10,6 +10,7 @@ from typing import Any
 
 from bert_glue_tf.data import tasks
 from bert_glue_tf.evaluation import significance
+from bert_glue_tf.reports import formats
 from bert_glue_tf.reports.verdicts import Comparison
 
 ABSENT = "not at hand"
@@ -54,8 +55,7 @@ def these_models(seeds: int) -> str:
     """Return the end of a claim that few seeds speak of; empty where they are enough."""
     if seeds >= significance.METHOD_SEEDS:
         return ""
-    few = "one seed" if seeds == 1 else "two seeds"
-    return f", of these models; of the methods: cannot be told: {few}"
+    return f", of these models; of the methods: cannot be told: {formats.FEW[seeds]}"
 
 
 def examples(task: tasks.TaskSpec, data: Mapping[str, Any]) -> str:

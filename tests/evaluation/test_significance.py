@@ -404,6 +404,14 @@ def test_equality_needs_evidence(examples, differ, outcome):
         assert high == pytest.approx(stats.norm.ppf(0.95) ** 2 / examples)
 
 
+def test_where_the_difference_is_near_the_margin_no_more_examples_are_asked_for():
+    labels = np.zeros(20_000, np.int64)
+    second = labels.copy()
+    second[:195] = 1  # 0.975 points: with as many examples, two equal models are shown to be equal.
+    found = compare(labels, [labels], [second]).equivalence
+    assert (found.outcome, found.examples) == (Equal.UNKNOWN, None)
+
+
 def test_the_examples_that_equality_takes_are_enough():
     """Of that many, two equal models are shown to be equal in about four of five cases."""
     random = np.random.default_rng(3)

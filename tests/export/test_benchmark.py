@@ -54,7 +54,8 @@ def test_a_session_leaves_a_line_for_each_file_and_nothing_earlier_is_lost(tmp_p
     )
     assert one.machine["cores"] == os.cpu_count()
     assert one.machine["cpu"]
-    assert set(one.load) == {"before", "after"}
+    assert set(one.load) == {"before", "after", "others"}
+    assert 0 <= one.load["others"]
     # The longest length that all files have, and the longest of those of one run.
     assert {length for made in first for length in made.timing.latency} == {"16"}
     assert {length for made in second for length in made.timing.latency} == {"32"}
@@ -150,26 +151,42 @@ def timing(tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    ("cores", "threads", "before", "after", "busy"),
+    ("cores", "threads", "others", "busy"),
     [
-        (2, 2, 0.1, 2.1, False),
-        (2, 2, 0.9, 2.1, True),
-        (2, 2, 0.1, 2.9, True),
-        (8, 2, 5.0, 8.0, False),
-        (8, 2, 7.0, 8.0, True),
-        (1, 4, 0.2, 1.2, False),
+        (2, 2, 0.1, False),
+        (2, 2, 0.9, True),
+        (8, 2, 6.0, False),
+        (8, 2, 7.0, True),
+        (1, 4, 0.2, False),
     ],
 )
 def test_a_machine_is_busy_when_others_take_the_sessions_cores(
-    timing, cores, threads, before, after, busy
+    timing, cores, threads, others, busy
 ):
-    one = dataclasses.replace(
-        timing,
-        machine={"cores": cores},
-        threads=threads,
-        load={"before": before, "after": after},
-    )
+    # Before it, the session's own process has exported: that is no business of its times.
+    load = {"before": 9.0, "after": 9.0, "others": others}
+    one = dataclasses.replace(timing, machine={"cores": cores}, threads=threads, load=load)
     assert one.was_busy is busy
+
+
+def test_what_others_keep_at_work_is_told_from_the_sessions_own_work(monkeypatch):
+    machine, own = iter([(50.0, 10.0), (62.0, 13.0)]), iter([(5.0, 1.0), (14.0, 2.0)])
+    seconds = iter([100.0, 110.0])
+
+    class Times:
+        def __init__(self, pair):
+            self.user, self.system = pair
+            self.nice = 0.0
+
+    class Process:
+        def cpu_times(self):
+            return Times(next(own))
+
+    monkeypatch.setattr(benchmark.psutil, "cpu_times", lambda: Times(next(machine)))
+    monkeypatch.setattr(benchmark.psutil, "Process", Process)
+    monkeypatch.setattr(benchmark.time, "monotonic", lambda: next(seconds))
+    # Of 15 seconds of work in 10 seconds, 10 were the session's.
+    assert benchmark._Work().of_others() == 0.5
 
 
 @pytest.mark.parametrize(

@@ -75,6 +75,15 @@ def test_a_gain_and_no_change_are_said(tmp_path, number):
     assert summed_up(run).cost.startswith(told[number])
 
 
+def test_zeros_alone_make_no_smaller_model(tmp_path):
+    # The same network with zeros in it: two files of one format differ by some bytes.
+    whole = write_run(tmp_path / "whole", LABELS, right(300), megabytes=92.84)
+    zeros = write_run(
+        tmp_path / "zeros", LABELS, right(300), megabytes=92.83, pruning_method="magnitude"
+    )
+    assert summed_up(whole, zeros) is None
+
+
 def test_without_an_unpruned_or_a_sound_smaller_model_nothing_is_summed_up(tmp_path):
     pruned = write_run(tmp_path / "pruned", LABELS, right(300), pruning_method="row")
     assert summed_up(pruned) is None

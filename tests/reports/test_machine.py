@@ -28,7 +28,7 @@ def written(tmp_path):
     ):
         run = write_run(tmp_path / "runs" / name, LABELS, right(300), **given)
         write_export(run, "float32", LABELS, right(299), megabytes=25.123456)
-    write_export(run, "int8", LABELS, CONSTANT, collapsed="every prediction is 0")
+    write_export(run, "int8", LABELS, CONSTANT, collapsed="every prediction is not_equivalent")
     runs = sorted((tmp_path / "runs").iterdir())
     write_session(*runs, name="s", slower=1 / 3, recipes=["float32"])
     models = read(*runs)
@@ -66,7 +66,7 @@ def test_pandas_reads_the_numbers_of_models_exactly(written):
     assert unpruned["pruned"].isna().all()
     assert set(frame[frame["method"] == "magnitude"]["sparsity"]) == {0.8}
     (reason,) = frame[frame["recipe"] == "int8"]["collapsed_reason"]
-    assert reason == "every prediction is 0"
+    assert reason == "every prediction is not_equivalent"
 
 
 def test_pandas_reads_the_numbers_of_differences_exactly(written):

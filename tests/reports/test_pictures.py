@@ -163,6 +163,26 @@ def test_the_unpruned_model_stands_behind_the_curves_of_the_others(tmp_path):
     assert sorted(kinds) == [["other", "training", "validation"], ["training", "validation"]]
 
 
+def test_behind_a_curve_stands_the_unpruned_model_of_the_same_settings(tmp_path):
+    for name, settings in {
+        "u": {"learning_rate": 1e-4},
+        "v": {},
+        "p": {"pruning_method": "row"},
+        "q": {"pruning_method": "row", "learning_rate": 3e-4},
+    }.items():
+        run = history(0.5 if name == "u" else 0.7, 0.4)
+        write_run(tmp_path / name, LABELS, right(300), history=run, **settings)
+    found = {
+        one.name: {line.kind: line.points for line in one.panels[0].lines}
+        for one in curves.curves(numbered(read(*tmp_path.iterdir())))
+    }
+    own = {name: lines for name, lines in found.items() if "other" in lines}
+    ((name, lines),) = own.items()  # Neither the other unpruned model nor `q` has one.
+    rate = "learning_rate=2e-05"
+    assert name == f"pruned: row 80 %, {rate}"
+    assert lines["other"] == found[f"no pruning, {rate}"]["validation"]
+
+
 def test_mnli_has_a_curve_for_each_of_its_splits(mnli):
     (found,) = curves.curves(numbered(mnli))
     assert [line.kind for line in found.panels[0].lines] == ["training", "validation", "second"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import json
 import re
@@ -99,6 +100,13 @@ def test_sample_stands_wherever_its_results_do(collapsed, tmp_path):
     pictures = sorted(path.name for path in tmp_path.glob("*.png"))
     assert pictures == ["mrpc_sample_tiny_latency.png", "mrpc_sample_tiny_size.png"]
     assert note in (tmp_path / "comparison.md").read_text()
+
+
+def test_a_figure_that_a_comparison_has_no_more_does_not_stay_behind(collapsed, tmp_path):
+    files.write(tmp_path, group(collapsed), [])
+    untimed = [dataclasses.replace(model, time=None) for model in collapsed]
+    files.write(tmp_path, group(untimed), [])
+    assert [path.name for path in tmp_path.glob("*.png")] == ["mrpc_sample_tiny_size.png"]
 
 
 def test_what_is_not_of_the_sample_is_not_marked(tmp_path):

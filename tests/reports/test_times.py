@@ -58,7 +58,7 @@ def runs(tmp_path):
         content = (run / "tflite" / "float32.tflite").read_bytes()
         write_export(run, "int4", LABELS, right(290), content=content, milliseconds=1.0)
     write_session(whole)
-    write_session(half, slower=3.0, load=(6.0, 8.0), **LATER)
+    write_session(half, slower=3.0, others=3.4, **LATER)
     return whole, half
 
 

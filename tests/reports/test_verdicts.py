@@ -198,6 +198,12 @@ def test_a_file_that_is_not_above_chance_is_marked_mildly(tmp_path):
     assert (score.text, score.tone) == ("0.5200, not above chance", Tone.NOISE)
     (found,) = verdicts.differences(models)
     assert formats.verdict(found.verdict) == "these two models: worse, not above chance"
+    # A record of an earlier version called that a collapse.
+    older = write_export(run, "int8", LABELS, right(208), collapsed=reason)
+    (again,) = [one for one in read(run) if one.recipe == "int8"]
+    assert older.records()["int8"].at_chance == ""
+    assert (again.mark, again.collapsed) == (Mark.AT_CHANCE, "")
+    write_export(run, "int8", LABELS, right(208), at_chance=reason)
     text = card.card(folder.records()["int8"])
     assert f"Nothing shows that this file has learned: {reason}." in text
     assert "COLLAPSED" not in text

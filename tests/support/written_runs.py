@@ -187,7 +187,7 @@ def write_session(
     threads: int = 2,
     recipes: Sequence[str] = (),
     slower: float = 1.0,
-    load: tuple[float, float] = (0.1, 2.1),
+    others: float = 0.1,
 ) -> None:
     """One session that has timed the files of `runs`: `slower` times what their records say."""
     found = [
@@ -202,7 +202,7 @@ def write_session(
             started=started,
             machine={"cpu": "A processor", "cores": 4},
             threads=threads,
-            load={"before": load[0], "after": load[1]},
+            load={"before": 0.1, "after": 2.1, "others": others},
             files=len(found),
             repetitions=50,
             run=record.run,
