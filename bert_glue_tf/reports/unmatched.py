@@ -13,7 +13,7 @@ def notes(models: Iterable[Model]) -> list[str]:
     """Return the pruned runs without an unpruned counterpart, with the nearest one: a line each.
 
     A counterpart has the same settings but the pruning's, the same data and encoder, and a seed
-    in common. Runs of the same settings, whose seeds alone differ, share a line.
+    in common. Runs that lack it for the same reason share a line.
     """
     trained = [model for model in models if model.recipe == KERAS]
     unpruned = [model for model in trained if model.method == NO_PRUNING]
@@ -21,7 +21,14 @@ def notes(models: Iterable[Model]) -> list[str]:
     for model in trained:
         if model.method != NO_PRUNING:
             by_key.setdefault(model.key(), []).append(model)
-    return [_note(some, unpruned) for some in by_key.values() if not _is_matched(some, unpruned)]
+    runs: dict[str, list[str]] = {}
+    for some in by_key.values():
+        if not _is_matched(some, unpruned):
+            runs.setdefault(_reason(some[0], unpruned), []).extend(model.run for model in some)
+    return [
+        f"Not compared with an unpruned model: {', '.join(some_runs)}. {reason}"
+        for reason, some_runs in runs.items()
+    ]
 
 
 def _is_matched(pruned: Sequence[Model], unpruned: Sequence[Model]) -> bool:
@@ -30,16 +37,14 @@ def _is_matched(pruned: Sequence[Model], unpruned: Sequence[Model]) -> bool:
     return any(other.seed in seeds for other in unpruned if other.key(BUT_PRUNING) == key)
 
 
-def _note(pruned: Sequence[Model], unpruned: Sequence[Model]) -> str:
-    first = pruned[0]
-    text = f"Not compared with an unpruned model: {', '.join(model.run for model in pruned)}."
-    rivals = [model for model in unpruned if model.task.name == first.task.name]
+def _reason(pruned: Model, unpruned: Sequence[Model]) -> str:
+    rivals = [model for model in unpruned if model.task.name == pruned.task.name]
     if not rivals:
-        return f"{text} No unpruned run of {first.task.name} is among these."
-    nearest = min(rivals, key=lambda other: len(names.differing(first, other)))
-    differing = names.differing(first, nearest) or {"seed": (first.seed, nearest.seed)}
+        return f"No unpruned run of {pruned.task.name} is among these."
+    nearest = min(rivals, key=lambda other: len(names.differing(pruned, other)))
+    differing = names.differing(pruned, nearest) or {"seed": (pruned.seed, nearest.seed)}
     told = ", ".join(_setting(name, *values) for name, values in differing.items())
-    return f"{text} The nearest unpruned run, {nearest.run}, has {told}."
+    return f"The nearest unpruned run, {nearest.run}, has {told}."
 
 
 def _setting(name: str, mine: object, other: object) -> str:

@@ -158,6 +158,7 @@ def test_a_pruned_model_without_an_unpruned_one_is_told_of_with_the_nearest(tmp_
         "r": {"train": "other"},
         "s": {"seed": 1},
         "t": {"task": "sst2"},
+        "v": {"epochs": 2, "final_sparsity": 0.5},
     }.items():
         given = {"seed": 2, "pruning_method": "classifier_magnitude", **given}
         write_run(tmp_path / name, LABELS, right(300), **given)
@@ -169,6 +170,10 @@ def test_a_pruned_model_without_an_unpruned_one_is_told_of_with_the_nearest(tmp_
     assert notes("u", "far", "p") == []
     assert notes("u", "far", "p", "q", "q3") == [
         nobody.format("q, q3") + "The nearest unpruned run, u, has epochs=3 instead of 2."
+    ]
+    # Another pruning that lacks it for the same reason.
+    assert notes("u", "q", "v") == [
+        nobody.format("q, v") + "The nearest unpruned run, u, has epochs=3 instead of 2."
     ]
     assert notes("far", "q") == [
         nobody.format("q")
