@@ -16,10 +16,13 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import json
 import pathlib
 from collections.abc import Iterator, Mapping
 from typing import Any
+
+from absl import logging
 
 from bert_glue_tf.core import locks, records, strict_json
 from bert_glue_tf.core.errors import UserError
@@ -151,14 +154,20 @@ class ExportFolder:
         return self.path / "predictions" / f"{recipe}.{split}.tsv"
 
     def records(self) -> dict[str, ExportResult]:
-        """Return the last record of each recipe whose file is there and whole."""
+        """Return the last record of each recipe whose file is there and whole.
+
+        A recipe whose file is neither is left out, with a line in the log.
+        """
         if not self.results_file.exists():
             return {}
-        found = {}
+        found, recorded = {}, set()
         for record in records.load(self.results_file, ExportResult):
             file = self.path / record.file
+            recorded.add(file)
             if file.is_file() and sha256(file) == record.sha256:
                 found[record.recipe] = record
+        for file in sorted(recorded - {self.path / one.file for one in found.values()}):
+            _warn_of_other(file)
         return found
 
     def write_checksums(self) -> None:
@@ -167,3 +176,8 @@ class ExportFolder:
         write_atomically(
             self.checksums, "".join(f"{sha256(file)}  {file.name}\n" for file in files)
         )
+
+
+@functools.cache  # A command that looks twice says it once.
+def _warn_of_other(file: pathlib.Path) -> None:
+    logging.warning("%s: it is gone, or not the file that was measured; left out", file)

@@ -32,7 +32,7 @@ _FOLDED = ("seeds' range",)  # Of the differences.
 _WHOSE = ("task", "recipe", "seed", "run")
 _COSTS = (
     *("pruned", "non-zero parameters", "size", "gzipped", "peak memory"),
-    *("ms", "speed", "session"),
+    *("ms", "speed"),
 )
 _NUMBER = re.compile(r"[-+]?(< )?[\d.,]+(x|%|\s?([kMG]?B|%)| to [-+]?[\d.,]+)?")
 _WIDE, _NARROW = 1120, 372  # Of a scatter, on a laptop and on a phone.

@@ -111,6 +111,16 @@ def test_runs_without_files(tmp_path, caplog):
         measure(bare)
 
 
+def test_a_file_that_is_not_the_measured_one_is_told_of(tmp_path, caplog):
+    whole = run(tmp_path / "whole", recipes=("float32", "int8", "int4"))
+    (whole / "tflite" / "int8.tflite").write_bytes(b"cut short")
+    (whole / "tflite" / "int4.tflite").unlink()
+    assert [one.file.recipe for one in measure(whole)] == ["float32"]
+    measure(whole)
+    for recipe in ("int8", "int4"):
+        assert caplog.text.count(f"{whole}/tflite/{recipe}.tflite: it is gone, or not the") == 1
+
+
 @pytest.mark.parametrize(
     ("options", "named"),
     [
