@@ -1,6 +1,7 @@
 """A run's pruning in words and settings, from the settings alone: no model is read.
 
-A run that is finished is described even where its method has since changed what it takes.
+A run that is finished is described even where its method has since changed what it takes, or is
+not installed.
 """
 
 from __future__ import annotations
@@ -46,13 +47,15 @@ def prunings(config: Mapping[str, Any]) -> tuple[Pruning, ...]:
       config: the settings of the run as JSON.
 
     Raises:
-      UserError: a method is unknown, or its file cannot be imported.
+      UserError: a method's file cannot be imported.
     """
     names = registry.split(config["pruning_method"])
     if names == (NO_PRUNING,):
         return ()
     given = registry.parse_options(config["pruning_options"])
-    return tuple(_asked(registry.get(name), given, config, len(names) == 1) for name in names)
+    return tuple(
+        _asked(registry.of_finished(name), given, config, len(names) == 1) for name in names
+    )
 
 
 def _asked(
@@ -87,10 +90,16 @@ def part(config: Mapping[str, Any]) -> str:
     Args:
       config: the settings of the run as JSON.
     """
-    methods = [registry.get(name) for name in registry.split(config["pruning_method"])]
+    names = registry.split(config["pruning_method"])
+    methods = [registry.of_finished(name) for name in names]
+    if len(methods) == 1 and not registry.is_known(names[0]):
+        return "the weights in its scope"  # It may have had a scope of its own.
     if len(methods) == 1 and methods[0].part:
         return methods[0].part
-    if len(methods) > 1 and any(method.part for method in methods):
+    if len(methods) > 1 and not all(
+        registry.is_known(name) and not method.part
+        for name, method in zip(names, methods, strict=True)
+    ):
         return "the weights in their scopes"
     scope = _SCOPES[config["pruning_scope"]]
     return f"the chosen weights of {scope}" if config["pruning_weights"] else scope

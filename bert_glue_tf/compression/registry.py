@@ -55,15 +55,16 @@ def register(method: type[PruningMethod]) -> type[PruningMethod]:
 def split(value: str) -> tuple[str, ...]:
     """Return the methods that --pruning_method names, in their order.
 
+    A name that is unknown here is passed on, since a finished run may have been pruned by a method
+    of another machine or of a notebook; `check` and `build` refuse it for a run that is to be made.
+
     Args:
       value: `attention_head,magnitude`, where each may have another one of its names.
 
     Raises:
-      UserError: one is unknown, is named twice, or is `none` beside others.
+      UserError: one is named twice, or is `none` beside others.
     """
     found = tuple(canonical(part.strip()) for part in value.split(","))
-    for name in found:
-        _require_known(name)
     if len(set(found)) < len(found):
         twice = next(name for name in found if found.count(name) > 1)
         raise UserError(f"--pruning_method={value}: {twice} is named twice. Name it once.")
@@ -108,8 +109,13 @@ def _options_naming_methods(name: str) -> Sequence[str]:
         return ()
 
 
+def is_known(name: str) -> bool:
+    """Tell whether there is a method called `name`, without importing its file."""
+    return name in names()
+
+
 def _require_known(name: str) -> None:
-    if name not in names():
+    if not is_known(name):
         raise UserError(
             f"--pruning_method={name}: no such method. Good values: {', '.join(names())}, "
             "or several with commas between them."
@@ -164,6 +170,18 @@ def get(name: str) -> type[PruningMethod]:
             f"name = {name!r}, as the file is called (found: {', '.join(found) or 'no name'})."
         )
     return named[0]
+
+
+def of_finished(name: str) -> type[PruningMethod]:
+    """Return the class of a finished run's method, to describe it and never to prune by it.
+
+    One that is not installed (it was registered in a notebook, or its file has another name by
+    now) has its name and what the protocol says of a method that says nothing of itself.
+
+    Raises:
+      UserError: its file cannot be imported, or does not define it.
+    """
+    return get(name) if is_known(name) else type(name, (PruningMethod,), {"name": name})
 
 
 def structures() -> list[str]:

@@ -42,7 +42,8 @@ class ExportResult(Record):
       quantization: what int8's selection found; empty for the others.
       environment: device, library versions, commit.
       finished: time in UTC, ISO 8601.
-      at_chance: the reason why the file is not above chance; empty where it is, or COLLAPSED.
+      at_chance: the reason why the file is not above chance; empty where it is, or COLLAPSED; None
+        in a record that is older than the field.
     """
 
     what_is_foreign: ClassVar[str] = "no record of an export"
@@ -72,7 +73,7 @@ class ExportResult(Record):
     finished: str = dataclasses.field(
         default_factory=lambda: datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     )
-    at_chance: str = ""
+    at_chance: str | None = None
 
     @classmethod
     def of(cls, values: dict[str, Any]) -> Self:

@@ -169,7 +169,9 @@ def _trained(
 def _marked(
     record: ExperimentResult | ExportResult, files: Mapping[str, pathlib.Path]
 ) -> collapse.Marked:
-    """Return the marks by the answers: a record may be older than the marks are."""
+    """Return the marks that a record has; those of its predictions where it is older than marks."""
+    if record.collapsed is not None and record.at_chance is not None:
+        return collapse.Marked(record.collapsed, record.at_chance)
     task = tasks.get(record.config["task"])
     read = (
         predictions.read(path, task, record.data[split]["examples"])

@@ -208,8 +208,8 @@ def short(name: str) -> str:
 def check_method(settings: PruningSettings) -> None:
     """Compare the settings with what their pruning methods take.
 
-    Apart from the checks of the values, since what a method takes may change: a run that is
-    finished is shown even so.
+    Apart from the checks of the values, since what a method takes may change, and a method may not
+    be installed here: a run that is finished is shown even so.
 
     Raises:
       UserError: as `registry.check`.

@@ -34,8 +34,10 @@ class ExperimentResult(Record):
       finished: time in UTC, ISO 8601.
       warnings: a sentence for each validation split on which the model is COLLAPSED (every
         prediction the same, or NaN) or not above chance; empty where there is none.
-      collapsed: the reason why the model is COLLAPSED; empty where it is not.
-      at_chance: the reason why it is not above chance; empty where it is, or COLLAPSED.
+      collapsed: the reason why the model is COLLAPSED; empty where it is not; None in a record that
+        is older than the field.
+      at_chance: the reason why it is not above chance; empty where it is, or COLLAPSED; None as
+        `collapsed`.
       widths: "before" and "after" the pruning, for each layer the number of its units by their
         name (heads, neurons); empty where the encoder does not show its layers.
     """
@@ -58,8 +60,8 @@ class ExperimentResult(Record):
         default_factory=lambda: datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     )
     warnings: tuple[str, ...] = ()
-    collapsed: str = ""
-    at_chance: str = ""
+    collapsed: str | None = None
+    at_chance: str | None = None
     widths: Mapping[str, Sequence[Mapping[str, int]]] = dataclasses.field(default_factory=dict)
 
     @classmethod

@@ -70,7 +70,7 @@ def scope(record: ExperimentResult) -> str:
     """Return the part of the model that a method has pruned, by the names in its run's record."""
     if not record.sparsity:
         return ""
-    method = registry.get(record.config["pruning_method"])
+    method = registry.of_finished(record.config["pruning_method"])
     family = families.get(record.encoder["family"])
     return method.prunes or family.region_of(record.sparsity)
 
@@ -135,7 +135,7 @@ def _int8_score(row: Row) -> Score | None:
     task = tasks.get(row.costs.config.task)
     names = [f"{task.primary_metric}{suffix}" for suffix in task.validation_splits]
     mean = float(np.mean([row.int8.metrics[name] for name in names]))
-    return Score(mean, Marked(row.int8.collapsed, row.int8.at_chance).mark)
+    return Score(mean, Marked(row.int8.collapsed, row.int8.at_chance or "").mark)
 
 
 def _speed(row: Row) -> float | None:
@@ -320,7 +320,7 @@ class Survey(SweptStudy):
             "can have one; in and out of domain: on sources that the training split has, and that "
             "it has not.",
         ]
-        told = {one.label: registry.get(one.label).sparsity_note for one in self.cells[1:]}
+        told = {one.label: registry.of_finished(one.label).sparsity_note for one in self.cells[1:]}
         return [*lines, *(f"{label}: {note}." for label, note in told.items() if note)]
 
     def text(self) -> str:

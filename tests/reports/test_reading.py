@@ -10,7 +10,9 @@ from report_runs import LABELS, changed, read, right
 from written_runs import write_export, write_run, write_session
 
 from bert_glue_tf.core.errors import UserError
-from bert_glue_tf.reports import page, rows
+from bert_glue_tf.evaluation.collapse import Marked
+from bert_glue_tf.export.folder import FOLDER
+from bert_glue_tf.reports import page, rows, verdicts
 from bert_glue_tf.reports.groups import group
 
 
@@ -112,12 +114,51 @@ def test_a_setting_of_a_later_version_is_passed_over(tmp_path):
     assert "colour" not in read(tmp_path / "run")[0].config
 
 
+def test_a_run_of_a_method_that_is_not_installed_is_read_and_shown_by_its_name(tmp_path):
+    settings = {"pruning_method": "mine", "pruning_options": "rounds=3", "final_sparsity": 0.5}
+    write_run(tmp_path / "1", LABELS, right(300), **settings)
+    write_run(tmp_path / "2", LABELS, right(300), **{**settings, "pruning_options": "rounds=4"})
+    both = {"pruning_method": "attention_head,mine", "pruning_options": "mine.final_sparsity=0.3"}
+    write_run(tmp_path / "3", LABELS, right(300), **both)
+    models = read(*sorted(tmp_path.iterdir()))
+    assert [one.name for one in group(models)] == [
+        "pruned: mine 50 % (rounds=3)",
+        "pruned: mine 50 % (rounds=4)",
+        "pruned: attention_head 80 %, mine 30 %",
+    ]
+    assert [model.pruned.of for model in models] == [
+        *["the weights in its scope"] * 2,
+        "the weights in their scopes",
+    ]
+    assert "mine" in page.page(group(models), verdicts.differences(models))
+
+
+@pytest.mark.parametrize("kind", ["keras", "float32"])
+def test_marks_are_those_of_the_record_and_of_its_predictions_where_it_is_older(tmp_path, kind):
+    run = write_run(tmp_path / "run", LABELS, right(208))
+    write_export(run, "float32", LABELS, right(208))
+    file = run / "results.jsonl" if kind == "keras" else run / FOLDER / "results.jsonl"
+    values = json.loads(file.read_text())
+
+    def marked(**others):
+        file.write_text(json.dumps({**values, "collapsed": "", **others}) + "\n")
+        return {model.recipe: model for model in read(run)}[kind].marked
+
+    assert marked(at_chance="as it says") == Marked("", "as it says")
+    assert marked(collapsed="as it says", at_chance="") == Marked("as it says")
+    assert marked(at_chance="") == Marked()
+    del values["at_chance"]  # As before there was the mark.
+    assert marked().at_chance.startswith("accuracy 0.520 is not above chance (0.500) by")
+
+
 def test_predictions_that_are_gone(tmp_path):
     run = write_run(tmp_path / "run", LABELS, right(300))
-    (run / "predictions" / "validation.tsv").unlink()
-    assert message(run).startswith(
-        f"{run}/predictions/validation.tsv: not the predictions of a run"
-    )
+    pruned = write_run(tmp_path / "pruned", LABELS, right(300), pruning_method="magnitude")
+    gone = pruned / "predictions" / "validation.tsv"
+    gone.unlink()
+    with pytest.raises(UserError) as caught:
+        verdicts.differences(read(run, pruned))
+    assert str(caught.value).startswith(f"{gone}: not the predictions of a run")
 
 
 def test_a_history_that_is_none(tmp_path):

@@ -172,7 +172,7 @@ def test_against_a_collapsed_model_there_is_no_verdict(tmp_path):
     write_export(run, "float32", LABELS, weak)
     write_export(run, "int8", LABELS, CONSTANT, collapsed="every prediction is not_equivalent")
     models = read(run)
-    # The trained model's record does not say so: its predictions do. That is no collapse.
+    # The trained model says one thing to all examples but one, which is no collapse.
     assert models[0].marked.at_chance.startswith("accuracy 0.502 is not above chance (0.500) by")
     assert models[0].collapsed == ""
     (found,) = verdicts.differences(models)
@@ -199,9 +199,9 @@ def test_a_file_that_is_not_above_chance_is_marked_mildly(tmp_path):
     (found,) = verdicts.differences(models)
     assert formats.verdict(found.verdict) == "these two models: worse, not above chance"
     # A record of an earlier version called that a collapse.
-    older = write_export(run, "int8", LABELS, right(208), collapsed=reason)
+    older = write_export(run, "int8", LABELS, right(208), collapsed=reason, at_chance=None)
     (again,) = [one for one in read(run) if one.recipe == "int8"]
-    assert older.records()["int8"].at_chance == ""
+    assert older.records()["int8"].at_chance is None
     assert (again.mark, again.collapsed) == (Mark.AT_CHANCE, "")
     write_export(run, "int8", LABELS, right(208), at_chance=reason)
     text = card.card(folder.records()["int8"])

@@ -65,7 +65,6 @@ def test_contradiction_is_refused(arguments, shown):
     ("field", "value", "named"),
     [
         ("task", "colla", "--task=colla"),
-        ("pruning_method", "mag", "--pruning_method=mag"),
         ("strategy", "gpus", "--strategy=gpus"),
         ("final_sparsity", 1.0, "--final_sparsity=1.0"),
         ("final_sparsity", -0.1, "--final_sparsity=-0.1"),
@@ -94,6 +93,22 @@ def test_contradiction_is_refused(arguments, shown):
 def test_bad_value_is_named_with_its_flag_and_the_good_ones(field, value, named):
     with refuses(UserError, named):
         ExperimentConfig(**{field: value})
+
+
+def test_an_unknown_method_is_refused_for_a_new_run_and_read_from_a_finished_one(tmp_path):
+    with refuses(UserError, "--pruning_method=mag"):
+        parse("--pruning_method=mag")
+    with refuses(UserError, "--pruning_method=mag"):
+        config.check_method(ExperimentConfig(pruning_method="magnitude,mag"))
+    known = ExperimentConfig(pruning_method="magnitude", pruning_options="mine=3 block=2x2")
+    kept = ExperimentConfig.from_json({**known.to_json(), "pruning_method": "lottery"})
+    assert kept.pruning_method == "lottery"
+    assert kept.pruning_options == "mine=3 block=2x2"
+    assert kept.first_sparsity == 0.0
+    (tmp_path / "config.json").write_text(kept.to_text())
+    assert config.read_file(tmp_path / "config.json", is_exact=True) == kept
+    with refuses(UserError, "--pruning_method=lottery"):
+        parse(f"--config={tmp_path / 'config.json'}")
 
 
 def test_a_run_asked_for_by_a_methods_other_name_is_the_same_run():

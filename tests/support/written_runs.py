@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import hashlib
 import json
 import pathlib
@@ -13,7 +14,7 @@ import numpy as np
 
 from bert_glue_tf.core import files, records
 from bert_glue_tf.data import problems, tasks
-from bert_glue_tf.evaluation import bootstrap, metrics, predictions
+from bert_glue_tf.evaluation import bootstrap, collapse, metrics, predictions
 from bert_glue_tf.export.folder import FOLDER, ExportFolder
 from bert_glue_tf.export.record import ExportResult
 from bert_glue_tf.export.timings import FILE_NAME as TIMINGS
@@ -101,6 +102,9 @@ def write_run(
         speed={},
         peak_memory_bytes=10**9,
         environment={},
+        **dataclasses.asdict(
+            collapse.marked(collapse.judge(task, labels[one], logits[one]) for one in labels)
+        ),
     )
     records.append(path / results.FILE_NAME, record)
     (path / "config.json").write_text(json.dumps(config.to_json()))
@@ -124,12 +128,12 @@ def write_export(
     milliseconds: float = 4.0,
     lengths: Sequence[str] = LENGTHS,
     collapsed: str = "",
-    at_chance: str = "",
+    at_chance: str | None = "",
     content: bytes = b"",
 ) -> ExportFolder:
     """One .tflite file (not a real one without `content`) of the run at `path`, with its record.
 
-    It takes `milliseconds` at the first length and twice as many at each further one; float32
+    Its record is older than the mark where `at_chance` is None. It takes `milliseconds` at the first length and twice as many at each further one; float32
     10 at the first.
     """
     run = results.load(path / results.FILE_NAME)[-1]

@@ -258,10 +258,6 @@ def test_a_grid_is_read_with_values_that_hold_commas():
             "ranking=local,best",
             "--ranking=best",
         ),
-        (
-            "pruning_method=classifier_magnitude,least",
-            "--pruning_method=least",
-        ),
     ],
 )
 def test_a_bad_grid_is_refused_by_name_with_the_good_values(text, named):
@@ -269,10 +265,17 @@ def test_a_bad_grid_is_refused_by_name_with_the_good_values(text, named):
         grids.configurations({"prune": "true"}, grids.parse_grid(text))
 
 
-def test_settings_that_no_method_takes_are_refused_but_of_a_finished_run(tmp_path):
-    grid = {"seed": ["1", "2"], "pruning_options": ["rounds=3"]}
+@pytest.mark.parametrize(
+    ("chosen", "named"),
+    [
+        ({"pruning_options": ["rounds=3"]}, ("'rounds'", "classifier_magnitude")),
+        ({"pruning_method": ["classifier_magnitude", "least"]}, ("--pruning_method=least",)),
+    ],
+)
+def test_settings_that_no_method_takes_are_refused_but_of_a_finished_run(tmp_path, chosen, named):
+    grid = {"seed": ["1", "2"], **chosen}
     runs = plan.plan(grids.configurations({"prune": "true"}, grid), tmp_path)
-    with refuses(UserError, "'rounds'", "classifier_magnitude"):
+    with refuses(UserError, *named):
         plan.check_methods(runs)
     labels = np.array([0, 1] * 4)
     for run in runs:
