@@ -126,7 +126,7 @@ def test_a_run_of_a_method_that_is_not_installed_is_read_and_shown_by_its_name(t
         "pruned: mine 50 % (rounds=4)",
         "pruned: attention_head 80 %, mine 30 %",
     ]
-    assert [model.pruned.of for model in models] == [
+    assert [model.pruned.part for model in models] == [
         *["the weights in its scope"] * 2,
         "the weights in their scopes",
     ]
