@@ -265,8 +265,9 @@ def measured(
                 peak_memory_bytes=one.peak_memory_bytes,
                 of_ours=None if ours is None else one.seconds / ours.seconds,
                 is_stopped=one.is_stopped,
-                difference=difference
-                and {"mean": difference.mean, "interval": difference.interval},
+                difference=None
+                if difference is None
+                else {"mean": difference.mean, "interval": difference.interval},
                 turn=FLAGS.turn,
                 environment=where,
             )

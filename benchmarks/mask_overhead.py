@@ -10,6 +10,7 @@ mean something on another machine.
 from __future__ import annotations
 
 import time
+from typing import Any
 
 from absl import flags, logging
 
@@ -45,7 +46,8 @@ def main() -> None:
     features["input_word_ids"] = random.integers(1000, 30000, shape).astype(np.int32)
     labels = random.integers(0, 2, FLAGS.batch_size).astype(np.int32)
     source = loading.load(encoders.resolve("minilm_l6"))
-    models, drivers = {}, {}
+    models: dict[str, Any] = {}
+    drivers: dict[str, list[Any]] = {}
 
     def train(name: str) -> None:
         models[name].train_on_batch(features, labels)

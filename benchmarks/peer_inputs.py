@@ -78,7 +78,7 @@ class PeerInputs:
         for name, tokens in (("dev", self.dev), ("calibration", self.calibration)):
             arrays |= {f"{name}_{part}": getattr(tokens, part) for part in _TOKENS}
         content = io.BytesIO()
-        np.savez(content, **arrays)
+        np.savez(content, allow_pickle=False, **arrays)
         try:
             if folder.is_dir() and any(folder.iterdir()) and not description.is_file():
                 raise UserError(

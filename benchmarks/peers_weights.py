@@ -67,6 +67,7 @@ def collect(run: finished.Run, calibration_examples: int = CALIBRATION_EXAMPLES)
         preprocessing.load(tokenizer, tokenizer), task.text_fields, run.config.seq_length
     )
     train, dev = examples["train"], examples[split]
+    assert dev.labels is not None  # A validation split has them.
     chosen = np.random.default_rng(0).choice(
         len(train), min(len(train), calibration_examples), replace=False
     )

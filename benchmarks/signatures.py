@@ -53,7 +53,7 @@ def main() -> None:
             path.write_bytes(content)
             memory[some] = measure.peak_memory_of_prediction(path, FLAGS.threads)["total"]
 
-    def call(some: tuple[int, ...], length: int) -> functools.partial[object]:
+    def call(some: tuple[int, ...], length: int) -> functools.partial[np.ndarray]:
         features = {name: np.ones((1, length), np.int32) for name in INPUTS}
         return functools.partial(models[some].predict, features)
 

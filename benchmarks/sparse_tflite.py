@@ -197,6 +197,7 @@ class _Experiment:
         self.features = folder / "features.npz"
         np.savez(
             self.features,
+            allow_pickle=False,
             **{k: np.concatenate([s[k] for s in self.sentences]) for k in self.sentences[0]},
         )
         self.float_logits: dict[tuple[str, float], np.ndarray] = {}

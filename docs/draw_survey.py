@@ -36,7 +36,7 @@ def model(record: ExportResult, times: Timing, base: Timing) -> Model:
         encoder_digest=record.encoder["sha256"],
         metrics=record.metrics,
         intervals=record.intervals,
-        marked=Marked(record.collapsed, record.at_chance),
+        marked=Marked(record.collapsed, record.at_chance or ""),
         flips=record.flips,
         sparsity=None,
         parameters=record.parameters,

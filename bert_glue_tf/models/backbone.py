@@ -73,8 +73,20 @@ class Backbone(abc.ABC):
     # Kinds of foreign weights (`encoders.EncoderSource.kind`) that it imports.
     imports: ClassVar[tuple[str, ...]] = ()
     takes_over_from: ClassVar[TakesOver] = TakesOver.NONE
+    # What has the capabilities that it lacks, as the end of a remedy.
+    instead: ClassVar[str] = "give an encoder of another family"
 
     # Where it comes from. A family says what of this it can do by `imports` and `takes_over_from`.
+
+    @classmethod
+    def reads(cls, kind: str, folder: pathlib.Path) -> bool:
+        """Tell from a folder's configuration, without TensorFlow, whether it is of the family.
+
+        Families that import the same kind of folder are told apart by it. One that is damaged may
+        be anybody's, and `check_weights`, whose arguments are the same, says what is wrong with it.
+        """
+        del folder
+        return kind in cls.imports
 
     @classmethod
     def check_weights(cls, kind: str, folder: pathlib.Path) -> int:
@@ -137,11 +149,6 @@ class Backbone(abc.ABC):
     @abc.abstractmethod
     def positions(self) -> int:
         """The longest sequence, in word pieces."""
-
-    @property
-    @abc.abstractmethod
-    def vocabulary_size(self) -> int:
-        """The number of word pieces."""
 
     @abc.abstractmethod
     def describe(self, model: tf_keras.Model | None = None) -> dict[str, Any]:

@@ -202,7 +202,7 @@ def check(source: EncoderSource, seq_length: int) -> None:
     positions = MAX_SEQ_LENGTH
     if source.kind == "embedded":
         embedded.check(Path(source.encoder))
-    if importer := families.importing(source.kind):
+    if importer := families.importing(source.kind, Path(source.encoder)):
         positions = importer.check_weights(source.kind, Path(source.encoder))
     for location in filter(None, (source.encoder, source.preprocessing)):
         folder = Path(location)

@@ -22,9 +22,14 @@ def names() -> tuple[str, ...]:
     return tuple(sorted(path.parent.name for path in folder.glob("*/backbone.py")))
 
 
-def importing(kind: str) -> type[Backbone] | None:
-    """Return the family that imports a kind of foreign weights; None where none does."""
-    return next((one for one in map(get, names()) if kind in one.imports), None)
+def importing(kind: str, folder: pathlib.Path) -> type[Backbone] | None:
+    """Return the family that imports a folder of foreign weights; None where none has its kind.
+
+    Where families have the kind and none of them reads the folder, it is the first of them, whose
+    `check_weights` says what is wrong with it.
+    """
+    able = [one for one in map(get, names()) if kind in one.imports]
+    return next((one for one in able if one.reads(kind, folder)), next(iter(able), None))
 
 
 def taking_over() -> list[type[Backbone]]:

@@ -41,6 +41,18 @@ def pairs_root() -> Path:
     return cache_root() / "encoders"
 
 
+def model_type(folder: Path) -> str:
+    """Return the kind of network that Hugging Face's config.json in a folder names.
+
+    It is empty where the folder has no such file, or none that says so in readable JSON.
+    """
+    try:
+        config = strict_json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return ""
+    return str(config.get("model_type", "")) if isinstance(config, dict) else ""
+
+
 def import_pair(
     name: str,
     decides: Mapping[str, Any],

@@ -76,8 +76,7 @@ def _saved(source: EncoderSource, pair: _Pair, seq_length: int) -> SavedEncoder:
             f"does not fit {pair.encoder} with {rows} rows of word embeddings"
         )
     check_seq_length(source, seq_length, positions)
-    size = rows or tokens.get("vocab_size", 100)
-    batch = probe(size)
+    batch = probe(rows or tokens.get("vocab_size", 100))
     record = imported.read_record(Path(pair.encoder_path).parent) or {}
     return SavedEncoder(
         layer=layer,
@@ -85,7 +84,6 @@ def _saved(source: EncoderSource, pair: _Pair, seq_length: int) -> SavedEncoder:
         preprocessing=text_model,
         preprocessing_path=pair.preprocessing_path,
         provenance=_provenance(source, pair, record),
-        pieces=size,
         positions=positions,
         batch=batch,
         outputs=_own_outputs(layer, batch, pair.encoder),
@@ -125,7 +123,7 @@ def _of_a_family(saved: SavedEncoder, source: EncoderSource, family: str | None)
 def _pair(source: EncoderSource) -> _Pair:
     """Return where the pair of SavedModels is, after an import or a download."""
     encoder, text = source.encoder, source.preprocessing or ""
-    if importer := families.importing(source.kind):
+    if importer := families.importing(source.kind, Path(source.encoder)):
         name = re.sub(r"[^A-Za-z0-9_.-]+", "_", Path(source.encoder).resolve().name).strip(".")
         if source.kind == "embedded":
             name = source.name

@@ -35,7 +35,6 @@ class SavedEncoder:
       layer: `load_layer` of it.
       path: its folder.
       preprocessing, preprocessing_path, provenance: as in `Backbone`.
-      pieces: rows of its word embeddings, or pieces of the vocabulary where it does not tell.
       positions: the longest sequence; that of every published encoder where it does not tell.
       batch: a probe, int32 [batch, length] by name.
       outputs: its own pooled_output and sequence_output on the probe.
@@ -49,7 +48,6 @@ class SavedEncoder:
     preprocessing: Any
     preprocessing_path: str
     provenance: Mapping[str, Any]
-    pieces: int
     positions: int
     batch: Mapping[str, np.ndarray]
     outputs: Mapping[str, np.ndarray]

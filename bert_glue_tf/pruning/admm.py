@@ -46,37 +46,38 @@ class Admm(MaskedPruning):
 
     def __init__(self, options: Mapping[str, Any] | None = None) -> None:
         super().__init__(options)
-        structure = registry.canonical(self.settings["structure"])
-        good = registry.structures()
-        if structure not in good:
-            raise UserError(
-                f"--pruning_options: structure={structure}: no such structure. "
-                f"Good values: {', '.join(good)}."
-            )
-        method = registry.get(structure)
-        own = {
-            name: value
-            for name in ("block", "patterns")
-            if (value := self.settings[name]) and name in method.options
-        }
-        unused = [n for n in ("block", "patterns") if self.settings[n] and n not in own]
-        if unused:
-            raise UserError(
-                f"--pruning_options: {unused[0]}={self.settings[unused[0]]}: "
-                f"structure={structure} has no such setting. Leave it out."
-            )
-        if not self.settings["rho"] > 0:
-            raise UserError(
-                f"--pruning_options: rho={self.settings['rho']}: must be above 0. Good: 0.01."
-            )
-        inner = method(own)
+        self._structure = registry.canonical(self.settings["structure"])
+        if self._structure not in registry.structures():
+            return  # `check_settings` refuses it.
+        method = registry.get(self._structure)
+        inner = method({n: self.settings[n] for n in self._given() if n in method.options})
         assert isinstance(inner, MaskedPruning)
         self._inner = inner
         self.shrinks = inner.shrinks
         self.needs = inner.needs
         self.refused_rankings = inner.refused_rankings
 
+    def _given(self) -> list[str]:
+        """Return the names of the structure's own settings that are given."""
+        return [name for name in ("block", "patterns") if self.settings[name]]
+
     def check_settings(self) -> None:
+        good = registry.structures()
+        if self._structure not in good:
+            raise UserError(
+                f"--pruning_options: structure={self._structure}: no such structure. "
+                f"Good values: {', '.join(good)}."
+            )
+        for name in self._given():
+            if name not in self._inner.options:
+                raise UserError(
+                    f"--pruning_options: {name}={self.settings[name]}: "
+                    f"structure={self._structure} has no such setting. Leave it out."
+                )
+        if not self.settings["rho"] > 0:
+            raise UserError(
+                f"--pruning_options: rho={self.settings['rho']}: must be above 0. Good: 0.01."
+            )
         self._inner.check_settings()
 
     def context(self, context: PruningContext) -> PruningContext:

@@ -13,12 +13,12 @@ import os
 import pathlib
 import re
 from collections.abc import Mapping
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 from bert_glue_tf.compression import registry
 from bert_glue_tf.compression.settings import PRUNING_DEFAULTS, PruningSettings
 from bert_glue_tf.core import records, strict_json
-from bert_glue_tf.core.settings import Settings, option, whole
+from bert_glue_tf.core.settings import option, whole
 from bert_glue_tf.data.settings import BatchSettings, DataSettings
 from bert_glue_tf.models.settings import EncoderSettings
 from bert_glue_tf.runs.settings import DeviceSettings, OptimizerSettings
@@ -26,8 +26,6 @@ from bert_glue_tf.runs.settings import DeviceSettings, OptimizerSettings
 FORMAT = 1  # Of config.json; raised when a setting changes its meaning.
 # What a run's name says itself.
 NAMED = ("task", "encoder", "data", "pruning_method", "seed")
-
-_S = TypeVar("_S", bound=Settings)
 
 
 # The parts stand in reverse, since a dataclass takes the fields of its last base first.
@@ -41,7 +39,7 @@ class ExperimentConfig(
     holds them: so settings are flat where they are written (`ExperimentConfig(epochs=4)`), read
     (`config.epochs`) and stored, the type checker knows them all, and a new one is one field in
     one class. A function that needs a part says so in its signature (`OptimizerSettings`), and is
-    given the whole or the part alone (`config.optimizer`).
+    given the whole.
 
     The defaults are the settings of the report on pruning and quantizing BERT on GLUE:
     BERT-base uncased from TF-Hub, length 128, batch 32, 3 epochs, AdamW at 2e-5 with a
@@ -60,39 +58,6 @@ class ExperimentConfig(
         "start from its weights; 0 = start from the pre-trained ones.",
         limits=whole(0, 1000),
     )
-
-    @property
-    def examples(self) -> DataSettings:
-        """Return the settings of the examples alone."""
-        return self._part(DataSettings)
-
-    @property
-    def network(self) -> EncoderSettings:
-        """Return the settings of the network alone."""
-        return self._part(EncoderSettings)
-
-    @property
-    def batches(self) -> BatchSettings:
-        """Return the settings of the batches alone."""
-        return self._part(BatchSettings)
-
-    @property
-    def optimizer(self) -> OptimizerSettings:
-        """Return the settings of the optimizer alone."""
-        return self._part(OptimizerSettings)
-
-    @property
-    def pruning(self) -> PruningSettings:
-        """Return the settings of the pruning alone."""
-        return self._part(PruningSettings)
-
-    @property
-    def devices(self) -> DeviceSettings:
-        """Return the settings of the devices alone."""
-        return self._part(DeviceSettings)
-
-    def _part(self, kind: type[_S]) -> _S:
-        return kind(**{name: getattr(self, name) for name in kind.names()})
 
     @property
     def needs(self) -> list[ExperimentConfig]:

@@ -121,13 +121,13 @@ def _load_encoder(config: ExperimentConfig, method: PruningMethod) -> Backbone:
         backbone.require(
             capability,
             f"--pruning_method={config.pruning_method}",
-            f"It can be pruned by {good}; or give a standard BERT.",
+            f"It can be pruned by {good}; or {backbone.instead}.",
         )
     if config.mixed_precision not in ("auto", "none"):
         backbone.require(
             "mixed_precision",
             f"--mixed_precision={config.mixed_precision}",
-            "Leave the flag out, or give a standard BERT.",
+            f"Leave the flag out, or {backbone.instead}.",
         )
     return backbone
 

@@ -125,12 +125,12 @@ def test_lint_keeps_every_family_to_itself():
 
 def test_families_are_named_without_tensorflow():
     code = (
-        "import sys\n"
+        "import pathlib, sys\n"
         "from bert_glue_tf.models import families\n"
         "print(*[families.get(name).family for name in families.names()])\n"
         "for family in map(families.get, families.names()):\n"
         "    family.region_of([family.part_of('tower/layer_3/dense/kernel')])\n"
-        "families.taking_over(), families.importing('huggingface')\n"
+        "families.taking_over(), families.importing('huggingface', pathlib.Path('none'))\n"
         "assert not {'tensorflow', 'tensorflow_hub', 'tf_keras'} & set(sys.modules)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -140,11 +140,37 @@ def test_families_are_named_without_tensorflow():
 # --- where it comes from ---
 
 
-def test_one_family_imports_a_kind_and_one_takes_over_what_no_other_holds():
-    kinds = [kind for name in families.names() for kind in families.get(name).imports]
-    assert len(set(kinds)) == len(kinds)
-    assert families.importing("huggingface") is families.get("bert")
-    assert families.importing("saved_models") is None
+def test_each_folder_is_imported_by_the_family_that_reads_it(tmp_path, monkeypatch):
+    class Distilled(families.get("bert")):
+        family = "distilled"
+        imports = ("huggingface",)
+
+        @classmethod
+        def reads(cls, kind, folder):
+            return kind in cls.imports and imported.model_type(folder) == "distilbert"
+
+    shapes = tiny_bert.architecture(positions=64)
+    folder = tiny_bert.write_huggingface(tmp_path / "hf", shapes)
+    bert, get, names = families.get("bert"), families.get, families.names()
+    monkeypatch.setattr(families, "names", lambda: (*names, "distilled"))
+    monkeypatch.setattr(
+        families, "get", lambda name: Distilled if name == "distilled" else get(name)
+    )
+    assert families.importing("huggingface", folder) is bert
+    assert families.importing("embedded", folder) is bert
+    assert families.importing("saved_models", folder) is None
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "model_type": "distilbert"}))
+    assert families.importing("huggingface", folder) is Distilled
+    # What no family reads is refused by one that imports the kind.
+    (folder / "config.json").write_text(json.dumps({**config, "model_type": "roberta"}))
+    with refuses(UserError, "model_type is 'roberta'"):
+        families.importing("huggingface", folder).check_weights("huggingface", folder)
+    (folder / "config.json").write_text("{")
+    assert families.importing("huggingface", folder) is bert
+
+
+def test_one_family_takes_over_what_no_other_holds():
     *own, last = families.taking_over()
     assert last.takes_over_from is TakesOver.ANY
     assert {family.takes_over_from for family in own} == {TakesOver.ITS_OWN}
@@ -153,7 +179,7 @@ def test_one_family_imports_a_kind_and_one_takes_over_what_no_other_holds():
 def test_foreign_weights_are_judged_and_imported_by_their_family(tmp_path, monkeypatch):
     monkeypatch.setenv("BERT_GLUE_TF_CACHE", str(tmp_path / "cache"))
     folder = tiny_bert.write_huggingface(tmp_path / "hf", tiny_bert.architecture(positions=64))
-    family = families.importing("huggingface")
+    family = families.importing("huggingface", folder)
     assert family.check_weights("huggingface", folder) == 64
     pair = family.import_weights("tiny", "huggingface", folder, "MIT")
     assert (pair / "encoder" / "saved_model.pb").is_file()
@@ -165,7 +191,7 @@ def test_foreign_weights_are_judged_and_imported_by_their_family(tmp_path, monke
 
 def test_it_reads_from_a_saved_models_variables_what_they_tell(backbone):
     rows, positions = backbone.saved_sizes(backbone.layer.variables)
-    assert rows in (0, backbone.vocabulary_size)
+    assert rows in (0, len(tiny_bert.VOCABULARY))
     assert positions in (0, backbone.positions)
     assert backbone.saved_sizes([]) == (0, 0)
 
@@ -188,9 +214,8 @@ def test_it_is_a_value(backbone):
     assert told.provenance == {**backbone.provenance, "name": "other"} != backbone.provenance
 
 
-def test_it_knows_its_sizes(backbone):
+def test_it_knows_its_positions(backbone):
     assert backbone.positions == tiny_bert.architecture().positions
-    assert backbone.vocabulary_size == len(tiny_bert.VOCABULARY)
 
 
 def test_it_describes_itself_in_json_and_names_its_family(backbone, model, saved):
@@ -378,7 +403,7 @@ def test_pieces_are_kept(backbone, pair, batch):
         assert turned.preprocessing_path == str(pair / "preprocessing")
         ids = {**batch, "input_word_ids": table.rows - 1 - batch["input_word_ids"]}
         assert_same(outputs(backbone, batch), outputs(turned, ids))
-        assert backbone.keep_pieces(order[:50], pair / "preprocessing").vocabulary_size == 50
+        assert backbone.keep_pieces(order[:50], pair / "preprocessing").table.rows == 50
 
 
 def test_it_is_shrunk_without_changing_its_function(backbone, batch):

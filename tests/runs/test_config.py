@@ -220,22 +220,12 @@ def test_a_config_json_of_a_newer_format_is_noted(tmp_path, caplog):
             config.read_file(file)
 
 
-def test_the_parts_are_settings_of_their_own():
+def test_each_setting_is_of_one_part():
     settings = ExperimentConfig(epochs=5, final_sparsity=0.3, batch_size=8)
-    parts = (
-        settings.examples,
-        settings.network,
-        settings.batches,
-        settings.optimizer,
-        settings.pruning,
-        settings.devices,
-    )
-    flat = {name: value for part in parts for name, value in part.to_json().items()}
-    own = {"seed": 1, "finetune_epochs": 0}
-    assert flat | own == settings.to_json()
-    assert sum(len(part.names()) for part in parts) + len(own) == len(settings.names())
-    assert settings.optimizer == dataclasses.replace(settings, seed=9).optimizer
-    assert (settings.optimizer.epochs, settings.pruning.final_sparsity) == (5, 0.3)
+    parts = [part.names() for part in ExperimentConfig.__bases__]
+    names = [name for part in parts for name in part]
+    assert sorted([*names, "seed", "finetune_epochs"]) == sorted(settings.names())
+    assert all(parts)
 
 
 def test_a_run_needs_the_one_that_it_starts_from():

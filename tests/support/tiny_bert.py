@@ -201,7 +201,6 @@ def saved_model_backbone(
         path=str(path),
         reason=reason,
         longest=512,
-        pieces=len(VOCABULARY),
     )
 
 

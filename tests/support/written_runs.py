@@ -133,7 +133,8 @@ def write_export(
 ) -> ExportFolder:
     """One .tflite file (not a real one without `content`) of the run at `path`, with its record.
 
-    Its record is older than the mark where `at_chance` is None. It takes `milliseconds` at the first length and twice as many at each further one; float32
+    Its record is older than the mark where `at_chance` is None. It takes `milliseconds` at the
+    first length and twice as many at each further one; float32
     10 at the first.
     """
     run = results.load(path / results.FILE_NAME)[-1]

@@ -11,7 +11,7 @@ import numpy as np
 
 from bert_glue_tf.core.errors import reason_of
 from bert_glue_tf.data import preprocessing
-from bert_glue_tf.models import transformer_names
+from bert_glue_tf.models import imported, transformer_names
 from bert_glue_tf.models.backbone import Backbone, ClassifierWeights
 from bert_glue_tf.models.bert import cutting, network, structure
 from bert_glue_tf.models.bert.architecture import (
@@ -45,6 +45,10 @@ class BertBackbone(Backbone):
     family = "bert"
     imports = ("embedded", "huggingface", "tf_checkpoint")
     takes_over_from = TakesOver.ITS_OWN
+
+    @classmethod
+    def reads(cls, kind: str, folder: pathlib.Path) -> bool:
+        return super().reads(kind, folder) and imported.model_type(folder) in ("", cls.family)
 
     @classmethod
     def check_weights(cls, kind: str, folder: pathlib.Path) -> int:
@@ -93,10 +97,6 @@ class BertBackbone(Backbone):
     @property
     def positions(self) -> int:
         return self.architecture.positions
-
-    @property
-    def vocabulary_size(self) -> int:
-        return self.architecture.vocab_size
 
     def describe(self, model: tf_keras.Model | None = None) -> dict[str, Any]:
         return {"family": self.family, "encoder": dataclasses.asdict(self._own(model))}
@@ -148,7 +148,7 @@ class BertBackbone(Backbone):
         }:
             raise other_variables(folder)
         # The dropout rates are this run's own.
-        started = self._built(self.architecture, saved.encoder.__getitem__)
+        started = self.with_weights([saved.encoder[name] for name in own])
         return started, (saved.kernel, saved.bias)
 
     def in_float32(self, model: tf_keras.Model) -> tf_keras.Model:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -31,16 +31,15 @@ class SavedModelBackbone(Backbone):
       path: the folder of the SavedModel.
       reason: why it is held in this family, in one sentence.
       longest: `positions`; that of every published encoder where its variables do not tell.
-      pieces: `vocabulary_size`.
     """
 
     path: str
     reason: str
     longest: int
-    pieces: int
 
     family = "saved_model"
     takes_over_from = TakesOver.ANY
+    instead = "give a standard BERT"
 
     @classmethod
     def take_over(cls, saved: SavedEncoder) -> Self:
@@ -52,16 +51,11 @@ class SavedModelBackbone(Backbone):
             path=saved.path,
             reason=saved.reason or "the family saved_model was asked for",
             longest=saved.positions,
-            pieces=saved.pieces,
         )
 
     @property
     def positions(self) -> int:
         return self.longest
-
-    @property
-    def vocabulary_size(self) -> int:
-        return self.pieces
 
     def describe(self, model: tf_keras.Model | None = None) -> dict[str, Any]:
         del model
@@ -83,22 +77,18 @@ class SavedModelBackbone(Backbone):
             self.require(
                 "dropout",
                 f"--encoder_dropout={dropout}",
-                "Leave the flag out, or use a standard BERT.",
+                f"Leave the flag out, or {self.instead}.",
             )
-        return self._loaded(variable.numpy() for variable in self.layer.variables)
-
-    def _loaded(self, values: Iterable[np.ndarray]) -> Self:
-        """Return the SavedModel, loaded anew, with these values of its variables."""
-        layer = load_layer(self.path)
-        for variable, value in zip(layer.variables, values, strict=True):
-            variable.assign(value)
-        return dataclasses.replace(self, layer=layer)
+        return self.with_weights([variable.numpy() for variable in self.layer.variables])
 
     def weights(self) -> list[tuple[str, np.ndarray]]:
         return [(self.name_of(variable), variable.numpy()) for variable in self.layer.variables]
 
     def with_weights(self, values: Sequence[np.ndarray]) -> Self:
-        return self._loaded(values)
+        layer = load_layer(self.path)  # Anew, since the one that is there keeps its values.
+        for variable, value in zip(layer.variables, values, strict=True):
+            variable.assign(value)
+        return dataclasses.replace(self, layer=layer)
 
     def start_from(self, folder: pathlib.Path, classes: int) -> tuple[Self, ClassifierWeights]:
         from bert_glue_tf.models import heads, saving
@@ -117,7 +107,7 @@ class SavedModelBackbone(Backbone):
         ):
             raise other_variables(folder)
         *values, kernel, bias = (variable.numpy() for variable in saved)
-        return self._loaded(values), (kernel, bias)
+        return self.with_weights(values), (kernel, bias)
 
     @staticmethod
     def name_of(variable: tf.Variable) -> str:
