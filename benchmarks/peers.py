@@ -28,7 +28,7 @@ from absl import flags
 from bert_glue_tf.core import cli, records
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.evaluation import metrics
-from bert_glue_tf.export import litert
+from bert_glue_tf.export import defaults
 from bert_glue_tf.export.folder import FOLDER, ExportFolder
 from bert_glue_tf.runs import versions
 
@@ -292,7 +292,7 @@ def define_flags() -> None:
     flags.DEFINE_string("tflite", "", f"Folder of our files; by default {FOLDER}/ in the run.")
     flags.DEFINE_string("output", "runs/peers.jsonl", "File to which a line per model is added.")
     flags.DEFINE_list("lengths", ["32", "128"], "Lengths in word pieces to pad to, and time at.")
-    flags.DEFINE_integer("threads", litert.DEFAULT_THREADS, "Threads of every runtime.")
+    flags.DEFINE_integer("threads", defaults.THREADS, "Threads of every runtime.")
     flags.DEFINE_integer("rounds", 20, "Rounds in which each model has its turn.")
     flags.DEFINE_integer("sentences", 8, "Dev sentences that are timed in a turn.")
 

@@ -9,11 +9,12 @@ from absl import flags
 
 from bert_glue_tf.core import cli, layout
 from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.evaluation.margin import MARGIN
 from bert_glue_tf.export import arguments
 
 arguments.define_runs()
 _MARGIN = flags.DEFINE_float(
-    "margin", 0.01, "Scores that differ by less are called equal: 0.01 is one point."
+    "margin", MARGIN, "Scores that differ by less are called equal: 0.01 is one point."
 )
 _OUTPUT = flags.DEFINE_string("output", "comparison", "Folder of the tables, plots and the page.")
 _TIME = flags.DEFINE_bool(
@@ -43,7 +44,7 @@ def main() -> None:
     terminal.print_rows("Differences", rows.differences(differences))
     for line in (*summary.tests(differences), *summary.notes(models)):
         layout.say(line)
-    page = files.write(cli.path("output", _OUTPUT.value), found, differences)
+    page = files.write(cli.path("output", _OUTPUT.value), found, differences, margin)
     layout.say(f"Tables, plots and the page are in {page.parent}; open {page}.")
 
 

@@ -9,8 +9,9 @@ from absl import flags
 
 from bert_glue_tf.core import cli, layout
 from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.export.defaults import CALIBRATION_EXAMPLES, LENGTHS, REPETITIONS, THREADS
 from bert_glue_tf.export.folder import FOLDER
-from bert_glue_tf.export.launch import LENGTHS, launch
+from bert_glue_tf.export.launch import launch
 
 _RUN = flags.DEFINE_string("run", "", "Folder of a finished run of the train command.")
 _RECIPES = flags.DEFINE_list(
@@ -18,19 +19,21 @@ _RECIPES = flags.DEFINE_list(
 )
 _LENGTHS = flags.DEFINE_list(
     "seq_lengths",
-    list(LENGTHS),
+    [str(length) for length in LENGTHS],
     "Lengths in word pieces at which the files can run, separated by commas; the run's own "
     "--seq_length stands for any above it.",
 )
 _OUTPUT = flags.DEFINE_string(
     "output", "", f"Folder of the files; by default {FOLDER}/ in the run."
 )
-_THREADS = flags.DEFINE_integer("threads", 2, "Threads of LiteRT.")
+_THREADS = flags.DEFINE_integer("threads", THREADS, "Threads of LiteRT.")
 _CALIBRATION = flags.DEFINE_integer(
-    "calibration_examples", 128, "Training sentences from which static recipes take their ranges."
+    "calibration_examples",
+    CALIBRATION_EXAMPLES,
+    "Training sentences from which static recipes take their ranges.",
 )
 _REPETITIONS = flags.DEFINE_integer(
-    "latency_repetitions", 50, "Timed runs of each file at each length."
+    "latency_repetitions", REPETITIONS, "Timed runs of each file at each length."
 )
 
 

@@ -9,6 +9,7 @@ from absl import flags
 
 from bert_glue_tf.core import cli
 from bert_glue_tf.evaluation import robustness
+from bert_glue_tf.export.defaults import LENGTHS, REPETITIONS, THREADS
 from bert_glue_tf.studies import arguments
 
 arguments.define_flags(
@@ -22,9 +23,12 @@ _METHODS = flags.DEFINE_list("methods", [], "Methods, separated by commas; by de
 _OPTIONS = flags.DEFINE_string(
     "pruning_options", "", "Settings of the methods' own, as METHOD.NAME=VALUE and spaces."
 )
-flags.DEFINE_list("seq_lengths", ["32", "64", "128"], "Lengths of the files in word pieces.")
-_THREADS = flags.DEFINE_integer("threads", 2, "Threads of LiteRT.", lower_bound=1)
-_TIMED = flags.DEFINE_integer("latency_repetitions", 50, "Timed runs of a file.", lower_bound=1)
+_DEFAULT_LENGTHS = [str(length) for length in LENGTHS]
+flags.DEFINE_list("seq_lengths", _DEFAULT_LENGTHS, "Lengths of the files in word pieces.")
+_THREADS = flags.DEFINE_integer("threads", THREADS, "Threads of LiteRT.", lower_bound=1)
+_TIMED = flags.DEFINE_integer(
+    "latency_repetitions", REPETITIONS, "Timed runs of a file.", lower_bound=1
+)
 _TYPOS = flags.DEFINE_float("typos", robustness.RATE, "Share of the words that get a typo.")
 
 
@@ -32,7 +36,7 @@ def main() -> None:
     from bert_glue_tf.studies.survey import Survey
     from bert_glue_tf.studies.survey_measure import MeasureSettings
 
-    lengths = arguments.numbers("seq_lengths", "32,64,128")
+    lengths = arguments.numbers("seq_lengths", ",".join(_DEFAULT_LENGTHS))
     study = Survey(
         _METHODS.value,
         arguments.settings("task", "final_sparsity", "pruning_schedule", "pruning_scope"),

@@ -30,10 +30,10 @@ import numpy as np
 
 from bert_glue_tf.data.problems import Metric, Problem
 from bert_glue_tf.evaluation import bootstrap, metrics
+from bert_glue_tf.evaluation.margin import MARGIN
 from bert_glue_tf.evaluation.paired import Pairs
 
 LEVEL = 0.05  # A p-value below it is a difference; 1 - LEVEL is the interval's share.
-MARGIN = 0.01  # Scores that differ by less are called equal: one point.
 METHOD_SEEDS = 3  # So many seeds or more speak of methods, fewer of the models at hand.
 PERMUTATIONS = 1999  # The smallest p-value is 1 / 2000.
 _POWER = 0.8  # Of the test of equivalence that `Equivalence.examples` is planned for.

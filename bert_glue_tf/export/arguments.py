@@ -10,8 +10,7 @@ from absl import flags
 
 from bert_glue_tf.core import cli
 from bert_glue_tf.core.errors import UserError
-from bert_glue_tf.export.litert import DEFAULT_THREADS
-from bert_glue_tf.export.timings import REPETITIONS
+from bert_glue_tf.export.defaults import REPETITIONS, THREADS
 
 # The flags count as those of the command that defines them, so that its --help shows them.
 flags.disclaim_key_flags()
@@ -35,7 +34,7 @@ def define_timing() -> None:
         0,
         "Length in word pieces at which files are timed; 0: the longest that all of them have.",
     )
-    flags.DEFINE_integer("threads", DEFAULT_THREADS, "Threads of LiteRT.")
+    flags.DEFINE_integer("threads", THREADS, "Threads of LiteRT.")
     flags.DEFINE_integer("repetitions", REPETITIONS, "Timed runs of each file.")
 
 

@@ -26,11 +26,12 @@ from bert_glue_tf.core import layout, progress, records
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data.preprocessing import INPUTS
 from bert_glue_tf.evaluation import cost
-from bert_glue_tf.export import litert, recipes
+from bert_glue_tf.export import recipes
+from bert_glue_tf.export.defaults import REPETITIONS, THREADS
 from bert_glue_tf.export.folder import FOLDER, ExportFolder
 from bert_glue_tf.export.litert import LiteModel
 from bert_glue_tf.export.record import ExportResult
-from bert_glue_tf.export.timings import FILE_NAME, REPETITIONS, Timing, reference_order
+from bert_glue_tf.export.timings import FILE_NAME, Timing, reference_order
 from bert_glue_tf.runs import versions
 
 _NAMED = 5  # Files in a message; the others are counted.
@@ -70,7 +71,7 @@ def measure(
     *,
     recipes: Sequence[str] = (),
     at_length: int = 0,
-    threads: int = litert.DEFAULT_THREADS,
+    threads: int = THREADS,
     repetitions: int = REPETITIONS,
 ) -> list[Timed]:
     """Time the exported files of many runs in turns, and add what is found to their folders.

@@ -9,13 +9,12 @@ from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.core.progress import doing
 from bert_glue_tf.data import readers, tasks
 from bert_glue_tf.export import recipes as known
+from bert_glue_tf.export.defaults import CALIBRATION_EXAMPLES, LENGTHS, REPETITIONS, THREADS
 from bert_glue_tf.export.folder import FOLDER, ExportFolder
 from bert_glue_tf.export.lengths import seq_lengths as read_lengths
 from bert_glue_tf.export.record import ExportResult
 from bert_glue_tf.export.settings import ExportSettings, check_data, identity
 from bert_glue_tf.runs.finished import Run
-
-LENGTHS = ("32", "64", "128")
 
 
 def launch(
@@ -24,9 +23,9 @@ def launch(
     recipes: Sequence[str] = (),
     seq_lengths: Sequence[str | int] = LENGTHS,
     output: pathlib.Path | None = None,
-    threads: int = 2,
-    calibration_examples: int = 128,
-    latency_repetitions: int = 50,
+    threads: int = THREADS,
+    calibration_examples: int = CALIBRATION_EXAMPLES,
+    latency_repetitions: int = REPETITIONS,
 ) -> tuple[ExportFolder, list[ExportResult]]:
     """Make and measure the files of a finished run that are not there yet.
 

@@ -16,11 +16,11 @@ from bert_glue_tf.core import quiet
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data.preprocessing import INPUTS
 from bert_glue_tf.export import flatbuffer
+from bert_glue_tf.export.defaults import THREADS
 
 # One signature for each length that the file was exported for.
 SIGNATURE = "length_{}"
 _SIGNATURE = re.compile(r"length_(\d+)")
-DEFAULT_THREADS = 2
 
 
 def environment() -> dict[str, str]:
@@ -49,7 +49,7 @@ class LiteModel:
     def __init__(
         self,
         model: bytes,
-        threads: int = DEFAULT_THREADS,
+        threads: int = THREADS,
         name: str = "the model",
         delegate: bool = True,
     ) -> None:
@@ -99,7 +99,7 @@ class LiteModel:
         ((_, self.classes),) = shapes
 
     @classmethod
-    def load(cls, path: pathlib.Path, threads: int = DEFAULT_THREADS) -> LiteModel:
+    def load(cls, path: pathlib.Path, threads: int = THREADS) -> LiteModel:
         """Read a file.
 
         Raises:
@@ -139,7 +139,7 @@ class LiteModel:
             ) from None
 
 
-def pieces(model: bytes, threads: int = DEFAULT_THREADS) -> int:
+def pieces(model: bytes, threads: int = THREADS) -> int:
     """Count the delegated pieces that LiteRT cuts the graph of a file with one signature into.
 
     Between two pieces the data leaves XNNPACK, and what lies there runs in slower kernels.

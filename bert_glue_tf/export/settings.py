@@ -10,8 +10,7 @@ from bert_glue_tf.core import files
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import tasks
 from bert_glue_tf.data.examples import Examples
-from bert_glue_tf.export import litert
-from bert_glue_tf.export.timings import REPETITIONS
+from bert_glue_tf.export.defaults import CALIBRATION_EXAMPLES, REPETITIONS, THREADS
 from bert_glue_tf.runs.finished import Run
 
 _WEIGHTS = "variables.data-00000-of-00001"
@@ -29,8 +28,8 @@ class ExportSettings:
     """
 
     seq_lengths: tuple[int, ...]
-    calibration_examples: int = 128
-    threads: int = litert.DEFAULT_THREADS
+    calibration_examples: int = CALIBRATION_EXAMPLES
+    threads: int = THREADS
     latency_repetitions: int = REPETITIONS
 
 

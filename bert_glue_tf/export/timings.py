@@ -20,7 +20,6 @@ from bert_glue_tf.export.recipes import FLOAT32
 from bert_glue_tf.export.record import ExportResult
 
 FILE_NAME = "timings.jsonl"
-REPETITIONS = 50  # Timed runs of a file, where nothing else is said.
 _LOADS = ("before", "after", "others")
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.core.files import write_atomically
+from bert_glue_tf.evaluation.margin import MARGIN
 from bert_glue_tf.reports import machine, page, plots, rows, summary, tables
 from bert_glue_tf.reports.groups import Group
 from bert_glue_tf.reports.verdicts import Comparison
@@ -18,12 +19,21 @@ PAGE = "report.html"
 
 
 def write(
-    folder: pathlib.Path, groups: Sequence[Group], differences: Sequence[Comparison]
+    folder: pathlib.Path,
+    groups: Sequence[Group],
+    differences: Sequence[Comparison],
+    margin: float = MARGIN,
 ) -> pathlib.Path:
     """Write all files of a comparison and return the page's path.
 
     They are made from the records alone, so that an earlier comparison in the same folder is
     replaced and nothing is lost by it.
+
+    Args:
+      folder: of the files.
+      groups: the models, seeds together.
+      differences: of them.
+      margin: the loss of score that a smaller model is worth, as in `verdicts.differences`.
 
     Raises:
       UserError: the folder cannot be written.
@@ -41,7 +51,7 @@ def write(
                 file.unlink(missing_ok=True)  # That of an earlier comparison, which had it.
             else:
                 plots.save_png(figure, file)
-        write_atomically(shown, page.page(groups, differences))
+        write_atomically(shown, page.page(groups, differences, margin))
     except OSError as error:
         raise UserError(
             f"--output={folder}: cannot be written ({error.strerror}). "

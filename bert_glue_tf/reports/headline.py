@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Sequence
 
 from bert_glue_tf.compression.names import NO_PRUNING
-from bert_glue_tf.evaluation import significance
+from bert_glue_tf.evaluation.margin import MARGIN
 from bert_glue_tf.reports import formats, verdicts
 from bert_glue_tf.reports.groups import Group
 from bert_glue_tf.reports.measured import REFERENCE
@@ -131,7 +131,7 @@ def _bar(
     return Bar(name, text(base), shares[0], text(chosen), shares[1], is_smaller_better)
 
 
-def headline(groups: Sequence[Group], margin: float = significance.MARGIN) -> Headline | None:
+def headline(groups: Sequence[Group], margin: float = MARGIN) -> Headline | None:
     """Return the headline of the models of one subject; None where nothing can be summed up.
 
     That is so where no unpruned model is among them, or no other model is smaller. A model that

@@ -14,7 +14,7 @@ from typing import Any
 
 from bert_glue_tf import __version__
 from bert_glue_tf.compression.names import NO_PRUNING
-from bert_glue_tf.evaluation import significance
+from bert_glue_tf.evaluation.margin import MARGIN
 from bert_glue_tf.reports import formats, headline, rows, summary, tables
 from bert_glue_tf.reports.groups import Group
 from bert_glue_tf.reports.measured import KERAS, REFERENCE, Model
@@ -83,12 +83,13 @@ class Subject:
     rest: Shown
 
 
-def page(groups: Sequence[Group], comparisons: Sequence[Comparison]) -> str:
+def page(groups: Sequence[Group], comparisons: Sequence[Comparison], margin: float = MARGIN) -> str:
     """Return the page.
 
     Args:
       groups: the models, seeds together.
       comparisons: the differences.
+      margin: the loss of score that a smaller model is worth.
 
     Raises:
       UserError: a file of answers is missing or damaged.
@@ -119,13 +120,15 @@ def page(groups: Sequence[Group], comparisons: Sequence[Comparison]) -> str:
         notes=summary.notes(models),
         tests=summary.tests(comparisons),
         sentences=summary.sentences(comparisons),
-        subjects=list(_subjects(groups, comparisons)),
+        subjects=list(_subjects(groups, comparisons, margin)),
         numbers=_numbers(models),
         settings=_settings(models),
     )
 
 
-def _subjects(groups: Sequence[Group], comparisons: Sequence[Comparison]) -> Iterator[Subject]:
+def _subjects(
+    groups: Sequence[Group], comparisons: Sequence[Comparison], margin: float
+) -> Iterator[Subject]:
     """Yield the subjects in the order of their first models."""
     by_subject: dict[tuple[str, str, str], list[tuple[int, Group]]] = {}
     for number, one in enumerate(groups, start=1):
@@ -135,7 +138,7 @@ def _subjects(groups: Sequence[Group], comparisons: Sequence[Comparison]) -> Ite
         own = [one for one in comparisons if one.subject == (task, source, encoder)]
         yield Subject(
             name=f"{formats.task((task, source))}, {encoder}",
-            headline=headline.headline([one for _, one in models], _margin(comparisons)),
+            headline=headline.headline([one for _, one in models], margin),
             scatters=list(_scatters(shown)),
             curves=curves.curves(models),
             confusions=confusion.confusions(shown),
@@ -144,12 +147,6 @@ def _subjects(groups: Sequence[Group], comparisons: Sequence[Comparison]) -> Ite
             differences=_shown(_but(rows.differences(own), _FOLDED)),
             rest=_shown(rows.differences(own).pick("model", "against", *_FOLDED)),
         )
-
-
-def _margin(comparisons: Sequence[Comparison]) -> float:
-    """Return the margin of the comparisons; the usual one where there are none."""
-    margins = (one.difference.equivalence.margin for one in comparisons)
-    return next(margins, significance.MARGIN)
 
 
 def _without_twins(models: Sequence[tuple[int, Group]]) -> list[tuple[int, Group]]:

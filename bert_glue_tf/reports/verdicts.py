@@ -13,6 +13,7 @@ from bert_glue_tf.compression.names import NO_PRUNING
 from bert_glue_tf.data import problems, tasks
 from bert_glue_tf.evaluation import collapse, metrics, predictions, significance
 from bert_glue_tf.evaluation.collapse import Mark
+from bert_glue_tf.evaluation.margin import MARGIN
 from bert_glue_tf.evaluation.significance import Difference, Equivalence
 from bert_glue_tf.reports.groups import Group, group
 from bert_glue_tf.reports.measured import BUT_PRUNING, BUT_SEED, KERAS, REFERENCE, Model
@@ -136,7 +137,7 @@ class Comparison:
         )
 
 
-def differences(models: Sequence[Model], margin: float = significance.MARGIN) -> list[Comparison]:
+def differences(models: Sequence[Model], margin: float = MARGIN) -> list[Comparison]:
     """Compare every pruned model with the unpruned, every file with float32, seed by seed.
 
     Args:
@@ -161,7 +162,7 @@ def differences(models: Sequence[Model], margin: float = significance.MARGIN) ->
 
 
 def compare(
-    judged: Group, base: Group, metric: str = "", margin: float = significance.MARGIN
+    judged: Group, base: Group, metric: str = "", margin: float = MARGIN
 ) -> Comparison | None:
     """Compare one group with another of the same task, over the seeds that both have.
 
@@ -232,7 +233,7 @@ def _difference(
     first: Sequence[np.ndarray],
     second: Sequence[np.ndarray],
     seeds: Sequence[int],
-    margin: float = significance.MARGIN,
+    margin: float = MARGIN,
 ) -> Difference:
     """Return `second` minus `first`, for each pair logits [n, classes] of the labels [n]."""
     if any(problems.diverged(logits) for logits in (*first, *second)):

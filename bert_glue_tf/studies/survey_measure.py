@@ -21,6 +21,7 @@ from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.core.files import write_atomically
 from bert_glue_tf.data import readers, tasks
 from bert_glue_tf.evaluation import robustness
+from bert_glue_tf.export.defaults import LENGTHS, REPETITIONS, THREADS
 from bert_glue_tf.export.folder import FOLDER, ExportFolder
 from bert_glue_tf.export.record import ExportResult
 from bert_glue_tf.models import encoders
@@ -47,9 +48,9 @@ class MeasureSettings:
       UserError: a length is none that an encoder can have, or the rate is no share.
     """
 
-    seq_lengths: tuple[int, ...] = (32, 64, 128)
-    threads: int = 2
-    repetitions: int = 50
+    seq_lengths: tuple[int, ...] = LENGTHS
+    threads: int = THREADS
+    repetitions: int = REPETITIONS
     rate: float = robustness.RATE
 
     def __post_init__(self) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from bert_glue_tf.data import tasks
 from bert_glue_tf.evaluation import significance
+from bert_glue_tf.evaluation.margin import MARGIN
 from bert_glue_tf.reports import formats
 from bert_glue_tf.reports.verdicts import Comparison
 
@@ -46,7 +47,7 @@ def tests(what: str) -> str:
     return (
         "Interval: 95 %, over the examples, from three seeds on over seeds and examples together. "
         f"p: of the tests of docs/compare.md, corrected by Holm's method for the number of "
-        f"comparisons, {what} together. equal: within {significance.MARGIN:g}, by two one-sided "
+        f"comparisons, {what} together. equal: within {MARGIN:g}, by two one-sided "
         "tests."
     )
 

@@ -19,9 +19,9 @@ from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import readers, tasks
 from bert_glue_tf.evaluation import metrics, predictions
 from bert_glue_tf.export import (
+    defaults,
     exporter,
     flatbuffer,
-    litert,
     recipes,
 )
 from bert_glue_tf.export.folder import FOLDER, ExportFolder
@@ -363,4 +363,4 @@ def test_sizes_are_a_quarter_and_less(real):
     assert size["dynamic_int8"] < 0.28 * size["float32"]
     assert size["int8"] < 0.29 * size["float32"]
     assert size["int4"] < 0.22 * size["float32"]
-    assert litert.DEFAULT_THREADS == records["int8"].threads
+    assert defaults.THREADS == records["int8"].threads

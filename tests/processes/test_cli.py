@@ -91,6 +91,16 @@ def test_no_tensorflow_before_it_is_needed():
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
+def test_a_comparison_knows_its_flags_before_numpy():
+    code = (
+        "import sys\n"
+        "from bert_glue_tf import compare\n"
+        "heavy = {'tensorflow', 'numpy', 'ai_edge_litert'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
 def test_what_another_version_has_finished_is_shown(tmp_path):
     """Though its settings would be refused today, and TF_CONFIG is not at hand any more."""
     settings = {

@@ -192,6 +192,21 @@ def test_the_answers_by_class_are_counted_over_the_seeds(tmp_path):
     ]
 
 
+def test_the_margin_that_is_given_counts_where_no_pair_can_be_compared(tmp_path):
+    whole = write_run(tmp_path / "whole", LABELS, right(300), seed=1)
+    half = write_run(
+        tmp_path / "half", LABELS, right(280), seed=2, megabytes=45, pruning_method="layer"
+    )
+    models = read(whole, half)
+    assert verdicts.differences(models, 0.1) == []
+    told = "No smaller model stays within {}"
+    for margin, is_said in ((0.1, False), (0.02, True)):
+        written = files.write(tmp_path / "out", group(models), [], margin)
+        text = written.read_text(encoding="utf-8")
+        assert (told.format(margin) in text) is is_said
+        assert told.format(0.01) not in text
+
+
 def test_a_regression_has_no_answers_by_class(tmp_path):
     labels = np.linspace(0, 5, 50)
     models = read(write_run(tmp_path / "run", labels, labels[:, None], task="stsb"))
