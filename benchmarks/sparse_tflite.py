@@ -56,6 +56,7 @@ _RECIPES = {
     "converter_static_int8": "the same, calibrated on training sentences",
 }
 _RUNTIMES = {"XNNPACK": True, "own kernels": False}
+_PROGRAM = pathlib.Path(__file__).with_name("sparse_tflite_run.py")
 _NAME = "sparse_tflite"
 _FORMAT = 1  # Of the records; raised when a field changes its meaning.
 # Of the table's columns those that fit into a terminal.
@@ -118,39 +119,23 @@ def zeroed(weights: SavedWeights, sparsity: float, inputs: int) -> SavedWeights:
     return dataclasses.replace(weights, encoder=encoder)
 
 
-# A process of its own for each file, since one that LiteRT misreads may end the process.
-_RUN = """
-import json, pathlib, sys
-import numpy as np
-from bert_glue_tf.export import litert
-from bert_glue_tf.core.errors import UserError
-content = pathlib.Path(sys.argv[1]).read_bytes()
-features = dict(np.load(sys.argv[2]))
-for name, delegate in json.loads(sys.argv[3]).items():
-    try:
-        model = litert.LiteModel(content, int(sys.argv[4]), "the file", delegate)
-        told = {"logits": model.predict(features).tolist()}
-        told["pieces"] = litert.pieces(content, int(sys.argv[4])) if delegate else 0
-    except UserError as error:
-        told = {"refused": str(error)}
-    print("RUN", json.dumps({name: told}), flush=True)
-"""
-
-
 def run_apart(path: pathlib.Path, features: pathlib.Path) -> dict[str, dict[str, Any]]:
-    """Return each runtime's answer to a file: logits and pieces, or why it does not run."""
+    """Return each runtime's answer to a file: logits and pieces, or why it does not run.
+
+    A process of its own for each, since a file that LiteRT misreads may end it.
+    """
     told: dict[str, dict[str, Any]] = {}
     # LiteRT's own kernels first: they have not been seen to crash.
     for name in reversed(_RUNTIMES):
-        arguments = [str(path), str(features), json.dumps({name: _RUNTIMES[name]})]
+        kernels = "xnnpack" if _RUNTIMES[name] else "own"
         done = subprocess.run(
-            [sys.executable, "-c", _RUN, *arguments, str(FLAGS.threads)],
+            [sys.executable, str(_PROGRAM), str(path), str(features), kernels, str(FLAGS.threads)],
             capture_output=True,
             text=True,
         )
         lines = [line for line in done.stdout.splitlines() if line.startswith("RUN ")]
         if lines:
-            told |= json.loads(lines[0].removeprefix("RUN "))
+            told[name] = json.loads(lines[0].removeprefix("RUN "))
         elif done.returncode < 0:
             told[name] = {"refused": f"crashed: {signal.Signals(-done.returncode).name}"}
         else:

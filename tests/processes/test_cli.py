@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import errno
+import itertools
 import json
 import os
 import re
@@ -294,8 +295,9 @@ def test_a_run_from_the_command_line_and_the_folder_it_then_keeps(tmp_path, tiny
         peaks = [float(row["peak_memory_mb"]) for row in csv.DictReader(file)]
     assert len(peaks) == 6
     assert min(peaks) > 100
-    # It stays flat: the first two epochs trace the graphs and fill the allocator's pools.
-    assert peaks[-1] - peaks[1] < 10, peaks
+    # The first two epochs trace the graphs and fill the allocator's pools. What every further one
+    # keeps would show in each of them; what a busy machine adds shows in some.
+    assert min(later - earlier for earlier, later in itertools.pairwise(peaks[1:])) < 1, peaks
     assert "cola (sample data)" in done.stdout
     assert "matthews" in done.stdout
     assert "Everything of this run is in run." in done.stdout

@@ -12,14 +12,7 @@ import sys
 import tempfile
 from typing import Any, Self
 
-# Chromium reads its commands from descriptor 3, and answers on 4.
-_START = """
-import fcntl, os, sys
-commands, answers = (fcntl.fcntl(int(fd), fcntl.F_DUPFD, 10) for fd in sys.argv[1:3])
-os.dup2(commands, 3)
-os.dup2(answers, 4)
-os.execvp(sys.argv[3], sys.argv[3:])
-"""
+_START = pathlib.Path(__file__).parents[1] / "programs" / "with_pipe.py"
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 _SECONDS = "300"  # After which a Chromium that hangs is ended.
 
@@ -38,7 +31,7 @@ class Browser:
         self._read, answers = os.pipe()
         self._process = subprocess.Popen(
             [
-                *(sys.executable, "-c", _START, str(commands), str(answers)),
+                *(sys.executable, str(_START), str(commands), str(answers)),
                 *(
                     "timeout",
                     _SECONDS,

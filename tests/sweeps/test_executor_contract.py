@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pathlib
 import sys
 import time
 
@@ -17,20 +18,7 @@ from bert_glue_tf.sweeps import plan
 from bert_glue_tf.sweeps.executors import base
 from bert_glue_tf.sweeps.executors.local import LocalExecutor
 
-# A run's process: ends as its seed says, after it has written a record or none.
-STAND_IN = """
-import json, os, pathlib, sys, time
-from bert_glue_tf.core import locks
-locks.adopt(json.loads(sys.argv[1])["lock"])
-settings = json.loads(pathlib.Path(sys.argv[2].removeprefix("--config=")).read_text())
-if settings["seed"] == 2:
-    sys.exit("error: a defect")
-if settings["seed"] == 3:
-    time.sleep(60)
-line = json.loads(pathlib.Path(os.environ["TEMPLATE"]).read_text())
-path = pathlib.Path(sys.argv[3].removeprefix("--workdir="))
-(path / "results.jsonl").write_text(json.dumps({**line, "config": settings}) + "\\n")
-"""
+STAND_IN = pathlib.Path(__file__).parents[1] / "programs" / "ended_run.py"
 GOOD, BAD, LONG = 1, 2, 3
 
 pytestmark = pytest.mark.processes
@@ -44,9 +32,7 @@ def executor(request, tmp_path, monkeypatch):
         tmp_path / "template", labels, written_runs.wrong_at(labels, [0]), task="sst2"
     )
     monkeypatch.setenv("TEMPLATE", str(written / "results.jsonl"))
-    program = tmp_path / "stand_in.py"
-    program.write_text(STAND_IN)
-    return {"local": LocalExecutor}[request.param](2, [sys.executable, str(program)])
+    return {"local": LocalExecutor}[request.param](2, [sys.executable, str(STAND_IN)])
 
 
 @pytest.fixture
