@@ -44,6 +44,8 @@ _VOLATILE = (
     (re.escape(str(ROOT)), "ROOT"),
     (re.escape(str(pathlib.Path.home())) + r"(?=[/\s:])", "HOME"),
     (r"127\.0\.0\.1:\d+", "127.0.0.1:PORT"),
+    # Before the digests, of which `111...` is none.
+    (r"(.)\1{9,}(?:\.\.\.)?", r"\1..."),
     (r"\b0x[0-9a-f]{6,}\b", "ADDRESS"),
     (r"\b[0-9a-f]{12,64}\b|(?<=-)[0-9a-f]{6}\b", "DIGEST"),
     (r"\(number \d+\)", "(number N)"),
@@ -53,7 +55,6 @@ _VOLATILE = (
     (r"Read-only file system|Permission denied", "NO PERMISSION"),
     (r"([\w.]+, ){3,}(or )?\w+|([\w.]+, ){2,}\w+ (and|or) \w+", "NAMES"),
     (r"\b\d\.\d+e[+-]\d\d\b", "NUMBER"),
-    (r"(.)\1{20,}", r"\1..."),
 )
 
 # Names of the properties of a test's report, which travel from pytest-xdist's processes.
