@@ -143,7 +143,6 @@ def _trained(
     history: Sequence[Mapping[str, str]],
 ) -> Model:
     splits = _splits(record)
-    files = {split: folder / "predictions" / f"{split}.tsv" for split in splits}
     return Model(
         run=name,
         recipe=KERAS,
@@ -153,23 +152,59 @@ def _trained(
         encoder_digest=str(record.encoder.get("sha256")),
         metrics=record.metrics,
         intervals=record.intervals,
-        marked=_marked(record, files),
+        marked=marked_run(record, folder),
         flips=None,
         sparsity=_mean_sparsity(record),
         parameters=record.parameters,
         bytes=record.bytes,
         peak_memory_bytes=None,
-        predictions=files,
+        predictions=_run_predictions(record, folder),
         history=history,
         widths=_widths(record),
         folder=folder,
     )
 
 
+def marked_run(record: ExperimentResult, folder: pathlib.Path) -> collapse.Marked:
+    """Return the marks of a trained model.
+
+    They are those of its record, and those of its predictions where the record is older than
+    marks. Whoever shows a mark takes it from here.
+
+    Args:
+      record: of the run.
+      folder: of the run.
+
+    Raises:
+      UserError: the record is older, and its predictions are missing or damaged.
+    """
+    return _marked(record, _run_predictions(record, folder))
+
+
+def marked_file(record: ExportResult, export: ExportFolder) -> collapse.Marked:
+    """Return the marks of an exported file, as `marked_run` those of a trained model.
+
+    Args:
+      record: of the file.
+      export: the folder of the file.
+
+    Raises:
+      UserError: the record is older than marks, and its predictions are missing or damaged.
+    """
+    return _marked(record, _file_predictions(record, export))
+
+
+def _run_predictions(record: ExperimentResult, folder: pathlib.Path) -> dict[str, pathlib.Path]:
+    return {split: folder / "predictions" / f"{split}.tsv" for split in _splits(record)}
+
+
+def _file_predictions(record: ExportResult, export: ExportFolder) -> dict[str, pathlib.Path]:
+    return {split: export.predictions_file(record.recipe, split) for split in _splits(record)}
+
+
 def _marked(
     record: ExperimentResult | ExportResult, files: Mapping[str, pathlib.Path]
 ) -> collapse.Marked:
-    """Return the marks that a record has; those of its predictions where it is older than marks."""
     if record.collapsed is not None and record.at_chance is not None:
         return collapse.Marked(record.collapsed, record.at_chance)
     task = tasks.get(record.config["task"])
@@ -189,7 +224,6 @@ def _exported(
     timed: Iterable[Timing],
 ) -> Model:
     splits, export, recipe = _splits(record), ExportFolder(folder / FOLDER), record.recipe
-    files = {split: export.predictions_file(recipe, split) for split in splits}
     return Model(
         run=name,
         recipe=record.recipe,
@@ -199,13 +233,13 @@ def _exported(
         encoder_digest=str(record.encoder.get("sha256")),
         metrics=record.metrics,
         intervals=record.intervals,
-        marked=_marked(record, files),
+        marked=marked_file(record, export),
         flips=record.flips,
         sparsity=_mean_sparsity(source),
         parameters=record.parameters,
         bytes=record.bytes,
         peak_memory_bytes=record.peak_memory_bytes["total"],
-        predictions=files,
+        predictions=_file_predictions(record, export),
         history=history,
         widths=_widths(source),
         folder=folder,

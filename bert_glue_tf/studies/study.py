@@ -168,12 +168,17 @@ class Study(abc.ABC, Generic[C]):
     def compare_together(self, pairs: Sequence[tuple[C, C]]) -> list[Comparison | None]:
         """Compare several pairs (judged, base), their p-values corrected for their number.
 
-        By Holm's method (see `significance.holm`); a comparison with a COLLAPSED model is no test.
-
         Returns:
           A comparison for each pair; None where a cell is missing.
         """
-        found = [self.compare(judged, base) for judged, base in pairs]
+        return self.corrected([self.compare(judged, base) for judged, base in pairs])
+
+    @staticmethod
+    def corrected(found: Sequence[Comparison | None]) -> list[Comparison | None]:
+        """Correct the p-values of comparisons that are tested together for their number.
+
+        By Holm's method (see `significance.holm`); a comparison with a COLLAPSED model is no test.
+        """
         tested = [one for one in found if one and not one.is_of_collapsed]
         corrected = iter(significance.holm([one.difference.p for one in tested]))
         return [

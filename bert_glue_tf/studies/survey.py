@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 import pathlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,7 +15,8 @@ from bert_glue_tf.compression import registry
 from bert_glue_tf.compression.names import NO_PRUNING
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import tasks
-from bert_glue_tf.evaluation.collapse import Marked
+from bert_glue_tf.evaluation.collapse import Mark
+from bert_glue_tf.export.folder import FOLDER, ExportFolder
 from bert_glue_tf.export.record import ExportResult
 from bert_glue_tf.models import families
 from bert_glue_tf.reports import formats, plots, reading, tables, times
@@ -27,6 +29,13 @@ from bert_glue_tf.studies import columns, survey_measure, words
 from bert_glue_tf.studies.cells import Cell, cell
 from bert_glue_tf.studies.survey_measure import FLOAT32, INT8, Costs, MeasureSettings
 from bert_glue_tf.studies.swept import Section, SweptStudy
+
+# Name of a figure, with the cost on its axis -> its text.
+_FIGURES = {
+    "survey_latency": "score against latency",
+    "survey_size": "score against size",
+}
+
 
 # --- rows ---
 
@@ -42,6 +51,7 @@ class Row:
       costs: of the model of the first seed; None where it was not trained.
       base: those of the unpruned model.
       reason: why it was not trained or exported; empty where it was.
+      int8_mark: of its dynamic_int8 file; None where it has none.
     """
 
     method: str
@@ -50,6 +60,7 @@ class Row:
     costs: Costs | None
     base: Costs
     reason: str
+    int8_mark: Mark | None
 
     @property
     def int8(self) -> ExportResult | None:
@@ -135,7 +146,7 @@ def _int8_score(row: Row) -> Score | None:
     task = tasks.get(row.costs.config.task)
     names = [f"{task.primary_metric}{suffix}" for suffix in task.validation_splits]
     mean = float(np.mean([row.int8.metrics[name] for name in names]))
-    return Score(mean, Marked(row.int8.collapsed, row.int8.at_chance or "").mark)
+    return Score(mean, row.int8_mark)
 
 
 def _speed(row: Row) -> float | None:
@@ -260,7 +271,12 @@ class Survey(SweptStudy):
             costs=own,
             base=self.base,
             reason="; ".join(filter(None, reasons)),
+            int8_mark=self._int8_mark(own) if own and own.files else None,
         )
+
+    def _int8_mark(self, own: Costs) -> Mark | None:
+        export = ExportFolder(self.folder(own.config) / FOLDER)
+        return reading.marked_file(own.files[INT8], export).mark
 
     def tables(self) -> dict[str, Table[Row]]:
         """Return one table: a row for each method, the unpruned model first."""
@@ -297,9 +313,9 @@ class Survey(SweptStudy):
         """Return score against latency and against size."""
         groups = self.file_groups()
         return {
-            f"survey_{cost}": figure
-            for cost in ("latency", "size")
-            if (figure := plots.score_against(groups, cost)) is not None
+            name: figure
+            for name in _FIGURES
+            if (figure := plots.score_against(groups, name.removeprefix("survey_"))) is not None
         }
 
     def explanations(self) -> list[str]:
@@ -325,7 +341,7 @@ class Survey(SweptStudy):
 
     def text(self) -> str:
         """Return the whole survey in Markdown."""
-        task = self.cells[0].task
+        task, figures = self.cells[0].task, self.figures()
         return "\n".join(
             [
                 f"# Pruning methods on {task}{self.sample_mark}",
@@ -340,10 +356,11 @@ class Survey(SweptStudy):
                 *(f"- {line}" for line in self.explanations()),
                 *(f"- {line}" for line in self.notes()),
                 "",
-                "![score against latency](survey_latency.png)",
-                "",
-                "![score against size](survey_size.png)",
-                "",
+                *itertools.chain.from_iterable(
+                    (f"![{title}]({name}.png)", "")
+                    for name, title in _FIGURES.items()
+                    if name in figures
+                ),
                 *self.failed_section(),
             ]
         )

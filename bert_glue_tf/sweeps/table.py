@@ -10,8 +10,8 @@ import textwrap
 from collections.abc import Mapping, Sequence
 
 from bert_glue_tf.data import tasks
-from bert_glue_tf.evaluation import collapse
-from bert_glue_tf.reports import terminal
+from bert_glue_tf.evaluation.collapse import Mark
+from bert_glue_tf.reports import reading, terminal
 from bert_glue_tf.runs import config
 from bert_glue_tf.runs.results import ExperimentResult
 from bert_glue_tf.sweeps import plan
@@ -60,6 +60,9 @@ def table(
       runs: of the sweep; those that the grid has not asked for are left out.
       records, failures: of a `Sweep`.
       names: the settings of the grid.
+
+    Raises:
+      UserError: a record is older than marks, and its predictions are missing or damaged.
     """
     shown = dict.fromkeys("pruning_method" if name == "prune" else name for name in names)
     shown.pop("seed", None)
@@ -73,8 +76,9 @@ def table(
         done = [(run, records[run.name]) for run in some if run.name in records]
         keys = _primary(done[0][1]) if done else []
         values = {key: [record.metrics[key] for _, record in done] for key in keys}
-        fallen = sum(bool(record.collapsed) for _, record in done)
-        mark = f" {collapse.Mark.COLLAPSED.value} ({fallen} of {len(done)})" if fallen else ""
+        marks = [reading.marked_run(record, run.folder.path).mark for run, record in done]
+        fallen = marks.count(Mark.COLLAPSED)
+        mark = f" {Mark.COLLAPSED.value} ({fallen} of {len(done)})" if fallen else ""
         rows.append(
             {
                 **dict(zip(shown, key, strict=True)),

@@ -300,6 +300,22 @@ def test_four_labels_of_400_are_noise_by_mcnemar_too(tmp_path):
     assert pruning(tmp_path, [right(300)], [right(304)]).endswith("p = 0.125).")
 
 
+def test_the_claims_are_corrected_for_their_number(tmp_path):
+    done = []
+    # Six labels that all changed to the better: p is 2 / 2^6 by itself, and twice that of two.
+    for task, number in (("mrpc", 306), ("cola", 303)):
+        done.append(trained(plan(tmp_path, task), right(300)))
+        done.append(trained(plan(tmp_path, task, "classifier_magnitude"), right(number)))
+    study = read(done)
+    mrpc, cola = study.findings()
+    assert mrpc.startswith("Pruning raises validation accuracy, mrpc: cannot be told: no diff")
+    assert mrpc.endswith("p = 0.062).")
+    assert cola.endswith("p = 0.250).")
+    assert "corrected by Holm's method for the number of comparisons, all claims together" in (
+        study.text()
+    )
+
+
 @pytest.mark.parametrize(
     ("float32", "int8", "verdict"),
     [
@@ -391,7 +407,7 @@ def test_the_text_has_tables_settings_limit_and_conclusion(tmp_path):
     assert "- sst2: trained on 500 of its 67,349 examples, scored on 400\n" in text
     table = text[text.index("## Table 3") : text.index("## The two")]
     assert table.count("| sst2, trained on 500 of its 67,349 examples, scored on 400 |") == 2
-    conclusion = text[text.index("## The two") :].strip().splitlines()[2:]
+    conclusion = text[text.index("## The two") :].strip().splitlines()[4:]
     assert [line.split(", of these")[0] for line in conclusion] == [
         "- Pruning raises validation accuracy, mrpc: does not hold: equal within 0.01",
         "- Pruning raises validation accuracy, cola: does not hold: equal within 0.01",

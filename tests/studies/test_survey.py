@@ -8,14 +8,16 @@ import json
 import math
 from typing import ClassVar
 
+import numpy as np
 import pytest
 from messages import refused, refuses
 from study_runs import TINY, command, train
 
 from bert_glue_tf.compression import registry
 from bert_glue_tf.core.errors import UserError
-from bert_glue_tf.evaluation import cost, robustness
-from bert_glue_tf.export.folder import FOLDER
+from bert_glue_tf.data import tasks
+from bert_glue_tf.evaluation import cost, predictions, robustness
+from bert_glue_tf.export.folder import FOLDER, ExportFolder
 from bert_glue_tf.reports import plots
 from bert_glue_tf.studies import survey, survey_measure
 from bert_glue_tf.studies.survey import Survey
@@ -156,6 +158,43 @@ def test_the_figure_has_the_surveys_own_latency(surveyed):
     front = axis.lines[0].get_xdata()
     assert set(front) <= {one.latency["16"]["p50"] for one in study.costs.values()}
     assert "ms an example at length 16" in axis.get_xlabel()
+
+
+def test_a_file_whose_record_is_older_than_marks_has_those_of_its_predictions(
+    surveyed, monkeypatch
+):
+    study, _, _, _ = surveyed
+    own = study.costs["attention_head"]
+    export = ExportFolder(study.folder(own.config) / FOLDER)
+    path = export.predictions_file("dynamic_int8", "validation")
+    task = tasks.get("sst2")
+    kept = path.read_bytes()
+    read = predictions.read(path, task, own.record.data["validation"]["examples"])
+    predictions.write(path, task, read.labels, np.tile(np.float32([1, 0]), (len(read.labels), 1)))
+    older = dataclasses.replace(own.files["dynamic_int8"], collapsed="", at_chance=None)
+    files = {**own.files, "dynamic_int8": older}
+    changed = {**study.costs, "attention_head": dataclasses.replace(own, files=files)}
+    monkeypatch.setattr(study, "costs", changed)
+    row = study.table.texts()[1]
+    path.write_bytes(kept)
+    assert row["int8 score"].endswith(" COLLAPSED")
+
+
+def test_the_text_shows_the_figures_that_are_made_and_no_others(surveyed, monkeypatch):
+    study, _, _, _ = surveyed
+    size, latency = "![score against size](survey_size.png)", "](survey_latency.png)"
+    assert size in study.text()
+    assert latency in study.text()
+    untimed = [
+        dataclasses.replace(
+            one, models=tuple(dataclasses.replace(model, time=None) for model in one.models)
+        )
+        for one in study.file_groups()
+    ]
+    monkeypatch.setattr(study, "file_groups", lambda: untimed)
+    assert set(study.figures()) == {"survey_size"}
+    assert size in study.text()
+    assert latency not in study.text()
 
 
 # --- without any run ---

@@ -29,6 +29,8 @@ from messages import refused, refuses
 
 from bert_glue_tf.core import locks, progress
 from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.data import tasks
+from bert_glue_tf.evaluation import predictions
 from bert_glue_tf.models import loading
 from bert_glue_tf.models.bert.network import build_encoder
 from bert_glue_tf.reports import reading
@@ -433,6 +435,14 @@ def test_a_run_that_fails_stops_no_other_and_is_told_with_its_message(tmp_path, 
     assert row["mean"] == "0.0150"
     told = {**sweep.records, first: dataclasses.replace(one, warnings=("w",), collapsed="one")}
     (row,) = table.table(runs, told, sweep.failures, ["seed"])
+    assert row["mean"] == "0.0150 COLLAPSED (1 of 2)"
+    # One that is older than the mark has that of its predictions.
+    task = tasks.get("sst2")
+    answers = np.tile(np.float32([1.0, 0.0]), (8, 1))
+    folder = next(run.folder.path for run in runs if run.name == first)
+    predictions.write(folder / "predictions" / "validation.tsv", task, np.arange(8) % 2, answers)
+    older = {**sweep.records, first: dataclasses.replace(one, collapsed=None, at_chance=None)}
+    (row,) = table.table(runs, older, sweep.failures, ["seed"])
     assert row["mean"] == "0.0150 COLLAPSED (1 of 2)"
     of_grid = [dataclasses.replace(run, chosen={"epochs": "2", "seed": "1"}) for run in runs]
     assert f"Warning: {first} (epochs=2): w." in table.notes(told, of_grid)
