@@ -13,6 +13,7 @@ import messages
 import pytest
 import tiny_bert
 import tiny_runs
+from slow_fixtures import is_slow, slow_to_make
 
 import bert_glue_tf  # noqa: F401  (chooses Keras 2 before any test imports TensorFlow)
 from bert_glue_tf.data import preprocessing
@@ -111,6 +112,7 @@ def tiny_glue(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
 
 
 @pytest.fixture(scope="session")
+@slow_to_make
 def exported(
     tiny_encoder: str, tiny_glue: pathlib.Path, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Run, ExportFolder]:
@@ -142,11 +144,6 @@ _LONGEST_FIRST = (
 )
 
 
-# Fixtures that train or export a model, or start processes: who uses one is slow.
-_SLOW_FIXTURES = frozenset(
-    "exported done files finished folder launcher real replicas run saved small_disk started "
-    "studied surveyed trained whole".split()
-)
 # Files whose tests train, convert or start processes by themselves; in others a test has its mark.
 _SLOW_FILES = frozenset(
     "test_compare test_devices test_executor_contract test_experiment test_export "
@@ -162,7 +159,7 @@ def _mark(item: pytest.Item) -> None:
     fixtures = set(getattr(item, "fixturenames", ()))
     if "processes" in item.path.parent.parts:
         item.add_marker(pytest.mark.processes)
-    if item.path.stem in _SLOW_FILES or fixtures & _SLOW_FIXTURES:
+    if item.path.stem in _SLOW_FILES or is_slow(item):
         item.add_marker(pytest.mark.slow)
     if "glue_dir" in fixtures:
         item.add_marker(pytest.mark.glue)

@@ -1,10 +1,11 @@
-"""Check that the files which conftest.py names are there."""
+"""Check that the files which conftest.py names are there, and that slow fixtures mark tests."""
 
 from __future__ import annotations
 
 import pathlib
 
 import pytest
+from slow_fixtures import is_slow, slow_to_make
 
 TESTS = pathlib.Path(__file__).parent
 
@@ -18,3 +19,24 @@ def test_the_files_that_it_names_are_there(pytestconfig: pytest.Config) -> None:
     )
     there = {path.stem for path in TESTS.rglob("test_*.py")}
     assert shared.named_files() - there == set()
+
+
+@pytest.fixture
+@slow_to_make
+def trained() -> None:
+    """Stand in for a model that was trained."""
+
+
+@pytest.fixture
+def exported(trained: None) -> None:
+    """Stand in for a file of it; quick by itself, and another one than that of conftest.py."""
+
+
+def test_who_uses_a_slow_fixture_is_slow(exported: None, request: pytest.FixtureRequest) -> None:
+    assert is_slow(request.node)
+    assert request.node.get_closest_marker("slow")
+
+
+def test_who_uses_none_is_not(request: pytest.FixtureRequest) -> None:
+    assert not is_slow(request.node)
+    assert not request.node.get_closest_marker("slow")

@@ -7,6 +7,7 @@ import pathlib
 import numpy as np
 import pytest
 import tiny_runs
+from slow_fixtures import slow_to_make
 
 from bert_glue_tf.data import readers, tasks
 from bert_glue_tf.evaluation import predictions
@@ -33,6 +34,7 @@ def write(folder: pathlib.Path) -> pathlib.Path:
 
 
 @pytest.fixture(scope="module")
+@slow_to_make
 def finished(tiny_encoder, tmp_path_factory) -> tuple[Run, ExportFolder]:
     root = tmp_path_factory.mktemp("aspects")
     run = tiny_runs.train(root / "run", tiny_encoder, write(root / "absa"), task="rest16")

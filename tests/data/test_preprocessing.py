@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from messages import refuses
+from slow_fixtures import slow_to_make
 
 from bert_glue_tf.data import preprocessing
 from bert_glue_tf.models import encoders
@@ -101,6 +102,7 @@ def _load(folder):
 
 
 @pytest.fixture(scope="module")
+@slow_to_make
 def saved(vocabulary, tmp_path_factory):
     """The preprocessing SavedModel that an import writes."""
     from bert_glue_tf.data import wordpiece

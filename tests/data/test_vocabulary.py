@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tiny_bert
 from messages import refuses
+from slow_fixtures import slow_to_make
 
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import preprocessing, readers, tasks, vocabulary, wordpiece
@@ -29,6 +30,7 @@ def write(folder, pieces=PIECES, lower_case=True):
 
 
 @pytest.fixture(scope="module")
+@slow_to_make
 def whole(tmp_path_factory):
     return write(tmp_path_factory.mktemp("vocabulary") / "whole")
 

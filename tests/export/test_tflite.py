@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tiny_bert
 from messages import refuses
+from slow_fixtures import slow_to_make
 from tiny_classifier import classifier
 
 from bert_glue_tf.core.errors import UserError
@@ -36,6 +37,7 @@ def keras_model():
 
 
 @pytest.fixture(scope="module")
+@slow_to_make
 def folder(keras_model, tmp_path_factory):
     """The classifier as a saved model."""
     model, architecture = keras_model
@@ -73,6 +75,7 @@ def examples(batch):
 
 
 @pytest.fixture(scope="module")
+@slow_to_make
 def files(float32, examples):
     """Recipe -> its file's content."""
     made = {}

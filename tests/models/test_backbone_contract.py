@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import tiny_bert
 from messages import refuses
+from slow_fixtures import slow_to_make
 
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import preprocessing, tasks
@@ -64,6 +65,7 @@ def model(backbone):
 
 
 @pytest.fixture(scope="module")
+@slow_to_make
 def saved(backbone, model, tmp_path_factory):
     folder = tmp_path_factory.mktemp("saved") / "model"
     saving.save(model, backbone, TASK, folder)

@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 import written_runs
 from absl import flags
+from slow_fixtures import slow_to_make
 
 from bert_glue_tf.runs import command_line
 
@@ -430,6 +431,7 @@ def test_nobody_reads_the_output(tmp_path, tiny_encoder):
 
 
 @pytest.fixture
+@slow_to_make
 def small_disk(tmp_path):
     """A disk of 600 kB: room for the settings, none for a checkpoint."""
     folder = tmp_path / "disk"

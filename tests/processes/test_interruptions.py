@@ -20,6 +20,7 @@ import interrupted
 import pytest
 import tiny_bert
 import tiny_runs
+from slow_fixtures import slow_to_make
 
 from bert_glue_tf.runs.config import ExperimentConfig
 from bert_glue_tf.runs.run_folder import BusyError, RunFolder
@@ -40,6 +41,7 @@ TIMED = ("speed", "peak_memory_bytes", "finished")
 
 
 @pytest.fixture(scope="module")
+@slow_to_make
 def launcher() -> Iterator[interrupted.Launcher]:
     started = interrupted.Launcher()
     yield started

@@ -21,6 +21,7 @@ import tf_keras
 import tiny_bert
 from ai_edge_litert.interpreter import Interpreter
 from messages import refuses
+from slow_fixtures import slow_to_make
 from tiny_classifier import start
 
 from bert_glue_tf import pruning
@@ -161,6 +162,7 @@ class Training:
 
 
 @pytest.fixture(scope="module")
+@slow_to_make
 def trained(tmp_path_factory):
     """trained(name): a whole training with its states, for the tests that only look at it."""
 

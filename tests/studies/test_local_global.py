@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from messages import refused
+from slow_fixtures import slow_to_make
 from study_runs import TINY, N, command, finished, read, right, train, width, write
 
 from bert_glue_tf.models import families
@@ -43,6 +44,7 @@ def test_the_spread_over_the_layers_is_weighted_by_size():
 
 
 @pytest.fixture(scope="module")
+@slow_to_make
 def studied(tiny_encoder, tiny_glue, tmp_path_factory):
     """Local and global at one sparsity, everything in scope, all runs finished."""
     root = tmp_path_factory.mktemp("local_global")

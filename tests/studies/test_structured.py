@@ -6,6 +6,7 @@ import shutil
 
 import pytest
 from messages import refused
+from slow_fixtures import slow_to_make
 from study_runs import TINY, command, finished, read, right, train, width, write
 
 from bert_glue_tf.studies import words
@@ -15,6 +16,7 @@ from bert_glue_tf.studies.structured import Structured
 
 
 @pytest.fixture(scope="module")
+@slow_to_make
 def trained(tiny_encoder, tiny_glue, tmp_path_factory):
     """Table 1 of a tiny encoder, all of its runs finished."""
     root = tmp_path_factory.mktemp("structured")

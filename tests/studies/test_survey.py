@@ -11,6 +11,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 from messages import refused, refuses
+from slow_fixtures import slow_to_make
 from study_runs import TINY, command, train
 
 from bert_glue_tf.compression import registry
@@ -27,6 +28,7 @@ SETTINGS = MeasureSettings(seq_lengths=(8, 64), threads=1, repetitions=3)
 
 
 @pytest.fixture(scope="module")
+@slow_to_make
 def surveyed(tiny_encoder, tiny_glue, tmp_path_factory):
     """Heads of a tiny encoder, and its only layer, which cannot go: the runs that can are done."""
     root = tmp_path_factory.mktemp("survey")

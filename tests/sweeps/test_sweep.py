@@ -26,6 +26,7 @@ import tiny_bert
 import written_runs
 from absl import flags
 from messages import refused, refuses
+from slow_fixtures import slow_to_make
 
 from bert_glue_tf.core import locks, progress
 from bert_glue_tf.core.errors import UserError
@@ -73,6 +74,7 @@ def settings(tiny_encoder, tiny_glue):
 
 
 @pytest.fixture(scope="module")
+@slow_to_make
 def started(settings, tmp_path_factory):
     """The folder of a finished run with a starting point, and its scores before training."""
     folder = RunFolder.open(tmp_path_factory.mktemp("started") / settings.run_name, settings)

@@ -14,6 +14,7 @@ import tensorflow as tf
 import tiny_bert
 import workers
 from messages import refuses
+from slow_fixtures import slow_to_make
 
 from bert_glue_tf.compression import registry
 from bert_glue_tf.core.errors import UserError
@@ -209,6 +210,7 @@ ON_WORKERS = [name for name in METHODS if name not in ON_REPLICAS_ONLY]
 
 
 @pytest.fixture(scope="module")
+@slow_to_make
 def replicas(tmp_path_factory):
     """Return the arrays of every method's runs on one device, two replicas and two workers."""
     folder = tmp_path_factory.mktemp("replicas")

@@ -17,6 +17,7 @@ import tensorflow_hub as hub
 import tiny_bert
 import tiny_runs
 from messages import refuses
+from slow_fixtures import slow_to_make
 
 from bert_glue_tf.compression import registry
 from bert_glue_tf.core import records
@@ -55,6 +56,7 @@ def settings(encoder):
 
 
 @pytest.fixture(scope="module")
+@slow_to_make
 def finished(settings, tmp_path_factory):
     """A finished run: its folder and its record."""
     folder = RunFolder.open(tmp_path_factory.mktemp("finished"), settings)
@@ -73,6 +75,7 @@ def killed(settings, tmp_path_factory):
 
 
 @pytest.fixture
+@slow_to_make
 def trained(killed, tmp_path):
     """A copy of it, to go on with."""
     return shutil.copytree(killed, tmp_path / "run")

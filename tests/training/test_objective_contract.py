@@ -10,6 +10,7 @@ import objectives
 import pytest
 import tensorflow as tf
 import tf_keras
+from slow_fixtures import slow_to_make
 
 from bert_glue_tf.data import batching, tasks
 from bert_glue_tf.data.preprocessing import INPUTS
@@ -107,6 +108,7 @@ def test_what_fills_up_a_batch_counts_in_nothing(case):
 
 
 @pytest.fixture(scope="module")
+@slow_to_make
 def trained():
     """Device -> case -> logs and weights of a short training."""
     done = forked.run([objectives.__file__])
