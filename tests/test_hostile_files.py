@@ -270,7 +270,7 @@ def test_a_file_of_a_run_that_is_something_else(written, how):
             use(runs)
 
 
-@fuzz(60)
+@fuzz(30)
 @hypothesis.given(how=changes, name=st.sampled_from(_FILES))
 def test_a_file_of_a_run_that_is_damaged(written, how, name):
     with copied(written) as runs:
@@ -279,7 +279,7 @@ def test_a_file_of_a_run_that_is_damaged(written, how, name):
         use(runs)
 
 
-@fuzz(40)
+@fuzz(20)
 @hypothesis.given(drawn=st.data())
 def test_settings_that_hold_something_else(written, drawn):
     name = drawn.draw(st.sampled_from(["config.json", "inputs.json", "tflite/export.json"]))
@@ -294,7 +294,7 @@ def test_settings_that_hold_something_else(written, drawn):
 # --- result records ---
 
 
-@fuzz(80)
+@fuzz(40)
 @hypothesis.given(drawn=st.data(), name=st.sampled_from(["results.jsonl", "tflite/results.jsonl"]))
 def test_a_record_that_holds_something_else(written, drawn, name):
     lines = (written / "one" / name).read_text().splitlines()

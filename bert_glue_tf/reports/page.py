@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import functools
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bert_glue_tf import __version__
 from bert_glue_tf.compression.names import NO_PRUNING
@@ -21,6 +22,9 @@ from bert_glue_tf.reports.measured import KERAS, REFERENCE, Model
 from bert_glue_tf.reports.pictures import confusion, curves, labels, layers, scatter
 from bert_glue_tf.reports.tables import Cell, Column, Table, Tone
 from bert_glue_tf.reports.verdicts import Comparison
+
+if TYPE_CHECKING:
+    import jinja2
 
 _TEMPLATE = "comparison.html.j2"
 _CLASSES = {Tone.GOOD: "good", Tone.BAD: "bad", Tone.NOISE: "noise"}
@@ -94,12 +98,26 @@ def page(groups: Sequence[Group], comparisons: Sequence[Comparison], margin: flo
     Raises:
       UserError: a file of answers is missing or damaged.
     """
-    import jinja2
-
     # Within a subject the unpruned models come first, and all others as they are.
     subjects = list(dict.fromkeys(one.subject for one in groups))
     groups = sorted(groups, key=lambda g: (subjects.index(g.subject), g.first.method != NO_PRUNING))
     models = [model for one in groups for model in one.models]
+    return _template().render(
+        made=_made(models),
+        notes=summary.notes(models),
+        tests=summary.tests(comparisons),
+        sentences=summary.sentences(comparisons),
+        subjects=list(_subjects(groups, comparisons, margin)),
+        numbers=_numbers(models),
+        settings=_settings(models),
+    )
+
+
+@functools.cache
+def _template() -> jinja2.Template:
+    """Return the page's template, which takes a third of a page's time to compile."""
+    import jinja2
+
     templates = jinja2.Environment(
         loader=jinja2.PackageLoader("bert_glue_tf.reports"),
         autoescape=True,
@@ -115,15 +133,7 @@ def page(groups: Sequence[Group], comparisons: Sequence[Comparison], margin: flo
         "unfolded_rows": _UNFOLDED_ROWS,
     }
     templates.filters["breakable"] = _breakable
-    return templates.get_template(_TEMPLATE).render(
-        made=_made(models),
-        notes=summary.notes(models),
-        tests=summary.tests(comparisons),
-        sentences=summary.sentences(comparisons),
-        subjects=list(_subjects(groups, comparisons, margin)),
-        numbers=_numbers(models),
-        settings=_settings(models),
-    )
+    return templates.get_template(_TEMPLATE)
 
 
 def _subjects(
