@@ -72,6 +72,20 @@ for (const svg of document.querySelectorAll('svg.scatter')) {
 }
 return found})()"""
 
+# Words of the classes that stand in several lines; one may end at an underscore.
+BROKEN = """(() => {
+const found = [];
+for (const head of document.querySelectorAll('.confusion th')) {
+    const texts = document.createTreeWalker(head, NodeFilter.SHOW_TEXT);
+    while (texts.nextNode()) for (const word of texts.currentNode.data.matchAll(/[^ _]+_?/g)) {
+        const range = document.createRange();
+        range.setStart(texts.currentNode, word.index);
+        range.setEnd(texts.currentNode, word.index + word[0].length);
+        if (range.getClientRects().length > 1) found.push(word[0]);
+    }
+}
+return found})()"""
+
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory) -> pathlib.Path:
@@ -116,6 +130,15 @@ def test_labels_of_points_do_not_lie_on_each_other(page, chromium, width):
     kind = "wide" if width > 900 else "narrow"
     assert chromium.evaluate(labels % kind) > 15
     assert chromium.evaluate(OVERLAPPING % SEEN) == []
+
+
+@pytest.mark.parametrize("width", [1280, 1000, 800, 400, 320])
+def test_no_word_of_a_class_is_broken(page, chromium, width):
+    chromium.open(page, width)
+    unfold(chromium)
+    heads = "[...document.querySelectorAll('.confusion thead th')].map(one => one.textContent)"
+    assert {"contradiction", "not_equivalent"} < set(chromium.evaluate(heads))
+    assert chromium.evaluate(BROKEN) == []
 
 
 @pytest.mark.parametrize("width", [1280, 400])

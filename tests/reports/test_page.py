@@ -15,6 +15,7 @@ from written_runs import write_export, write_run, write_session
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.reports import files, page, verdicts
 from bert_glue_tf.reports.groups import group
+from bert_glue_tf.reports.pictures import confusion
 
 VOID = ("meta", "br", "wbr")
 
@@ -205,6 +206,21 @@ def test_the_margin_that_is_given_counts_where_no_pair_can_be_compared(tmp_path)
         text = written.read_text(encoding="utf-8")
         assert (told.format(margin) in text) is is_said
         assert told.format(0.01) not in text
+
+
+@pytest.mark.parametrize(
+    ("labels", "is_turned", "has_long_words"),
+    [
+        (("not_equivalent", "equivalent"), False, False),
+        (("entailment", "neutral", "contradiction"), False, False),
+        (("negative", "neutral", "positive", "contradictory"), True, False),
+        (("pneumonoultramicroscopic", "other"), True, True),
+    ],
+)
+def test_heads_of_classes_are_turned_where_they_have_no_room(labels, is_turned, has_long_words):
+    number = len(labels)
+    found = confusion.Confusion(1, "model", labels, np.eye(number, dtype=int), 1)
+    assert (found.is_turned, found.has_long_words) == (is_turned, has_long_words)
 
 
 def test_a_regression_has_no_answers_by_class(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,6 +12,11 @@ from bert_glue_tf.data import problems
 from bert_glue_tf.evaluation import predictions
 from bert_glue_tf.reports.groups import Group
 from bert_glue_tf.reports.measured import Model
+
+# On the page a letter of a label is about so wide, a cell has so much room at its sides, and a
+# matrix has at least so much; the style has the same sizes.
+_LETTER, _SIDES, _WIDTH = 6.7, 14.4, 350
+_LONGEST = 20  # Letters; a longer word is broken, since nothing else makes room for it.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,6 +46,23 @@ class Confusion:
             self.counts, sums, out=np.zeros(self.counts.shape), where=sums > 0
         )
         return shares
+
+    @property
+    def is_turned(self) -> bool:
+        """Tell if the heads of the columns are turned, since side by side they have no room."""
+        words = [_longest_word(label) for label in self.labels]
+        letters = max(words) + sum(words)  # Of the heads of the rows and of the columns.
+        return letters * _LETTER + (len(words) + 1) * _SIDES > _WIDTH
+
+    @property
+    def has_long_words(self) -> bool:
+        """Tell if a label has a word that no page has room for."""
+        return max(map(_longest_word, self.labels)) > _LONGEST
+
+
+def _longest_word(label: str) -> int:
+    """Return the letters of the longest part that is not broken into lines."""
+    return max(map(len, re.split(r"(?<=[ _-])", label)))
 
 
 def confusions(models: Sequence[tuple[int, Group]]) -> list[Confusion]:
