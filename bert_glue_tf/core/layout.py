@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pathlib
 import re
 import shlex
 import sys
@@ -124,6 +125,12 @@ def quoted(word: str) -> str:
     if flag is None or shlex.quote(word) == word:
         return shlex.quote(word)
     return flag[0] + shlex.quote(word[flag.end() :])
+
+
+def near(path: pathlib.Path) -> pathlib.Path:
+    """Return an absolute path relative to the working folder where it lies below it."""
+    here = pathlib.Path.cwd().resolve()
+    return path.relative_to(here) if path.is_relative_to(here) else path
 
 
 def joined(words: Sequence[str]) -> str:

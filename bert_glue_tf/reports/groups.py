@@ -100,19 +100,31 @@ class Group:
         return float(np.mean([model.bytes[kind] for model in self.models]))
 
 
+def latest(models: Iterable[Model]) -> dict[tuple[str, int], Model]:
+    """Return the models without those that a later one repeats, by settings and seed."""
+    return {_identity(model): model for model in models}
+
+
+def _identity(model: Model) -> tuple[str, int]:
+    return model.key(), model.seed
+
+
 def group(models: Iterable[Model]) -> list[Group]:
     """Group models over their seeds, by task, then as they come. A repeated run counts once."""
-    found: dict[str, dict[int, Model]] = {}
+    models = list(models)
+    kept = latest(models)
     for model in models:
-        by_seed = found.setdefault(model.key(), {})
-        if model.seed in by_seed:
+        repeat = kept[_identity(model)]
+        if repeat is not model:
             logging.warning(
                 "%s repeats %s (%s, the same settings and seed), which is left out",
+                repeat.run,
                 model.run,
-                by_seed[model.seed].run,
                 model.recipe,
             )
-        by_seed[model.seed] = model
+    found: dict[str, dict[int, Model]] = {}
+    for model in kept.values():
+        found.setdefault(model.key(), {})[model.seed] = model
     seeds_together = [
         tuple(by_seed[seed] for seed in sorted(by_seed)) for by_seed in found.values()
     ]

@@ -8,10 +8,11 @@ from collections.abc import Callable, Sequence
 
 from bert_glue_tf.compression.names import NO_PRUNING
 from bert_glue_tf.evaluation.margin import MARGIN
+from bert_glue_tf.evaluation.significance import Equal
 from bert_glue_tf.reports import formats, verdicts
 from bert_glue_tf.reports.groups import Group
 from bert_glue_tf.reports.measured import REFERENCE
-from bert_glue_tf.reports.verdicts import Comparison
+from bert_glue_tf.reports.verdicts import Comparison, Outcome
 
 _ROUNDING = 1e-9  # 0.75 - 0.74 is a little more than 0.01.
 _SMALLER = 0.95  # A file that is larger than so much of another one is as large.
@@ -45,7 +46,8 @@ class Headline:
     Attributes:
       base: the unpruned model that the others are held against: the float32 file, or the trained
         model where there is no such file.
-      chosen: the smallest model that loses at most `margin`, or the one that loses least where
+      chosen: the smallest model whose score is shown to be kept within `margin`; where that is
+        shown of none, the smallest that loses at most `margin`, or the one that loses least where
         all lose more.
       margin: the loss that a smaller model is worth.
       comparison: of the two; None where they have no seed in common, or other examples.
@@ -105,7 +107,23 @@ class Headline:
             text = f"No smaller model stays within {self.margin:g}; this one loses least. {text}"
         if self.comparison is not None:
             text += f"; the test says “{formats.verdict(self.comparison.verdict)}”"
-        return f"{text}."
+        return f"{text}.{self._evidence()}"
+
+    def _evidence(self) -> str:
+        """Return a sentence on the evidence that the score is kept; empty where it is lost."""
+        if self.loss > self.margin + _ROUNDING:
+            return ""
+        kept = f"the score is kept within {_points(self.margin)}"
+        if self.comparison is None:
+            return (
+                f" Nothing shows that {kept}: the two models share no training seed, or have "
+                "answered other examples."
+            )
+        if _is_kept(self.comparison):
+            return f" The examples show that {kept}."
+        needed = self.comparison.difference.equivalence.examples
+        more = f"; that would take about {formats.about(needed)} examples" if needed else ""
+        return f" The examples do not show that {kept}{more}."
 
     @property
     def bars(self) -> list[Bar]:
@@ -117,6 +135,20 @@ class Headline:
             _bar(metric, self.base.mean, self.chosen.mean, lambda score: f"{score:.3f}", False),
             *times,
         ]
+
+
+def _is_kept(comparison: Comparison | None) -> bool:
+    """Return whether the examples show that a score is kept: equal within the margin, or better."""
+    if comparison is None or comparison.is_of_collapsed:
+        return False
+    is_equal = comparison.difference.equivalence.outcome is Equal.YES
+    return is_equal or comparison.outcome is Outcome.BETTER
+
+
+def _points(margin: float) -> str:
+    """Return a difference of scores as `a point`, or `2 points`."""
+    points = 100 * margin
+    return "a point" if math.isclose(points, 1) else f"{points:g} points"
 
 
 def _milliseconds(value: float) -> str:
@@ -149,10 +181,16 @@ def headline(groups: Sequence[Group], margin: float = MARGIN) -> Headline | None
         return None
     smaller = [g for g in sound if g.bytes("plain") < _SMALLER * base.bytes("plain")]
     close = [g for g in smaller if base.mean - g.mean <= margin + _ROUNDING]
-    if close:
-        chosen = min(close, key=lambda g: (g.bytes("plain"), -g.mean))
-    elif smaller:
-        chosen = max(smaller, key=lambda g: g.mean)
-    else:
+    if not smaller:
         return None
-    return Headline(base, chosen, margin, verdicts.compare(chosen, base, margin=margin))
+    tried: list[tuple[Group, Comparison | None]] = []
+    for chosen in sorted(close, key=lambda g: (g.bytes("plain"), -g.mean)):
+        comparison = verdicts.compare(chosen, base, margin=margin)
+        if _is_kept(comparison):
+            return Headline(base, chosen, margin, comparison)
+        tried.append((chosen, comparison))
+    if not tried:
+        best = max(smaller, key=lambda g: g.mean)
+        tried.append((best, verdicts.compare(best, base, margin=margin)))
+    chosen, comparison = tried[0]
+    return Headline(base, chosen, margin, comparison)

@@ -75,13 +75,21 @@ def tests(comparisons: Sequence[Comparison]) -> list[str]:
 def notes(models: Iterable[Model]) -> list[str]:
     """Return the facts that a reader of the numbers has to know, a line each."""
     models = list(models)
-    lines = [
-        f"{formats.COLLAPSED}: {model.run}, {model.recipe}: {model.collapsed}. "
-        "Do not use this model."
-        for model in models
-        if model.collapsed
-    ]
+    lines = list(_collapsed(models))
     if any(model.source == SAMPLE for model in models):
         sample = "Scores marked (sample) are of generated sentences; they say nothing of GLUE."
         lines.insert(0, sample)
     return [*lines, *unmatched.notes(models), *times.notes(models)]
+
+
+def _collapsed(models: Iterable[Model]) -> Iterator[str]:
+    """Yield a line for each model that is COLLAPSED, its seeds together."""
+    by_key: dict[str, list[Model]] = {}
+    for model in models:
+        if model.collapsed:
+            by_key.setdefault(model.key(), []).append(model)
+    for some in by_key.values():
+        runs = ", ".join(model.run for model in some)
+        reasons = "; ".join(dict.fromkeys(model.collapsed for model in some))
+        which = "these models" if len(some) > 1 else "this model"
+        yield f"{formats.COLLAPSED}: {runs}, {some[0].recipe}: {reasons}. Do not use {which}."

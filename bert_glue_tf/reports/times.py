@@ -9,7 +9,6 @@ from __future__ import annotations
 import collections
 import dataclasses
 import glob
-import os
 import pathlib
 from collections.abc import Iterable, Sequence
 
@@ -17,7 +16,7 @@ from bert_glue_tf.core import layout
 from bert_glue_tf.export.benchmark import Timed
 from bert_glue_tf.export.folder import FOLDER
 from bert_glue_tf.export.timings import FILE_NAME, Timing, reference_order
-from bert_glue_tf.reports import formats
+from bert_glue_tf.reports import formats, groups
 from bert_glue_tf.reports.measured import KERAS, Interval, Model, Time
 from bert_glue_tf.reports.tables import Column, Table
 
@@ -55,11 +54,14 @@ def _times(files: Sequence[Model], session: str) -> list[Time | None]:
             if session in ("", timing.session):
                 # The threads as well: times on one and on two threads never share a column.
                 sessions[timing.session, timing.threads][place] = timing
-    reference = min(range(len(files)), key=lambda place: _order(files[place]))
-    usable = [held for held in sessions.values() if _holds_all(files, held, reference)]
+    # A run that another one repeats is not shown: it is no reference, and need not be timed.
+    shown = set(map(id, groups.latest(files).values()))
+    places = [place for place, file in enumerate(files) if id(file) in shown]
+    reference = min(places, key=lambda place: _order(files[place]))
+    usable = [held for held in sessions.values() if _holds_all(files, held, reference, places)]
     if not usable:
         return [None] * len(files)
-    held = max(usable, key=lambda one: (len(one) == len(files), one[reference].started))
+    held = max(usable, key=lambda one: (set(places) <= set(one), one[reference].started))
     return [
         _time(held[place], held[reference], files[reference], _length(held))
         if place in held
@@ -72,13 +74,20 @@ def _order(file: Model) -> tuple[object, ...]:
     return reference_order(file.run, file.recipe, file.method, file.seed)
 
 
-def _holds_all(files: Sequence[Model], held: _Held, reference: int) -> bool:
-    """Return whether a session holds all files of each of its recipes, and the reference."""
-    missing = {file.recipe for place, file in enumerate(files) if place not in held}
-    others = [files[place].recipe for place in held if place != reference]
+def _holds_all(files: Sequence[Model], held: _Held, reference: int, places: Sequence[int]) -> bool:
+    """Return whether a session holds all shown files of each of its recipes, and the reference.
+
+    Args:
+      files: of one subject.
+      held: what the session has timed.
+      reference: the place of the file that the others are compared with.
+      places: those of the files that are shown.
+    """
+    missing = {files[place].recipe for place in places if place not in held}
+    others = [files[place].recipe for place in places if place in held and place != reference]
     return (
         reference in held
-        and bool(others or len(files) == 1)
+        and bool(others or len(places) == 1)
         and not missing.intersection(others)
         and bool(_length(held))
     )
@@ -105,7 +114,7 @@ def _time(timing: Timing, base: Timing, reference: Model, length: str) -> Time:
 def notes(models: Iterable[Model]) -> list[str]:
     """Return where the times come from, and the command that takes those that are missing."""
     by_subject: dict[tuple[str, str, str], list[Model]] = collections.defaultdict(list)
-    for model in models:
+    for model in groups.latest(models).values():
         if model.recipe != KERAS:
             by_subject[model.subject].append(model)
     subjects = by_subject.values()
@@ -176,17 +185,11 @@ def command(folders: Iterable[pathlib.Path]) -> str:
     for parent, some in by_parent.items():
         exported = {entry.parent for entry in parent.glob(f"*/{FOLDER}")}
         if len(some) > 1 and exported == some:
-            patterns.append(f"{glob.escape(str(_near(parent)))}/*")
+            patterns.append(f"{glob.escape(str(layout.near(parent)))}/*")
         else:
-            patterns += [str(_near(folder)) for folder in sorted(some)]
+            patterns += [str(layout.near(folder)) for folder in sorted(some)]
     flags = [f"--runs={pattern}" for pattern in patterns]
     return layout.joined(["python", "-m", "bert_glue_tf.benchmark", *flags])
-
-
-def _near(folder: pathlib.Path) -> pathlib.Path:
-    """Return a folder relative to the working one where it lies below it."""
-    here = pathlib.Path(os.getcwd()).resolve()
-    return folder.relative_to(here) if folder.is_relative_to(here) else folder
 
 
 # --- the table of one session ---

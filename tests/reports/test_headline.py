@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from report_runs import CONSTANT, LABELS, read, right
 from written_runs import write_export, write_run, write_session
@@ -18,7 +20,7 @@ def test_the_smallest_model_within_the_margin_is_chosen(tmp_path):
     run = write_run(tmp_path / "run", LABELS, right(300), megabytes=93)
     for recipe, number, size, time in (
         ("float32", 300, 90, 10.0),
-        ("dynamic_int8", 300, 24, 5.0),
+        ("dynamic_int8", 299, 24, 5.0),
         ("int8", 298, 22.5, 4.0),
         ("int4", 260, 14, 4.0),
     ):
@@ -39,6 +41,39 @@ def test_the_smallest_model_within_the_margin_is_chosen(tmp_path):
     assert found.bars[0].chosen_share == 0.25
     # With more to lose the smallest of all is chosen.
     assert summed_up(run, margin=0.2).chosen.first.recipe == "int4"
+
+
+def test_a_model_whose_equality_is_shown_comes_before_a_smaller_one(tmp_path):
+    run = write_run(tmp_path / "run", LABELS, right(300), megabytes=93)
+    write_export(run, "float32", LABELS, right(300), megabytes=90)
+    write_export(run, "int8", LABELS, right(297), megabytes=22)
+    found = summed_up(run)
+    assert found.chosen.first.recipe == "int8"
+    assert re.search(
+        r" The examples do not show that the score is kept within a point; that would take about "
+        r"[\d,]+ examples\.$",
+        found.cost,
+    )
+    write_export(run, "dynamic_int8", LABELS, right(300), megabytes=24)
+    found = summed_up(run)
+    assert found.chosen.first.recipe == "dynamic_int8"
+    assert found.cost.endswith(" The examples show that the score is kept within a point.")
+    # One that is better has kept its score too.
+    write_export(run, "int4", LABELS, right(330), megabytes=14)
+    found = summed_up(run)
+    assert found.chosen.first.recipe == "int4"
+    assert found.cost.endswith(" The examples show that the score is kept within a point.")
+
+
+def test_nothing_is_shown_of_models_that_share_no_seed(tmp_path):
+    whole = write_run(tmp_path / "whole", LABELS, right(300), seed=1)
+    half = write_run(
+        tmp_path / "half", LABELS, right(300), seed=2, megabytes=45, pruning_method="layer"
+    )
+    assert summed_up(whole, half, margin=0.02).cost.endswith(
+        " Nothing shows that the score is kept within 2 points: the two models share no training "
+        "seed, or have answered other examples."
+    )
 
 
 def test_times_count_where_one_session_has_them(tmp_path):

@@ -7,8 +7,10 @@ import dataclasses
 import io
 import json
 import re
+import shlex
 
 import numpy as np
+from absl import flags
 from report_runs import CONSTANT, LABELS, N, read, right
 from written_runs import write_run
 
@@ -24,7 +26,7 @@ from bert_glue_tf.reports import (
     verdicts,
 )
 from bert_glue_tf.reports.groups import group
-from bert_glue_tf.runs import results
+from bert_glue_tf.runs import command_line, results
 
 
 def everywhere(models):
@@ -146,6 +148,44 @@ def test_a_constant_answer_to_a_regression_has_no_correlation(tmp_path):
     assert [row["95 % interval"] for row in shown["groups"]] == ["", "1.000 to 1.000"]
     assert shown["differences"][0]["verdict"] == "no verdict: COLLAPSED"
     assert shown["differences"][0]["p"] == ""
+
+
+def test_seeds_without_an_unpruned_partner_are_told_of_with_the_commands(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_run(tmp_path / "runs" / "u", LABELS, right(300), epochs=2)
+    for method in ("row", "layer"):
+        for seed in (1, 2, 3):
+            folder = tmp_path / "runs" / f"{method}{seed}"
+            write_run(folder, LABELS, right(300), epochs=2, seed=seed, pruning_method=method)
+    folders = sorted((tmp_path / "runs").iterdir())
+    first, *commands = summary.notes(read(*folders))[0].splitlines()
+    assert first == (
+        "Not compared with an unpruned model: layer2, layer3, row2, row3. The unpruned model has "
+        "only seed 1 (u). This runs what is missing:"
+    )
+    for command, seed in zip(commands, (2, 3), strict=True):
+        # It can be pasted: the run is made beside the others, under the name of its settings.
+        words = shlex.split(command)
+        assert words[:3] == ["python", "-m", "bert_glue_tf.train"]
+        asked = flags.FlagValues()
+        command_line.define_flags(asked)
+        asked(words[2:])
+        settings = command_line.from_flags(asked)
+        assert (settings.epochs, settings.seed, settings.pruning_method) == (2, seed, "none")
+        assert asked.workdir == f"runs/{settings.run_name}"
+    # Of an older run without its settings the line has no command.
+    (tmp_path / "runs" / "u" / "config.json").unlink()
+    assert summary.notes(read(*folders)) == [first.removesuffix(" This runs what is missing:")]
+
+
+def test_seeds_of_one_collapsed_model_share_a_line(tmp_path):
+    for seed in (1, 2, 3):
+        write_run(tmp_path / f"weak{seed}", LABELS, CONSTANT, seed=seed)
+    write_run(tmp_path / "good", LABELS, right(300), epochs=2)
+    assert summary.notes(read(*sorted(tmp_path.iterdir()))) == [
+        "COLLAPSED: weak1, weak2, weak3, keras: every prediction is not_equivalent. "
+        "Do not use these models."
+    ]
 
 
 def test_a_pruned_model_without_an_unpruned_one_is_told_of_with_the_nearest(tmp_path):

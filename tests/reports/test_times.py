@@ -140,6 +140,19 @@ def test_a_session_of_some_recipes(tmp_path):
     assert {model.session for model in read(*both)} == {None, "f"}
 
 
+def test_a_run_that_is_repeated_is_no_reference_and_need_not_be_timed(tmp_path):
+    first, again = exported(tmp_path / "a"), exported(tmp_path / "b")
+    pruned = exported(tmp_path / "p", 2.0, pruning_method="row")
+    write_session(again, pruned)
+    models = [one for one in read(first, again, pruned) if one.time]
+    assert [one.run for one in models] == ["b", "p"]
+    assert {one.time.reference for one in models} == {"b, float32"}
+    assert not any("no session" in line for line in summary.notes(read(first, again, pruned)))
+    write_session(first, again, pruned, **LATER)
+    references = {one.time.reference for one in read(first, again, pruned) if one.time}
+    assert references == {"b, float32"}
+
+
 def test_subjects_have_their_own_sessions(tmp_path):
     one, two = exported(tmp_path / "one"), exported(tmp_path / "two", task="sst2")
     write_session(one)
