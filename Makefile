@@ -121,9 +121,10 @@ lint: $(INSTALLED)  ## style, types, layers of the rooms, lengths
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/mypy
 
-docs: $(INSTALLED)  ## write anew what docs/ shows of the code and of its records
+docs: $(INSTALLED)  ## write anew what README and docs/ show of the code and of the records
 	$(BIN)/python docs/draw_rooms.py
 	$(BIN)/python docs/draw_survey.py
+	$(BIN)/python docs/fill_in.py
 
 AUDIT_FLAGS := --strict --no-deps --disable-pip --progress-spinner=off
 audit: $(AUDIT)  ## known vulnerabilities of the versions in constraints.txt

@@ -211,3 +211,10 @@ def test_the_code_for_the_saved_model_classifies_a_sentence(exported, tmp_path):
     description = json.loads((run.path / "model" / "architecture.json").read_text())
     labels = [description["labels"][int(index)] for index in re.findall(r"\d", done.stdout)]
     assert labels == ["positive", "negative"]
+
+
+@pytest.mark.processes
+def test_the_readme_shows_the_numbers_of_the_records():
+    command = [sys.executable, "docs/fill_in.py", "--check"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert (done.stdout, done.returncode) == ("", 0), done.stderr

@@ -288,6 +288,21 @@ def test_four_labels_to_the_worse_are_no_difference_by_any_metric(name):
     assert more.is_shown
 
 
+def test_p_and_interval_never_say_different_things():
+    draw = np.random.default_rng(5)
+    near = 0
+    for number, metric in itertools.product((1, 2, 3), (metrics.accuracy, metrics.matthews)):
+        for _ in range(25):
+            labels = draw.integers(2, size=150)
+            first = [np.where(draw.random(150) < 0.2, 1 - labels, labels) for _ in range(number)]
+            second = [np.where(draw.random(150) < 0.12, 1 - labels, one) for one in first]
+            found = compare(labels, first, second, metric, resamples=400)
+            low, high = found.interval
+            assert (found.p < 0.05) == (low > 0 or high < 0) == found.is_shown
+            near += 0.02 < found.p < 0.1
+    assert near > 10  # Differences near the limit, where two procedures could disagree.
+
+
 @pytest.mark.parametrize(("number", "most"), [(4, 0.0), (8, 0.05)])
 def test_random_flips_are_no_false_alarms(number, most):
     """Labels flipped in either model at random: with four, 0.107 were called different once."""
