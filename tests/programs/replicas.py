@@ -79,7 +79,6 @@ def train(name: str, strategy: tf.distribute.Strategy) -> dict[str, np.ndarray]:
     config = ExperimentConfig(
         task="mnli",
         pruning_method=name,
-        pruning_options="block=4x4" if name == "block" else "",
         final_sparsity=0.5,
         # Its prunings are at the ends of its rounds, and it takes no steps of others.
         **({} if name == "lottery_ticket" else {"begin_step": 2, "end_step": 8}),
