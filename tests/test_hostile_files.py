@@ -466,7 +466,10 @@ def test_an_encoder_without_a_name(written):
 def test_predictions_that_were_cut_short(written):
     """Their whole lines would have been compared as if they were all."""
     with copied(written) as runs:
-        file = runs / "one" / "predictions" / "validation.tsv"
+        # A record is read without its predictions, unless it is older than its marks.
+        record = reading.read([runs / "one"])[0]
+        file = record.predictions["validation"]
+        task, number = record.task, record.data["validation"]["examples"]
         lines = file.read_text().splitlines(keepends=True)
         for text, named in (
             ("".join(lines[:-2]), "10 whole lines of 12"),
@@ -474,10 +477,10 @@ def test_predictions_that_were_cut_short(written):
         ):
             file.write_text(text)
             with refuses(UserError, file, named):
-                reading.read([runs / "one"])
+                predictions.read(file, task, number)
         file.write_text("".join(lines).replace("\t1\t", "\t7\t", 1))
         with refuses(UserError, file, "line 3", "sst2"):
-            reading.read([runs / "one"])
+            predictions.read(file, task, number)
 
 
 def test_a_history_of_other_things(written):
