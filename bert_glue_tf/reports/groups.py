@@ -102,28 +102,36 @@ class Group:
 
 def latest(models: Iterable[Model]) -> dict[tuple[str, int], Model]:
     """Return the models without those that a later one repeats, by settings and seed."""
-    return {_identity(model): model for model in models}
+    return {(model.key(), model.seed): model for model in models}
 
 
-def _identity(model: Model) -> tuple[str, int]:
-    return model.key(), model.seed
+def without_repeated(models: Iterable[Model]) -> list[Model]:
+    """Return the models of `latest`, and tell in the log which runs are left out."""
+    models = list(models)
+    kept = latest(models)
+    left_out: dict[tuple[str, str], list[str]] = {}
+    for model in models:
+        repeat = kept[model.key(), model.seed]
+        if repeat is not model:
+            left_out.setdefault((model.run, repeat.run), []).append(model.recipe)
+    for (run, stays), recipes in left_out.items():
+        logging.warning(
+            "%s (%s) is left out: %s repeats it, with the same settings and seed",
+            run,
+            ", ".join(recipes),
+            stays,
+        )
+    return list(kept.values())
 
 
 def group(models: Iterable[Model]) -> list[Group]:
-    """Group models over their seeds, by task, then as they come. A repeated run counts once."""
-    models = list(models)
-    kept = latest(models)
-    for model in models:
-        repeat = kept[_identity(model)]
-        if repeat is not model:
-            logging.warning(
-                "%s repeats %s (%s, the same settings and seed), which is left out",
-                repeat.run,
-                model.run,
-                model.recipe,
-            )
+    """Group models over their seeds, by task, then as they come.
+
+    Args:
+      models: as `reading.read` returns them, where a run that is repeated is left out.
+    """
     found: dict[str, dict[int, Model]] = {}
-    for model in kept.values():
+    for model in latest(models).values():
         found.setdefault(model.key(), {})[model.seed] = model
     seeds_together = [
         tuple(by_seed[seed] for seed in sorted(by_seed)) for by_seed in found.values()

@@ -21,8 +21,7 @@ from bert_glue_tf.export import timings
 from bert_glue_tf.export.folder import FOLDER, ExportFolder
 from bert_glue_tf.export.record import ExportResult
 from bert_glue_tf.export.timings import Timing
-from bert_glue_tf.reports import machine, rows, times
-from bert_glue_tf.reports.groups import Group
+from bert_glue_tf.reports import groups, machine, rows, times
 from bert_glue_tf.reports.measured import KERAS, Model
 from bert_glue_tf.runs import results
 from bert_glue_tf.runs.config import ExperimentConfig
@@ -31,10 +30,20 @@ from bert_glue_tf.runs.results import ExperimentResult
 
 
 def read(folders: Iterable[pathlib.Path]) -> list[Model]:
-    """Read the records of run folders, those of their exported files included.
+    """Read the models of a comparison: the records of run folders, with their exported files.
 
-    A folder without records is left out, with a line in the log. Files have the times of one
-    session that holds all of them, or none; see `times.share`.
+    A folder without records is left out, with a line in the log; so is a run that another one of
+    these repeats with the same settings and seed. Files have the times of one session that holds
+    all of them, or none; see `times.share`.
+
+    Raises:
+      UserError: as `every`.
+    """
+    return groups.without_repeated(every(folders))
+
+
+def every(folders: Iterable[pathlib.Path]) -> list[Model]:
+    """Read the same models as `read`, with those that another one repeats.
 
     Raises:
       UserError: no folder holds a record, or a file of records is damaged.
@@ -75,7 +84,7 @@ def _folder(folder: pathlib.Path, name: str) -> Iterator[Model]:
 def _whole(model: Model) -> Model:
     """Return the model, once everything that a table or a figure asks of it has been computed."""
     rows.models([model]).texts()
-    machine.models([Group((model,), model.run)]).values()
+    machine.models([groups.Group((model,), model.run)]).values()
     plain = [model.seed, *map(float, model.bytes.values())]
     if not all(map(math.isfinite, plain)):
         raise ValueError(f"{plain} are no numbers")

@@ -9,16 +9,14 @@ from bert_glue_tf.core import layout
 from bert_glue_tf.reports import names
 from bert_glue_tf.reports.measured import BUT_PRUNING, KERAS, Model
 from bert_glue_tf.runs.config import ExperimentConfig
-from bert_glue_tf.runs.paths import RunPaths
 
 
 def notes(models: Iterable[Model]) -> list[str]:
-    """Return the pruned runs without an unpruned counterpart, with the nearest one: a line each.
+    """Return the pruned runs without an unpruned counterpart, with the nearest one: a text each.
 
     A counterpart has the same settings but the pruning's, the same data and encoder, and a seed
-    in common. Runs that lack it for the same reason share a line. So do those whose counterpart
-    has other seeds, which alone are left out; with them stand the commands that run what is
-    missing.
+    in common. Runs that lack it for the same reason share a text. So do those whose counterpart
+    has other seeds, which alone are left out. Below stand the commands that run what is missing.
     """
     trained = [model for model in models if model.recipe == KERAS]
     unpruned = [model for model in trained if model.method == NO_PRUNING]
@@ -26,45 +24,55 @@ def notes(models: Iterable[Model]) -> list[str]:
     for model in trained:
         if model.method != NO_PRUNING:
             by_key.setdefault(model.key(), []).append(model)
-    runs: dict[str, list[str]] = {}
+    without: dict[str, list[Model]] = {}
     partly: dict[str, list[Model]] = {}
     for some in by_key.values():
         key = some[0].key(BUT_PRUNING)
         seeds = {other.seed for other in unpruned if other.key(BUT_PRUNING) == key}
         alone = [model for model in some if model.seed not in seeds]
         if len(alone) == len(some):
-            runs.setdefault(_reason(some[0], unpruned), []).extend(model.run for model in some)
+            without.setdefault(_reason(some[0], unpruned), []).extend(some)
         elif alone:
             partly.setdefault(key, []).extend(alone)
-    lines = [f"{_told(some_runs)} {reason}" for reason, some_runs in runs.items()]
     for key, alone in partly.items():
         partners = [other for other in unpruned if other.key(BUT_PRUNING) == key]
-        lines.append(f"{_told([model.run for model in alone])} {_missing(alone, partners)}")
-    return lines
+        without.setdefault(_seeds(partners), []).extend(alone)
+    return [_note(reason, alone, unpruned) for reason, alone in without.items()]
 
 
-def _told(runs: Iterable[str]) -> str:
-    return f"Not compared with an unpruned model: {', '.join(runs)}."
+def _note(reason: str, alone: Sequence[Model], unpruned: Sequence[Model]) -> str:
+    """Return the runs, the reason why they are not compared, and the commands against it."""
+    text = f"Not compared with an unpruned model: {', '.join(m.run for m in alone)}. {reason}"
+    commands = _commands(alone, unpruned)
+    return "\n".join([f"{text} This runs what is missing:", *commands]) if commands else text
 
 
-def _missing(alone: Sequence[Model], partners: Sequence[Model]) -> str:
-    """Return the seeds that the unpruned model has, and the commands that run the others."""
+def _commands(alone: Iterable[Model], unpruned: Iterable[Model]) -> list[str]:
+    """Return the commands that run the unpruned counterparts, each beside its pruned run.
+
+    Where the same settings were run already, the contents of data or encoder have changed since:
+    no command tells which of them are meant.
+    """
+    held = {ExperimentConfig.from_json(other.config).unpruned for other in unpruned}
+    wanted: dict[ExperimentConfig, Model] = {}
+    for model in sorted(alone, key=lambda one: one.seed):
+        wanted.setdefault(ExperimentConfig.from_json(model.config).unpruned, model)
+    return [
+        layout.command(
+            "train",
+            **settings.given(),
+            workdir=layout.near(model.folder.with_name(settings.run_name)),
+        )
+        for settings, model in wanted.items()
+        if settings not in held
+    ]
+
+
+def _seeds(partners: Sequence[Model]) -> str:
+    """Return the seeds that the unpruned model has."""
     seeds = ", ".join(str(seed) for seed in sorted({other.seed for other in partners}))
     plural = "s" if "," in seeds else ""
-    text = f"The unpruned model has only seed{plural} {seeds} ({partners[0].run})."
-    settings = RunPaths(partners[0].folder).config_file
-    if not settings.is_file():
-        return text
-    commands = []
-    for seed in sorted({model.seed for model in alone}):
-        wanted = ExperimentConfig.from_json({**partners[0].config, "seed": seed})
-        folder = partners[0].folder.with_name(wanted.run_name)
-        commands.append(
-            layout.command(
-                "train", config=layout.near(settings), seed=seed, workdir=layout.near(folder)
-            )
-        )
-    return "\n".join([f"{text} This runs what is missing:", *commands])
+    return f"The unpruned model has only seed{plural} {seeds} ({partners[0].run})."
 
 
 def _reason(pruned: Model, unpruned: Sequence[Model]) -> str:

@@ -129,7 +129,7 @@ class Study(abc.ABC, Generic[C]):
         Raises:
           UserError: none of them holds a record, or a file of records is damaged.
         """
-        self._models = {(model.run, model.recipe): model for model in reading.read(folders)}
+        self._models = {(model.run, model.recipe): model for model in reading.every(folders)}
         self._compared, self._means = {}, {}
 
     def group(self, cell: C, recipe: str = KERAS) -> Group | None:

@@ -305,7 +305,7 @@ class Survey(SweptStudy):
             for one in self.cells
             if (own := self.costs.get(one.label)) and own.files
         }
-        models = times.share(reading.read(labels), self.base.session)
+        models = times.share(reading.every(labels), self.base.session)
         by_label = {labels[model.folder]: model for model in models if model.recipe == INT8}
         return [Group((by_label[label],), name=label) for label in labels.values()]
 

@@ -7,6 +7,7 @@ import json
 import os
 import pathlib
 import re
+import shlex
 import subprocess
 import sys
 
@@ -53,6 +54,16 @@ def test_the_table_of_flags_has_every_flag_with_its_default_and_help():
             assert set(listed.split(", ")) <= set(registry.names())
         else:
             assert help_text == flag.help, name
+
+
+def test_the_first_page_compares_two_runs_that_differ_in_the_pruning_alone():
+    text = (ROOT / "README.md").read_text()
+    section = text.split("## Prune, quantize, compare, use")[1].split("\n## ")[0]
+    commands = re.findall(r"^python -m bert_glue_tf\.train (.*)$", section, re.MULTILINE)
+    whole, half = (command_line.from_flags(parse(*shlex.split(one))) for one in commands)
+    assert (whole.pruning_method, half.pruning_method) == ("none", "attention_head,neuron")
+    assert half.unpruned == whole
+    assert half.starting_point == whole.starting_point is not None
 
 
 def test_the_package_of_the_embedded_encoder_is_the_same_everywhere():

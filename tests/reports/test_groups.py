@@ -7,9 +7,9 @@ import json
 import numpy as np
 import pytest
 from report_runs import LABELS, changed, read, right
-from written_runs import write_run
+from written_runs import write_export, write_run
 
-from bert_glue_tf.reports import rows
+from bert_glue_tf.reports import rows, summary, verdicts
 from bert_glue_tf.reports.groups import group
 
 
@@ -36,7 +36,25 @@ def test_a_run_that_is_repeated_counts_once_and_is_told_of(tmp_path, caplog):
     (one,) = group(read(tmp_path / "a", tmp_path / "b"))
     assert [model.run for model in one.models] == ["b"]
     (record,) = caplog.records
-    assert record.getMessage().startswith("b repeats a (keras, the same settings and seed)")
+    assert record.getMessage() == (
+        "a (keras) is left out: b repeats it, with the same settings and seed"
+    )
+
+
+def test_what_is_left_out_is_told_once_and_in_no_note(tmp_path, caplog):
+    for name, given in (
+        ("a", {}),
+        ("b", {}),
+        ("p", {"pruning_method": "row", "epochs": 2}),
+    ):
+        run = write_run(tmp_path / name, LABELS, right(300), **given)
+        write_export(run, "float32", LABELS, right(300))
+    models = read(*sorted(tmp_path.iterdir()))
+    verdicts.differences(models)
+    assert {model.run for one in group(models) for model in one.models} == {"b", "p"}
+    assert "The nearest unpruned run, b, has epochs=3 instead of 2." in summary.notes(models)[0]
+    (record,) = caplog.records
+    assert record.getMessage().startswith("a (keras, float32) is left out: b repeats it")
 
 
 def test_groups_are_named_by_what_tells_them_apart(tmp_path):

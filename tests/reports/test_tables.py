@@ -173,9 +173,6 @@ def test_seeds_without_an_unpruned_partner_are_told_of_with_the_commands(tmp_pat
         settings = command_line.from_flags(asked)
         assert (settings.epochs, settings.seed, settings.pruning_method) == (2, seed, "none")
         assert asked.workdir == f"runs/{settings.run_name}"
-    # Of an older run without its settings the line has no command.
-    (tmp_path / "runs" / "u" / "config.json").unlink()
-    assert summary.notes(read(*folders)) == [first.removesuffix(" This runs what is missing:")]
 
 
 def test_seeds_of_one_collapsed_model_share_a_line(tmp_path):
@@ -204,7 +201,12 @@ def test_a_pruned_model_without_an_unpruned_one_is_told_of_with_the_nearest(tmp_
         write_run(tmp_path / name, LABELS, right(300), **given)
 
     def notes(*names):
-        return summary.notes(read(*(tmp_path / name for name in names)))
+        told = summary.notes(read(*(tmp_path / name for name in names)))
+        commands = [line for note in told for line in note.splitlines()[1:]]
+        assert all(line.startswith("  python -m bert_glue_tf.train --") for line in commands)
+        missing = " This runs what is missing:"
+        assert (missing in "".join(told)) == bool(commands)
+        return [note.splitlines()[0].removesuffix(missing) for note in told]
 
     nobody = "Not compared with an unpruned model: {}. "
     assert notes("u", "far", "p") == []
@@ -226,3 +228,27 @@ def test_a_pruned_model_without_an_unpruned_one_is_told_of_with_the_nearest(tmp_
         nobody.format("s") + "The nearest unpruned run, u, has seed=2 instead of 1."
     ]
     assert notes("u", "t") == [nobody.format("t") + "No unpruned run of sst2 is among these."]
+
+
+def test_the_unpruned_run_that_is_missing_can_be_pasted_and_is_the_counterpart(
+    tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    runs = tmp_path / "runs"
+    write_run(runs / "u", LABELS, right(300))
+    asked = {"pruning_method": "row", "final_sparsity": 0.5, "finetune_epochs": 3, "seed": 2}
+    write_run(runs / "p", LABELS, right(300), group_by_length=True, **asked)
+    write_run(runs / "v", LABELS, right(300), train="other", pruning_method="row")
+    changed, told = summary.notes(read(*sorted(runs.iterdir())))[::-1]
+    assert changed.endswith("has other contents of data=tsv.")  # And no command.
+    first, command = told.splitlines()
+    assert first.endswith("finetune_epochs=0 instead of 3. This runs what is missing:")
+    values = flags.FlagValues()
+    command_line.define_flags(values)
+    values(shlex.split(command)[2:])
+    settings = command_line.from_flags(values)
+    same = {**settings.given(), "encoder": "tiny", "data": "tsv"}  # Not their absolute paths.
+    write_run(tmp_path / values.workdir, LABELS, right(300), **same)
+    models = read(*sorted(runs.iterdir()))
+    assert [len(one.seeds) for one in verdicts.differences(models)] == [1]
+    assert not any("finetune_epochs" in note for note in summary.notes(models))
