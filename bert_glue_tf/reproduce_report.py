@@ -61,7 +61,7 @@ def main() -> None:
     if _DRY_RUN.value:
         from bert_glue_tf.reports import terminal
 
-        terminal.print_rows(f"Runs in {root}", report_plan.dry_rows(plans))
+        terminal.print_plan(root, report_plan.dry_rows(plans))
         return
     study = Report(plans, settings)
     study.run()

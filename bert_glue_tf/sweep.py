@@ -45,7 +45,7 @@ def main() -> None:
     sweep = Sweep(runs, choice.chosen())
     plan.check_methods(sweep.missing())
     if _DRY_RUN.value:
-        terminal.print_rows(f"Runs in {root}", table.dry_rows(runs, sweep.records))
+        terminal.print_plan(root, table.dry_rows(runs, sweep.records))
         return
     plan.check(sweep.missing())
     sweep.run()

@@ -65,7 +65,7 @@ def run(
         _fail(str(error))
     except KeyboardInterrupt:
         again = f" The same command {_again(goes_on)}." if goes_on else ""
-        print(f"\nInterrupted.{again}", file=sys.stderr)
+        layout.say(f"\nInterrupted.{again}", sys.stderr)
         sys.exit(INTERRUPTED)
     except BrokenPipeError:
         _end_unread(goes_on)
@@ -99,10 +99,10 @@ def _end_unread(goes_on: str | Callable[[], str]) -> NoReturn:
     _discard_output()
     if goes_on:  # The others have nothing left undone that is worth a word.
         with contextlib.suppress(OSError):  # `2>&1 | head`: nobody reads this either.
-            print(
+            layout.say(
                 "\nThe reader of the output has ended, and so does this command. "
                 f"Given again, it {_again(goes_on)}.",
-                file=sys.stderr,
+                sys.stderr,
             )
     sys.exit(PIPE_CLOSED)
 
@@ -186,10 +186,7 @@ def _discard_output() -> None:
 
 
 def _fail(message: str) -> NoReturn:
-    message = f"error: {message}"
-    if layout.is_terminal(sys.stderr):
-        message = layout.wrapped(message, layout.width(sys.stderr))
-    print(message, file=sys.stderr)
+    layout.say(f"error: {message}", sys.stderr)
     sys.exit(USER_ERROR)
 
 

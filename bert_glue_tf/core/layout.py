@@ -44,12 +44,16 @@ def is_terminal(output: TextIO | None = None) -> bool:
         return False
 
 
-def say(text: str) -> None:
-    """Print prose to standard output, on a terminal broken at words.
+def say(text: str, output: TextIO | None = None) -> None:
+    """Print prose, on a terminal broken at words.
 
     In a file a line stays one line, so that it can be searched.
+
+    Args:
+      text: of any number of lines.
+      output: standard output by default.
     """
-    print(wrapped(text, width()) if is_terminal() else text)
+    print(wrapped(text, width(output)) if is_terminal(output) else text, file=output)
 
 
 def wrapped(text: str, columns: int, after: str | None = None) -> str:

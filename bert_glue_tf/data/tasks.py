@@ -15,6 +15,7 @@ aspects that are given, so that scores do not compare with theirs.
 from __future__ import annotations
 
 import dataclasses
+import difflib
 from collections.abc import Mapping
 
 from bert_glue_tf.core.errors import UserError
@@ -249,5 +250,7 @@ def get(name: str) -> TaskSpec:
       UserError: there is no such task.
     """
     if name not in TASKS:
-        raise UserError(f"--task={name}: no such task. Good values: {', '.join(TASKS)}.")
+        near = difflib.get_close_matches(name.lower(), TASKS, n=1)
+        meant = f" Did you mean {near[0]}?" if near else ""
+        raise UserError(f"--task={name}: no such task.{meant} Good values: {', '.join(TASKS)}.")
     return TASKS[name]

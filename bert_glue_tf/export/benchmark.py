@@ -32,7 +32,7 @@ from bert_glue_tf.export.folder import FOLDER, ExportFolder
 from bert_glue_tf.export.litert import LiteModel
 from bert_glue_tf.export.record import ExportResult
 from bert_glue_tf.export.timings import FILE_NAME, Timing, reference_order
-from bert_glue_tf.runs import versions
+from bert_glue_tf.runs import results, versions
 
 _NAMED = 5  # Files in a message; the others are counted.
 
@@ -107,31 +107,65 @@ def measure(
 def find(folders: Iterable[pathlib.Path], wanted: Sequence[str] = ()) -> list[File]:
     """Return the exported files of some recipes, and those that they are compared with.
 
-    A run without exported files is left out, with a line in the log.
+    A run without exported files, or without one of the wanted, is told of in the log.
 
     Args:
       folders: of the runs.
       wanted: names of recipes; empty for all.
 
     Raises:
-      UserError: there is no such recipe, no run has a file, or a file of records is damaged.
+      UserError: there is no such folder or recipe, no run has a file (of a recipe that is asked
+        for), or a file of records is damaged.
     """
     names = [recipes.get(name).name for name in wanted or recipes.RECIPES]
-    found: list[File] = []
-    looked_at = sorted(dict.fromkeys(folder.resolve() for folder in folders if folder.is_dir()))
-    for folder in looked_at:
+    held: dict[pathlib.Path, list[File]] = {}
+    for folder in _existing(folders):
         export = ExportFolder(folder / FOLDER)
-        held = [_file(export, folder.name, record) for record in export.records().values()]
-        if not held:
+        held[folder] = [_file(export, folder.name, one) for one in export.records().values()]
+        if not held[folder]:
             logging.warning("%s: no exported file in it (%s/), left out", folder, FOLDER)
-        found += held
-    found = [one for one in found if one.recipe in names or one == _reference(found, one)]
+    found = [file for files in held.values() for file in files]
     if not found:
-        raise UserError(
-            f"--runs: {len(looked_at)} folder(s), none with exported files. This makes them:\n"
-            + layout.command("export_tflite", run=looked_at[0] if looked_at else "RUN")
+        raise UserError(_no_files(list(held)))
+    by_any = dict.fromkeys(file.recipe for file in found)
+    for name in wanted:
+        if name not in by_any:
+            raise UserError(
+                f"--recipes={name}: none of these runs has such a file. They have "
+                f"{', '.join(by_any)}; the export_tflite command makes others."
+            )
+    for folder, files in held.items():
+        own = [file.recipe for file in files]
+        lacking = [name for name in dict.fromkeys(wanted) if name not in own]
+        if own and lacking:
+            told = ", ".join(lacking), ", ".join(own)
+            logging.warning("%s: no %s file; it has %s", folder, *told)
+    return [one for one in found if one.recipe in names or one == _reference(found, one)]
+
+
+def _existing(folders: Iterable[pathlib.Path]) -> list[pathlib.Path]:
+    """Return the folders, absolute, sorted and each once, without files that a pattern has found.
+
+    Raises:
+      UserError: one of them is not there.
+    """
+    folders = list(folders)
+    for folder in folders:
+        if not os.path.lexists(folder):  # A pattern finds links whose folder is gone.
+            raise UserError(f"--runs={folder}: no such folder. Give folders of the train command.")
+    return sorted({folder.resolve() for folder in folders if folder.is_dir()})
+
+
+def _no_files(folders: Sequence[pathlib.Path]) -> str:
+    """Return the message where no run has a file, with the command for a finished one."""
+    text = f"--runs: {len(folders)} folder(s), none with exported files."
+    finished = [folder for folder in folders if (folder / results.FILE_NAME).is_file()]
+    if not finished:
+        return (
+            f"{text} None of them is a finished run either: train one first, then make its files "
+            "with the export_tflite command."
         )
-    return found
+    return f"{text} This makes them:\n" + layout.command("export_tflite", run=finished[0])
 
 
 def _file(export: ExportFolder, run: str, record: ExportResult) -> File:

@@ -81,7 +81,8 @@ def _use(record: ExportResult, task: TaskSpec) -> list[str]:
         "`[CLS] a [SEP] b [SEP]` in the word pieces of `vocab.txt`, padded with 0.",
         "",
         "```",
-        f"python -m bert_glue_tf.predict --model={record.file} --text='...'",
+        f"python -m bert_glue_tf.predict --model={record.file}"
+        + " --text='...'" * len(task.text_fields),
         "```",
         "",
         f"Source run: `{record.run}`, encoder `{record.encoder['name']}`, "

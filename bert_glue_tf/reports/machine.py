@@ -118,10 +118,15 @@ def models(found: Iterable[Group]) -> Table[Row]:
             *_each(rows, "metric", _limits),
             *_each(rows, "ms", _latency),
             *_each(rows, "data_sha256", lambda model: model.digests),
-            *_each(rows, "setting", lambda model: model.config),
+            *_each(rows, "setting", _settings),
         ),
         rows,
     )
+
+
+def _settings(model: Model) -> dict[str, Any]:
+    """Return the settings that come into the model, with their own values."""
+    return {name: model.config[name] for name in model.deciding}
 
 
 def _limits(model: Model) -> dict[str, float]:

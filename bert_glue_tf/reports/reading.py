@@ -45,6 +45,8 @@ def read(folders: Iterable[pathlib.Path]) -> list[Model]:
 def every(folders: Iterable[pathlib.Path]) -> list[Model]:
     """Read the same models as `read`, with those that another one repeats.
 
+    A folder that is not there has none.
+
     Raises:
       UserError: no folder holds a record, or a file of records is damaged.
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -240,6 +241,21 @@ def print_rows(title: str, rows: Table[Any] | Sequence[Mapping[str, Any]]) -> No
         return
     layout.say(title)
     _print_lines(fitting.lines(shown, layout.width()))
+
+
+def print_plan(folder: pathlib.Path, rows: Sequence[Mapping[str, str]]) -> None:
+    """Print the runs of a dry run, and count them.
+
+    Args:
+      folder: of the runs.
+      rows: one a run, with the key `state`: `finished`, which more may follow, or `to be run`.
+    """
+    print_rows(f"Runs in {folder}", rows)
+    finished = sum(row["state"].startswith("finished") for row in rows)
+    layout.say(
+        f"Of {len(rows)} run{'' if len(rows) == 1 else 's'} {finished} "
+        f"{'is' if finished == 1 else 'are'} finished; {len(rows) - finished} would be run."
+    )
 
 
 def _print_lines(lines: Sequence[str]) -> None:

@@ -14,7 +14,8 @@ from absl import logging
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import preprocessing, problems, tasks
 from bert_glue_tf.data.tasks import TaskSpec
-from bert_glue_tf.export import try_out
+from bert_glue_tf.export import flatbuffer, try_out
+from bert_glue_tf.export.defaults import THREADS
 from bert_glue_tf.export.folder import ExportFolder
 from bert_glue_tf.runs import finished
 from bert_glue_tf.serving import exported_file
@@ -62,16 +63,17 @@ class Classifier:
     tokenizer: pathlib.Path
 
     @classmethod
-    def load(cls, path: pathlib.Path, threads: int) -> Classifier:
+    def load(cls, path: str | pathlib.Path, threads: int = THREADS) -> Classifier:
         """Load a .tflite file of an export, or the model of a run.
 
         Args:
-          path: of the file or folder.
+          path: of the file or folder; `~` stands for the home folder.
           threads: for a .tflite file: how many texts are predicted at the same time.
 
         Raises:
           UserError: it is neither, it is damaged, or its vocabulary does not fit.
         """
+        path = pathlib.Path(path).expanduser()
         if path.is_dir():
             return cls._of_run(path)
         return cls._of_file(path, threads)
@@ -117,6 +119,11 @@ class Classifier:
             ) from None
         except OSError as error:
             raise UserError(f"--model={path}: cannot be read ({error.strerror}).") from None
+        if path.suffix != ".tflite" and content[4:8] != flatbuffer.IDENTIFIER:
+            raise UserError(
+                f"--model={path}: no .tflite file. Give the folder of a finished run, or a .tflite "
+                "file of an export."
+            )
         folder = ExportFolder(path.parent)
         # What was exported has been run by the export; of another file nobody knows.
         if not exported_file.is_listed(path, folder, content):

@@ -45,8 +45,8 @@ def read_metadata(path: pathlib.Path, content: bytes) -> Metadata:
         )
     except (ValueError, LookupError, TypeError, AttributeError, struct.error):
         raise UserError(
-            f"{path}: holds no metadata of this project, so its task is unknown. Give a file "
-            "that export_tflite wrote."
+            f"--model={path}: holds no metadata of this project, so its task is unknown. Give a "
+            "file that export_tflite wrote."
         ) from None
 
 

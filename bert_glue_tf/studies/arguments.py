@@ -90,7 +90,7 @@ def run(study: SweptStudy) -> None:
         from bert_glue_tf.reports import terminal
 
         runs_dir = folder("runs_dir")
-        terminal.print_rows(f"Runs in {runs_dir}", study.planned(runs_dir))
+        terminal.print_plan(runs_dir, study.planned(runs_dir))
         sys.exit(0)
     study.run(folder("runs_dir"), choice.chosen())
 

@@ -78,7 +78,7 @@ def dry_rows(trainings: Sequence[Plan]) -> list[dict[str, str]]:
             "seed": str(plan.seed),
             "training examples": f"{plan.limit:,}" if plan.limit else "all",
             "file": RECIPE if plan.exported else "",
-            "": "finished" if (plan.folder / results.FILE_NAME).is_file() else "to be run",
+            "state": "finished" if (plan.folder / results.FILE_NAME).is_file() else "to be run",
         }
         for plan in trainings
     ]

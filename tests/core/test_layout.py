@@ -81,3 +81,10 @@ def test_the_width_is_that_of_columns_and_else_of_a_file(monkeypatch, capsys):
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     layout.say(PROSE)
     assert max(map(len, capsys.readouterr().out.splitlines())) < 60
+    # Each output is asked for itself.
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: False)
+    layout.say(PROSE, sys.stderr)
+    assert capsys.readouterr() == ("", PROSE + "\n")
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    layout.say(PROSE, sys.stderr)
+    assert max(map(len, capsys.readouterr().err.splitlines())) < 60

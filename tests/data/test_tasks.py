@@ -112,7 +112,9 @@ def test_glue_alone_keeps_the_labels_of_its_test_splits():
 
 
 def test_an_unknown_task_lists_the_good_ones():
-    with refuses(UserError, "--task=CoLA", ", ".join([*GLUE, *ASPECTS, *OTHERS])):
+    with refuses(
+        UserError, "--task=CoLA", "Did you mean cola?", ", ".join([*GLUE, *ASPECTS, *OTHERS])
+    ):
         tasks.get("CoLA")
 
 

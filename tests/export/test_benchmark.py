@@ -107,8 +107,25 @@ def test_runs_without_files(tmp_path, caplog):
     whole = run(tmp_path / "whole")
     assert [one.file.run for one in measure(bare, whole)] == ["whole"]
     assert f"{bare}: no exported file in it" in caplog.text
+    training = tmp_path / "a_run_that_trains"
+    training.mkdir()
     with refuses(UserError, "--runs", f"export_tflite --run={bare}"):
-        measure(bare)
+        measure(training, bare)
+    with refuses(UserError, "--runs", "None of them is a finished run"):
+        measure(training)
+    with refuses(UserError, f"--runs={tmp_path / 'nowhere'}: no such folder"):
+        measure(whole, tmp_path / "nowhere")
+
+
+def test_a_recipe_that_no_run_has_is_refused_and_one_that_some_lack_is_told_of(tmp_path, caplog):
+    whole = run(tmp_path / "whole")
+    half = run(tmp_path / "half", recipes=("float32", "int8"))
+    with refuses(UserError, "--recipes=int8", "They have float32"):
+        measure(whole, recipes=["int8"])
+    found = measure(whole, half, recipes=["int8"])
+    assert {(one.file.run, one.file.recipe) for one in found} >= {("half", "int8")}
+    assert f"{whole}: no int8 file; it has float32" in caplog.text
+    assert f"{half}: no" not in caplog.text
 
 
 def test_a_file_that_is_not_the_measured_one_is_told_of(tmp_path, caplog):

@@ -589,6 +589,9 @@ def test_a_damaged_tokenizer(copied):
 def test_no_such_model(tmp_path):
     with refuses(UserError, f"--model={tmp_path / 'x.tflite'}"):
         Classifier.load(tmp_path / "x.tflite", 1)
+    (tmp_path / "notes.md").write_text("# Notes\n")
+    with refuses(UserError, f"--model={tmp_path / 'notes.md'}: no .tflite file"):
+        Classifier.load(str(tmp_path / "notes.md"))
 
 
 def test_folders_that_hold_no_run(exported, tmp_path):

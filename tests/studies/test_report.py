@@ -17,6 +17,7 @@ from written_runs import write_export, write_run, wrong_at
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import tasks
 from bert_glue_tf.evaluation import metrics, significance
+from bert_glue_tf.reports import terminal
 from bert_glue_tf.runs import results
 from bert_glue_tf.studies import report, report_plan, words
 from bert_glue_tf.studies.report import Report
@@ -92,6 +93,15 @@ def test_plans_are_the_trainings_behind_the_three_tables(tmp_path):
         )
     ]
     assert len({p.folder for p in found}) == 10
+
+
+def test_a_dry_run_counts_what_is_finished_and_what_would_be_run(tmp_path, capsys):
+    found = report_plan.plans(tmp_path, [1], 500)
+    write_run(found[0].folder, LABELS, right(300))
+    rows = report_plan.dry_rows(found)
+    assert [row["state"] for row in rows] == ["finished", *["to be run"] * 4]
+    terminal.print_plan(tmp_path, rows)
+    assert capsys.readouterr().out.endswith("Of 5 runs 1 is finished; 4 would be run.\n")
 
 
 @pytest.mark.parametrize(
