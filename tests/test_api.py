@@ -9,8 +9,10 @@ import statistics
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from messages import refuses
+from written_runs import write_run, wrong_at
 
 from bert_glue_tf import api
 
@@ -83,3 +85,18 @@ def test_a_wrong_setting_is_answered_as_by_the_command(tmp_path):
     assert not (tmp_path / "run").exists()
     with refuses(api.UserError, tmp_path / "run"):
         api.export(tmp_path / "run")
+
+
+def test_folders_may_be_texts(tmp_path):
+    nowhere = str(tmp_path / "nowhere")
+    with refuses(api.UserError, f"--runs={nowhere}: no such folder"):
+        api.benchmark([nowhere])
+    with refuses(api.UserError, f"--model={nowhere}: no such file or folder"):
+        api.Classifier.load(nowhere)
+    labels = np.arange(8) % 2
+    run = str(write_run(tmp_path / "run", labels, wrong_at(labels, [0])))
+    (record,) = api.load_results(f"{run}/results.jsonl")
+    models = api.read_models([run])
+    assert [model.primary for model in models] == [record.metrics["accuracy"]]
+    page = api.write_comparison(str(tmp_path / "out"), api.group_models(models), [])
+    assert page == tmp_path / "out" / "report.html"

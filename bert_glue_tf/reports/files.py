@@ -19,7 +19,7 @@ PAGE = "report.html"
 
 
 def write(
-    folder: pathlib.Path,
+    folder: str | pathlib.Path,
     groups: Sequence[Group],
     differences: Sequence[Comparison],
     margin: float = MARGIN,
@@ -38,6 +38,7 @@ def write(
     Raises:
       UserError: the folder cannot be written.
     """
+    folder = pathlib.Path(folder)
     shown = folder / PAGE
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -29,7 +29,7 @@ from bert_glue_tf.runs.history import read_history
 from bert_glue_tf.runs.results import ExperimentResult
 
 
-def read(folders: Iterable[pathlib.Path]) -> list[Model]:
+def read(folders: Iterable[str | pathlib.Path]) -> list[Model]:
     """Read the models of a comparison: the records of run folders, with their exported files.
 
     A folder without records is left out, with a line in the log; so is a run that another one of
@@ -39,7 +39,7 @@ def read(folders: Iterable[pathlib.Path]) -> list[Model]:
     Raises:
       UserError: as `every`.
     """
-    return groups.without_repeated(every(folders))
+    return groups.without_repeated(every(pathlib.Path(one).expanduser() for one in folders))
 
 
 def every(folders: Iterable[pathlib.Path]) -> list[Model]:

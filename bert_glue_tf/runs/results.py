@@ -73,6 +73,6 @@ class ExperimentResult(Record):
         return cls(**{**values, "warnings": tuple(values.get("warnings", ()))})
 
 
-def load(path: pathlib.Path) -> list[ExperimentResult]:
+def load(path: str | pathlib.Path) -> list[ExperimentResult]:
     """Return all records of a run's file of JSON lines; see `records.load`."""
-    return records.load(path, ExperimentResult)
+    return records.load(pathlib.Path(path), ExperimentResult)
