@@ -73,9 +73,10 @@ def score(value: Score) -> str:
 
 
 def name(value: Name) -> str:
-    """Return the name, with `COLLAPSED (1 of 3)` behind it where models have that mark."""
+    """Return the name and its mark, with `(1 of 3 seeds)` behind it where not all have the mark."""
     text = _with_mark(value.text, value.mark)
-    return f"{text} ({value.marked} of {value.seeds})" if value.mark else text
+    is_of_some = value.mark and value.marked < value.seeds
+    return f"{text} ({value.marked} of {value.seeds} seeds)" if is_of_some else text
 
 
 def _with_mark(text: str, mark: Mark | None) -> str:

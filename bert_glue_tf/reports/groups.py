@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from absl import logging
 
+from bert_glue_tf.compression.names import NO_PRUNING
 from bert_glue_tf.data import tasks
 from bert_glue_tf.evaluation import collapse
+from bert_glue_tf.export.recipes import RECIPES
 from bert_glue_tf.reports import names
-from bert_glue_tf.reports.measured import Interval, Model, Time, mean_interval
+from bert_glue_tf.reports.measured import KERAS, Interval, Model, Time, mean_interval
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,8 +126,29 @@ def without_repeated(models: Iterable[Model]) -> list[Model]:
     return list(kept.values())
 
 
+def _training(model: Model) -> str:
+    """Return a text that the models of one training share, its seeds together."""
+    return dataclasses.replace(model, recipe=KERAS).key()
+
+
+def _order(model: Model, trainings: Sequence[str]) -> tuple[object, ...]:
+    """Return a model's place among the groups."""
+    recipes = [KERAS, *RECIPES]
+    return (
+        list(tasks.TASKS).index(model.task.name),
+        *model.subject[1:],
+        model.method != NO_PRUNING,
+        trainings.index(_training(model)),
+        recipes.index(model.recipe) if model.recipe in recipes else len(recipes),
+        model.recipe,
+    )
+
+
 def group(models: Iterable[Model]) -> list[Group]:
-    """Group models over their seeds, by task, then as they come.
+    """Group models over their seeds.
+
+    They stand by task, data and encoder; then the unpruned models, and the others as they come;
+    of one training the trained model, its float32 file, and its files in the order of the recipes.
 
     Args:
       models: as `reading.read` returns them, where a run that is repeated is left out.
@@ -136,8 +159,8 @@ def group(models: Iterable[Model]) -> list[Group]:
     seeds_together = [
         tuple(by_seed[seed] for seed in sorted(by_seed)) for by_seed in found.values()
     ]
-    order = list(tasks.TASKS)
-    seeds_together.sort(key=lambda some: (order.index(some[0].task.name), *some[0].subject[1:]))
+    trainings = list(dict.fromkeys(_training(some[0]) for some in seeds_together))
+    seeds_together.sort(key=lambda some: _order(some[0], trainings))
     groups: list[Group] = []
     for _, together in itertools.groupby(seeds_together, key=lambda some: some[0].subject):
         compared = list(together)

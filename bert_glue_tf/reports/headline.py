@@ -51,12 +51,14 @@ class Headline:
         all lose more.
       margin: the loss that a smaller model is worth.
       comparison: of the two; None where they have no seed in common, or other examples.
+      smallest: the smallest of the models that are smaller than `base`; it may be `chosen`.
     """
 
     base: Group
     chosen: Group
     margin: float
     comparison: Comparison | None
+    smallest: Group
 
     @property
     def loss(self) -> float:
@@ -107,7 +109,17 @@ class Headline:
             text = f"No smaller model stays within {self.margin:g}; this one loses least. {text}"
         if self.comparison is not None:
             text += f"; the test says “{formats.verdict(self.comparison.verdict)}”"
-        return f"{text}.{self._evidence()}"
+        return f"{text}.{self._evidence()}{self._of_smallest()}"
+
+    def _of_smallest(self) -> str:
+        """Return what the smallest model costs; empty where one stays within the margin."""
+        if self.loss <= self.margin + _ROUNDING or self.smallest is self.chosen:
+            return ""
+        points = 100 * (self.base.mean - self.smallest.mean)
+        return (
+            f" The smallest, “{self.smallest.name}”, takes "
+            f"{formats.size(self.smallest.bytes('plain'))} and loses {points:.1f} points."
+        )
 
     def _evidence(self) -> str:
         """Return a sentence on the evidence that the score is kept; empty where it is lost."""
@@ -173,24 +185,70 @@ def headline(groups: Sequence[Group], margin: float = MARGIN) -> Headline | None
       groups: the models, seeds together.
       margin: the loss that a smaller model is worth.
     """
-    sound = [g for g in groups if g.mark is None and not math.isnan(g.mean)]
-    unpruned = [g for g in sound if g.first.method == NO_PRUNING]
-    files = [g for g in unpruned if g.first.recipe == REFERENCE]
-    base = max(files or unpruned, key=lambda g: g.mean, default=None)
-    if base is None:
+    sound = list(filter(_is_sound, groups))
+    base = _base(sound)
+    smaller = _smaller(sound, base) if base else []
+    if base is None or not smaller:
         return None
-    smaller = [g for g in sound if g.bytes("plain") < _SMALLER * base.bytes("plain")]
     close = [g for g in smaller if base.mean - g.mean <= margin + _ROUNDING]
-    if not smaller:
-        return None
+    smallest = min(smaller, key=lambda g: (g.bytes("plain"), -g.mean))
     tried: list[tuple[Group, Comparison | None]] = []
     for chosen in sorted(close, key=lambda g: (g.bytes("plain"), -g.mean)):
         comparison = verdicts.compare(chosen, base, margin=margin)
         if _is_kept(comparison):
-            return Headline(base, chosen, margin, comparison)
+            return Headline(base, chosen, margin, comparison, smallest)
         tried.append((chosen, comparison))
     if not tried:
         best = max(smaller, key=lambda g: g.mean)
         tried.append((best, verdicts.compare(best, base, margin=margin)))
     chosen, comparison = tried[0]
-    return Headline(base, chosen, margin, comparison)
+    return Headline(base, chosen, margin, comparison, smallest)
+
+
+def without(groups: Sequence[Group]) -> str:
+    """Return a sentence on the reason why the models of one subject have no headline.
+
+    Args:
+      groups: the models, seeds together, of which `headline` returns None.
+    """
+    unpruned = [g for g in groups if g.first.method == NO_PRUNING]
+    if not unpruned:
+        return "There is no unpruned model here to hold the others against."
+    base = _base(list(filter(_is_sound, unpruned)))
+    if base is None:
+        return f"No model can be held against an unpruned one, since {_marked(unpruned)}."
+    smaller = _smaller(groups, base)
+    if not smaller:
+        return f"No model here is smaller than “{base.name}”."
+    number = f"{len(smaller)} models are" if len(smaller) > 1 else "One model is"
+    return (
+        f"{number} smaller than “{base.name}”, and nothing can be said for "
+        f"{'them' if len(smaller) > 1 else 'it'}: {_marked(smaller)}."
+    )
+
+
+def _is_sound(one: Group) -> bool:
+    return one.mark is None and not math.isnan(one.mean)
+
+
+def _base(sound: Sequence[Group]) -> Group | None:
+    """Return the unpruned model that others are held against: the best, a float32 file first."""
+    unpruned = [g for g in sound if g.first.method == NO_PRUNING]
+    files = [g for g in unpruned if g.first.recipe == REFERENCE]
+    return max(files or unpruned, key=lambda g: g.mean, default=None)
+
+
+def _smaller(groups: Sequence[Group], base: Group) -> list[Group]:
+    return [g for g in groups if g.bytes("plain") < _SMALLER * base.bytes("plain")]
+
+
+def _marked(groups: Sequence[Group]) -> str:
+    """Return models with their marks: `“no pruning, int8” is COLLAPSED`."""
+    by_mark: dict[str, list[str]] = {}
+    for one in groups:
+        mark = one.mark.value if one.mark else "without a score"
+        by_mark.setdefault(mark, []).append(f"“{one.name}”")
+    return "; ".join(
+        f"{' and '.join(names)} {'are' if len(names) > 1 else 'is'} {mark}"
+        for mark, names in by_mark.items()
+    )

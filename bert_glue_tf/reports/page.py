@@ -14,7 +14,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bert_glue_tf import __version__
-from bert_glue_tf.compression.names import NO_PRUNING
 from bert_glue_tf.evaluation.margin import MARGIN
 from bert_glue_tf.reports import formats, headline, rows, summary, tables
 from bert_glue_tf.reports.groups import Group
@@ -67,6 +66,7 @@ class Subject:
     Attributes:
       name: of the subject.
       headline: of its models; None where nothing can be summed up.
+      reason: why there is no headline; empty where there is one.
       scatters: (on a laptop, on a phone), one for each cost that is known.
       curves: of the training.
       confusions: of the answers.
@@ -78,6 +78,7 @@ class Subject:
 
     name: str
     headline: headline.Headline | None
+    reason: str
     scatters: list[tuple[scatter.Scatter, scatter.Scatter]]
     curves: list[curves.Curves]
     confusions: list[confusion.Confusion]
@@ -98,9 +99,6 @@ def page(groups: Sequence[Group], comparisons: Sequence[Comparison], margin: flo
     Raises:
       UserError: a file of answers is missing or damaged.
     """
-    # Within a subject the unpruned models come first, and all others as they are.
-    subjects = list(dict.fromkeys(one.subject for one in groups))
-    groups = sorted(groups, key=lambda g: (subjects.index(g.subject), g.first.method != NO_PRUNING))
     models = [model for one in groups for model in one.models]
     return _template().render(
         made=_made(models),
@@ -146,9 +144,12 @@ def _subjects(
     for (task, source, encoder), models in by_subject.items():
         shown = _without_twins(models)
         own = [one for one in comparisons if one.subject == (task, source, encoder)]
+        together = [one for _, one in models]
+        summed_up = headline.headline(together, margin)
         yield Subject(
             name=f"{formats.task((task, source))}, {encoder}",
-            headline=headline.headline([one for _, one in models], margin),
+            headline=summed_up,
+            reason="" if summed_up else headline.without(together),
             scatters=list(_scatters(shown)),
             curves=curves.curves(models),
             confusions=confusion.confusions(shown),
@@ -254,7 +255,7 @@ def _made(models: Sequence[Model]) -> str:
     today = datetime.datetime.now(datetime.UTC).date().isoformat()
     return (
         f"{len(models)} models of {runs} run{'s' if runs != 1 else ''}. Made by "
-        f"bert_glue_tf {__version__} on {today} from result records; nothing was measured again."
+        f"bert_glue_tf {__version__} on {today} from result records."
     )
 
 

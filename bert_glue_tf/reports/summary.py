@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
 
 from bert_glue_tf.evaluation import significance
 from bert_glue_tf.evaluation.significance import Equal
 from bert_glue_tf.reports import formats, times, unmatched
-from bert_glue_tf.reports.measured import SAMPLE, Model
+from bert_glue_tf.reports.measured import KERAS, SAMPLE, Model
 from bert_glue_tf.reports.verdicts import Comparison
 
 
@@ -82,14 +83,35 @@ def notes(models: Iterable[Model]) -> list[str]:
     return [*lines, *unmatched.notes(models), *times.notes(models)]
 
 
-def _collapsed(models: Iterable[Model]) -> Iterator[str]:
-    """Yield a line for each model that is COLLAPSED, its seeds together."""
-    by_key: dict[str, list[Model]] = {}
+def _collapsed(models: Sequence[Model]) -> Iterator[str]:
+    """Yield a line for each run of which models are COLLAPSED; seeds of the same share a line."""
+    recipes: dict[str, list[str]] = {}
+    marked: dict[str, list[Model]] = {}
     for model in models:
+        recipes.setdefault(model.run, []).append(model.recipe)
         if model.collapsed:
-            by_key.setdefault(model.key(), []).append(model)
-    for some in by_key.values():
-        runs = ", ".join(model.run for model in some)
-        reasons = "; ".join(dict.fromkeys(model.collapsed for model in some))
-        which = "these models" if len(some) > 1 else "this model"
-        yield f"{formats.COLLAPSED}: {runs}, {some[0].recipe}: {reasons}. Do not use {which}."
+            marked.setdefault(model.run, []).append(model)
+    alike: dict[tuple[str, str], list[str]] = {}
+    for run, some in marked.items():
+        which = _which([model.recipe for model in some], recipes[run])
+        training = dataclasses.replace(some[0], recipe=KERAS).key()
+        alike.setdefault((training, which), []).append(run)
+    for (_, which), runs in alike.items():
+        found = [model for run in runs for model in marked[run]]
+        reasons = "; ".join(dict.fromkeys(model.collapsed for model in found))
+        these = "these models" if len(found) > 1 else "this model"
+        yield f"{formats.COLLAPSED}: {', '.join(runs)}, {which}: {reasons}. Do not use {these}."
+
+
+def _which(marked: Sequence[str], recipes: Sequence[str]) -> str:
+    """Return the recipes of a run that are COLLAPSED, in few words where they are all of them.
+
+    Args:
+      marked: the recipes of the models that are COLLAPSED.
+      recipes: of all models of the run.
+    """
+    files = [recipe for recipe in recipes if recipe != KERAS]
+    if len(marked) < 2 or not set(files) <= set(marked):
+        return ", ".join(marked)
+    told = f"all {len(files)} files" if len(files) > 1 else f"the file {files[0]}"
+    return f"the trained model and {told}" if KERAS in marked else told

@@ -106,3 +106,13 @@ def test_all_examples_are_called_so(tmp_path):
         "train_examples=100",
         "train_examples=all",
     ]
+
+
+def test_the_unpruned_model_comes_first_and_float32_before_smaller_recipes(tmp_path):
+    for name, method in (("a", "row"), ("b", "none")):
+        run = write_run(tmp_path / name, LABELS, right(300), pruning_method=method)
+        for recipe in ("int8", "dynamic_int8", "float32"):
+            write_export(run, recipe, LABELS, right(300))
+    shown = [(g.first.method, g.first.recipe) for g in group(read(*tmp_path.iterdir()))]
+    recipes = ("keras", "float32", "dynamic_int8", "int8")
+    assert shown == [(method, recipe) for method in ("none", "row") for recipe in recipes]

@@ -12,6 +12,10 @@ from bert_glue_tf.reports import headline
 from bert_glue_tf.reports.groups import group
 
 
+def reason(*runs):
+    return headline.without(group(read(*runs)))
+
+
 def summed_up(*runs, **more):
     return headline.headline(group(read(*runs)), **more)
 
@@ -99,6 +103,9 @@ def test_where_all_lose_more_the_one_that_loses_least_is_named(tmp_path):
     assert found.cost.startswith(
         "No smaller model stays within 0.01; this one loses least. It loses 7.5 points (accuracy "
     )
+    assert found.cost.endswith(
+        " The smallest, “no pruning, int4”, takes 14.0 MB and loses 12.5 points."
+    )
 
 
 @pytest.mark.parametrize("number", [300, 304])
@@ -117,12 +124,32 @@ def test_zeros_alone_make_no_smaller_model(tmp_path):
         tmp_path / "zeros", LABELS, right(300), megabytes=92.83, pruning_method="magnitude"
     )
     assert summed_up(whole, zeros) is None
+    assert reason(whole, zeros) == "No model here is smaller than “no pruning”."
 
 
-def test_without_an_unpruned_or_a_sound_smaller_model_nothing_is_summed_up(tmp_path):
+def test_without_an_unpruned_or_a_sound_smaller_model_the_reason_is_said(tmp_path):
     pruned = write_run(tmp_path / "pruned", LABELS, right(300), pruning_method="row")
     assert summed_up(pruned) is None
+    assert reason(pruned) == "There is no unpruned model here to hold the others against."
     run = write_run(tmp_path / "run", LABELS, right(300))
     write_export(run, "float32", LABELS, right(300), megabytes=90)
     write_export(run, "int8", LABELS, CONSTANT, collapsed="every prediction is not_equivalent")
     assert summed_up(run) is None
+    assert reason(run) == (
+        "One model is smaller than “no pruning, float32”, and nothing can be said for it: "
+        "“no pruning, int8” is COLLAPSED."
+    )
+    write_export(run, "int4", LABELS, CONSTANT, collapsed="every prediction is not_equivalent")
+    assert reason(run) == (
+        "2 models are smaller than “no pruning, float32”, and nothing can be said for them: "
+        "“no pruning, int8” and “no pruning, int4” are COLLAPSED."
+    )
+
+
+def test_an_unpruned_model_that_collapsed_is_the_reason(tmp_path):
+    run = write_run(tmp_path / "run", LABELS, CONSTANT)
+    half = write_run(tmp_path / "half", LABELS, right(300), megabytes=45, pruning_method="layer")
+    assert summed_up(run, half) is None
+    assert reason(run, half) == (
+        "No model can be held against an unpruned one, since “no pruning” is COLLAPSED."
+    )

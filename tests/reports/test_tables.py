@@ -12,7 +12,7 @@ import shlex
 import numpy as np
 from absl import flags
 from report_runs import CONSTANT, LABELS, N, read, right
-from written_runs import write_run
+from written_runs import write_export, write_run
 
 from bert_glue_tf.reports import (
     files,
@@ -47,7 +47,7 @@ def everywhere(models):
 
 def test_collapsed_is_in_every_table(collapsed, tmp_path, capsys):
     shown = everywhere(collapsed)
-    worthless = {"no pruning, int8 COLLAPSED (1 of 1)"}
+    worthless = {"no pruning, int8 COLLAPSED"}
     assert {r["model"] for r in shown["groups"] if "COLLAPSED" in r["model"]} == worthless
     (difference,) = shown["differences"]
     assert difference["verdict"] == "no verdict: COLLAPSED"
@@ -80,7 +80,7 @@ def test_some_of_the_seeds_collapsed(tmp_path):
         write_run(tmp_path / str(seed), LABELS, logits, seed=seed)
     models = read(*sorted(tmp_path.iterdir()))
     (row,) = rows.groups(group(models)).texts()
-    assert row["model"] == "no pruning COLLAPSED (1 of 3)"
+    assert row["model"] == "no pruning COLLAPSED (1 of 3 seeds)"
     assert summary.notes(models) == [
         "COLLAPSED: 2, keras: every prediction is not_equivalent. Do not use this model."
     ]
@@ -145,7 +145,7 @@ def test_a_constant_answer_to_a_regression_has_no_correlation(tmp_path):
     assert interval == (None, None)
     shown = everywhere(read(tmp_path / "u", run))
     assert [row["score"] for row in shown["models"]] == ["undefined COLLAPSED", "1.0000"]
-    assert [row["95 % interval"] for row in shown["groups"]] == ["", "1.000 to 1.000"]
+    assert [row["95 % interval"] for row in shown["groups"]] == ["1.000 to 1.000", ""]
     assert shown["differences"][0]["verdict"] == "no verdict: COLLAPSED"
     assert shown["differences"][0]["p"] == ""
 
@@ -182,6 +182,23 @@ def test_seeds_of_one_collapsed_model_share_a_line(tmp_path):
     assert summary.notes(read(*sorted(tmp_path.iterdir()))) == [
         "COLLAPSED: weak1, weak2, weak3, keras: every prediction is not_equivalent. "
         "Do not use these models."
+    ]
+
+
+def test_the_collapsed_models_of_one_run_share_a_line(tmp_path):
+    only = "every prediction is not_equivalent"
+    for seed in (1, 2):
+        run = write_run(tmp_path / f"weak{seed}", LABELS, CONSTANT, seed=seed)
+        write_export(run, "float32", LABELS, CONSTANT, collapsed=only)
+        write_export(run, "int8", LABELS, CONSTANT, collapsed=only)
+    run = write_run(tmp_path / "part", LABELS, right(300), epochs=2)
+    write_export(run, "float32", LABELS, right(300))
+    write_export(run, "int8", LABELS, CONSTANT, collapsed=only)
+    lines = summary.notes(read(*sorted(tmp_path.iterdir())))
+    assert [line for line in lines if line.startswith("COLLAPSED")] == [
+        f"COLLAPSED: part, int8: {only}. Do not use this model.",
+        f"COLLAPSED: weak1, weak2, the trained model and all 2 files: {only}. "
+        "Do not use these models.",
     ]
 
 
