@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from absl import flags
 
-from bert_glue_tf.core import cli, layout
+from bert_glue_tf.core import cli, interrupts
 from bert_glue_tf.export import arguments
 
 arguments.define_runs()
@@ -22,13 +22,12 @@ arguments.define_timing()
 
 def main() -> None:
     folders = arguments.folders()
-    from bert_glue_tf.export import benchmark
-    from bert_glue_tf.reports import terminal, times
+    with interrupts.held():
+        from bert_glue_tf.export import benchmark
+        from bert_glue_tf.reports import terminal, times
 
     found = benchmark.measure(folders, recipes=_RECIPES.value, **arguments.timing())
     terminal.print_rows(times.title(found), times.table(found))
-    for line in times.explanations(found):
-        layout.say(line)
 
 
 def command() -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from absl import flags
 
-from bert_glue_tf.core import cli, layout
+from bert_glue_tf.core import cli, interrupts, layout
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.evaluation.margin import MARGIN
 from bert_glue_tf.export import arguments
@@ -30,12 +30,14 @@ def main() -> None:
     folders = arguments.folders()
     margin = _margin()
     if _TIME.value:
-        from bert_glue_tf.export import benchmark
+        with interrupts.held():
+            from bert_glue_tf.export import benchmark
 
         benchmark.measure(folders, **arguments.timing())
     else:
         arguments.refuse_timing()
-    from bert_glue_tf.reports import files, groups, reading, rows, summary, terminal, verdicts
+    with interrupts.held():
+        from bert_glue_tf.reports import files, groups, reading, rows, summary, terminal, verdicts
 
     models = reading.read(folders)
     found = groups.group(models)

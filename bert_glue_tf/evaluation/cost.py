@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 
 import numpy as np
+import numpy.random  # Else NumPy imports it within a session, at its first use.
 
 # Level 6 is gzip's own default, and so what a user gets who runs the command.
 GZIP_LEVEL = 6

@@ -32,6 +32,7 @@ def card(record: ExportResult) -> str:
         f"on {record.threads} threads of the machine that made the file, which were taken in turns "
         "with those of this run's float32 file.",
     ]
+    lines += [line for line in (record.busy, record.cut) if line]
     if is_sample:
         lines.append("Trained on the generated sample: its scores say nothing about GLUE.")
     return "\n".join([*lines, *_use(record, task)]) + "\n"
@@ -44,8 +45,7 @@ def _scores(record: ExportResult, task: TaskSpec) -> Iterator[tuple[str, str]]:
         if interval and None not in interval:
             text += f" [{interval[0]:.3f}, {interval[1]:.3f}]"
         yield name, text
-    examples = sum(record.data[split]["examples"] for split in task.validation_splits.values())
-    yield "validation examples", quantities.count(examples)
+    yield "validation examples", quantities.count(record.examples)
     yield "labels that differ from float32", str(record.flips)
 
 

@@ -112,6 +112,7 @@ class _File:
     quantization: dict[str, Any]
     marked: collapse.Marked
     latency: dict[str, dict[str, float]] = dataclasses.field(default_factory=dict)
+    busy: str = ""
 
 
 class _ExportRun:
@@ -222,6 +223,7 @@ class _ExportRun:
         for name, timing in zip(names, found, strict=True):
             if name in self._files:
                 self._files[name].latency = timings.with_float32(timing, base)
+                self._files[name].busy = timing.warning
 
     def records(self) -> list[ExportResult]:
         """Return the records of the files that were made now."""
@@ -255,6 +257,7 @@ class _ExportRun:
             peak_memory_bytes=measure.peak_memory_of_prediction(path, self._settings.threads),
             quantization=file.quantization,
             environment=versions.environment([f"CPU (LiteRT, {self._settings.threads} threads)"]),
+            busy=file.busy,
             **dataclasses.asdict(file.marked),
         )
 

@@ -61,10 +61,10 @@ def launch(
         tasks.get(run.config.task), run.config.data, run.config.train_examples
     )
 
-    with doing("starting TensorFlow"):
-        from bert_glue_tf.export import exporter
-
     check_data(run, examples)
     settings = ExportSettings(lengths, calibration_examples, threads, latency_repetitions)
     folder = ExportFolder.open(output or run.path / FOLDER, identity(run, settings))
+    with doing("starting TensorFlow"):
+        from bert_glue_tf.export import exporter
+
     return folder, exporter.export(run, settings, chosen, folder, examples)

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 from bert_glue_tf.core.records import Record, check_types, with_nan
+from bert_glue_tf.data import tasks
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -44,6 +45,8 @@ class ExportResult(Record):
       finished: time in UTC, ISO 8601.
       at_chance: the reason why the file is not above chance; empty where it is, or COLLAPSED; None
         in a record that is older than the field.
+      busy: a warning that others kept the machine at work while the latency was measured; empty
+        where they did not.
     """
 
     what_is_foreign: ClassVar[str] = "no record of an export"
@@ -74,6 +77,30 @@ class ExportResult(Record):
         default_factory=lambda: datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     )
     at_chance: str | None = None
+    busy: str = ""
+
+    @property
+    def examples(self) -> int:
+        """The validation examples on which the file was scored."""
+        splits = tasks.get(self.config["task"]).validation_splits.values()
+        return sum(self.data[split]["examples"] for split in splits)
+
+    @property
+    def cut(self) -> str:
+        """Return that the file reads less of long texts than its run did; empty where it does not.
+
+        Examples of exactly the longest length count among the cut ones: the tokenizer cuts before
+        it counts.
+        """
+        longest, of_run = max(self.seq_lengths), self.config["seq_length"]
+        number = self.examples - int(self.parity["examples"])
+        if longest >= of_run or not number:
+            return ""
+        return (
+            f"{number:,} of the {self.examples:,} validation examples have {longest} word pieces "
+            f"or more: the files read the first {longest} of them, the run {of_run}, and all "
+            "examples are scored. A difference of their scores is not one of the recipe alone."
+        )
 
     @classmethod
     def of(cls, values: dict[str, Any]) -> Self:

@@ -77,6 +77,18 @@ class Timing(Record):
         cores = self.machine.get("cores") or 1
         return self.load["others"] > max(0, cores - self.threads) + 0.5
 
+    @property
+    def warning(self) -> str:
+        """Return a warning that others kept the machine at work; empty where they did not."""
+        if not self.was_busy:
+            return ""
+        return (
+            f"Warning: the machine was busy in session {self.session} (other processes kept "
+            f"{self.load['others']:.1f} of its {self.machine.get('cores')} cores at work, on "
+            "average): the ms are too long, and the ratios less certain. Time again when it is "
+            "idle."
+        )
+
 
 def load(folder: pathlib.Path) -> list[Timing]:
     """Return all lines of an export's folder; none where its files were never timed.
@@ -127,7 +139,7 @@ def in_one_session(folder: pathlib.Path, results: Sequence[ExportResult]) -> lis
 
 def _timed(result: ExportResult, timing: Timing, base: Timing) -> ExportResult:
     latency = with_float32(timing, base)
-    return dataclasses.replace(result, latency=latency, threads=timing.threads)
+    return dataclasses.replace(result, latency=latency, threads=timing.threads, busy=timing.warning)
 
 
 def with_float32(timing: Timing, base: Timing) -> dict[str, dict[str, float]]:

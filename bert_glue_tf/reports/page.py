@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import functools
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -40,6 +41,7 @@ _COSTS = (
 _NUMBER = re.compile(r"[-+]?(< )?[\d.,]+(x|%|\s?([kMG]?B|%)| to [-+]?[\d.,]+)?")
 _WIDE, _NARROW = 1120, 372  # Of a scatter, on a laptop and on a phone.
 _FEW = 5
+_SAME_SCORE = 5e-5  # Half a unit of the last digit that is shown.
 _UNFOLDED = 6  # So many small pictures stand open, the others fold away.
 _UNFOLDED_ROWS = 12  # Tables of every number fold away where they are longer.
 _LONG = 12  # Words that are longer may be broken, after the signs below.
@@ -161,14 +163,19 @@ def _subjects(
 
 
 def _without_twins(models: Sequence[tuple[int, Group]]) -> list[tuple[int, Group]]:
-    """Return the models without those trained ones whose float32 file is among them."""
-    keys = {one.first.key() for _, one in models}
-    return [
-        (number, one)
-        for number, one in models
-        if one.first.recipe != KERAS
-        or dataclasses.replace(one.first, recipe=REFERENCE).key() not in keys
-    ]
+    """Return the models without those trained ones whose float32 file has the same score.
+
+    A file that cuts its texts shorter than the run did is another model.
+    """
+    files = {one.first.key(): one.mean for _, one in models if one.first.recipe == REFERENCE}
+
+    def is_twin(one: Group) -> bool:
+        key = dataclasses.replace(one.first, recipe=REFERENCE).key()
+        return one.first.recipe == KERAS and (
+            abs(files.get(key, math.inf) - one.mean) < _SAME_SCORE
+        )
+
+    return [(number, one) for number, one in models if not is_twin(one)]
 
 
 def _scatters(

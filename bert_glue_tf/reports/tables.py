@@ -70,10 +70,17 @@ class Cell:
 
 @dataclasses.dataclass(frozen=True)
 class Table(Generic[R]):
-    """Rows of one type, and the columns that show them."""
+    """Rows of one type, and the columns that show them.
+
+    Attributes:
+      columns: from left to right.
+      rows: from top to bottom.
+      notes: the facts that a reader has to know; `print_rows` prints them below the table.
+    """
 
     columns: tuple[Column[R], ...]
     rows: tuple[R, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def heads(self) -> list[str]:

@@ -120,7 +120,7 @@ def notes(models: Iterable[Model]) -> list[str]:
     subjects = by_subject.values()
     lines = [line for files in subjects for line in (_told(files) or [_missing(files)])]
     sessions = {file.time.session: file.time.base for s in subjects for file in s if file.time}
-    lines += [busy(base) for base in sessions.values() if base.was_busy]
+    lines += [base.warning for base in sessions.values() if base.was_busy]
     if any(file.time is None for files in subjects for file in files):
         folders = [file.folder for files in subjects for file in files]
         lines.append(f"This times them:\n  {command(folders)}")
@@ -158,16 +158,6 @@ def _missing(files: Sequence[Model]) -> str:
     return (
         f"ms and speed of {_subject(files)} are empty: no session has timed {number} in turns, "
         "and times of several sessions do not compare."
-    )
-
-
-def busy(timing: Timing) -> str:
-    """Return a warning that the machine did other things while a session timed."""
-    cores = timing.machine.get("cores")
-    return (
-        f"Warning: the machine was busy in session {timing.session} (other processes kept "
-        f"{timing.load['others']:.1f} of its {cores} cores at work, on average): the ms are too "
-        "long, and the ratios less certain. Time again when it is idle."
     )
 
 
@@ -224,8 +214,12 @@ _TIMED: tuple[Column[Timed], ...] = (
 
 
 def table(found: Sequence[Timed]) -> Table[Timed]:
-    """Return a row for each file of one session: milliseconds, their spread, and the speed."""
-    return Table(_TIMED, tuple(sorted(found, key=lambda one: one.file.subject)))
+    """Return a row for each file of one session: milliseconds, their spread, and the speed.
+
+    The table's notes say what the speed compares, and warn where the machine was busy.
+    """
+    rows = tuple(sorted(found, key=lambda one: one.file.subject))
+    return Table(_TIMED, rows, tuple(_explanations(found)))
 
 
 def title(found: Sequence[Timed]) -> str:
@@ -237,7 +231,7 @@ def title(found: Sequence[Timed]) -> str:
     )
 
 
-def explanations(found: Sequence[Timed]) -> list[str]:
+def _explanations(found: Sequence[Timed]) -> list[str]:
     """Return the facts that a reader of that table has to know, a line each."""
     one = found[0].timing
     references = dict.fromkeys(
@@ -252,7 +246,7 @@ def explanations(found: Sequence[Timed]) -> list[str]:
         + "."
     ]
     if one.was_busy:
-        lines.append(busy(one))
+        lines.append(one.warning)
     lines.append(
         f"Session {one.session} ({one.machine.get('cpu')}) is kept beside the files, in "
         f"{FOLDER}/{FILE_NAME}; the compare command shows it beside the scores."

@@ -15,8 +15,10 @@ from written_runs import write_export, write_run, wrong_at
 from bert_glue_tf.core import files
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.export import benchmark, timings
+from bert_glue_tf.export.card import card
 from bert_glue_tf.export.folder import ExportFolder
 from bert_glue_tf.export.timings import Timing
+from bert_glue_tf.reports import terminal
 
 LABELS = np.arange(40) % 2
 SMALL = tiny_tflite.write(16, 32)
@@ -194,6 +196,8 @@ def test_a_machine_is_busy_when_others_take_the_sessions_cores(
     load = {"before": 9.0, "after": 9.0, "others": others}
     one = dataclasses.replace(timing, machine={"cores": cores}, threads=threads, load=load)
     assert one.was_busy is busy
+    assert (f"{others:.1f} of its {cores} cores" in one.warning) is busy
+    assert bool(one.warning) is busy
 
 
 def test_what_others_keep_at_work_is_told_from_the_sessions_own_work(monkeypatch):
@@ -257,3 +261,40 @@ def test_an_exports_records_have_the_times_of_one_session(tmp_path):
     write_export(whole, "int8", LABELS, wrong_at(LABELS, [0]), lengths=("16",), content=SHORT)
     again = list(folder.records().values())
     assert timings.in_one_session(folder.path, again) == again
+
+
+def test_an_export_says_that_the_machine_was_busy_when_its_files_were_timed(tmp_path, capsys):
+    whole = run(tmp_path / "whole", recipes=("float32", "int8"))
+    folder = ExportFolder(whole / "tflite")
+    records = list(folder.records().values())
+    load = {"before": 9.0, "after": 9.0, "others": 1.63}
+    session = [
+        dataclasses.replace(
+            one.timing, load=load, machine={"cores": 2}, threads=2, latency=record.latency
+        )
+        for one, record in zip(measure(whole), records, strict=True)
+    ]
+    folder.path.joinpath("timings.jsonl").write_text("\n".join(map(Timing.to_line, session)) + "\n")
+    shown = [
+        dataclasses.replace(one, parity={"largest_difference": 0.0, "flips": 0, "examples": 40})
+        for one in timings.in_one_session(folder.path, records)
+    ]
+    (warning,) = {one.busy for one in shown}
+    assert "1.6 of its 2 cores" in warning
+    assert all(warning in card(one) for one in shown)
+    terminal.print_exports(shown)
+    printed = " ".join(capsys.readouterr().out.split())
+    assert printed.count(warning) == 1
+    assert "compares the files of this run only; `compare --time --runs=...`" in printed
+
+
+@pytest.mark.parametrize(("lengths", "cut"), [((16, 24), True), ((16, 32), False)])
+def test_examples_that_an_export_cuts_are_told_of(tmp_path, capsys, lengths, cut):
+    whole = run(tmp_path / "whole", seq_length=32)
+    (record,) = ExportFolder(whole / "tflite").records().values()
+    parity = {"largest_difference": 0.0, "flips": 0, "examples": 31 if cut else 40}
+    one = dataclasses.replace(record, seq_lengths=lengths, parity=parity)
+    told = "9 of the 40 validation examples have 24 word pieces or more: the files read the first"
+    terminal.print_exports([one])
+    assert (told in " ".join(capsys.readouterr().out.split())) is cut
+    assert (told in card(one)) is cut

@@ -6,6 +6,7 @@ import os
 import shlex
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 import tiny_tflite
@@ -97,7 +98,10 @@ def test_a_common_session_orders_them_rightly(runs):
     assert {key: row["speed"] for key, row in shown.items()} == {
         key: f"{model.speed:.2f}x" for key, model in models.items()
     }
-    assert "as fast as whole, float32." in times.explanations(found)[0]
+    assert "as fast as whole, float32." in times.table(found).notes[0]
+    load = {"before": 1.0, "after": 1.0, "others": 64.0}
+    busy = [replace(one, timing=replace(one.timing, load=load)) for one in found]
+    assert busy[0].timing.warning in times.table(busy).notes
 
 
 def test_the_newest_session_that_holds_all_files_counts(tmp_path):
