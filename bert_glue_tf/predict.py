@@ -8,11 +8,15 @@ from __future__ import annotations
 import contextlib
 import io
 import sys
+from typing import TYPE_CHECKING
 
 from absl import flags, logging
 
 from bert_glue_tf.core import cli, layout
 from bert_glue_tf.core.errors import UserError
+
+if TYPE_CHECKING:
+    from bert_glue_tf.data.tasks import TaskSpec
 
 _FORMATS = ("text", "tsv", "jsonl")
 _MODEL = flags.DEFINE_string("model", "", "Folder of a finished run, or a .tflite file.")
@@ -58,7 +62,11 @@ def main() -> None:
         from bert_glue_tf.serving import answers, submission
         from bert_glue_tf.serving.classifier import Classifier
 
-        classifier = Classifier.load(cli.path("model", _MODEL.value), _THREADS.value)
+        def check(task: TaskSpec) -> None:
+            if _TEXT.value:
+                answers.check_number(_TEXT.value, task)
+
+        classifier = Classifier.load(cli.path("model", _MODEL.value), _THREADS.value, check)
         if _SUBMISSION.value:
             folder = cli.path("glue_submission", _SUBMISSION.value)
             names = submission.write_submission(classifier, _DATA.value, folder)

@@ -31,5 +31,5 @@ def held() -> Iterator[None]:
         for number, handler in earlier.items():
             # None: set by other code than Python's, which cannot be set again from here.
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
-        for number in caught[:1]:
-            signal.raise_signal(number)
+        if caught:
+            signal.raise_signal(caught[0])

@@ -73,23 +73,32 @@ def header(task: TaskSpec, style: str) -> list[str]:
     return ["\t".join(names)]
 
 
+def check_number(given: Sequence[str], task: TaskSpec) -> None:
+    """Check the number of texts.
+
+    Args:
+      given: values of --text.
+      task: that takes them.
+
+    Raises:
+      UserError: the task takes another number of texts.
+    """
+    fields = task.text_fields
+    if len(given) != len(fields):
+        raise UserError(
+            f"--text given {len(given)} time(s): {task.name} takes {len(fields)} "
+            f"({', '.join(fields)})."
+        )
+
+
 def to_text(classifier: Classifier, given: Sequence[str], style: str) -> list[str]:
     """Return the lines that answer one text, or one pair.
 
     Args:
       classifier: that answers.
-      given: values of --text.
+      given: values of --text, as many as its task takes.
       style: value of --format.
-
-    Raises:
-      UserError: the task takes another number of texts.
     """
-    fields = classifier.task.text_fields
-    if len(given) != len(fields):
-        raise UserError(
-            f"--text given {len(given)} time(s): {classifier.task.name} takes {len(fields)} "
-            f"({', '.join(fields)})."
-        )
     # The terminal may have sent bytes that are not UTF-8.
     text = tuple(preprocessing.encode(value).decode() for value in given)
     if not any(part.strip() for part in text):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from absl import logging
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import preprocessing, problems, tasks
 from bert_glue_tf.data.tasks import TaskSpec
+from bert_glue_tf.evaluation.collapse import Mark
 from bert_glue_tf.export import flatbuffer, try_out
 from bert_glue_tf.export.defaults import THREADS
 from bert_glue_tf.export.folder import ExportFolder
@@ -63,23 +64,30 @@ class Classifier:
     tokenizer: pathlib.Path
 
     @classmethod
-    def load(cls, path: str | pathlib.Path, threads: int = THREADS) -> Classifier:
+    def load(
+        cls,
+        path: str | pathlib.Path,
+        threads: int = THREADS,
+        check: Callable[[TaskSpec], None] = lambda task: None,
+    ) -> Classifier:
         """Load a .tflite file of an export, or the model of a run.
 
         Args:
           path: of the file or folder; `~` stands for the home folder.
           threads: for a .tflite file: how many texts are predicted at the same time.
+          check: called with the task as soon as it is known, for a run before TensorFlow is
+            imported; what it raises goes through.
 
         Raises:
           UserError: it is neither, it is damaged, or its vocabulary does not fit.
         """
         path = pathlib.Path(path).expanduser()
         if path.is_dir():
-            return cls._of_run(path)
-        return cls._of_file(path, threads)
+            return cls._of_run(path, check)
+        return cls._of_file(path, threads, check)
 
     @classmethod
-    def _of_run(cls, path: pathlib.Path) -> Classifier:
+    def _of_run(cls, path: pathlib.Path, check: Callable[[TaskSpec], None]) -> Classifier:
         if ExportFolder(path).settings_file.is_file():
             files = sorted(file.name for file in path.glob("*.tflite"))
             raise UserError(
@@ -87,6 +95,7 @@ class Classifier:
                 f"({', '.join(files) or 'it has none'})."
             )
         run = finished.Run.read(path, "model")
+        check(tasks.get(run.config.task))
         from bert_glue_tf.data import batching
         from bert_glue_tf.models import saving
 
@@ -101,6 +110,7 @@ class Classifier:
                 "run, or train again."
             ) from None
         _warn_of_sample(path, run.config.data)
+        _warn_of_collapse(path, run.result.collapsed)
         return cls(
             tasks.get(run.config.task),
             predict_fn,
@@ -109,7 +119,9 @@ class Classifier:
         )
 
     @classmethod
-    def _of_file(cls, path: pathlib.Path, threads: int) -> Classifier:
+    def _of_file(
+        cls, path: pathlib.Path, threads: int, check: Callable[[TaskSpec], None]
+    ) -> Classifier:
         try:
             content = path.read_bytes()
         except FileNotFoundError:
@@ -132,12 +144,14 @@ class Classifier:
         metadata = exported_file.read_metadata(path, content)
         _warn_of_sample(path, metadata.data)
         task = metadata.task
+        check(task)
         if model.classes != task.problem.width:
             raise UserError(
                 f"{path}: damaged: it has {model.classes} logits, and {task.name} has "
                 f"{task.problem.width}. Copy it again."
             )
         exported_file.check_vocabulary(path, folder, metadata.vocabulary)
+        _warn_of_collapse(path, exported_file.collapsed(path, folder, content))
         return cls(task, model.predict, model.lengths, folder.preprocessing)
 
     @functools.cached_property
@@ -192,6 +206,13 @@ def _warn_of_sample(path: pathlib.Path, source: Any) -> None:
         logging.warning(
             "%s was trained on the generated sample: what it says of other text means nothing",
             path.name,
+        )
+
+
+def _warn_of_collapse(path: pathlib.Path, reason: str | None) -> None:
+    if reason:
+        logging.warning(
+            "%s is %s: %s. Do not use this model.", path.name, Mark.COLLAPSED.value, reason
         )
 
 

@@ -7,12 +7,15 @@ import hashlib
 import pathlib
 import struct
 
-from bert_glue_tf.core import files
+from absl import logging
+
+from bert_glue_tf.core import files, records
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import tasks
 from bert_glue_tf.data.tasks import TaskSpec
 from bert_glue_tf.export import flatbuffer
 from bert_glue_tf.export.folder import ExportFolder
+from bert_glue_tf.export.record import ExportResult
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,6 +75,23 @@ def is_listed(path: pathlib.Path, folder: ExportFolder, content: bytes) -> bool:
             f"{folder.checksums.name} has {named[path.name][:12]}...). Copy it again."
         )
     return path.name in named
+
+
+def collapsed(path: pathlib.Path, folder: ExportFolder, content: bytes) -> str:
+    """Return why the record beside a .tflite file calls it COLLAPSED; empty where none does.
+
+    A record of another file of that name counts for nothing, and one that cannot be read is
+    warned of.
+    """
+    if not folder.results_file.exists():
+        return ""
+    try:
+        found = records.load(folder.results_file, ExportResult)
+    except UserError as error:
+        logging.warning("%s Whether %s has learned is not known.", error, path.name)
+        return ""
+    digest = hashlib.sha256(content).hexdigest()
+    return next((one.collapsed for one in found if one.sha256 == digest), "")
 
 
 def check_vocabulary(path: pathlib.Path, folder: ExportFolder, digest: str) -> None:

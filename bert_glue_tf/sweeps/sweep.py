@@ -145,17 +145,22 @@ class Sweep:
 
     def _line(self, run: Run, text: str) -> str:
         number = len(self._runs) - len(self.missing())
-        left = self.seconds_left()
-        end = ""
-        if left is not None and self.missing():
-            end = f"; about {progress.duration(left)} left"
+        left = self._left() if self.missing() else ""
+        end = f"; {left}" if left else ""
         return f"{number}/{len(self._runs)} {run.title}: {text}{end}"
 
     def _status(self) -> str:
+        left = self._left()
+        return f"{len(self._running)} running" + (f", {left}" if left else "")
+
+    def _left(self) -> str:
+        """Return the time to the end in words; empty before anything is known of it."""
         left = self.seconds_left()
-        return f"{len(self._running)} running" + (
-            "" if left is None else f", about {progress.duration(left)} left"
-        )
+        if left is None:
+            return ""
+        if not left:  # All that run have taken the time that was estimated, and still run.
+            return "longer than estimated"
+        return f"about {progress.duration(max(1.0, left))} left"
 
     def seconds_left(self) -> float | None:
         """Estimate the seconds to the end by what an epoch has taken; None before a first run."""

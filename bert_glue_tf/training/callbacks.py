@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import math
 import signal
 import threading
 import time
@@ -133,14 +134,18 @@ class Progress(tf_keras.callbacks.Callback):
         return "\n".join(lines).replace("\0", " ")
 
 
-class _Clock(rich.progress.TimeRemainingColumn):
-    """The time that is left, and before that is known, the time that has gone by."""
+class _Clock(rich.progress.ProgressColumn):
+    """The time that is left; where that is not known, or all steps are done, the time so far."""
+
+    max_refresh = 0.5
 
     def render(self, task: rich.progress.Task) -> rich.text.Text:
         """Return the text of the column."""
-        if task.time_remaining is None and not task.finished:
-            return rich.text.Text(str(datetime.timedelta(seconds=int(task.elapsed or 0))))
-        return super().render(task)
+        left = 0 if task.finished else math.ceil(task.time_remaining or 0)
+        seconds, label = (left, "left") if left else (int(task.elapsed or 0), "elapsed")
+        return rich.text.Text(
+            f"{datetime.timedelta(seconds=seconds)} {label}", style="progress.remaining"
+        )
 
 
 def _score(name: str, value: float) -> str:
@@ -312,10 +317,10 @@ class Checkpoint(tf_keras.callbacks.Callback):
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         del logs
         self._epoch = epoch
+        self._sums.give(self.model)  # Keras has just set its own to zero.
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         del logs
-        self._sums.give(self.model)
         if self._interruption.came and batch + 1 < self.params["steps"]:
             self._sums.take(self.model)
             self._save(self._epoch * self.params["steps"] + batch + 1)

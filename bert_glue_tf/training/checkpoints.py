@@ -48,8 +48,7 @@ class RunningSums(tf.train.experimental.PythonState):
         """Add what was kept, once."""
         if not self._values:
             return
-        # Keras makes its metrics in the first step only, so they cannot be set before it.
-        for metric, values in zip(model.metrics, self._values, strict=False):
+        for metric, values in zip(model.metrics, self._values, strict=True):
             for variable, value in zip(metric.weights, values, strict=True):
                 # Not `assign_add`, which a sum over several replicas does not take here.
                 variable.assign(variable.numpy() + value)

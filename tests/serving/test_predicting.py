@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import io
 import json
 import os
@@ -14,6 +15,7 @@ import pytest
 import tiny_runs
 from messages import refuses
 from scipy import special
+from written_runs import write_export, write_run, wrong_at
 
 from bert_glue_tf.core import files
 from bert_glue_tf.core.errors import UserError
@@ -22,8 +24,9 @@ from bert_glue_tf.data.problems import Regression
 from bert_glue_tf.evaluation.predictions import read as read_predictions
 from bert_glue_tf.export import flatbuffer, litert
 from bert_glue_tf.export.folder import ExportFolder
-from bert_glue_tf.serving import parallel, submission, text_input
-from bert_glue_tf.serving.answers import CHUNK, format_prediction, header, stream
+from bert_glue_tf.runs import results
+from bert_glue_tf.serving import exported_file, parallel, submission, text_input
+from bert_glue_tf.serving.answers import CHUNK, check_number, format_prediction, header, stream
 from bert_glue_tf.serving.classifier import Classifier, Prediction, _shortened
 from bert_glue_tf.serving.text_input import TextReader
 
@@ -744,3 +747,43 @@ def test_the_compressed_model_answers_the_submission(exported, tiny_glue, tmp_pa
     submission.write_submission(classifier, str(tiny_glue), tmp_path)
     right = [f"{i}\t{label}" for i, (_, label) in enumerate(tiny_runs.sentences(30, 3))]
     assert (tmp_path / "SST-2.tsv").read_text().splitlines() == ["index\tprediction", *right]
+
+
+def test_a_run_whose_texts_are_too_few_is_refused_before_its_model_is_loaded(tmp_path):
+    path = write_run(tmp_path / "pair", [0, 1], wrong_at([0, 1], []), task="mrpc")
+    (path / "model" / "saved_model.pb").write_bytes(b"no model")
+    with refuses(UserError, "--text given 1 time(s): mrpc takes 2"):
+        Classifier.load(path, 1, functools.partial(check_number, ["one text"]))
+    # With as many as it takes, the model is looked at.
+    with pytest.raises(UserError, match="cannot be loaded"):
+        Classifier.load(path, 1, functools.partial(check_number, ["one", "two"]))
+
+
+def test_a_collapsed_run_says_so_once(tmp_path, monkeypatch, caplog):
+    reason = "every prediction is acceptable"
+    path = write_run(tmp_path / "one", [0, 1], wrong_at([0, 1], []), task="cola")
+    (path / "model" / "saved_model.pb").write_bytes(b"no model")
+    monkeypatch.setattr("bert_glue_tf.models.saving.load_predict_fn", lambda folder: None)
+    Classifier.load(path, 1)
+    assert "COLLAPSED" not in caplog.text
+    (record,) = results.load(path / results.FILE_NAME)
+    again = dataclasses.replace(record, collapsed=reason)
+    (path / results.FILE_NAME).write_text(again.to_line() + "\n")
+    Classifier.load(path, 1)
+    told = f"one is COLLAPSED: {reason}. Do not use this model."
+    assert caplog.text.count(told) == 1
+
+
+def test_a_collapsed_file_is_told_by_the_record_beside_it(tmp_path, caplog):
+    run = write_run(tmp_path / "run", [0, 1], wrong_at([0, 1], []))
+    folder = write_export(run, "int8", [0, 1], wrong_at([0, 1], []), collapsed="all are 1")
+    path = folder.model("int8")
+    content = path.read_bytes()
+    assert exported_file.collapsed(path, folder, content) == "all are 1"
+    # The record is of another file, or there is none.
+    assert exported_file.collapsed(path, folder, content + b"other") == ""
+    folder.results_file.write_text("{}\n")
+    assert exported_file.collapsed(path, folder, content) == ""
+    assert str(folder.results_file) in caplog.text
+    folder.results_file.unlink()
+    assert exported_file.collapsed(path, folder, content) == ""

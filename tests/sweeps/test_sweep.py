@@ -684,6 +684,21 @@ def test_time_left_is_counted_in_epochs_and_shared_by_the_workers(tmp_path, stan
     assert Sweep(runs, LocalExecutor(2, stand_in)).seconds_left() == pytest.approx(5 * (2 + 12) / 2)
 
 
+@pytest.mark.parametrize(
+    ("seconds", "told"),
+    [
+        (None, "0 running"),
+        (0.0, "0 running, longer than estimated"),
+        (0.2, "0 running, about 1 s left"),
+        (40.0, "0 running, about 40 s left"),
+    ],
+)
+def test_no_0_seconds_are_left_while_something_runs(tmp_path, stand_in, monkeypatch, seconds, told):
+    sweep = Sweep(sst2(tmp_path, "seed=1,2"), LocalExecutor(2, stand_in))
+    monkeypatch.setattr(sweep, "seconds_left", lambda: seconds)
+    assert sweep._status() == told
+
+
 # The command.
 
 

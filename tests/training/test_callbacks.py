@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+import types
 
 import pytest
 import screen
@@ -88,3 +89,17 @@ def test_the_bar_fits_its_terminal_and_goes_away(columns):
     # After the bar of the epoch that was broken off, the line is erased and the cursor is there.
     assert "\x1b[2K" in written[written.rindex("epoch 10/10") :]
     assert written.rindex("\x1b[?25h") > written.rindex("\x1b[?25l")
+
+
+@pytest.mark.parametrize(
+    ("remaining", "elapsed", "finished", "told"),
+    [
+        (None, 12.0, False, "0:00:12 elapsed"),
+        (40.2, 12.0, False, "0:00:41 left"),
+        # All steps are done, and the epoch still validates.
+        (0.0, 52.0, True, "0:00:52 elapsed"),
+    ],
+)
+def test_the_clock_says_which_time_it_shows(remaining, elapsed, finished, told):
+    task = types.SimpleNamespace(time_remaining=remaining, elapsed=elapsed, finished=finished)
+    assert callbacks._Clock().render(task).plain == told

@@ -374,7 +374,18 @@ def test_an_interrupted_epoch_goes_on_after_its_step(finished, settings, tmp_pat
         "step-6.index",
         "step-9.index",
     ]
+    counted = []
+
+    class Shown(callbacks.Progress):
+        def on_train_batch_end(self, batch, logs=None):
+            counted.append((batch, float(self.model.metrics[0].weights[1])))
+            super().on_train_batch_end(batch, logs)
+
+    monkeypatch.setattr(callbacks, "Progress", Shown)
     record = experiment.train_and_evaluate(settings, RunFolder.open(tmp_path, settings))
+    # What the bar shows is a mean over the epoch's steps so far, from its first step on.
+    each = counted[-1][1] / 6
+    assert counted == [(batch, (batch + 1) * each) for batch in (3, 4, 5)]
     for row, whole in zip(rows_of(folder), rows_of(finished[0]), strict=True):
         for name in ("loss", "accuracy", "val_loss"):
             assert float(row[name]) == pytest.approx(float(whole[name]), abs=1e-6), name
