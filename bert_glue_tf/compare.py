@@ -43,8 +43,8 @@ def main() -> None:
     found = groups.group(models)
     differences = verdicts.differences(models, margin)
     terminal.print_rows("Models", rows.groups(found))
-    terminal.print_rows("Differences", rows.differences(differences))
-    for line in (*summary.tests(differences), *summary.notes(models)):
+    left_out = terminal.print_rows("Differences", rows.differences(differences))
+    for line in (*summary.legend(differences, left_out), *summary.notes(models)):
         layout.say(line)
     page = files.write(cli.path("output", _OUTPUT.value), found, differences, margin)
     layout.say(f"Tables, plots and the page are in {page.parent}; open {page}.")

@@ -69,7 +69,7 @@ def _markdown(groups: Sequence[Group], differences: Sequence[Comparison]) -> str
             *(f"{line}\n" for line in summary.notes(models)),
             tables.markdown(rows.groups(groups)),
             "# Differences\n",
-            *(f"{line}\n" for line in summary.tests(differences)),
+            *(f"{line}\n" for line in summary.legend(differences)),
             tables.markdown(rows.differences(differences)),
             "# Every number\n",
             tables.markdown(rows.models(models)),

@@ -62,27 +62,33 @@ def lines(table: Table[Any], columns: int) -> list[str]:
       table: with at least one row.
       columns: of the output.
     """
-    return [line.replace(_NO_BREAK_SPACE, " ") for line in _fitted(table, columns)]
+    return fitted(table, columns)[0]
 
 
-def _fitted(table: Table[Any], columns: int) -> list[str]:
+def fitted(table: Table[Any], columns: int) -> tuple[list[str], list[str]]:
+    """Return the lines of a table, as `lines` does, and the heads of the columns left out."""
+    found, left_out = _fitted(table, columns)
+    return [line.replace(_NO_BREAK_SPACE, " ") for line in found], left_out
+
+
+def _fitted(table: Table[Any], columns: int) -> tuple[list[str], list[str]]:
     shown = [_column(table, place) for place in range(len(table.columns))]
-    fitted = _narrowed(shown, columns, _COMFORTABLE)
-    if fitted:
-        return _drawn(fitted)
+    narrow = _narrowed(shown, columns, _COMFORTABLE)
+    if narrow:
+        return _drawn(narrow), []
     alike = [one for one in shown if one.is_constant and len(table.rows) > 1]
     above = _above(alike, columns)
     shown = [one for one in shown if one not in alike] or shown[:1]
     left_out: list[str] = []
     kept = list(shown)
-    while not (fitted := _narrowed(kept, columns, _COMFORTABLE)) and any(c.spare for c in kept):
+    while not (narrow := _narrowed(kept, columns, _COMFORTABLE)) and any(c.spare for c in kept):
         most = max(kept, key=lambda column: column.spare)
         kept.remove(most)
         left_out.append(most.head)
-    fitted = fitted or _narrowed(kept, columns, 0)
-    if fitted:
-        return [*above, *_drawn(fitted), *_below(left_out, columns)]
-    return [*above, *_stacked(shown, columns)]
+    narrow = narrow or _narrowed(kept, columns, 0)
+    if narrow:
+        return [*above, *_drawn(narrow), *_below(left_out, columns)], left_out
+    return [*above, *_stacked(shown, columns)], []
 
 
 def pairs(rows: Iterable[tuple[str, str]], columns: int) -> list[str]:

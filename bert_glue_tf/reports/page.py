@@ -44,7 +44,7 @@ _FEW = 5
 _SAME_SCORE = 5e-5  # Half a unit of the last digit that is shown.
 _UNFOLDED = 6  # So many small pictures stand open, the others fold away.
 _UNFOLDED_ROWS = 12  # Tables of every number fold away where they are longer.
-_LONG = 12  # Words that are longer may be broken, after the signs below.
+_LONG = 30  # Words that are longer may be broken, after the signs below; a setting is shorter.
 _BREAKS = re.compile(r"(?<=[_,/=:;.-])(?=[^\s])")
 
 
@@ -89,6 +89,16 @@ class Subject:
     differences: Shown
     rest: Shown
 
+    @property
+    def has_line(self) -> bool:
+        """True where a Pareto front is drawn as a line in one of its scatters."""
+        return any(one.has_line for pair in self.scatters for one in pair)
+
+    @property
+    def has_crosses(self) -> bool:
+        """True where a model in one of its scatters is COLLAPSED."""
+        return any(one.has_crosses for pair in self.scatters for one in pair)
+
 
 def page(groups: Sequence[Group], comparisons: Sequence[Comparison], margin: float = MARGIN) -> str:
     """Return the page.
@@ -105,7 +115,7 @@ def page(groups: Sequence[Group], comparisons: Sequence[Comparison], margin: flo
     return _template().render(
         made=_made(models),
         notes=summary.notes(models),
-        tests=summary.tests(comparisons),
+        tests=summary.legend(comparisons),
         sentences=summary.sentences(comparisons),
         subjects=list(_subjects(groups, comparisons, margin)),
         numbers=_numbers(models),

@@ -91,6 +91,10 @@ def models(found: Iterable[Model]) -> Table[Model]:
     return Table(_MODEL, tuple(found))
 
 
+def _milliseconds(value: float | None) -> str:
+    return formats.number(value, 2)
+
+
 def _seeds_range(seeds: Sequence[Any], values: Sequence[float]) -> Interval | None:
     """Return the smallest and the largest value; None for a single seed."""
     return (min(values), max(values)) if len(seeds) > 1 else None
@@ -113,6 +117,7 @@ _GROUP: tuple[Column[Group], ...] = (
     Column("pruned", lambda g: g.first.pruned, formats.pruned, may_wrap=True),
     Column("size", lambda g: g.bytes("plain"), formats.size),
     Column("gzipped", lambda g: g.bytes("gzip"), formats.size, spare=4),
+    Column("ms", lambda g: g.milliseconds, _milliseconds, spare=1),
     Column("speed", lambda g: g.speed, formats.ratio),
 )
 
@@ -137,7 +142,7 @@ DIFFERENCE: tuple[Column[Comparison], ...] = (
         formats.signed_span,
         spare=2,
     ),
-    Column("p", lambda c: None if c.is_of_collapsed else c.difference.p, formats.p_value, spare=1),
+    Column("p", lambda c: None if c.is_of_collapsed else c.difference.p, formats.p_value),
     Column("verdict", lambda c: c.verdict, formats.verdict, verdict_tone, may_wrap=True),
     Column("equal", _equivalence, formats.equivalence, may_wrap=True, spare=1),
 )
@@ -146,7 +151,7 @@ _COMPARISON: tuple[Column[Comparison], ...] = (
     Column("model", lambda c: c.what, may_wrap=True),
     Column("against", lambda c: c.against, may_wrap=True),
     Column("examples", lambda c: c.examples, formats.count, spare=3),
-    Column("seeds", lambda c: c.seeds, formats.listed),
+    Column("seeds", lambda c: c.seeds, formats.listed, spare=2),
     *DIFFERENCE,
 )
 

@@ -45,17 +45,27 @@ def _numbers(one: Comparison) -> Iterator[str]:
         yield f"of the methods: {formats.of_methods(one.verdict)}"
 
 
-def tests(comparisons: Sequence[Comparison]) -> list[str]:
-    """Return the lines on how the differences were tested, without which they mislead."""
+def legend(comparisons: Sequence[Comparison], left_out: Sequence[str] = ()) -> list[str]:
+    """Return the lines on how the differences were tested, without which they mislead.
+
+    Args:
+      comparisons: the differences.
+      left_out: the heads of the columns that their table does not show.
+    """
     tested = [one for one in comparisons if not one.is_of_collapsed and one.difference.is_defined]
     if not tested:
         return []
     names = dict.fromkeys(one.difference.test.value for one in tested)
     margins = dict.fromkeys(f"{one.difference.equivalence.margin:g}" for one in tested)
+    p = "" if "p" in left_out else f"; p by {', '.join(names)}"
+    within = f"within {', '.join(margins)} (two one-sided tests; --margin)"
     lines = [
-        f"Differences: 95 % intervals; p by {', '.join(names)}. No difference shown is no evidence "
-        f'that two scores are equal: that is the column "equal", within {", ".join(margins)} '
-        "(two one-sided tests; --margin)."
+        f"Differences: 95 % intervals{p}. No difference shown is no evidence that two scores are "
+        + (
+            f"equal; a verdict of “equal” is, {within}."
+            if "equal" in left_out
+            else f'equal: that is the column "equal", {within}.'
+        )
     ]
     few = sorted({one.verdict.seeds for one in tested if not one.verdict.is_of_methods})
     if few:

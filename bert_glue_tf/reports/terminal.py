@@ -231,8 +231,10 @@ def _export_notes(first: ExportResult) -> list[str]:
     return notes
 
 
-def print_rows(title: str, rows: Table[Any] | Sequence[Mapping[str, Any]]) -> None:
+def print_rows(title: str, rows: Table[Any] | Sequence[Mapping[str, Any]]) -> list[str]:
     """Print rows with the same columns as a table; a column that is empty is left out.
+
+    Returns the heads of the columns that had no room, which a legend below need not explain.
 
     Args:
       title: a line above it.
@@ -240,11 +242,13 @@ def print_rows(title: str, rows: Table[Any] | Sequence[Mapping[str, Any]]) -> No
     """
     shown = (rows if isinstance(rows, Table) else tables.of(rows)).filled()
     if not shown.rows:
-        return
+        return []
     layout.say(title)
-    _print_lines(fitting.lines(shown, layout.width()))
+    lines, left_out = fitting.fitted(shown, layout.width())
+    _print_lines(lines)
     for note in shown.notes:
         layout.say(note)
+    return left_out
 
 
 def print_plan(folder: pathlib.Path, rows: Sequence[Mapping[str, str]]) -> None:

@@ -313,3 +313,31 @@ def test_the_page_colours_by_what_a_cell_means_and_not_by_its_words(tmp_path):
     assert re.search(r'class="name good" data-head="verdict">these two models: better</td>', text)
     assert re.search(r'class="" data-head="run">COLLAPSED</td>', text)
     assert re.search(r'class="" data-head="run">worse</td>', text)
+
+
+def test_what_a_page_does_not_show_it_does_not_explain(tmp_path):
+    rows = [{"epoch": epoch, "loss": 0.6, "val_loss": 0.6} for epoch in (1, 2)]
+    only = "every prediction is not_equivalent"
+    run = write_run(tmp_path / "run", LABELS, CONSTANT, history=rows[:1])
+    for recipe, size in (("float32", 90), ("int8", 22)):
+        write_export(run, recipe, LABELS, CONSTANT, megabytes=size, collapsed=only)
+    text = page.page(group(read(run)), [])
+    assert "Crosses are models that collapsed." in text
+    assert "Pareto front" not in text
+    assert "No run here has the history of more than one epoch" in text
+    assert "“no pruning, keras”" in text.split("since ", 1)[1]
+    run = write_run(tmp_path / "sound", LABELS, right(300), history=rows)
+    for recipe, size, number in (("float32", 90, 300), ("int8", 22, 290)):
+        write_export(run, recipe, LABELS, right(number), megabytes=size)
+    text = page.page(group(read(run)), [])
+    assert "The line is the Pareto front" in text
+    assert "Crosses" not in text
+    assert "No run here has the history" not in text
+
+
+def test_a_name_is_broken_between_its_settings(tmp_path):
+    for name, epochs in (("a", 1), ("b", 2)):
+        write_run(tmp_path / name, LABELS, right(300), finetune_epochs=epochs)
+    text = page.page(group(read(*tmp_path.iterdir())), [])
+    assert "finetune_epochs=1" in text
+    assert "finetune_<wbr>" not in text

@@ -307,7 +307,7 @@ def test_the_lines_on_the_tests_name_margin_and_seeds(tmp_path):
     run = write_run(tmp_path / "run", LABELS, right(300))
     write_export(run, "float32", LABELS, right(300))
     write_export(run, "int8", LABELS, right(299))
-    first, few = summary.tests(verdicts.differences(read(run), margin=0.02))
+    first, few = summary.legend(verdicts.differences(read(run), margin=0.02))
     assert "p by McNemar's exact test" in first
     assert "within 0.02" in first
     assert "with one seed that cannot be told" in few
@@ -316,7 +316,19 @@ def test_the_lines_on_the_tests_name_margin_and_seeds(tmp_path):
     assert formats.verdict(one.verdict) == (
         "these two models: no difference shown, equal within 0.02"
     )
-    assert summary.tests([]) == []
+    assert summary.legend([]) == []
+
+
+def test_the_legend_explains_the_columns_that_are_shown(tmp_path):
+    run = write_run(tmp_path / "run", LABELS, right(300))
+    write_export(run, "float32", LABELS, right(300))
+    write_export(run, "int8", LABELS, right(280))
+    found = verdicts.differences(read(run))
+    (shown, *_), (narrow, *_) = summary.legend(found), summary.legend(found, ["p", "equal"])
+    assert "p by McNemar's exact test" in shown
+    assert 'the column "equal"' in shown
+    assert "p by" not in narrow
+    assert "column" not in narrow
 
 
 def test_a_comparison_seen_from_the_other_side_is_the_same(tmp_path):

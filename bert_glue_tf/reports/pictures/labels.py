@@ -128,8 +128,10 @@ def place(
     found: list[Label | None] = []
     for point, text in zip(points, texts, strict=True):
         free = [one for one in _candidates(point, text) if _is_free(one, area, taken, leaders)]
-        clear = (one for one in free if not any(_crosses(line, one.box) for line in lines))
-        label = next(clear, free[0] if free else None)
+        # Of those that cover as few lines as can be, the first: the nearest one.
+        label = min(
+            free, key=lambda one: sum(_crosses(line, one.box) for line in lines), default=None
+        )
         found.append(label)
         if label is not None:
             taken.append(label.box)

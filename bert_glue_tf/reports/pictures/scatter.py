@@ -108,6 +108,16 @@ class Scatter:
     points: list[Point]
     description: str
 
+    @property
+    def has_line(self) -> bool:
+        """True where the front is a line, and no single point."""
+        return len(self.front) > 1
+
+    @property
+    def has_crosses(self) -> bool:
+        """True where a model that is COLLAPSED is among the points."""
+        return any(point.kind is Kind.COLLAPSED for point in self.points)
+
 
 def scatter(
     models: Sequence[tuple[int, Group]], cost: Cost, width: int, height: int, has_names: bool
@@ -139,7 +149,12 @@ def scatter(
     front = pareto(sound)
     places = [(x.place(value), y.place(one.mean)) for _, one, value in known]
     steps = _steps([places[i] for i in front])
-    found = _labels(known, places, front, steps, area, has_names)
+    bars = [
+        (place[0], bar[0], place[0], bar[1])
+        for place, (_, one, _) in zip(places, known, strict=True)
+        if (bar := _interval(one, y))
+    ]
+    found = _labels(known, places, front, steps, bars, area, has_names)
     points = [
         Point(
             number=number,
@@ -171,6 +186,7 @@ def _labels(
     places: Sequence[tuple[float, float]],
     front: Sequence[int],
     steps: Sequence[tuple[float, float]],
+    bars: Sequence[labels.Line],
     area: Box,
     has_names: bool,
 ) -> list[Label | None]:
@@ -179,7 +195,7 @@ def _labels(
     numbers = [(str(known[i][0]),) for i in order]
     names = [labels.lines_of(_name(*known[i][:2])) for i in order]
     around = dataclasses.replace(area, top=area.top - 18, right=area.right + 12)
-    lines = [(*start, *end) for start, end in itertools.pairwise(steps)]
+    lines = [*bars, *((*start, *end) for start, end in itertools.pairwise(steps))]
     place = functools.partial(
         labels.place, [places[i] for i in order], area=around, radius=RADIUS, lines=lines
     )
@@ -261,7 +277,5 @@ def _description(
         f"{known[i][1].name}: {cost.text(known[i][2])}, {formats.number(known[i][1].mean)}"
         for i in front
     )
-    return (
-        f"{metric} against {cost.name} of {len(known)} models. On the Pareto front, from the "
-        f"smallest {cost.name}: {best}."
-    )
+    told = f"{metric} against {cost.name} of {len(known)} models."
+    return f"{told} On the Pareto front, from the smallest {cost.name}: {best}." if best else told
