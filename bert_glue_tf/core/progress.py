@@ -101,7 +101,7 @@ class Bar:
                 rich.progress.MofNCompleteColumn(),
                 rich.progress.TextColumn("{task.fields[status]}"),
                 rich.progress.TimeElapsedColumn(),
-                rich.progress.TextColumn("elapsed"),
+                rich.progress.TextColumn("gone"),
                 ticks=False,
             )
         if self._bar is not None:

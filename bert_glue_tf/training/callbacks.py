@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import math
 import signal
 import threading
@@ -12,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Self
 
 import rich.progress
+import rich.table
 import rich.text
 import tensorflow as tf
 import tf_keras
@@ -84,7 +84,7 @@ class Progress(tf_keras.callbacks.Callback):
             rich.progress.BarColumn(bar_width=None),
             rich.progress.MofNCompleteColumn(),
             rich.progress.TextColumn("{task.fields[scores]}"),
-            _Clock(),
+            _Clock(rich.table.Column(no_wrap=True)),
         )
         if self._bar is not None:
             self._bar.add_task(self._epoch, total=self._steps, scores="")
@@ -142,10 +142,8 @@ class _Clock(rich.progress.ProgressColumn):
     def render(self, task: rich.progress.Task) -> rich.text.Text:
         """Return the text of the column."""
         left = 0 if task.finished else math.ceil(task.time_remaining or 0)
-        seconds, label = (left, "left") if left else (int(task.elapsed or 0), "elapsed")
-        return rich.text.Text(
-            f"{datetime.timedelta(seconds=seconds)} {label}", style="progress.remaining"
-        )
+        seconds, label = (left, "left") if left else (int(task.elapsed or 0), "gone")
+        return rich.text.Text(f"{shown.duration(seconds)} {label}", "progress.remaining")
 
 
 def _score(name: str, value: float) -> str:

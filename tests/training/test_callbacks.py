@@ -75,7 +75,7 @@ def test_the_bar_fits_its_terminal_and_goes_away(columns):
     assert max(map(len, bars)) <= columns
     if columns == 80:
         assert re.fullmatch(
-            r"epoch 9/10 \S+ 150/300 loss 0\.6931 accuracy 0\.5000 [\d:-]+\s*",
+            r"epoch 9/10 \S+ 150/300 loss 0\.6931 accuracy 0\.5000 \d+ s (left|gone)\s*",
             next(text for text in bars if "150/300" in text),
         )
         assert any("epoch 9/10, validating" in text for text in bars)
@@ -94,10 +94,10 @@ def test_the_bar_fits_its_terminal_and_goes_away(columns):
 @pytest.mark.parametrize(
     ("remaining", "elapsed", "finished", "told"),
     [
-        (None, 12.0, False, "0:00:12 elapsed"),
-        (40.2, 12.0, False, "0:00:41 left"),
+        (None, 12.0, False, "12 s gone"),
+        (40.2, 12.0, False, "41 s left"),
         # All steps are done, and the epoch still validates.
-        (0.0, 52.0, True, "0:00:52 elapsed"),
+        (0.0, 52.0, True, "52 s gone"),
     ],
 )
 def test_the_clock_says_which_time_it_shows(remaining, elapsed, finished, told):
