@@ -161,7 +161,11 @@ def write_export(
         collapsed=collapsed,
         at_chance=at_chance,
         flips=3,
-        parity={},
+        parity={
+            "largest_difference": 0.0,
+            "flips": 0,
+            "examples": sum(len(part) for part in labels.values()),
+        },
         parameters=run.parameters,
         bytes={"plain": int(megabytes * 1e6), "gzip": int(megabytes * 0.9e6), "saved_model": 1},
         operators={},
