@@ -65,11 +65,11 @@ def test_another_wording_fails_once_beside_the_one_that_is_nearest(finish):
     assert "--update-messages" in told[0]
 
 
-def test_a_line_that_nobody_provokes_fails_in_a_whole_run_alone(finish):
-    status, told = finish({"--a=1: too small."})
-    assert status == 1
-    assert told[0].startswith("- --b: one\n  of two")
-    assert finish({"--a=1: too small."}, keyword="a")[0] == 0
+def test_a_line_that_nobody_provokes_is_told_in_a_whole_run_alone(finish, capsys):
+    assert finish({"--a=1: too small."}) == (0, [])
+    assert "- --b: one\n  of two   (no test provokes it)" in capsys.readouterr().out
+    assert finish({"--a=1: too small."}, keyword="a") == (0, [])
+    assert capsys.readouterr().out == ""
 
 
 def test_an_update_of_a_part_adds_and_one_of_all_removes(finish):

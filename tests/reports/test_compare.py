@@ -21,7 +21,7 @@ def compare(*arguments, cwd, **environment):
         cwd=cwd,
         capture_output=True,
         text=True,
-        env={**os.environ, **environment},
+        env={**os.environ, "COLUMNS": "160", **environment},
         timeout=120,
     )
 
