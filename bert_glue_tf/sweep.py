@@ -17,11 +17,12 @@ from bert_glue_tf.sweeps.executors import choice
 
 command_line.define_flags()
 FLAGS = flags.FLAGS
-_GRID = flags.DEFINE_string(
+_GRID = flags.DEFINE_multi_string(
     "grid",
-    "",
+    [],
     "Settings and their values, name=value,value;name=value: every combination is a run. A value "
-    "that holds commas stands in parentheses: pruning_method=(attention_head,neuron),magnitude.",
+    "that holds commas stands in parentheses: pruning_method=(attention_head,neuron),magnitude. "
+    "May be given repeatedly, for further settings.",
 )
 _RUNS_DIR = flags.DEFINE_string(
     "runs_dir", "runs", "Folder of the runs, each in its own as the train command names it."
@@ -38,7 +39,7 @@ def main() -> None:
     given = {name: FLAGS[name] for name in grid.setting_names() if FLAGS[name].present}
     if FLAGS["workdir"].present:
         logging.warning("--workdir: not used; each run has its own folder in %s", _RUNS_DIR.value)
-    chosen = grid.parse_grid(_GRID.value)
+    chosen = grid.parse_grid(";".join(_GRID.value))
     configs = grid.configurations({k: str(v.value) for k, v in given.items()}, chosen)
     root = pathlib.Path(os.path.expanduser(_RUNS_DIR.value))
     runs = plan.plan(configs, root, list(chosen))

@@ -856,3 +856,15 @@ def test_the_readmes_grids_are_grids():
     assert grids.parse_grid("pruning_method=none,(attention_head,magnitude)") == {
         "pruning_method": ("none", "attention_head,magnitude")
     }
+
+
+@pytest.mark.processes
+def test_grids_that_are_given_one_by_one_are_one(tmp_path):
+    command = [sys.executable, "-m", "bert_glue_tf.sweep", "--task=cola", "--data=sample"]
+    command += ["--encoder=minilm_l6", "--prune", "--dry_run"]
+    done = call([*command, "--grid=seed=1,2", "--grid=final_sparsity=0.3,0.5"], tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("to be run") == 4
+    again = call([*command, "--grid=seed=1", "--grid=seed=2"], tmp_path)
+    assert again.returncode == 2  # Which of the two would be meant?
+    assert "seed" in again.stderr
