@@ -71,8 +71,8 @@ class Equivalence:
       interval: 90 % interval of the difference.
       examples: about how many examples would show two equal models to be equal, with a
         probability of 0.8, were their answers to differ as often as here; None where the question
-        is answered, or where no more examples would do: there are as many, and the difference
-        itself is near the margin, or the seeds differ too much.
+        is answered, where the test shows a difference, or where no more examples would do: there
+        are as many, and the difference itself is near the margin, or the seeds differ too much.
     """
 
     margin: float
@@ -232,9 +232,9 @@ def compare(
         p = _permutation(by_seed.mean(), pairs.exchanged(PERMUTATIONS, seed) @ average.T)
     if len(by_seed) >= METHOD_SEEDS:
         test, p = Procedure.SEEDS, max(p, spread.p)
-    p = max(p, spread.p_of_draws())  # So that no row has a small p beside an interval with 0 in it.
+    p = max(p, spread.p_of_draws())  # No row has a small p beside an interval with 0 in it.
     low, high = spread.interval(1 - LEVEL)
-    if p >= LEVEL:  # The values that a test does not reject are its interval, and 0 is one.
+    if p >= LEVEL:  # 0 is among the values that the test does not reject.
         low, high = min(low, 0.0), max(high, 0.0)
     return Difference(
         mean=spread.mean,
@@ -242,7 +242,7 @@ def compare(
         by_seed=tuple(map(float, by_seed)),
         p=p,
         test=test,
-        equivalence=spread.equivalence(margin, pairs.units),
+        equivalence=spread.equivalence(margin, pairs.units if p >= LEVEL else None),
     )
 
 
@@ -323,8 +323,11 @@ class _Spread:
         half = self._quantile((1 + share) / 2) * self._error if self._error else 0.0
         return float(min(low, self.mean - half)), float(max(high, self.mean + half))
 
-    def equivalence(self, margin: float, units: int) -> Equivalence:
+    def equivalence(self, margin: float, units: int | None) -> Equivalence:
         """Return the answer to the question if the two are equal within the margin.
+
+        With `units`, their number, it says as well how many examples would show it. Beside a
+        difference that is shown there is no such number.
 
         Where few answers differ, or none, the bootstrap finds hardly any spread: none at all of
         twenty examples that two models answer alike, which shows nothing. So the variance over
@@ -341,7 +344,8 @@ class _Spread:
             return Equivalence(margin, Equal.YES, (low, high))
         if low > margin or high < -margin:
             return Equivalence(margin, Equal.NO, (low, high))
-        return Equivalence(margin, Equal.UNKNOWN, (low, high), self._needed(margin, units, error))
+        needed = None if units is None else self._needed(margin, units, error)
+        return Equivalence(margin, Equal.UNKNOWN, (low, high), needed)
 
     def _needed(self, margin: float, units: int, error: float) -> int | None:
         """Return the examples that would show equality; see `Equivalence.examples`.

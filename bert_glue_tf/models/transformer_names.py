@@ -110,3 +110,40 @@ def region_of(names: Collection[str]) -> str:
         other = any("attention" not in name for name in names)
         return "encoder" if attention and other else "attention" if attention else "feed-forward"
     return ", ".join(sorted(parts))
+
+
+class TransformerNames:
+    """The methods of a backbone that ask for names and places, for one with these names.
+
+    A base of such a backbone, in front of `Backbone`, whose methods these are.
+    """
+
+    @staticmethod
+    def name_of(variable: tf.Variable) -> str:
+        """Return `name_of` of this module."""
+        return name_of(variable)
+
+    @staticmethod
+    def scope_of(name: str, rank: int) -> str:
+        """Return `scope_of` of this module."""
+        return scope_of(name, rank)
+
+    @staticmethod
+    def matrix_shape(name: str, shape: tuple[int, ...]) -> tuple[int, int]:
+        """Return `matrix_shape` of this module."""
+        return matrix_shape(name, shape)
+
+    @classmethod
+    def part_of(cls, name: str) -> str:
+        """Return `part_of` of this module."""
+        return part_of(name)
+
+    @classmethod
+    def place_of(cls, part: str) -> tuple[int, int]:
+        """Return `place_of` of this module."""
+        return place_of(part)
+
+    @classmethod
+    def region_of(cls, names: Collection[str]) -> str:
+        """Return `region_of` of this module."""
+        return region_of(names)

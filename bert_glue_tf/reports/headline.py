@@ -215,11 +215,12 @@ def without(groups: Sequence[Group]) -> str:
     if not unpruned:
         return "There is no unpruned model here to hold the others against."
     base = _base(list(filter(_is_sound, unpruned)))
+    largest = max(unpruned, key=lambda g: g.bytes("plain"))
+    if not _smaller(groups, base or largest):
+        return f"No model here is smaller than “{(base or largest).name}”."
     if base is None:
         return f"No model can be held against an unpruned one, since {_marked(unpruned)}."
     smaller = _smaller(groups, base)
-    if not smaller:
-        return f"No model here is smaller than “{base.name}”."
     number = f"{len(smaller)} models are" if len(smaller) > 1 else "One model is"
     return (
         f"{number} smaller than “{base.name}”, and nothing can be said for "

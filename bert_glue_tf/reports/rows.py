@@ -144,7 +144,7 @@ DIFFERENCE: tuple[Column[Comparison], ...] = (
     ),
     Column("p", lambda c: None if c.is_of_collapsed else c.difference.p, formats.p_value),
     Column("verdict", lambda c: c.verdict, formats.verdict, verdict_tone, may_wrap=True),
-    Column("equal", _equivalence, formats.equivalence, may_wrap=True, spare=1),
+    Column("equal", _equivalence, formats.equivalence, may_wrap=True),
 )
 _COMPARISON: tuple[Column[Comparison], ...] = (
     Column("task", lambda c: (c.task, c.source), formats.task),

@@ -429,6 +429,16 @@ def test_where_the_difference_is_near_the_margin_no_more_examples_are_asked_for(
     assert (found.outcome, found.examples) == (Equal.UNKNOWN, None)
 
 
+def test_beside_a_difference_no_examples_are_asked_for():
+    labels = np.zeros(400, np.int64)
+    second = labels.copy()
+    second[:12] = 1
+    found = compare(labels, [labels], [second], margin=0.029)
+    assert found.is_shown
+    equivalence = found.equivalence
+    assert (equivalence.outcome, equivalence.examples) == (Equal.UNKNOWN, None)
+
+
 def test_the_examples_that_equality_takes_are_enough():
     """Of that many, two equal models are shown to be equal in about four of five cases."""
     random = np.random.default_rng(3)

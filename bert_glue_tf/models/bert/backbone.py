@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from bert_glue_tf.core.errors import reason_of
 from bert_glue_tf.data import preprocessing
-from bert_glue_tf.models import imported, transformer_names
+from bert_glue_tf.models import imported
 from bert_glue_tf.models.backbone import Backbone, ClassifierWeights
 from bert_glue_tf.models.bert import cutting, network, structure
 from bert_glue_tf.models.bert.architecture import (
@@ -21,6 +21,7 @@ from bert_glue_tf.models.bert.architecture import (
 )
 from bert_glue_tf.models.parts import Layers, Table
 from bert_glue_tf.models.saved_encoders import SavedEncoder, TakesOver, other_variables
+from bert_glue_tf.models.transformer_names import TransformerNames
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 
 @dataclasses.dataclass(frozen=True)
-class BertBackbone(Backbone):
+class BertBackbone(TransformerNames, Backbone):
     """A standard BERT, with weights under canonical names.
 
     Attributes:
@@ -155,30 +156,6 @@ class BertBackbone(Backbone):
         from bert_glue_tf.models.bert.classifier_weights import from_weights, weights_of
 
         return from_weights(weights_of(model, self.architecture))
-
-    @staticmethod
-    def name_of(variable: tf.Variable) -> str:
-        return transformer_names.name_of(variable)
-
-    @staticmethod
-    def scope_of(name: str, rank: int) -> str:
-        return transformer_names.scope_of(name, rank)
-
-    @staticmethod
-    def matrix_shape(name: str, shape: tuple[int, ...]) -> tuple[int, int]:
-        return transformer_names.matrix_shape(name, shape)
-
-    @classmethod
-    def part_of(cls, name: str) -> str:
-        return transformer_names.part_of(name)
-
-    @classmethod
-    def place_of(cls, part: str) -> tuple[int, int]:
-        return transformer_names.place_of(part)
-
-    @classmethod
-    def region_of(cls, names: Collection[str]) -> str:
-        return transformer_names.region_of(names)
 
     @classmethod
     def units(

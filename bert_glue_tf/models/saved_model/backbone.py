@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from bert_glue_tf.models import transformer_names
 from bert_glue_tf.models.backbone import CAPABILITIES, Backbone, ClassifierWeights
 from bert_glue_tf.models.saved_encoders import SavedEncoder, TakesOver, load_layer, other_variables
+from bert_glue_tf.models.transformer_names import TransformerNames
 
 if TYPE_CHECKING:
-    import tensorflow as tf
     import tf_keras
 
     from bert_glue_tf.models.saved_model.graph import SavedGraph
 
 
 @dataclasses.dataclass(frozen=True)
-class SavedModelBackbone(Backbone):
+class SavedModelBackbone(TransformerNames, Backbone):
     """A text encoder as a trainable `hub.KerasLayer`.
 
     What looks at its variables alone works: their names are those of the published encoders, or
@@ -108,30 +107,6 @@ class SavedModelBackbone(Backbone):
             raise other_variables(folder)
         *values, kernel, bias = (variable.numpy() for variable in saved)
         return self.with_weights(values), (kernel, bias)
-
-    @staticmethod
-    def name_of(variable: tf.Variable) -> str:
-        return transformer_names.name_of(variable)
-
-    @staticmethod
-    def scope_of(name: str, rank: int) -> str:
-        return transformer_names.scope_of(name, rank)
-
-    @staticmethod
-    def matrix_shape(name: str, shape: tuple[int, ...]) -> tuple[int, int]:
-        return transformer_names.matrix_shape(name, shape)
-
-    @classmethod
-    def part_of(cls, name: str) -> str:
-        return transformer_names.part_of(name)
-
-    @classmethod
-    def place_of(cls, part: str) -> tuple[int, int]:
-        return transformer_names.place_of(part)
-
-    @classmethod
-    def region_of(cls, names: Collection[str]) -> str:
-        return transformer_names.region_of(names)
 
     @classmethod
     def graph(cls, folder: pathlib.Path) -> SavedGraph:
