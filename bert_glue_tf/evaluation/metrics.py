@@ -1,14 +1,13 @@
 """The metrics of the tasks: accuracy, F1, macro F1, Matthews, Pearson, Spearman.
 
-Accuracy and F1 are scikit-learn's, the ranks of Spearman's rho are SciPy's; both are imported
-when the first metric is computed, so that a command that computes none starts without them.
-`matthews_corrcoef`, `pearsonr` and `spearmanr` agree with the functions here to 1e-9, but not in
-the last bit: they multiply and take roots in another order. The scores that are published in
-docs/results, and the intervals from thousands of resamples, are those of the order here.
+Those of classes are scikit-learn's, those of numbers SciPy's; both are imported when the first
+metric is computed, so that a command that computes none starts without them. What a metric gives
+where it is not defined is decided here, so that no library warns of it.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -76,7 +75,7 @@ def matthews(labels: np.ndarray, predictions: np.ndarray) -> float:
 
     With two classes, (TP TN - FP FN) / sqrt((TP+FP)(TP+FN)(TN+FP)(TN+FN)) (Matthews 1975,
     https://doi.org/10.1016/0005-2795(75)90109-9); with more, its form R_K (Gorodkin 2004,
-    https://doi.org/10.1016/j.compbiolchem.2004.09.006), computed here for all.
+    https://doi.org/10.1016/j.compbiolchem.2004.09.006).
 
     Args:
       labels: [n] class ids.
@@ -85,33 +84,12 @@ def matthews(labels: np.ndarray, predictions: np.ndarray) -> float:
     Raises:
       ValueError: no examples, or the two differ in length.
     """
+    from sklearn.metrics import matthews_corrcoef
+
     labels, predictions = require_pairs(labels, predictions)
-    classes, ids = np.unique(np.concatenate([labels, predictions]), return_inverse=True)
-    cells = ids[: len(labels)] * len(classes) + ids[len(labels) :]
-    counts = np.bincount(cells, minlength=len(classes) ** 2)
-    return float(matthews_of_counts(counts.reshape(len(classes), len(classes))))
-
-
-def matthews_of_counts(counts: np.ndarray) -> np.ndarray:
-    """Return the Matthews correlations of confusion matrices.
-
-    Args:
-      counts: int [..., classes, classes], how many examples have the label of the row and the
-        prediction of the column.
-
-    Returns:
-      float64 [...].
-    """
-    # Floats, since the products below pass 2**63 on a split of QQP's size.
-    true = counts.sum(axis=-1).astype(np.float64)
-    predicted = counts.sum(axis=-2).astype(np.float64)
-    n = true.sum(axis=-1)
-    right = np.trace(counts, axis1=-2, axis2=-1).astype(np.float64)
-    covariance = right * n - (true * predicted).sum(axis=-1)
-    spread_true = n * n - (true * true).sum(axis=-1)
-    spread_predicted = n * n - (predicted * predicted).sum(axis=-1)
-    spread = np.sqrt(spread_true) * np.sqrt(spread_predicted)
-    return np.divide(covariance, spread, out=np.zeros_like(spread), where=spread != 0)
+    if _is_constant(labels) or _is_constant(predictions):
+        return 0.0  # As scikit-learn has it, which warns where both sides have one class.
+    return float(matthews_corrcoef(labels, predictions))
 
 
 def pearson(labels: np.ndarray, predictions: np.ndarray) -> float:
@@ -127,8 +105,16 @@ def pearson(labels: np.ndarray, predictions: np.ndarray) -> float:
     Raises:
       ValueError: no examples, or the two differ in length.
     """
+    from scipy import stats
+
     labels, predictions = require_pairs(labels, predictions)
-    return _correlation(labels.astype(np.float64), predictions.astype(np.float64))
+    x, y = labels.astype(np.float64), predictions.astype(np.float64)
+    if not (np.isfinite(x).all() and np.isfinite(y).all()) or _is_constant(x) or _is_constant(y):
+        return float("nan")
+    with warnings.catch_warnings():
+        # Values that differ in their last digits alone have a correlation, if not an exact one.
+        warnings.simplefilter("ignore", stats.NearConstantInputWarning)
+        return float(stats.pearsonr(_scaled(x), _scaled(y)).statistic)
 
 
 def spearman(labels: np.ndarray, predictions: np.ndarray) -> float:
@@ -149,7 +135,9 @@ def spearman(labels: np.ndarray, predictions: np.ndarray) -> float:
     labels, predictions = require_pairs(labels, predictions)
     if np.isnan(labels).any() or np.isnan(predictions).any():
         return float("nan")
-    return _correlation(stats.rankdata(labels), stats.rankdata(predictions))
+    if _is_constant(labels) or _is_constant(predictions):
+        return float("nan")
+    return float(stats.spearmanr(labels, predictions).statistic)
 
 
 METRICS: Mapping[str, Metric] = {
@@ -199,15 +187,14 @@ def require_pairs(labels: np.ndarray, predictions: np.ndarray) -> tuple[np.ndarr
     return labels, predictions
 
 
-def _correlation(x: np.ndarray, y: np.ndarray) -> float:
-    """Return Pearson's r of two float64 [n], NaN where it is not defined."""
-    if not (np.isfinite(x).all() and np.isfinite(y).all()):
-        return float("nan")
-    # Compared before centring: rounding in the mean leaves a constant vector with a
-    # tiny remainder, whose direction is noise.
-    if (x == x[0]).all() or (y == y[0]).all():
-        return float("nan")
-    x, y = x - x.mean(), y - y.mean()
-    # Scaled by the largest, so that the squares of tiny or huge values stay in range.
-    x, y = x / np.abs(x).max(), y / np.abs(y).max()
-    return float(np.clip((x @ y) / (np.linalg.norm(x) * np.linalg.norm(y)), -1.0, 1.0))
+def _is_constant(values: np.ndarray) -> bool:
+    return bool((values == values[0]).all())
+
+
+def _scaled(values: np.ndarray) -> np.ndarray:
+    """Return float64 [n] whose largest has a magnitude below 1, as the sum of huge ones overflows.
+
+    Divided by a power of two, which rounds nothing.
+    """
+    _, exponent = np.frexp(np.abs(values).max())
+    return np.ldexp(values, -exponent)

@@ -76,10 +76,19 @@ def test_a_confusion_matrix_gives_the_number_of_the_metric_to_the_last_bit(name)
 
 
 @pytest.mark.parametrize("name", COUNTED)
+def test_a_confusion_matrix_of_the_largest_split_gives_the_metric_too(name):
+    metric = metrics.METRICS[name]
+    counts = np.array([[150_000, 50_000], [50_001, 149_999]])  # Of QQP's size: n^4 passes 2^63.
+    cells = np.repeat(np.arange(4), counts.ravel())
+    expected = metric(cells // 2, cells % 2)
+    assert float(bootstrap.COUNTED[metric](counts, np.arange(2))) == expected
+
+
+@pytest.mark.parametrize("name", COUNTED)
 def test_scikit_learn_is_not_called_for_each_resample(name, monkeypatch):
     labels = np.arange(50) % 2
     predictions = np.arange(50) % 3 % 2
-    for function in ("accuracy_score", "f1_score"):
+    for function in ("accuracy_score", "f1_score", "matthews_corrcoef"):
         monkeypatch.setattr(f"sklearn.metrics.{function}", None)
     low, high = bootstrap.interval(CLASSES, metrics.METRICS[name], labels, predictions)
     assert low < high

@@ -135,6 +135,30 @@ def test_a_single_score_has_no_correlation():
     assert math.isnan(metrics.spearman(np.array([1.0]), np.array([2.0])))
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("scale", [5e-324, 1e-300, 1e-45, 1e38, 2.0**1021])
+def test_the_size_of_the_values_does_not_count(scale):
+    x, y = np.array([1.0, 3.0, 2.0, -7.0]), np.array([2.0, 3.0, 0.0, 1.0])
+    # Deviations (1.25, 3.25, 2.25, -6.75) and (.5, 1.5, -1.5, -.5).
+    expected = (0.625 + 4.875 - 3.375 + 3.375) / math.sqrt(62.75 * 5.0)
+    for one, other in ((x * scale, y), (y, x * scale), (x * scale, y * scale)):
+        assert metrics.pearson(one, other) == pytest.approx(expected, abs=1e-15)
+        assert metrics.spearman(one, other) == pytest.approx(0.4, abs=1e-15)
+
+
+@pytest.mark.filterwarnings("error")
+def test_values_that_differ_in_their_last_digits_are_correlated_without_a_warning():
+    last = 1 + np.array([0.0, 1, 2, 3]) * np.finfo(np.float64).eps
+    assert metrics.pearson(last, np.arange(4.0)) == pytest.approx(1.0, abs=0.1)
+
+
+@pytest.mark.filterwarnings("error")
+def test_one_class_on_a_side_has_no_matthews_correlation_and_no_warning():
+    varied, constant = np.array([0, 1, 2]), np.array([1, 1, 1])
+    for pair in ((varied, constant), (constant, varied), (constant, constant), (constant, [0] * 3)):
+        assert metrics.matthews(*map(np.asarray, pair)) == 0.0
+
+
 def test_values_computed_by_hand():
     labels = np.array([1, 1, 1, 0, 0, 1])
     predictions = np.array([1, 1, 0, 1, 0, 1])  # TP 3, FP 1, FN 1, TN 1
