@@ -9,7 +9,7 @@ from absl import flags
 
 from bert_glue_tf.core import cli, interrupts, layout
 from bert_glue_tf.core.errors import UserError
-from bert_glue_tf.evaluation.margin import MARGIN
+from bert_glue_tf.evaluation.defaults import MARGIN
 from bert_glue_tf.export import arguments
 
 arguments.define_runs()

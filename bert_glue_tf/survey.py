@@ -8,7 +8,7 @@ from __future__ import annotations
 from absl import flags
 
 from bert_glue_tf.core import cli
-from bert_glue_tf.evaluation import robustness
+from bert_glue_tf.evaluation.defaults import TYPOS
 from bert_glue_tf.export.defaults import LENGTHS, REPETITIONS, THREADS
 from bert_glue_tf.studies import arguments
 
@@ -29,7 +29,7 @@ _THREADS = flags.DEFINE_integer("threads", THREADS, "Threads of LiteRT.", lower_
 _TIMED = flags.DEFINE_integer(
     "latency_repetitions", REPETITIONS, "Timed runs of a file.", lower_bound=1
 )
-_TYPOS = flags.DEFINE_float("typos", robustness.RATE, "Share of the words that get a typo.")
+_TYPOS = flags.DEFINE_float("typos", TYPOS, "Share of the words that get a typo.")
 
 
 def main() -> None:

@@ -6,11 +6,16 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
-import numpy as np
-
+from bert_glue_tf.core import lazy
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data.problems import Problem
+
+if TYPE_CHECKING:
+    import numpy as np
+else:
+    np = lazy.module("numpy")  # Commands import this module with their flags.
 
 
 @dataclasses.dataclass(frozen=True)

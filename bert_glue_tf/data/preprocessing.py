@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from bert_glue_tf.core import lazy
 from bert_glue_tf.core.errors import UserError, reason_of
+
+if TYPE_CHECKING:
+    import numpy as np
+else:
+    np = lazy.module("numpy")  # Commands import this module with their flags.
 
 # The features of a batch, each int32 [batch, length].
 INPUTS = ("input_word_ids", "input_mask", "input_type_ids")

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from bert_glue_tf.core import network, strict_json
+from bert_glue_tf.core import lazy, network, strict_json
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import examples
 from bert_glue_tf.data.examples import Examples
 from bert_glue_tf.data.tasks import TaskSpec
+
+if TYPE_CHECKING:
+    import numpy as np
+else:
+    np = lazy.module("numpy")  # Commands import this module with their flags.
 
 # Where TFDS fetches GLUE from (tensorflow_datasets/url_checksums/glue.txt).
 _HOST = "https://dl.fbaipublicfiles.com"

@@ -16,10 +16,10 @@ from bert_glue_tf.data import batching, problems
 from bert_glue_tf.data.examples import Examples
 from bert_glue_tf.data.tasks import TaskSpec
 from bert_glue_tf.evaluation import bootstrap, evaluator, metrics
+from bert_glue_tf.evaluation.defaults import TYPOS
 from bert_glue_tf.evaluation.evaluator import PredictFn
 
 SHORTEST_WORD = 4  # Letters; a shorter one has no two internal letters to swap.
-RATE = 0.2  # Share of the words that can have a typo, where the caller names none.
 
 _WORD = re.compile(r"[^\W\d_]+")
 _ROWS = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
@@ -158,7 +158,7 @@ def measure(
     *,
     batch_size: int,
     buckets: Sequence[int],
-    rate: float = RATE,
+    rate: float = TYPOS,
     seed: int = 0,
 ) -> dict[str, dict[str, Any] | None]:
     """Score a model as it is, with typos, and on seen and unseen sources apart.

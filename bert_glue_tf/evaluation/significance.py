@@ -32,7 +32,7 @@ import numpy as np
 
 from bert_glue_tf.data.problems import Metric, Problem
 from bert_glue_tf.evaluation import bootstrap, metrics
-from bert_glue_tf.evaluation.margin import MARGIN
+from bert_glue_tf.evaluation.defaults import MARGIN
 from bert_glue_tf.evaluation.paired import Pairs
 
 LEVEL = 0.05  # A p-value below it is a difference; 1 - LEVEL is the interval's share.

@@ -10,7 +10,7 @@ from typing import Any
 
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.core.files import write_atomically
-from bert_glue_tf.evaluation.margin import MARGIN
+from bert_glue_tf.evaluation.defaults import MARGIN
 from bert_glue_tf.reports import machine, page, plots, rows, summary, tables
 from bert_glue_tf.reports.groups import Group
 from bert_glue_tf.reports.verdicts import Comparison

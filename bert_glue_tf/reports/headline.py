@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Sequence
 
 from bert_glue_tf.compression.names import NO_PRUNING
-from bert_glue_tf.evaluation.margin import MARGIN
+from bert_glue_tf.evaluation.defaults import MARGIN
 from bert_glue_tf.evaluation.significance import Equal
 from bert_glue_tf.reports import formats, verdicts
 from bert_glue_tf.reports.groups import Group

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bert_glue_tf import __version__
-from bert_glue_tf.evaluation.margin import MARGIN
+from bert_glue_tf.evaluation.defaults import MARGIN
 from bert_glue_tf.reports import formats, headline, rows, summary, tables
 from bert_glue_tf.reports.groups import Group
 from bert_glue_tf.reports.measured import KERAS, REFERENCE, Model

@@ -13,7 +13,7 @@ from bert_glue_tf.compression.names import NO_PRUNING
 from bert_glue_tf.data import problems, tasks
 from bert_glue_tf.evaluation import collapse, metrics, predictions, significance
 from bert_glue_tf.evaluation.collapse import Mark
-from bert_glue_tf.evaluation.margin import MARGIN
+from bert_glue_tf.evaluation.defaults import MARGIN
 from bert_glue_tf.evaluation.significance import Difference, Equivalence
 from bert_glue_tf.reports.groups import Group, group
 from bert_glue_tf.reports.measured import BUT_PRUNING, BUT_SEED, KERAS, REFERENCE, Model

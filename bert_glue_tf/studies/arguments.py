@@ -5,7 +5,7 @@ from __future__ import annotations
 import pathlib
 import re
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
@@ -13,8 +13,10 @@ from bert_glue_tf.core import cli, layout
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.runs import command_line
 from bert_glue_tf.runs.config import ExperimentConfig
-from bert_glue_tf.studies.swept import SweptStudy
 from bert_glue_tf.sweeps.executors import choice
+
+if TYPE_CHECKING:
+    from bert_glue_tf.studies.swept import SweptStudy
 
 flags.disclaim_key_flags()  # They are those of the command that asks for them.
 

@@ -21,6 +21,7 @@ from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.core.files import write_atomically
 from bert_glue_tf.data import readers, tasks
 from bert_glue_tf.evaluation import robustness
+from bert_glue_tf.evaluation.defaults import TYPOS
 from bert_glue_tf.export.defaults import LENGTHS, REPETITIONS, THREADS
 from bert_glue_tf.export.folder import FOLDER, ExportFolder
 from bert_glue_tf.export.record import ExportResult
@@ -51,7 +52,7 @@ class MeasureSettings:
     seq_lengths: tuple[int, ...] = LENGTHS
     threads: int = THREADS
     repetitions: int = REPETITIONS
-    rate: float = robustness.RATE
+    rate: float = TYPOS
 
     def __post_init__(self) -> None:
         low, high = encoders.MIN_SEQ_LENGTH, encoders.MAX_SEQ_LENGTH

@@ -10,7 +10,7 @@ from typing import Any
 
 from bert_glue_tf.data import tasks
 from bert_glue_tf.evaluation import significance
-from bert_glue_tf.evaluation.margin import MARGIN
+from bert_glue_tf.evaluation.defaults import MARGIN
 from bert_glue_tf.reports import formats
 from bert_glue_tf.reports.verdicts import Comparison
 

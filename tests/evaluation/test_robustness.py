@@ -14,6 +14,7 @@ from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import batching, preprocessing, readers, tasks
 from bert_glue_tf.data.examples import Examples
 from bert_glue_tf.evaluation import bootstrap, metrics, robustness
+from bert_glue_tf.evaluation.defaults import TYPOS
 
 COLA, SST2, MRPC = (tasks.get(name) for name in ("cola", "sst2", "mrpc"))
 WORD = "ridiculously"  # No two of its neighbouring letters are alike.
@@ -230,7 +231,7 @@ def test_a_half_without_examples_has_no_score(tokenizer):
     found = measure(tokenizer, SST2, examples((TEXTS,), LABELS, CODES), train)
     assert found["in_domain"]["examples"] == 6
     assert found["out_of_domain"] is None
-    assert found["typos"]["rate"] == robustness.RATE
+    assert found["typos"]["rate"] == TYPOS
 
 
 def test_both_texts_of_a_pair_have_mistakes(tokenizer):

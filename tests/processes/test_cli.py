@@ -93,10 +93,11 @@ def test_no_tensorflow_before_it_is_needed():
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
-def test_a_comparison_knows_its_flags_before_numpy():
+@pytest.mark.parametrize("name", ["benchmark", "compare", "export_tflite", "survey", "train"])
+def test_a_command_knows_its_flags_before_numpy(name):
     code = (
         "import sys\n"
-        "from bert_glue_tf import compare\n"
+        f"from bert_glue_tf import {name}\n"
         "heavy = {'tensorflow', 'numpy', 'ai_edge_litert'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )

@@ -18,6 +18,7 @@ from bert_glue_tf.compression import registry
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import tasks
 from bert_glue_tf.evaluation import cost, predictions, robustness
+from bert_glue_tf.evaluation.defaults import TYPOS
 from bert_glue_tf.export.folder import FOLDER, ExportFolder
 from bert_glue_tf.reports import plots
 from bert_glue_tf.studies import survey, survey_measure
@@ -89,7 +90,7 @@ def test_robustness_is_that_of_the_trained_model(surveyed):
     for one in study.costs.values():
         found = one.robustness["validation"]
         assert found["clean"]["accuracy"] == pytest.approx(one.record.metrics["accuracy"])
-        assert found["typos"]["rate"] == robustness.RATE
+        assert found["typos"]["rate"] == TYPOS
         assert 0 < found["typos"]["words"] < 0.3
         assert found["out_of_domain"] is None  # SST-2 does not tell its sources.
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 import abc
 import dataclasses
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-import numpy as np
+from bert_glue_tf.core import lazy
 
 if TYPE_CHECKING:
+    import numpy as np
     import tf_keras
+else:
+    np = lazy.module("numpy")  # Any command that has settings imports this module.
 
-Metric = Callable[[np.ndarray, np.ndarray], float]
+Metric: TypeAlias = "Callable[[np.ndarray, np.ndarray], float]"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,10 +38,10 @@ class Problem(abc.ABC):
 
     # The classes' names in the order of their ids; empty where there are none.
     labels: tuple[str, ...]
-    # The dtype of labels in memory and in training.
-    label_dtype: type[np.generic]
+    # The dtype, by its name, of labels in memory and in training.
+    label_dtype: str
     # The dtype of labels that are read from a predictions file, and of predictions.
-    wide_dtype: type[np.generic]
+    wide_dtype: str
     # The heading of an answer's number where `predict` writes a table.
     score_name: str
     # Whether an answer is either right or wrong, so that accuracy and McNemar's test apply.

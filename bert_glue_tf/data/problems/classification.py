@@ -6,12 +6,14 @@ import dataclasses
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from bert_glue_tf.core import lazy
 from bert_glue_tf.data.problems.base import Answer, Metric, Problem
 
 if TYPE_CHECKING:
+    import numpy as np
     import tf_keras
+else:
+    np = lazy.module("numpy")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,8 +26,8 @@ class Classification(Problem):
 
     labels: tuple[str, ...]
 
-    label_dtype = np.int32
-    wide_dtype = np.int64
+    label_dtype = "int32"
+    wide_dtype = "int64"
     score_name = "probability"
     is_right_or_wrong = True
 

@@ -7,12 +7,14 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from bert_glue_tf.core import lazy
 from bert_glue_tf.data.problems.base import Answer, Metric, Problem
 
 if TYPE_CHECKING:
+    import numpy as np
     import tf_keras
+else:
+    np = lazy.module("numpy")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,8 +30,8 @@ class Regression(Problem):
     high: float
 
     labels = ()
-    label_dtype = np.float32
-    wide_dtype = np.float64
+    label_dtype = "float32"
+    wide_dtype = "float64"
     score_name = "score"
     is_right_or_wrong = False
     # Scores that differ by less are the same to a user.
