@@ -15,11 +15,12 @@ from bert_glue_tf.compression.method import PruningMethod
 from bert_glue_tf.compression.names import NO_PRUNING
 from bert_glue_tf.core.errors import UserError
 
+_WEIGHTS = "the weights of "
 _SCOPES = {
     "classifier": "the classifier",
-    "encoder": "the encoder's matrices",
+    "encoder": f"{_WEIGHTS}the encoder's dense layers",
     "embeddings": "the embeddings",
-    "all": "all matrices",
+    "all": f"{_WEIGHTS}encoder, embeddings and classifier",
 }
 
 
@@ -80,26 +81,36 @@ def _asked(
         method=method.name,
         sparsity=sparsity if method.takes_sparsity else None,
         options={name: str(default) for name, (default, _) in known.items()} | own,
-        unused=(*method.unused, *(("pruning_scope",) if method.part else ())),
+        unused=(
+            *method.unused,
+            *(("pruning_scope",) if method.part else ()),
+            *(() if method.takes_sparsity else ("final_sparsity",)),
+        ),
     )
 
 
 def part(config: Mapping[str, Any]) -> str:
-    """Return what a run's sparsity is a fraction of: `the classifier`, `all matrices`.
+    """Return what a run's sparsity is a fraction of: `the classifier`, `all attention heads`.
+
+    Of several methods it is a fraction of all weights that they prune:
+    `the weights of all attention heads and the encoder's dense layers`.
 
     Args:
       config: the settings of the run as JSON.
     """
-    names = registry.split(config["pruning_method"])
-    methods = [registry.of_finished(name) for name in names]
-    if len(methods) == 1 and not registry.is_known(names[0]):
-        return "the weights in its scope"  # It may have had a scope of its own.
-    if len(methods) == 1 and methods[0].part:
-        return methods[0].part
-    if len(methods) > 1 and not all(
-        registry.is_known(name) and not method.part
-        for name, method in zip(names, methods, strict=True)
-    ):
-        return "the weights in their scopes"
+    parts = [_part(name, config) for name in registry.split(config["pruning_method"])]
+    first, *others = dict.fromkeys(parts)
+    if not others:
+        return first
+    return _WEIGHTS + " and ".join(one.removeprefix(_WEIGHTS) for one in (first, *others))
+
+
+def _part(name: str, config: Mapping[str, Any]) -> str:
+    """Return what the sparsity of one of a run's methods is a fraction of."""
+    if not registry.is_known(name):
+        return f"{_WEIGHTS}what {name} may prune"  # It may have had a scope of its own.
+    own = registry.get(name).part
+    if own:
+        return own
     scope = _SCOPES[config["pruning_scope"]]
-    return f"the chosen weights of {scope}" if config["pruning_weights"] else scope
+    return f"{scope} that --pruning_weights chooses" if config["pruning_weights"] else scope

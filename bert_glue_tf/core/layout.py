@@ -82,10 +82,15 @@ def _parts(line: str, columns: int, after: str | None) -> list[str]:
         return [*_parts(advice[1], columns, after), *_parts(f"  {advice[2]}", columns, after)]
     if len(line) <= columns:
         return [line]
-    if _COMMAND.match(line):
+    if is_command(line):
         return _folded(line, columns)
     indent = " " * (len(line) - len(line.lstrip()))
     return filled(line.lstrip(), columns, indent, after)
+
+
+def is_command(line: str) -> bool:
+    """Return whether a line is a command to be pasted: two spaces, and then `python -m`."""
+    return bool(_COMMAND.match(line))
 
 
 def filled(text: str, columns: int, indent: str = "", after: str | None = None) -> list[str]:

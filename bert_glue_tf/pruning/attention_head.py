@@ -30,7 +30,7 @@ class AttentionHead(ScoredPruning):
     name = "attention_head"
     own_score = "gradient"
     needs = ("head",)
-    part = "the attention heads"
+    part = "all attention heads"
     shrinks = True
     sparsity_note = "removes attention heads: the sparsity is the fraction of the heads"
     refused_rankings = {"lamp": "ranks heads, and LAMP ranks weights"}

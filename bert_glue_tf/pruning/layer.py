@@ -54,7 +54,7 @@ class Layer(PruningMethod):
         "pruning_frequency",
     )
     needs = ("layer",)
-    part = "the layers"
+    part = "all layers of the encoder"
     sparsity_note = "drops whole layers: the sparsity is the fraction of the layers"
     prunes = "layers"
 

@@ -29,7 +29,7 @@ class Neuron(ScoredPruning):
     name = "neuron"
     own_score = "gradient"
     needs = ("neuron",)
-    part = "the neurons"
+    part = "all feed-forward neurons"
     shrinks = True
     sparsity_note = "removes feed-forward neurons: the sparsity is the fraction of the neurons"
     refused_rankings = {"lamp": "ranks neurons, and LAMP ranks weights"}

@@ -45,7 +45,7 @@ class Vocabulary(PruningMethod):
     )
     needs = ("vocabulary",)
     takes_sparsity = False
-    part = "the word pieces"
+    part = "all word pieces of the vocabulary"
     sparsity_note = (
         "cuts word pieces that the training text never uses: --final_sparsity does not come into it"
     )

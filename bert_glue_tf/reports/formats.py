@@ -42,14 +42,6 @@ class Name:
     seeds: int = 1
 
 
-@dataclasses.dataclass(frozen=True)
-class Timed:
-    """A median time of one example in milliseconds, and the length that it was taken at."""
-
-    milliseconds: float
-    length: str
-
-
 def plain(value: Any) -> str:
     """Return any value as Python writes it; empty for None."""
     return "" if value is None else str(value)
@@ -69,17 +61,17 @@ def count(value: int | None) -> str:
 
 def score(value: Score) -> str:
     """Return `0.1234`, `0.1234 COLLAPSED` or `0.1234, not above chance`."""
-    return _with_mark(number(value.value), value.mark)
+    return with_mark(number(value.value), value.mark)
 
 
 def name(value: Name) -> str:
     """Return the name and its mark, with `(1 of 3 seeds)` behind it where not all have the mark."""
-    text = _with_mark(value.text, value.mark)
+    text = with_mark(value.text, value.mark)
     is_of_some = value.mark and value.marked < value.seeds
     return f"{text} ({value.marked} of {value.seeds} seeds)" if is_of_some else text
 
 
-def _with_mark(text: str, mark: Mark | None) -> str:
+def with_mark(text: str, mark: Mark | None) -> str:
     """Return the text with a mark behind it; the milder one behind a comma."""
     if mark is None:
         return text
@@ -139,11 +131,6 @@ def megabytes(digits: int) -> Any:
         return "" if value is None else f"{value / 1e6:.{digits}f}"
 
     return text
-
-
-def timed(value: Timed | None) -> str:
-    """Return `1.23 at 128`; empty for None."""
-    return "" if value is None else f"{number(value.milliseconds, 2)} at {value.length}"
 
 
 def listed(values: Sequence[Any]) -> str:

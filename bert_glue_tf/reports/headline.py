@@ -1,10 +1,13 @@
-"""Headline: a comparison in two sentences, what was bought and what it cost."""
+"""Headline: a comparison in a few short sentences, what was bought and what it cost.
+
+They name no settings, and they say of a difference what its verdict says and nothing else.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from bert_glue_tf.compression.names import NO_PRUNING
 from bert_glue_tf.evaluation.defaults import MARGIN
@@ -15,7 +18,17 @@ from bert_glue_tf.reports.measured import REFERENCE
 from bert_glue_tf.reports.verdicts import Comparison, Outcome
 
 _ROUNDING = 1e-9  # 0.75 - 0.74 is a little more than 0.01.
+_ONE = "a point"
+_TRAININGS = {1: "one training", 2: "two trainings"}
 _SMALLER = 0.95  # A file that is larger than so much of another one is as large.
+# The end of a sentence on a difference, by its verdict; None is of models that cannot be compared.
+_CHANCE: Mapping[Outcome | None, str] = {
+    Outcome.NO_DIFFERENCE: ", which is within what chance gives",
+    Outcome.BETTER: ", which is more than chance gives",
+    Outcome.WORSE: ", which is more than chance gives",
+    Outcome.UNDEFINED: "; if that is chance cannot be told",
+    None: "",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,6 +65,11 @@ class Headline:
       margin: the loss that a smaller model is worth.
       comparison: of the two; None where they have no seed in common, or other examples.
       smallest: the smallest of the models that are smaller than `base`; it may be `chosen`.
+      smallest_loss: the score that it loses.
+      is_close: whether `chosen` loses at most `margin`.
+
+    Where the two have seeds in common, base and chosen are the models of these seeds alone, so that
+    scores and verdict are of the same models.
     """
 
     base: Group
@@ -59,28 +77,36 @@ class Headline:
     margin: float
     comparison: Comparison | None
     smallest: Group
+    smallest_loss: float
+    is_close: bool
 
     @property
     def loss(self) -> float:
         """The score that is lost; negative where it is gained."""
+        if self.comparison is not None and self.comparison.difference.is_defined:
+            return -self.comparison.difference.mean
         return self.base.mean - self.chosen.mean
 
     @property
     def bought(self) -> str:
-        """Return a sentence on what was bought."""
+        """Return a sentence on the size, and one on the time where one session has both."""
         before, after = self.base.bytes("plain"), self.chosen.bytes("plain")
         text = (
-            f"“{self.chosen.name}” takes {formats.size(after)} on disk instead of "
-            f"{formats.size(before)}: it is {before / after:.1f} times smaller than "
-            f"“{self.base.name}”"
+            f"The smaller model takes {formats.size(after)} on disk instead of "
+            f"{formats.size(before)}: it is {before / after:.1f} times smaller."
         )
-        if self.times:
-            first, second = self.times
-            text += (
-                f", and it answers in {_milliseconds(second)} instead of {_milliseconds(first)}: "
-                f"{first / second:.2f} times as fast"
-            )
-        return f"{text}."
+        if not self.times:
+            return text
+        first, second = self.times
+        told = (
+            f"{first / second:.1f} times as fast"
+            if first >= second
+            else f"{second / first:.1f} times as long"
+        )
+        return (
+            f"{text} It answers in {_milliseconds(second)} instead of {_milliseconds(first)}: "
+            f"{told}."
+        )
 
     @property
     def times(self) -> tuple[float, float] | None:
@@ -92,59 +118,71 @@ class Headline:
 
     @property
     def cost(self) -> str:
-        """Return a sentence on what it cost."""
-        task = self.base.first.task
-        points = abs(self.loss) * 100
-        numbers = (
-            f"{task.primary_metric} {self.chosen.mean:.3f} instead of {self.base.mean:.3f}, "
-            f"{self.base.first.examples:,} examples"
-        )
-        if round(points, 1) == 0:
-            text = f"Its score stays the same to a tenth of a point ({numbers})"
-        elif self.loss > 0:
-            text = f"It loses {points:.1f} points ({numbers})"
+        """Return sentences on the score: what changed, if that is chance, and what is shown."""
+        sentences = []
+        if not self.is_close:
+            sentences.append(
+                f"Every smaller model loses more than {_points(self.margin)}; this one loses least."
+            )
+        sentences += [self._change(), *self._evidence(), *self._of_smallest()]
+        return " ".join(sentences)
+
+    def _change(self) -> str:
+        """Return a sentence on the difference of the scores, and what its verdict says of it."""
+        outcome = self.comparison.outcome if self.comparison else None
+        points = round(100 * abs(self.loss), 1)
+        direction = "lower" if self.loss > 0 else "higher"
+        if points:
+            changed = f"{points:.1f} points {direction}"
+        elif outcome in (Outcome.BETTER, Outcome.WORSE):
+            changed = f"less than a tenth of a point {direction}"
         else:
-            text = f"It gains {points:.1f} points ({numbers})"
-        if self.loss > self.margin + _ROUNDING:
-            text = f"No smaller model stays within {self.margin:g}; this one loses least. {text}"
-        if self.comparison is not None:
-            text += f"; the test says “{formats.verdict(self.comparison.verdict)}”"
-        return f"{text}.{self._evidence()}{self._of_smallest()}"
+            return f"Its score ({self._metric}) is the same to a tenth of a point."
+        return f"Its score ({self._metric}) is {changed}{_CHANCE[outcome]}."
 
-    def _of_smallest(self) -> str:
-        """Return what the smallest model costs; empty where one stays within the margin."""
-        if self.loss <= self.margin + _ROUNDING or self.smallest is self.chosen:
-            return ""
-        points = 100 * (self.base.mean - self.smallest.mean)
-        return (
-            f" The smallest, “{self.smallest.name}”, takes "
-            f"{formats.size(self.smallest.bytes('plain'))} and loses {points:.1f} points."
-        )
+    @property
+    def _metric(self) -> str:
+        return self.base.first.task.primary_metric
 
-    def _evidence(self) -> str:
-        """Return a sentence on the evidence that the score is kept; empty where it is lost."""
-        if self.loss > self.margin + _ROUNDING:
-            return ""
-        kept = f"the score is kept within {_points(self.margin)}"
+    def _evidence(self) -> Iterator[str]:
+        """Yield what the examples show of the score's being kept, and of how many trainings."""
+        points = _points(self.margin)
+        kept = f"at most {points} {'is' if points == _ONE else 'are'} lost"
         if self.comparison is None:
-            return (
-                f" Nothing shows that {kept}: the two models share no training seed, or have "
+            yield (
+                f"Nothing shows that {kept}: the two models share no training seed, or have "
                 "answered other examples."
             )
-        if _is_kept(self.comparison):
-            return f" The examples show that {kept}."
-        needed = self.comparison.difference.equivalence.examples
-        more = f"; that would take about {formats.about(needed)} examples" if needed else ""
-        return f" The examples do not show that {kept}{more}."
+            return
+        examples = f"{self.comparison.examples:,} examples"
+        if self.is_close and _is_kept(self.comparison):
+            yield f"The {examples} show that {kept}."
+        elif self.is_close:
+            needed = self.comparison.difference.equivalence.examples
+            more = f"; about {formats.about(needed)} would be needed" if needed else ""
+            yield f"The {examples} do not show that {kept}{more}."
+        if not self.comparison.verdict.is_of_methods:
+            trainings = _TRAININGS[self.comparison.verdict.seeds]
+            yield f"This is of {trainings} only; another one may come out differently."
+
+    def _of_smallest(self) -> Iterator[str]:
+        """Yield what the smallest model costs; nothing where one stays within the margin."""
+        if self.is_close or self.smallest.name == self.chosen.name:
+            return
+        yield (
+            f"The smallest model of all takes {formats.size(self.smallest.bytes('plain'))} and "
+            f"loses {100 * self.smallest_loss:.1f} points."
+        )
 
     @property
     def bars(self) -> list[Bar]:
         """The quantities of both, for a picture."""
-        metric = self.base.first.task.primary_metric
         times = [_bar("time of an example", *self.times, _milliseconds, True)] if self.times else []
         return [
             _bar("size", self.base.bytes("plain"), self.chosen.bytes("plain"), formats.size, True),
-            _bar(metric, self.base.mean, self.chosen.mean, lambda score: f"{score:.3f}", False),
+            _bar(
+                self._metric, self.base.mean, self.chosen.mean, lambda score: f"{score:.3f}", False
+            ),
             *times,
         ]
 
@@ -160,7 +198,7 @@ def _is_kept(comparison: Comparison | None) -> bool:
 def _points(margin: float) -> str:
     """Return a difference of scores as `a point`, or `2 points`."""
     points = 100 * margin
-    return "a point" if math.isclose(points, 1) else f"{points:g} points"
+    return _ONE if math.isclose(points, 1) else f"{points:g} points"
 
 
 def _milliseconds(value: float) -> str:
@@ -190,19 +228,41 @@ def headline(groups: Sequence[Group], margin: float = MARGIN) -> Headline | None
     smaller = _smaller(sound, base) if base else []
     if base is None or not smaller:
         return None
-    close = [g for g in smaller if base.mean - g.mean <= margin + _ROUNDING]
     smallest = min(smaller, key=lambda g: (g.bytes("plain"), -g.mean))
-    tried: list[tuple[Group, Comparison | None]] = []
+    pairs = {id(g): _of_common_seeds(base, g) for g in smaller}
+
+    def loss(one: Group) -> float:
+        first, second = pairs[id(one)]
+        return first.mean - second.mean
+
+    def summed_up(one: Group) -> Headline:
+        first, second = pairs[id(one)]
+        comparison = verdicts.compare(second, first, margin=margin)
+        is_close = loss(one) <= margin + _ROUNDING
+        return Headline(first, second, margin, comparison, smallest, loss(smallest), is_close)
+
+    close = [g for g in smaller if loss(g) <= margin + _ROUNDING]
+    tried = []
     for chosen in sorted(close, key=lambda g: (g.bytes("plain"), -g.mean)):
-        comparison = verdicts.compare(chosen, base, margin=margin)
-        if _is_kept(comparison):
-            return Headline(base, chosen, margin, comparison, smallest)
-        tried.append((chosen, comparison))
-    if not tried:
-        best = max(smaller, key=lambda g: g.mean)
-        tried.append((best, verdicts.compare(best, base, margin=margin)))
-    chosen, comparison = tried[0]
-    return Headline(base, chosen, margin, comparison, smallest)
+        tried.append(summed_up(chosen))
+        if _is_kept(tried[-1].comparison):
+            return tried[-1]
+    return tried[0] if tried else summed_up(min(smaller, key=loss))
+
+
+def _of_common_seeds(base: Group, other: Group) -> tuple[Group, Group]:
+    """Return both with the models of the seeds that both have; as they are where they share none.
+
+    A mean over other seeds would be of other models than the verdict.
+    """
+    common = set(base.seeds) & set(other.seeds)
+    if not common:
+        return base, other
+    first, second = (
+        dataclasses.replace(one, models=tuple(m for m in one.models if m.seed in common))
+        for one in (base, other)
+    )
+    return first, second
 
 
 def without(groups: Sequence[Group]) -> str:

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bert_glue_tf import __version__
+from bert_glue_tf.core import layout
 from bert_glue_tf.evaluation.defaults import MARGIN
 from bert_glue_tf.reports import formats, headline, rows, summary, tables
 from bert_glue_tf.reports.groups import Group
@@ -29,14 +30,17 @@ if TYPE_CHECKING:
 _TEMPLATE = "comparison.html.j2"
 _CLASSES = {Tone.GOOD: "good", Tone.BAD: "bad", Tone.NOISE: "noise"}
 # A column of these that says the same in every row is said once, above the table.
-_SAID_ONCE = ("task", "encoder", "pruning", "metric", "examples", "seeds", "seed")
+_SAID_ONCE = (
+    *("task", "encoder", "pruning", "metric", "examples", "seeds", "seed"),
+    "timed at",
+)
 # The columns of the numbers: whose they are, in both tables, and what is a cost.
 _LATER = ("pruned", "gzipped")  # Of the models; they stand among every number.
 _FOLDED = ("seeds' range",)  # Of the differences.
 _WHOSE = ("task", "recipe", "seed", "run")
 _COSTS = (
     *("pruned", "non-zero parameters", "size", "gzipped", "peak memory"),
-    *("ms", "speed"),
+    *("ms", "timed at", "speed"),
 )
 _NUMBER = re.compile(r"[-+]?(< )?[\d.,]+(x|%|\s?([kMG]?B|%)| to [-+]?[\d.,]+)?")
 _WIDE, _NARROW = 1120, 372  # Of a scatter, on a laptop and on a phone.
@@ -69,6 +73,7 @@ class Subject:
       name: of the subject.
       headline: of its models; None where nothing can be summed up.
       reason: why there is no headline; empty where there is one.
+      numbers: name of a model -> its number in the table of the models.
       scatters: (on a laptop, on a phone), one for each cost that is known.
       curves: of the training.
       confusions: of the answers.
@@ -81,6 +86,7 @@ class Subject:
     name: str
     headline: headline.Headline | None
     reason: str
+    numbers: Mapping[str, int]
     scatters: list[tuple[scatter.Scatter, scatter.Scatter]]
     curves: list[curves.Curves]
     confusions: list[confusion.Confusion]
@@ -114,7 +120,7 @@ def page(groups: Sequence[Group], comparisons: Sequence[Comparison], margin: flo
     models = [model for one in groups for model in one.models]
     return _template().render(
         made=_made(models),
-        notes=summary.notes(models),
+        notes=[_lines(note) for note in summary.notes(models)],
         tests=summary.legend(comparisons),
         sentences=summary.sentences(comparisons),
         subjects=list(_subjects(groups, comparisons, margin)),
@@ -162,6 +168,7 @@ def _subjects(
             name=f"{formats.task((task, source))}, {encoder}",
             headline=summed_up,
             reason="" if summed_up else headline.without(together),
+            numbers={one.name: number for number, one in models},
             scatters=list(_scatters(shown)),
             curves=curves.curves(models),
             confusions=confusion.confusions(shown),
@@ -217,11 +224,11 @@ def _shown(table: Table[Any]) -> Shown:
     """Return a table without its empty columns and those that say the same in all rows."""
     table = table.filled()
     texts = table.texts()
-    same = {
-        head: texts[0][head]
-        for head in table.heads
-        if head in _SAID_ONCE and len({row[head] for row in texts}) == 1 and len(texts) > 1
-    }
+    same = {}
+    for head in table.heads:
+        told = {row[head] for row in texts} - {""}  # Of what was not timed there is no length.
+        if head in _SAID_ONCE and len(told) == 1 and len(texts) > 1:
+            same[head] = told.pop()
     return Shown(table.pick(*(head for head in table.heads if head not in same)), same)
 
 
@@ -255,6 +262,14 @@ def _breakable(text: str) -> Any:
     )
 
 
+def _lines(note: str) -> list[tuple[str, list[str]]]:
+    """Return the lines of a note: each a text and no words, or no text and a command's words."""
+    return [
+        ("", line.strip().split(" ")) if layout.is_command(line) else (line, [])
+        for line in note.split("\n")
+    ]
+
+
 def _classes(cell: Cell) -> str:
     """Return the classes of a cell, by which the page's style colours and breaks it."""
     names = ["number"] if _NUMBER.fullmatch(cell.text) else []
@@ -282,7 +297,11 @@ def _settings(models: Sequence[Model]) -> dict[str, Table[Any]]:
     for model in models:
         if model.run in found:
             continue
-        values = [{"setting": name, "value": str(value)} for name, value in model.config.items()]
+        values = [
+            {"setting": name, "value": str(value)}
+            for name, value in model.deciding.items()  # Without those that do not come into it.
+            if value not in ("", None)
+        ]
         for split, read in model.data.items():
             values.append({"setting": f"{split}: SHA-256", "value": str(read["sha256"])})
         found[model.run] = tables.of(values)

@@ -8,6 +8,7 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from bert_glue_tf.reports import formats
 from bert_glue_tf.reports.groups import Group
 from bert_glue_tf.reports.measured import KERAS, SAMPLE
 
@@ -169,7 +170,7 @@ def _draw_point(axis: Any, cost: float, one: Group, place: int) -> None:
         fmt="x" if one.mark else marker,
         color=colour,
         capsize=2,
-        label=one.name + (f" {one.mark.value}" if one.mark else ""),
+        label=formats.with_mark(one.name, one.mark),
     )
 
 

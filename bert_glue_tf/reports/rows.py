@@ -8,7 +8,7 @@ from typing import Any
 from bert_glue_tf.evaluation.collapse import Mark
 from bert_glue_tf.evaluation.significance import Equivalence
 from bert_glue_tf.reports import formats
-from bert_glue_tf.reports.formats import Name, Score, Timed
+from bert_glue_tf.reports.formats import Name, Score
 from bert_glue_tf.reports.groups import Group
 from bert_glue_tf.reports.measured import Interval, Model
 from bert_glue_tf.reports.tables import Column, Table, Tone
@@ -59,8 +59,12 @@ def _named(values: Mapping[str, float]) -> str:
     return ", ".join(f"{name} {formats.number(value)}" for name, value in values.items())
 
 
-def _timed(model: Model) -> Timed | None:
-    return Timed(model.time.milliseconds, model.time.length) if model.time else None
+def _milliseconds(value: float | None) -> str:
+    return formats.number(value, 2)
+
+
+def _word_pieces(length: str | None) -> str:
+    return "" if length is None else f"{length} word pieces"
 
 
 _MODEL: tuple[Column[Model], ...] = (
@@ -79,7 +83,8 @@ _MODEL: tuple[Column[Model], ...] = (
     Column("non-zero parameters", lambda m: m.parameters["nonzero"], formats.count),
     Column("size", lambda m: m.bytes["plain"], formats.size),
     Column("gzipped", lambda m: m.bytes["gzip"], formats.size),
-    Column("ms", _timed, formats.timed),
+    Column("ms", lambda m: m.milliseconds, _milliseconds),
+    Column("timed at", lambda m: m.time.length if m.time else None, _word_pieces),
     Column("speed", lambda m: m.speed, formats.ratio),
     Column("peak memory", lambda m: m.peak_memory_bytes, formats.size),
     Column("run", lambda m: m.run),
@@ -89,10 +94,6 @@ _MODEL: tuple[Column[Model], ...] = (
 def models(found: Iterable[Model]) -> Table[Model]:
     """Return a row for each model: every number with its run, seed and number of examples."""
     return Table(_MODEL, tuple(found))
-
-
-def _milliseconds(value: float | None) -> str:
-    return formats.number(value, 2)
 
 
 def _seeds_range(seeds: Sequence[Any], values: Sequence[float]) -> Interval | None:

@@ -203,7 +203,9 @@ def test_the_code_for_a_notebook_runs_a_method_of_its_own(tiny_encoder, tmp_path
     assert done.returncode == 0, done.stderr
     assert "pruning: mine" in done.stdout
     assert re.search(r"sparsity of 6 matrices +80\.1 % each", done.stdout)
-    assert re.search(r"pruned +80\.\d\d % of the encoder's matrices", done.stdout)
+    assert re.search(
+        r"pruned +80\.\d\d % of the weights of the encoder's dense layers", done.stdout
+    )
     assert "pkg_resources" not in done.stderr
     (run,) = (tmp_path / "runs").iterdir()
     assert "-sample-mine-seed1-" in run.name

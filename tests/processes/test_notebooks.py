@@ -371,7 +371,9 @@ def test_a_method_of_ones_own_is_trained_and_stands_in_the_table(execute, tiny_e
         if method != "none":
             assert count["pruned"] / count["prunable"] == pytest.approx(own["SPARSITY"], abs=0.005)
             share = 100 * count["pruned"] / count["prunable"]
-            assert row["pruned"].startswith(f"{share:.1f} % of the encoder's matrices (")
+            assert row["pruned"].startswith(
+                f"{share:.1f} % of the weights of the encoder's dense layers ("
+            )
     (rows,) = tables(texts(cell_with(done, "api.compare")))
     new = [tuple(re.sub(r" \d.*", "", row[name]) for name in ("model", "against")) for row in rows]
     assert new[-2:] == [

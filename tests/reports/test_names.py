@@ -182,5 +182,5 @@ def test_files_are_told_apart_by_their_recipe(tmp_path):
         "pruned: magnitude 50 %, float32",
     ]
     table = rows.groups(found).texts()
-    of = "80.0 % of the encoder's matrices (8.0 % of the model)"
+    of = "80.0 % of the weights of the encoder's dense layers (8.0 % of the model)"
     assert [row["pruned"] for row in table] == [of, of]

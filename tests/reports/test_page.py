@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import html
 import html.parser
 import itertools
 import re
+import shlex
 import xml.etree.ElementTree
 
 import numpy as np
@@ -165,10 +167,53 @@ def test_every_number_of_the_page_has_its_run_seed_and_examples(written):
         assert scores["run"] == costs["run"] == model.run
         assert scores["score"].split()[0] == f"{model.primary:.4f}"
     int8 = page.tables["Scores"][2] | page.tables["Costs"][2]
-    assert (int8["recipe"], int8["ms"], int8["speed"]) == ("int8", "8.00 at 64", "2.50x")
+    assert (int8["recipe"], int8["ms"], int8["speed"]) == ("int8", "8.00", "2.50x")
     assert (int8["size"], int8["gzipped"], int8["peak memory"]) == ("25.0 MB", "22.5 MB", "123 MB")
     assert int8["flips"] == "3"
     assert int8["other scores"] == "f1 0.0000"
+
+
+def test_a_time_says_its_length_once(written):
+    told = "".join(Page(written[1].read_text(encoding="utf-8")).data)
+    assert "timed at 64 word pieces." in told
+    assert " at 64 " not in told.replace("timed at 64 ", "")
+
+
+def test_the_settings_of_a_run_are_those_that_come_into_it(tmp_path):
+    write_run(tmp_path / "whole", LABELS, right(300))
+    write_run(tmp_path / "pieces", LABELS, right(300), pruning_method="vocabulary")
+    options = {
+        "pruning_method": "block",
+        "pruning_options": "block=4x4",
+        "pruning_schedule": "one_shot",
+    }
+    write_run(tmp_path / "block", LABELS, right(300), **options)
+    shown = Page(page.page(group(read(*tmp_path.iterdir())), [])).tables
+    settings = {
+        name: {row["setting"]: row["value"] for row in shown[f"Settings of {name}"]}
+        for name in ("whole", "pieces", "block")
+    }
+    assert all(value for of_one in settings.values() for value in of_one.values())
+    about_pruning = {"final_sparsity", "ranking", "pruning_scope", "begin_step", "pruning_schedule"}
+    assert not about_pruning & set(settings["whole"])
+    assert settings["whole"]["pruning_method"] == "none"
+    assert about_pruning & set(settings["pieces"]) == {"pruning_schedule"}
+    assert about_pruning < set(settings["block"])
+    assert settings["block"]["pruning_options"] == "block=4x4"
+    assert "pruning_weights" not in settings["block"]  # Empty.
+
+
+def test_a_command_to_be_pasted_is_code_whose_words_are_whole(tmp_path):
+    write_run(tmp_path / "a b--c", LABELS, right(300), pruning_method="row", epochs=2)
+    text = page.page(group(read(*tmp_path.iterdir())), [])
+    (code,) = re.findall("<code>(.*?)</code>", text)
+    words = re.findall("<span>(.*?)</span>", code)
+    assert code == " ".join(f"<span>{word}</span>" for word in words)
+    assert [html.unescape(word) for word in words][:3] == ["python", "-m", "bert_glue_tf.train"]
+    assert "wbr" not in code
+    pasted = shlex.split(html.unescape(" ".join(words)))
+    assert "--epochs=2" in pasted
+    assert f"{tmp_path}/" in pasted[-1]
 
 
 def test_columns_that_are_empty_are_not_shown(tmp_path):
@@ -200,12 +245,12 @@ def test_the_margin_that_is_given_counts_where_no_pair_can_be_compared(tmp_path)
     )
     models = read(whole, half)
     assert verdicts.differences(models, 0.1) == []
-    told = "No smaller model stays within {}"
-    for margin, is_said in ((0.1, False), (0.02, True)):
+    told = "Every smaller model loses more than {}"
+    for margin, points, is_said in ((0.1, "10 points", False), (0.02, "2 points", True)):
         written = files.write(tmp_path / "out", group(models), [], margin)
         text = written.read_text(encoding="utf-8")
-        assert (told.format(margin) in text) is is_said
-        assert told.format(0.01) not in text
+        assert (told.format(points) in text) is is_said
+        assert told.format("a point") not in text
 
 
 @pytest.mark.parametrize(

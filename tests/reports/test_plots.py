@@ -9,6 +9,7 @@ from written_runs import write_export, write_run, write_session
 
 from bert_glue_tf.reports import plots
 from bert_glue_tf.reports.groups import group
+from bert_glue_tf.reports.pictures import scatter
 
 
 @pytest.mark.parametrize(
@@ -159,6 +160,18 @@ def test_a_collapsed_model_is_marked_in_the_figure(collapsed):
     axis = plots.score_against(group(collapsed), "size").axes[0]
     labels = axis.get_legend_handles_labels()[1]
     assert "no pruning, int8 COLLAPSED" in labels
+
+
+def test_a_model_at_chance_is_marked_behind_a_comma(tmp_path):
+    run = write_run(tmp_path / "run", LABELS, right(208))
+    write_export(run, "float32", LABELS, right(300))
+    write_export(run, "int8", LABELS, right(208), at_chance="as it says")
+    groups = group(read(run))
+    named = plots.score_against(groups, "size").axes[0].get_legend_handles_labels()[1]
+    assert "no pruning, int8, not above chance" in named
+    drawn = scatter.scatter(list(enumerate(groups, start=1)), scatter.SIZE, 1120, 300, True)
+    texts = [" ".join(point.label.lines) for point in drawn.points if point.label]
+    assert any(one.endswith("no pruning, int8, not above chance") for one in texts)
 
 
 def test_seeds_with_the_same_score_have_a_bar_of_no_length(tmp_path):

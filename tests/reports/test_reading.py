@@ -127,8 +127,8 @@ def test_a_run_of_a_method_that_is_not_installed_is_read_and_shown_by_its_name(t
         "pruned: attention_head 80 %, mine 30 %",
     ]
     assert [model.pruned.part for model in models] == [
-        *["the weights in its scope"] * 2,
-        "the weights in their scopes",
+        *["the weights of what mine may prune"] * 2,
+        "the weights of all attention heads and what mine may prune",
     ]
     assert "mine" in page.page(group(models), verdicts.differences(models))
 

@@ -234,7 +234,7 @@ def _shortened(
 
 
 def _name(number: int, one: Group) -> str:
-    return f"{number} {one.name}" + (f" {one.mark.value}" if one.mark else "")
+    return formats.with_mark(f"{number} {one.name}", one.mark)
 
 
 def _interval(one: Group, y: axes.Axis) -> tuple[float, float] | None:
