@@ -31,7 +31,7 @@ from bert_glue_tf.export.folder import FOLDER, ExportFolder
 from bert_glue_tf.export.lengths import seq_lengths
 from bert_glue_tf.export.record import ExportResult
 from bert_glue_tf.models import encoders, tfhub
-from bert_glue_tf.models.bert import foreign_weights
+from bert_glue_tf.models.bert import foreign_config, foreign_huggingface
 from bert_glue_tf.reports import files, page, reading, rows, tables, verdicts
 from bert_glue_tf.reports.groups import group
 from bert_glue_tf.runs import command_line, results, run_folder
@@ -358,7 +358,7 @@ def test_the_configuration_of_a_foreign_encoder(drawn):
     with tempfile.TemporaryDirectory() as folder, answered():
         path = pathlib.Path(folder) / "config.json"
         path.write_text(json.dumps(drawn.draw(altered(value))))
-        assert foreign_weights.read_config(path).hidden_size > 0
+        assert foreign_config.read_config(path).hidden_size > 0
 
 
 @fuzz(80)
@@ -369,7 +369,7 @@ def test_the_header_of_foreign_weights(how):
     with tempfile.TemporaryDirectory() as folder, answered():
         path = pathlib.Path(folder) / "model.safetensors"
         path.write_bytes(changed(raw, how))
-        foreign_weights.read_safetensors_header(path)
+        foreign_huggingface.read_safetensors_header(path)
 
 
 # --- each by itself ---

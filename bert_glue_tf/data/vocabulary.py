@@ -120,12 +120,14 @@ def prune(
     if folder.exists():
         raise UserError(f"{folder}: exists already. Give the name of a new folder.")
     pieces = read(preprocessing)
-    lower_case = _lowers_case(_tokenizer(preprocessing), preprocessing)
+    tokenizer = _tokenizer(preprocessing)
+    lower_case = _lowers_case(tokenizer, preprocessing)
+    strip_accents = _strips_accents(tokenizer, preprocessing)
     ids = choose(pieces, used, share)
     with tempfile.TemporaryDirectory() as temporary:
         path = Path(temporary) / "vocab.txt"
         path.write_bytes("".join(f"{pieces[i]}\n" for i in ids).encode())
-        wordpiece.write_preprocessing(path, folder, lower_case)
+        wordpiece.write_preprocessing(path, folder, lower_case, strip_accents=strip_accents)
     return ids
 
 
@@ -240,3 +242,11 @@ def _lowers_case(tokenizer: Any, folder: Path) -> bool:
     if not known:
         raise UserError(f"{folder}: no letter in its vocabulary: not a BERT vocabulary")
     return all(small[i] == large[i] for i in known)
+
+
+def _strips_accents(tokenizer: Any, folder: Path) -> bool:
+    """Find out, in the same way, if it takes the accents off the letters."""
+    plain, accented = (tokenizer(list(letters)).to_list() for letters in ("aeou", "äéôú"))
+    pieces = read(folder)
+    known = [i for i, letter in enumerate("aeou") if letter in pieces]
+    return bool(known) and all(plain[i] == accented[i] for i in known)

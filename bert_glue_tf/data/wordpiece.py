@@ -12,6 +12,7 @@ Imports TensorFlow: only for the code that writes a SavedModel.
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 import tensorflow as tf
@@ -44,8 +45,11 @@ _CJK = (
 class ReferenceBasicTokenizer:
     """BasicTokenizer of google-research/bert, for `text.BertTokenizer(basic_tokenizer_class=)`."""
 
-    def __init__(self, lower_case: bool = False, *_unused: object) -> None:
+    def __init__(
+        self, lower_case: bool = False, *_unused: object, strip_accents: bool | None = None
+    ) -> None:
         self._lower_case = lower_case
+        self._strip_accents = lower_case if strip_accents is None else strip_accents
 
     def tokenize(self, texts: tf.Tensor) -> tf.RaggedTensor:
         """Split UTF-8 strings [batch] into words [batch, (words)]."""
@@ -54,6 +58,7 @@ class ReferenceBasicTokenizer:
             # Unicode's lower case with its final sigma, as Python's; the published
             # models fold case instead (`ß` to `ss`, final sigma to sigma).
             texts = tf.strings.lower(texts, encoding="utf-8")
+        if self._strip_accents:
             texts = text.normalize_utf8(texts, "NFD")
             texts = tf.strings.regex_replace(texts, r"\p{Mn}", "")
         words = text.regex_split(
@@ -64,7 +69,11 @@ class ReferenceBasicTokenizer:
 
 
 def write_preprocessing(
-    vocabulary: Path, folder: Path, lower_case: bool, seq_length: int = 128
+    vocabulary: Path,
+    folder: Path,
+    lower_case: bool,
+    seq_length: int = 128,
+    strip_accents: bool | None = None,
 ) -> None:
     """Write a preprocessing SavedModel that is called as the published ones are.
 
@@ -75,14 +84,17 @@ def write_preprocessing(
     Args:
         vocabulary: vocab.txt, one piece a line.
         folder: to write to.
-        lower_case: lower-case and strip accents ("uncased").
+        lower_case: lower-case the text ("uncased").
         seq_length: of the call of the whole, and the default of `bert_pack_inputs`.
+        strip_accents: take the accents off the letters; None does as `lower_case`.
     """
     table = _table(vocabulary)
     tokenizer = text.BertTokenizer(
         table,
         lower_case=lower_case,
-        basic_tokenizer_class=ReferenceBasicTokenizer,
+        basic_tokenizer_class=functools.partial(
+            ReferenceBasicTokenizer, strip_accents=strip_accents
+        ),
         max_bytes_per_word=MAX_CHARS_PER_WORD * MAX_BYTES_PER_CHAR,
     )
     special_tokens = _special_tokens(table)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import tensorflow as tf
     import tf_keras
 
+    from bert_glue_tf.models.foreign_heads import ForeignHead
     from bert_glue_tf.models.saved_encoders import SavedEncoder
     from bert_glue_tf.models.units import Group
 
@@ -117,6 +118,19 @@ class Backbone(abc.ABC):
           UserError: weights that do not fit, or a cache that cannot be written.
         """
         raise NotImplementedError(f"{cls.family} imports no {kind}")
+
+    @classmethod
+    def import_head(cls, kind: str, folder: pathlib.Path) -> ForeignHead:
+        """Return the classification head in a folder of foreign weights, without TensorFlow.
+
+        Args:
+          kind: one of `imports`.
+          folder: as in `check_weights`.
+
+        Raises:
+          UserError: the folder holds none that can be taken over.
+        """
+        raise UserError(f"{folder}: no classification head of its kind ({kind}) can be taken over")
 
     @classmethod
     def saved_sizes(cls, variables: Iterable[tf.Variable]) -> tuple[int, int]:
@@ -241,6 +255,14 @@ class Backbone(abc.ABC):
     @abc.abstractmethod
     def with_weights(self, values: Sequence[np.ndarray]) -> Self:
         """Return the same encoder with other values of the same shapes, in `weights`' order."""
+
+    def with_first_weights(self, seed: int) -> Self:
+        """Return the same encoder with new values, drawn from `seed`, for what it came without.
+
+        A folder may lack a weight that a classifier needs, as a pooler.
+        """
+        del seed
+        return self
 
     @abc.abstractmethod
     def start_from(self, folder: pathlib.Path, classes: int) -> tuple[Self, ClassifierWeights]:

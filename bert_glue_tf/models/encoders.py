@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import json
 import re
+import shlex
 import urllib.parse
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -74,9 +76,11 @@ _NEARLY = (
 _FOLDER_KINDS = (
     "  a pair of SavedModels: encoder/saved_model.pb and preprocessing/saved_model.pb\n"
     "  (or saved_model.pb itself, with --preprocessing=<handle or folder>)\n"
-    "  Hugging Face: config.json, model.safetensors, vocab.txt\n"
-    "  TensorFlow checkpoint: bert_config.json, *.ckpt.index, vocab.txt"
+    "  Hugging Face: config.json, model.safetensors, vocab.txt or tokenizer.json\n"
+    "  TensorFlow checkpoint: bert_config.json, *ckpt*.index, vocab.txt"
 )
+_WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
+_PICKLED = "pytorch_model*.bin"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,7 +103,7 @@ class EncoderSource:
     licence: str = ""
 
 
-def resolve(encoder: str, preprocessing: str = "") -> EncoderSource:
+def resolve(encoder: str, preprocessing: str = "", flag: str = "encoder") -> EncoderSource:
     """Return where an encoder comes from, by a value of --encoder.
 
     Neither TensorFlow nor the network is needed.
@@ -107,13 +111,14 @@ def resolve(encoder: str, preprocessing: str = "") -> EncoderSource:
     Args:
         encoder: a name in `ENCODERS`, a TF-Hub handle (https://...) or a folder.
         preprocessing: a handle or folder that replaces the encoder's own preprocessing.
+        flag: that named the encoder, for messages.
 
     Raises:
         UserError: unknown name, or a folder that cannot be read or holds no encoder.
     """
     given = preprocessing or None
-    for flag, location in (("encoder", encoder), ("preprocessing", preprocessing)):
-        _refuse_plain_http(flag, location)
+    for name, location in ((flag, encoder), ("preprocessing", preprocessing)):
+        _refuse_plain_http(name, location)
     if preprocessing and not tfhub.is_handle(preprocessing):
         with _refusing_unreadable(f"--preprocessing={preprocessing}"):
             path = Path(preprocessing).expanduser()
@@ -136,8 +141,8 @@ def resolve(encoder: str, preprocessing: str = "") -> EncoderSource:
         )
     if tfhub.is_handle(encoder):
         return EncoderSource(encoder, "tfhub", encoder, given or _preprocessing_for(encoder))
-    with _refusing_unreadable(f"--encoder={encoder}"):
-        return _resolve_folder(encoder, Path(encoder).expanduser(), given)
+    with _refusing_unreadable(f"--{flag}={encoder}"):
+        return _resolve_folder(encoder, Path(encoder).expanduser(), given, flag)
 
 
 @contextlib.contextmanager
@@ -157,10 +162,10 @@ def _refusing_unreadable(flag: str) -> Iterator[None]:
         ) from None
 
 
-def _resolve_folder(encoder: str, folder: Path, given: str | None) -> EncoderSource:
+def _resolve_folder(encoder: str, folder: Path, given: str | None, flag: str) -> EncoderSource:
     if not folder.is_dir():
         raise UserError(
-            f"--encoder={encoder}: no such encoder or folder; good values: "
+            f"--{flag}={encoder}: no such encoder or folder; good values: "
             f"{', '.join(ENCODERS)}, a TF-Hub handle (https://...), "
             f"or a folder with one of\n{_FOLDER_KINDS}"
         )
@@ -172,22 +177,40 @@ def _resolve_folder(encoder: str, folder: Path, given: str | None) -> EncoderSou
             )
     if (folder / "saved_model.pb").is_file() and given:
         return EncoderSource(encoder, "saved_models", str(folder), given)
-    if all((folder / name).is_file() for name in ("config.json", "model.safetensors", "vocab.txt")):
+    weights = any((folder / name).is_file() for name in _WEIGHTS)
+    if (folder / "config.json").is_file() and weights:
         return EncoderSource(encoder, "huggingface", str(folder), given)
-    if (
-        (folder / "bert_config.json").is_file()
-        and (folder / "vocab.txt").is_file()
-        and any(folder.glob("*.ckpt*.index"))
-    ):
+    if (folder / "bert_config.json").is_file() and any(folder.glob("*ckpt*.index")):
         return EncoderSource(encoder, "tf_checkpoint", str(folder), given)
+    if any(folder.glob(_PICKLED)) and not weights:
+        raise UserError(f"--{flag}={encoder}: {_pickled(folder)}")
     names = [path.name for path in folder.iterdir()]
     # What may have been meant for an encoder; the names of other files help nobody.
     found = sorted(name for name in names if re.search(_NEARLY, name))
     listed = ", ".join(found[:8]) + (", ..." if len(found) > 8 else "")
     nothing = f"no file of one among {len(names):,}" if names else "nothing"
     raise UserError(
-        f"--encoder={encoder}: holds no encoder (found: {listed or nothing}); "
+        f"--{flag}={encoder}: holds no encoder (found: {listed or nothing}); "
         f"it needs one of\n{_FOLDER_KINDS}"
+    )
+
+
+def _pickled(folder: Path) -> str:
+    """Return what to do with a folder whose weights are pickled, with the command that does it."""
+    place = json.dumps(str(folder.resolve()))
+    names = ", ".join(sorted(path.name for path in folder.glob(_PICKLED)))
+    code = (
+        "import pathlib, torch; from safetensors.torch import save_file; "
+        f"folder = pathlib.Path({place}); "
+        "save_file({name: value.clone().contiguous() "
+        f'for file in folder.glob("{_PICKLED}") '
+        'for name, value in torch.load(file, map_location="cpu", weights_only=True).items()}, '
+        'folder / "model.safetensors")'
+    )
+    return (
+        f"holds {names} only, which is pickled: a pickle is a program, and none is run here. "
+        "This converts it once, where PyTorch and safetensors are installed:\n"
+        f"  python -c {shlex.quote(code)}"
     )
 
 

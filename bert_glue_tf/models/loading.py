@@ -78,6 +78,9 @@ def _saved(source: EncoderSource, pair: _Pair, seq_length: int) -> SavedEncoder:
     check_seq_length(source, seq_length, positions)
     batch = probe(rows or tokens.get("vocab_size", 100))
     record = imported.read_record(Path(pair.encoder_path).parent) or {}
+    for level, told in ((logging.INFO, "notes"), (logging.WARNING, "warnings")):
+        for sentence in record.get(told, ()):
+            logging.log(level, "%s: %s", source.name, sentence)
     return SavedEncoder(
         layer=layer,
         path=pair.encoder_path,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _CANONICAL = re.compile(
     r"(?:^|/)((?:word_embeddings|position_embedding|type_embeddings)/embeddings"
-    r"|embeddings/layer_norm/(?:gamma|beta)"
+    r"|embeddings/layer_norm/(?:gamma|beta)|embedding_projection/(?:kernel|bias)"
     r"|transformer/layer_\d+/[^:]+|pooler_transform/(?:kernel|bias))(?::0)?$"
 )
 # The matrices of a layer that the documents prune.
@@ -32,10 +32,11 @@ _PARTS = {
     "word_embeddings": "words",
     "position_embedding": "positions",
     "type_embeddings": "types",
+    "embedding_projection": "projection",
     "pooler_transform": "pooler",
     "classifier": "classifier",
 }
-_BELOW = ("words", "positions", "types")
+_BELOW = ("words", "positions", "types", "projection")
 
 
 def canonical_name(name: str) -> str | None:

@@ -116,6 +116,7 @@ def _load_encoder(config: ExperimentConfig, method: PruningMethod) -> Backbone:
     source = encoders.resolve(config.encoder, config.preprocessing)
     with doing(f"loading the encoder {source.name}"):
         backbone = loading.load(source, seq_length=config.seq_length)
+        backbone = backbone.with_first_weights(config.seed)
     good = ", ".join(registry.names_for(backbone)) if method.needs else ""
     for capability in method.needs:
         backbone.require(

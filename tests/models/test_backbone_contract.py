@@ -143,27 +143,27 @@ def test_families_are_named_without_tensorflow():
 
 
 def test_each_folder_is_imported_by_the_family_that_reads_it(tmp_path, monkeypatch):
-    class Distilled(families.get("bert")):
-        family = "distilled"
+    class Recurrent(families.get("bert")):
+        family = "recurrent"
         imports = ("huggingface",)
 
         @classmethod
         def reads(cls, kind, folder):
-            return kind in cls.imports and imported.model_type(folder) == "distilbert"
+            return kind in cls.imports and imported.model_type(folder) == "lstm"
 
     shapes = tiny_bert.architecture(positions=64)
     folder = tiny_bert.write_huggingface(tmp_path / "hf", shapes)
     bert, get, names = families.get("bert"), families.get, families.names()
-    monkeypatch.setattr(families, "names", lambda: (*names, "distilled"))
+    monkeypatch.setattr(families, "names", lambda: (*names, "recurrent"))
     monkeypatch.setattr(
-        families, "get", lambda name: Distilled if name == "distilled" else get(name)
+        families, "get", lambda name: Recurrent if name == "recurrent" else get(name)
     )
     assert families.importing("huggingface", folder) is bert
     assert families.importing("embedded", folder) is bert
     assert families.importing("saved_models", folder) is None
     config = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps({**config, "model_type": "distilbert"}))
-    assert families.importing("huggingface", folder) is Distilled
+    (folder / "config.json").write_text(json.dumps({**config, "model_type": "lstm"}))
+    assert families.importing("huggingface", folder) is Recurrent
     # What no family reads is refused by one that imports the kind.
     (folder / "config.json").write_text(json.dumps({**config, "model_type": "roberta"}))
     with refuses(UserError, "model_type is 'roberta'"):

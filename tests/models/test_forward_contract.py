@@ -37,6 +37,13 @@ ARCHITECTURES = {
     **{name: dataclasses.replace(UNIFORM, activation=name) for name in ACTIVATIONS},
     "widths": WIDTHS,
 }
+# What tf-models-official does not compute, or in other operations.
+OTHERS = {
+    "no types": tiny_bert.architecture(heads=4, type_vocab_size=0),
+    "one type": tiny_bert.architecture(heads=4, type_vocab_size=1),
+    "narrow tables": tiny_bert.architecture(heads=4, embedding_size=6),
+    "epsilon": tiny_bert.architecture(heads=4, layer_norm_epsilon=0.3),
+}
 POLICIES = ("float32", "mixed_bfloat16", "mixed_float16")
 
 
@@ -224,9 +231,19 @@ def test_a_layer_is_made_again_from_its_configuration():
 # Training and export.
 
 
-@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize("name", OTHERS)
+def test_others_give_what_numpy_gives(name):
+    architecture = OTHERS[name]
+    batch = probe(architecture.vocab_size, batch=3, length=12)
+    expected = tiny_bert.forward(architecture, tiny_bert.weights(architecture), batch)
+    found = built(BertEncoder, architecture)(batch)
+    for key, value in expected.items():
+        np.testing.assert_allclose(found[key], value, atol=3e-5)
+
+
+@pytest.mark.parametrize("name", [*ARCHITECTURES, *OTHERS])
 def test_export_gives_the_logits_of_training(name):
-    architecture = ARCHITECTURES[name]
+    architecture = {**ARCHITECTURES, **OTHERS}[name]
     batch = probe(architecture.vocab_size, batch=3, length=12)  # Two of its rows are padded.
     expected = trained_logits(built(BertEncoder, architecture), batch)
     assert np.ptp(expected) > 0.1  # Otherwise any graph would do.
@@ -245,9 +262,9 @@ class Recorder:
         return tensor
 
 
-@pytest.mark.parametrize("name", ["gelu", "widths"])
+@pytest.mark.parametrize("name", ["gelu", "widths", "no types", "narrow tables"])
 def test_both_call_the_callback_at_the_same_points(name):
-    architecture = ARCHITECTURES[name]
+    architecture = {**ARCHITECTURES, **OTHERS}[name]
     batch = probe(architecture.vocab_size, batch=1)
     trained, graph = Recorder(), Recorder()
     encoder = built(BertEncoder, architecture, trained)

@@ -18,7 +18,12 @@ from safetensors.numpy import load_file, save_file
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import vocabulary
 from bert_glue_tf.models import encoders, imported, loading
-from bert_glue_tf.models.bert import foreign_weights, importing
+from bert_glue_tf.models.bert import (
+    foreign_checkpoint,
+    foreign_tokenizer,
+    foreign_weights,
+    importing,
+)
 from bert_glue_tf.models.bert.network import build_encoder
 from bert_glue_tf.models.probing import difference, probe
 
@@ -40,9 +45,9 @@ def cache(tmp_path, monkeypatch):
 def fast_pair(monkeypatch):
     """Import without SavedModels, where only the cache's behaviour is looked at."""
 
-    def write(folder, kind, source):
+    def write(folder, found):
         (folder / "encoder").mkdir()
-        return foreign_weights.check_huggingface(source)[0]
+        return found.architecture
 
     monkeypatch.setattr(importing, "_write_pair", write)
 
@@ -118,9 +123,9 @@ def test_huggingface_variants(prefix, hidden_act, activation, dtype, tmp_path):
     folder = tiny_bert.write_huggingface(
         tmp_path, shapes, 2, prefix=prefix, hidden_act=hidden_act, dtype=dtype
     )
-    found, tensors = foreign_weights.check_huggingface(folder)
-    assert found == shapes
-    encoder = build_encoder(found, foreign_weights.huggingface_reader(folder, tensors))
+    found = foreign_weights.judge("huggingface", folder)
+    assert found.architecture == shapes
+    encoder = build_encoder(found.architecture, foreign_weights.reader(found))
     batch = probe(shapes.vocab_size)
     drawn = {k: v.astype(dtype) for k, v in tiny_bert.weights(shapes, 2).items()}
     expected = tiny_bert.forward(shapes, drawn, batch)
@@ -136,7 +141,7 @@ def test_older_layer_norm_names(huggingface):
         for name, value in load_file(path).items()
     }
     save_file(renamed, path)
-    tensors = foreign_weights.check_huggingface(huggingface)[1]
+    tensors = foreign_weights.judge("huggingface", huggingface).tensors
     assert tensors["embeddings/layer_norm/gamma"] == "embeddings.LayerNorm.gamma"
 
 
@@ -148,9 +153,9 @@ def test_tf_checkpoints(write, tmp_path):
     source = encoders.resolve(str(folder))
     assert source.kind == "tf_checkpoint"
     encoders.check(source, 128)
-    found, prefix = foreign_weights.check_tf_checkpoint(folder)
-    assert found == shapes
-    encoder = build_encoder(found, foreign_weights.tf_checkpoint_reader(prefix, found))
+    found = foreign_weights.judge("tf_checkpoint", folder)
+    assert found.architecture == shapes
+    encoder = build_encoder(found.architecture, foreign_weights.reader(found))
     batch = probe(shapes.vocab_size)
     _assert_equals_numpy(encoder(batch), shapes, 4, batch)
 
@@ -164,31 +169,9 @@ def test_tf_checkpoint_becomes_a_pair(tmp_path):
     assert encoder.provenance["activation"] == "gelu_tanh"
     batch = probe(shapes.vocab_size)
     _assert_equals_numpy(encoder.layer(batch), shapes, 4, batch)
-    # The folder's name says "cased": capital letters are not in this vocabulary.
-    unknown = tiny_bert.VOCABULARY.index("[UNK]")
-    assert encoder.preprocessing.tokenize(["The"]).to_list() == [[[unknown]]]
-
-
-@pytest.mark.parametrize(
-    ("name", "config", "expected"),
-    [
-        ("x", None, True),
-        ("x", {"do_lower_case": False}, False),
-        ("x", {"do_lower_case": True, "strip_accents": None}, True),
-    ],
-)
-def test_lower_case_of_a_huggingface_folder(name, config, expected, tmp_path):
-    if config is not None:
-        (tmp_path / "tokenizer_config.json").write_text(json.dumps(config))
-    assert foreign_weights.lower_case("huggingface", tmp_path) is expected
-
-
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [("uncased_L-2", True), ("cased_L-2", False), ("multi_cased", False), ("chinese", True)],
-)
-def test_lower_case_of_a_checkpoint_folder(name, expected, tmp_path):
-    assert foreign_weights.lower_case("tf_checkpoint", tmp_path / name) is expected
+    # The folder's name says "cased", and its vocabulary, which has no capital letter, does not.
+    lower = tiny_bert.VOCABULARY.index("the")
+    assert encoder.preprocessing.tokenize(["The"]).to_list() == [[[lower]]]
 
 
 # --- What does not fit ----------------------------------------------------------------
@@ -199,7 +182,8 @@ def test_lower_case_of_a_checkpoint_folder(name, expected, tmp_path):
     [
         ({"model_type": "roberta"}, "model_type is 'roberta'"),
         ({"position_embedding_type": "relative_key"}, "position_embedding_type"),
-        ({"layer_norm_eps": 1e-5}, "layer_norm_eps is 1e-05"),
+        ({"layer_norm_eps": -1e-5}, "layer_norm_eps is -1e-05"),
+        ({"is_decoder": True}, "is_decoder is true"),
         ({"layer_norm_eps": None}, "layer_norm_eps is null"),
         ({"intermediate_size": -4}, "inner_dim is -4"),
         ({"num_attention_heads": 0}, "heads is 0"),
@@ -221,7 +205,7 @@ def test_config_that_is_no_config(huggingface):
     for text, named in (("{", "JSON"), ('{"a": 1}', "'vocab_size'")):
         (huggingface / "config.json").write_text(text)
         with refuses(UserError, huggingface, named):
-            foreign_weights.check_huggingface(huggingface)
+            foreign_weights.judge("huggingface", huggingface)
 
 
 @pytest.mark.parametrize(
@@ -230,21 +214,22 @@ def test_config_that_is_no_config(huggingface):
         (tiny_bert.VOCABULARY[:-1], "196 rows"),
         ((*tiny_bert.VOCABULARY[:-1], "the"), "'the'"),
         (("[CLS]\r", *tiny_bert.VOCABULARY[1:]), "[PAD]"),
+        ((*tiny_bert.VOCABULARY, *map(str, range(10, 98))), "284 pieces"),
     ],
 )
 def test_vocabulary_that_cannot_be_imported(lines, named, huggingface):
     (huggingface / "vocab.txt").write_text("\n".join(lines) + "\n", newline="")
     with refuses(UserError, huggingface, named):
-        foreign_weights.check_huggingface(huggingface)
+        foreign_weights.judge("huggingface", huggingface)
 
 
 def test_a_long_vocabulary_with_a_piece_twice_is_told_at_once(tmp_path):
-    path = tmp_path / "vocab.txt"
+    path = tmp_path / foreign_tokenizer.VOCABULARY
     pieces = [*vocabulary.SPECIAL_TOKENS, *map(str, range(100_000)), "99999"]
     path.write_text("\n".join(pieces) + "\n")
     start = time.process_time()
     with refuses(UserError, path, "'99999'"):
-        foreign_weights.check_vocabulary(path, len(pieces))
+        foreign_tokenizer.read(tmp_path)
     assert time.process_time() - start < 2  # A search for each piece took minutes.
 
 
@@ -259,16 +244,16 @@ def test_tensors_that_do_not_fit_are_named_with_both_shapes(huggingface):
     name = "encoder.layer.1.intermediate.dense.weight"
     _rewritten(huggingface, lambda t: t.update({name: np.zeros((8, 16), np.float32)}))
     with refuses(UserError, f"'{name}'", "[8, 16]", "[32, 16]"):
-        foreign_weights.check_huggingface(huggingface)
+        foreign_weights.judge("huggingface", huggingface)
     _rewritten(huggingface, lambda t: t.update({name: np.zeros((32, 16), np.int8)}))
     with refuses(UserError, f"'{name}'", "I8"):
-        foreign_weights.check_huggingface(huggingface)
+        foreign_weights.judge("huggingface", huggingface)
 
 
-def test_missing_pooler_is_named(huggingface):
+def test_half_a_pooler_is_named(huggingface):
     _rewritten(huggingface, lambda t: t.pop("pooler.dense.weight"))
     with refuses(UserError, "'pooler.dense.weight'", "[16, 16]"):
-        foreign_weights.check_huggingface(huggingface)
+        foreign_weights.judge("huggingface", huggingface)
 
 
 @pytest.mark.parametrize("size", [0, 5, 100, -1])
@@ -276,7 +261,7 @@ def test_truncated_safetensors(size, huggingface):
     path = huggingface / "model.safetensors"
     path.write_bytes(path.read_bytes()[:size])
     with refuses(UserError, path):
-        foreign_weights.check_huggingface(huggingface)
+        foreign_weights.judge("huggingface", huggingface)
 
 
 def _with_header(path, change):
@@ -312,10 +297,10 @@ def test_a_damaged_header_of_safetensors(change, huggingface):
 
 def test_what_safetensors_itself_refuses_is_told(huggingface):
     path = huggingface / "model.safetensors"
-    tensors = foreign_weights.check_huggingface(huggingface)[1]
+    read = foreign_weights.reader(foreign_weights.judge("huggingface", huggingface))
     path.write_bytes(b"\xff" * 100)
     with refuses(UserError, path):
-        foreign_weights.huggingface_reader(huggingface, tensors)
+        read("embeddings/layer_norm/gamma")
 
 
 def _damage(path, how):
@@ -364,10 +349,10 @@ def test_checkpoint_without_a_variable_and_with_a_wrong_shape(tmp_path):
     folder = tiny_bert.write_tf1_checkpoint(tmp_path, SHAPES)
     more_layers = tiny_bert.architecture(layers=3)
     (folder / "bert_config.json").write_text(json.dumps(tiny_bert.config(more_layers)))
-    found, prefix = foreign_weights.check_tf_checkpoint(folder)
-    read = foreign_weights.tf_checkpoint_reader(prefix, found)
+    found = foreign_weights.judge("tf_checkpoint", folder)
+    read, prefix = foreign_weights.reader(found), found.origin
     with refuses(UserError, prefix, "'transformer/layer_2/"):
-        build_encoder(found, read, prefix)
+        build_encoder(found.architecture, read, prefix)
     wider = tiny_bert.architecture(hidden=32)
     with refuses(UserError, prefix, "[196, 16]", "[196, 32]"):
         build_encoder(wider, read, prefix)
@@ -377,17 +362,14 @@ def test_object_based_checkpoint_of_other_shapes(tmp_path):
     folder = tiny_bert.write_tf2_checkpoint(tmp_path, SHAPES)
     wider = tiny_bert.architecture(hidden=32)
     with refuses(UserError, folder):
-        foreign_weights.tf_checkpoint_reader(str(folder / "bert_model.ckpt"), wider)
+        foreign_checkpoint.reader(str(folder / "bert_model.ckpt"), wider)
 
 
 def test_damaged_checkpoint(tmp_path):
     folder = tiny_bert.write_tf1_checkpoint(tmp_path, SHAPES)
     (folder / "bert_model.ckpt.index").write_bytes(b"garbage")
     with refuses(UserError, folder / "bert_model.ckpt"):
-        foreign_weights.tf_checkpoint_reader(str(folder / "bert_model.ckpt"), SHAPES)
-    shutil.copy(folder / "bert_model.ckpt.index", folder / "other.ckpt.index")
-    with refuses(UserError, folder, "2 checkpoints"):
-        foreign_weights.check_tf_checkpoint(folder)
+        foreign_checkpoint.reader(str(folder / "bert_model.ckpt"), SHAPES)
 
 
 # --- The cache ------------------------------------------------------------------------
@@ -397,7 +379,7 @@ def test_damaged_checkpoint(tmp_path):
 def test_interrupted_import_is_not_taken_for_finished(huggingface, cache, monkeypatch):
     from bert_glue_tf.data import wordpiece
 
-    def interrupted(*_):
+    def interrupted(*_, **more):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
@@ -446,11 +428,11 @@ def test_folder_without_a_record_is_replaced(huggingface):
 def test_the_slower_of_two_imports_uses_the_faster_ones(huggingface, cache, monkeypatch):
     write = importing._write_pair
 
-    def overtaken(folder, kind, source):
+    def overtaken(folder, found):
         monkeypatch.setattr(importing, "_write_pair", write)
         winner = importing.import_pair("tiny", "huggingface", huggingface)
         (winner / "first").touch()
-        return write(folder, kind, source)
+        return write(folder, found)
 
     monkeypatch.setattr(importing, "_write_pair", overtaken)
     pair = importing.import_pair("tiny", "huggingface", huggingface)

@@ -13,6 +13,7 @@ import shutil
 import string
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy.special import erf
@@ -48,6 +49,7 @@ def architecture(
     heads: int = 2,
     activation: str = "gelu",
     positions: int = 512,
+    **more: Any,
 ) -> Architecture:
     """The shapes of a tiny BERT over `VOCABULARY`."""
     return Architecture(
@@ -57,8 +59,8 @@ def architecture(
         heads=heads,
         inner_dim=2 * hidden,
         positions=positions,
-        type_vocab_size=2,
         activation=activation,
+        **{"type_vocab_size": 2} | more,
     )
 
 
@@ -81,7 +83,7 @@ def forward(
 
     def norm(x: np.ndarray, name: str) -> np.ndarray:
         centred = x - x.mean(-1, keepdims=True)
-        deviation = np.sqrt((centred**2).mean(-1, keepdims=True) + 1e-12)
+        deviation = np.sqrt((centred**2).mean(-1, keepdims=True) + shapes.layer_norm_epsilon)
         return centred / deviation * w[f"{name}/gamma"] + w[f"{name}/beta"]
 
     activation = {
@@ -90,12 +92,14 @@ def forward(
         "relu": lambda x: np.maximum(x, 0),
     }[shapes.activation]
     length = batch["input_word_ids"].shape[1]
-    x = norm(
-        w["word_embeddings/embeddings"][batch["input_word_ids"]]
-        + w["position_embedding/embeddings"][:length]
-        + w["type_embeddings/embeddings"][batch["input_type_ids"]],
-        "embeddings/layer_norm",
-    )
+    x = w["word_embeddings/embeddings"][batch["input_word_ids"]]
+    x = x + w["position_embedding/embeddings"][:length]
+    if shapes.type_vocab_size:
+        last = shapes.type_vocab_size - 1  # Where there is one type, all tokens are of it.
+        x = x + w["type_embeddings/embeddings"][np.minimum(batch["input_type_ids"], last)]
+    x = norm(x, "embeddings/layer_norm")
+    if shapes.embedding_size:
+        x = x @ w["embedding_projection/kernel"] + w["embedding_projection/bias"]
     hidden_keys = np.where(batch["input_mask"], 0.0, -1e9)[:, None, None, :]
     for i in range(shapes.layers):
         at = f"transformer/layer_{i}"

@@ -17,6 +17,8 @@ from bert_glue_tf.models.transformer_names import canonical_name
 # Our names: the exact GELU, its tanh approximation, and ReLU.
 ACTIVATIONS = ("gelu", "gelu_tanh", "relu")
 LAYER_NORM_EPSILON = 1e-12  # Of every layer norm, as BERT's authors have it.
+# The fields of `Architecture` that no shape tells.
+_TOLD_BY_NO_SHAPE = ("activation", "output_dropout", "attention_dropout", "layer_norm_epsilon")
 
 
 class NotBertError(NotOfFamilyError):
@@ -73,10 +75,15 @@ class Architecture:
     them.
 
     Attributes:
+        type_vocab_size: rows of the table of segments; 0 where there is none (DistilBERT). Where
+            there is one, every token is of the segment 0.
         heads: of every layer; the largest number where `blocks` is given.
         inner_dim: of every layer; the largest where `blocks` is given.
         blocks: the widths of each layer, where layers differ from each other or from the
             standard (hidden_size / heads for keys and values); else empty.
+        layer_norm_epsilon: is added to the variance in every layer norm.
+        embedding_size: width of the tables where a projection follows them (ELECTRA); 0 where
+            they are as wide as the layers.
     """
 
     vocab_size: int
@@ -90,6 +97,8 @@ class Architecture:
     output_dropout: float = 0.1
     attention_dropout: float = 0.1
     blocks: tuple[Block, ...] = ()
+    layer_norm_epsilon: float = LAYER_NORM_EPSILON
+    embedding_size: int = 0
 
     def __post_init__(self) -> None:
         blocks: Iterable[Any] = self.blocks
@@ -97,6 +106,11 @@ class Architecture:
         if blocks and len(blocks) != self.layers:
             raise ValueError(f"{len(blocks)} blocks for {self.layers} layers")
         object.__setattr__(self, "blocks", blocks)
+
+    def told_by(self, like: Architecture) -> Architecture:
+        """Return these shapes with all that no shape tells as `like` has it."""
+        told = {name: getattr(like, name) for name in _TOLD_BY_NO_SHAPE}
+        return dataclasses.replace(self, **told)
 
     def each_block(self) -> tuple[Block, ...]:
         """Return the widths of each layer, uniform or not."""
@@ -106,13 +120,16 @@ class Architecture:
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Return the shape of every variable of the encoder, by its name."""
         hidden: tuple[int, ...] = (self.hidden_size,)
-        norm = {"gamma": hidden, "beta": hidden}
+        width: tuple[int, ...] = (self.embedding_size or self.hidden_size,)
         parts: dict[str, dict[str, tuple[int, ...]]] = {
-            "word_embeddings": {"embeddings": (self.vocab_size, *hidden)},
-            "position_embedding": {"embeddings": (self.positions, *hidden)},
-            "type_embeddings": {"embeddings": (self.type_vocab_size, *hidden)},
-            "embeddings/layer_norm": norm,
+            "word_embeddings": {"embeddings": (self.vocab_size, *width)},
+            "position_embedding": {"embeddings": (self.positions, *width)},
         }
+        if self.type_vocab_size:
+            parts["type_embeddings"] = {"embeddings": (self.type_vocab_size, *width)}
+        parts["embeddings/layer_norm"] = {"gamma": width, "beta": width}
+        if self.embedding_size:
+            parts["embedding_projection"] = {"kernel": width + hidden, "bias": hidden}
         for i, block in enumerate(self.each_block()):
             parts[f"transformer/layer_{i}"] = block.shapes(self.hidden_size)
         parts["pooler_transform"] = {"kernel": hidden + hidden, "bias": hidden}
@@ -136,17 +153,12 @@ def architecture_of(variables: Mapping[str, Any], like: Architecture) -> Archite
 
     Args:
         variables: canonical name -> array or variable.
-        like: gives what no shape tells: activation and dropout rates.
+        like: gives what no shape tells: activation, dropout rates, epsilon of the layer norms.
 
     Raises:
         NotBertError: they are not a standard BERT's weights; the message is the reason.
     """
-    return dataclasses.replace(
-        read_architecture(variables),
-        activation=like.activation,
-        output_dropout=like.output_dropout,
-        attention_dropout=like.attention_dropout,
-    )
+    return read_architecture(variables).told_by(like)
 
 
 def read_architecture(variables: Mapping[str, Any]) -> Architecture:
@@ -169,13 +181,9 @@ def read_architecture(variables: Mapping[str, Any]) -> Architecture:
             )
         return tuple(variables[name].shape)
 
+    types = "type_embeddings/embeddings"
     vocab_size, width = shape("word_embeddings/embeddings", 2)
     hidden = shape("transformer/layer_0/self_attention/query/kernel", 3)[0]
-    if width != hidden:
-        raise NotBertError(
-            f"its word embeddings are factorised (width {width}, hidden "
-            f"size {hidden}), which a standard BERT's are not"
-        )
     layers = 1 + max(
         int(name.split("/")[1].removeprefix("layer_"))
         for name in variables
@@ -194,8 +202,9 @@ def read_architecture(variables: Mapping[str, Any]) -> Architecture:
         heads=max(block.heads for block in blocks),
         inner_dim=max(block.inner_dim for block in blocks),
         positions=shape("position_embedding/embeddings", 2)[0],
-        type_vocab_size=shape("type_embeddings/embeddings", 2)[0],
+        type_vocab_size=shape(types, 2)[0] if types in variables else 0,
         activation="gelu",
+        embedding_size=width if width != hidden else 0,
     )
     if found.each_block() != tuple(blocks):
         found = dataclasses.replace(found, blocks=tuple(blocks))

@@ -23,7 +23,6 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from bert_glue_tf.models.bert.architecture import LAYER_NORM_EPSILON
 from bert_glue_tf.models.bert.forward import Inputs
 
 # See the module's docstring.
@@ -52,16 +51,18 @@ class ExportArithmetic:
     Attributes:
       activation: one of `architecture.ACTIVATIONS`.
       share: name and value -> the variable that holds the value for all functions of a graph.
+      epsilon: of the layer norms.
     """
 
     activation: str
     share: Callable[[str, np.ndarray], tf.Variable]
+    epsilon: float
 
     def scope(self, name: str) -> contextlib.AbstractContextManager[Any]:
         return tf.name_scope(name)
 
     def embed(
-        self, inputs: Inputs, words: np.ndarray, positions: np.ndarray, types: np.ndarray
+        self, inputs: Inputs, words: np.ndarray, positions: np.ndarray, types: np.ndarray | None
     ) -> tf.Tensor:
         if inputs.positions is not None or inputs.firsts is not None:
             raise ValueError("a graph for TFLite computes one text, from its first position on")
@@ -69,18 +70,17 @@ class ExportArithmetic:
         def table(name: str, value: np.ndarray) -> tf.Variable:
             return self.share(f"{name}/embeddings", value)
 
-        return (
-            tf.nn.embedding_lookup(table("word_embeddings", words), inputs.word_ids)
-            + tf.nn.embedding_lookup(table("type_embeddings", types), inputs.type_ids)
-            + positions[: inputs.word_ids.shape[0]]
-        )
+        total = tf.nn.embedding_lookup(table("word_embeddings", words), inputs.word_ids)
+        if types is not None:
+            total += tf.nn.embedding_lookup(table("type_embeddings", types), inputs.type_ids)
+        return total + positions[: inputs.word_ids.shape[0]]
 
     def normalize(
         self, total: tf.Tensor, name: str, gamma: np.ndarray, beta: np.ndarray
     ) -> Normalized:
         mean = tf.reduce_mean(total, axis=-1, keepdims=True)
         variance = tf.reduce_mean(tf.math.squared_difference(total, mean), axis=-1, keepdims=True)
-        core = (total - mean) * tf.math.rsqrt(variance + LAYER_NORM_EPSILON)
+        core = (total - mean) * tf.math.rsqrt(variance + self.epsilon)
         return Normalized(core, name, gamma, beta)
 
     def change(self, hidden: Any, function: Callable[[Any], Any]) -> Any:
@@ -91,15 +91,13 @@ class ExportArithmetic:
     def dropout(self, name: str, hidden: Any) -> Any:
         return hidden
 
-    def prepare_mask(self, mask: tf.Tensor, hidden: Normalized) -> tf.Tensor:
+    def prepare_mask(self, mask: tf.Tensor, hidden: Any) -> tf.Tensor:
         return (1.0 - tf.cast(mask, tf.float32)) * MASKED
 
-    def enter_layer(self, hidden: Normalized, is_last: bool) -> tuple[Normalized, Normalized]:
+    def enter_layer(self, hidden: Any, is_last: bool) -> tuple[Any, Any]:
         # Keys and values need every position, what comes after the attention only those
         # that somebody reads.
-        if is_last:
-            return dataclasses.replace(hidden, core=hidden.core[:1]), hidden
-        return hidden, hidden
+        return self.change(hidden, lambda rows: rows[:1]) if is_last else hidden, hidden
 
     def dense(
         self, source: Normalized | tf.Tensor, name: str, kernel: np.ndarray, bias: np.ndarray
@@ -108,7 +106,7 @@ class ExportArithmetic:
 
     def project(
         self,
-        source: Normalized,
+        source: Normalized | tf.Tensor,
         name: str,
         kernel: np.ndarray,
         bias: np.ndarray,
@@ -119,7 +117,7 @@ class ExportArithmetic:
         return tf.transpose(tf.reshape(flat, [-1, heads, size]), [1, 0, 2])
 
     def project_query(
-        self, source: Normalized, name: str, kernel: np.ndarray, bias: np.ndarray
+        self, source: Normalized | tf.Tensor, name: str, kernel: np.ndarray, bias: np.ndarray
     ) -> tf.Tensor:
         return self.project(source, name, kernel, bias, scale=1.0 / np.sqrt(kernel.shape[2]))
 
@@ -136,6 +134,8 @@ class ExportArithmetic:
 
     def add(self, left: Any, right: Any) -> tf.Tensor:
         new, skipped = (right, left) if isinstance(left, Normalized) else (left, right)
+        if not isinstance(skipped, Normalized):  # The projection of narrow tables.
+            return new + skipped
         gamma = self.share(f"{skipped.name}/gamma", skipped.gamma)
         beta = self.share(f"{skipped.name}/beta", skipped.beta)
         return new + (skipped.core * gamma + beta)

@@ -19,7 +19,6 @@ from typing import Any
 
 import tensorflow as tf
 
-from bert_glue_tf.models.bert.architecture import LAYER_NORM_EPSILON
 from bert_glue_tf.models.bert.forward import Inputs
 
 _POOLER = "pooler_transform"
@@ -37,6 +36,7 @@ class TrainingArithmetic:
       dropouts: name of a point -> Keras's layer of the dropout there.
       softmaxes: name of a point -> Keras's layer, of scores and a mask.
       activations: name of a point -> Keras's layer.
+      epsilon: of the layer norms.
     """
 
     dtype: tf.DType
@@ -44,6 +44,7 @@ class TrainingArithmetic:
     dropouts: Mapping[str, Callable[[tf.Tensor], tf.Tensor]]
     softmaxes: Mapping[str, Callable[[tf.Tensor, tf.Tensor], tf.Tensor]]
     activations: Mapping[str, Callable[[tf.Tensor], tf.Tensor]]
+    epsilon: float
 
     def scope(self, name: str) -> contextlib.AbstractContextManager[Any]:
         if name == "self_attention":
@@ -56,11 +57,13 @@ class TrainingArithmetic:
         with tf.name_scope("word_embeddings"):
             total = self._rows(inputs.word_ids, functools.partial(tf.gather, words))
         # A product, which is faster than to gather rows where there are few to choose from.
-        with tf.name_scope("type_embeddings"):
-            one_hot = functools.partial(tf.one_hot, depth=types.shape[0], dtype=self.dtype)
-            segments = self._rows(
-                inputs.type_ids, lambda ids: tf.matmul(one_hot(ids), self._weight(types))
-            )
+        segments = None
+        if types is not None:
+            with tf.name_scope("type_embeddings"):
+                one_hot = functools.partial(tf.one_hot, depth=types.shape[0], dtype=self.dtype)
+                segments = self._rows(
+                    inputs.type_ids, lambda ids: tf.matmul(one_hot(ids), self._weight(types))
+                )
         with tf.name_scope("position_embedding"):
             if inputs.positions is None:
                 # A slice, since its gradient is dense: that of rows by number is not.
@@ -71,7 +74,8 @@ class TrainingArithmetic:
                 places = tf.broadcast_to(places, shape)
             else:
                 places = self._rows(inputs.positions, functools.partial(tf.gather, positions))
-        return total + places + segments
+        total = total + places
+        return total if segments is None else total + segments
 
     def normalize(self, total: tf.Tensor, name: str, gamma: Any, beta: Any) -> tf.Tensor:
         with tf.name_scope(_layer_name(name)):
@@ -83,7 +87,7 @@ class TrainingArithmetic:
                 variance,
                 offset=beta,
                 scale=gamma,
-                variance_epsilon=LAYER_NORM_EPSILON,
+                variance_epsilon=self.epsilon,
             )
 
     def change(self, hidden: tf.Tensor, function: Callable[[Any], Any]) -> tf.Tensor:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+from absl import logging
 
 from bert_glue_tf.core.errors import reason_of
 from bert_glue_tf.data import preprocessing
@@ -30,7 +31,12 @@ if TYPE_CHECKING:
     from bert_glue_tf.models.bert.classifier_weights import EncoderWeights
     from bert_glue_tf.models.bert.export_graph import ExportGraph
     from bert_glue_tf.models.bert.shrinking import Report
+    from bert_glue_tf.models.foreign_heads import ForeignHead
     from bert_glue_tf.models.units import Group
+
+
+# What the record of an import says that a run's record repeats.
+_TOLD = ("new_weights", "notes", "warnings")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,15 +55,15 @@ class BertBackbone(TransformerNames, Backbone):
 
     @classmethod
     def reads(cls, kind: str, folder: pathlib.Path) -> bool:
-        return super().reads(kind, folder) and imported.model_type(folder) in ("", cls.family)
+        from bert_glue_tf.models.bert.foreign_config import MODEL_TYPES
+
+        return super().reads(kind, folder) and imported.model_type(folder) in ("", *MODEL_TYPES)
 
     @classmethod
     def check_weights(cls, kind: str, folder: pathlib.Path) -> int:
         from bert_glue_tf.models.bert import foreign_weights
 
-        if kind == "tf_checkpoint":
-            return foreign_weights.check_tf_checkpoint(folder)[0].positions
-        return foreign_weights.check_huggingface(folder)[0].positions
+        return foreign_weights.judge(kind, folder).architecture.positions
 
     @classmethod
     def import_weights(
@@ -66,6 +72,16 @@ class BertBackbone(TransformerNames, Backbone):
         from bert_glue_tf.models.bert import importing
 
         return importing.import_pair(name, kind, folder, licence)
+
+    @classmethod
+    def import_head(cls, kind: str, folder: pathlib.Path) -> ForeignHead:
+        from bert_glue_tf.models.bert import foreign_head
+
+        return (
+            foreign_head.read(folder)
+            if kind == "huggingface"
+            else super().import_head(kind, folder)
+        )
 
     @classmethod
     def saved_sizes(cls, variables: Iterable[tf.Variable]) -> tuple[int, int]:
@@ -89,6 +105,7 @@ class BertBackbone(TransformerNames, Backbone):
             preprocessing_path=saved.preprocessing_path,
             provenance={
                 **saved.provenance,
+                **{key: saved.record[key] for key in _TOLD if saved.record.get(key)},
                 "activation": architecture.activation,
                 "probe_difference": gap,
             },
@@ -124,6 +141,18 @@ class BertBackbone(TransformerNames, Backbone):
             )
         variables = by_canonical_name(self.layer.variables)
         return self._built(architecture, lambda name: variables[name].numpy())
+
+    def with_first_weights(self, seed: int) -> Self:
+        new = self.provenance.get("new_weights", ())
+        if not new:
+            return self
+        logging.info("the encoder has no pooler: a new one is drawn from --seed=%d", seed)
+        return self.with_weights(
+            [
+                network.first_weights(name, value.shape, seed) if name in new else value
+                for name, value in self.weights()
+            ]
+        )
 
     def _built(self, architecture: Architecture, read: Callable[[str], np.ndarray]) -> Self:
         return dataclasses.replace(

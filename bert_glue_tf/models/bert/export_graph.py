@@ -63,7 +63,9 @@ class ExportGraph(tf.Module):
         return classify.get_concrete_function(*specs)
 
     def _logits(self, inputs: forward.Inputs) -> tf.Tensor:
-        arithmetic = ExportArithmetic(self._architecture.activation, self._share)
+        arithmetic = ExportArithmetic(
+            self._architecture.activation, self._share, self._architecture.layer_norm_epsilon
+        )
         layers = self._architecture.layers
         encoded = forward.encode(self._weights, inputs, arithmetic, layers, self._at)
         with arithmetic.scope("classifier"):

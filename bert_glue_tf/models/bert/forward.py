@@ -11,6 +11,7 @@ The points, in the order in which they are reached:
 - Every weight, by its canonical name (`transformer/layer_0/intermediate/kernel`), as it is read
   from the mapping, before an arithmetic folds anything into it.
 - `embeddings/layer_norm:input` and `:output`.
+- `embedding_projection` (`:input`, `:output`), where the tables are narrower than the layers.
 - In each layer, below `layer_<i>/`:
   `self_attention/query`, `self_attention/key`, `self_attention/value` (`:input`, `:output`),
   `self_attention/scores:output` (query times key), `self_attention/softmax:output`,
@@ -36,6 +37,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 # A name and a tensor (variable, array), to a tensor of the same shape.
 Quantize = Callable[[str, Any], Any]
+_TYPES, _PROJECTION = "type_embeddings/embeddings", "embedding_projection"
 # How an arithmetic holds the output of a layer norm.
 H = TypeVar("H")
 
@@ -90,7 +92,7 @@ class Arithmetic(Protocol[H]):
         """Return a context whose operations carry `name` in theirs."""
 
     def embed(self, inputs: Inputs, words: Any, positions: Any, types: Any) -> Any:
-        """Return the sum of three rows for each token, of the tables [ids, hidden]."""
+        """Return the sum of the tables' rows for each token; `types` may be None."""
 
     def normalize(self, total: Any, name: str, gamma: Any, beta: Any) -> H:
         """Return the layer norm of the last axis, with the weights called `name`."""
@@ -185,11 +187,17 @@ class _Forward(Generic[H]):
     def _embed(self, inputs: Inputs) -> H:
         words = self._read("word_embeddings/embeddings")
         positions = self._read("position_embedding/embeddings")
-        types = self._read("type_embeddings/embeddings")
+        types = None
+        if _TYPES in self.weights:
+            types = self._read(_TYPES)
+            if types.shape[0] == 1:  # One segment: the second text of a pair is of it as well.
+                inputs = dataclasses.replace(inputs, type_ids=inputs.type_ids * 0)
         total = self.arithmetic.embed(inputs, words, positions, types)
-        return self.arithmetic.dropout(
-            "embeddings", self._normalize("embeddings/layer_norm", total)
-        )
+        total = self._normalize("embeddings/layer_norm", total)
+        hidden = self.arithmetic.dropout("embeddings", total)
+        if f"{_PROJECTION}/kernel" in self.weights:
+            hidden = self._dense(_PROJECTION, hidden)
+        return hidden
 
     def _layer(self, prefix: str, hidden: H, mask: Any, is_last: bool) -> H:
         arithmetic, scope, point = self.arithmetic, self.arithmetic.scope, _point(prefix)

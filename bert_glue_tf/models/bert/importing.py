@@ -6,23 +6,16 @@
 from __future__ import annotations
 
 import dataclasses
+import tempfile
 from pathlib import Path
 from typing import Any
 
 from bert_glue_tf.data.preprocessing import INPUTS
 from bert_glue_tf.models import imported
+from bert_glue_tf.models.bert import foreign_weights
 from bert_glue_tf.models.bert.architecture import Architecture
-from bert_glue_tf.models.bert.foreign_weights import (
-    CONFIG,
-    TF_CONFIG,
-    VOCABULARY,
-    WEIGHTS,
-    check_huggingface,
-    check_tf_checkpoint,
-    huggingface_reader,
-    lower_case,
-    tf_checkpoint_reader,
-)
+from bert_glue_tf.models.bert.foreign_tokenizer import VOCABULARY
+from bert_glue_tf.models.bert.foreign_weights import Foreign
 from bert_glue_tf.models.bert.network import build_encoder
 from bert_glue_tf.models.imported import sha256
 
@@ -42,12 +35,19 @@ def import_pair(name: str, kind: str, folder: Path, licence: str = "") -> Path:
     Raises:
         UserError: weights that do not fit, or a cache that cannot be written.
     """
-    digests = {path.name: sha256(path) for path in _files(kind, folder)}
+    found = foreign_weights.judge(kind, folder)
+    tokenizer = found.tokenizer
+    digests = {path.name: sha256(path) for path in found.files}
+    decides = {"kind": kind, "lower_case": tokenizer.lower_case, "files": digests}
+    if tokenizer.strip_accents != tokenizer.lower_case:
+        decides["strip_accents"] = tokenizer.strip_accents
+    about = {"kind": kind, "source": str(folder), "sha256": digests, "licence": licence}
+    told = {"new_weights": found.new, "notes": found.notes, "warnings": found.warnings}
     return imported.import_pair(
         name,
-        {"kind": kind, "lower_case": lower_case(kind, folder), "files": digests},
-        {"kind": kind, "source": str(folder), "sha256": digests, "licence": licence},
-        lambda target: {"architecture": dataclasses.asdict(_write_pair(target, kind, folder))},
+        decides,
+        {**about, **{key: list(values) for key, values in told.items() if values}},
+        lambda target: {"architecture": dataclasses.asdict(_write_pair(target, found))},
     )
 
 
@@ -86,31 +86,26 @@ def write_encoder(encoder: Any, folder: Path) -> None:
     tf.saved_model.save(saved, str(folder), signatures=serve)
 
 
-def _files(kind: str, folder: Path) -> list[Path]:
-    """Return the files that decide an import's result."""
-    if kind == "tf_checkpoint":
-        prefix = Path(check_tf_checkpoint(folder)[1])
-        return [*sorted(folder.glob(f"{prefix.name}.*")), folder / TF_CONFIG, folder / VOCABULARY]
-    return [folder / name for name in (WEIGHTS, CONFIG, VOCABULARY)]
-
-
-def _write_pair(folder: Path, kind: str, source: Path) -> Architecture:
+def _write_pair(folder: Path, found: Foreign) -> Architecture:
     import tensorflow as tf
 
     from bert_glue_tf.data import wordpiece
 
-    if kind == "tf_checkpoint":
-        architecture, prefix = check_tf_checkpoint(source)
-        read, origin = tf_checkpoint_reader(prefix, architecture), prefix
-    else:
-        architecture, tensors = check_huggingface(source)
-        read, origin = huggingface_reader(source, tensors), str(source / WEIGHTS)
-    encoder = build_encoder(architecture, read, origin)
+    read = foreign_weights.reader(found)
+    encoder = build_encoder(found.architecture, read, found.origin)
+    tokenizer = found.tokenizer
     try:
         write_encoder(encoder, folder / "encoder")
-        wordpiece.write_preprocessing(
-            source / VOCABULARY, folder / "preprocessing", lower_case(kind, source)
-        )
+        with tempfile.TemporaryDirectory() as temporary:
+            # As it was read: the folder's own may have other line ends.
+            vocabulary = Path(temporary) / VOCABULARY
+            vocabulary.write_bytes("".join(f"{piece}\n" for piece in tokenizer.pieces).encode())
+            wordpiece.write_preprocessing(
+                vocabulary,
+                folder / "preprocessing",
+                tokenizer.lower_case,
+                strip_accents=tokenizer.strip_accents,
+            )
     except tf.errors.OpError as error:  # TensorFlow's own word for a full disk
         raise OSError(0, str(error.message).splitlines()[0]) from error
-    return architecture
+    return found.architecture

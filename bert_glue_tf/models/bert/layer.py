@@ -32,6 +32,7 @@ def official_arguments(architecture: Architecture) -> dict[str, Any]:
         "max_sequence_length": architecture.positions,
         "inner_dim": architecture.inner_dim,
         "type_vocab_size": architecture.type_vocab_size,
+        "embedding_width": architecture.embedding_size or architecture.hidden_size,
         "inner_activation": _activation(architecture),
         "output_dropout": architecture.output_dropout,
         "attention_dropout": architecture.attention_dropout,
@@ -80,6 +81,12 @@ class BertEncoder(networks.BertEncoderV2):
             super().call({name: tf.ones((1, 2), tf.int32) for name in INPUTS})
         super().build(input_shape)
 
+    def _get_embeddings(self, word_ids: Any, type_ids: Any, words: Any, *dense: Any) -> tf.Tensor:
+        """Return the sum of the tables' rows; without a table of types, of the other two."""
+        if self.architecture.type_vocab_size:
+            return super()._get_embeddings(word_ids, type_ids, words, *dense)
+        return words + self._position_embedding_layer(words)
+
     def call(self, inputs: Mapping[str, tf.Tensor]) -> dict[str, Any]:
         """Return pooled_output [batch, hidden], sequence_output [batch, length, hidden] and
         encoder_outputs, a list with the output of each layer."""
@@ -122,7 +129,12 @@ class BertEncoder(networks.BertEncoderV2):
             }
         dtype = tf.as_dtype(self.compute_dtype)
         return TrainingArithmetic(
-            dtype, self._attention_mask_layer, dropouts, softmaxes, activations
+            dtype,
+            self._attention_mask_layer,
+            dropouts,
+            softmaxes,
+            activations,
+            self.architecture.layer_norm_epsilon,
         )
 
 

@@ -27,6 +27,7 @@ from bert_glue_tf.models.probing import collect, difference
 # Two float32 evaluations of one encoder differ by about 1e-6 to 1e-5 (order of
 # summation); a wrong activation shows as 1e-3 and more in a trained BERT.
 PROBE_TOLERANCE = 1e-4
+INITIALIZER_RANGE = 0.02
 Reader = Callable[[str], np.ndarray]
 
 
@@ -79,6 +80,20 @@ def build_encoder(architecture: Architecture, read: Reader, origin: str = "the w
     return encoder
 
 
+def first_weights(name: str, shape: tuple[int, ...], seed: int) -> np.ndarray:
+    """Draw a weight that pre-training has not given: float32, as BERT's authors begin.
+
+    Kernels and tables come from a normal distribution that is cut at two standard deviations of
+    0.02 (google-research/bert, `create_initializer`), biases are 0.
+    """
+    if name.endswith("/bias"):
+        return np.zeros(shape, np.float32)
+    from scipy import stats
+
+    drawn = stats.truncnorm.rvs(-2, 2, scale=INITIALIZER_RANGE, size=shape, random_state=seed)
+    return np.asarray(drawn, np.float32)
+
+
 def take_over(
     layer: Any,
     outputs: Mapping[str, np.ndarray],
@@ -103,12 +118,7 @@ def take_over(
     found = read_architecture(variables)
     tried: dict[str, float] = {}
     for activation in [known.activation] if known else ACTIVATIONS:
-        candidate = dataclasses.replace(
-            found,
-            activation=activation,
-            output_dropout=known.output_dropout if known else found.output_dropout,
-            attention_dropout=known.attention_dropout if known else found.attention_dropout,
-        )
+        candidate = dataclasses.replace(found.told_by(known or found), activation=activation)
         encoder = build_encoder(candidate, lambda name: variables[name].numpy())
         tried[activation] = difference(encoder(dict(batch)), outputs)
         # As near as this, no other activation can be nearer by more than rounding.

@@ -46,6 +46,7 @@ _HIDDEN_AXES = (
     ("self_attention/attention_output/kernel", (-1,)),
     ("/output/kernel", (-1,)),
     ("pooler_transform/kernel", (0, -1)),
+    ("embedding_projection/kernel", (-1,)),
     ("kernel", (0,)),
 )
 
