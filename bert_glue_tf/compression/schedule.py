@@ -47,7 +47,7 @@ class ScheduledRun(Protocol):
     @property
     def warmup_fraction(self) -> float: ...
     @property
-    def finetune_epochs(self) -> int: ...
+    def is_fine_tuned(self) -> bool: ...
     @property
     def seed(self) -> int: ...
 
@@ -185,7 +185,7 @@ def _begin(config: ScheduledRun, total_steps: int, waits: str) -> int:
     if begin >= 0:
         return begin
     begin = int(total_steps * config.warmup_fraction)
-    if config.pruning_schedule == "one_shot" and config.finetune_epochs:
+    if config.pruning_schedule == "one_shot" and config.is_fine_tuned:
         begin = 0  # Fine-tuned weights are ranked as they are, before anything moves them.
     begin = max(begin, 1 if waits else 0)
     return min(begin, max(0, config.end_step - 1)) if config.end_step >= 0 else begin

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 import types
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from absl import flags, logging
@@ -13,8 +13,11 @@ from absl import flags, logging
 from bert_glue_tf.compression.names import DEFAULT_METHOD, NO_PRUNING
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.core.settings import refuse_huge
+from bert_glue_tf.data.settings import DataSettings
+from bert_glue_tf.models.settings import EncoderSettings
 from bert_glue_tf.runs import config
 from bert_glue_tf.runs.config import PRUNING, ExperimentConfig, canonical_place
+from bert_glue_tf.runs.finished import Run
 
 # The flags count as those of the command that defines them, so that its --help shows them.
 flags.disclaim_key_flags()
@@ -99,11 +102,31 @@ def read_flags(flag_values: flags.FlagValues) -> ExperimentConfig:
     if flag_values["config"].value:
         kept = _read(flag_values["config"].value)
         values |= {name: kept[name] for name in names if not flag_values[name].present}
+    if values["start"]:
+        values["start"] = canonical_place(values["start"])
+        begun = Run.read(pathlib.Path(values["start"]), "start").config
+        names = (*DataSettings.names(), *EncoderSettings.names())
+        values |= {name: getattr(begun, name) for name in names if not flag_values[name].present}
     values["pruning_method"] = _method(flag_values, values["pruning_method"])
     if values["pruning_method"] == NO_PRUNING:
         _refuse_details(flag_values)
     values |= {name: canonical_place(values[name]) for name in ExperimentConfig.places()}
     return ExperimentConfig(**values)
+
+
+def settings_of(flag_values: flags.FlagValues, names: Iterable[str]) -> dict[str, Any]:
+    """Return the settings of some flags by name, for a command that has not all of them.
+
+    Folders are written as in `read_flags`.
+
+    Raises:
+      UserError: a number is too large for any setting.
+    """
+    values = {name: flag_values[name].value for name in names}
+    for name, value in values.items():
+        refuse_huge(name, value)
+    places = [name for name in ExperimentConfig.places() if name in values]
+    return {**values, **{name: canonical_place(values[name]) for name in places}}
 
 
 def _method(flag_values: flags.FlagValues, method: str) -> str:

@@ -18,6 +18,7 @@ from typing import Any, Self
 from bert_glue_tf.compression import registry
 from bert_glue_tf.compression.settings import PRUNING_DEFAULTS, PruningSettings
 from bert_glue_tf.core import records, strict_json
+from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.core.settings import option, whole
 from bert_glue_tf.data.settings import BatchSettings, DataSettings
 from bert_glue_tf.models.settings import EncoderSettings
@@ -58,6 +59,26 @@ class ExperimentConfig(
         "start from its weights; 0 = start from the pre-trained ones.",
         limits=whole(0, 1000),
     )
+
+    start: str = option(
+        "",
+        "Folder of a finished run: start from its weights instead of the pre-trained ones. Task, "
+        "data, encoder and length are that run's own unless they are given.",
+        names=(),
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.start and self.finetune_epochs:
+            raise UserError(
+                f"--start={self.start} --finetune_epochs={self.finetune_epochs}: these contradict, "
+                "for both say what to start from. Leave one of them out."
+            )
+
+    @property
+    def is_fine_tuned(self) -> bool:
+        """Return whether the run starts from fine-tuned weights."""
+        return bool(self.start or self.finetune_epochs)
 
     @property
     def needs(self) -> list[ExperimentConfig]:
@@ -170,13 +191,18 @@ def short(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "_", parts[-1] if parts else "none")
 
 
-def check_method(settings: PruningSettings) -> None:
-    """Compare the settings with what their pruning methods take.
+def check_method(settings: ExperimentConfig) -> None:
+    """Compare the settings with what their pruning methods take, and with what can be trained.
 
     Apart from the checks of the values, since what a method takes may change, and a method may not
     be installed here: a run that is finished is shown even so.
 
     Raises:
-      UserError: as `registry.check`.
+      UserError: as `registry.check`; or nothing is to be trained.
     """
+    if not settings.epochs:
+        raise UserError(
+            "--epochs=0: nothing would be trained. Give 1 or more; a classifier that is fine-tuned "
+            "already is taken over by python -m bert_glue_tf.import_classifier."
+        )
     registry.check(settings.pruning_method, settings.pruning_options, settings.given_pruning)

@@ -21,7 +21,8 @@ _ABOVE_ZERO = Limits(math.nextafter(0.0, 1.0), 1.0, "above 0 and at most 1")
 class OptimizerSettings(Settings):
     """The length of the training and AdamW's learning rate and weight decay."""
 
-    epochs: int = option(3, "Passes over the training split.", limits=whole(1, 1000))
+    # 0 is what `import_classifier` writes, where nothing is trained.
+    epochs: int = option(3, "Passes over the training split.", limits=whole(0, 1000))
     learning_rate: float = option(2e-5, "Peak learning rate of AdamW.", limits=_ABOVE_ZERO)
     warmup_fraction: float = option(
         0.1,

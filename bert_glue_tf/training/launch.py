@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.core.progress import doing
 from bert_glue_tf.data import readers, tasks
 from bert_glue_tf.data.examples import Examples
-from bert_glue_tf.models import encoders
+from bert_glue_tf.models import encoders, families
 from bert_glue_tf.models.encoders import EncoderSource
+from bert_glue_tf.models.foreign_heads import ForeignHead
 from bert_glue_tf.runs import config
 from bert_glue_tf.runs.config import ExperimentConfig
 from bert_glue_tf.runs.results import ExperimentResult
@@ -102,6 +104,42 @@ class Launch:
             from bert_glue_tf.training import experiment
 
         return experiment.train_and_evaluate(self.settings, self.folder, examples, tpu)
+
+    def foreign_head(self, labels: Sequence[str] = ()) -> ForeignHead:
+        """Return the head of the classifier whose folder the settings name as the encoder.
+
+        Args:
+          labels: value of --labels; see `ForeignHead.for_task`.
+
+        Raises:
+          UserError: the folder is of no classifier, or its labels are not the task's.
+        """
+        source = self.source
+        folder = pathlib.Path(source.encoder)
+        family = families.importing(source.kind, folder)
+        if family is None:
+            raise UserError(
+                f"--model={source.encoder}: a SavedModel, whose head cannot be found. Give the "
+                "folder of a Hugging Face BertForSequenceClassification."
+            )
+        head = family.import_head(source.kind, folder)
+        head.for_task(tasks.get(self.settings.task), labels)
+        return head
+
+    def take_over(
+        self, head: ForeignHead, labels: Sequence[str], examples: Mapping[str, Examples] | None
+    ) -> ExperimentResult:
+        """Claim the folder, and score the classifier in it as it came; see `taken_over.score`.
+
+        Raises:
+          UserError: as `RunFolder.open` and `taken_over.score`.
+        """
+        self.folder = RunFolder.open(self.folder.path, self.settings)
+        self._is_claimed = True
+        with doing("starting TensorFlow"):
+            from bert_glue_tf.training import taken_over
+
+        return taken_over.score(self.settings, self.folder, head, labels, examples)
 
     @property
     def can_go_on(self) -> bool:

@@ -11,17 +11,25 @@ from absl import logging
 
 from bert_glue_tf.compression.start import Start
 from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.runs.finished import Run
 from bert_glue_tf.runs.run_folder import RunFolder
 from bert_glue_tf.training.job import Job
 
 
 def find(job: Job, finished: Sequence[RunFolder]) -> RunFolder | None:
-    """Return the run to start from among those that are finished; None to start from pre-training.
+    """Return the run to start from: --start, or one of those that are finished.
+
+    None starts from pre-training.
 
     Args:
       job: the run.
       finished: the folders of the runs that it needs.
+
+    Raises:
+      UserError: --start names no finished run.
     """
+    if job.config.start:
+        return Run.read(pathlib.Path(job.config.start), "start").folder
     wanted = job.config.starting_point
     return next((run for run in finished if run.config == wanted), None)
 
@@ -44,11 +52,15 @@ def require_fitting(
     try:
         run.compare_inputs(inputs)
     except UserError as error:
-        raise UserError(
-            f"--finetune_epochs={job.config.finetune_epochs}: the run to start from does not fit. "
-            f"{error}"
-        ) from error
+        raise UserError(f"{_flag(job)}: the run to start from does not fit. {error}") from error
     logging.info("starting from the weights of %s", run.path)
+
+
+def _flag(job: Job) -> str:
+    """Return the flag that asks for a starting point, with its value."""
+    if job.config.start:
+        return f"--start={job.config.start}"
+    return f"--finetune_epochs={job.config.finetune_epochs}"
 
 
 def describe(run: RunFolder | None) -> dict[str, Any]:

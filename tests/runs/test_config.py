@@ -74,7 +74,7 @@ def test_contradiction_is_refused(arguments, shown):
         ("initial_sparsity", 0.9, "--initial_sparsity=0.9"),
         ("seq_length", 3, "--seq_length=3"),
         ("seq_length", 513, "--seq_length=513"),
-        ("epochs", 0, "--epochs=0"),
+        ("epochs", -1, "--epochs=-1"),
         ("batch_size", 0, "--batch_size=0"),
         ("learning_rate", 0.0, "--learning_rate=0.0"),
         ("learning_rate", float("inf"), "--learning_rate=inf"),
@@ -224,7 +224,7 @@ def test_each_setting_is_of_one_part():
     settings = ExperimentConfig(epochs=5, final_sparsity=0.3, batch_size=8)
     parts = [part.names() for part in ExperimentConfig.__bases__]
     names = [name for part in parts for name in part]
-    assert sorted([*names, "seed", "finetune_epochs"]) == sorted(settings.names())
+    assert sorted([*names, "seed", "finetune_epochs", "start"]) == sorted(settings.names())
     assert all(parts)
 
 
@@ -325,7 +325,7 @@ def test_a_run_is_repeated_from_its_config_json(tmp_path):
         ("{", "property name"),
         ("[]", "no JSON object"),
         ('{"tusk": 1, "epoch": 2}', "'epoch', 'tusk'"),
-        ('{"epochs": 0}', "--epochs=0"),
+        ('{"epochs": -1}', "--epochs=-1"),
     ],
 )
 def test_a_file_of_settings_that_is_none(tmp_path, text, named):

@@ -1,0 +1,73 @@
+"""Command: a classifier that is fine-tuned already -> a finished run, scored and not trained.
+
+python -m bert_glue_tf.import_classifier --model=FOLDER --task=mnli --data=/folder/with/glue
+
+FOLDER is that of a Hugging Face BertForSequenceClassification. From there it is exported and
+compared like any run, and pruned by `train --start=RUN`.
+"""
+
+from __future__ import annotations
+
+from absl import flags
+
+from bert_glue_tf.core import cli, layout
+from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.data import tasks
+from bert_glue_tf.data.settings import DataSettings
+from bert_glue_tf.models import encoders
+from bert_glue_tf.runs import command_line, suggestions
+from bert_glue_tf.runs.config import ExperimentConfig
+from bert_glue_tf.training.launch import Launch
+
+# The settings of a run that mean something where nothing is trained.
+_SETTINGS = (*DataSettings.names(), "preprocessing", "seq_length", "seed")
+
+_MODEL = flags.DEFINE_string("model", "", "Folder of a Hugging Face BertForSequenceClassification.")
+_LABELS = flags.DEFINE_list(
+    "labels",
+    [],
+    "The task's labels in the order of the classifier's outputs, separated by commas, where the "
+    "folder does not name them (LABEL_0); by default id2label of its config.json.",
+)
+flags.DEFINE_string("workdir", "", "The run's folder; by default runs/ and a name.")
+command_line.define_settings(
+    {name: value for name, value in ExperimentConfig.defaults().items() if name in _SETTINGS}
+)
+FLAGS = flags.FLAGS
+
+
+def main() -> None:
+    if not _MODEL.value:
+        raise UserError("--model is missing. Give the folder of a Hugging Face classifier.")
+    model = str(cli.path("model", _MODEL.value).resolve())
+    encoders.resolve(model, flag="model")
+    settings = ExperimentConfig(
+        encoder=model,
+        epochs=0,
+        **command_line.settings_of(FLAGS, _SETTINGS),
+    )
+    launch = Launch(settings, command_line.workdir(FLAGS, settings))
+    result = launch.finished()
+    if result is None:
+        head = launch.foreign_head(_LABELS.value)
+        task = tasks.get(settings.task)
+        with suggestions.suggesting_local_command(task, launch.source, settings.data):
+            examples = launch.check()
+        result = launch.take_over(head, _LABELS.value, examples)
+
+    from bert_glue_tf.reports import terminal
+
+    terminal.print_table(result)
+    folder = launch.folder.path
+    layout.say(f"Everything of this run is in {folder}.")
+    layout.say("This makes .tflite files of it:\n" + layout.command("export_tflite", run=folder))
+    layout.say("This prunes it:\n" + layout.command("train", start=folder, prune="true"))
+
+
+def command() -> None:
+    """Run the command `bert-glue-import-classifier`."""
+    cli.run(main, __doc__)
+
+
+if __name__ == "__main__":
+    command()

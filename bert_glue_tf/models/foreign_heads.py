@@ -1,0 +1,94 @@
+"""The classification head of another program's classifier: its outputs, by the names of labels.
+
+Two programs number the classes of a task in different orders: published checkpoints of MNLI begin
+with contradiction, and GLUE with entailment. So an output is what its name says, and never what
+its place says.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.data.tasks import TaskSpec
+
+if TYPE_CHECKING:
+    from bert_glue_tf.models.backbone import ClassifierWeights
+
+# What Hugging Face calls the classes of a model whose author gave no names.
+_NO_NAME = re.compile(r"(label_?)?\d+", re.IGNORECASE)
+
+
+@dataclasses.dataclass(frozen=True)
+class ForeignHead:
+    """The dense layer behind the pooler of a classifier.
+
+    Attributes:
+      kernel: float32 [hidden, outputs].
+      bias: float32 [outputs].
+      names: of the outputs, in their order, as the folder's configuration has them.
+      origin: the file of these names, for messages.
+    """
+
+    kernel: np.ndarray
+    bias: np.ndarray
+    names: tuple[str, ...]
+    origin: str
+
+    def for_task(self, task: TaskSpec, given: Sequence[str] = ()) -> ClassifierWeights:
+        """Return the weights with their outputs in the order of the task's labels.
+
+        Args:
+          task: of the classifier.
+          given: value of --labels: the outputs' names in their order; empty takes the folder's.
+
+        Raises:
+          UserError: the outputs' names are not the task's labels, or are none.
+        """
+        labels = task.problem.labels
+        if len(self.bias) != task.problem.width:
+            raise UserError(
+                f"{self.origin}: the classifier has {len(self.bias)} outputs "
+                f"({', '.join(self.names)}), and --task={task.name} has {task.problem.width}"
+                + (f" ({', '.join(labels)})." if labels else ".")
+            )
+        if not labels:  # A number has no name.
+            return self.kernel, self.bias
+        names = self._names(task, given)
+        order = [names.index(_key(label)) for label in labels]
+        return self.kernel[:, order], self.bias[order]
+
+    def _names(self, task: TaskSpec, given: Sequence[str]) -> list[str]:
+        """Return the outputs' names as they are compared, each of which is one of the task's."""
+        labels = task.problem.labels
+        if given and len(given) != len(self.bias):
+            raise UserError(
+                f"--labels={','.join(given)}: {len(given)} names for {len(self.bias)} outputs."
+            )
+        if not given and all(_NO_NAME.fullmatch(name) for name in self.names):
+            raise UserError(
+                f"{self.origin}: id2label gives the outputs no names ({', '.join(self.names)}), so "
+                f"that nobody can tell which of {', '.join(labels)} each of them means. Give the "
+                "names in the order of the outputs, as the author of the model has them: "
+                f"--labels={','.join(labels)}, or in another order."
+            )
+        names = [_key(name) for name in given or self.names]
+        if sorted(names) != sorted(map(_key, labels)):
+            where = f"--labels={','.join(given)}" if given else f"{self.origin}: id2label"
+            shown = "" if given else f" ({', '.join(self.names)})"
+            raise UserError(
+                f"{where}: these are not the labels of --task={task.name}{shown}: "
+                f"{', '.join(labels)}. Give the task's own in the order of the outputs with "
+                "--labels."
+            )
+        return names
+
+
+def _key(name: str) -> str:
+    """Return a label's name without what spellings differ in: case, blanks and marks."""
+    return re.sub(r"[\W_]+", "", name.casefold())

@@ -1,0 +1,96 @@
+"""A classifier that another program has fine-tuned, as a finished run: nothing is trained."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+
+from absl import logging
+
+from bert_glue_tf.compression.schedule import PruningContext
+from bert_glue_tf.core.progress import doing
+from bert_glue_tf.data import batching
+from bert_glue_tf.data.batching import Batching
+from bert_glue_tf.data.examples import Examples
+from bert_glue_tf.models import classifiers, encoders, heads, loading
+from bert_glue_tf.models.backbone import ClassifierWeights
+from bert_glue_tf.models.foreign_heads import ForeignHead
+from bert_glue_tf.runs.config import ExperimentConfig
+from bert_glue_tf.runs.results import ExperimentResult
+from bert_glue_tf.runs.run_folder import RunFolder
+from bert_glue_tf.training import callbacks, devices, inputs, plan, record
+from bert_glue_tf.training.inputs import Inputs
+from bert_glue_tf.training.job import Job
+from bert_glue_tf.training.loop import Trained
+from bert_glue_tf.training.network import Network
+from bert_glue_tf.training.plan import Plan
+from bert_glue_tf.training.scoring import Scoring
+
+
+def score(
+    config: ExperimentConfig,
+    folder: RunFolder,
+    head: ForeignHead,
+    labels: Sequence[str] = (),
+    examples: Mapping[str, Examples] | None = None,
+) -> ExperimentResult:
+    """Score a classifier as it came, and write it as the finished run of a folder.
+
+    Args:
+      config: the settings: the classifier's folder as the encoder, and no epochs.
+      folder: the run's, claimed for `config`.
+      head: of the classifier.
+      labels: value of --labels; see `ForeignHead.for_task`.
+      examples: what `readers.load_for_training` gave, if the caller has read it already.
+
+    Raises:
+      UserError: the folder or the data cannot be used, or the labels are not the task's.
+    """
+    start_time = time.perf_counter()
+    job = Job(config, folder, devices.build("cpu"))
+    data = inputs.read(job, examples)
+    kernel, bias = head.for_task(data.task, labels)
+    steps = _plan(job)
+    network = _network(job, data, (kernel, bias))
+    network.description["classifier"] = {
+        "origin": head.origin,
+        "outputs": list(labels or head.names),
+    }
+    split, validation = data.tokenize(network.backbone.preprocessing)
+    trained = Trained(
+        model=network.model,
+        removed=steps.method.measure(network.model),
+        scoring=Scoring(data.task, validation, steps),
+        timing=callbacks.Timing([], start_time),
+        throughput=callbacks.Throughput(len(split), config.batch_size),
+    )
+    return record.write(job, data, steps, network, trained)
+
+
+def _plan(job: Job) -> Plan:
+    """Return the plan of a run without a step."""
+    config = job.config
+    method = plan.build_method(job)
+    buckets = batching.bucket_lengths(config.seq_length, config.length_buckets)
+    return Plan(
+        method=method,
+        context=PruningContext.from_config(config, 0, method.waits),
+        batching=Batching(config.batch_size, buckets, config.seed, config.group_by_length),
+        epochs=0,
+        evaluation_shape=None,
+    )
+
+
+def _network(job: Job, data: Inputs, head: ClassifierWeights) -> Network:
+    """Return the classifier: the folder's encoder, and its head on it."""
+    source = encoders.resolve(job.config.encoder, job.config.preprocessing)
+    with doing(f"loading the classifier {source.name}"):
+        backbone = loading.load(source, seq_length=job.config.seq_length)
+    job.folder.require_same_inputs({**data.provenance, "encoder": backbone.provenance})
+    logging.info("nothing is trained: the classifier is scored as it came")
+    backbone = backbone.build()
+    model = classifiers.build_classifier(
+        backbone.layer, data.task, dropout=job.config.dropout, seed=job.config.seed
+    )
+    model.get_layer(heads.CLASSIFIER).set_weights(head)
+    return Network(backbone, model, "float32", dict(backbone.record()), backbone.widths())
