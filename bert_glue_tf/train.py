@@ -8,7 +8,6 @@ from __future__ import annotations
 from absl import flags
 
 from bert_glue_tf.core import cli, layout
-from bert_glue_tf.data import tasks
 from bert_glue_tf.runs import command_line, suggestions
 from bert_glue_tf.training.launch import Launch
 
@@ -24,8 +23,7 @@ def main() -> None:
     result = launch.finished()
     if result is None:
         launch.join()
-        task = tasks.get(settings.task)
-        with suggestions.suggesting_local_command(task, launch.source, settings.data):
+        with suggestions.suggesting_local_command(settings, launch.source):
             examples = launch.check()
         result = launch.train(examples, FLAGS.tpu)
 

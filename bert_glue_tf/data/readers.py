@@ -10,10 +10,56 @@ import os
 from collections.abc import Sequence
 
 from bert_glue_tf.core.errors import UserError
-from bert_glue_tf.data import task_files, tfds
+from bert_glue_tf.data import task_files, tasks, tfds
 from bert_glue_tf.data.examples import Examples, make
 from bert_glue_tf.data.file_formats import split_file
-from bert_glue_tf.data.tasks import TaskSpec
+from bert_glue_tf.data.own import files as own_files
+from bert_glue_tf.data.own import task as own
+from bert_glue_tf.data.settings import DataSettings
+from bert_glue_tf.data.tasks import SplitOff, TaskSpec
+
+
+def task_of(settings: DataSettings) -> TaskSpec:
+    """Return the task of a run's settings: a known one, or the one that the user's files pose.
+
+    Raises:
+      UserError: no known task, and the user's own files cannot be read as one.
+    """
+    if settings.task in tasks.TASKS:
+        for name in ("text_columns", "label_column", "problem"):
+            value = getattr(settings, name)
+            if value != DataSettings.defaults()[name]:
+                raise UserError(
+                    f"--{name}={value}: {settings.task} is a known task, and has its own. "
+                    "Good: another --task for texts of your own, or the flag left out."
+                )
+        return tasks.get(settings.task)
+    wanted = own.Wanted(
+        settings.text_column_names,
+        settings.label_column,
+        "" if settings.problem == "auto" else settings.problem,
+        SplitOff(settings.validation_fraction, settings.validation_seed),
+    )
+    return own.infer(settings.task, settings.data, wanted)
+
+
+def default_task(data: str, known: str) -> str:
+    """Return the task that --data names where no --task does.
+
+    Args:
+      data: value of --data.
+      known: the known task that is meant where the data are not the user's own.
+    """
+    if data in tasks.SOURCES:
+        return known
+    task = tasks.get(known)
+    if os.path.isdir(os.path.join(os.path.expanduser(data), task.folder)):
+        return known
+    if not own_files.names_training_file(data) or task_files.is_own_file(
+        task, os.path.join(data, split_file(task, "train"))
+    ):
+        return known
+    return own_files.default_name(data)
 
 
 def check(task: TaskSpec, data: str, splits: Sequence[str] | None = None) -> None:
@@ -33,6 +79,10 @@ def check(task: TaskSpec, data: str, splits: Sequence[str] | None = None) -> Non
     """
     if splits is None:
         splits = ("train", *task.validation_splits.values())
+    if task.own is not None:
+        for split in splits:
+            own.load(task, data, split)
+        return
     if data in ("tfds", "sample") and not task.is_glue:
         raise UserError(
             f"--data={data}: {task.name} is no task of GLUE, and is read from its files only.\n"
@@ -64,7 +114,9 @@ def load(task: TaskSpec, data: str, split: str, limit: int = 0) -> Examples:
     Raises:
       UserError: the source cannot serve the split, or a file is malformed.
     """
-    if data in ("tfds", "sample"):
+    if task.own is not None:
+        examples = own.load(task, data, split)
+    elif data in ("tfds", "sample"):
         check(task, data, [split])
         examples = (tfds.load if data == "tfds" else _load_sample)(task, split)
     elif split in task.tsv_files:
@@ -98,10 +150,13 @@ def load_for_training(task: TaskSpec, data: str, train_examples: int = 0) -> dic
       UserError: as `load`.
     """
     splits = ("train", *task.validation_splits.values())
-    return {
+    found = {
         split: load(task, data, split, train_examples if split == "train" else 0)
         for split in splits
     }
+    if task.own is not None:
+        own.warn_of_overlap(found)
+    return found
 
 
 def _check_sample(task: TaskSpec, split: str) -> None:

@@ -7,18 +7,53 @@ import dataclasses
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.core.settings import LARGEST, Limits, Settings, option, whole
 from bert_glue_tf.data import tasks
+from bert_glue_tf.data.problems import PROBLEMS
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DataSettings(Settings):
     """The task and its examples."""
 
-    task: str = option("cola", f"Task: {', '.join(tasks.TASKS)}.")
+    task: str = option(
+        "cola",
+        f"Task: {', '.join(tasks.TASKS)}; or any name for texts of your own in --data, by default "
+        "that of the file or folder.",
+    )
     data: str = option(
         "tfds",
         "Where the sentences come from: tfds, sample (embedded, generated: cola, mrpc, sst2), "
-        "or a folder that holds the tasks' own folders of .tsv or .txt files.",
-        names=("tfds", "sample"),
+        "a folder that holds the tasks' own folders of .tsv or .txt files, or labelled texts of "
+        "your own: a .csv, .tsv, .jsonl, .json or .parquet file (also .gz), or a folder with "
+        "train, validation and test files.",
+        names=tasks.SOURCES,
+    )
+    text_columns: str = option(
+        "",
+        "Of texts of your own: the columns of the text, or of both texts of a pair, with a comma "
+        "between; by default those with usual names (text, sentence, premise and hypothesis, ...).",
+    )
+    label_column: str = option(
+        "",
+        "Of texts of your own: the column of the label; by default the one with a usual name "
+        "(label, category, class, target, ...).",
+    )
+    problem: str = option(
+        "auto",
+        "Of texts of your own, what is to be predicted: auto, "
+        f"{', '.join(PROBLEMS)}; auto = classes for strings and few whole numbers, several "
+        "labels for lists, a number for others.",
+        choices=("auto", *PROBLEMS),
+    )
+    validation_fraction: float = option(
+        0.1,
+        "Of texts of your own without a validation file: the fraction of the training texts that "
+        "is kept for validation, of each class alike.",
+        limits=Limits(0.001, 0.9, "from 0.001 to 0.9"),
+    )
+    validation_seed: int = option(
+        1,
+        "Which texts are kept for validation; not --seed, so that runs of several seeds compare.",
+        limits=whole(0),
     )
     train_examples: int = option(
         0,
@@ -33,7 +68,12 @@ class DataSettings(Settings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        tasks.get(self.task)
+        tasks.check_name(self.task, self.data)
+
+    @property
+    def text_column_names(self) -> tuple[str, ...]:
+        """Return the columns that `text_columns` names; empty where they are to be guessed."""
+        return tuple(name.strip() for name in self.text_columns.split(",") if name.strip())
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

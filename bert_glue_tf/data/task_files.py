@@ -51,6 +51,21 @@ def _listing(folder: str) -> list[str]:
         raise UserError(f"{folder}: {error.strerror}. Good: a folder you can read.") from error
 
 
+def is_own_file(task: TaskSpec, path: str) -> bool:
+    """Tell whether a file without a header begins as the labelled ones of the task do."""
+    try:
+        with open(os.path.expanduser(path), "rb") as file:
+            cells = file.readline(1 << 16).decode("utf-8-sig", "replace").rstrip("\r\n").split("\t")
+    except OSError:
+        return False
+    columns = task.tsv_columns
+    return (
+        bool(columns)
+        and len(cells) == len(columns)
+        and (cells[columns.index(task.tsv_label)] in task.tsv_labels)
+    )
+
+
 def missing_file(task: TaskSpec, path: str) -> UserError:
     """Return the error of a file that is not there, with the files that are."""
     folder, name = os.path.split(path)

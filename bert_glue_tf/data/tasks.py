@@ -16,70 +16,14 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.data import problems
 from bert_glue_tf.data.problems import Classification, Problem, Regression
-
-
-@dataclasses.dataclass(frozen=True)
-class TaskSpec:
-    """The facts of one task.
-
-    Attributes:
-      name: the task's name in flags, records and tables; for GLUE, TFDS's `glue/<name>`.
-      folder: the task's folder in the benchmark's own distribution.
-      text_fields: the text features, in TFDS's names (one sentence, or a pair).
-      problem: the kind of answer: which classes, or numbers from where to where.
-      metrics: names of the functions in `metrics.py` that are reported.
-      primary_metric: the one that a single comparison uses.
-      tsv_text: columns of the text in the .tsv files, as named in their header.
-      tsv_label: column of the label in the .tsv files.
-      tsv_columns: the columns' names where the labelled files have no header.
-      tsv_labels: the spelling of the labels in the files, aspect files too.
-      tsv_source: column of the .tsv files that says where an example comes from, if any.
-      validation_splits: suffix of the metrics' names -> TFDS name of the split.
-      submission_files: TFDS name of a test split -> the file that the benchmark's server takes
-        its predictions in.
-      tsv_files: split -> where its file may lie below GLUE's folder, if not at the usual place.
-      also_answers: names of `DIAGNOSTICS` that a model for this task answers as well.
-      drops_short_rows: whether rows with too few columns are counted and dropped
-        instead of refused.
-      file_format: of its files, a name in `file_formats.FORMATS`; "tsv" is GLUE's.
-      is_glue: whether it is a task of GLUE: TFDS has it, its test files have no labels, and the
-        benchmark's server takes answers to them.
-    """
-
-    name: str
-    folder: str
-    text_fields: tuple[str, ...]
-    problem: Problem
-    metrics: tuple[str, ...]
-    primary_metric: str
-    tsv_text: tuple[str, ...]
-    tsv_label: str
-    tsv_columns: tuple[str, ...] = ()
-    tsv_labels: tuple[str, ...] = ("0", "1")
-    validation_splits: Mapping[str, str] = dataclasses.field(
-        default_factory=lambda: {"": "validation"}
-    )
-    submission_files: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    also_answers: tuple[str, ...] = ()
-    tsv_files: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
-    drops_short_rows: bool = False
-    tsv_source: str = ""
-    file_format: str = "tsv"
-    is_glue: bool = True
-
-    @property
-    def tfds_name(self) -> str:
-        """Return TFDS's name of a task of GLUE."""
-        return f"glue/{self.name}"
-
-    def has_labels(self, split: str) -> bool:
-        """Tell if a split's labels are public: GLUE keeps those of its test splits."""
-        return not (self.is_glue and split.startswith("test"))
-
+from bert_glue_tf.data.task_spec import SplitOff, TaskSpec
 
 _PAIR = ("sentence1", "sentence2")
 _ENTAILMENT = ("entailment", "not_entailment")
@@ -243,14 +187,147 @@ DIAGNOSTICS: Mapping[str, TaskSpec] = {
 }
 
 
+# Values of --data that name a source of known tasks, and no file or folder.
+SOURCES = ("tfds", "sample")
+
+
 def get(name: str) -> TaskSpec:
-    """Return the task called `name`.
+    """Return the known task called `name`.
 
     Raises:
       UserError: there is no such task.
     """
     if name not in TASKS:
-        near = difflib.get_close_matches(name.lower(), TASKS, n=1)
-        meant = f" Did you mean {near[0]}?" if near else ""
-        raise UserError(f"--task={name}: no such task.{meant} Good values: {', '.join(TASKS)}.")
+        raise UserError(
+            f"--task={name}: no such task.{meant(name)} Good values: {', '.join(TASKS)}. "
+            "A task of your own: --data=FILE_OR_FOLDER with your labelled texts."
+        )
     return TASKS[name]
+
+
+def meant(name: str) -> str:
+    """Return the question whether a known task of a similar name is meant; empty without one."""
+    near = difflib.get_close_matches(name.lower(), TASKS, n=1)
+    return f" Did you mean {near[0]}?" if near else ""
+
+
+def check_name(name: str, data: str) -> None:
+    """Refuse a name that no task can have.
+
+    Args:
+      name: value of --task.
+      data: value of --data; files of one's own may have any task of one's own.
+
+    Raises:
+      UserError: no known task, and the data are not the user's own, or a name that can stand in
+        no file's name.
+    """
+    if name not in TASKS and data in SOURCES:
+        get(name)
+    if not re.fullmatch(r"[A-Za-z0-9][\w.-]{0,63}", name):
+        raise UserError(
+            f"--task={name}: a task's name becomes that of a folder. Good: up to 64 letters, "
+            "digits, _, - and dots, a letter or digit first."
+        )
+
+
+def own(
+    name: str,
+    *,
+    text_columns: Sequence[str],
+    label_column: str,
+    problem: Problem,
+    split_off: SplitOff,
+    has_test: bool,
+) -> TaskSpec:
+    """Return a task of the user's own tables.
+
+    Args:
+      name: of the task.
+      text_columns: one or two.
+      label_column: of the label.
+      problem: that the labels pose.
+      split_off: how the validation examples come about.
+      has_test: whether there are labelled test examples, which are scored as well.
+    """
+    fields = [re.sub(r"\W+", "_", column).strip("_") for column in text_columns]
+    if not all(re.match("[A-Za-z]", field) for field in fields) or len(set(fields)) < len(fields):
+        fields = [f"text{number}" for number in range(1, len(fields) + 1)]
+    return TaskSpec(
+        name=name,
+        folder=name,
+        text_fields=tuple(fields),
+        problem=problem,
+        metrics=problem.usual_metrics,
+        primary_metric=problem.usual_primary_metric,
+        tsv_text=tuple(text_columns),
+        tsv_label=label_column,
+        tsv_labels=problem.labels,
+        validation_splits={"": "validation", **({"_test": "test"} if has_test else {})},
+        file_format="own",
+        is_glue=False,
+        own=split_off,
+    )
+
+
+def place(name: str) -> tuple[int, str]:
+    """Return what orders tasks in tables: the known ones as they are listed, then all others."""
+    known = list(TASKS)
+    return (known.index(name) if name in known else len(known), name)
+
+
+class Described(Protocol):
+    """A record that says of which task it is."""
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """The settings of the run."""
+
+    @property
+    def own_task(self) -> Mapping[str, Any]:
+        """What `describe` gave; empty for a known task."""
+
+
+def describe(task: TaskSpec) -> dict[str, Any]:
+    """Return all that a record has to say of a task, as values of JSON; empty for a known one."""
+    if task.own is None:
+        return {}
+    return {
+        "text_columns": list(task.tsv_text),
+        "label_column": task.tsv_label,
+        "problem": problems.to_json(task.problem),
+        "split_off": dataclasses.asdict(task.own),
+        "has_test": "_test" in task.validation_splits,
+    }
+
+
+def of(record: Described) -> TaskSpec:
+    """Return the task that a record is of.
+
+    Raises:
+      UserError: no known task, and nothing that describes another one.
+    """
+    return described(record.config["task"], record.own_task)
+
+
+def described(name: str, values: Mapping[str, Any]) -> TaskSpec:
+    """Return a known task, or the one that `describe` gave these values of.
+
+    Raises:
+      UserError: there is no such task, or the values do not describe one.
+    """
+    if not values:
+        return get(name)
+    try:
+        return own(
+            name,
+            text_columns=tuple(map(str, values["text_columns"])),
+            label_column=str(values["label_column"]),
+            problem=problems.from_json(values["problem"]),
+            split_off=SplitOff(**values["split_off"]),
+            has_test=bool(values["has_test"]),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UserError(
+            f"the task {name!r} is described by values that are none ({error})."
+        ) from None

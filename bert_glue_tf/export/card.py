@@ -15,7 +15,7 @@ from bert_glue_tf.export.record import ExportResult
 
 def card(record: ExportResult) -> str:
     """Return a file's card in Markdown: its scores, its cost and its use."""
-    task: TaskSpec = tasks.get(record.config["task"])
+    task: TaskSpec = tasks.of(record)
     is_sample = record.config["data"] == "sample"
     title = f"{task.name}{' (sample data)' if is_sample else ''}, {record.recipe}"
     lines = [f"# {record.file}: {title}", "", recipes.RECIPES[record.recipe].summary, ""]

@@ -126,7 +126,7 @@ class _ExportRun:
         examples: Mapping[str, Examples],
     ) -> None:
         self._run, self._settings, self._folder = run, settings, folder
-        self._task = tasks.get(run.config.task)
+        self._task = run.task
         self._examples = examples
         self._files: dict[str, _File] = {}
         _copy_tokenizer(run, folder)
@@ -258,6 +258,7 @@ class _ExportRun:
             quantization=file.quantization,
             environment=versions.environment([f"CPU (LiteRT, {self._settings.threads} threads)"]),
             busy=file.busy,
+            own_task=tasks.describe(self._task),
             **dataclasses.asdict(file.marked),
         )
 
@@ -300,6 +301,7 @@ class _ExportRun:
             "format": 1,
             "made_by": f"bert_glue_tf {__version__}",
             "task": self._task.name,
+            "own_task": tasks.describe(self._task),
             "data": self._run.result.data["train"]["name"],
             "labels": list(self._task.problem.labels),
             "seq_lengths": list(self._settings.seq_lengths),

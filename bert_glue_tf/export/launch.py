@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.core.progress import doing
-from bert_glue_tf.data import readers, tasks
+from bert_glue_tf.data import readers
 from bert_glue_tf.export import recipes as known
 from bert_glue_tf.export.defaults import CALIBRATION_EXAMPLES, LENGTHS, REPETITIONS, THREADS
 from bert_glue_tf.export.folder import FOLDER, ExportFolder
@@ -57,9 +57,7 @@ def launch(
     chosen = [known.get(name) for name in recipes or known.RECIPES]
     run = Run.read(path)
     lengths = read_lengths([str(length) for length in seq_lengths], run.config.seq_length)
-    examples = readers.load_for_training(
-        tasks.get(run.config.task), run.config.data, run.config.train_examples
-    )
+    examples = readers.load_for_training(run.task, run.config.data, run.config.train_examples)
 
     check_data(run, examples)
     settings = ExportSettings(lengths, calibration_examples, threads, latency_repetitions)

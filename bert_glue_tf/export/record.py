@@ -47,6 +47,7 @@ class ExportResult(Record):
         in a record that is older than the field.
       busy: a warning that others kept the machine at work while the latency was measured; empty
         where they did not.
+      own_task: what describes a task of the user's own; empty for a known one.
     """
 
     what_is_foreign: ClassVar[str] = "no record of an export"
@@ -78,11 +79,12 @@ class ExportResult(Record):
     )
     at_chance: str | None = None
     busy: str = ""
+    own_task: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     @property
     def examples(self) -> int:
         """The validation examples on which the file was scored."""
-        splits = tasks.get(self.config["task"]).validation_splits.values()
+        splits = tasks.of(self).validation_splits.values()
         return sum(self.data[split]["examples"] for split in splits)
 
     @property

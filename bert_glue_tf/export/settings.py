@@ -8,7 +8,6 @@ from typing import Any
 
 from bert_glue_tf.core import files
 from bert_glue_tf.core.errors import UserError
-from bert_glue_tf.data import tasks
 from bert_glue_tf.data.examples import Examples
 from bert_glue_tf.export.defaults import CALIBRATION_EXAMPLES, REPETITIONS, THREADS
 from bert_glue_tf.runs.finished import Run
@@ -49,7 +48,7 @@ def check_data(run: Run, examples: Mapping[str, Examples]) -> None:
     Raises:
       UserError: it has changed.
     """
-    for split in tasks.get(run.config.task).validation_splits.values():
+    for split in run.task.validation_splits.values():
         now = str(examples[split].provenance["sha256"])
         then = str(run.result.data[split]["sha256"])
         if now != then:

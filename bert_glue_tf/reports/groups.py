@@ -135,7 +135,7 @@ def _order(model: Model, trainings: Sequence[str]) -> tuple[object, ...]:
     """Return a model's place among the groups."""
     recipes = [KERAS, *RECIPES]
     return (
-        list(tasks.TASKS).index(model.task.name),
+        tasks.place(model.task.name),
         *model.subject[1:],
         model.method != NO_PRUNING,
         trainings.index(_training(model)),

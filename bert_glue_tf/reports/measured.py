@@ -112,6 +112,7 @@ class Model:
       folder: of the run.
       timings: of the file, one a session; empty if it is not exported or was never timed.
       time: that of the session which all files of the comparison share; None without one.
+      own_task: what describes a task of the user's own; empty for a known one.
     """
 
     run: str
@@ -134,11 +135,12 @@ class Model:
     folder: pathlib.Path
     timings: Sequence[Timing] = ()
     time: Time | None = None
+    own_task: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     @property
     def task(self) -> tasks.TaskSpec:
         """The task that it was trained on."""
-        return tasks.get(self.config["task"])
+        return tasks.of(self)
 
     @property
     def seed(self) -> int:

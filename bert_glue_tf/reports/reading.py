@@ -121,7 +121,7 @@ def _config(file: pathlib.Path, config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _splits(record: Any) -> list[str]:
-    return list(tasks.get(record.config["task"]).validation_splits.values())
+    return list(tasks.of(record).validation_splits.values())
 
 
 def _mean_sparsity(record: ExperimentResult) -> float | None:
@@ -172,6 +172,7 @@ def _trained(
         predictions=_run_predictions(record, folder),
         history=history,
         widths=_widths(record),
+        own_task=record.own_task,
         folder=folder,
     )
 
@@ -218,7 +219,7 @@ def _marked(
 ) -> collapse.Marked:
     if record.collapsed is not None and record.at_chance is not None:
         return collapse.Marked(record.collapsed, record.at_chance)
-    task = tasks.get(record.config["task"])
+    task = tasks.of(record)
     read = (
         predictions.read(path, task, record.data[split]["examples"])
         for split, path in files.items()
@@ -253,6 +254,7 @@ def _exported(
         predictions=_file_predictions(record, export),
         history=history,
         widths=_widths(source),
+        own_task=record.own_task,
         folder=folder,
         # A file that was made again since is another one.
         timings=[one for one in timed if (one.recipe, one.sha256) == (recipe, record.sha256)],

@@ -68,7 +68,7 @@ def rows(result: ExperimentResult) -> list[tuple[str, str]]:
 
 def _score_rows(result: ExperimentResult) -> list[tuple[str, str]]:
     """Return the number of examples and the scores of each validation split."""
-    task = tasks.get(result.config["task"])
+    task = tasks.of(result)
     lines: list[tuple[str, str]] = []
     for suffix, split in task.validation_splits.items():
         number = result.data[split]["examples"]
@@ -196,7 +196,7 @@ def _recipe(name_and_collapsed: tuple[str, bool]) -> str:
 def print_exports(records: Sequence[ExportResult]) -> None:
     """Print the records of one export to standard output, a row for each file."""
     first = records[0]
-    task = tasks.get(first.config["task"])
+    task = tasks.of(first)
     shown = Table(_exports(task, list(first.latency)), tuple(records))
     layout.say(
         f"{task.name} ({first.data[next(iter(first.data))]['name']} data), "

@@ -15,6 +15,7 @@ from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.core.settings import refuse_huge
 from bert_glue_tf.data.settings import DataSettings
 from bert_glue_tf.models.settings import EncoderSettings
+from bert_glue_tf.data import readers
 from bert_glue_tf.runs import config
 from bert_glue_tf.runs.config import PRUNING, ExperimentConfig, canonical_place
 from bert_glue_tf.runs.finished import Run
@@ -110,6 +111,8 @@ def read_flags(flag_values: flags.FlagValues) -> ExperimentConfig:
     values["pruning_method"] = _method(flag_values, values["pruning_method"])
     if values["pruning_method"] == NO_PRUNING:
         _refuse_details(flag_values)
+    if not flag_values["task"].present and not flag_values["config"].value:
+        values["task"] = readers.default_task(values["data"], values["task"])
     values |= {name: canonical_place(values[name]) for name in ExperimentConfig.places()}
     return ExperimentConfig(**values)
 

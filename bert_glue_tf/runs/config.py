@@ -173,12 +173,12 @@ def read_file(path: pathlib.Path, *, is_exact: bool = False) -> ExperimentConfig
 
 
 def canonical_place(value: str) -> str:
-    """Return a folder that is there as its absolute path without links; anything else as it is."""
+    """Return the absolute path, without links, of what is there; anything else as it is."""
     if value in _NAMES or "://" in value:
         return value
     try:
         path = pathlib.Path(value).expanduser()
-        return os.path.realpath(path) if value and path.is_dir() else value
+        return os.path.realpath(path) if value and path.exists() else value
     except (OSError, RuntimeError, ValueError):  # No home folder, or a name that can be none.
         return value
 

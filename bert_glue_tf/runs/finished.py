@@ -6,6 +6,8 @@ import dataclasses
 import pathlib
 
 from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.data import tasks
+from bert_glue_tf.data.tasks import TaskSpec
 from bert_glue_tf.runs import results
 from bert_glue_tf.runs.config import ExperimentConfig, read_file
 from bert_glue_tf.runs.results import ExperimentResult
@@ -29,6 +31,11 @@ class Run:
     @property
     def folder(self) -> RunFolder:
         return RunFolder(self.path, self.config)
+
+    @property
+    def task(self) -> TaskSpec:
+        """Return the task that it was trained on."""
+        return tasks.of(self.result)
 
     @classmethod
     def read(cls, path: pathlib.Path, flag: str = "run") -> Run:

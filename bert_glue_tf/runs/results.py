@@ -40,6 +40,8 @@ class ExperimentResult(Record):
         `collapsed`.
       widths: "before" and "after" the pruning, for each layer the number of its units by their
         name (heads, neurons); empty where the encoder does not show its layers.
+      own_task: what describes a task of the user's own (columns, problem with the labels' names,
+        how the validation texts came about); empty for a known one.
     """
 
     what_is_foreign: ClassVar[str] = "its settings, metrics and other fields are not those of a run"
@@ -63,6 +65,7 @@ class ExperimentResult(Record):
     collapsed: str | None = None
     at_chance: str | None = None
     widths: Mapping[str, Sequence[Mapping[str, int]]] = dataclasses.field(default_factory=dict)
+    own_task: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     @classmethod
     def of(cls, values: dict[str, Any]) -> Self:

@@ -11,21 +11,20 @@ from absl import flags
 from bert_glue_tf.core import cli, layout
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.core.network import UnreachableError
-from bert_glue_tf.data import file_formats, sample, tfds
-from bert_glue_tf.data.tasks import TaskSpec
+from bert_glue_tf.data import file_formats, sample, tasks, tfds
+from bert_glue_tf.data.settings import DataSettings
 from bert_glue_tf.models import encoders, tfhub
 
 
 @contextlib.contextmanager
 def suggesting_local_command(
-    task: TaskSpec, encoder: encoders.EncoderSource, source: str
+    settings: DataSettings, encoder: encoders.EncoderSource
 ) -> Iterator[None]:
     """Append to an `UnreachableError` the same command with what needs no network.
 
     Args:
-      task: the task.
+      settings: of the run.
       encoder: what --encoder stands for.
-      source: value of --data.
     """
     try:
         yield
@@ -34,7 +33,8 @@ def suggesting_local_command(
         note = ""
         if error.what == "encoder" or not tfhub.is_cached(encoder.encoder, encoder.preprocessing):
             replaced["encoder"] = encoders.EMBEDDED
-        if source == "tfds" and not tfds.is_prepared(task):
+        task = tasks.TASKS.get(settings.task)
+        if task is not None and settings.data == "tfds" and not tfds.is_prepared(task):
             replaced["data"] = "sample"
             note = f" (and so does --data=/folder/with/glue, where {task.folder}/train.tsv lies)"
             if task.name not in sample.TASKS:

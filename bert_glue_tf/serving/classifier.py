@@ -12,7 +12,7 @@ import numpy as np
 from absl import logging
 
 from bert_glue_tf.core.errors import UserError
-from bert_glue_tf.data import preprocessing, problems, tasks
+from bert_glue_tf.data import preprocessing, problems
 from bert_glue_tf.data.tasks import TaskSpec
 from bert_glue_tf.evaluation.collapse import Mark
 from bert_glue_tf.export import flatbuffer, try_out
@@ -95,7 +95,7 @@ class Classifier:
                 f"({', '.join(files) or 'it has none'})."
             )
         run = finished.Run.read(path, "model")
-        check(tasks.get(run.config.task))
+        check(run.task)
         from bert_glue_tf.data import batching
         from bert_glue_tf.models import saving
 
@@ -112,7 +112,7 @@ class Classifier:
         _warn_of_sample(path, run.config.data)
         _warn_of_collapse(path, run.result.collapsed)
         return cls(
-            tasks.get(run.config.task),
+            run.task,
             predict_fn,
             batching.bucket_lengths(run.config.seq_length, True),
             run.folder.model / "preprocessing",

@@ -42,11 +42,11 @@ def read_metadata(path: pathlib.Path, content: bytes) -> Metadata:
     try:
         metadata = flatbuffer.read_metadata(content) or {}
         return Metadata(
-            tasks.TASKS[metadata["task"]],
+            tasks.described(metadata["task"], metadata.get("own_task") or {}),
             str(metadata["vocabulary_sha256"]),
             str(metadata.get("data")),
         )
-    except (ValueError, LookupError, TypeError, AttributeError, struct.error):
+    except (ValueError, LookupError, TypeError, AttributeError, struct.error, UserError):
         raise UserError(
             f"--model={path}: holds no metadata of this project, so its task is unknown. Give a "
             "file that export_tflite wrote."

@@ -93,7 +93,7 @@ def robust_score(costs: Costs, kind: str) -> float | None:
       costs: of the model.
       kind: of the examples, a key of `Costs.robustness`.
     """
-    name = tasks.get(costs.config.task).primary_metric
+    name = tasks.of(costs.record).primary_metric
     found = [split[kind] for split in costs.robustness.values()]
     if not found or any(values is None for values in found):
         return None
@@ -143,7 +143,7 @@ def _gzip_ratio(row: Row) -> float | None:
 def _int8_score(row: Row) -> Score | None:
     if row.costs is None or row.int8 is None:
         return None
-    task = tasks.get(row.costs.config.task)
+    task = tasks.of(row.costs.record)
     names = [f"{task.primary_metric}{suffix}" for suffix in task.validation_splits]
     mean = float(np.mean([row.int8.metrics[name] for name in names]))
     return Score(mean, row.int8_mark)

@@ -264,7 +264,7 @@ def _robustness(
     """Return validation split -> the scores of the run's model on what is harder or elsewhere."""
     weights = folder / "model" / "variables" / "variables.data-00000-of-00001"
     record = finished.Run.read(folder).result
-    task = tasks.get(config.task)
+    task = tasks.of(record)
     key = {
         "weights_sha256": files.sha256(weights),
         "data_sha256": [record.data[split]["sha256"] for split in task.validation_splits.values()],

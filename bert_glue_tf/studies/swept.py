@@ -154,7 +154,7 @@ class SweptStudy(Study[Cell]):
 
     def examples(self, record: ExperimentResult) -> str:
         """Return how many examples a run was trained and scored on, and by which metric."""
-        task = tasks.get(record.config["task"])
+        task = tasks.of(record)
         return f"{words.examples(task, record.data)} ({task.primary_metric})"
 
     def failed_section(self) -> list[str]:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from bert_glue_tf.compression.names import NO_PRUNING
 from bert_glue_tf.core.errors import UserError
-from bert_glue_tf.data import readers, tasks
+from bert_glue_tf.data import readers
 from bert_glue_tf.models import encoders
 from bert_glue_tf.runs import config, suggestions
 from bert_glue_tf.runs.config import PRUNING, ExperimentConfig
@@ -120,8 +120,7 @@ def check(runs: Sequence[Run]) -> None:
                 "--runs_dir."
             )
     for one in asked.values():
-        task = tasks.get(one.task)
         source = encoders.resolve(one.encoder, one.preprocessing)
-        with suggestions.suggesting_local_command(task, source, one.data):
+        with suggestions.suggesting_local_command(one, source):
             encoders.check(source, one.seq_length)
-            readers.check(task, one.data)
+            readers.check(readers.task_of(one), one.data)

@@ -24,7 +24,7 @@ def scores(record: ExperimentResult) -> str:
 
 
 def _primary(record: ExperimentResult) -> list[str]:
-    task = tasks.get(record.config["task"])
+    task = tasks.of(record)
     return [f"{task.primary_metric}{suffix}" for suffix in task.validation_splits]
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bert_glue_tf.core.progress import doing
-from bert_glue_tf.data import batching, preprocessing, readers, tasks
+from bert_glue_tf.data import batching, preprocessing, readers
 from bert_glue_tf.data.batching import Split
 from bert_glue_tf.data.examples import Examples
 from bert_glue_tf.data.tasks import TaskSpec
@@ -78,7 +78,7 @@ def read(job: Job, examples: Mapping[str, Examples] | None) -> Inputs:
       UserError: they cannot be read, or too many are to be held out.
     """
     config = job.config
-    task = tasks.get(config.task)
+    task = readers.task_of(config)
     if examples is None:
         examples = readers.load_for_training(task, config.data, config.train_examples)
     train, held_out = examples["train"].hold_out(config.held_out)

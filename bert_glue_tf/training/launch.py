@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.core.progress import doing
-from bert_glue_tf.data import readers, tasks
+from bert_glue_tf.data import readers
 from bert_glue_tf.data.examples import Examples
 from bert_glue_tf.models import encoders, families
 from bert_glue_tf.models.encoders import EncoderSource
@@ -78,7 +78,7 @@ class Launch:
           UserError: the encoder or the data cannot be used; an `UnreachableError` where the
             network would be needed.
         """
-        task = tasks.get(self.settings.task)
+        task = readers.task_of(self.settings)
         encoders.check(self.source, self.settings.seq_length)
         readers.check(task, self.settings.data)
         if self.workers is not None:

@@ -53,13 +53,14 @@ class TaskLoss(Objective):
 
     def __init__(self, problem: Problem) -> None:
         """Take the loss from a problem."""
+        self._problem = problem
         self._loss = problem.keras_loss()
 
     def targets(self, split: Split) -> dict[str, np.ndarray]:
         return {LABELS: split.labels}
 
     def losses(self, targets: Mapping[str, tf.Tensor], logits: tf.Tensor) -> tf.Tensor:
-        return self._loss.call(tf.expand_dims(targets[LABELS], -1), logits)
+        return self._loss.call(self._problem.keras_labels(targets[LABELS]), logits)
 
 
 def build(config: ExperimentConfig, task: TaskSpec) -> Objective:

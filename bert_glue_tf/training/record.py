@@ -13,6 +13,7 @@ import tensorflow as tf
 from bert_glue_tf.compression import names
 from bert_glue_tf.core import records
 from bert_glue_tf.core.progress import doing
+from bert_glue_tf.data import tasks
 from bert_glue_tf.evaluation import collapse, cost, predictions
 from bert_glue_tf.evaluation.evaluator import Evaluation
 from bert_glue_tf.models import classifiers, saving
@@ -65,6 +66,7 @@ def write(
         environment=_environment(job, network),
         warnings=warnings,
         widths=_widths(network, trained),
+        own_task=tasks.describe(inputs.task),
         **dataclasses.asdict(marked),
     )
     records.append(folder.results_file, result)

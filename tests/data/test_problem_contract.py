@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 import pickle
 import subprocess
@@ -13,8 +14,9 @@ import pytest
 from messages import refuses
 
 from bert_glue_tf.data import problems, tasks
-from bert_glue_tf.data.problems import PROBLEMS, Classification, Regression
+from bert_glue_tf.data.problems import PROBLEMS, Classification, MultiLabel, Regression
 from bert_glue_tf.evaluation import predictions
+from bert_glue_tf.evaluation.metrics import METRICS
 
 # A problem of each kind, with labels and logits of six examples, and the classes' spelling.
 KINDS = {
@@ -24,6 +26,11 @@ KINDS = {
         ("N", "P", "Y"),
     ),
     "regression": (Regression(0.0, 5.0), [0.0, 2.4, 5.0, 1.25, 3.75, 2.6], ()),
+    "multi_label": (
+        MultiLabel(("red", "round", "ripe")),
+        [[0, 0, 0], [1, 1, 0], [0, 1, 1], [1, 1, 1], [0, 0, 1], [0, 1, 0]],
+        ("R", "O", "I"),
+    ),
 }
 
 
@@ -38,6 +45,13 @@ def kind(request):
     return problem, problem.as_labels(labels), spellings
 
 
+def spelled(label, spellings):
+    """A label as a file of data holds it."""
+    if np.ndim(label):
+        return ",".join(np.array(spellings)[label > 0]) or "none"
+    return spellings[int(label)] if spellings else str(label)
+
+
 def metric(labels, found):
     """A score that every kind has: the share of answers that are near."""
     return float(np.mean(np.abs(labels - found) < 0.5))
@@ -47,7 +61,9 @@ def test_every_registered_kind_is_tested_and_every_task_has_one():
     assert set(KINDS) == set(PROBLEMS)
     for name, (problem, _, _) in KINDS.items():
         assert type(problem) is PROBLEMS[name]
-    assert {type(task.problem) for task in tasks.TASKS.values()} == set(PROBLEMS.values())
+    # No known task has several labels; the user's own may have.
+    known = {type(task.problem) for task in tasks.TASKS.values()}
+    assert known == set(PROBLEMS.values()) - {MultiLabel}
 
 
 def test_it_is_a_value(kind):
@@ -67,7 +83,7 @@ def test_labels_have_their_dtype_and_are_labels(kind):
 
 def test_labels_are_read_from_text_and_others_refused_with_the_good_ones(kind):
     problem, labels, spellings = kind
-    texts = [spellings[int(label)] if spellings else str(label) for label in labels]
+    texts = [spelled(label, spellings) for label in labels]
     found = problem.as_labels([problem.parse_label(text, spellings) for text in texts])
     np.testing.assert_array_equal(found, labels)
     for wrong in ("", "nan", "7", "-1", "inf", "No"):
@@ -76,9 +92,9 @@ def test_labels_are_read_from_text_and_others_refused_with_the_good_ones(kind):
 
 
 def test_decoding_gives_an_answer_for_each_example(kind):
-    problem, _, _ = kind
+    problem, labels, _ = kind
     found = problem.decode(logits_of(problem))
-    assert found.shape == (6,)
+    assert found.shape == labels.shape
     assert found.dtype == problem.wide_dtype
     assert problem.is_label(found).all()
     assert len(problem.output_names) == problem.width
@@ -96,9 +112,9 @@ def test_the_loss_is_kerass(kind):
     logits = logits_of(problem)
     keras = problem.keras_loss()
     assert problem.loss(labels, logits) == pytest.approx(
-        float(keras(labels[:, None], logits)), rel=1e-6
+        float(keras(problem.keras_labels(labels), logits)), rel=1e-6
     )
-    each = np.asarray(keras.call(labels[:, None], logits))
+    each = np.asarray(keras.call(problem.keras_labels(labels), logits))
     assert each.shape == (6,)
     assert problem.loss(labels, logits) == pytest.approx(float(each.mean()), rel=1e-6)
 
@@ -133,7 +149,7 @@ def test_flips_are_counted(kind):
     other = logits.copy()
     other[1] = other[1][::-1] if problem.width > 1 else other[1] + 1.0
     other[4] += 0.05  # Too little for a user to see.
-    expected = int(problem.decode(logits)[1] != problem.decode(other)[1])
+    expected = int(np.any(problem.decode(logits)[1] != problem.decode(other)[1]))
     assert problem.flips(logits, other) == problem.flips(other, logits) == expected
 
 
@@ -153,6 +169,9 @@ def test_no_constant_answer_is_above_chance(kind):
         chance = problem.chance(metric, labels)
         scores = [metric(labels, np.full_like(labels, label)) for label in labels]
         assert chance == max(scores)
+    elif problem.labels:
+        # "round" is the most frequent label; with "ripe" besides, a third of the cells are wrong.
+        assert problem.chance(metric, labels) == pytest.approx(12 / 18)
     else:
         assert problem.chance(metric, labels) == 0.0
 
@@ -161,9 +180,12 @@ def test_a_constant_answer_is_named(kind):
     problem, labels, _ = kind
     found = problem.decode(logits_of(problem)[:1].repeat(6, axis=0))
     name = problem.only_answer(labels, found)
-    assert name in problem.labels or float(name) == pytest.approx(found[0], rel=0.01)
+    if problem.labels:
+        assert name in (*problem.labels, ", ".join(np.array(problem.labels)[found[0] > 0]))
+    else:
+        assert float(name) == pytest.approx(found[0], rel=0.01)
     # Where all labels are one, a constant answer may be right.
-    assert problem.only_answer(labels[:1].repeat(6), found) is None
+    assert problem.only_answer(labels[:1].repeat(6, axis=0), found) is None
     assert problem.only_answer(labels, labels) is None
 
 
@@ -221,9 +243,11 @@ def test_answers_are_those_of_the_decoding(kind):
     answers = problem.answers(logits)
     for answer, value in zip(answers, decoded, strict=True):
         if problem.labels:
-            assert answer.label == problem.labels[value]
+            names = np.array(problem.labels)[value if value.ndim == 0 else value > 0]
+            assert answer.label == (str(names) if names.ndim == 0 else ", ".join(names) or "none")
             assert list(answer.probabilities) == list(problem.labels)
-            assert sum(answer.probabilities.values()) == pytest.approx(1.0)
+            if names.ndim == 0:
+                assert sum(answer.probabilities.values()) == pytest.approx(1.0)
             assert answer.score == max(answer.probabilities.values())
         else:
             assert (answer.label, answer.probabilities) == (f"{value:.3f}", {})
@@ -232,6 +256,42 @@ def test_answers_are_those_of_the_decoding(kind):
     assert len(submitted) == 6
     for text in submitted:
         assert problem.is_label(np.array([problem.parse_label(text, spellings)])).all()
+
+
+def test_a_table_of_ones_own_has_labels_by_name(kind):
+    problem, labels, _ = kind
+    for label in labels:
+        value = spelled(label, problem.labels)
+        if label.ndim:
+            value = [name for name in value.split(",") if name != "none"]
+        np.testing.assert_array_equal(problem.as_labels([problem.label_from(value)])[0], label)
+    wrong = ["red"] if problem.width == 1 else "purple"
+    with refuses(ValueError, "training texts"):
+        problem.label_from(wrong)
+
+
+def test_a_division_keeps_each_group_on_both_sides(kind):
+    problem, labels, _ = kind
+    groups = problem.strata(labels)
+    assert sorted(place for _, places in groups for place in places) == list(range(6))
+    assert all(len(places) > 1 for _, places in groups)
+    if problem.is_right_or_wrong:
+        assert {name: list(places) for name, places in groups} == {
+            "no": [0, 4],
+            "perhaps": [2, 3],
+            "yes": [1, 5],
+        }
+
+
+def test_it_goes_through_json_and_back(kind):
+    problem, _, _ = kind
+    assert problems.from_json(json.loads(json.dumps(problems.to_json(problem)))) == problem
+
+
+def test_the_usual_metrics_of_a_kind_are_known(kind):
+    problem, _, _ = kind
+    assert problem.usual_primary_metric in problem.usual_metrics
+    assert set(problem.usual_metrics) <= set(METRICS)
 
 
 def test_importing_it_imports_no_tensorflow_and_no_scipy():
@@ -280,3 +340,30 @@ def test_the_file_of_two_classes_by_hand():
     rows = one.rows(np.array([2.4], np.float32), np.array([[2.5]], np.float32))
     assert one.header() == ["index", "label", "prediction", "logit_score"]
     assert rows == [["0", "2.4", "2.5", "2.5"]]
+
+
+def test_sigmoid_cross_entropy_by_hand():
+    logits = np.array([[0.0, math.log(3.0)]], np.float32)
+    # -ln(1/2), and -ln(1/4), since the second label does not apply and has the probability 3/4.
+    expected = (math.log(2) + math.log(4)) / 2
+    labels = np.array([[1, 0]], np.int8)
+    assert MultiLabel(("a", "b")).loss(labels, logits) == pytest.approx(expected)
+
+
+def test_the_threshold_is_that_of_the_largest_micro_f1():
+    # At 0.8: 2 of 3 found, none wrong, F1 4/5. At 0.6 all, one wrong: 6/7. At 0.9 only one: 1/2.
+    chances = np.array([[0.9, 0.8], [0.7, 0.6], [0.2, 0.1]])
+    labels = np.array([[1, 1], [0, 1], [0, 0]], np.int8)
+    fitted = MultiLabel(("a", "b")).fitted(labels, np.log(chances / (1 - chances)))
+    assert fitted.threshold == pytest.approx(0.6)
+    found = fitted.decode(np.log(chances / (1 - chances)))
+    assert found.tolist() == [[1, 1], [1, 1], [0, 0]]
+
+
+def test_the_file_of_several_labels_by_hand():
+    two = MultiLabel(("a", "b"))
+    logits = np.array([[0.5, -0.25], [2.0, 1.0], [-1.0, -2.0]], np.float32)
+    rows = two.rows(np.array([[0, 0], [1, 1], [0, 1]], np.int8), logits)
+    assert rows[0] == ["0", "none", "0", "0.5", "-0.25"]
+    assert [row[1:3] for row in rows[1:]] == [["0,1", "0,1"], ["1", "none"]]
+    assert [answer.label for answer in two.answers(logits)] == ["a", "a, b", "none"]

@@ -25,12 +25,13 @@ import tf_keras
 
 from bert_glue_tf.data import batching
 from bert_glue_tf.data.preprocessing import INPUTS, TokenizedTexts
-from bert_glue_tf.data.problems import Classification, Regression
+from bert_glue_tf.data.problems import Classification, MultiLabel, Regression
 from bert_glue_tf.training.objective import TaskLoss, Trainee
 
 PROBLEMS = {
     "classification": Classification(("no", "perhaps", "yes")),
     "regression": Regression(0.0, 5.0),
+    "multi_label": MultiLabel(("red", "round", "ripe")),
 }
 # Name -> how it is built for a problem.
 OBJECTIVES = {"task": TaskLoss}
@@ -44,6 +45,12 @@ COUNT, BATCH, LENGTH, WORDS = 13, 8, 6, 40
 BATCHING = batching.Batching(BATCH, (LENGTH,), seed=1)
 
 
+def labels_of(problem, numbers):
+    """Labels that are drawn from numbers: their rest of three, or three bits of them."""
+    bits = numbers[:, None] >> np.arange(problem.width) & 1
+    return problem.as_labels(bits if problem.label_dtype == np.int8 else numbers % 3)
+
+
 def split(problem):
     """13 examples of six words each; the first word is the example's number."""
     ids = np.random.default_rng(0).integers(COUNT, WORDS, (COUNT, LENGTH)).astype(np.int32)
@@ -51,7 +58,7 @@ def split(problem):
     tokens = TokenizedTexts(
         ids.reshape(-1), np.zeros(ids.size, np.int8), np.arange(COUNT + 1) * LENGTH
     )
-    return batching.Split("train", tokens, problem.as_labels(ids.sum(1) % 3))
+    return batching.Split("train", tokens, labels_of(problem, ids.sum(1)))
 
 
 def classifier(width):

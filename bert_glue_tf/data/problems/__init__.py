@@ -1,4 +1,4 @@
-"""The kinds of answers that a task can ask for: a class, or a number.
+"""The kinds of answers that a task can ask for: a class, a number, or several labels.
 
 A `Problem` owns all that depends on the kind: labels in memory, the head's output, its decoding,
 the loss, Keras's loss and metrics, flips, chance, the unit that a bootstrap draws, a row of a
@@ -9,10 +9,13 @@ tests/data/test_problem_contract.py.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
+from typing import Any
 
 from bert_glue_tf.data.problems.base import Answer, Metric, NoLabelError, Problem, diverged
 from bert_glue_tf.data.problems.classification import Classification
+from bert_glue_tf.data.problems.multi_label import MultiLabel
 from bert_glue_tf.data.problems.regression import Regression
 
 __all__ = [
@@ -20,13 +23,35 @@ __all__ = [
     "Answer",
     "Classification",
     "Metric",
+    "MultiLabel",
     "NoLabelError",
     "Problem",
     "Regression",
     "diverged",
+    "from_json",
+    "to_json",
 ]
 
 PROBLEMS: Mapping[str, type[Problem]] = {
     "classification": Classification,
     "regression": Regression,
+    "multi_label": MultiLabel,
 }
+
+
+def to_json(problem: Problem) -> dict[str, Any]:
+    """Return a problem as values of JSON: its kind, and what else it consists of."""
+    (kind,) = (name for name, cls in PROBLEMS.items() if type(problem) is cls)
+    return {"kind": kind, **dataclasses.asdict(problem)}  # type: ignore[call-overload]
+
+
+def from_json(values: Mapping[str, Any]) -> Problem:
+    """Return the problem that `to_json` gave.
+
+    Raises:
+      KeyError, TypeError: they are not the values of a problem.
+    """
+    fields = {name: value for name, value in values.items() if name != "kind"}
+    if "labels" in fields:
+        fields["labels"] = tuple(map(str, fields["labels"]))
+    return PROBLEMS[values["kind"]](**fields)

@@ -11,6 +11,7 @@ from bert_glue_tf.core import lazy
 
 if TYPE_CHECKING:
     import numpy as np
+    import tensorflow as tf
     import tf_keras
 else:
     np = lazy.module("numpy")  # Any command that has settings imports this module.
@@ -46,6 +47,9 @@ class Problem(abc.ABC):
     score_name: str
     # Whether an answer is either right or wrong, so that accuracy and McNemar's test apply.
     is_right_or_wrong: bool
+    # The metrics of a task of the user's own, and which of them is primary.
+    usual_metrics: tuple[str, ...]
+    usual_primary_metric: str
 
     @property
     @abc.abstractmethod
@@ -61,6 +65,11 @@ class Problem(abc.ABC):
     @abc.abstractmethod
     def output_text(self) -> str:
         """Return the head's outputs in words, for a model's card."""
+
+    @property
+    @abc.abstractmethod
+    def title(self) -> str:
+        """Return what is predicted, in a few words: `77 classes`."""
 
     # --- labels ---
 
@@ -83,6 +92,31 @@ class Problem(abc.ABC):
         Raises:
           ValueError: it is no label; the message says which values are good.
         """
+
+    @abc.abstractmethod
+    def label_from(self, value: str | Sequence[str]) -> Any:
+        """Return the label, as `as_labels` takes it, that a table of the user's own holds.
+
+        Args:
+          value: name of a class or text of a number; several names where the table has a list.
+
+        Raises:
+          ValueError: it is no label that training has; the message says which values are good.
+        """
+
+    def strata(self, labels: np.ndarray) -> list[tuple[str, np.ndarray]]:
+        """Return name and places int64 [m] of the groups that both sides of a division need.
+
+        Args:
+          labels: [n], of `label_dtype`.
+        """
+        return [("any", np.arange(len(labels)))]
+
+    def keras_labels(self, labels: tf.Tensor) -> tf.Tensor:
+        """Return a batch of labels as `keras_loss` takes them beside logits [batch, width]."""
+        import tensorflow as tf
+
+        return tf.expand_dims(labels, -1)
 
     # --- logits ---
 
@@ -260,6 +294,12 @@ class NoLabelError(ValueError):
     def __init__(self, row: int) -> None:
         super().__init__(f"row {row}: no label")
         self.row = row
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return names for a message, the first twelve of them."""
+    more = f" and {len(names) - 12} more" if len(names) > 12 else ""
+    return ", ".join(names[:12]) + more
 
 
 def diverged(logits: np.ndarray) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from bert_glue_tf.core import lazy
-from bert_glue_tf.data.problems.base import Answer, Metric, Problem
+from bert_glue_tf.data.problems.base import Answer, Metric, Problem, listed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,6 +30,8 @@ class Classification(Problem):
     wide_dtype = "int64"
     score_name = "probability"
     is_right_or_wrong = True
+    usual_metrics = ("accuracy", "macro_f1")
+    usual_primary_metric = "macro_f1"
 
     @property
     def output_names(self) -> tuple[str, ...]:
@@ -39,6 +41,16 @@ class Classification(Problem):
     def output_text(self) -> str:
         return ", ".join(self.labels)
 
+    @property
+    def title(self) -> str:
+        return f"{self.width} classes"
+
+    def strata(self, labels: np.ndarray) -> list[tuple[str, np.ndarray]]:
+        order = np.argsort(labels, kind="stable")
+        ids, starts = np.unique(labels[order], return_index=True)
+        groups = np.split(order, starts[1:])
+        return [(self._name(label), group) for label, group in zip(ids, groups, strict=True)]
+
     def is_label(self, values: np.ndarray) -> np.ndarray:
         return np.isin(values, range(self.width))
 
@@ -46,6 +58,11 @@ class Classification(Problem):
         if text not in spellings:
             raise ValueError(", ".join(spellings))
         return spellings.index(text)
+
+    def label_from(self, value: str | Sequence[str]) -> int:
+        if not isinstance(value, str) or value not in self.labels:
+            raise ValueError(f"{listed(self.labels)}, as the training texts have them")
+        return self.labels.index(value)
 
     def _decode(self, logits: np.ndarray) -> np.ndarray:
         return np.argmax(logits, axis=1)

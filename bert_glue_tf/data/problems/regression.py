@@ -34,6 +34,8 @@ class Regression(Problem):
     wide_dtype = "float64"
     score_name = "score"
     is_right_or_wrong = False
+    usual_metrics = ("pearson", "spearman")
+    usual_primary_metric = "pearson"
     # Scores that differ by less are the same to a user.
     FLIP = 0.1
 
@@ -44,6 +46,10 @@ class Regression(Problem):
     @property
     def output_text(self) -> str:
         return "the score"
+
+    @property
+    def title(self) -> str:
+        return f"a number, in training from {self.low:g} to {self.high:g}"
 
     def is_label(self, values: np.ndarray) -> np.ndarray:
         return np.isfinite(values)
@@ -56,6 +62,15 @@ class Regression(Problem):
             score = math.nan
         if not self.low <= score <= self.high:  # True for NaN.
             raise ValueError(f"a number from {self.low:g} to {self.high:g}")
+        return score
+
+    def label_from(self, value: str | Sequence[str]) -> float:
+        try:
+            score = float(value) if isinstance(value, str) else math.nan
+        except ValueError:
+            score = math.nan
+        if not math.isfinite(score):
+            raise ValueError("a number, as the training texts have one")
         return score
 
     def _decode(self, logits: np.ndarray) -> np.ndarray:

@@ -1,0 +1,1 @@
+"""Tables of the user's own: labelled texts in .csv, .tsv, .jsonl, .json, .parquet and .arrow."""

@@ -1,0 +1,112 @@
+"""Rows of .csv and .tsv files. The first line names the columns.
+
+Python's own reader is used, and not that of pandas, which fills up rows that are too short and
+does not tell the line that a row stands on.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import itertools
+import re
+from collections.abc import Iterator, Sequence
+
+from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.data.own.rows import Rows, decode
+
+_COMMA, _TAB, _SEMICOLON = ",", "\t", ";"
+_NAMES = {_COMMA: "comma", _TAB: "tab", _SEMICOLON: "semicolon"}
+# A whole cell in quotes, in which quotes are doubled.
+_QUOTED = re.compile(r'"(?:[^"]|"")*"')
+_LONGEST_CELL = 1 << 30  # Python's own limit, 131,072 characters, is shorter than some documents.
+
+
+def csv_rows(path: str, raw: bytes) -> Rows:
+    """Return the rows of a .csv file; between its columns stand commas, semicolons or tabs.
+
+    Raises:
+      UserError: the first thing that is wrong, with its line.
+    """
+    text = decode(path, raw)
+    header = text.split("\n", 1)[0]
+    between = max((_COMMA, _SEMICOLON, _TAB), key=header.count)
+    return _rows(path, text, between, is_quoted=True)
+
+
+def tsv_rows(path: str, raw: bytes) -> Rows:
+    """Return the rows of a .tsv file.
+
+    Where every cell that begins with a quote is a quoted one, as spreadsheets and pandas write
+    them, quotes are taken away; else they are text, as in GLUE's own files.
+
+    Raises:
+      UserError: the first thing that is wrong, with its line.
+    """
+    text = decode(path, raw)
+    return _rows(path, text, _TAB, is_quoted=_is_quoted(text))
+
+
+def _is_quoted(text: str) -> bool:
+    """Return whether the quotes of a .tsv enclose cells."""
+    rest = re.sub(r'(?:^|(?<=\t))"(?:[^"]|"")*"(?=\t|\r?$|\r?\n)', "", text, flags=re.MULTILINE)
+    return rest != text and not re.search(r'(?:^|\t)"', rest, flags=re.MULTILINE)
+
+
+def _rows(path: str, text: str, between: str, is_quoted: bool) -> Rows:
+    cells = _cells(path, text, between, is_quoted)
+    _, header = next(cells, (1, []))
+    names = [name.strip() for name in header]
+    for name, others in itertools.groupby(sorted(names)):
+        if name and len(list(others)) > 1:
+            raise UserError(
+                f"{path}:1: two columns are named {name!r}. Good: a name of its own for each."
+            )
+    columns: list[list[str]] = [[] for _ in names]
+    numbers = []
+    for number, row in cells:
+        if len(row) != len(names):
+            raise _ragged(path, number, row, names, between)
+        numbers.append(number)
+        for column, cell in zip(columns, row, strict=True):
+            column.append(cell)
+    # A column without a name is the index that pandas writes.
+    named = {name: column for name, column in zip(names, columns, strict=True) if name}
+    return Rows(path, named, numbers)
+
+
+def _cells(path: str, text: str, between: str, is_quoted: bool) -> Iterator[tuple[int, list[str]]]:
+    """Yield the number of the first line, and the cells, of each row that is not empty."""
+    # Lines end with \n or \r\n alone: U+2028 and others stand inside of texts.
+    lines = io.StringIO(text, newline="")
+    reader = csv.reader(
+        lines,
+        delimiter=between,
+        quoting=csv.QUOTE_MINIMAL if is_quoted else csv.QUOTE_NONE,
+        strict=is_quoted,
+    )
+    before = csv.field_size_limit(_LONGEST_CELL)
+    start = 1
+    try:
+        for row in reader:
+            if row:
+                yield start, row
+            start = reader.line_num + 1
+    except csv.Error as error:
+        raise UserError(
+            f"{path}:{start}: no row of a table ({error}). Good: a text with quotes, "
+            "commas or line ends in quotes, and the quotes in it doubled."
+        ) from None
+    finally:
+        csv.field_size_limit(before)
+
+
+def _ragged(
+    path: str, number: int, row: Sequence[str], names: Sequence[str], between: str
+) -> UserError:
+    name = _NAMES[between]
+    cause = f"a {name} in a text that is not quoted" if len(row) > len(names) else f"no {name}"
+    return UserError(
+        f"{path}:{number}: {len(row)} cell(s) instead of {len(names)} ({cause}?). "
+        f"Good: {', '.join(names)}, with a {name} between them."
+    )

@@ -1,0 +1,164 @@
+"""The files of the splits: --data is one file, a folder, or what `datasets` has exported."""
+
+from __future__ import annotations
+
+import collections
+import os
+import pathlib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+
+from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.data import tasks
+from bert_glue_tf.data.own import table
+
+NAME = "own"  # Of tables of the user's own, in records and tables.
+TRAIN, VALIDATION, TEST = "train", "validation", "test"
+_ALIASES = {
+    "train": TRAIN,
+    "training": TRAIN,
+    "validation": VALIDATION,
+    "valid": VALIDATION,
+    "val": VALIDATION,
+    "dev": VALIDATION,
+    "test": TEST,
+}
+# train, dev_matched; train-00000-of-00002-1a2b3c4d, as `datasets` names its shards.
+_NAME = re.compile(
+    rf"({'|'.join(_ALIASES)})(_matched|_mismatched)?"
+    r"(?:-(\d{5})-of-(\d{5})(?:-[0-9a-f]+)?)?"
+)
+_SHARD = re.compile(r"data-(\d{5})-of-(\d{5})")
+_GOOD = f"a file of the format {table.GOOD_SUFFIXES}, or a folder with a train file of one"
+
+
+def find(data: str) -> dict[str, tuple[str, ...]]:
+    """Return split -> the paths of its file or shards, as --data names them.
+
+    A file is the training split. In a folder the splits are found by the names of the files
+    (train, validation or valid or val or dev, test), in the folder itself, in its folder `data`, or
+    in a folder for each split, with or without the numbers of shards.
+
+    Args:
+      data: value of --data.
+
+    Raises:
+      UserError: there is no such file or folder, no training split, several files of one split, or
+        a shard is missing.
+    """
+    path = pathlib.Path(data).expanduser()
+    if path.is_file():
+        if not table.suffix_of(data):
+            raise UserError(f"--data={data}: no format that is read here. Good: {_GOOD}.")
+        return {TRAIN: (data,)}
+    if not path.is_dir():
+        raise UserError(f"--data={data}: no such file or folder. Good: {_GOOD}.")
+    found = _splits(data)
+    if TRAIN not in found:
+        raise UserError(f"--data={data}: {_contents(path)}, and no train file. Good: {_GOOD}.")
+    return found
+
+
+def names_training_file(data: str) -> bool:
+    """Tell whether a folder has a training file of a format that is read here, or data is one."""
+    try:
+        return TRAIN in find(data)
+    except UserError:
+        return False
+
+
+def default_name(data: str) -> str:
+    """Return the name of a task by the file or folder that it is read from.
+
+    A file that is named by its split has the name of its folder. A name that a known task has gets
+    `own_` before it.
+    """
+    path = pathlib.Path(os.path.abspath(os.path.expanduser(data)))
+    name = table.stem_of(path.name) if path.is_file() else path.name
+    if path.is_file() and _NAME.fullmatch(name.lower()):
+        name = path.parent.name
+    name = re.sub(r"[^\w.-]+|^[^A-Za-z0-9]+", "_", name).strip("_.-")[:60] or NAME
+    return f"{NAME}_{name}" if name in tasks.TASKS else name
+
+
+def _splits(data: str) -> dict[str, tuple[str, ...]]:
+    """Return split -> paths, from the first of a folder's places that has a training split."""
+    for place in (data, os.path.join(data, "data")):
+        found = _splits_in(place)
+        if TRAIN in found:
+            return found
+    return {}
+
+
+def _splits_in(folder: str) -> dict[str, tuple[str, ...]]:
+    files: dict[str, dict[str, dict[int, str]]] = collections.defaultdict(dict)
+    counts: dict[str, int] = {}
+    for split, path, number, of in _parts(folder):
+        kind = os.path.dirname(path) + table.suffix_of(path)
+        shards = files[split].setdefault(kind, {})
+        if number in shards or (shards and counts[split] != of):
+            raise _ambiguous(split, [shards[min(shards)], path])
+        shards[number] = path
+        counts[split] = of
+    for split, kinds in files.items():
+        if len(kinds) > 1:
+            raise _ambiguous(split, [next(iter(shards.values())) for shards in kinds.values()])
+    return {
+        split: _whole(split, next(iter(kinds.values())), counts[split])
+        for split, kinds in files.items()
+    }
+
+
+def _parts(folder: str) -> Iterator[tuple[str, str, int, int]]:
+    """Yield split, path, number of the shard, and of how many, of each file that names a split."""
+    for name in _listing(folder):
+        path = os.path.join(folder, name)
+        if os.path.isdir(os.path.expanduser(path)):
+            if name.lower() in _ALIASES:
+                for inner in _listing(path):
+                    shard = _SHARD.fullmatch(table.stem_of(inner))
+                    if shard and table.suffix_of(inner):
+                        numbers = int(shard[1]), int(shard[2])
+                        yield _ALIASES[name.lower()], os.path.join(path, inner), *numbers
+        elif table.suffix_of(name):
+            found = _NAME.fullmatch(table.stem_of(name).lower())
+            if found:
+                split = _ALIASES[found[1]] + (found[2] or "")
+                yield split, path, int(found[3] or 0), int(found[4] or 1)
+
+
+def _listing(folder: str) -> list[str]:
+    try:
+        return sorted(os.listdir(os.path.expanduser(folder)))
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise UserError(f"--data={folder}: cannot be read ({error.strerror}).") from None
+
+
+def _ambiguous(split: str, paths: Sequence[str]) -> UserError:
+    return UserError(
+        f"--data: several files are the {split} split: {', '.join(paths)}. Good: one of them, or "
+        "--data=FILE."
+    )
+
+
+def _whole(split: str, shards: Mapping[int, str], of: int) -> tuple[str, ...]:
+    missing = [number for number in range(of) if number not in shards]
+    if missing:
+        raise UserError(
+            f"{next(iter(shards.values()))}: shard {missing[0]:05d} of the {split} split is "
+            f"missing. Good: all {of} of them in one folder."
+        )
+    return tuple(shards[number] for number in range(of))
+
+
+def _contents(folder: pathlib.Path) -> str:
+    """Return what lies in a folder, in words: the numbers of its files by how their names end."""
+    suffixes = collections.Counter(
+        path.suffix.lower() or "no ending" for path in folder.rglob("*") if path.is_file()
+    )
+    if not suffixes:
+        return "an empty folder"
+    listed = ", ".join(f"{count} {suffix}" for suffix, count in suffixes.most_common(4))
+    return f"a folder with the files {listed}"

@@ -1,0 +1,69 @@
+"""Rows of .jsonl and .json files: an object a row, whose names are the columns."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from bert_glue_tf.core import strict_json
+from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.data.own.rows import Rows, decode
+
+_GOOD = 'Good: {"text": "...", "label": "..."}'
+
+
+def lines(path: str, raw: bytes) -> Rows:
+    """Return the rows of a .jsonl file, an object a line.
+
+    Raises:
+      UserError: the first line that is no object.
+    """
+    objects, numbers = [], []
+    for number, line in enumerate(decode(path, raw).split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            value = strict_json.loads(line)
+        except ValueError as error:
+            reason = error.msg if isinstance(error, json.JSONDecodeError) else error
+            raise UserError(f"{path}:{number}: no JSON ({reason}). {_GOOD} a line.") from None
+        if not isinstance(value, dict):
+            raise UserError(f"{path}:{number}: no JSON object. {_GOOD} a line.")
+        objects.append(value)
+        numbers.append(number)
+    return _rows(path, objects, numbers, are_lines=True)
+
+
+def document(path: str, raw: bytes) -> Rows:
+    """Return the rows of a .json file: an array of objects, or an object a line.
+
+    Raises:
+      UserError: it is neither.
+    """
+    text = decode(path, raw)
+    if not text.lstrip().startswith("["):
+        return lines(path, raw)
+    try:
+        values = strict_json.loads(text)
+    except ValueError as error:
+        line = f":{error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
+        reason = error.msg if isinstance(error, json.JSONDecodeError) else error
+        raise UserError(
+            f"{path}{line}: no JSON ({reason}). Good: an array of objects, or one a line."
+        ) from None
+    for number, value in enumerate(values, start=1):
+        if not isinstance(value, dict):
+            raise UserError(f"{path}, row {number}: no JSON object. {_GOOD} for each row.")
+    return _rows(path, values, range(1, len(values) + 1), are_lines=False)
+
+
+def _rows(path: str, objects: list[dict[str, Any]], numbers: Any, *, are_lines: bool) -> Rows:
+    """Return objects as columns; what an object does not have is None."""
+    names = dict.fromkeys(name for value in objects for name in value)
+    columns = {name: _column(objects, name) for name in names}
+    return Rows(path, columns, numbers, are_lines)
+
+
+def _column(objects: Iterable[dict[str, Any]], name: str) -> list[Any]:
+    return [value.get(name) for value in objects]

@@ -1,0 +1,197 @@
+"""Several labels, or none, of a list."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bert_glue_tf.data.problems.base import Answer, Metric, NoLabelError, Problem, listed
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+    import tf_keras
+
+_NONE = "none"  # How a predictions file and a reader see that no label applies.
+
+
+@dataclasses.dataclass(frozen=True)
+class MultiLabel(Problem):
+    """Any number of labels. Labels and predictions are 0 or 1 for each: [n, width].
+
+    Each logit stands for a probability of its own, sigmoid(logit); a label is answered where its
+    probability is `threshold` at least.
+
+    Attributes:
+      labels: their names, in the order of the outputs.
+      threshold: of the probability, one for all labels.
+    """
+
+    labels: tuple[str, ...]
+    threshold: float = 0.5
+
+    label_dtype = np.int8
+    wide_dtype = np.int64
+    score_name = "probability"
+    is_right_or_wrong = False
+    usual_metrics = ("micro_f1", "macro_f1")
+    usual_primary_metric = "micro_f1"
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        return self.labels
+
+    @property
+    def output_text(self) -> str:
+        return f"{', '.join(self.labels)}; each applies where its sigmoid is {self.threshold:.3g}"
+
+    @property
+    def title(self) -> str:
+        return f"any of {self.width} labels"
+
+    def strata(self, labels: np.ndarray) -> list[tuple[str, np.ndarray]]:
+        """Return the examples by the rarest of their labels; what is alone goes with the others."""
+        counts = labels.sum(axis=0)
+        rarest = np.where(labels > 0, counts, len(labels) + 1).argmin(axis=1)
+        group = np.where(labels.any(axis=1), rarest, self.width)
+        alone = np.bincount(group, minlength=self.width + 1)[group] == 1
+        group = np.where(alone, self.width, group)
+        names = (*self.labels, _NONE)
+        found = [(names[one], np.flatnonzero(group == one)) for one in np.unique(group)]
+        if len(found) > 1 and len(found[-1][1]) == 1:
+            (name, members), (_, last) = found[-2:]
+            found[-2:] = [(name, np.append(members, last))]
+        return found
+
+    def as_labels(self, values: Any) -> np.ndarray:
+        return np.asarray(list(values), dtype=self.label_dtype).reshape(-1, self.width)
+
+    def is_label(self, values: np.ndarray) -> np.ndarray:
+        values = np.asarray(values)
+        if values.ndim != 2:
+            return np.zeros(len(values), bool)
+        return np.asarray(np.isin(values, (0, 1)).all(axis=1))
+
+    def parse_label(self, text: str, spellings: Sequence[str]) -> Any:
+        """Return the row of labels that names with commas between them stand for."""
+        names = [] if text == _NONE else text.split(",")
+        if not all(name in spellings for name in names):
+            raise ValueError(", ".join(spellings))
+        return [int(name in names) for name in spellings]
+
+    def label_from(self, value: str | Sequence[str]) -> list[int]:
+        if isinstance(value, str):
+            raise ValueError("a list of labels, as the training texts have it")
+        if not all(name in self.labels for name in value):
+            raise ValueError(f"a list of {listed(self.labels)}, as the training texts have them")
+        return [int(name in value) for name in self.labels]
+
+    def keras_labels(self, labels: tf.Tensor) -> tf.Tensor:
+        return labels
+
+    def _decode(self, logits: np.ndarray) -> np.ndarray:
+        return (self._probabilities(logits) >= self.threshold).astype(self.wide_dtype)
+
+    def _probabilities(self, logits: np.ndarray) -> np.ndarray:
+        from scipy import special  # Here, since a wrong flag is answered without it.
+
+        probabilities: np.ndarray = special.expit(logits.astype(np.float64))
+        return probabilities
+
+    def _loss(self, labels: np.ndarray, logits: np.ndarray) -> float:
+        """Return the mean cross-entropy over examples and labels."""
+        logits = logits.astype(np.float64)
+        # -log sigmoid(z) is log(1 + exp(-z)), and -log(1 - sigmoid(z)) is z more.
+        return float(np.mean(np.logaddexp(0.0, -logits) + (1 - labels) * logits))
+
+    def keras_loss(self) -> tf_keras.losses.Loss:
+        import tf_keras
+
+        return tf_keras.losses.BinaryCrossentropy(from_logits=True)
+
+    def keras_metrics(self, is_filled_up: bool) -> list[tf_keras.metrics.Metric | str]:
+        del is_filled_up
+        return []
+
+    def fitted(self, labels: np.ndarray, logits: np.ndarray) -> MultiLabel:
+        """Return the problem with the threshold of the largest micro F1 on held-out examples.
+
+        Lipton et al. 2014, https://arxiv.org/abs/1402.1892, on thresholds that maximise F1.
+        """
+        probabilities, order = self._probabilities(logits).ravel(), None
+        order = np.argsort(-probabilities, kind="stable")
+        found = np.cumsum(labels.ravel()[order])
+        answered = np.arange(1, len(order) + 1)
+        f1 = 2 * found / (answered + max(1, int(labels.sum())))
+        # Answers of one probability are given together.
+        ends = np.append(np.diff(probabilities[order]) != 0, True)
+        best = int(np.argmax(np.where(ends, f1, -1.0)))
+        return dataclasses.replace(self, threshold=float(probabilities[order][best]))
+
+    def _differ(self, before: np.ndarray, after: np.ndarray) -> np.ndarray:
+        differ: np.ndarray = (before != after).any(axis=1)
+        return differ
+
+    def chance(self, metric: Metric, labels: np.ndarray) -> float:
+        """Return the best score of the same answer to all: the k most frequent labels."""
+        order = np.argsort(-labels.sum(axis=0), kind="stable")
+        answer, best = np.zeros_like(labels), 0.0
+        for label in order[:50]:
+            answer[:, label] = 1
+            best = max(best, metric(labels, answer))
+        return best
+
+    def only_answer(self, labels: np.ndarray, predictions: np.ndarray) -> str | None:
+        if (predictions != predictions[0]).any() or (labels == labels[0]).all():
+            return None
+        return self._name(predictions[0])
+
+    def _name(self, prediction: Any) -> str:
+        return ", ".join(self._names(prediction)) or _NONE
+
+    def _names(self, prediction: Any) -> list[str]:
+        return [name for name, is_there in zip(self.labels, prediction, strict=True) if is_there]
+
+    def rows(self, labels: np.ndarray, logits: np.ndarray) -> list[list[str]]:
+        """Return the rows of a predictions file: labels are their numbers, commas between."""
+        are_numbers = np.isfinite(logits).all(axis=1)
+        return [
+            [str(i), _numbers(label), _numbers(found) if is_number else "nan", *map(str, outputs)]
+            for i, (label, found, is_number, outputs) in enumerate(
+                zip(labels, self.decode(logits), are_numbers, logits, strict=True)
+            )
+        ]
+
+    def read_rows(self, rows: Sequence[Sequence[str]]) -> tuple[np.ndarray, np.ndarray]:
+        logits = np.array([row[3:] for row in rows], np.float32)
+        if logits.ndim != 2 or not logits.size:
+            raise ValueError("no logits")
+        if logits.shape[1] != self.width:
+            raise ValueError(f"{logits.shape[1]} logits a line instead of {self.width}")
+        labels = np.zeros(logits.shape, self.wide_dtype)
+        for number, row in enumerate(rows):
+            if row[1] == _NONE:
+                continue
+            places = [int(place) for place in row[1].split(",")]
+            if not all(0 <= place < self.width for place in places):
+                raise NoLabelError(number)
+            labels[number, places] = 1
+        return labels, logits
+
+    def answers(self, logits: np.ndarray) -> list[Answer]:
+        """Return the labels that apply, commas between; the score is that of the surest one."""
+        answers = []
+        for row, found in zip(self._probabilities(logits), self.decode(logits), strict=True):
+            named = dict(zip(self.labels, map(float, row), strict=True))
+            answers.append(Answer(self._name(found), named, float(row.max())))
+        return answers
+
+    def submission(self, logits: np.ndarray, spellings: Sequence[str]) -> list[str]:
+        del spellings
+        return [self._name(found) for found in self.decode(logits)]
+
+
+def _numbers(labels: np.ndarray) -> str:
+    return ",".join(map(str, np.flatnonzero(labels))) or _NONE

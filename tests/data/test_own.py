@@ -1,0 +1,492 @@
+"""Tables of the user's own: what is read and guessed from them, and what is said of bad ones."""
+
+from __future__ import annotations
+
+import dataclasses
+import gzip
+import json
+import logging
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from messages import refuses, says
+from pyarrow import parquet as pq
+
+from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.data import readers, tasks
+from bert_glue_tf.data.own import columns, files, table
+from bert_glue_tf.data.problems import Classification, MultiLabel, Regression
+from bert_glue_tf.data.settings import DataSettings
+
+WORDS = [("good film", "pos"), ("bad film", "neg"), ("fine", "pos"), ("dull", "neg")] * 5
+CSV = "text,label\n" + "".join(f"{text} {i},{label}\n" for i, (text, label) in enumerate(WORDS))
+
+
+def settings(data, **others):
+    return DataSettings(task="mine", data=str(data), **others)
+
+
+def task_of(data, **others):
+    return readers.task_of(settings(data, **others))
+
+
+def read(data, **others):
+    task = task_of(data, **others)
+    return task, readers.load_for_training(task, str(data))
+
+
+def write(folder, name="train.csv", content=CSV):
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path
+
+
+def write_parquet(path, features=None, **values):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rows = pa.table(values)
+    if features:
+        described = json.dumps({"info": {"features": features}})
+        rows = rows.replace_schema_metadata({"huggingface": described})
+    pq.write_table(rows, path)
+
+
+# --- formats ---
+
+
+def _as_parquet(tmp_path):
+    path = tmp_path / "train.parquet"
+    write_parquet(path, text=["a, b", 'say "c"\nd'] * 2, label=["x", "y"] * 2)
+    return path.read_bytes()
+
+
+FORMATS = {
+    "train.csv": 'text,label\n"a, b",x\n"say ""c""\nd",y\n' + '"a, b",x\n"say ""c""\nd",y\n',
+    "semicolons.csv": 'text;label\na, b;x\n"say ""c""\nd";y\na, b;x\n"say ""c""\nd";y\n',
+    "train.tsv": 'text\tlabel\na, b\tx\n"say ""c""\nd"\ty\na, b\tx\n"say ""c""\nd"\ty\n',
+    "train.jsonl": '{"text": "a, b", "label": "x"}\n{"text": "say \\"c\\"\\nd", "label": "y"}\n'
+    * 2,
+    "train.json": json.dumps(
+        [{"text": "a, b", "label": "x"}, {"text": 'say "c"\nd', "label": "y"}] * 2
+    ),
+    "train.parquet": _as_parquet,
+}
+
+
+@pytest.mark.parametrize("packed", ["", ".gz"])
+@pytest.mark.parametrize("name", FORMATS)
+def test_each_format_is_read_packed_or_not(tmp_path, name, packed):
+    content = FORMATS[name]
+    raw = content(tmp_path) if callable(content) else content.encode()
+    path = write(tmp_path / "in", name + packed, gzip.compress(raw) if packed else raw)
+    rows = table.read([str(path)])
+    assert rows.columns["text"] == ["a, b", 'say "c"\nd'] * 2
+    assert rows.columns["label"] == ["x", "y"] * 2
+    task, found = read(path)
+    assert task.problem == Classification(("x", "y"))
+    assert sorted(text for split in found.values() for text in split.texts[0]) == sorted(
+        ["a, b", 'say "c"\nd'] * 2
+    )
+
+
+def test_the_line_of_a_row_is_the_one_that_it_begins_on(tmp_path):
+    rows = table.read([str(write(tmp_path, content='text,label\n"a\nb",x\n\nc,y\n'))])
+    assert [place.rsplit(":")[-1] for place in rows.places] == ["2", "5"]
+
+
+def test_quotes_of_a_tsv_are_text_unless_all_of_them_enclose_cells(tmp_path):
+    raw = 'text\tlabel\n"Hello," he said.\tx\n"Whole."\ty\n'
+    assert table.parse("t.tsv", raw.encode()).columns["text"] == ['"Hello," he said.', '"Whole."']
+    quoted = 'text\tlabel\n"a\tb"\tx\n"say ""c"""\ty\n'
+    assert table.parse("t.tsv", quoted.encode()).columns["text"] == ["a\tb", 'say "c"']
+
+
+def test_a_byte_order_mark_crlf_and_the_index_of_pandas_do_no_harm():
+    rows = table.parse("t.csv", b"\xef\xbb\xbf,text,label\r\n0,good,x\r\n1,bad,y\r\n")
+    assert dict(rows.columns) == {"text": ["good", "bad"], "label": ["x", "y"]}
+
+
+# --- files ---
+
+
+def test_the_splits_of_a_folder_are_found_by_their_names(tmp_path):
+    for name in ("train.csv", "dev.csv", "test.tsv", "readme.txt", "notes.csv"):
+        write(tmp_path, name)
+    found = files.find(str(tmp_path))
+    assert {split: [path.rsplit("/")[-1] for path in paths] for split, paths in found.items()} == {
+        "train": ["train.csv"],
+        "validation": ["dev.csv"],
+        "test": ["test.tsv"],
+    }
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        "{split}-{n:05d}-of-00002.parquet",
+        "data/{split}-{n:05d}-of-00002-1a2b.parquet",
+        "{split}/data-{n:05d}-of-00002.parquet",
+    ],
+)
+def test_shards_of_hugging_faces_exports_are_read_in_their_order(tmp_path, where):
+    names = {"label": {"names": ["ham", "spam"], "_type": "ClassLabel"}}
+    for split in ("train", "validation"):
+        for n in range(2):
+            path = tmp_path / where.format(split=split, n=n)
+            write_parquet(path, names, text=[f"{split} {n} {i}" for i in range(2)], label=[0, 1])
+    task, found = read(tmp_path)
+    assert task.problem == Classification(("ham", "spam"))
+    assert found["train"].texts == (["train 0 0", "train 0 1", "train 1 0", "train 1 1"],)
+    assert found["validation"].labels.tolist() == [0, 1, 0, 1]
+
+
+def test_the_name_of_a_task_is_that_of_its_file_or_folder(tmp_path):
+    film = write(tmp_path / "films", "train.csv")
+    assert files.default_name(str(film)) == files.default_name(str(film.parent)) == "films"
+    assert files.default_name(str(write(tmp_path, "my films.csv.gz"))) == "my_films"
+    assert files.default_name(str(write(tmp_path / "mrpc"))) == "own_mrpc"
+
+
+def test_without_task_the_data_say_which_one_it_is(tmp_path):
+    assert readers.default_task("tfds", "cola") == readers.default_task("sample", "cola") == "cola"
+    assert readers.default_task(str(write(tmp_path / "films")), "cola") == "films"
+    assert readers.default_task(str(tmp_path / "films"), "cola") == "films"
+    write(tmp_path / "glue" / "CoLA", "train.tsv", "gj04\t1\t\tIt rains.\n")
+    assert readers.default_task(str(tmp_path / "glue"), "cola") == "cola"
+    assert readers.default_task(str(tmp_path / "glue" / "CoLA"), "cola") == "cola"
+    assert readers.default_task(str(tmp_path / "nowhere"), "cola") == "cola"
+
+
+# --- columns ---
+
+
+@pytest.mark.parametrize(
+    ("names", "texts", "label"),
+    [
+        (["idx", "Text", "Category"], ("Text",), "Category"),
+        (["premise", "hypothesis", "label"], ("premise", "hypothesis"), "label"),
+        (["question", "sentence", "label", "idx"], ("question", "sentence"), "label"),
+        (["question1", "question2", "is_duplicate"], ("question1", "question2"), "is_duplicate"),
+        (["review", "is_spam"], ("review",), "is_spam"),
+        (["words", "label"], ("words",), "label"),
+    ],
+)
+def test_columns_are_guessed_by_their_usual_names(names, texts, label):
+    values = {name: [f"several {name} words"] for name in names}
+    found = columns.choose("t.csv", values)
+    assert (found.texts, found.label, found.is_guessed) == (texts, label, True)
+
+
+def test_given_columns_are_taken(tmp_path):
+    content = "text,other,label,kind\n" + "a,first b,x,1\nc,second d,y,2\n" * 3
+    path = write(tmp_path, content=content)
+    task = task_of(path, text_columns="text, other", label_column="kind")
+    assert (task.tsv_text, task.tsv_label) == (("text", "other"), "kind")
+    assert task.problem == Classification(("1", "2"))
+
+
+# --- problems ---
+
+
+@pytest.mark.parametrize(
+    ("values", "problem"),
+    [
+        (["b", "a", "10"], None),
+        (["b", "a", "c"], Classification(("a", "b", "c"))),
+        (["10", "9", "2"], Classification(("2", "9", "10"))),
+        ([True, False, True], Classification(("false", "true"))),
+        ([1.0, 2.0, 1.0], Classification(("1", "2"))),
+        (["0.5", "2", "1e1"], Regression(0.5, 10.0)),
+        ([["b"], [], ["a", "b"]], MultiLabel(("a", "b"))),
+    ],
+)
+def test_the_problem_follows_from_the_labels(tmp_path, values, problem):
+    rows = [{"text": f"text {i}", "label": value} for i, value in enumerate(values * 4)]
+    path = write(tmp_path, "train.json", json.dumps(rows))
+    if problem is None:
+        with refuses(UserError, "train.json, row 3", "'10'", "--problem=classification"):
+            task_of(path)
+        problem = Classification(("10", "a", "b"))
+        assert task_of(path, problem="classification").problem == problem
+    else:
+        assert task_of(path).problem == problem
+
+
+def test_many_whole_numbers_are_no_classes_unless_that_is_said(tmp_path):
+    rows = "text,label\n" + "".join(f"text {i},{i}\n" for i in range(40))
+    path = write(tmp_path, content=rows)
+    assert task_of(path).problem == Regression(0.0, 39.0)
+    assert task_of(path, problem="classification").problem.width == 40
+
+
+def test_what_is_read_is_said_in_one_line(tmp_path, caplog):
+    path = write(tmp_path, content=CSV)
+    with caplog.at_level(logging.INFO, logger="absl"):
+        task_of(path)
+        task_of(path)
+    (line,) = caplog.messages
+    says(line, "20 training texts", "text from text", "labels from label", "2 classes", "10%")
+
+
+def test_a_task_goes_through_a_record_and_back(tmp_path):
+    for values in (["a", "b"], [["a"], ["a", "b"]], [0.25, 0.75]):
+        rows = [{"text": f"text {i}", "label": value} for i, value in enumerate(values * 2)]
+        path = write(tmp_path, "train.json", json.dumps(rows))
+        task = task_of(path)
+        described = json.loads(json.dumps(tasks.describe(task)))
+        assert tasks.described("mine", described) == task
+    assert tasks.describe(tasks.get("cola")) == {}
+    with refuses(UserError, "'mine'"):
+        tasks.described("mine", {"problem": {"kind": "classification"}})
+
+
+# --- validation ---
+
+
+def test_validation_is_split_off_of_each_class_alike_and_fixed_by_its_seed(tmp_path):
+    rows = "text,label\n" + "".join(
+        f"text {i},{'rare' if i % 10 else 'usual'}\n" for i in range(200)
+    )
+    path = write(tmp_path, content=rows)
+    task, found = read(path, validation_fraction=0.25)
+    assert np.bincount(found["validation"].labels).tolist() == [45, 5]
+    assert np.bincount(found["train"].labels).tolist() == [135, 15]
+    assert not set(found["train"].texts[0]) & set(found["validation"].texts[0])
+    assert found["train"].texts[0] == sorted(found["train"].texts[0], key=lambda t: int(t[5:]))
+    again = readers.load(task, str(path), "validation")
+    assert again.texts == found["validation"].texts
+    _, other = read(path, validation_fraction=0.25, validation_seed=2)
+    assert other["validation"].texts != found["validation"].texts
+    facts = found["validation"].provenance
+    assert (facts["validation_fraction"], facts["validation_seed"]) == (0.25, 1)
+    assert (facts["name"], facts["examples"]) == ("own", 50)
+    assert facts["sha256"] != other["validation"].provenance["sha256"]
+
+
+def test_a_small_class_has_an_example_on_both_sides(tmp_path):
+    rows = "text,label\n" + "".join(f"text {i},{'a' if i < 2 else 'b'}\n" for i in range(50))
+    _, found = read(write(tmp_path, content=rows))
+    assert np.bincount(found["validation"].labels).tolist() == [1, 5]
+
+
+def test_texts_on_both_sides_are_counted_and_warned_of(tmp_path, caplog):
+    write(tmp_path)
+    write(tmp_path, "validation.csv", "text,label\ngood film 0,pos\nnever seen,neg\n")
+    with caplog.at_level(logging.WARNING, logger="absl"):
+        read(tmp_path)
+    says(caplog.messages[0], "1 of 2 validation texts", "training")
+
+
+@pytest.mark.parametrize(
+    "test",
+    ["text\nwhat\n", "text,label\nwhat,\n", "text,label\nwhat,-1\n", "text,label\nwhat,pos\n"],
+)
+def test_a_test_file_may_have_no_labels(tmp_path, test):
+    write(tmp_path)
+    write(tmp_path, "test.csv", test)
+    task, found = read(tmp_path)
+    is_labelled = test.endswith("pos\n")
+    assert ("test" in found) == is_labelled
+    assert task.validation_splits == {"": "validation"} | ({"_test": "test"} if is_labelled else {})
+    labels = readers.load(task, str(tmp_path), "test").labels
+    assert labels.tolist() == [1] if is_labelled else labels is None
+
+
+# --- bad input: one message with file, line, column and what would be good ---
+
+
+def _lines(*rows):
+    return "text,label\n" + "".join(f"{row}\n" for row in rows)
+
+
+GOOD = [f"{text},{label}" for text, label in WORDS]
+BAD = {
+    # name: (files, settings, what the message names)
+    "no such column": (
+        {"train.csv": CSV},
+        {"label_column": "kind"},
+        ["kind", "train.csv", "text, label"],
+    ),
+    "no such text": (
+        {"train.csv": CSV},
+        {"text_columns": "txt"},
+        ["txt", "train.csv", "text, label"],
+    ),
+    "one column twice": (
+        {"train.csv": CSV},
+        {"text_columns": "label", "label_column": "label"},
+        ["label"],
+    ),
+    "two labels": (
+        {"train.csv": "text,label,category\na,b,c\n"},
+        {},
+        ["train.csv", "label, category", "--label_column"],
+    ),
+    "two texts": (
+        {"train.csv": "text,title,label\na,b,c\n"},
+        {},
+        ["train.csv", "text, title", "--text_columns"],
+    ),
+    "no label": (
+        {"train.csv": "text,x,y\na,b,c\n"},
+        {},
+        ["train.csv", "--label_column", "text, x, y"],
+    ),
+    "no text": (
+        {"train.csv": "x,y,label\na,b,c\n"},
+        {},
+        ["train.csv", "--text_columns", "x, y, label"],
+    ),
+    "no header": ({"train.csv": "I love it,pos\nI hate it,neg\n"}, {}, ["train.csv", "first line"]),
+    "one name twice": ({"train.csv": "text,label,label\na,b,c\n"}, {}, ["train.csv:1", "'label'"]),
+    "a row too long": (
+        {"train.csv": _lines("a,x", "b, or c,y")},
+        {},
+        ["train.csv:3", "3 cell(s)", "text, label"],
+    ),
+    "a row too short": ({"train.csv": _lines("a,x", "b")}, {}, ["train.csv:3", "1 cell(s)"]),
+    "an open quote": ({"train.csv": _lines("a,x", '"b,y')}, {}, ["train.csv:3", "quotes"]),
+    "no JSON": ({"train.jsonl": '{"text": "a", "label": "x"}\n{"text": \n'}, {}, ["train.jsonl:2"]),
+    "no object": ({"train.jsonl": '["a", "x"]\n'}, {}, ["train.jsonl:1"]),
+    "no JSON at all": ({"train.json": '[{"text": "a", ]'}, {}, ["train.json:1"]),
+    "no row": ({"train.csv": "text,label\n"}, {}, ["train.csv", "text, label"]),
+    "nothing": ({"train.csv": ""}, {}, ["train.csv"]),
+    "mixed words": (
+        {"train.csv": _lines(*["a,1", "b,2"] * 5, "c,unknown")},
+        {},
+        ["train.csv:12", "'unknown'", "'label'", "10 of its 11"],
+    ),
+    "mixed lists": (
+        {
+            "train.jsonl": '{"text": "a", "label": ["x"]}\n{"text": "b", "label": "x"}\n'
+            '{"text": "b", "label": []}\n'
+        },
+        {},
+        ["train.jsonl:2", "'x'", "'label'"],
+    ),
+    "one class": ({"train.csv": _lines("a,x", "b,x")}, {}, ["train.csv:2", "'x'", "'label'"]),
+    "one number": ({"train.csv": _lines("a,0.5", "b,0.5")}, {}, ["train.csv:2", "0.5", "'label'"]),
+    "a class of one": (
+        {"train.csv": _lines(*GOOD, "c,odd")},
+        {},
+        ["train.csv:22", "'odd'", "validation"],
+    ),
+    "many classes": (
+        {"train.csv": _lines(*(f"a,x{i}" for i in range(20_000)))},
+        {},
+        ["train.csv", "20,000", "'label'", "5,000"],
+    ),
+    "an empty text": ({"train.csv": _lines(*GOOD, " ,pos")}, {}, ["train.csv:22", "'text'"]),
+    "no text in a row": (
+        {"train.jsonl": '{"text": "a", "label": "x"}\n{"label": "y"}\n'},
+        {},
+        ["train.jsonl:2", "'text'"],
+    ),
+    "a number for a text": (
+        {"train.jsonl": '{"text": "a", "label": "x"}\n{"text": 7, "label": "y"}\n'},
+        {},
+        ["train.jsonl:2", "7", "'text'"],
+    ),
+    "no label in a row": ({"train.csv": _lines(*GOOD, "c,")}, {}, ["train.csv:22", "'label'"]),
+    "latin-1": (
+        {
+            "train.csv": (
+                _lines(*GOOD) + "Une fenêtre près de la forêt où l'été\xa0était très agréable,pos\n"
+            ).encode("cp1252")
+        },
+        {},
+        ["train.csv:22", "0xea", "looks like", "UTF-8"],
+    ),
+    "utf-16": ({"train.csv": CSV.encode("utf-16")}, {}, ["train.csv:1", "utf-16", "UTF-8"]),
+    "cut gzip": (
+        {"train.csv.gz": gzip.compress(CSV.encode())[:-20]},
+        {},
+        ["train.csv.gz", "cut short"],
+    ),
+    "no parquet": ({"train.parquet": b"PAR1 and no more"}, {}, ["train.parquet", "cut short"]),
+    "a missing shard": (
+        {"train-00001-of-00002.csv": CSV},
+        {},
+        ["train-00001-of-00002.csv", "00000"],
+    ),
+    "two files": ({"train.csv": CSV, "train.tsv": CSV}, {}, ["train.csv", "train.tsv"]),
+    "images": ({"cats/1.jpg": "", "cats/2.jpg": ""}, {}, ["2 .jpg", "train", ".parquet"]),
+    "no train": ({"test.csv": CSV}, {}, ["1 .csv", "train"]),
+    "an empty folder": ({}, {}, ["--data=", "train"]),
+    "another label": (
+        {"train.csv": CSV, "dev.csv": _lines("a,pos", "b,odd")},
+        {},
+        ["dev.csv:3", "'odd'", "'label'", "neg, pos"],
+    ),
+    "numbers": (
+        {"train.csv": CSV, "dev.csv": _lines("a,0.5")},
+        {},
+        ["dev.csv:2", "'0.5'", "neg, pos"],
+    ),
+    "lists": (
+        {"train.csv": CSV, "dev.jsonl": '{"text": "a", "label": ["pos"]}'},
+        {},
+        ["dev.jsonl:1", "['pos']", "neg, pos"],
+    ),
+    "words for numbers": (
+        {"train.csv": _lines("a,0.5", "b,1.5"), "dev.csv": _lines("a,pos")},
+        {},
+        ["dev.csv:2", "'pos'", "number"],
+    ),
+    "no label column": ({"train.csv": CSV, "dev.csv": "text\na\n"}, {}, ["dev.csv", "'label'"]),
+    "half a test": (
+        {"train.csv": CSV, "test.csv": _lines("a,pos", "b,")},
+        {},
+        ["test.csv:3", "'label'"],
+    ),
+    "no number": (
+        {"train.csv": CSV},
+        {"problem": "regression"},
+        ["train.csv:2", "'pos'", "number"],
+    ),
+    "no lists": ({"train.csv": CSV}, {"problem": "multi_label"}, ["train.csv:2", "'pos'", "list"]),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_what_is_wrong_with_files_is_one_message(tmp_path, name):
+    contents, given, named = BAD[name]
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    for file, content in contents.items():
+        write(folder, file, content)
+    with refuses(UserError, *named):
+        read(folder, **given)
+
+
+def test_a_parquet_file_that_is_cut_short_is_refused(tmp_path):
+    path = tmp_path / "train.parquet"
+    write_parquet(path, text=["a", "b"] * 100, label=["x", "y"] * 100)
+    path.write_bytes(path.read_bytes()[:-200])
+    with refuses(UserError, "train.parquet", "cut short"):
+        task_of(path)
+
+
+@pytest.mark.parametrize("data", ["nowhere.csv", "notes.txt"])
+def test_what_is_no_table_is_refused(tmp_path, data):
+    write(tmp_path, "notes.txt", "a text")
+    with refuses(UserError, f"--data={tmp_path / data}", ".csv"):
+        task_of(tmp_path / data)
+
+
+def test_settings_that_belong_together(tmp_path):
+    with refuses(UserError, "--task=mrcp", "mrpc", "--data=FILE_OR_FOLDER"):
+        DataSettings(task="mrcp")
+    with refuses(UserError, "--task=../up"):
+        DataSettings(task="../up", data=str(tmp_path))
+    with refuses(UserError, "--label_column=kind", "cola"):
+        readers.task_of(DataSettings(task="cola", label_column="kind"))
+    with refuses(UserError, "--validation_fraction=1.5"):
+        settings(tmp_path, validation_fraction=1.5)
+    with refuses(UserError, "--problem=tagging", "classification"):
+        settings(tmp_path, problem="tagging")
+    assert dataclasses.replace(settings(tmp_path), text_columns="a, b").text_column_names == (
+        "a",
+        "b",
+    )
