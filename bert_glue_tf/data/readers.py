@@ -78,7 +78,7 @@ def check(task: TaskSpec, data: str, splits: Sequence[str] | None = None) -> Non
       UserError: any other reason why it cannot be served.
     """
     if splits is None:
-        splits = ("train", *task.validation_splits.values())
+        splits = ("train", *task.scored_splits.values())
     if task.own is not None:
         for split in splits:
             own.load(task, data, split)
@@ -149,7 +149,7 @@ def load_for_training(task: TaskSpec, data: str, train_examples: int = 0) -> dic
     Raises:
       UserError: as `load`.
     """
-    splits = ("train", *task.validation_splits.values())
+    splits = ("train", *task.scored_splits.values())
     found = {
         split: load(task, data, split, train_examples if split == "train" else 0)
         for split in splits

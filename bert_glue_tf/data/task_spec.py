@@ -38,6 +38,8 @@ class TaskSpec:
       tsv_labels: the spelling of the labels in the files, aspect files too.
       tsv_source: column of the .tsv files that says where an example comes from, if any.
       validation_splits: suffix of the metrics' names -> TFDS name of the split.
+      test_splits: suffix -> name of a labelled test split of the user's own, which is scored when
+        all training is over.
       submission_files: TFDS name of a test split -> the file that the benchmark's server takes
         its predictions in.
       tsv_files: split -> where its file may lie below GLUE's folder, if not at the usual place.
@@ -64,6 +66,7 @@ class TaskSpec:
     validation_splits: Mapping[str, str] = dataclasses.field(
         default_factory=lambda: {"": "validation"}
     )
+    test_splits: Mapping[str, str] = dataclasses.field(default_factory=dict)
     submission_files: Mapping[str, str] = dataclasses.field(default_factory=dict)
     also_answers: tuple[str, ...] = ()
     tsv_files: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
@@ -77,6 +80,11 @@ class TaskSpec:
     def tfds_name(self) -> str:
         """Return TFDS's name of a task of GLUE."""
         return f"glue/{self.name}"
+
+    @property
+    def scored_splits(self) -> dict[str, str]:
+        """Return suffix of the metrics' names -> every split that a finished model is scored on."""
+        return {**self.validation_splits, **self.test_splits}
 
     def has_labels(self, split: str) -> bool:
         """Tell if a split's labels are public: GLUE keeps those of its test splits."""

@@ -248,7 +248,7 @@ def own(
       label_column: of the label.
       problem: that the labels pose.
       split_off: how the validation examples come about.
-      has_test: whether there are labelled test examples, which are scored as well.
+      has_test: whether there are labelled test examples, which the finished model is scored on.
     """
     fields = [re.sub(r"\W+", "_", column).strip("_") for column in text_columns]
     if not all(re.match("[A-Za-z]", field) for field in fields) or len(set(fields)) < len(fields):
@@ -263,7 +263,7 @@ def own(
         tsv_text=tuple(text_columns),
         tsv_label=label_column,
         tsv_labels=problem.labels,
-        validation_splits={"": "validation", **({"_test": "test"} if has_test else {})},
+        test_splits={"_test": "test"} if has_test else {},
         file_format="own",
         is_glue=False,
         own=split_off,
@@ -297,7 +297,7 @@ def describe(task: TaskSpec) -> dict[str, Any]:
         "label_column": task.tsv_label,
         "problem": problems.to_json(task.problem),
         "split_off": dataclasses.asdict(task.own),
-        "has_test": "_test" in task.validation_splits,
+        "has_test": bool(task.test_splits),
     }
 
 

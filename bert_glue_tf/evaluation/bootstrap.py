@@ -73,7 +73,7 @@ def resampled(
       float64 [resamples, models].
     """
     draws = _draws(problem, labels, resamples, seed)
-    counted = COUNTED.get(metric)
+    counted = counted_by(metric, labels)
     if counted is None:
         return np.array(
             [
@@ -142,6 +142,18 @@ def _matthews(counts: np.ndarray, classes: np.ndarray) -> np.ndarray:
 def _quotient(above: np.ndarray, below: np.ndarray) -> np.ndarray:
     """Return `above` / `below`, and 0.0 where `below` is 0."""
     return np.divide(above, below, out=np.zeros(below.shape), where=below != 0)
+
+
+def counted_by(
+    metric: Metric, labels: np.ndarray
+) -> Callable[[np.ndarray, np.ndarray], np.ndarray] | None:
+    """Return the function of confusion matrices that gives a metric; None where there is none.
+
+    Args:
+      metric: (labels, predictions) -> score.
+      labels: [n] for classes; where each example has several labels there is no such matrix.
+    """
+    return COUNTED.get(metric) if labels.ndim == 1 else None
 
 
 # Metrics that a confusion matrix [..., classes, classes] (labels by predictions) determines. Each

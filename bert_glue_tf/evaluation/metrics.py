@@ -1,4 +1,4 @@
-"""The metrics of the tasks: accuracy, F1, macro F1, Matthews, Pearson, Spearman.
+"""The metrics of the tasks: accuracy, F1, macro F1, micro F1, Matthews, Pearson, Spearman.
 
 Those of classes are scikit-learn's, those of numbers SciPy's; both are imported when the first
 metric is computed, so that a command that computes none starts without them. What a metric gives
@@ -58,16 +58,37 @@ def macro_f1(labels: np.ndarray, predictions: np.ndarray) -> float:
     alone has an F1 of 0.
 
     Args:
-      labels: [n] class ids.
-      predictions: [n] class ids.
+      labels: [n] class ids, or [n, width] of 0 and 1 where each has several labels.
+      predictions: as the labels.
 
     Raises:
       ValueError: no examples, or the two differ in length.
     """
+    labels, predictions = require_pairs(labels, predictions)
+    if labels.ndim == 2:
+        each, occurs = _label_f1(labels, predictions)
+        return float(each[occurs].mean()) if occurs.any() else 0.0
     from sklearn.metrics import f1_score
 
-    labels, predictions = require_pairs(labels, predictions)
     return float(f1_score(labels, predictions, average="macro", zero_division=0.0))
+
+
+def micro_f1(labels: np.ndarray, predictions: np.ndarray) -> float:
+    """Return the F1 of all labels of all examples together: 2 TP / (2 TP + FP + FN).
+
+    Args:
+      labels: [n, width] of 0 and 1.
+      predictions: [n, width] of 0 and 1.
+
+    Raises:
+      ValueError: no examples, the two differ in shape, or they are no rows of labels.
+    """
+    labels, predictions = require_pairs(labels, predictions)
+    if labels.ndim != 2:
+        raise ValueError("micro_f1 is for rows of labels only.")
+    both = int(np.sum(labels & predictions))
+    either = int(labels.sum() + predictions.sum())
+    return 2 * both / either if either else 0.0
 
 
 def matthews(labels: np.ndarray, predictions: np.ndarray) -> float:
@@ -141,7 +162,8 @@ def spearman(labels: np.ndarray, predictions: np.ndarray) -> float:
 
 
 METRICS: Mapping[str, Metric] = {
-    metric.__name__: metric for metric in (accuracy, f1, macro_f1, matthews, pearson, spearman)
+    metric.__name__: metric
+    for metric in (accuracy, f1, macro_f1, micro_f1, matthews, pearson, spearman)
 }
 
 
@@ -170,17 +192,25 @@ def compute(
     return {name: METRICS[name](labels, predicted) for name in names}
 
 
+def _label_f1(labels: np.ndarray, predictions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the F1 of each label [width], and which of them occur at all, bool [width]."""
+    both = (labels & predictions).sum(axis=0)
+    either = labels.sum(axis=0, dtype=np.int64) + predictions.sum(axis=0, dtype=np.int64)
+    occurs = either > 0
+    return 2 * both / np.maximum(either, 1), occurs
+
+
 def require_pairs(labels: np.ndarray, predictions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return labels and predictions as arrays [n].
+    """Return labels and predictions as arrays [n], or [n, width] for several labels.
 
     Raises:
       ValueError: no examples, the two differ in length, or have another number of dimensions.
     """
     labels, predictions = np.asarray(labels), np.asarray(predictions)
-    if labels.ndim != 1 or labels.shape != predictions.shape:
+    if labels.ndim not in (1, 2) or labels.shape != predictions.shape:
         raise ValueError(
             f"labels of shape {labels.shape} and predictions of shape {predictions.shape}: "
-            "both have to be [n]."
+            "both have to be [n], or [n, width] for several labels."
         )
     if not len(labels):
         raise ValueError("no examples: a metric needs at least one.")

@@ -43,7 +43,8 @@ class Pairs:
         self._second = [np.asarray(one) for one in second]
         self._units = problem.units(self._labels)
         # Where a unit holds several examples, a resample is no count of single examples.
-        self._counted = bootstrap.COUNTED.get(metric) if self._units == len(self._labels) else None
+        is_single = self._units == len(self._labels)
+        self._counted = bootstrap.counted_by(metric, self._labels) if is_single else None
         if self._counted:
             answers = np.stack([self._labels, *self._first, *self._second])
             self._classes, ids = np.unique(answers, return_inverse=True)
@@ -149,6 +150,7 @@ class Pairs:
         found = []
         for _ in range(permutations):
             swapped = rng.integers(2, size=self._units).astype(bool)[unit_of]
+            swapped = swapped.reshape(-1, *[1] * (self._labels.ndim - 1))
             pairs = list(zip(self._first, self._second, strict=True))
             found.append(
                 self._differences(

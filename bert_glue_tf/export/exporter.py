@@ -137,7 +137,7 @@ class _ExportRun:
         )
         self._validation = {
             suffix: batching.tokenize(self._preprocessor, split, examples[split])
-            for suffix, split in self._task.validation_splits.items()
+            for suffix, split in self._task.scored_splits.items()
         }
         file = folder.model(FLOAT32)
         done = folder.records()
@@ -263,7 +263,7 @@ class _ExportRun:
         )
 
     def _data_provenance(self, recipe: QuantizationRecipe) -> dict[str, Any]:
-        splits = list(self._task.validation_splits.values())
+        splits = list(self._task.scored_splits.values())
         found = {split: dict(self._examples[split].provenance) for split in splits}
         if recipe.needs_calibration:
             found["calibration"] = dict(self._examples["train"].provenance) | {

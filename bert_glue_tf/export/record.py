@@ -84,7 +84,7 @@ class ExportResult(Record):
     @property
     def examples(self) -> int:
         """The validation examples on which the file was scored."""
-        splits = tasks.of(self).validation_splits.values()
+        splits = tasks.of(self).scored_splits.values()
         return sum(self.data[split]["examples"] for split in splits)
 
     @property

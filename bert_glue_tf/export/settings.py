@@ -48,7 +48,7 @@ def check_data(run: Run, examples: Mapping[str, Examples]) -> None:
     Raises:
       UserError: it has changed.
     """
-    for split in run.task.validation_splits.values():
+    for split in run.task.scored_splits.values():
         now = str(examples[split].provenance["sha256"])
         then = str(run.result.data[split]["sha256"])
         if now != then:

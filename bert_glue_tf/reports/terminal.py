@@ -70,7 +70,7 @@ def _score_rows(result: ExperimentResult) -> list[tuple[str, str]]:
     """Return the number of examples and the scores of each validation split."""
     task = tasks.of(result)
     lines: list[tuple[str, str]] = []
-    for suffix, split in task.validation_splits.items():
+    for suffix, split in task.scored_splits.items():
         number = result.data[split]["examples"]
         lines.append((f"{split} examples", quantities.count(number)))
         # A loss is a number whatever the predictions are, unless the model's outputs are none.

@@ -48,7 +48,7 @@ class Inputs:
         return {f"{split} data": read.provenance for split, read in self.examples.items()}
 
     def tokenize(self, model: Any) -> tuple[Split, dict[str, Split]]:
-        """Return the training split, and suffix -> validation split, in word pieces.
+        """Return the training split, and suffix -> split that is scored, in word pieces.
 
         Args:
           model: preprocessing SavedModel of the encoder.
@@ -63,7 +63,7 @@ class Inputs:
             train = batching.tokenize(preprocessor, "train", self.train)
             return train, {
                 suffix: batching.tokenize(preprocessor, split, self.read[split])
-                for suffix, split in self.task.validation_splits.items()
+                for suffix, split in self.task.scored_splits.items()
             }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import tf_keras
 
@@ -25,7 +25,7 @@ class Scoring:
 
     Attributes:
       task: of the run.
-      splits: suffix of the metrics' names -> validation split in word pieces.
+      splits: suffix of the metrics' names -> validation or test split in word pieces.
       plan: gives the lengths that batches are padded to.
     """
 
@@ -40,10 +40,14 @@ class Scoring:
     def while_training(self, model: tf_keras.Model) -> Callable[[], dict[str, float]]:
         """Return a function that scores the model as it stands, with one graph for all calls."""
         predict_fn = self.predict_fn(model)
-        return lambda: flatten(self.evaluate(predict_fn))
+        validation = self.task.validation_splits
+        return lambda: flatten(self._evaluate(predict_fn, validation))
 
     def evaluate(self, predict_fn: PredictFn) -> dict[str, Evaluation]:
-        """Return the scores on every validation split, by its suffix."""
+        """Return the scores on every split, by its suffix."""
+        return self._evaluate(predict_fn, self.splits)
+
+    def _evaluate(self, predict_fn: PredictFn, suffixes: Collection[str]) -> dict[str, Evaluation]:
         return {
             suffix: evaluator.evaluate(
                 predict_fn,
@@ -53,6 +57,7 @@ class Scoring:
                 buckets=self.plan.batching.buckets,
             )
             for suffix, split in self.splits.items()
+            if suffix in suffixes
         }
 
 

@@ -288,7 +288,7 @@ def test_a_test_file_may_have_no_labels(tmp_path, test):
     task, found = read(tmp_path)
     is_labelled = test.endswith("pos\n")
     assert ("test" in found) == is_labelled
-    assert task.validation_splits == {"": "validation"} | ({"_test": "test"} if is_labelled else {})
+    assert task.scored_splits == {"": "validation"} | ({"_test": "test"} if is_labelled else {})
     labels = readers.load(task, str(tmp_path), "test").labels
     assert labels.tolist() == [1] if is_labelled else labels is None
 

@@ -10,7 +10,8 @@ from scipy import stats
 from sklearn import metrics as sklearn_metrics
 
 from bert_glue_tf.data import tasks
-from bert_glue_tf.evaluation import metrics
+from bert_glue_tf.data.problems import MultiLabel
+from bert_glue_tf.evaluation import bootstrap, metrics, paired
 
 TOLERANCE = 1e-9
 
@@ -236,3 +237,34 @@ def test_a_model_that_diverged_gets_no_score():
 def test_every_metric_of_every_task_is_known():
     for task in tasks.TASKS.values():
         assert set(task.metrics) <= set(metrics.METRICS)
+
+
+def test_f1_of_several_labels_by_hand_and_by_scikit_learn():
+    labels = np.array([[1, 0, 0, 0], [1, 1, 0, 0], [0, 1, 0, 0]])
+    found = np.array([[1, 0, 0, 0], [0, 1, 1, 0], [1, 1, 0, 0]])
+    # 3 right of 4 labels and 5 answers; by label 1/2, 1, 0, and the fourth occurs nowhere.
+    assert metrics.micro_f1(labels, found) == pytest.approx(6 / 9)
+    assert metrics.macro_f1(labels, found) == pytest.approx((0.5 + 1.0 + 0.0) / 3)
+    assert metrics.micro_f1(labels, found) == pytest.approx(
+        sklearn_metrics.f1_score(labels, found, average="micro")
+    )
+    assert metrics.micro_f1(np.zeros((2, 3), int), np.zeros((2, 3), int)) == 0.0
+    assert metrics.macro_f1(np.zeros((2, 3), int), np.zeros((2, 3), int)) == 0.0
+    with refuses(ValueError, "micro_f1"):
+        metrics.micro_f1(labels[:, 0], found[:, 0])
+
+
+def test_an_interval_and_a_comparison_of_several_labels():
+    problem = MultiLabel(("a", "b", "c"))
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 2, (60, 3))
+    good, bad = (np.where(rng.random((60, 3)) < share, 1 - labels, labels) for share in (0.1, 0.4))
+    low, high = bootstrap.interval(problem, metrics.micro_f1, labels, good, resamples=100)
+    assert low < metrics.micro_f1(labels, good) < high
+    pairs = paired.Pairs(problem, metrics.macro_f1, labels, [bad], [good])
+    difference = metrics.macro_f1(labels, good) - metrics.macro_f1(labels, bad)
+    assert pairs.observed() == pytest.approx([difference])
+    exchanged = pairs.exchanged(50, 0)
+    assert exchanged.shape == (50, 1)
+    assert np.abs(exchanged).max() < difference
+    assert pairs.resampled(20, 0).min() > 0

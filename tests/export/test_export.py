@@ -58,7 +58,7 @@ def run(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def examples(run):
-    return readers.load_for_training(tasks.get("cola"), run.config.data, run.config.train_examples)
+    return readers.load_for_training(run.task, run.config.data, run.config.train_examples)
 
 
 def exported(run, examples, names, output, settings=SETTINGS):

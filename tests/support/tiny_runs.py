@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bert_glue_tf.data import readers, tasks
+from bert_glue_tf.data import readers
 from bert_glue_tf.export import exporter
 from bert_glue_tf.export.folder import FOLDER, ExportFolder
 from bert_glue_tf.export.recipes import get as recipe_called
@@ -73,7 +73,7 @@ def export(
     settings = ExportSettings(lengths, 8, 1, 3)
     folder = ExportFolder.open(run.path / FOLDER, identity(run, settings))
     examples = readers.load_for_training(
-        tasks.get(run.config.task), run.config.data, run.config.train_examples
+        run.task, run.config.data, run.config.train_examples
     )
     exporter.export(run, settings, [recipe_called(name) for name in recipes], folder, examples)
     return folder

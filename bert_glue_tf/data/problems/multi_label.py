@@ -120,7 +120,7 @@ class MultiLabel(Problem):
 
         Lipton et al. 2014, https://arxiv.org/abs/1402.1892, on thresholds that maximise F1.
         """
-        probabilities, order = self._probabilities(logits).ravel(), None
+        probabilities = self._probabilities(logits).ravel()
         order = np.argsort(-probabilities, kind="stable")
         found = np.cumsum(labels.ravel()[order])
         answered = np.arange(1, len(order) + 1)
@@ -174,10 +174,10 @@ class MultiLabel(Problem):
         for number, row in enumerate(rows):
             if row[1] == _NONE:
                 continue
-            places = [int(place) for place in row[1].split(",")]
-            if not all(0 <= place < self.width for place in places):
+            places = row[1].split(",")
+            if not all(place.isdecimal() and int(place) < self.width for place in places):
                 raise NoLabelError(number)
-            labels[number, places] = 1
+            labels[number, [int(place) for place in places]] = 1
         return labels, logits
 
     def answers(self, logits: np.ndarray) -> list[Answer]:
@@ -189,8 +189,8 @@ class MultiLabel(Problem):
         return answers
 
     def submission(self, logits: np.ndarray, spellings: Sequence[str]) -> list[str]:
-        del spellings
-        return [self._name(found) for found in self.decode(logits)]
+        rows = (np.flatnonzero(found) for found in self.decode(logits))
+        return [",".join(spellings[place] for place in row) or _NONE for row in rows]
 
 
 def _numbers(labels: np.ndarray) -> str:
