@@ -48,7 +48,7 @@ BATCHING = batching.Batching(BATCH, (LENGTH,), seed=1)
 def labels_of(problem, numbers):
     """Labels that are drawn from numbers: their rest of three, or three bits of them."""
     bits = numbers[:, None] >> np.arange(problem.width) & 1
-    return problem.as_labels(bits if problem.label_dtype == np.int8 else numbers % 3)
+    return problem.as_labels(bits if problem.label_dtype == "int8" else numbers % 3)
 
 
 def split(problem):

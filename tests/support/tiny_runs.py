@@ -72,8 +72,6 @@ def export(
 
     settings = ExportSettings(lengths, 8, 1, 3)
     folder = ExportFolder.open(run.path / FOLDER, identity(run, settings))
-    examples = readers.load_for_training(
-        run.task, run.config.data, run.config.train_examples
-    )
+    examples = readers.load_for_training(run.task, run.config.data, run.config.train_examples)
     exporter.export(run, settings, [recipe_called(name) for name in recipes], folder, examples)
     return folder

@@ -6,11 +6,11 @@ import dataclasses
 import functools
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from absl import logging
 
+from bert_glue_tf.core import lazy
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import examples, tasks
 from bert_glue_tf.data.examples import Examples
@@ -20,6 +20,11 @@ from bert_glue_tf.data.own.files import NAME, TEST, TRAIN, VALIDATION
 from bert_glue_tf.data.own.labels import Column
 from bert_glue_tf.data.own.table import Table
 from bert_glue_tf.data.tasks import SplitOff, TaskSpec
+
+if TYPE_CHECKING:
+    import numpy as np
+else:
+    np = lazy.module("numpy")  # Commands import this module with their flags.
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,13 +6,15 @@ import dataclasses
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from bert_glue_tf.core import lazy
 from bert_glue_tf.data.problems.base import Answer, Metric, NoLabelError, Problem, listed
 
 if TYPE_CHECKING:
+    import numpy as np
     import tensorflow as tf
     import tf_keras
+else:
+    np = lazy.module("numpy")
 
 _NONE = "none"  # How a predictions file and a reader see that no label applies.
 
@@ -32,8 +34,8 @@ class MultiLabel(Problem):
     labels: tuple[str, ...]
     threshold: float = 0.5
 
-    label_dtype = np.int8
-    wide_dtype = np.int64
+    label_dtype = "int8"
+    wide_dtype = "int64"
     score_name = "probability"
     is_right_or_wrong = False
     usual_metrics = ("micro_f1", "macro_f1")
@@ -190,7 +192,7 @@ class MultiLabel(Problem):
 
     def submission(self, logits: np.ndarray, spellings: Sequence[str]) -> list[str]:
         rows = (np.flatnonzero(found) for found in self.decode(logits))
-        return [",".join(spellings[place] for place in row) or _NONE for row in rows]
+        return [",".join(spellings[int(place)] for place in row) or _NONE for row in rows]
 
 
 def _numbers(labels: np.ndarray) -> str:
