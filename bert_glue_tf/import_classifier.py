@@ -12,7 +12,6 @@ from absl import flags
 
 from bert_glue_tf.core import cli, layout
 from bert_glue_tf.core.errors import UserError
-from bert_glue_tf.data import tasks
 from bert_glue_tf.data.settings import DataSettings
 from bert_glue_tf.models import encoders
 from bert_glue_tf.runs import command_line, suggestions
@@ -50,8 +49,7 @@ def main() -> None:
     result = launch.finished()
     if result is None:
         head = launch.foreign_head(_LABELS.value)
-        task = tasks.get(settings.task)
-        with suggestions.suggesting_local_command(task, launch.source, settings.data):
+        with suggestions.suggesting_local_command(settings, launch.source):
             examples = launch.check()
         result = launch.take_over(head, _LABELS.value, examples)
 

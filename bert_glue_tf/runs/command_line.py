@@ -13,9 +13,9 @@ from absl import flags, logging
 from bert_glue_tf.compression.names import DEFAULT_METHOD, NO_PRUNING
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.core.settings import refuse_huge
+from bert_glue_tf.data import readers
 from bert_glue_tf.data.settings import DataSettings
 from bert_glue_tf.models.settings import EncoderSettings
-from bert_glue_tf.data import readers
 from bert_glue_tf.runs import config
 from bert_glue_tf.runs.config import PRUNING, ExperimentConfig, canonical_place
 from bert_glue_tf.runs.finished import Run
@@ -111,7 +111,7 @@ def read_flags(flag_values: flags.FlagValues) -> ExperimentConfig:
     values["pruning_method"] = _method(flag_values, values["pruning_method"])
     if values["pruning_method"] == NO_PRUNING:
         _refuse_details(flag_values)
-    if not flag_values["task"].present and not flag_values["config"].value:
+    if not any(flag_values[name].present for name in ("task", "config", "start")):
         values["task"] = readers.default_task(values["data"], values["task"])
     values |= {name: canonical_place(values[name]) for name in ExperimentConfig.places()}
     return ExperimentConfig(**values)
@@ -128,6 +128,8 @@ def settings_of(flag_values: flags.FlagValues, names: Iterable[str]) -> dict[str
     values = {name: flag_values[name].value for name in names}
     for name, value in values.items():
         refuse_huge(name, value)
+    if "task" in values and not flag_values["task"].present:
+        values["task"] = readers.default_task(values["data"], values["task"])
     places = [name for name in ExperimentConfig.places() if name in values]
     return {**values, **{name: canonical_place(values[name]) for name in places}}
 

@@ -123,7 +123,7 @@ class Launch:
                 "folder of a Hugging Face BertForSequenceClassification."
             )
         head = family.import_head(source.kind, folder)
-        head.for_task(tasks.get(self.settings.task), labels)
+        head.for_task(readers.task_of(self.settings), labels)
         return head
 
     def take_over(
