@@ -31,7 +31,7 @@ from bert_glue_tf.export.defaults import REPETITIONS, THREADS
 from bert_glue_tf.export.folder import FOLDER, ExportFolder
 from bert_glue_tf.export.litert import LiteModel
 from bert_glue_tf.export.record import ExportResult
-from bert_glue_tf.export.timings import FILE_NAME, Timing, reference_order
+from bert_glue_tf.export.timings import FILE_NAME, Timing, identity_of, reference_order
 from bert_glue_tf.runs import results, versions
 
 _NAMED = 5  # Files in a message; the others are counted.
@@ -47,6 +47,7 @@ class File:
       recipe: of the file.
       subject: task, source of the data and encoder: within them files are compared.
       order: its place in the choice of the file that others are compared with.
+      identity: a text that it shares with the same file of a run that was run again.
     """
 
     path: pathlib.Path
@@ -54,6 +55,7 @@ class File:
     recipe: str
     subject: tuple[str, ...] = ()
     order: tuple[Any, ...] = ()
+    identity: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,9 +123,9 @@ def find(folders: Iterable[pathlib.Path], wanted: Sequence[str] = ()) -> list[Fi
     held: dict[pathlib.Path, list[File]] = {}
     for folder in _existing(folders):
         export = ExportFolder(folder / FOLDER)
-        held[folder] = [_file(export, folder.name, one) for one in export.records().values()]
+        held[folder] = [_file(export, folder, one) for one in export.records().values()]
         if not held[folder]:
-            logging.warning("%s: no exported file in it (%s/), left out", folder, FOLDER)
+            _warn_without_files(folder)
     found = [file for files in held.values() for file in files]
     if not found:
         raise UserError(_no_files(list(held)))
@@ -139,7 +141,7 @@ def find(folders: Iterable[pathlib.Path], wanted: Sequence[str] = ()) -> list[Fi
         lacking = [name for name in dict.fromkeys(wanted) if name not in own]
         if own and lacking:
             told = ", ".join(lacking), ", ".join(own)
-            logging.warning("%s: no %s file; it has %s", folder, *told)
+            logging.warning("%s: no %s file; it has %s", layout.near(folder), *told)
     return [one for one in found if one.recipe in names or one == _reference(found, one)]
 
 
@@ -168,20 +170,35 @@ def _no_files(folders: Sequence[pathlib.Path]) -> str:
     return f"{text} This makes them:\n" + layout.command("export_tflite", run=finished[0])
 
 
-def _file(export: ExportFolder, run: str, record: ExportResult) -> File:
+def _warn_without_files(folder: pathlib.Path) -> None:
+    if (folder / results.FILE_NAME).is_file():
+        told = layout.near(folder), FOLDER
+        logging.warning("%s: no exported file in it (%s/), so nothing of it is timed", *told)
+    else:
+        results.warn_without(folder)
+
+
+def _file(export: ExportFolder, folder: pathlib.Path, record: ExportResult) -> File:
     config, source = record.config, next(iter(record.data.values()))["name"]
+    run, recipe = folder.name, record.recipe
     return File(
-        path=export.model(record.recipe),
+        path=export.model(recipe),
         run=run,
-        recipe=record.recipe,
+        recipe=recipe,
         subject=(config["task"], source, record.encoder["name"]),
-        order=reference_order(run, record.recipe, config["pruning_method"], config["seed"]),
+        order=reference_order(run, recipe, config["pruning_method"], config["seed"]),
+        identity=identity_of(folder / results.FILE_NAME, record),
     )
 
 
 def _reference(files: Sequence[File], file: File) -> File:
-    """Return the file that another one is compared with."""
-    return min((one for one in files if one.subject == file.subject), key=lambda one: one.order)
+    """Return the file that another one is compared with.
+
+    A comparison shows the last one of several runs with the same settings and seed, and so it is
+    the last one here as well.
+    """
+    last = {one.identity or str(one.path): one for one in files if one.subject == file.subject}
+    return min(last.values(), key=lambda one: one.order)
 
 
 def session(
@@ -209,11 +226,14 @@ def session(
     """
     for folder in {file.path.parent for file in files}:
         if not os.access(folder, os.W_OK):  # Before minutes are spent.
-            raise UserError(f"{folder / FILE_NAME}: cannot be written. Give runs of your own.")
+            raise UserError(
+                f"{layout.near(folder / FILE_NAME)}: cannot be written. Give runs of your own."
+            )
     _note_memory(files)
     models = [_load(file, threads) for file in files]
     at = _lengths(
-        lengths, {str(f.path): m.lengths for f, (m, _) in zip(files, models, strict=True)}
+        lengths,
+        {str(layout.near(f.path)): m.lengths for f, (m, _) in zip(files, models, strict=True)},
     )
     now, before, work = datetime.datetime.now(datetime.UTC), os.getloadavg()[0], _Work()
     found = _times([model for model, _ in models], at, repetitions, clock)
@@ -235,7 +255,9 @@ def session(
         try:
             records.append(path, timing)
         except OSError as error:
-            raise UserError(f"{path}: cannot be written ({error.strerror}).") from error
+            raise UserError(
+                f"{layout.near(path)}: cannot be written ({error.strerror})."
+            ) from error
     return timings
 
 
@@ -265,8 +287,10 @@ def _load(file: File, threads: int) -> tuple[LiteModel, str]:
     try:
         content = file.path.read_bytes()
     except OSError as error:
-        raise UserError(f"{file.path}: cannot be read ({error.strerror}).") from error
-    return LiteModel(content, threads, str(file.path)), hashlib.sha256(content).hexdigest()
+        raise UserError(f"{layout.near(file.path)}: cannot be read ({error.strerror}).") from error
+    return LiteModel(content, threads, str(layout.near(file.path))), hashlib.sha256(
+        content
+    ).hexdigest()
 
 
 def _note_memory(files: Iterable[File]) -> None:
@@ -326,9 +350,10 @@ def _times(
     with _Progress(turns) as shown:
         for length in lengths:
             logging.info(
-                "timing %d file(s) in turns at length %d, %d times each",
+                "timing %d file(s) in turns at length %d: %d turns to warm up, then %d that count",
                 len(models),
                 length,
+                cost.WARMUP,
                 repetitions,
             )
             features = {name: np.ones((1, length), np.int32) for name in INPUTS}

@@ -24,7 +24,7 @@ from typing import Any
 
 from absl import logging
 
-from bert_glue_tf.core import locks, records, strict_json
+from bert_glue_tf.core import layout, locks, records, strict_json
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.core.files import sha256, write_atomically
 from bert_glue_tf.export.record import ExportResult
@@ -180,4 +180,5 @@ class ExportFolder:
 
 @functools.cache  # A command that looks twice says it once.
 def _warn_of_other(file: pathlib.Path) -> None:
-    logging.warning("%s: it is gone, or not the file that was measured; left out", file)
+    told = layout.near(file.resolve())
+    logging.warning("%s: it is gone, or not the file that was measured; left out", told)

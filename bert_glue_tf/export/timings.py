@@ -13,11 +13,15 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self
 
+from bert_glue_tf.compression import described
 from bert_glue_tf.compression.names import NO_PRUNING
 from bert_glue_tf.core import records
+from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.core.records import Record, check_types
+from bert_glue_tf.data import tasks
 from bert_glue_tf.export.recipes import FLOAT32
 from bert_glue_tf.export.record import ExportResult
+from bert_glue_tf.runs import identity, results
 
 FILE_NAME = "timings.jsonl"
 _LOADS = ("before", "after", "others")
@@ -113,6 +117,33 @@ def reference_order(run: str, recipe: str, method: str, seed: int) -> tuple[Any,
       seed: of its run.
     """
     return recipe != FLOAT32, method != NO_PRUNING, seed, run
+
+
+def identity_of(file: pathlib.Path, record: ExportResult) -> str:
+    """Return a text that only files of the same training and recipe share, seed included.
+
+    Args:
+      file: of the run's record; without it the file is like no other.
+      record: of the exported file.
+
+    Raises:
+      UserError: one of the two lacks something; the message names the file.
+    """
+    found = results.load(file) if file.is_file() else []
+    if not found:
+        return f"{file} {record.recipe}"
+    try:
+        splits = tasks.get(record.config["task"]).validation_splits.values()
+        data = {split: record.data[split] for split in splits}
+        content = identity.content(data | {"train": found[-1].data["train"]}, record.encoder)
+    except (LookupError, TypeError, AttributeError) as error:
+        raise UserError(
+            f"{file}: its record lacks something, or holds something else ({error!r})."
+        ) from error
+    config = identity.settings(file, found[-1].config)
+    prunings = described.prunings(config)
+    used = identity.deciding(config, prunings)
+    return identity.key(used, prunings, content, record.recipe)
 
 
 def in_one_session(folder: pathlib.Path, results: Sequence[ExportResult]) -> list[ExportResult]:

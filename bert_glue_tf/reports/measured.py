@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import json
 import pathlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -16,7 +15,8 @@ from bert_glue_tf.compression.names import NO_PRUNING
 from bert_glue_tf.data import tasks
 from bert_glue_tf.evaluation.collapse import Mark, Marked
 from bert_glue_tf.export.timings import Timing
-from bert_glue_tf.runs.config import PRUNING, ExperimentConfig
+from bert_glue_tf.runs import identity
+from bert_glue_tf.runs.config import PRUNING
 
 KERAS = "keras"  # Stands for the recipe of a model that was not exported.
 REFERENCE = "float32"
@@ -24,8 +24,6 @@ SAMPLE = "sample"  # The name of the generated data.
 # Settings that tell two trainings of the same experiment apart, or do not decide the model.
 BUT_SEED = ("seed",)
 BUT_PRUNING = (*BUT_SEED, "pruning_method", *PRUNING)
-# Stands for an initial sparsity that follows from the method, and is no choice.
-COMPUTED = "computed"
 
 Interval = tuple[float, float]
 
@@ -221,13 +219,7 @@ class Model:
     @functools.cached_property
     def deciding(self) -> dict[str, Any]:
         """The settings that come into the model: of the pruning's, those that its methods use."""
-        unused = [set(one.unused) for one in self.prunings]
-        left_out = set.intersection(*unused) if unused else set(PRUNING)
-        found = {name: value for name, value in self.config.items() if name not in left_out}
-        computed = ExperimentConfig.from_json(self.config).computed_sparsity
-        if found.get("initial_sparsity") == computed:
-            found["initial_sparsity"] = COMPUTED
-        return found
+        return identity.deciding(self.config, self.prunings)
 
     @property
     def pruned(self) -> Pruned | None:
@@ -241,14 +233,8 @@ class Model:
 
         Data and encoder count by their content, not by the path that led to them.
         """
-        left_out = {*without, "data", "encoder"}
-        kept: dict[str, Any] = {n: v for n, v in self.deciding.items() if n not in left_out}
-        # However the options are written, what each method was asked for counts.
-        if kept.pop("pruning_options", None) is not None:
-            kept.pop("final_sparsity", None)
-            kept["prunings"] = [[one.method, one.sparsity, one.options] for one in self.prunings]
         content = [self.source, self.digests, self.encoder, self.encoder_digest]
-        return json.dumps([kept, content, self.recipe], sort_keys=True)
+        return identity.key(self.deciding, self.prunings, content, self.recipe, without)
 
 
 def mean_interval(intervals: Sequence[Interval | None]) -> Interval | None:

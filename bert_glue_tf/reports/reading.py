@@ -12,8 +12,6 @@ import pathlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from absl import logging
-
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import tasks
 from bert_glue_tf.evaluation import collapse, predictions
@@ -23,8 +21,7 @@ from bert_glue_tf.export.record import ExportResult
 from bert_glue_tf.export.timings import Timing
 from bert_glue_tf.reports import groups, machine, rows, times
 from bert_glue_tf.reports.measured import KERAS, Model
-from bert_glue_tf.runs import results
-from bert_glue_tf.runs.config import ExperimentConfig
+from bert_glue_tf.runs import identity, results
 from bert_glue_tf.runs.history import read_history
 from bert_glue_tf.runs.results import ExperimentResult
 
@@ -70,9 +67,9 @@ def _folder(folder: pathlib.Path, name: str) -> Iterator[Model]:
     file = folder / results.FILE_NAME
     records = results.load(file) if file.is_file() else []
     if not records:
-        logging.warning("%s: no record in it (%s), left out", folder, results.FILE_NAME)
+        results.warn_without(folder)
         return
-    record = dataclasses.replace(records[-1], config=_config(file, records[-1].config))
+    record = dataclasses.replace(records[-1], config=identity.settings(file, records[-1].config))
     history = read_history(folder / "history.csv")
     export = ExportFolder(folder / FOLDER)
     with _naming(file):
@@ -106,18 +103,6 @@ def _naming(file: pathlib.Path) -> Iterator[None]:
             f"{file}: its record lacks something, or holds something else ({error!r}). "
             "Each line must be one record as the commands write it."
         ) from error
-
-
-def _config(file: pathlib.Path, config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a run's settings, those included that are younger than its record."""
-    try:
-        if "task" not in config:
-            raise UserError("the setting task is missing")
-        settings = ExperimentConfig.from_json(config)
-        # Computed or given, the same sparsity is the same setting.
-        return settings.to_json() | {"initial_sparsity": settings.first_sparsity}
-    except (UserError, TypeError) as error:
-        raise UserError(f"{file}: its record has not the settings of a run ({error}).") from None
 
 
 def _splits(record: Any) -> list[str]:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import functools
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self
 
-from bert_glue_tf.core import records
+from absl import logging
+
+from bert_glue_tf.core import layout, records
 from bert_glue_tf.core.records import Record, check_types, with_nan
 
 FILE_NAME = "results.jsonl"
@@ -79,3 +82,13 @@ class ExperimentResult(Record):
 def load(path: str | pathlib.Path) -> list[ExperimentResult]:
     """Return all records of a run's file of JSON lines; see `records.load`."""
     return records.load(pathlib.Path(path), ExperimentResult)
+
+
+@functools.cache  # A command that looks twice says it once.
+def warn_without(folder: pathlib.Path) -> None:
+    """Tell in the log that a folder has no record and is left out.
+
+    Args:
+      folder: absolute.
+    """
+    logging.warning("%s: no record in it (%s), left out", layout.near(folder), FILE_NAME)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import pathlib
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from bert_glue_tf.export import benchmark, timings
 from bert_glue_tf.export.card import card
 from bert_glue_tf.export.folder import ExportFolder
 from bert_glue_tf.export.timings import Timing
-from bert_glue_tf.reports import terminal
+from bert_glue_tf.reports import reading, terminal, times
 
 LABELS = np.arange(40) % 2
 SMALL = tiny_tflite.write(16, 32)
@@ -87,6 +88,51 @@ def test_the_reference_is_the_unpruned_float32_file_of_the_lowest_seed(tmp_path)
         **{("d", recipe): "d" for recipe in ("float32", "int8")},
     }
     assert {one.timing.files for one in found} == {6}
+
+
+def test_of_a_run_that_was_run_again_the_last_one_is_the_reference_as_in_a_comparison(tmp_path):
+    for name, settings in {"a": {}, "b": {"epochs": 3}, "c": {"pruning_method": "row"}}.items():
+        run(tmp_path / name, recipes=("float32", "int8"), **settings)  # 3 is the default.
+    run(tmp_path / "d", seed=2)
+    folders = sorted(tmp_path.iterdir())
+    for recipes in ([], ["int8"]):
+        found = measure(*folders, recipes=recipes)
+        assert {(one.reference.run, one.reference.recipe) for one in found} == {("b", "float32")}
+        shown = times.table(found)
+        assert sum("times as fast as b, float32." in note for note in shown.notes) == 1
+    speeds = {model.time.reference for model in reading.read(folders) if model.time}
+    assert speeds == {"b, float32"}
+
+
+def test_a_run_whose_record_is_gone_is_like_no_other(tmp_path):
+    for name in "ab":
+        run(tmp_path / name)
+    (tmp_path / "b" / "results.jsonl").unlink()
+    assert {one.reference.run for one in measure(*tmp_path.iterdir())} == {"a"}
+    (tmp_path / "a" / "results.jsonl").write_text("{}")
+    with refuses(UserError, tmp_path / "a" / "results.jsonl"):
+        measure(*tmp_path.iterdir())
+
+
+def test_paths_are_those_that_were_given_and_a_folder_is_told_of_once(
+    tmp_path, monkeypatch, caplog
+):
+    monkeypatch.chdir(tmp_path)
+    run(tmp_path / "runs" / "whole")
+    write_run(tmp_path / "runs" / "bare", LABELS, wrong_at(LABELS, [0]), seed=2)
+    (tmp_path / "runs" / "trains").mkdir()
+    folders = sorted(pathlib.Path("runs").iterdir())
+    with caplog.at_level("INFO"):
+        measure(*folders)
+        reading.read(folders)
+    told = [record.getMessage() for record in caplog.records]
+    assert told == [
+        "runs/bare: no exported file in it (tflite/), so nothing of it is timed",
+        "runs/trains: no record in it (results.jsonl), left out",
+        "timing 1 file(s) in turns at length 32: 5 turns to warm up, then 3 that count",
+    ]
+    with refuses(UserError, "--at_length=64", ": runs/whole/tflite/float32.tflite"):
+        measure(*folders, at_length=64)
 
 
 def test_all_files_have_the_length(tmp_path):

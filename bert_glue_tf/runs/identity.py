@@ -1,0 +1,91 @@
+"""Tells which runs are the same model: by the settings that come into it, its data and encoder.
+
+Data and encoder count by their content, not by the path that led to them.
+"""
+
+from __future__ import annotations
+
+import json
+import pathlib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from bert_glue_tf.compression.described import Pruning
+from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.runs.config import PRUNING, ExperimentConfig
+
+# Stands for an initial sparsity that follows from the method, and is no choice.
+COMPUTED = "computed"
+
+
+def settings(file: pathlib.Path, config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a run's settings, those included that are younger than its record.
+
+    Args:
+      file: of the record.
+      config: of the record.
+
+    Raises:
+      UserError: they are not the settings of a run; the message names the file.
+    """
+    try:
+        if "task" not in config:
+            raise UserError("the setting task is missing")
+        found = ExperimentConfig.from_json(config)
+        # Computed or given, the same sparsity is the same setting.
+        return found.to_json() | {"initial_sparsity": found.first_sparsity}
+    except (UserError, TypeError) as error:
+        raise UserError(f"{file}: its record has not the settings of a run ({error}).") from None
+
+
+def deciding(config: Mapping[str, Any], prunings: Sequence[Pruning]) -> dict[str, Any]:
+    """Return the settings that come into a model: of the pruning's, those that its methods use.
+
+    Args:
+      config: of `settings`.
+      prunings: of `described.prunings`.
+    """
+    unused = [set(one.unused) for one in prunings]
+    left_out = set.intersection(*unused) if unused else set(PRUNING)
+    found = {name: value for name, value in config.items() if name not in left_out}
+    computed = ExperimentConfig.from_json(config).computed_sparsity
+    if found.get("initial_sparsity") == computed:
+        found["initial_sparsity"] = COMPUTED
+    return found
+
+
+def content(data: Mapping[str, Any], encoder: Mapping[str, Any]) -> list[Any]:
+    """Return what data and encoder are, wherever they lie: their names and digests.
+
+    Args:
+      data: provenance of the validation split(s), first, and of the training split.
+      encoder: provenance.
+    """
+    digests = {split: str(read["sha256"]) for split, read in data.items()}
+    source = str(next(iter(data.values()))["name"])
+    return [source, digests, encoder["name"], str(encoder.get("sha256"))]
+
+
+def key(
+    used: Mapping[str, Any],
+    prunings: Sequence[Pruning],
+    content: Sequence[Any],
+    recipe: str,
+    without: Iterable[str] = (),
+) -> str:
+    """Return a text that is equal for models that differ only in the settings `without`.
+
+    Args:
+      used: settings, of `deciding`.
+      prunings: of `described.prunings`.
+      content: of `content`.
+      recipe: of the file, or what stands for a model that was not exported.
+      without: names of settings.
+    """
+    left_out = {*without, "data", "encoder"}
+    kept: dict[str, Any] = {n: v for n, v in used.items() if n not in left_out}
+    # However the options are written, what each method was asked for counts.
+    if kept.pop("pruning_options", None) is not None:
+        kept.pop("final_sparsity", None)
+        kept["prunings"] = [[one.method, one.sparsity, one.options] for one in prunings]
+    return json.dumps([kept, content, recipe], sort_keys=True)
