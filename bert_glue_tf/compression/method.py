@@ -75,7 +75,7 @@ class PruningMethod:
     method_options: tuple[str, ...] = ()
     # Why it stands alone and not beside other methods; empty if it does not.
     alone = ""
-    # What it needs of the encoder besides variables (`models.backbone.CAPABILITIES`).
+    # What it needs of the encoder besides variables (`models.parts.CAPABILITIES`).
     needs: tuple[str, ...] = ()
     # Why it cannot prune before the first step, after the method's name; empty if it can.
     waits = ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import errno
+import gc
 import io
 import os
 import pathlib
@@ -25,6 +26,9 @@ from bert_glue_tf.core.errors import UserError
 USER_ERROR = 2  # Exit status of a user's mistake; a defect of ours keeps Python's 1.
 INTERRUPTED = 130  # As shells count SIGINT.
 PIPE_CLOSED = 141  # As shells count SIGPIPE.
+# Python looks for reference cycles after every 700 new objects. TensorFlow's import makes millions
+# that stay: looking there takes a fifth of it (2.5 s of processor time instead of 2.1 s).
+_COLLECTION = (100_000, 50, 50)
 # ENOSPC, and EDQUOT where each user has a share of the disk.
 _DISK_FULL = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT))
 
@@ -43,6 +47,7 @@ def run(
       goes_on: where the same command, given again, goes on; empty where nothing is to be said.
         A function is asked when the command has ended; from it, empty is "starts again".
     """
+    gc.set_threshold(*_COLLECTION)
     if isinstance(sys.stdout, io.TextIOWrapper):
         # The name of a folder need not be UTF-8, and a terminal's encoding may be less.
         sys.stdout.reconfigure(errors="backslashreplace")

@@ -11,12 +11,11 @@ import abc
 import dataclasses
 import pathlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data.preprocessing import INPUTS
-from bert_glue_tf.models.parts import Cut, Graph, Layers, Table
+from bert_glue_tf.models.parts import CAPABILITIES, Cut, Graph, Layers, Table
 from bert_glue_tf.models.saved_encoders import TakesOver
 
 if TYPE_CHECKING:
@@ -25,21 +24,8 @@ if TYPE_CHECKING:
     import tf_keras
 
     from bert_glue_tf.models.foreign_heads import ForeignHead
-    from bert_glue_tf.models.saved_encoders import SavedEncoder
+    from bert_glue_tf.models.saved_encoders import ProvedEncoder, SavedEncoder
     from bert_glue_tf.models.units import Group
-
-# A capability that some families lack -> the reason that it needs, as the beginning of a sentence.
-CAPABILITIES: Mapping[str, str] = MappingProxyType(
-    {
-        "head": "the heads have to be found in its weights",
-        "neuron": "the feed-forward layers have to be found in its weights",
-        "layer": "layers can only be taken out of a network that can be built anew",
-        "vocabulary": "rows can only be cut out of a network that can be built anew",
-        "shrink": "only a network that can be built anew can be built smaller",
-        "dropout": "its dropout can only be set in a network that can be built anew",
-        "mixed_precision": "only a network that can be built anew can compute in another precision",
-    }
-)
 
 # float32 kernel [hidden, classes] and bias [classes] of a classifier.
 ClassifierWeights = tuple["np.ndarray", "np.ndarray"]
@@ -156,6 +142,14 @@ class Backbone(abc.ABC):
           UserError: the record of its import is damaged.
         """
         raise NotImplementedError(f"{cls.family} takes no SavedModel over")
+
+    @classmethod
+    def take_again(cls, proved: ProvedEncoder) -> Self:
+        """Return what `take_over` returned for the same bytes, from the variables alone.
+
+        It is asked of a family whose `describe` says what it takes to build the encoder again.
+        """
+        raise NotImplementedError(f"{cls.family} cannot be built from variables alone")
 
     # The encoder's sizes and description.
 

@@ -16,11 +16,18 @@ from absl import logging
 
 from bert_glue_tf.core.errors import UserError, reason_of
 from bert_glue_tf.data import preprocessing
-from bert_glue_tf.models import embedded, families, imported, tfhub
+from bert_glue_tf.models import embedded, families, imported, proofs, tfhub
 from bert_glue_tf.models.backbone import Backbone
 from bert_glue_tf.models.encoders import MAX_SEQ_LENGTH, EncoderSource, check_seq_length
 from bert_glue_tf.models.probing import OUTPUTS, collect, probe
-from bert_glue_tf.models.saved_encoders import NotOfFamilyError, SavedEncoder, TakesOver, load_layer
+from bert_glue_tf.models.saved_encoders import (
+    NotOfFamilyError,
+    ProvedEncoder,
+    SavedEncoder,
+    SavedVariables,
+    TakesOver,
+    load_layer,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,6 +38,14 @@ class _Pair:
     preprocessing: str
     encoder_path: str
     preprocessing_path: str
+
+
+@dataclasses.dataclass(frozen=True)
+class _TextModel:
+    """A loaded preprocessing SavedModel, and the pieces of its vocabulary (0: not known)."""
+
+    model: Any
+    pieces: int
 
 
 def load(source: EncoderSource, family: str | None = None, seq_length: int = 128) -> Backbone:
@@ -49,42 +64,53 @@ def load(source: EncoderSource, family: str | None = None, seq_length: int = 128
             of the family that is asked for.
         network.UnreachableError: a TF-Hub handle that cannot be downloaded.
     """
-    saved = _saved(source, _pair(source), seq_length)
-    found = _of_a_family(saved, source, family)
-    is_copy = found.layer is not saved.layer
-    del saved
-    if is_copy:
-        collect(found.layer.variables)  # The SavedModel's copy of them.
-    parameters = sum(v.shape.num_elements() for v in found.layer.trainable_variables)
-    return found.with_provenance(parameters=parameters)
-
-
-def _saved(source: EncoderSource, pair: _Pair, seq_length: int) -> SavedEncoder:
-    """Return the encoder's SavedModel, loaded and asked for what it answers to a probe.
-
-    Raises:
-        UserError: as `load`.
-    """
-    remedy = _remedy(pair.preprocessing, pair.preprocessing_path)
-    text_model = preprocessing.load(pair.preprocessing_path, pair.preprocessing, remedy)
-    tokens = preprocessing.special_tokens(text_model.tokenize)
-    layer = _layer(pair)
-    rows, positions = _sizes(layer)
-    if rows and tokens.get("vocab_size", rows) != rows:
-        raise UserError(
-            f"{pair.preprocessing}: its vocabulary of {tokens['vocab_size']} pieces "
-            f"does not fit {pair.encoder} with {rows} rows of word embeddings"
-        )
-    check_seq_length(source, seq_length, positions)
-    batch = probe(rows or tokens.get("vocab_size", 100))
+    pair = _pair(source)
     record = imported.read_record(Path(pair.encoder_path).parent) or {}
     for level, told in ((logging.INFO, "notes"), (logging.WARNING, "warnings")):
         for sentence in record.get(told, ()):
             logging.log(level, "%s: %s", source.name, sentence)
-    return SavedEncoder(
+    text = _text_model(pair)
+    file = proofs.path(pair.encoder_path, record)
+    proof = proofs.find(file)
+    if proof is not None and family in (None, proof.family):
+        _check_sizes(source, pair, text.pieces, (proof.rows, proof.positions), seq_length)
+        found = families.get(proof.family).take_again(
+            ProvedEncoder(
+                encoder=proof.encoder,
+                variables=SavedVariables(pair.encoder_path),
+                preprocessing=text.model,
+                preprocessing_path=pair.preprocessing_path,
+                provenance={**_provenance(source, pair, record), **proof.added},
+            )
+        )
+    else:
+        found = _proved(source, pair, record, text, seq_length, family, file)
+    parameters = sum(v.shape.num_elements() for v in found.layer.trainable_variables)
+    return found.with_provenance(parameters=parameters)
+
+
+def _proved(
+    source: EncoderSource,
+    pair: _Pair,
+    record: Mapping[str, Any],
+    text: _TextModel,
+    seq_length: int,
+    family: str | None,
+    file: Path | None,
+) -> Backbone:
+    """Return an encoder that was loaded, asked and taken over now; a proof of it is kept.
+
+    Raises:
+        UserError: as `load`.
+    """
+    layer = _layer(pair)
+    rows, positions = _sizes(layer)
+    _check_sizes(source, pair, text.pieces, (rows, positions), seq_length)
+    batch = probe(rows or text.pieces or 100)
+    saved = SavedEncoder(
         layer=layer,
         path=pair.encoder_path,
-        preprocessing=text_model,
+        preprocessing=text.model,
         preprocessing_path=pair.preprocessing_path,
         provenance=_provenance(source, pair, record),
         positions=positions,
@@ -93,6 +119,41 @@ def _saved(source: EncoderSource, pair: _Pair, seq_length: int) -> SavedEncoder:
         record=record,
         remedy=_remedy(pair.encoder, pair.encoder_path),
     )
+    found = _of_a_family(saved, source, family)
+    if found.layer is layer:
+        return found
+    before = saved.provenance
+    del layer, saved
+    collect(found.layer.variables)  # The SavedModel's copy of them.
+    if encoder := found.describe()["encoder"]:
+        added = {key: value for key, value in found.provenance.items() if key not in before}
+        proof = proofs.Proof(found.family, encoder, added, rows, positions)
+        proofs.keep(file, found, pair.encoder_path, proof)
+    return found
+
+
+def _text_model(pair: _Pair) -> _TextModel:
+    """Return the preprocessing's SavedModel, loaded, and the size of its vocabulary."""
+    remedy = _remedy(pair.preprocessing, pair.preprocessing_path)
+    model = preprocessing.load(pair.preprocessing_path, pair.preprocessing, remedy)
+    return _TextModel(model, preprocessing.special_tokens(model.tokenize).get("vocab_size", 0))
+
+
+def _check_sizes(
+    source: EncoderSource, pair: _Pair, pieces: int, sizes: tuple[int, int], seq_length: int
+) -> None:
+    """Compare an encoder's rows of word embeddings and its positions with what it is to take.
+
+    Raises:
+        UserError: the vocabulary or the sequence length does not fit.
+    """
+    rows, positions = sizes
+    if rows and pieces not in (0, rows):
+        raise UserError(
+            f"{pair.preprocessing}: its vocabulary of {pieces} pieces "
+            f"does not fit {pair.encoder} with {rows} rows of word embeddings"
+        )
+    check_seq_length(source, seq_length, positions)
 
 
 def _of_a_family(saved: SavedEncoder, source: EncoderSource, family: str | None) -> Backbone:

@@ -1,12 +1,27 @@
-"""The parts of an encoder that a caller of `Backbone` is given."""
+"""The capabilities and the parts of an encoder that a caller of `Backbone` is given."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     import tensorflow as tf
+
+# A capability that some families lack -> the reason that it needs, as the beginning of a sentence.
+CAPABILITIES: Mapping[str, str] = MappingProxyType(
+    {
+        "head": "the heads have to be found in its weights",
+        "neuron": "the feed-forward layers have to be found in its weights",
+        "layer": "layers can only be taken out of a network that can be built anew",
+        "vocabulary": "rows can only be cut out of a network that can be built anew",
+        "shrink": "only a network that can be built anew can be built smaller",
+        "dropout": "its dropout can only be set in a network that can be built anew",
+        "mixed_precision": "only a network that can be built anew can compute in another precision",
+    }
+)
 
 
 class Graph(Protocol):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.models.imported import IMPORT_RECORD
+from bert_glue_tf.models.transformer_names import canonical_name
 
 if TYPE_CHECKING:
     import numpy as np
@@ -59,6 +60,54 @@ class SavedEncoder:
         """Return the error of an import's record that lacks what a family needs of it."""
         path = Path(self.path).parent / IMPORT_RECORD
         return UserError(f"{path}: not whole: {reason}{self.remedy}")
+
+
+@dataclasses.dataclass(frozen=True)
+class ProvedEncoder:
+    """A SavedModel that a family has been proved equal to before, read without its graphs.
+
+    Attributes:
+      encoder: what `Backbone.describe` said of the encoder that was proved.
+      variables: the SavedModel's.
+      preprocessing, preprocessing_path, provenance: as in `Backbone`.
+    """
+
+    encoder: Mapping[str, Any]
+    variables: SavedVariables
+    preprocessing: Any
+    preprocessing_path: str
+    provenance: Mapping[str, Any]
+
+
+class SavedVariables:
+    """The variables of a SavedModel, read from its file by their canonical names.
+
+    Args:
+      path: the folder of the SavedModel.
+    """
+
+    def __init__(self, path: str) -> None:
+        import tensorflow as tf
+        from tensorflow.core.protobuf import trackable_object_graph_pb2
+
+        self._file = tf.train.load_checkpoint(str(Path(path) / "variables" / "variables"))
+        graph = trackable_object_graph_pb2.TrackableObjectGraph.FromString(
+            self._file.get_tensor("_CHECKPOINTABLE_OBJECT_GRAPH")
+        )
+        self._keys = {
+            canonical_name(saved.full_name) or saved.full_name: saved.checkpoint_key
+            for node in graph.nodes
+            for saved in node.attributes
+        }
+
+    def read(self, name: str) -> np.ndarray:
+        """Return the value of the variable with a canonical name, or with its own.
+
+        Raises:
+          KeyError: there is none.
+        """
+        value: np.ndarray = self._file.get_tensor(self._keys[name])
+        return value
 
 
 def other_variables(folder: Path) -> UserError:

@@ -28,7 +28,8 @@ from bert_glue_tf.models import (
     saved_encoders,
     saving,
 )
-from bert_glue_tf.models.backbone import CAPABILITIES, Backbone
+from bert_glue_tf.models.backbone import Backbone
+from bert_glue_tf.models.parts import CAPABILITIES
 from bert_glue_tf.models.probing import probe
 from bert_glue_tf.models.saved_encoders import TakesOver
 
@@ -204,6 +205,27 @@ def test_what_another_holds_keeps_its_answers(backbone, pair, batch):
         pytest.skip("the family holds no SavedModel")
     saved = saved_encoders.load_layer(str(pair / "encoder"))
     assert_same(outputs(backbone, batch), saved(batch), atol=1e-5)
+
+
+def test_what_was_proved_once_is_built_again_of_its_variables_alone(backbone, pair, batch):
+    """A family that says what it takes to build it is not loaded with its graphs again."""
+    encoder = backbone.describe()["encoder"]
+    proved = saved_encoders.ProvedEncoder(
+        encoder=json.loads(json.dumps(encoder)),
+        variables=saved_encoders.SavedVariables(str(pair / "encoder")),
+        preprocessing=backbone.preprocessing,
+        preprocessing_path=backbone.preprocessing_path,
+        provenance=backbone.provenance,
+    )
+    if encoder is None:  # Only the SavedModel knows how to compute.
+        with pytest.raises(NotImplementedError):
+            type(backbone).take_again(proved)
+        return
+    again = type(backbone).take_again(proved)
+    assert again.describe() == backbone.describe()
+    assert again.record() == backbone.record()
+    assert_same(dict(backbone.weights()), dict(again.weights()))
+    assert_same(outputs(backbone, batch), outputs(again, batch))
 
 
 # --- what it is ---

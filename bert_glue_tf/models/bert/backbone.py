@@ -21,7 +21,12 @@ from bert_glue_tf.models.bert.architecture import (
     by_canonical_name,
 )
 from bert_glue_tf.models.parts import Layers, Table
-from bert_glue_tf.models.saved_encoders import SavedEncoder, TakesOver, other_variables
+from bert_glue_tf.models.saved_encoders import (
+    ProvedEncoder,
+    SavedEncoder,
+    TakesOver,
+    other_variables,
+)
 from bert_glue_tf.models.transformer_names import TransformerNames
 
 if TYPE_CHECKING:
@@ -109,6 +114,17 @@ class BertBackbone(TransformerNames, Backbone):
                 "activation": architecture.activation,
                 "probe_difference": gap,
             },
+            architecture=architecture,
+        )
+
+    @classmethod
+    def take_again(cls, proved: ProvedEncoder) -> Self:
+        architecture = Architecture(**proved.encoder)
+        return cls(
+            layer=network.build_encoder(architecture, proved.variables.read),
+            preprocessing=proved.preprocessing,
+            preprocessing_path=proved.preprocessing_path,
+            provenance=proved.provenance,
             architecture=architecture,
         )
 

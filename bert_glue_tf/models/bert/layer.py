@@ -45,6 +45,19 @@ def _activation(architecture: Architecture) -> Any:
     return architecture.activation
 
 
+class AssignedLater(tf_keras.initializers.TruncatedNormal):
+    """An initializer of variables that get their values at once: zeros, which take no time.
+
+    It draws a seed as its class does, so that what is drawn after it (the seeds of dropout) is the
+    same as if the first weights had been drawn.
+    """
+
+    def __call__(self, shape: Any, dtype: Any = None, **kwargs: Any) -> tf.Tensor:
+        """Return zeros of a shape; `kwargs` are Keras's."""
+        self._random_generator.make_seed_for_stateless_op()
+        return tf.zeros(shape, dtype or tf_keras.backend.floatx())
+
+
 class BertEncoder(networks.BertEncoderV2):
     """A standard BERT encoder: int32 [batch, length] features in, a dict of outputs out.
 
@@ -54,6 +67,7 @@ class BertEncoder(networks.BertEncoderV2):
     Args:
       architecture: of the encoder; its layers may differ in width.
       quantize: is called at the points of `forward`; weights come as variables.
+      initializer: of the first weights; None draws them as BERT's authors do.
 
     Attributes:
       architecture: as given.
@@ -64,15 +78,18 @@ class BertEncoder(networks.BertEncoderV2):
         architecture: Architecture,
         quantize: forward.Quantize = forward.keep,
         name: str = NAME,
+        initializer: tf_keras.initializers.Initializer | None = None,
     ) -> None:
-        super().__init__(**official_arguments(architecture), name=name)
+        initializer = initializer or tf_keras.initializers.TruncatedNormal(stddev=0.02)
+        super().__init__(**official_arguments(architecture), initializer=initializer, name=name)
         self.architecture = architecture
         self._quantize = quantize
         if architecture.blocks:
             # A layer makes its weights when it is first called, so nothing is built yet. The list
             # is replaced as a whole, since Keras refuses to save one whose elements were.
             self._transformer_layers = [
-                _block_layer(architecture, block, i) for i, block in enumerate(architecture.blocks)
+                _block_layer(architecture, block, i, initializer)
+                for i, block in enumerate(architecture.blocks)
             ]
 
     def build(self, input_shape: Any) -> None:
@@ -138,7 +155,12 @@ class BertEncoder(networks.BertEncoderV2):
         )
 
 
-def _block_layer(architecture: Architecture, block: Block, index: int) -> Any:
+def _block_layer(
+    architecture: Architecture,
+    block: Block,
+    index: int,
+    initializer: tf_keras.initializers.Initializer,
+) -> Any:
     """Return a layer with the arguments that `BertEncoderV2` gives to each of its own."""
     return layers.TransformerEncoderBlock(
         num_attention_heads=block.heads,
@@ -146,7 +168,8 @@ def _block_layer(architecture: Architecture, block: Block, index: int) -> Any:
         inner_activation=tf_keras.activations.get(_activation(architecture)),
         output_dropout=architecture.output_dropout,
         attention_dropout=architecture.attention_dropout,
-        kernel_initializer=tf_keras.initializers.TruncatedNormal(stddev=0.02),
+        # A copy, since one keeps its seed.
+        kernel_initializer=type(initializer).from_config(initializer.get_config()),
         key_dim=block.key_dim,
         value_dim=block.value_dim,
         # Else the attention's output would be as wide as its heads together.

@@ -64,9 +64,9 @@ def build_encoder(architecture: Architecture, read: Reader, origin: str = "the w
     Raises:
         UserError: a tensor whose size does not fit, naming it and both shapes.
     """
-    from bert_glue_tf.models.bert.layer import BertEncoder
+    from bert_glue_tf.models.bert.layer import AssignedLater, BertEncoder
 
-    encoder = BertEncoder(architecture)
+    encoder = BertEncoder(architecture, initializer=AssignedLater(stddev=0.02))
     _call_once(encoder)
     for name, variable in by_canonical_name(encoder.variables).items():
         value, expected = read(name), tuple(variable.shape)
@@ -116,13 +116,15 @@ def take_over(
     """
     variables = by_canonical_name(layer.variables)
     found = read_architecture(variables)
+    activations = [known.activation] if known else ACTIVATIONS
     tried: dict[str, float] = {}
-    for activation in [known.activation] if known else ACTIVATIONS:
+    for activation in activations:
         candidate = dataclasses.replace(found.told_by(known or found), activation=activation)
         encoder = build_encoder(candidate, lambda name: variables[name].numpy())
         tried[activation] = difference(encoder(dict(batch)), outputs)
         # As near as this, no other activation can be nearer by more than rounding.
-        if tried[activation] < PROBE_TOLERANCE / 100:
+        is_nearest = len(activations) == 1 or tried[activation] < PROBE_TOLERANCE / 100
+        if is_nearest and tried[activation] < PROBE_TOLERANCE:
             return encoder, candidate, tried[activation]
         del encoder
         collect(variables.values())

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from bert_glue_tf.models.backbone import CAPABILITIES, Backbone, ClassifierWeights
+from bert_glue_tf.models.backbone import Backbone, ClassifierWeights
+from bert_glue_tf.models.parts import CAPABILITIES
 from bert_glue_tf.models.saved_encoders import SavedEncoder, TakesOver, load_layer, other_variables
 from bert_glue_tf.models.transformer_names import TransformerNames
 
