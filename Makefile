@@ -27,8 +27,8 @@ VERSION := import sys; print("%d.%d" % sys.version_info[:2])
 
 .DEFAULT_GOAL := help
 .PHONY: help install same-python demo export-tflite benchmark reproduce-report reproduce-structured \
-    reproduce-local-global survey notebooks bench-peers bench-finetuning need-run test test-fast \
-    test-messages lint docs audit lock clean
+    reproduce-local-global survey notebooks bench-peers bench-finetuning bench-training need-run \
+    test test-fast test-messages lint docs audit lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 26
@@ -94,6 +94,9 @@ bench-peers: need-run $(INSTALLED) $(PEERS_INSTALLED)  ## PyTorch, ONNX Runtime,
 
 bench-finetuning: $(INSTALLED) $(PEERS_INSTALLED)  ## time to fine-tune, beside Hugging Face on PyTorch (ARGS="--data=... ...")
 	PYTHONPATH=. $(BIN)/python benchmarks/finetuning.py --peers_python=$(PEERS_BIN)/python $(ARGS)
+
+bench-training: $(INSTALLED) $(PEERS_INSTALLED)  ## a training step, beside PyTorch's and the machine's limit (ARGS="--data=... ...")
+	PYTHONPATH=. $(BIN)/python benchmarks/training_steps.py --peers_python=$(PEERS_BIN)/python $(ARGS)
 
 # A prerequisite, so that it comes before an environment is built for nothing.
 need-run:

@@ -14,6 +14,7 @@ import collections
 import pathlib
 import tempfile
 import time
+from collections.abc import Iterator
 
 from absl import flags
 
@@ -119,14 +120,15 @@ def main() -> None:
     )
 
 
-def read(trace: pathlib.Path) -> tuple[dict[str, float], dict[str, int]]:
-    """Seconds and calls of each type of operation, from the threads of the host."""
+def events(trace: pathlib.Path) -> Iterator[tuple[str, str, float]]:
+    """Yield node, type of operation and seconds of each event of the host's threads.
+
+    The node of the wait for input is empty, and its type is `INPUT`.
+    """
     from tensorflow.tsl.profiler.protobuf import xplane_pb2
 
     space = xplane_pb2.XSpace()
     space.ParseFromString(trace.read_bytes())
-    spent: dict[str, float] = collections.defaultdict(float)
-    calls: dict[str, int] = collections.defaultdict(int)
     for plane in space.planes:
         if not plane.name.startswith("/host:CPU"):
             continue
@@ -136,9 +138,19 @@ def read(trace: pathlib.Path) -> tuple[dict[str, float], dict[str, int]]:
                 # "model/dense/MatMul:MatMul": the node and its operation.
                 name = names[event.metadata_id]
                 node, _, operation = name.rpartition(":")
-                if name == INPUT or (node and "::" not in name and " " not in name):
-                    spent[name if name == INPUT else operation] += event.duration_ps / 1e12
-                    calls[name if name == INPUT else operation] += 1
+                if name == INPUT:
+                    yield "", INPUT, event.duration_ps / 1e12
+                elif node and "::" not in name and " " not in name:
+                    yield node, operation, event.duration_ps / 1e12
+
+
+def read(trace: pathlib.Path) -> tuple[dict[str, float], dict[str, int]]:
+    """Return the seconds and the calls of each type of operation."""
+    spent: dict[str, float] = collections.defaultdict(float)
+    calls: dict[str, int] = collections.defaultdict(int)
+    for _, operation, seconds in events(trace):
+        spent[operation] += seconds
+        calls[operation] += 1
     return spent, calls
 
 

@@ -183,6 +183,7 @@ def _fit(
     """Let Keras train from a position to the end."""
     if position.step:
         trainee._training_state = position
+    logging.info("tracing the training step")
     trainee.fit(
         dataset,
         initial_epoch=position.epoch,
