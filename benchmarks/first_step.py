@@ -137,9 +137,9 @@ def main() -> None:
                 ]
                 found = start_once(checkouts[which], arguments)
                 starts[which] += [found] if turn else []
-    for which, found in starts.items():
+    for which, counted in starts.items():
         terminal.print_rows(
-            f"{which}: {FLAGS.times} starts, load average {os.getloadavg()[0]:.1f}", rows(found)
+            f"{which}: {FLAGS.times} starts, load average {os.getloadavg()[0]:.1f}", rows(counted)
         )
     if FLAGS.other:
         pairs = zip(starts["this"], starts["other"], strict=True)

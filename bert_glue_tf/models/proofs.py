@@ -31,7 +31,7 @@ _LIBRARIES = ("tensorflow", "tf-keras", "tf-models-official", "tensorflow-hub", 
 
 @dataclasses.dataclass(frozen=True)
 class Proof:
-    """What was found out when an encoder was proved equal to its SavedModel.
+    """A proof that an encoder equals its SavedModel, and all that it takes to build it again.
 
     Attributes:
       family: of the encoder.

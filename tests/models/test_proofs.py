@@ -106,7 +106,7 @@ def test_no_proof_is_kept_of_weights_that_are_not_in_the_file(pair, cache, monke
 
 
 def test_first_weights_that_are_replaced_draw_the_same_seeds():
-    """What comes after an encoder in a run (the head, dropout) is drawn as if they were drawn."""
+    """The head and the dropout that come after an encoder are drawn as if its weights were."""
     import tf_keras
 
     from bert_glue_tf.models.bert.layer import AssignedLater, BertEncoder
