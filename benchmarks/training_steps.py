@@ -15,6 +15,7 @@ no step can take. With --profile=6 ours say where the rest goes, by TensorFlow's
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -32,6 +33,7 @@ from absl import flags, logging
 
 from bert_glue_tf.core import cli, records
 from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.models import embedded
 from bert_glue_tf.reports import terminal
 from bert_glue_tf.runs import command_line, config, versions
 
@@ -121,7 +123,7 @@ class Process:
         command = [sys.executable, str(_HERE / "training_worker.py"), *told]
         if variant.padding:
             program = str(_HERE / "training_worker_torch.py")
-            command = [FLAGS.peers_python, program, *told, variant.padding]
+            command = [FLAGS.peers_python, program, *told, variant.padding, str(embedded.find())]
         paths = os.pathsep.join([str(_HERE.parent), str(_HERE)])
         self._process = subprocess.Popen(
             command,
@@ -139,8 +141,9 @@ class Process:
         """
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps({"do": do, **arguments}) + "\n")
-        self._process.stdin.flush()
+        with contextlib.suppress(BrokenPipeError):  # It has ended, which reading tells as well.
+            self._process.stdin.write(json.dumps({"do": do, **arguments}) + "\n")
+            self._process.stdin.flush()
         for line in self._process.stdout:
             if line.startswith("{"):
                 answer: dict[str, Any] = json.loads(line)

@@ -22,7 +22,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import training_products
-import training_profile
 
 from bert_glue_tf.runs import config
 from bert_glue_tf.runs.run_folder import RunFolder
@@ -96,6 +95,7 @@ class Worker:
     def profile(self, count: int) -> dict[str, Any]:
         """Return the seconds of each type of operation in a step, by TensorFlow's profiler."""
         import tensorflow as tf
+        import training_profile
 
         with tempfile.TemporaryDirectory() as folder:
             tf.profiler.experimental.start(folder)

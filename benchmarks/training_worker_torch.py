@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import pathlib
 import sys
 import time
 from typing import Any
@@ -19,7 +20,6 @@ import training_products
 from training_worker import memory, serve
 
 from bert_glue_tf.data import readers, tasks
-from bert_glue_tf.models import embedded
 from bert_glue_tf.models.bert.architecture import Architecture
 from bert_glue_tf.runs import config
 
@@ -27,17 +27,23 @@ from bert_glue_tf.runs import config
 class Worker:
     """A training that stands still between its steps."""
 
-    def __init__(self, settings: config.ExperimentConfig, padding: str) -> None:
-        """Build the training of some settings; `padding` is "max_length" or "longest"."""
+    def __init__(self, settings: config.ExperimentConfig, padding: str, model: str) -> None:
+        """Build the training.
+
+        Args:
+          settings: of it.
+          padding: "max_length" or "longest".
+          model: folder of a Hugging Face BERT.
+        """
         import torch
         import transformers
 
         torch.set_num_threads(os.cpu_count() or 1)  # As TensorFlow does.
         transformers.set_seed(settings.seed)
         transformers.logging.set_verbosity_error()
-        task, model = tasks.get(settings.task), embedded.find()
+        task = tasks.get(settings.task)
         self._tokenizer = transformers.BertTokenizerFast(
-            vocab=str(model / "vocab.txt"), do_lower_case=True
+            vocab=str(pathlib.Path(model) / "vocab.txt"), do_lower_case=True
         )
         examples = readers.load(task, settings.data, "train", settings.train_examples)
         assert examples.labels is not None
@@ -54,7 +60,7 @@ class Worker:
         rate = settings.encoder_dropout
         inner = {} if rate < 0 else {"hidden_dropout_prob": rate}
         self._model = transformers.BertForSequenceClassification.from_pretrained(
-            str(model),
+            model,
             num_labels=task.problem.width,
             classifier_dropout=settings.dropout,
             **inner,
@@ -140,7 +146,7 @@ def _architecture(settings: Any) -> Architecture:
 
 def main() -> None:
     settings = config.ExperimentConfig.from_json(json.loads(sys.argv[1]))
-    serve(Worker(settings, sys.argv[2]))
+    serve(Worker(settings, *sys.argv[2:]))
 
 
 if __name__ == "__main__":

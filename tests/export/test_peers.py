@@ -214,6 +214,11 @@ def refusal(tmp_path, script, *arguments):
         ("finetuning.py", ["--peers_python=nowhere"], "nowhere"),
         ("finetuning.py", ["--at_most=0.5"], "--at_most=0.5"),
         ("finetuning.py", ["--contenders=ours"], "--encoder=minilm_l6"),
+        ("training_steps.py", ["--variants=jax"], "torch_128"),
+        ("training_steps.py", ["--base=grouped", "--variants=padded"], "--base=grouped"),
+        ("training_steps.py", ["--peers_python=nowhere"], "nowhere"),
+        ("first_step.py", ["--times=0"], "--times=0"),
+        ("first_step.py", ["--other=nowhere"], "--other=nowhere"),
         # The other runtimes are not in the tests' environment.
         ("peers.py", ["--run=r"], "make bench-peers"),
     ],
