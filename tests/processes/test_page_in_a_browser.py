@@ -142,6 +142,20 @@ def test_no_word_of_a_class_is_broken(page, chromium, width):
     assert chromium.evaluate(BROKEN) == []
 
 
+@pytest.mark.parametrize("width", [1280, 400, 320])
+def test_a_command_breaks_at_its_spaces_only(page, chromium, width):
+    chromium.open(page, width)
+    words = "[...document.querySelectorAll('code span')].map(one => [one.textContent, %s])"
+    found = chromium.evaluate(words % "one.getClientRects().length")
+    assert [word for word, _ in found][:3] == ["python", "-m", "bert_glue_tf.benchmark"]
+    assert {lines for _, lines in found} == {1}
+    # What is longer than the window scrolls within its own box.
+    boxes = chromium.evaluate(
+        "[...document.querySelectorAll('code')].map(one => one.getBoundingClientRect().right)"
+    )
+    assert max(boxes) <= width
+
+
 @pytest.mark.parametrize("width", [1280, 400])
 def test_verdict_and_size_are_seen_without_scrolling_sideways(page, chromium, width):
     chromium.open(page, width)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pathlib
 import re
 import subprocess
 import sys
@@ -14,10 +15,13 @@ import pytest
 from messages import refused, refuses
 from written_runs import write_export, write_run, wrong_at
 
+from bert_glue_tf.core import records
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import tasks
 from bert_glue_tf.evaluation import metrics, significance
+from bert_glue_tf.export.record import ExportResult
 from bert_glue_tf.reports import terminal
+from bert_glue_tf.reports.verdicts import Comparison
 from bert_glue_tf.runs import results
 from bert_glue_tf.studies import report, report_plan, words
 from bert_glue_tf.studies.report import Report
@@ -473,3 +477,34 @@ def test_mistakes_are_told_in_one_message(tmp_path, arguments, named):
     )
     refused(done, named)
     assert os.listdir(tmp_path) == []
+
+
+def test_the_committed_verdicts_are_those_of_the_counts_that_it_names():
+    folder = pathlib.Path(__file__).parents[2] / "docs" / "results"
+    text = (folder / "report_minilm_l6.md").read_text(encoding="utf-8")
+    # Examples, and those that only the judged and only the other model got right.
+    counts = {
+        "Pruning raises validation accuracy, mrpc": (408, 4, 0),
+        "Pruning raises validation accuracy, cola": (1043, 14, 11),
+        "Quantization keeps validation accuracy, mrpc": (408, 4, 2),
+        "Quantization keeps validation accuracy, sst2": (872, 2, 5),
+    }
+    found = []
+    for claim, (examples, gained, lost) in counts.items():
+        labels = np.arange(examples) % 2
+        first, second = labels.copy(), labels.copy()
+        first[:gained] ^= 1
+        second[gained : gained + lost] ^= 1
+        problem = tasks.get(claim.split()[-1]).problem
+        one = significance.compare(problem, metrics.accuracy, labels, [first], [second])
+        what = {"what": "", "against": "", "source": "", "metric": "accuracy", "task": "mrpc"}
+        found.append(Comparison(**what, examples=examples, seeds=(1,), difference=one))
+    corrected = significance.holm([one.difference.p for one in found])
+    for claim, one, p in zip(counts, found, corrected, strict=True):
+        told = (report._raised if claim.startswith("Pruning") else report._kept)(one)
+        assert f"- {claim}: {told} ({one.difference.mean:+.4f} accuracy, " in text
+        (line,) = (line for line in text.splitlines() if claim in line)
+        assert line.endswith(f"one seed, p = {p:.3f}).")
+    # Two classes: an answer that differs is right in one of the two models.
+    exports = records.load(folder / "report_exports_minilm_l6.jsonl", ExportResult)
+    assert [one.flips for one in exports if one.recipe == "dynamic_int8"] == [4 + 2, 2 + 5]
