@@ -87,7 +87,7 @@ _MODEL: tuple[Column[Model], ...] = (
     Column("timed at", lambda m: m.time.length if m.time else None, _word_pieces),
     Column("speed", lambda m: m.speed, formats.ratio),
     Column("peak memory", lambda m: m.peak_memory_bytes, formats.size),
-    Column("run", lambda m: m.run),
+    Column("run", lambda m: m.run, may_wrap=True),
 )
 
 

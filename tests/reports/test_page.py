@@ -173,6 +173,16 @@ def test_every_number_of_the_page_has_its_run_seed_and_examples(written):
     assert int8["other scores"] == "f1 0.0000"
 
 
+def test_every_number_is_that_of_a_run(written):
+    text = written[1].read_text(encoding="utf-8")
+    tables = re.findall(
+        r'<caption class="hidden">(?:Scores|Costs)</caption>.*?</table>', text, re.S
+    )
+    assert len(tables) == 2
+    for table in tables:
+        assert set(re.findall(r'<th role="rowheader"[^>]* data-head="(\w+)"', table)) == {"run"}
+
+
 def test_a_time_says_its_length_once(written):
     told = "".join(Page(written[1].read_text(encoding="utf-8")).data)
     assert "timed at 64 word pieces." in told
@@ -356,8 +366,8 @@ def test_the_page_colours_by_what_a_cell_means_and_not_by_its_words(tmp_path):
     models = read(run, pruned)
     text = page.page(group(models), verdicts.differences(models))
     assert re.search(r'class="name good" data-head="verdict">these two models: better</td>', text)
-    assert re.search(r'class="" data-head="run">COLLAPSED</td>', text)
-    assert re.search(r'class="" data-head="run">worse</td>', text)
+    assert re.search(r'class="name" data-head="run">COLLAPSED</th>', text)
+    assert re.search(r'class="name" data-head="run">worse</th>', text)
 
 
 def test_what_a_page_does_not_show_it_does_not_explain(tmp_path):
