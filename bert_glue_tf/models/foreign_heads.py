@@ -12,12 +12,12 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data.tasks import TaskSpec
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from bert_glue_tf.models.backbone import ClassifierWeights
 
 # What Hugging Face calls the classes of a model whose author gave no names.
