@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data.preprocessing import INPUTS
+from bert_glue_tf.models.importer import Importer
 from bert_glue_tf.models.parts import CAPABILITIES, Cut, Graph, Layers, Table
 from bert_glue_tf.models.saved_encoders import TakesOver
 
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     import tensorflow as tf
     import tf_keras
 
-    from bert_glue_tf.models.foreign_heads import ForeignHead
     from bert_glue_tf.models.saved_encoders import ProvedEncoder, SavedEncoder
     from bert_glue_tf.models.units import Group
 
@@ -32,7 +32,7 @@ ClassifierWeights = tuple["np.ndarray", "np.ndarray"]
 
 
 @dataclasses.dataclass(frozen=True)
-class Backbone(abc.ABC):
+class Backbone(Importer, abc.ABC):
     """An encoder with the preprocessing that belongs to it.
 
     It is never changed: what would change it returns another one.
@@ -52,71 +52,16 @@ class Backbone(abc.ABC):
     preprocessing_path: str
     provenance: Mapping[str, Any]
 
-    family: ClassVar[str]
     # Parts of the names of weights without weight decay: biases and layer norms, as Keras and the
     # published encoders name them (Devlin et al. 2019, appendix A.2, and google-research/bert).
     no_decay: ClassVar[tuple[str, ...]] = ("LayerNorm", "layer_norm", "bias")
     inputs: ClassVar[tuple[str, ...]] = INPUTS
-    # Kinds of foreign weights (`encoders.EncoderSource.kind`) that it imports.
-    imports: ClassVar[tuple[str, ...]] = ()
     takes_over_from: ClassVar[TakesOver] = TakesOver.NONE
     # What has the capabilities that it lacks, as the end of a remedy.
     instead: ClassVar[str] = "give an encoder of another family"
 
-    # Where it comes from. A family says what of this it can do by `imports` and `takes_over_from`.
-
-    @classmethod
-    def reads(cls, kind: str, folder: pathlib.Path) -> bool:
-        """Tell from a folder's configuration, without TensorFlow, whether it is of the family.
-
-        Families that import the same kind of folder are told apart by it. One that is damaged may
-        be anybody's, and `check_weights`, whose arguments are the same, says what is wrong with it.
-        """
-        del folder
-        return kind in cls.imports
-
-    @classmethod
-    def check_weights(cls, kind: str, folder: pathlib.Path) -> int:
-        """Judge a folder of foreign weights without TensorFlow, and return its positions.
-
-        Args:
-          kind: one of `imports`.
-          folder: with the weights, their configuration and the vocabulary.
-
-        Raises:
-          UserError: a file is missing, damaged, or does not fit; the message names it.
-        """
-        raise NotImplementedError(f"{cls.family} imports no {kind}")
-
-    @classmethod
-    def import_weights(
-        cls, name: str, kind: str, folder: pathlib.Path, licence: str
-    ) -> pathlib.Path:
-        """Import a folder of foreign weights, and return the folder of the pair of SavedModels.
-
-        Args:
-          name: what the pair is called in the cache.
-          kind: one of `imports`.
-          folder: with the weights, their configuration and the vocabulary.
-          licence: of the weights, for the record.
-
-        Raises:
-          UserError: weights that do not fit, or a cache that cannot be written.
-        """
-        raise NotImplementedError(f"{cls.family} imports no {kind}")
-
-    @classmethod
-    def import_head(cls, kind: str, folder: pathlib.Path) -> ForeignHead:
-        """Return the classification head in a folder of foreign weights, without TensorFlow.
-
-        Args:
-          kind: one of `imports`.
-          folder: as in `check_weights`.
-
-        Raises:
-          UserError: the folder holds none that can be taken over.
-        """
-        raise UserError(f"{folder}: no classification head of its kind ({kind}) can be taken over")
+    # Where it comes from. A family says what of this and of `Importer` it can do by `imports` and
+    # `takes_over_from`.
 
     @classmethod
     def saved_sizes(cls, variables: Iterable[tf.Variable]) -> tuple[int, int]:

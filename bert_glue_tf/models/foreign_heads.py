@@ -18,8 +18,6 @@ from bert_glue_tf.data.tasks import TaskSpec
 if TYPE_CHECKING:
     import numpy as np
 
-    from bert_glue_tf.models.backbone import ClassifierWeights
-
 # What Hugging Face calls the classes of a model whose author gave no names.
 _NO_NAME = re.compile(r"(label_?)?\d+", re.IGNORECASE)
 
@@ -40,8 +38,8 @@ class ForeignHead:
     names: tuple[str, ...]
     origin: str
 
-    def for_task(self, task: TaskSpec, given: Sequence[str] = ()) -> ClassifierWeights:
-        """Return the weights with their outputs in the order of the task's labels.
+    def for_task(self, task: TaskSpec, given: Sequence[str] = ()) -> tuple[np.ndarray, np.ndarray]:
+        """Return kernel and bias with their outputs in the order of the task's labels.
 
         Args:
           task: of the classifier.

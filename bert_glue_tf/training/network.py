@@ -55,10 +55,12 @@ def build(job: Job, inputs: Inputs, plan: Plan, start_run: RunFolder | None) -> 
     Raises:
       UserError: the encoder cannot be used, or is not what the run was begun with.
     """
-    backbone = _load_encoder(job.config, plan.method)
+    backbone = load_encoder(job.config, plan.method)
     widths = backbone.widths()
     policy = _policy(job, backbone)
     provenance = {**inputs.provenance, "encoder": backbone.provenance}
+    if start_run is None and (head := backbone.provenance.get("unused_head")):
+        logging.info("%s: %s", backbone.provenance["name"], head)
     job.folder.require_same_inputs(provenance)
     job.require_agreement("data and encoder", deciding(provenance))
     starting_point.require_fitting(job, start_run, provenance)
@@ -90,7 +92,7 @@ def rehearse(job: Job, inputs: Inputs, plan: Plan) -> None:
     """
     logging.info("before the fine-tuning: whether the pruning can be done")
     method = planning.build_method(job)  # Its own, since a method keeps what it has prepared.
-    backbone = _load_encoder(job.config, method)
+    backbone = load_encoder(job.config, method)
     start = method.reshape(_start(job.config, backbone, inputs, is_rehearsal=True))
     with devices.building(job.strategy, _policy(job, backbone)):
         _, model = _build(job.config, start)
@@ -107,7 +109,7 @@ def finalize(job: Job, plan: Plan, network: Network) -> tf_keras.Model:
     return model
 
 
-def _load_encoder(config: ExperimentConfig, method: PruningMethod) -> Backbone:
+def load_encoder(config: ExperimentConfig, method: PruningMethod) -> Backbone:
     """Load the encoder, outside of the strategy's scope, where `loading.load` can probe it.
 
     Raises:

@@ -37,7 +37,7 @@ def find(job: Job, finished: Sequence[RunFolder]) -> RunFolder | None:
 def require_fitting(
     job: Job, run: RunFolder | None, inputs: Mapping[str, Mapping[str, Any]]
 ) -> None:
-    """Refuse a starting point that was begun with other data or another encoder.
+    """Refuse a starting point of another encoder, or one of this run's own with other data.
 
     Args:
       job: the run that starts from it.
@@ -49,6 +49,8 @@ def require_fitting(
     """
     if run is None:
         return
+    if job.config.start:  # It may have been trained on other examples, and even on another task.
+        inputs = {"encoder": inputs["encoder"]}
     try:
         run.compare_inputs(inputs)
     except UserError as error:

@@ -8,17 +8,18 @@ from collections.abc import Mapping, Sequence
 from absl import logging
 
 from bert_glue_tf.compression.schedule import PruningContext
-from bert_glue_tf.core.progress import doing
 from bert_glue_tf.data import batching
 from bert_glue_tf.data.batching import Batching
 from bert_glue_tf.data.examples import Examples
-from bert_glue_tf.models import classifiers, encoders, heads, loading
+from bert_glue_tf.models import classifiers, heads
 from bert_glue_tf.models.backbone import ClassifierWeights
 from bert_glue_tf.models.foreign_heads import ForeignHead
 from bert_glue_tf.runs.config import ExperimentConfig
 from bert_glue_tf.runs.results import ExperimentResult
 from bert_glue_tf.runs.run_folder import RunFolder
-from bert_glue_tf.training import callbacks, devices, inputs, plan, record
+from bert_glue_tf.training import callbacks, devices, inputs, record
+from bert_glue_tf.training import network as networks
+from bert_glue_tf.training import plan as planning
 from bert_glue_tf.training.inputs import Inputs
 from bert_glue_tf.training.job import Job
 from bert_glue_tf.training.loop import Trained
@@ -51,7 +52,7 @@ def score(
     data = inputs.read(job, examples)
     kernel, bias = head.for_task(data.task, labels)
     steps = _plan(job)
-    network = _network(job, data, (kernel, bias))
+    network = _network(job, data, steps, (kernel, bias))
     network.description["classifier"] = {
         "origin": head.origin,
         "outputs": list(labels or head.names),
@@ -70,7 +71,7 @@ def score(
 def _plan(job: Job) -> Plan:
     """Return the plan of a run without a step."""
     config = job.config
-    method = plan.build_method(job)
+    method = planning.build_method(job)
     buckets = batching.bucket_lengths(config.seq_length, config.length_buckets)
     return Plan(
         method=method,
@@ -81,16 +82,14 @@ def _plan(job: Job) -> Plan:
     )
 
 
-def _network(job: Job, data: Inputs, head: ClassifierWeights) -> Network:
+def _network(job: Job, data: Inputs, plan: Plan, head: ClassifierWeights) -> Network:
     """Return the classifier: the folder's encoder, and its head on it."""
-    source = encoders.resolve(job.config.encoder, job.config.preprocessing)
-    with doing(f"loading the classifier {source.name}"):
-        backbone = loading.load(source, seq_length=job.config.seq_length)
+    backbone = networks.load_encoder(job.config, plan.method)
     job.folder.require_same_inputs({**data.provenance, "encoder": backbone.provenance})
     logging.info("nothing is trained: the classifier is scored as it came")
-    backbone = backbone.build()
     model = classifiers.build_classifier(
         backbone.layer, data.task, dropout=job.config.dropout, seed=job.config.seed
     )
     model.get_layer(heads.CLASSIFIER).set_weights(head)
-    return Network(backbone, model, "float32", dict(backbone.record()), backbone.widths())
+    description = {key: told for key, told in backbone.record().items() if key != "unused_head"}
+    return Network(backbone, model, "float32", description, backbone.widths())

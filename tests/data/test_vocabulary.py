@@ -142,6 +142,18 @@ def test_the_case_stays_what_it_was(whole, tmp_path):
         assert [pieces[i] for i in found[0][0]] == expected
 
 
+def test_accents_stay_what_they_were(tmp_path):
+    """Apart from the case: a tokenizer that lower-cases and keeps them must not lose them."""
+    pieces = (*PIECES, "é")
+    path = tmp_path / "vocab.txt"
+    path.write_text("\n".join(pieces) + "\n", encoding="utf-8")
+    source, target = tmp_path / "whole", tmp_path / "small"
+    wordpiece.write_preprocessing(path, source, lower_case=True, strip_accents=False)
+    vocabulary.prune(source, target, [pieces.index("the")])
+    found = preprocessing.load(str(target), "").tokenize(["É".encode(), b"E"]).to_list()
+    assert [vocabulary.read(target)[text[0][0]] for text in found] == ["é", "e"]
+
+
 @pytest.fixture(scope="module")
 def uncased(tmp_path_factory):
     """The embedded encoder's preprocessing."""

@@ -1,6 +1,7 @@
 """The model folders that people have: each is read for what it is, or refused with a way out."""
 
 import ast
+import dataclasses
 import json
 import re
 import shlex
@@ -15,9 +16,9 @@ from messages import refuses
 from safetensors.numpy import load_file, save_file
 
 from bert_glue_tf.core.errors import UserError
-from bert_glue_tf.models import encoders
-from bert_glue_tf.models.bert import foreign_tokenizer, foreign_weights
-from bert_glue_tf.models.bert.classifier_weights import SavedWeights
+from bert_glue_tf.models import encoders, loading
+from bert_glue_tf.models.bert import cutting, foreign_tokenizer, foreign_weights, shrinking
+from bert_glue_tf.models.bert.classifier_weights import EncoderWeights, SavedWeights
 from bert_glue_tf.models.bert.export_graph import ExportGraph
 from bert_glue_tf.models.bert.network import build_encoder
 from bert_glue_tf.models.probing import difference, probe
@@ -89,9 +90,8 @@ def test_outputs_are_those_of_transformers(name, tmp_path):
     assert found.architecture.embedding_size == (6 if name == "electra" else 0)
     assert found.architecture.layer_norm_epsilon == (1e-5 if name == "bert_classifier" else 1e-12)
     assert bool(found.new) is (name != "bert_classifier")
-    told = " ".join(found.notes)
-    assert ("bert_glue_tf.import_classifier" in told) is (name == "bert_classifier")
-    assert ("entailment" in told) is (name == "bert_classifier")
+    for part in ("bert_glue_tf.import_classifier", "entailment"):
+        assert (part in found.unused_head) is (name == "bert_classifier")
 
 
 @pytest.mark.parametrize(
@@ -415,3 +415,71 @@ def test_a_file_of_another_architecture_takes_the_same_inputs(more):
     assert batch["input_type_ids"].any()
     expected = tiny_bert.forward(shapes, drawn, batch)["pooled_output"] @ kernel
     np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+# --- The whole way of the members that are no standard BERT ---
+
+CUT = {
+    "distilbert": tiny_bert.architecture(positions=16, type_vocab_size=0),
+    "electra": tiny_bert.architecture(positions=16, embedding_size=6),
+}
+
+
+@pytest.mark.parametrize("name", CUT)
+def test_layers_pieces_heads_and_neurons_are_cut(name):
+    shapes = CUT[name]
+    drawn = tiny_bert.weights(shapes)
+    batch = probe(shapes.vocab_size)
+    whole = EncoderWeights(shapes, drawn)
+    ids = np.arange(shapes.vocab_size)[::-1]
+    turned = cutting.keep_pieces(cutting.drop_layers(whole, [1]), ids)
+    assert turned.architecture == dataclasses.replace(shapes, layers=1)
+    mirrored = {**batch, "input_word_ids": ids[batch["input_word_ids"]].astype(np.int32)}
+    encoder = build_encoder(turned.architecture, turned.encoder.__getitem__)
+    expected = tiny_bert.forward(turned.architecture, turned.encoder, mirrored)
+    assert difference(encoder(mirrored), expected) < 3e-5
+    for part in ("self_attention/attention_output", "output"):
+        drawn[f"transformer/layer_0/{part}/kernel"][:1] = 0
+    head = np.random.default_rng(0).normal(size=(16, 3)).astype(np.float32)
+    weights = SavedWeights(shapes, drawn, head, np.zeros(3, np.float32))
+    smaller, report = shrinking.shrink(weights)
+    blocks = smaller.architecture.each_block()
+    assert [(block.heads, block.inner_dim) for block in blocks] == [(1, 31), (2, 32)]
+    assert smaller.architecture.told_by(shapes) == smaller.architecture
+    assert sum(report.zeros_after.values()) < report.zeros_before
+    encoder = build_encoder(smaller.architecture, smaller.encoder.__getitem__)
+    assert difference(encoder(batch), tiny_bert.forward(shapes, drawn, batch)) < 3e-5
+
+
+@pytest.mark.parametrize("name", CUT)
+def test_every_matrix_of_it_can_be_pruned(name):
+    backbone = tiny_bert.backbone(
+        build_encoder(CUT[name], tiny_bert.weights(CUT[name]).__getitem__), CUT[name]
+    )
+    scopes = backbone.scopes(backbone.layer.trainable_variables)
+    assert set(scopes) == set(CUT[name].shapes())
+    matrices = {weight for weight in scopes if weight.endswith(("kernel", "embeddings"))}
+    assert {weight for weight, scope in scopes.items() if scope} == matrices
+    parts = {backbone.part_of(weight) for weight in matrices}
+    assert ("types" in parts, "projection" in parts) == (name == "electra", name == "electra")
+    assert json.loads(json.dumps(backbone.describe()))["encoder"]["layers"] == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CUT)
+def test_a_folder_becomes_a_bert_of_ours(name, tmp_path, monkeypatch):
+    monkeypatch.setenv("BERT_GLUE_TF_CACHE", str(tmp_path / "cache"))
+    folder = shutil.copytree(FOLDERS / name, tmp_path / name)
+    tiny_bert.write_vocabulary(folder / "vocab.txt")
+    backbone = loading.load(encoders.resolve(str(folder)), seq_length=16)
+    with np.load(folder / "reference.npz") as file:
+        reference = dict(file)
+    inputs = {key: reference[key] for key in ("input_word_ids", "input_mask", "input_type_ids")}
+    outputs = backbone.layer(inputs)["sequence_output"].numpy()
+    np.testing.assert_allclose(
+        outputs[inputs["input_mask"].astype(bool)], reference["sequence_output"], atol=1e-5
+    )
+    record = json.loads(json.dumps(backbone.record()))
+    assert record["family"] == "bert"
+    assert any("pooler" in note for note in record["notes"])
+    assert record["new_weights"] == ["pooler_transform/kernel", "pooler_transform/bias"]

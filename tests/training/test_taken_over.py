@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tiny_bert
 from absl import flags
-from messages import refuses
+from messages import refused, refuses
 from safetensors.numpy import load_file, save_file
 
 from bert_glue_tf.core.errors import UserError
@@ -166,6 +169,7 @@ def test_it_is_finished_and_scored(run):
     told = run.result.encoder["classifier"]
     assert told["outputs"] == ["contradiction", "neutral", "entailment"]
     assert run.result.encoder["family"] == "bert"
+    assert "unused_head" not in run.result.encoder
     assert run.folder.inputs_file.is_file()
     again = Launch(run.config, run.path)
     assert again.finished() == run.result
@@ -190,3 +194,19 @@ def test_another_run_starts_from_it(run, tmp_path):
     values(["train", f"--start={tmp_path}/nowhere"])
     with refuses(UserError, "--start=", "nowhere"):
         command_line.read_flags(values)
+
+
+@pytest.mark.processes
+def test_the_command_answers_a_mistake_without_tensorflow(tmp_path, data):
+    folder = classifier(tmp_path / "model", id2label={"0": "LABEL_0", "1": "LABEL_1"})
+    for arguments, named in (
+        ((), "--model is missing"),
+        ((f"--model={tmp_path}/nowhere", "--task=mnli"), "--model="),
+        ((f"--model={folder}", "--task=mnli", f"--data={data}"), "--labels="),
+    ):
+        command = [sys.executable, "-X", "importtime", "-m", "bert_glue_tf.import_classifier"]
+        done = subprocess.run([*command, *arguments], capture_output=True, text=True, cwd=tmp_path)
+        assert " tensorflow\n" not in done.stderr
+        done.stderr = re.sub(r"^import time:.*\n", "", done.stderr, flags=re.MULTILINE)
+        refused(done, named)
+    assert not (tmp_path / "runs").exists()

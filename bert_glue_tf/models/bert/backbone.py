@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 
 # What the record of an import says that a run's record repeats.
-_TOLD = ("new_weights", "notes", "warnings")
+_TOLD = ("new_weights", "notes", "warnings", "unused_head")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -28,6 +28,7 @@ from bert_glue_tf.models.bert.network import Reader, first_weights
 
 # The weights of a classification head, as Hugging Face's models of the family call them.
 HEADS = ("classifier.weight", "classifier.out_proj.weight")
+_SHOWN = 6  # Of a head's labels.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,6 +47,7 @@ class Foreign:
         header: the tensors of a Hugging Face folder by name.
         tensors: canonical name -> name of the tensor, of a Hugging Face folder.
         new: canonical names of the weights that the folder lacks and that are drawn.
+        unused_head: what the log says of a head that an encoder leaves out; empty without one.
         notes: sentences for log and record.
         warnings: sentences on what was mended, for log and record.
     """
@@ -61,6 +63,7 @@ class Foreign:
     header: Mapping[str, Stored] = dataclasses.field(default_factory=dict)
     tensors: Mapping[str, str] = dataclasses.field(default_factory=dict)
     new: tuple[str, ...] = ()
+    unused_head: str = ""
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
@@ -78,7 +81,7 @@ def judge(kind: str, folder: Path) -> Foreign:
     found = _checkpoint(folder) if kind == "tf_checkpoint" else _huggingface(kind, folder)
     if kind == "embedded":  # Its files are known to the byte.
         return found
-    notes = [found.tokenizer.told(), *found.notes]
+    notes = [found.tokenizer.told()]
     if spare := found.rows - len(found.tokenizer.pieces):
         notes.append(
             f"{found.rows:,} rows of word embeddings for {len(found.tokenizer.pieces):,} pieces: "
@@ -131,21 +134,22 @@ def _huggingface(kind: str, folder: Path) -> Foreign:
         header=header,
         tensors=tensors,
         new=tuple(name for name in architecture.shapes() if name not in tensors),
-        notes=tuple(_heads(folder, header, config)),
+        unused_head=_unused_head(folder, header, config),
     )
 
 
-def _heads(folder: Path, header: Mapping[str, Stored], config: Mapping[str, Any]) -> list[str]:
+def _unused_head(folder: Path, header: Mapping[str, Stored], config: Mapping[str, Any]) -> str:
     """Return a note where the folder is of a whole classifier, whose head an encoder leaves out."""
-    if not any(name in header for name in HEADS):
-        return []
-    labels = config.get("id2label")
-    named = f" ({', '.join(map(str, labels.values()))})" if isinstance(labels, dict) else ""
-    return [
+    if not any(f".{name}".endswith(tuple(f".{head}" for head in HEADS)) for name in header):
+        return ""
+    labels = list(map(str, dict(config.get("id2label") or {}).values()))
+    shown = [*labels[:_SHOWN], *(["..."] if len(labels) > _SHOWN else [])]
+    named = f" ({', '.join(shown)})" if shown else ""
+    return (
         f"its classification head{named} is not used; this takes the whole classifier over:\n"
         f"  python -m bert_glue_tf.import_classifier --model={shlex.quote(str(folder))}"
         " --task=... --data=..."
-    ]
+    )
 
 
 def _checkpoint(folder: Path) -> Foreign:

@@ -46,7 +46,11 @@ def import_pair(name: str, kind: str, folder: Path, licence: str = "") -> Path:
     return imported.import_pair(
         name,
         decides,
-        {**about, **{key: list(values) for key, values in told.items() if values}},
+        {
+            **about,
+            "unused_head": found.unused_head,
+            **{key: list(values) for key, values in told.items() if values},
+        },
         lambda target: {"architecture": dataclasses.asdict(_write_pair(target, found))},
     )
 

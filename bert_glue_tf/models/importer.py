@@ -1,0 +1,79 @@
+"""The import of foreign weights by a family of encoders: what it reads, judges and writes.
+
+Nothing here needs TensorFlow, so that a folder that is wrong is refused at once.
+"""
+
+from __future__ import annotations
+
+import pathlib
+from typing import TYPE_CHECKING, ClassVar
+
+from bert_glue_tf.core.errors import UserError
+
+if TYPE_CHECKING:
+    from bert_glue_tf.models.foreign_heads import ForeignHead
+
+
+class Importer:
+    """A base of `Backbone`; as it stands, that of a family which imports nothing.
+
+    Attributes:
+      family: its name.
+      imports: kinds of foreign weights (`encoders.EncoderSource.kind`) that it imports.
+    """
+
+    family: ClassVar[str]
+    imports: ClassVar[tuple[str, ...]] = ()
+
+    @classmethod
+    def reads(cls, kind: str, folder: pathlib.Path) -> bool:
+        """Tell from a folder's configuration, without TensorFlow, whether it is of the family.
+
+        Families that import the same kind of folder are told apart by it. One that is damaged may
+        be anybody's, and `check_weights`, whose arguments are the same, says what is wrong with it.
+        """
+        del folder
+        return kind in cls.imports
+
+    @classmethod
+    def check_weights(cls, kind: str, folder: pathlib.Path) -> int:
+        """Judge a folder of foreign weights without TensorFlow, and return its positions.
+
+        Args:
+          kind: one of `imports`.
+          folder: with the weights, their configuration and the vocabulary.
+
+        Raises:
+          UserError: a file is missing, damaged, or does not fit; the message names it.
+        """
+        raise NotImplementedError(f"{cls.family} imports no {kind}")
+
+    @classmethod
+    def import_weights(
+        cls, name: str, kind: str, folder: pathlib.Path, licence: str
+    ) -> pathlib.Path:
+        """Import a folder of foreign weights, and return the folder of the pair of SavedModels.
+
+        Args:
+          name: what the pair is called in the cache.
+          kind: one of `imports`.
+          folder: with the weights, their configuration and the vocabulary.
+          licence: of the weights, for the record.
+
+        Raises:
+          UserError: weights that do not fit, or a cache that cannot be written.
+        """
+        raise NotImplementedError(f"{cls.family} imports no {kind}")
+
+    @classmethod
+    def import_head(cls, kind: str, folder: pathlib.Path) -> ForeignHead:
+        """Return the classification head in a folder of foreign weights, without TensorFlow.
+
+        Args:
+          kind: one of `imports`.
+          folder: as in `check_weights`.
+
+        Raises:
+          UserError: the folder holds none that can be taken over.
+        """
+        raise UserError(f"{folder}: no classification head of its kind ({kind}) can be taken over")
