@@ -28,7 +28,7 @@ from absl import flags
 from bert_glue_tf.core import cli
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.reports import terminal
-from bert_glue_tf.runs import command_line
+from bert_glue_tf.runs import command_line, config
 
 # What a line of the log begins with -> the part that begins there.
 PARTS: Mapping[str, str] = {
@@ -127,7 +127,10 @@ def main() -> None:
     starts: dict[str, list[dict[str, Moment]]] = {name: [] for name in checkouts}
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
-        (folder / "settings.json").write_text(json.dumps(settings.to_json()), encoding="utf-8")
+        # Those alone that are not the default, so that an older checkout knows them.
+        defaults = config.ExperimentConfig().to_json()
+        given = {k: v for k, v in settings.to_json().items() if k == "task" or v != defaults[k]}
+        (folder / "settings.json").write_text(json.dumps(given), encoding="utf-8")
         # The first start of each is not counted: it imports the encoder, where that is to be done.
         for turn in range(FLAGS.times + 1):
             for which in sorted(checkouts, reverse=bool(turn % 2)):

@@ -8,6 +8,9 @@ take turns of a few steps, in an order that changes with each round, so that wha
 machine does meets all of them alike: ratios of one run mean something, milliseconds do not. The
 variants that draw batches alike have the same sentences in each step.
 
+With --busy=1 each turn is taken twice, the second time beside so many processes that do nothing but
+keep a core busy: what a variant then takes of its own time by itself says how its threads wait.
+
 Then each measures, by itself, the matrix products of the shapes of its steps: less than they take
 no step can take. With --profile=6 ours say where the rest goes, by TensorFlow's profiler; with
 --memory_epochs=6 what memory is held after each of so many epochs.
@@ -26,7 +29,7 @@ import shutil
 import statistics
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from absl import flags, logging
@@ -48,10 +51,12 @@ class Variant:
     Attributes:
       settings: what differs from the settings of the command.
       padding: of PyTorch's; None for this project.
+      environment: variables that its process is given.
     """
 
     settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     padding: str | None = None
+    environment: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 _MASKED = {"final_sparsity": 0.5, "begin_step": 1}
@@ -64,6 +69,12 @@ VARIANTS: Mapping[str, Variant] = {
     "magnitude": Variant({"pruning_method": "magnitude", **_MASKED}),
     "gradient": Variant({"pruning_method": "gradient", **_MASKED}),
     "movement": Variant({"pruning_method": "movement", **_MASKED}),
+    # What threads do while they wait, and how many there are: for --busy.
+    "torch_passive": Variant(padding="longest", environment={"OMP_WAIT_POLICY": "PASSIVE"}),
+    "torch_1_thread": Variant(padding="longest", environment={"OMP_NUM_THREADS": "1"}),
+    "one_operation": Variant(environment={"TF_NUM_INTEROP_THREADS": "1"}),
+    "operations_alone": Variant(environment={"TF_NUM_INTRAOP_THREADS": "1"}),
+    "without_onednn": Variant(environment={"TF_ENABLE_ONEDNN_OPTS": "0"}),
 }
 DEFAULT = ("torch_128", "torch_dynamic", "padded", "grouped")
 # Part of a step -> how the nodes of it in TensorFlow's graph are named; the first that fits counts.
@@ -89,6 +100,7 @@ class TrainingStep(records.Record):
       variant: which.
       settings: of the training.
       seconds: of a step, one number for each round.
+      busy_seconds: the same beside busy processes, where that was asked for.
       positions, pieces: a step's, on average: what is computed, and what of it is no padding.
       products: seconds of the matrix products of a step by themselves, and their `operations`.
       peak_memory_bytes: of the process, after the last round.
@@ -100,6 +112,7 @@ class TrainingStep(records.Record):
     variant: str
     settings: Mapping[str, Any]
     seconds: Sequence[float]
+    busy_seconds: Sequence[float] = ()
     positions: float
     pieces: float
     products: Mapping[str, float]
@@ -127,7 +140,7 @@ class Process:
         paths = os.pathsep.join([str(_HERE.parent), str(_HERE)])
         self._process = subprocess.Popen(
             command,
-            env={**os.environ, "PYTHONPATH": paths},
+            env={**os.environ, **variant.environment, "PYTHONPATH": paths},
             text=True,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -188,12 +201,28 @@ def _rounds(processes: Sequence[Process], task: str) -> dict[str, list[dict[str,
         chance.shuffle(order)
         for one in order:
             turns[one.name].append(one.ask("steps", count=FLAGS.steps))
+            if FLAGS.busy:
+                with _busy_cores(FLAGS.busy):
+                    beside = one.ask("steps", count=FLAGS.steps)
+                turns[one.name][-1]["busy_seconds"] = beside["seconds"]
         told = (
             f"{name} {1e3 * found[-1]['seconds'] / FLAGS.steps:.0f}"
             for name, found in turns.items()
         )
         logging.info("%s: round %d, ms a step: %s", task, turn + 1, ", ".join(told))
     return turns
+
+
+@contextlib.contextmanager
+def _busy_cores(count: int) -> Iterator[None]:
+    """Keep so many cores busy with processes that do nothing else."""
+    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
+    try:
+        yield
+    finally:
+        for one in busy:
+            one.kill()
+            one.wait()
 
 
 def _measured(one: Process, turns: Sequence[Mapping[str, Any]]) -> TrainingStep:
@@ -209,6 +238,7 @@ def _measured(one: Process, turns: Sequence[Mapping[str, Any]]) -> TrainingStep:
         variant=one.name,
         settings=one.settings.to_json(),
         seconds=[turn["seconds"] / FLAGS.steps for turn in turns],
+        busy_seconds=[turn["busy_seconds"] / FLAGS.steps for turn in turns if FLAGS.busy],
         positions=sum(turn["positions"] for turn in turns) / total,
         pieces=sum(turn["pieces"] for turn in turns) / total,
         products=one.ask("products"),
@@ -222,35 +252,39 @@ def _measured(one: Process, turns: Sequence[Mapping[str, Any]]) -> TrainingStep:
 def print_tables(task: str, made: Sequence[TrainingStep], base: str) -> None:
     """Print a task's table, and where the time goes; ratios are to the variant `base`."""
     (reference,) = (one for one in made if one.variant == base)
-    rows, parts = [], []
-    for one in made:
-        ratios = [a / b for a, b in zip(one.seconds, reference.seconds, strict=True)]
-        step = statistics.mean(one.seconds)
-        rows.append(
-            {
-                "": one.variant,
-                f"of {base}": f"{step / statistics.mean(reference.seconds):.2f}",
-                "median of rounds": f"{statistics.median(ratios):.2f}",
-                "range": f"{min(ratios):.2f} to {max(ratios):.2f}",
-                "ms a step": f"{1e3 * step:.0f}",
-                "products alone": f"{1e3 * one.products['seconds']:.0f}",
-                "of the step": f"{one.products['seconds'] / step:.0%}",
-                "Gflop/s": f"{one.products['operations'] / step / 1e9:.0f}",
-                "positions": f"{one.positions:.0f}",
-                "used": f"{one.pieces / one.positions:.0%}",
-                "peak MB": f"{one.peak_memory_bytes / 1e6:.0f}",
-                **(
-                    {"MB after epochs": " ".join(f"{b / 1e6:.0f}" for b in one.epochs)}
-                    if one.epochs
-                    else {}
-                ),
-            }
-        )
-        if one.profile:
-            parts.append({"": one.variant, **shares(one.profile["operations"])})
-    terminal.print_rows(f"{task}: a training step of {made[0].settings['batch_size']}", rows)
-    if parts:
+    terminal.print_rows(
+        f"{task}: a training step of {made[0].settings['batch_size']}",
+        [row(one, reference) for one in made],
+    )
+    if parts := [{"": o.variant, **shares(o.profile["operations"])} for o in made if o.profile]:
         terminal.print_rows(f"{task}: share of the operations' time", parts)
+
+
+def row(one: TrainingStep, reference: TrainingStep) -> dict[str, str]:
+    """Return the line of a variant, in the time of a reference of the same run."""
+    ratios = [a / b for a, b in zip(one.seconds, reference.seconds, strict=True)]
+    step = statistics.mean(one.seconds)
+    made = {
+        "": one.variant,
+        f"of {reference.variant}": f"{step / statistics.mean(reference.seconds):.2f}",
+        "median of rounds": f"{statistics.median(ratios):.3f}",
+        "range": f"{min(ratios):.2f} to {max(ratios):.2f}",
+        "ms a step": f"{1e3 * step:.0f}",
+        "products alone": f"{1e3 * one.products['seconds']:.0f}",
+        "of the step": f"{one.products['seconds'] / step:.0%}",
+        "Gflop/s": f"{one.products['operations'] / step / 1e9:.0f}",
+        "positions": f"{one.positions:.0f}",
+        "used": f"{one.pieces / one.positions:.0%}",
+        "peak MB": f"{one.peak_memory_bytes / 1e6:.0f}",
+    }
+    if one.epochs:
+        made["MB after epochs"] = " ".join(f"{held / 1e6:.0f}" for held in one.epochs)
+    if one.busy_seconds:
+        slower = [b / a for a, b in zip(one.seconds, one.busy_seconds, strict=True)]
+        made["beside busy, of itself"] = (
+            f"{statistics.median(slower):.2f} ({min(slower):.2f} to {max(slower):.2f})"
+        )
+    return made
 
 
 def shares(operations: Mapping[str, float]) -> dict[str, str]:
@@ -299,6 +333,7 @@ def define_flags() -> None:
     flags.DEFINE_integer("rounds", 12, "Turns of each variant.")
     flags.DEFINE_integer("steps", 6, "Steps of a turn.")
     flags.DEFINE_integer("warmup_steps", 12, "Steps before; each new length allocates.")
+    flags.DEFINE_integer("busy", 0, "Busy processes beside every second turn; 0 for none.")
     flags.DEFINE_integer("profile", 0, "Steps that TensorFlow's profiler records; 0 for none.")
     flags.DEFINE_integer(
         "memory_epochs", 0, "Epochs after each of which memory is noted; 0 for none."

@@ -38,7 +38,8 @@ class Worker:
         import torch
         import transformers
 
-        torch.set_num_threads(os.cpu_count() or 1)  # As TensorFlow does.
+        # As TensorFlow does by itself.
+        torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1)))
         transformers.set_seed(settings.seed)
         transformers.logging.set_verbosity_error()
         task = tasks.get(settings.task)
