@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bert_glue_tf.core import quiet
+from bert_glue_tf.core import memory, quiet
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.export import flatbuffer, litert
 
@@ -31,7 +31,11 @@ def convert(model_folder: pathlib.Path, lengths: Sequence[int]) -> bytes:
     """
     from bert_glue_tf.models import saving
 
-    return convert_module(saving.graph(model_folder), lengths, str(model_folder))
+    with tempfile.TemporaryDirectory() as folder:
+        # The graph holds the weights twice, which are in the folder then.
+        lowest, keys = _save(saving.graph(model_folder), lengths, folder)
+        memory.collect(sum(path.stat().st_size for path in pathlib.Path(folder).glob("*/*")))
+        return _finished(_converted(folder, keys, str(model_folder)), lowest, str(model_folder))
 
 
 def convert_module(module: Graph, lengths: Sequence[int], what: str, sparse: bool = False) -> bytes:
@@ -51,10 +55,18 @@ def convert_module(module: Graph, lengths: Sequence[int], what: str, sparse: boo
     import tensorflow as tf
 
     optimizations = [tf.lite.Optimize.EXPERIMENTAL_SPARSITY] if sparse else []
-    model = flatbuffer.read(from_converter(module, lengths, what, optimizations))
+    content = from_converter(module, lengths, what, optimizations)
+    return _finished(content, module.lowest, what)
+
+
+def _finished(content: bytes, lowest: float, what: str) -> bytes:
+    """Return the converter's file with the operators and constants that LiteRT likes best."""
+    memory.collect(len(content))  # The converter's own copies.
+    model = flatbuffer.read(content)
+    del content
     flatbuffer.require_builtin(model, what)
     flatbuffer.use_embedding_lookup(model)
-    flatbuffer.clip_constants(model, module.lowest)
+    flatbuffer.clip_constants(model, lowest)
     return flatbuffer.write(model)
 
 
@@ -78,12 +90,33 @@ def from_converter(
     Raises:
       UserError: the converter refuses the graph.
     """
+    with tempfile.TemporaryDirectory() as folder:
+        _, keys = _save(module, lengths, folder)
+        return _converted(folder, keys, what, optimizations, examples)
+
+
+def _save(module: Graph, lengths: Sequence[int], folder: str) -> tuple[float, list[str]]:
+    """Write a graph as a SavedModel; return its lowest constant and its signatures' names."""
     import tensorflow as tf
 
     functions = {litert.SIGNATURE.format(length): module.function(length) for length in lengths}
-    with tempfile.TemporaryDirectory() as folder, quiet.tools():
+    with quiet.tools():
         tf.saved_model.save(module, folder, signatures=functions)
-        converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=list(functions))
+    return module.lowest, list(functions)
+
+
+def _converted(
+    folder: str,
+    keys: Sequence[str],
+    what: str,
+    optimizations: Sequence[tf.lite.Optimize] = (),
+    examples: Sequence[Mapping[str, np.ndarray]] = (),
+) -> bytes:
+    """Return the file of a SavedModel's signatures; the arguments are those of `from_converter`."""
+    import tensorflow as tf
+
+    with quiet.tools():
+        converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=list(keys))
         converter.optimizations = list(optimizations)
         if examples:
             keyed = [

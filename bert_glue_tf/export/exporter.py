@@ -12,7 +12,7 @@ import numpy as np
 from absl import logging
 
 from bert_glue_tf import __version__
-from bert_glue_tf.core import files, records
+from bert_glue_tf.core import files, memory, records
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.core.files import write_atomically
 from bert_glue_tf.core.progress import doing
@@ -106,7 +106,6 @@ class _File:
     """One file while it is measured; `marked` says what its answers are worth."""
 
     recipe: QuantizationRecipe
-    content: bytes
     evaluations: dict[str, Evaluation]
     intervals: scoring.Intervals
     quantization: dict[str, Any]
@@ -167,6 +166,7 @@ class _ExportRun:
             ranges = self._extremes()
         with doing(f"{recipe.name}: quantizing"):
             content = quantize.quantize(self._float, rules, ranges)
+        memory.collect(len(self._float))
         model = flatbuffer.read(content)
         flatbuffer.require_builtin(model, recipe.name)
         flatbuffer.add_metadata(model, self._metadata(recipe))
@@ -207,7 +207,7 @@ class _ExportRun:
             )
             for suffix, done in evaluations.items()
         )
-        return _File(recipe, content, evaluations, intervals, found, marked)
+        return _File(recipe, evaluations, intervals, found, marked)
 
     def measure(self) -> None:
         """Time the folder's files in turns, at each length: those that were there before too."""
@@ -227,13 +227,14 @@ class _ExportRun:
 
     def records(self) -> list[ExportResult]:
         """Return the records of the files that were made now."""
+        self._float = b""  # Everything is made.
         made = [file for name, file in self._files.items() if name not in self._measured_before]
         with doing(f"size and memory of {len(made)} file(s), each in processes of its own"):
             return [self._record(file) for file in made]
 
     def _record(self, file: _File) -> ExportResult:
         path = self._folder.model(file.recipe.name)
-        longest = calibration.one_length(file.content, self._settings.seq_lengths[-1])
+        longest = calibration.one_length(path.read_bytes(), self._settings.seq_lengths[-1])
         size = cost.size_on_disk(path)
         return ExportResult(
             run=self._run.path.name,

@@ -13,6 +13,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.tools import flatbuffer_utils
@@ -21,6 +22,7 @@ from bert_glue_tf.core import strict_json
 from bert_glue_tf.core.errors import UserError
 
 IDENTIFIER = b"TFL3"
+_BESIDE_CONSTANTS = 1 << 20  # Bytes of a file's operators and names.
 METADATA = "bert_glue_tf"
 _OPERATORS = schema.BuiltinOperator
 _NAMES = {code: name for name, code in vars(_OPERATORS).items() if isinstance(code, int)}
@@ -38,7 +40,12 @@ def read(model: bytes) -> Any:
 
 def write(model: Any) -> bytes:
     """Return the schema's objects as a file's content."""
-    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
+    # As large as the constants from the start: a builder that grows holds them twice and more, and
+    # so does one that is asked for its output.
+    size = sum(len(buffer.data) for buffer in model.buffers if buffer.data is not None)
+    builder = flatbuffers.Builder(size + _BESIDE_CONSTANTS)
+    builder.Finish(model.Pack(builder), file_identifier=IDENTIFIER)
+    return bytes(memoryview(builder.Bytes)[builder.Head() :])
 
 
 def _code(operator_code: Any) -> int:

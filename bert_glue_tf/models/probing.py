@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
+from bert_glue_tf.core import memory
+
 OUTPUTS = ("pooled_output", "sequence_output")
-# Bytes. Of smaller copies Python gets rid by itself before long, and looking for them takes a third
-# of a second in a process with TensorFlow.
-_SMALL = 1 << 26
 
 
 def probe(vocab_size: int, batch: int = 3, length: int = 12) -> dict[str, np.ndarray]:
@@ -38,5 +36,4 @@ def difference(left: Mapping[str, Any], right: Mapping[str, Any]) -> float:
 def collect(variables: Iterable[Any]) -> None:
     """Let go of a large model's copy of some variables, which sits in reference cycles."""
     size = sum((one.shape.num_elements() or 0) * one.dtype.size for one in variables)
-    if size > _SMALL:
-        gc.collect()
+    memory.collect(size)

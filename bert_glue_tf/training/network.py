@@ -12,7 +12,7 @@ from bert_glue_tf.compression import registry
 from bert_glue_tf.compression.method import PruningMethod
 from bert_glue_tf.compression.start import Start
 from bert_glue_tf.core.progress import doing
-from bert_glue_tf.models import classifiers, encoders, loading
+from bert_glue_tf.models import classifiers, encoders, loading, probing
 from bert_glue_tf.models.backbone import Backbone
 from bert_glue_tf.runs.config import ExperimentConfig
 from bert_glue_tf.runs.inputs import deciding
@@ -67,7 +67,9 @@ def build(job: Job, inputs: Inputs, plan: Plan, start_run: RunFolder | None) -> 
     start = _start(job.config, backbone, inputs, decide=job.decide)
     if start_run is not None:
         start = starting_point.fine_tuned(start, start_run.model)
+    del backbone  # Its weights stand in `start`, or are replaced in it.
     start = plan.method.reshape(start)
+    probing.collect(start.backbone.layer.variables)
     # Here, so that what was drawn while loading leaves the run as it is.
     tf_keras.utils.set_random_seed(job.config.seed)
     tf_keras.backend.reset_uids()  # The names of layers, which the saved model holds.

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 import numpy as np
 import tf_keras
 
+from bert_glue_tf.core import memory
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.models import heads, saving
 from bert_glue_tf.models.bert.architecture import (
@@ -61,12 +62,15 @@ def read_weights(folder: pathlib.Path) -> SavedWeights:
         raise UserError(f"{folder}: the description of its encoder is not whole: {error}") from None
     values: dict[str, np.ndarray] = {}
     head: dict[str, np.ndarray] = {}
-    for variable in saving.load_saved(folder).variables:
+    saved = saving.load_saved(folder)
+    for variable in saved.variables:
         name = canonical_name(variable.name)
         target, key = (
             (values, name) if name else (head, variable.name.split(":")[0].rsplit("/", 1)[-1])
         )
         target[key] = variable.numpy()
+    del saved, variable
+    memory.collect(sum(value.nbytes for value in values.values()))
     return SavedWeights(architecture, values, head["kernel"], head["bias"])
 
 

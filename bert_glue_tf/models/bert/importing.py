@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from bert_glue_tf.core import memory
 from bert_glue_tf.data.preprocessing import INPUTS
 from bert_glue_tf.models import imported
 from bert_glue_tf.models.bert import foreign_weights
@@ -98,8 +99,11 @@ def _write_pair(folder: Path, found: Foreign) -> Architecture:
     read = foreign_weights.reader(found)
     encoder = build_encoder(found.architecture, read, found.origin)
     tokenizer = found.tokenizer
+    size = 4 * encoder.count_params()
     try:
         write_encoder(encoder, folder / "encoder")
+        del encoder
+        memory.collect(size)  # It is loaded from there again.
         with tempfile.TemporaryDirectory() as temporary:
             # As it was read: the folder's own may have other line ends.
             vocabulary = Path(temporary) / VOCABULARY
