@@ -1,4 +1,4 @@
-"""What a task is: all facts of one, known or of the user's own."""
+"""The specification of a task: all facts of one, known or of the user's own."""
 
 from __future__ import annotations
 

@@ -285,7 +285,7 @@ class Described(Protocol):
 
     @property
     def own_task(self) -> Mapping[str, Any]:
-        """What `describe` gave; empty for a known task."""
+        """Return the description that `describe` gave; empty for a known task."""
 
 
 def describe(task: TaskSpec) -> dict[str, Any]:

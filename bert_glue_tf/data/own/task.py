@@ -29,7 +29,7 @@ else:
 
 @dataclasses.dataclass(frozen=True)
 class Wanted:
-    """What the user says of the files.
+    """The wishes of the user about the files.
 
     Attributes:
       text_columns: empty for a guess.
