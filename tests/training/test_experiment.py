@@ -508,7 +508,7 @@ def test_a_saved_model_encoder_is_told_which_methods_can_prune_it(settings, monk
     monkeypatch.setattr(loading, "load", lambda *_, **__: tiny_bert.saved_model_backbone())
     config = dataclasses.replace(settings, pruning_method="attention_head")
     with refuses(UserError, "--pruning_method=attention_head", "magnitude, movement"):
-        network._load_encoder(config, registry.build(config))
+        network.load_encoder(config, registry.build(config))
 
 
 def test_a_saved_model_encoder_trains_with_its_head_pruned(settings, tmp_path, monkeypatch):
