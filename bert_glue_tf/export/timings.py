@@ -133,7 +133,7 @@ def identity_of(file: pathlib.Path, record: ExportResult) -> str:
     if not found:
         return f"{file} {record.recipe}"
     try:
-        splits = tasks.get(record.config["task"]).validation_splits.values()
+        splits = tasks.of(record).validation_splits.values()
         data = {split: record.data[split] for split in splits}
         content = identity.content(data | {"train": found[-1].data["train"]}, record.encoder)
     except (LookupError, TypeError, AttributeError) as error:
