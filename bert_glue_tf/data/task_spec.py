@@ -46,7 +46,8 @@ class TaskSpec:
       also_answers: names of `DIAGNOSTICS` that a model for this task answers as well.
       drops_short_rows: whether rows with too few columns are counted and dropped
         instead of refused.
-      file_format: of its files, a name in `file_formats.FORMATS`; "tsv" is GLUE's.
+      file_format: of its files, a name in `file_formats.FORMATS` ("tsv" is GLUE's); "own" where
+        they are tables of the user's own, which `data.own` reads.
       is_glue: whether it is a task of GLUE: TFDS has it, its test files have no labels, and the
         benchmark's server takes answers to them.
       own: of a task of the user's own tables, how its validation examples come about; None for

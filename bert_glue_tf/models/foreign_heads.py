@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from bert_glue_tf.core.errors import UserError
@@ -57,11 +57,12 @@ class ForeignHead:
             )
         if not labels:  # A number has no name.
             return self.kernel, self.bias
-        names = self._names(task, given)
-        order = [names.index(_key(label)) for label in labels]
+        key = _key_for(labels)
+        names = self._names(task, given, key)
+        order = [names.index(key(label)) for label in labels]
         return self.kernel[:, order], self.bias[order]
 
-    def _names(self, task: TaskSpec, given: Sequence[str]) -> list[str]:
+    def _names(self, task: TaskSpec, given: Sequence[str], key: Callable[[str], str]) -> list[str]:
         """Return the outputs' names as they are compared, each of which is one of the task's."""
         labels = task.problem.labels
         if given and len(given) != len(self.bias):
@@ -75,8 +76,8 @@ class ForeignHead:
                 "names in the order of the outputs, as the author of the model has them: "
                 f"--labels={','.join(labels)}, or in another order."
             )
-        names = [_key(name) for name in given or self.names]
-        if sorted(names) != sorted(map(_key, labels)):
+        names = [key(name) for name in given or self.names]
+        if sorted(names) != sorted(map(key, labels)):
             where = f"--labels={','.join(given)}" if given else f"{self.origin}: id2label"
             shown = "" if given else f" ({', '.join(self.names)})"
             raise UserError(
@@ -85,6 +86,14 @@ class ForeignHead:
                 "--labels."
             )
         return names
+
+
+def _key_for(labels: Sequence[str]) -> Callable[[str], str]:
+    """Return how names are compared: as they are where some labels differ in spelling alone.
+
+    `C` and `C++`, or `+` and `-`, would be one name without their marks.
+    """
+    return _key if len(set(map(_key, labels))) == len(labels) else str
 
 
 def _key(name: str) -> str:

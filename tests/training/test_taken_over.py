@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import shutil
@@ -18,6 +19,7 @@ from safetensors.numpy import load_file, save_file
 
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import tasks
+from bert_glue_tf.data.problems import Classification
 from bert_glue_tf.models import saving
 from bert_glue_tf.models.foreign_heads import ForeignHead
 from bert_glue_tf.runs import command_line
@@ -72,6 +74,15 @@ def run(data, tmp_path_factory):
 
 
 # --- Labels ---
+
+
+def test_labels_that_only_their_marks_tell_apart_are_compared_as_they_are():
+    """`+` and `-` would both be nothing without their marks, and take the same output."""
+    signs = dataclasses.replace(tasks.get("sst2"), problem=Classification(("-", "+")))
+    _, bias = head("+", "-").for_task(signs)
+    np.testing.assert_array_equal(bias, [1, 0])
+    with refuses(UserError, "id2label", "plus"):
+        head("plus", "minus").for_task(signs)
 
 
 def head(*names):

@@ -17,6 +17,9 @@ from bert_glue_tf.models.transformer_names import canonical_name
 # Our names: the exact GELU, its tanh approximation, and ReLU.
 ACTIVATIONS = ("gelu", "gelu_tanh", "relu")
 LAYER_NORM_EPSILON = 1e-12  # Of every layer norm, as BERT's authors have it.
+# Of the normal distribution that first weights are drawn from (google-research/bert,
+# `create_initializer`), which is cut at two of these deviations.
+INITIALIZER_RANGE = 0.02
 # The fields of `Architecture` that no shape tells.
 _TOLD_BY_NO_SHAPE = ("activation", "output_dropout", "attention_dropout", "layer_norm_epsilon")
 

@@ -16,7 +16,12 @@ from official.nlp.modeling import layers, networks
 
 from bert_glue_tf.data.preprocessing import INPUTS
 from bert_glue_tf.models.bert import forward
-from bert_glue_tf.models.bert.architecture import Architecture, Block, by_canonical_name
+from bert_glue_tf.models.bert.architecture import (
+    INITIALIZER_RANGE,
+    Architecture,
+    Block,
+    by_canonical_name,
+)
 from bert_glue_tf.models.bert.arithmetic_training import TrainingArithmetic
 
 NAME = "bert_encoder"
@@ -80,7 +85,7 @@ class BertEncoder(networks.BertEncoderV2):
         name: str = NAME,
         initializer: tf_keras.initializers.Initializer | None = None,
     ) -> None:
-        initializer = initializer or tf_keras.initializers.TruncatedNormal(stddev=0.02)
+        initializer = initializer or tf_keras.initializers.TruncatedNormal(stddev=INITIALIZER_RANGE)
         super().__init__(**official_arguments(architecture), initializer=initializer, name=name)
         self.architecture = architecture
         self._quantize = quantize

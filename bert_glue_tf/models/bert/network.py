@@ -17,6 +17,7 @@ from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data.preprocessing import INPUTS
 from bert_glue_tf.models.bert.architecture import (
     ACTIVATIONS,
+    INITIALIZER_RANGE,
     Architecture,
     NotBertError,
     by_canonical_name,
@@ -27,7 +28,6 @@ from bert_glue_tf.models.probing import collect, difference
 # Two float32 evaluations of one encoder differ by about 1e-6 to 1e-5 (order of
 # summation); a wrong activation shows as 1e-3 and more in a trained BERT.
 PROBE_TOLERANCE = 1e-4
-INITIALIZER_RANGE = 0.02
 Reader = Callable[[str], np.ndarray]
 
 
@@ -66,7 +66,7 @@ def build_encoder(architecture: Architecture, read: Reader, origin: str = "the w
     """
     from bert_glue_tf.models.bert.layer import AssignedLater, BertEncoder
 
-    encoder = BertEncoder(architecture, initializer=AssignedLater(stddev=0.02))
+    encoder = BertEncoder(architecture, initializer=AssignedLater(stddev=INITIALIZER_RANGE))
     _call_once(encoder)
     for name, variable in by_canonical_name(encoder.variables).items():
         value, expected = read(name), tuple(variable.shape)
@@ -83,8 +83,7 @@ def build_encoder(architecture: Architecture, read: Reader, origin: str = "the w
 def first_weights(name: str, shape: tuple[int, ...], seed: int) -> np.ndarray:
     """Draw a weight that pre-training has not given: float32, as BERT's authors begin.
 
-    Kernels and tables come from a normal distribution that is cut at two standard deviations of
-    0.02 (google-research/bert, `create_initializer`), biases are 0.
+    Kernels and tables come from the cut normal distribution of `INITIALIZER_RANGE`, biases are 0.
     """
     if name.endswith("/bias"):
         return np.zeros(shape, np.float32)
