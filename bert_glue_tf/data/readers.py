@@ -52,12 +52,11 @@ def default_task(data: str, known: str) -> str:
     """
     if data in tasks.SOURCES:
         return known
-    task = tasks.get(known)
-    if os.path.isdir(os.path.join(os.path.expanduser(data), task.folder)):
+    if not own_files.names_training_file(data):
         return known
-    if not own_files.names_training_file(data) or task_files.is_own_file(
-        task, os.path.join(data, split_file(task, "train"))
-    ):
+    task = tasks.get(known)
+    is_known = os.path.isdir(os.path.join(os.path.expanduser(data), task.folder))
+    if is_known or task_files.is_own_file(task, os.path.join(data, split_file(task, "train"))):
         return known
     return own_files.default_name(data)
 

@@ -20,7 +20,7 @@ import tensorflow_text as text
 from official.nlp.modeling import layers
 from official.nlp.tools import export_tfhub_lib
 
-from bert_glue_tf.core import saved_models
+from bert_glue_tf.core import files, saved_models
 
 # google-research/bert: WordpieceTokenizer(max_input_chars_per_word=200); longer words
 # are one [UNK].
@@ -129,10 +129,23 @@ def write_preprocessing(
     saved_models.remove_chance(folder)
 
 
+class _Pieces(tf.lookup.TextFileInitializer):
+    """Fills a table from a vocabulary, and names it after the vocabulary's content.
+
+    TensorFlow names it after the file's path, which would stand in the SavedModel: two of the same
+    vocabulary would differ by where it lay when they were written. Tables of one name are one
+    table in a process, so that the name has to tell vocabularies apart.
+    """
+
+    @property
+    def _shared_name(self) -> str:
+        return f"vocabulary_{files.sha256(Path(self._filename_arg))}"
+
+
 def _table(vocabulary: Path) -> tf.lookup.StaticHashTable:
     """Return the table of pieces to ids, as official.nlp.modeling.layers.BertTokenizer has it."""
     return tf.lookup.StaticHashTable(
-        tf.lookup.TextFileInitializer(
+        _Pieces(
             str(vocabulary),
             key_dtype=tf.string,
             key_index=tf.lookup.TextFileIndex.WHOLE_LINE,

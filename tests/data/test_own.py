@@ -490,3 +490,10 @@ def test_settings_that_belong_together(tmp_path):
         "a",
         "b",
     )
+
+
+@pytest.mark.parametrize("data", ["~nobody/train.csv", "a\0b", "9" * 300])
+def test_a_place_that_can_be_none_is_refused_and_names_no_task(data):
+    with refuses(UserError, "--data", "no such file or folder"):
+        files.find(data)
+    assert readers.default_task(data, "cola") == "cola"

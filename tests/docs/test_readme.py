@@ -153,11 +153,11 @@ def test_the_studies_of_the_readme_have_the_flags_that_it_gives_them():
     }
     makefile = (ROOT / "Makefile").read_text()
     for name, arguments in commands:
-        program = ["-m", f"bert_glue_tf.{name.replace('-', '_')}"]
-        if name.startswith("bench-"):
-            program = [f"benchmarks/{name.removeprefix('bench-')}.py"]
-        assert re.search(rf"python {program[0]}.* \$\(ARGS\)\n", makefile)
-        assert program[-1] in makefile
+        recipe = re.search(
+            rf"^{name}:.*\n\t.*python (-m )?(\S+).* \$\(ARGS\)\n", makefile, re.MULTILINE
+        )
+        assert recipe, f"the Makefile runs no program with ARGS for {name}"
+        program = [*(["-m"] if recipe[1] else []), recipe[2]]
         done = subprocess.run(
             [sys.executable, *program, "--help"],
             capture_output=True,

@@ -122,7 +122,7 @@ def test_paths_are_those_that_were_given_and_a_folder_is_told_of_once(
     write_run(tmp_path / "runs" / "bare", LABELS, wrong_at(LABELS, [0]), seed=2)
     (tmp_path / "runs" / "trains").mkdir()
     folders = sorted(pathlib.Path("runs").iterdir())
-    with caplog.at_level("INFO"):
+    with caplog.at_level("INFO", logger="absl"):
         measure(*folders)
         reading.read(folders)
     told = [record.getMessage() for record in caplog.records]

@@ -266,7 +266,12 @@ def test_robustness_is_the_mean_over_the_splits_and_empty_where_unknown():
         "a": {"typos": {"matthews": 0.5}, "out_of_domain": None},
         "b": {"typos": {"matthews": 0.25}, "out_of_domain": {"matthews": 0.1}},
     }
-    one = Costs(cell.configs[0], None, {}, {}, splits, "")
+
+    class Record:
+        config: ClassVar = {"task": "cola"}
+        own_task: ClassVar = {}
+
+    one = Costs(cell.configs[0], Record(), {}, {}, splits, "")
     assert survey.robust_score(one, "typos") == 0.375
     assert survey.robust_score(one, "out_of_domain") is None
     splits["b"]["typos"]["matthews"] = math.nan

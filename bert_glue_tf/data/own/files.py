@@ -46,12 +46,15 @@ def find(data: str) -> dict[str, tuple[str, ...]]:
       UserError: there is no such file or folder, no training split, several files of one split, or
         a shard is missing.
     """
-    path = pathlib.Path(data).expanduser()
-    if path.is_file():
+    try:
+        path = pathlib.Path(data).expanduser()
+    except (RuntimeError, ValueError):  # The home folder of nobody, or a NUL.
+        raise UserError(f"--data={data}: no such file or folder. Good: {_GOOD}.") from None
+    if os.path.isfile(path):  # pathlib raises where a name is too long for any file.
         if not table.suffix_of(data):
             raise UserError(f"--data={data}: no format that is read here. Good: {_GOOD}.")
         return {TRAIN: (data,)}
-    if not path.is_dir():
+    if not os.path.isdir(path):
         raise UserError(f"--data={data}: no such file or folder. Good: {_GOOD}.")
     found = _splits(data)
     if TRAIN not in found:
