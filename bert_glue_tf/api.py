@@ -101,7 +101,7 @@ _HOMES = {
     "write_comparison": "reports.files:write",
 }
 
-__all__ = ["benchmark", "export", "train", *_HOMES]
+__all__ = ["benchmark", "export", "import_classifier", "train", *_HOMES]
 
 
 def __getattr__(name: str) -> Any:
@@ -146,6 +146,40 @@ def train(
         return finished
     launch.join()
     return launch.train(launch.check(), tpu)
+
+
+def import_classifier(
+    model: str | pathlib.Path,
+    workdir: str | pathlib.Path = "",
+    labels: Sequence[str] = (),
+    **settings: Any,
+) -> ExperimentResult:
+    """Make a finished, scored run of a classifier that another program has fine-tuned.
+
+    Nothing is trained. A finished run is not scored again: its record is returned.
+
+    Args:
+      model: its folder, as the import_classifier command takes it.
+      workdir: the run's folder; by default runs/ and the run's name.
+      labels: the task's labels in the order of the classifier's outputs, where the folder does not
+        name them.
+      **settings: of `training.launch.UNTRAINED`: task, data, seq_length and so on.
+
+    Raises:
+      UserError: as the import_classifier command.
+    """
+    from bert_glue_tf.core import logs
+    from bert_glue_tf.training import launch as launches
+
+    logs.show_in_python()
+    config = launches.untrained(pathlib.Path(model).expanduser(), settings)
+    folder = pathlib.Path(workdir or pathlib.Path("runs") / config.run_name).expanduser()
+    launch = launches.Launch(config, folder)
+    finished = launch.finished()
+    if finished is not None:
+        return finished
+    head = launch.foreign_head(labels)
+    return launch.take_over(head, labels, launch.check())
 
 
 def export(

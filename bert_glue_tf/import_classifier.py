@@ -2,8 +2,9 @@
 
 python -m bert_glue_tf.import_classifier --model=FOLDER --task=mnli --data=/folder/with/glue
 
-FOLDER is that of a Hugging Face BertForSequenceClassification. From there it is exported and
-compared like any run, and pruned by `train --start=RUN`.
+FOLDER is that of a Hugging Face BertForSequenceClassification, DistilBertForSequenceClassification
+or ElectraForSequenceClassification. From there it is exported and compared like any run, and pruned
+by `train --start=RUN`.
 """
 
 from __future__ import annotations
@@ -12,16 +13,16 @@ from absl import flags
 
 from bert_glue_tf.core import cli, layout
 from bert_glue_tf.core.errors import UserError
-from bert_glue_tf.data.settings import DataSettings
-from bert_glue_tf.models import encoders
 from bert_glue_tf.runs import command_line, suggestions
 from bert_glue_tf.runs.config import ExperimentConfig
+from bert_glue_tf.training import launch as launches
 from bert_glue_tf.training.launch import Launch
 
-# The settings of a run that mean something where nothing is trained.
-_SETTINGS = (*DataSettings.names(), "preprocessing", "seq_length", "seed")
-
-_MODEL = flags.DEFINE_string("model", "", "Folder of a Hugging Face BertForSequenceClassification.")
+_MODEL = flags.DEFINE_string(
+    "model",
+    "",
+    "Folder of a Hugging Face BertForSequenceClassification, or of that of DistilBert or Electra.",
+)
 _LABELS = flags.DEFINE_list(
     "labels",
     [],
@@ -30,7 +31,11 @@ _LABELS = flags.DEFINE_list(
 )
 flags.DEFINE_string("workdir", "", "The run's folder; by default runs/ and a name.")
 command_line.define_settings(
-    {name: value for name, value in ExperimentConfig.defaults().items() if name in _SETTINGS}
+    {
+        name: value
+        for name, value in ExperimentConfig.defaults().items()
+        if name in launches.UNTRAINED
+    }
 )
 FLAGS = flags.FLAGS
 
@@ -38,12 +43,8 @@ FLAGS = flags.FLAGS
 def main() -> None:
     if not _MODEL.value:
         raise UserError("--model is missing. Give the folder of a Hugging Face classifier.")
-    model = str(cli.path("model", _MODEL.value).resolve())
-    encoders.resolve(model, flag="model")
-    settings = ExperimentConfig(
-        encoder=model,
-        epochs=0,
-        **command_line.settings_of(FLAGS, _SETTINGS),
+    settings = launches.untrained(
+        cli.path("model", _MODEL.value), command_line.settings_of(FLAGS, launches.UNTRAINED)
     )
     launch = Launch(settings, command_line.workdir(FLAGS, settings))
     result = launch.finished()

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pathlib
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.core.progress import doing
 from bert_glue_tf.data import readers
 from bert_glue_tf.data.examples import Examples
+from bert_glue_tf.data.settings import DataSettings
 from bert_glue_tf.models import encoders, families
 from bert_glue_tf.models.encoders import EncoderSource
 from bert_glue_tf.models.foreign_heads import ForeignHead
@@ -17,6 +19,29 @@ from bert_glue_tf.runs.config import ExperimentConfig
 from bert_glue_tf.runs.results import ExperimentResult
 from bert_glue_tf.runs.run_folder import RunFolder
 from bert_glue_tf.training import cluster
+
+# The settings of a run that mean something where nothing is trained.
+UNTRAINED = (*DataSettings.names(), "preprocessing", "seq_length", "seed")
+
+
+def untrained(model: pathlib.Path, settings: Mapping[str, Any]) -> ExperimentConfig:
+    """Return the settings of the run of a classifier that another program has fine-tuned.
+
+    Args:
+      model: its folder.
+      settings: values of some of `UNTRAINED`.
+
+    Raises:
+      UserError: there is no such folder, or a setting that says how to train.
+    """
+    if wrong := sorted(set(settings) - set(UNTRAINED)):
+        raise UserError(
+            f"{wrong[0]}={settings[wrong[0]]!r}: nothing is trained here. Good settings: "
+            f"{', '.join(UNTRAINED)}."
+        )
+    folder = str(model.resolve())
+    encoders.resolve(folder, flag="model")
+    return ExperimentConfig(encoder=folder, epochs=0, **settings)
 
 
 class Launch:
@@ -120,7 +145,8 @@ class Launch:
         if family is None:
             raise UserError(
                 f"--model={source.encoder}: a SavedModel, whose head cannot be found. Give the "
-                "folder of a Hugging Face BertForSequenceClassification."
+                "folder of a Hugging Face classifier (BertForSequenceClassification, or that of "
+                "DistilBert or Electra)."
             )
         head = family.import_head(source.kind, folder)
         head.for_task(readers.task_of(self.settings), labels)

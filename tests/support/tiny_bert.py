@@ -86,11 +86,13 @@ def forward(
         deviation = np.sqrt((centred**2).mean(-1, keepdims=True) + shapes.layer_norm_epsilon)
         return centred / deviation * w[f"{name}/gamma"] + w[f"{name}/beta"]
 
-    activation = {
+    activations = {
+        "tanh": np.tanh,
         "gelu": lambda x: x * 0.5 * (1 + erf(x / np.sqrt(2))),
         "gelu_tanh": lambda x: x * 0.5 * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3))),
         "relu": lambda x: np.maximum(x, 0),
-    }[shapes.activation]
+    }
+    activation = activations[shapes.activation]
     length = batch["input_word_ids"].shape[1]
     x = w["word_embeddings/embeddings"][batch["input_word_ids"]]
     x = x + w["position_embedding/embeddings"][:length]
@@ -123,7 +125,8 @@ def forward(
             x + inner @ w[f"{at}/output/kernel"] + w[f"{at}/output/bias"],
             f"{at}/output_layer_norm",
         )
-    pooled = np.tanh(x[:, 0] @ w["pooler_transform/kernel"] + w["pooler_transform/bias"])
+    pooled = x[:, 0] @ w["pooler_transform/kernel"] + w["pooler_transform/bias"]
+    pooled = activations[shapes.pooler_activation](pooled)
     return {"sequence_output": x, "pooled_output": pooled}
 
 

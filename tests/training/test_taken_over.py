@@ -12,10 +12,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 import tiny_bert
 from absl import flags
 from messages import refused, refuses
 from safetensors.numpy import load_file, save_file
+from scipy.special import erf
 
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import tasks
@@ -127,7 +129,7 @@ def test_names_that_are_not_the_tasks_are_refused(names, given, named):
         (lambda tensors: tensors.update({"classifier.bias": np.zeros(4, np.float32)}), "[4]"),
         (
             lambda tensors: [tensors.pop(f"bert.pooler.dense.{end}") for end in ("weight", "bias")],
-            "no pooler",
+            "pooler.dense.weight",
         ),
     ],
 )
@@ -140,11 +142,16 @@ def test_a_folder_without_a_whole_classifier_is_refused(change, named, tmp_path,
         Launch(settings(folder, data), tmp_path / "run").foreign_head()
 
 
-def test_other_folders_are_refused(tmp_path, data):
-    folder = shutil.copytree(FOLDER.with_name("distilbert"), tmp_path / "model")
+@pytest.mark.parametrize("name", ["distilbert", "electra"])
+def test_other_folders_are_refused(name, tmp_path, data):
+    folder = shutil.copytree(FOLDER.with_name(name), tmp_path / "model")
     tiny_bert.write_vocabulary(folder / "vocab.txt")
-    with refuses(UserError, folder, "'distilbert'"):
+    dense = {"distilbert": "pre_classifier.weight", "electra": "classifier.dense.weight"}[name]
+    with refuses(UserError, folder, dense):
         Launch(settings(folder, data), tmp_path / "run").foreign_head()
+
+
+def test_a_pair_of_saved_models_is_refused(tmp_path, data):
     for part in ("encoder", "preprocessing"):
         (tmp_path / "pair" / part).mkdir(parents=True)
         (tmp_path / "pair" / part / "saved_model.pb").touch()
@@ -170,6 +177,63 @@ def test_its_logits_are_those_of_transformers_by_label(run):
     # The folder's outputs are contradiction, neutral, entailment.
     np.testing.assert_allclose(logits, reference["logits"][:, [2, 1, 0]], atol=1e-5)
     assert np.ptp(logits) > 0.5
+
+
+# model_type -> the two layers of its head, and the activation between them.
+HEADS = {
+    "distilbert": ("pre_classifier", "classifier", lambda x: np.maximum(x, 0)),
+    "electra": (
+        "classifier.dense",
+        "classifier.out_proj",
+        lambda x: x * 0.5 * (1 + erf(x / np.sqrt(2))),
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", HEADS)
+def test_heads_of_two_layers_are_taken_over(kind, data, tmp_path):
+    """The outputs of the encoder are transformers', and those of its head NumPy's."""
+    folder = shutil.copytree(FOLDER.with_name(kind), tmp_path / "model")
+    dense, output, activation = HEADS[kind]
+    random = np.random.default_rng(3)
+    head = {
+        f"{dense}.weight": random.normal(0, 0.4, (16, 16)),
+        f"{dense}.bias": random.normal(0, 0.3, 16),
+        f"{output}.weight": random.normal(0, 0.4, (3, 16)),
+        f"{output}.bias": random.normal(0, 0.3, 3),
+    }
+    tensors = {
+        f"{kind}.{name}": value for name, value in load_file(folder / "model.safetensors").items()
+    }
+    head32 = {name: value.astype(np.float32) for name, value in head.items()}
+    save_file({**tensors, **head32}, folder / "model.safetensors")
+    tiny_bert.write_vocabulary(folder / "vocab.txt")
+    names = dict(enumerate(("contradiction", "neutral", "entailment")))
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "id2label": names}))
+    with np.load(folder / "reference.npz") as file:
+        reference = dict(file)
+    inputs = {key: reference[key] for key in ("input_word_ids", "input_mask", "input_type_ids")}
+    firsts = np.concatenate([[0], np.cumsum(inputs["input_mask"].sum(1))[:-1]])
+    first = reference["sequence_output"][firsts].astype(np.float64)
+    inner = activation(first @ head[f"{dense}.weight"].T + head[f"{dense}.bias"])
+    expected = (inner @ head[f"{output}.weight"].T + head[f"{output}.bias"])[:, [2, 1, 0]]
+
+    launch = Launch(settings(folder, data), tmp_path / "run")
+    launch.take_over(launch.foreign_head(), (), launch.check())
+    run = Run.read(tmp_path / "run")
+    assert "unused_head" not in run.result.encoder
+    assert "new_weights" not in run.result.encoder
+    assert any(dense in note for note in run.result.encoder["notes"])
+    logits = saving.load_predict_fn(run.folder.model)(inputs)
+    np.testing.assert_allclose(logits, expected, atol=1e-5)
+    assert np.ptp(logits) > 0.5
+    model = saving.load_classifier(run.folder.model)
+    np.testing.assert_allclose(model(inputs), logits, atol=1e-5)
+    exported = saving.graph(run.folder.model).function(12)
+    for row, logits in enumerate(expected):
+        one = {name: tf.constant(value[row : row + 1]) for name, value in inputs.items()}
+        np.testing.assert_allclose(exported(**one)["logits"][0], logits, atol=1e-5)
 
 
 def test_it_is_finished_and_scored(run):

@@ -21,7 +21,13 @@ LAYER_NORM_EPSILON = 1e-12  # Of every layer norm, as BERT's authors have it.
 # `create_initializer`), which is cut at two of these deviations.
 INITIALIZER_RANGE = 0.02
 # The fields of `Architecture` that no shape tells.
-_TOLD_BY_NO_SHAPE = ("activation", "output_dropout", "attention_dropout", "layer_norm_epsilon")
+_TOLD_BY_NO_SHAPE = (
+    "activation",
+    "output_dropout",
+    "attention_dropout",
+    "layer_norm_epsilon",
+    "pooler_activation",
+)
 
 
 class NotBertError(NotOfFamilyError):
@@ -87,6 +93,8 @@ class Architecture:
         layer_norm_epsilon: is added to the variance in every layer norm.
         embedding_size: width of the tables where a projection follows them (ELECTRA); 0 where
             they are as wide as the layers.
+        pooler_activation: behind the pooler's matrix: "tanh", as BERT's authors have it, or one of
+            `ACTIVATIONS`, where that matrix is the first one of another program's head.
     """
 
     vocab_size: int
@@ -102,6 +110,7 @@ class Architecture:
     blocks: tuple[Block, ...] = ()
     layer_norm_epsilon: float = LAYER_NORM_EPSILON
     embedding_size: int = 0
+    pooler_activation: str = "tanh"
 
     def __post_init__(self) -> None:
         blocks: Iterable[Any] = self.blocks

@@ -50,11 +50,13 @@ class ExportArithmetic:
 
     Attributes:
       activation: one of `architecture.ACTIVATIONS`.
+      pooler_activation: "tanh", or one of them.
       share: name and value -> the variable that holds the value for all functions of a graph.
       epsilon: of the layer norms.
     """
 
     activation: str
+    pooler_activation: str
     share: Callable[[str, np.ndarray], tf.Variable]
     epsilon: float
 
@@ -141,15 +143,13 @@ class ExportArithmetic:
         return new + (skipped.core * gamma + beta)
 
     def activate(self, name: str, inner: tf.Tensor) -> tf.Tensor:
-        if self.activation == "relu":
-            return tf.nn.relu(inner)
-        return tf.nn.gelu(inner, approximate=self.activation == "gelu_tanh")
+        return _activate(self.activation, inner)
 
     def firsts(self, hidden: Normalized, inputs: Inputs) -> Normalized:
         return hidden  # The last layer has computed no other position.
 
-    def tanh(self, pooled: tf.Tensor) -> tf.Tensor:
-        return tf.tanh(pooled)
+    def activate_pooled(self, pooled: tf.Tensor) -> tf.Tensor:
+        return _activate(self.pooler_activation, pooled)
 
     def _dense(
         self,
@@ -173,3 +173,11 @@ class ExportArithmetic:
             tf.matmul(source, self.share(f"{name}/kernel", kernel.astype(np.float32))),
             self.share(f"{name}/bias", bias.astype(np.float32)),
         )
+
+
+def _activate(name: str, values: tf.Tensor) -> tf.Tensor:
+    if name == "tanh":
+        return tf.tanh(values)
+    if name == "relu":
+        return tf.nn.relu(values)
+    return tf.nn.gelu(values, approximate=name == "gelu_tanh")

@@ -36,6 +36,7 @@ class TrainingArithmetic:
       dropouts: name of a point -> Keras's layer of the dropout there.
       softmaxes: name of a point -> Keras's layer, of scores and a mask.
       activations: name of a point -> Keras's layer.
+      pooler_activation: a function of tensors.
       epsilon: of the layer norms.
     """
 
@@ -44,6 +45,7 @@ class TrainingArithmetic:
     dropouts: Mapping[str, Callable[[tf.Tensor], tf.Tensor]]
     softmaxes: Mapping[str, Callable[[tf.Tensor, tf.Tensor], tf.Tensor]]
     activations: Mapping[str, Callable[[tf.Tensor], tf.Tensor]]
+    pooler_activation: Callable[[tf.Tensor], tf.Tensor]
     epsilon: float
 
     def scope(self, name: str) -> contextlib.AbstractContextManager[Any]:
@@ -139,11 +141,11 @@ class TrainingArithmetic:
             return hidden[:, 0, :]
         return tf.gather_nd(hidden, inputs.firsts)
 
-    def tanh(self, pooled: tf.Tensor) -> tf.Tensor:
+    def activate_pooled(self, pooled: tf.Tensor) -> tf.Tensor:
         # A name that ends with a slash is entered again, and is not made a new one.
         # Absolute, with the slash at its end; called outside of any scope it has none before it.
         with tf.name_scope("/".join([tf.get_current_name_scope(), _POOLER, ""]).lstrip("/")):
-            return tf.tanh(pooled)
+            return self.pooler_activation(pooled)
 
     def _product(
         self, equation: str, source: tf.Tensor, name: str, kernel: Any, bias: Any

@@ -64,7 +64,10 @@ class ExportGraph(tf.Module):
 
     def _logits(self, inputs: forward.Inputs) -> tf.Tensor:
         arithmetic = ExportArithmetic(
-            self._architecture.activation, self._share, self._architecture.layer_norm_epsilon
+            self._architecture.activation,
+            self._architecture.pooler_activation,
+            self._share,
+            self._architecture.layer_norm_epsilon,
         )
         layers = self._architecture.layers
         encoded = forward.encode(self._weights, inputs, arithmetic, layers, self._at)

@@ -1,4 +1,7 @@
-"""The head of a Hugging Face `BertForSequenceClassification`, read from its folder."""
+"""The head of a classifier in a Hugging Face folder (`foreign_huggingface.HEADS`).
+
+Its first dense layer is the encoder's pooler, which comes with the encoder; here is the second.
+"""
 
 from __future__ import annotations
 
@@ -8,31 +11,25 @@ from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.models.bert import foreign_config, foreign_huggingface, foreign_weights
 from bert_glue_tf.models.foreign_heads import ForeignHead
 
-_KERNEL, _BIAS = "classifier.weight", "classifier.bias"
-
 
 def read(folder: Path) -> ForeignHead:
     """Return the classification head of a folder.
 
     Raises:
-        UserError: it has none, or one of several layers, or an encoder without a pooler.
+        UserError: it has none, or lacks one of its two layers.
     """
     found = foreign_weights.judge("huggingface", folder)
-    path = folder / foreign_config.CONFIG
-    if found.model_type != "bert":
-        raise UserError(
-            f"{path}: model_type is {found.model_type!r}, whose classifiers have a head of two "
-            "layers; only that of BertForSequenceClassification can be taken over. As an encoder "
-            "the folder can be fine-tuned: give it as --encoder to the train command."
-        )
-    prefix = foreign_huggingface.find_prefix(folder, found.header).removesuffix("bert.")
-    kernel, bias = prefix + _KERNEL, prefix + _BIAS
+    path, head = folder / foreign_config.CONFIG, found.head
+    prefix = foreign_huggingface.find_prefix(folder, found.header)
+    prefix = foreign_huggingface.outside(prefix, found.model_type)
+    kernel, bias = (f"{prefix}{head.output}.{end}" for end in ("weight", "bias"))
     if found.new or kernel not in found.header or bias not in found.header:
-        missing = "pooler" if found.new else "classification head"
+        missing = "dense layer" if found.new else "classification head"
+        name = head.dense if found.new else head.output
         raise UserError(
-            f"{found.origin}: holds no {missing} ({_KERNEL}, {_BIAS}), so it is no "
-            "BertForSequenceClassification. As an encoder it can be fine-tuned: give it as "
-            "--encoder to the train command."
+            f"{found.origin}: holds no {missing} ({name}.weight, {name}.bias), so it is no "
+            f"{head.model}. As an encoder it can be fine-tuned: give it as --encoder to the train "
+            "command."
         )
     hidden = found.architecture.hidden_size
     outputs = found.header[kernel].shape[:1]

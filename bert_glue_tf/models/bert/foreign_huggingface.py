@@ -25,6 +25,46 @@ INDEX = "model.safetensors.index.json"
 _DTYPES = ("F64", "F32", "F16", "BF16")
 _WORDS = "embeddings.word_embeddings.weight"
 POOLER = "pooler_transform"
+
+
+@dataclasses.dataclass(frozen=True)
+class Head:
+    """The two dense layers between an encoder's first token and the logits of a classifier.
+
+    The first one is what BERT calls its pooler, and what our encoders have as theirs.
+
+    Attributes:
+        dense: name of the first one; behind the encoder's prefix where `is_pooler`, else outside
+            of the encoder.
+        is_pooler: the encoder has it, with or without a classifier.
+        activation: behind it, as `Architecture.pooler_activation` has it.
+        output: name of the second one, outside of the encoder.
+        model: Hugging Face's class of the whole.
+    """
+
+    dense: str
+    is_pooler: bool
+    activation: str
+    output: str
+    model: str
+
+
+# model_type -> its head in Hugging Face's models.
+HEADS: Mapping[str, Head] = MappingProxyType(
+    {
+        "bert": Head("pooler.dense", True, "tanh", "classifier", "BertForSequenceClassification"),
+        "distilbert": Head(
+            "pre_classifier", False, "relu", "classifier", "DistilBertForSequenceClassification"
+        ),
+        "electra": Head(
+            "classifier.dense",
+            False,
+            "gelu",
+            "classifier.out_proj",
+            "ElectraForSequenceClassification",
+        ),
+    }
+)
 # What stands in a file in front of BERT's own names is that of the module that holds the encoder.
 _EMBEDDINGS = {
     "word_embeddings": "embeddings.word_embeddings",
@@ -32,7 +72,6 @@ _EMBEDDINGS = {
     "type_embeddings": "embeddings.token_type_embeddings",
     "embeddings/layer_norm": "embeddings.LayerNorm",
     "embedding_projection": "embeddings_project",
-    POOLER: "pooler.dense",
 }
 _BERT = {
     **_EMBEDDINGS,
@@ -149,14 +188,13 @@ def find_tensors(
     """
     prefix = find_prefix(folder, header)
     shapes = architecture.shapes()
-    poolers = {
-        name: prefix + hf_name(name, model_type) for name in shapes if name.startswith(POOLER)
-    }
-    if not any(tensor in header for tensor in poolers.values()):
+    names = {name: hf_name(name, model_type, prefix) for name in shapes}
+    poolers = [name for name in shapes if name.startswith(POOLER)]
+    if not any(names[name] in header for name in poolers):
         shapes = {name: shape for name, shape in shapes.items() if name not in poolers}
     found = {}
     for name, shape in shapes.items():
-        tensor, expected = prefix + hf_name(name, model_type), hf_shape(name, shape)
+        tensor, expected = names[name], hf_shape(name, shape)
         if tensor not in header:
             # The first published conversions kept TensorFlow's names in layer norms.
             older = tensor.replace("LayerNorm.weight", "LayerNorm.gamma").replace(
@@ -190,14 +228,21 @@ def check_tensor(entry: Stored, tensor: str, expected: tuple[int, ...]) -> None:
         )
 
 
-def hf_name(name: str, model_type: str = "bert") -> str:
-    """Return what a canonical name is called in a file, behind the file's own prefix."""
-    parts = _PARTS[model_type]
+def hf_name(name: str, model_type: str, prefix: str) -> str:
+    """Return what a canonical name is called in a file whose encoder has a prefix."""
+    parts, head = _PARTS[model_type], HEADS[model_type]
     part, leaf = name.rsplit("/", 1)
+    end = "bias" if leaf in ("bias", "beta") else "weight"
+    if part == POOLER:
+        return f"{prefix if head.is_pooler else outside(prefix, model_type)}{head.dense}.{end}"
     layer = re.fullmatch(r"transformer/layer_(\d+)/(.+)", part)
     start = f"{parts['layer']}.{layer.group(1)}." if layer else ""
-    end = "bias" if leaf in ("bias", "beta") else "weight"
-    return f"{start}{parts[layer.group(2) if layer else part]}.{end}"
+    return f"{prefix}{start}{parts[layer.group(2) if layer else part]}.{end}"
+
+
+def outside(prefix: str, model_type: str) -> str:
+    """Return the prefix of what stands beside an encoder with that prefix: a classifier's head."""
+    return prefix.removesuffix(f"{model_type}.")
 
 
 def hf_shape(name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -225,7 +270,7 @@ def read_tensor(entry: Stored, tensor: str, rows: int | None = None) -> np.ndarr
         raise UserError(
             f"{entry.path}: cannot be read as safetensors: {reason_of(error)}"
         ) from None
-    return np.asarray(array).astype(np.float32)
+    return np.asarray(array).astype(np.float32, copy=False)
 
 
 def reader(header: Mapping[str, Stored], tensors: Mapping[str, str], pieces: int) -> Reader:

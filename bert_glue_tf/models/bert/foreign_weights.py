@@ -22,12 +22,10 @@ from bert_glue_tf.models.bert import (
 )
 from bert_glue_tf.models.bert.architecture import Architecture
 from bert_glue_tf.models.bert.foreign_config import CONFIG, TF_ACTIVATIONS, TF_CONFIG
-from bert_glue_tf.models.bert.foreign_huggingface import Stored
+from bert_glue_tf.models.bert.foreign_huggingface import Head, Stored
 from bert_glue_tf.models.bert.foreign_tokenizer import Tokenizer
 from bert_glue_tf.models.bert.network import Reader, first_weights
 
-# The weights of a classification head, as Hugging Face's models of the family call them.
-HEADS = ("classifier.weight", "classifier.out_proj.weight")
 _SHOWN = 6  # Of a head's labels.
 
 
@@ -67,6 +65,11 @@ class Foreign:
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
+    @property
+    def head(self) -> Head:
+        """The head of a classifier of this kind."""
+        return foreign_huggingface.HEADS[self.model_type]
+
 
 def judge(kind: str, folder: Path) -> Foreign:
     """Judge the configuration, the tokenizer, and the names and shapes of a folder's weights.
@@ -86,6 +89,11 @@ def judge(kind: str, folder: Path) -> Foreign:
         notes.append(
             f"{found.rows:,} rows of word embeddings for {len(found.tokenizer.pieces):,} pieces: "
             f"the last {spare:,}, which no piece reads, are left out"
+        )
+    if found.architecture.pooler_activation != "tanh":
+        notes.append(
+            f"the first dense layer of its classification head, {found.head.dense} "
+            f"({found.head.activation}), is its pooler"
         )
     if found.new:
         notes.append("it has no pooler: a new one is drawn from the run's seed")
@@ -121,6 +129,10 @@ def _huggingface(kind: str, folder: Path) -> Foreign:
     foreign_tokenizer.spare_rows(tokenizer, rows, added)
     header = foreign_huggingface.read_header(folder)
     tensors = foreign_huggingface.find_tensors(folder, header, architecture, model_type)
+    new = tuple(name for name in architecture.shapes() if name not in tensors)
+    if not new:
+        activation = foreign_huggingface.HEADS[model_type].activation
+        architecture = dataclasses.replace(architecture, pooler_activation=activation)
     weights = foreign_huggingface.files(folder)
     return Foreign(
         kind=kind,
@@ -133,14 +145,17 @@ def _huggingface(kind: str, folder: Path) -> Foreign:
         files=(*weights, folder / CONFIG, tokenizer.source),
         header=header,
         tensors=tensors,
-        new=tuple(name for name in architecture.shapes() if name not in tensors),
-        unused_head=_unused_head(folder, header, config),
+        new=new,
+        unused_head=_unused_head(folder, header, config, model_type),
     )
 
 
-def _unused_head(folder: Path, header: Mapping[str, Stored], config: Mapping[str, Any]) -> str:
+def _unused_head(
+    folder: Path, header: Mapping[str, Stored], config: Mapping[str, Any], model_type: str
+) -> str:
     """Return a note where the folder is of a whole classifier, whose head an encoder leaves out."""
-    if not any(f".{name}".endswith(tuple(f".{head}" for head in HEADS)) for name in header):
+    output = f".{foreign_huggingface.HEADS[model_type].output}.weight"
+    if not any(f".{name}".endswith(output) for name in header):
         return ""
     labels = list(map(str, dict(config.get("id2label") or {}).values()))
     shown = [*labels[:_SHOWN], *(["..."] if len(labels) > _SHOWN else [])]

@@ -20,7 +20,7 @@ The points, in the order in which they are reached:
   `self_attention_layer_norm` (`:input`, `:output`), `intermediate` (`:input`, `:output`),
   `output` (`:input`, the activation's result, and `:output`), `output_layer_norm`
   (`:input`, `:output`).
-- `pooler_transform` (`:input`, `:output`) and `pooler:output`, behind the tanh.
+- `pooler_transform` (`:input`, `:output`) and `pooler:output`, behind the activation.
 
 A tensor is what the arithmetic computes with. In export a layer norm's output, and with it the
 input of the product behind it, has not been multiplied by gamma, which stands in the product's
@@ -136,8 +136,8 @@ class Arithmetic(Protocol[H]):
     def firsts(self, hidden: H, inputs: Inputs) -> H | Any:
         """Return the token of each text that is pooled: [texts, hidden]."""
 
-    def tanh(self, pooled: Any) -> Any:
-        """Return the pooler's activation."""
+    def activate_pooled(self, pooled: Any) -> Any:
+        """Return the activation behind the pooler's product."""
 
 
 def encode(
@@ -180,7 +180,7 @@ class _Forward(Generic[H]):
             outputs.append(hidden)
         with scope("pooler"):
             first = self.arithmetic.firsts(hidden, inputs)
-            pooled = self.arithmetic.tanh(self._dense("pooler_transform", first))
+            pooled = self.arithmetic.activate_pooled(self._dense("pooler_transform", first))
             pooled = self.quantize("pooler:output", pooled)
         return Encoded(tuple(outputs), pooled)
 

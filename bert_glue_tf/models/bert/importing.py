@@ -42,6 +42,8 @@ def import_pair(name: str, kind: str, folder: Path, licence: str = "") -> Path:
     decides = {"kind": kind, "lower_case": tokenizer.lower_case, "files": digests}
     if tokenizer.strip_accents != tokenizer.lower_case:
         decides["strip_accents"] = tokenizer.strip_accents
+    if found.architecture.pooler_activation != "tanh":
+        decides["pooler"] = found.architecture.pooler_activation
     about = {"kind": kind, "source": str(folder), "sha256": digests, "licence": licence}
     told = {"new_weights": found.new, "notes": found.notes, "warnings": found.warnings}
     return imported.import_pair(

@@ -38,16 +38,21 @@ def official_arguments(architecture: Architecture) -> dict[str, Any]:
         "inner_dim": architecture.inner_dim,
         "type_vocab_size": architecture.type_vocab_size,
         "embedding_width": architecture.embedding_size or architecture.hidden_size,
-        "inner_activation": _activation(architecture),
+        "inner_activation": _activation(architecture.activation),
         "output_dropout": architecture.output_dropout,
         "attention_dropout": architecture.attention_dropout,
     }
 
 
-def _activation(architecture: Architecture) -> Any:
-    if architecture.activation == "gelu_tanh":
-        return activations.gelu
-    return architecture.activation
+def _activation(name: str) -> Any:
+    """Return what Keras takes for an activation of `architecture`."""
+    return activations.gelu if name == "gelu_tanh" else name
+
+
+def _pooler_activation(architecture: Architecture) -> Any:
+    """Return a function of tensors; for tanh TensorFlow's own, whose graph is the published one."""
+    name = architecture.pooler_activation
+    return tf.tanh if name == "tanh" else tf_keras.activations.get(_activation(name))
 
 
 class AssignedLater(tf_keras.initializers.TruncatedNormal):
@@ -156,6 +161,7 @@ class BertEncoder(networks.BertEncoderV2):
             dropouts,
             softmaxes,
             activations,
+            _pooler_activation(self.architecture),
             self.architecture.layer_norm_epsilon,
         )
 
@@ -170,7 +176,7 @@ def _block_layer(
     return layers.TransformerEncoderBlock(
         num_attention_heads=block.heads,
         inner_dim=block.inner_dim,
-        inner_activation=tf_keras.activations.get(_activation(architecture)),
+        inner_activation=tf_keras.activations.get(_activation(architecture.activation)),
         output_dropout=architecture.output_dropout,
         attention_dropout=architecture.attention_dropout,
         # A copy, since one keeps its seed.
