@@ -16,24 +16,36 @@ from bert_glue_tf.core import cli, layout
 from bert_glue_tf.core.errors import UserError
 
 if TYPE_CHECKING:
-    from bert_glue_tf.data.tasks import TaskSpec
+    from collections.abc import Generator
 
-_FORMATS = ("text", "tsv", "jsonl")
+    from bert_glue_tf.data.tasks import TaskSpec
+    from bert_glue_tf.serving.classifier import Classifier
+
+_FORMATS = ("text", "tsv", "csv", "jsonl")
+# As `serving.tables` reads them; a wrong flag is answered without it.
+_INPUT_FORMATS = ("auto", "lines", "csv", "tsv", "jsonl", "ndjson", "json", "parquet", "arrow")
 _MODEL = flags.DEFINE_string("model", "", "Folder of a finished run, or a .tflite file.")
 _TEXT = flags.DEFINE_multi_string("text", [], "A text; for a task of two texts give the flag twice")
 _INPUT = flags.DEFINE_string(
     "input",
     "",
-    "File with a text a line, or a .tsv; by default standard input. The two texts of a pair are "
-    "separated by a tab. A first line with the benchmark's column names is taken for a header.",
+    "A table (.csv, .tsv, .jsonl, .json, .parquet, also .gz), whose columns are kept, or any other "
+    "file with a text a line; by default standard input, a text a line. The two texts of a line "
+    "are separated by a tab.",
+)
+_INPUT_FORMAT = flags.DEFINE_enum(
+    "input_format",
+    "auto",
+    _INPUT_FORMATS,
+    "What the input is: lines of text, or a table of this format; auto = as --input ends.",
 )
 _COLUMNS = flags.DEFINE_list(
     "text_columns",
     [],
-    "Columns of the texts in --input: numbers from 1 (then every line is data), or names in its "
-    "header.",
+    "Columns of the texts in --input: their names, or numbers from 1 of a .tsv or of lines (then "
+    "every line is data); by default those of the training.",
 )
-_FORMAT = flags.DEFINE_enum("format", "text", _FORMATS, "Of the output: text, tsv or jsonl.")
+_FORMAT = flags.DEFINE_enum("format", "text", _FORMATS, "Of the output: text, tsv, csv or jsonl.")
 _THREADS = flags.DEFINE_integer(
     "threads",
     2,
@@ -74,12 +86,23 @@ def main() -> None:
         elif file is None:
             _print(answers.to_text(classifier, _TEXT.value, _FORMAT.value))
         else:
-            name = _INPUT.value or "standard input"
-            answered = answers.to_lines(classifier, file, name, _COLUMNS.value, _FORMAT.value)
+            answered = _answered(classifier, file)
             # Closed at once, so that its warnings come before what is said of an error.
             with contextlib.closing(answered):
                 for lines in answered:
                     _print(lines)
+
+
+def _answered(classifier: Classifier, file: io.BufferedReader) -> Generator[list[str]]:
+    """Return the lines that answer an input's rows or lines."""
+    from bert_glue_tf.serving import answers, tables
+
+    name, columns, style = _INPUT.value or "standard input", _COLUMNS.value, _FORMAT.value
+    given, task = _INPUT_FORMAT.value, classifier.task
+    seen = tables.first_line(file) if _INPUT.value else b""
+    if tables.is_table(task, name, seen, given, columns):
+        return tables.to_rows(classifier, tables.read(name, file.read(), given), columns, style)
+    return answers.to_lines(classifier, file, name, columns, style)
 
 
 def _open_input(stack: contextlib.ExitStack) -> io.BufferedReader:

@@ -55,9 +55,14 @@ def is_own_file(task: TaskSpec, path: str) -> bool:
     """Tell whether a file without a header begins as the labelled ones of the task do."""
     try:
         with open(os.path.expanduser(path), "rb") as file:
-            cells = file.readline(1 << 16).decode("utf-8-sig", "replace").rstrip("\r\n").split("\t")
+            return is_headerless(task, file.readline(1 << 16))
     except OSError:
         return False
+
+
+def is_headerless(task: TaskSpec, first_line: bytes) -> bool:
+    """Tell whether a file begins as the task's labelled ones that have no header."""
+    cells = first_line.decode("utf-8-sig", "replace").rstrip("\r\n").split("\t")
     columns = task.tsv_columns
     return (
         bool(columns)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 from collections.abc import Generator, Iterable, Iterator, Sequence
@@ -40,11 +41,11 @@ def stream(
                 raise wrong
 
 
-_BLANKS = str.maketrans("\t\n\r", "   ")
+BLANKS = str.maketrans("\t\n\r", "   ")
 
 
 def format_prediction(prediction: Prediction, style: str) -> str:
-    """Return one line: `label score` (text), tab-separated with the texts, or a JSON object.
+    """Return one line: `label score` (text), cells with the texts (tsv, csv), or a JSON object.
 
     In a tab-separated line a tab or line break inside a text is a blank.
     """
@@ -57,8 +58,10 @@ def format_prediction(prediction: Prediction, style: str) -> str:
                 "probabilities": prediction.probabilities,
             }
         )
+    if style == "csv":
+        return joined([prediction.label, f"{prediction.score:.6f}", *prediction.texts])
     if style == "tsv":
-        texts = (text.translate(_BLANKS) for text in prediction.texts)
+        texts = (text.translate(BLANKS) for text in prediction.texts)
         return "\t".join([prediction.label, f"{prediction.score:.6f}", *texts])
     if not prediction.probabilities:
         return prediction.label
@@ -67,10 +70,17 @@ def format_prediction(prediction: Prediction, style: str) -> str:
 
 def header(task: TaskSpec, style: str) -> list[str]:
     """Return the line above the others, where the style has one."""
-    if style != "tsv":
-        return []
     names = ["label", task.problem.score_name, *task.text_fields]
-    return ["\t".join(names)]
+    if style == "csv":
+        return [joined(names)]
+    return ["\t".join(names)] if style == "tsv" else []
+
+
+def joined(cells: Sequence[str]) -> str:
+    """Return the cells of a row as a line of a .csv."""
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="").writerow(cells)
+    return buffer.getvalue()
 
 
 def check_number(given: Sequence[str], task: TaskSpec) -> None:

@@ -10,6 +10,7 @@ from absl import logging
 
 from bert_glue_tf.core import strict_json
 from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.data.own import columns
 from bert_glue_tf.data.tasks import TaskSpec
 
 _READ = 1 << 16  # Bytes of a block.
@@ -38,27 +39,27 @@ class TextReader:
     Args:
       task: says how many texts a line holds, and their columns' names.
       name: of the input, for messages.
-      columns: which columns of a .tsv hold the texts: numbers from 1 (then every line is data),
+      given: which columns of a .tsv hold the texts: numbers from 1 (then every line is data),
         or their names in the header. Empty: as in the benchmark's own files where the first line
         shows that it is one of them, or as its header names the texts; else all columns.
 
     Raises:
-      UserError: `columns` are not as many as the task's texts, or one is no number from 1.
+      UserError: `given` are not as many as the task's texts, or one is no number from 1.
     """
 
-    def __init__(self, task: TaskSpec, name: str, columns: Sequence[str] = ()) -> None:
+    def __init__(self, task: TaskSpec, name: str, given: Sequence[str] = ()) -> None:
         self._task, self._name = task, name
-        self._columns = tuple(columns)
+        self._columns = tuple(given)
         self._places: list[int] | None = None
-        if columns and len(columns) != len(task.text_fields):
+        if given and len(given) != len(task.text_fields):
             raise UserError(
-                f"--text_columns={','.join(columns)}: {task.name} has {len(task.text_fields)} "
+                f"--text_columns={','.join(given)}: {task.name} has {len(task.text_fields)} "
                 f"text(s) a line ({', '.join(task.text_fields)}). Give as many columns."
             )
-        if columns and all(re.fullmatch("[0-9]{1,9}", column) for column in columns):
-            self._places = [int(column) - 1 for column in columns]
+        if given and all(re.fullmatch("[0-9]{1,9}", column) for column in given):
+            self._places = [int(column) - 1 for column in given]
             if min(self._places) < 0:
-                raise UserError(f"--text_columns={','.join(columns)}: columns are counted from 1.")
+                raise UserError(f"--text_columns={','.join(given)}: columns are counted from 1.")
         self._line = 0
         self._tabs_are_told = False
         # What was odd -> the first line that was, and how many.
@@ -120,6 +121,7 @@ class TextReader:
             if all(name in cells for name in wanted):
                 self._places = [cells.index(name) for name in wanted]
                 return True
+        self._refuse_table(line)
         if self._columns:
             missing = [name for name in self._columns if name not in cells]
             raise UserError(
@@ -142,6 +144,23 @@ class TextReader:
                 ", ".join(self._task.tsv_text),
             )
         return False
+
+    def _refuse_table(self, line: str) -> None:
+        """Refuse a first line that is the header of a table whose columns are not these texts."""
+        for between, kind in ((",", "csv"), (";", "csv"), ("\t", "tsv")):
+            cells = [cell.strip().strip('"') for cell in line.split(between)]
+            if len(cells) > 1 and self._is_header(cells):
+                raise UserError(
+                    f"{self._name}:1: the header of a .{kind} ({', '.join(cells)[:200]}), and no "
+                    f"text. Good: --input_format={kind}, or a file whose name ends with .{kind}."
+                )
+
+    def _is_header(self, cells: Sequence[str]) -> bool:
+        """Tell whether cells are the names of columns: those of the texts, or all usual ones."""
+        for names in (self._columns, self._task.tsv_text, self._task.text_fields):
+            if names and all(name in cells for name in names):
+                return True
+        return columns.are_usual(cells)
 
     def _texts(self, line: str) -> tuple[str, ...]:
         if self._places is None and len(self._task.text_fields) == 1:

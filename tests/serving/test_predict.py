@@ -98,11 +98,12 @@ def test_a_tsv_with_a_header_and_more_threads(file, tiny_glue):
     )
     assert done.returncode == 0, done.stderr.decode()
     header, *rows = (line.split("\t") for line in done.stdout.decode().splitlines())
-    assert header == ["label", "probability", "sentence"]
-    assert [(row[0], row[2]) for row in rows] == [
-        ("positive" if label else "negative", text) for text, label in tiny_runs.sentences(60, 2)
+    assert header == ["sentence", "label", "predicted_label", "probability"]
+    assert [row[:3] for row in rows] == [
+        [text, str(label), "positive" if label else "negative"]
+        for text, label in tiny_runs.sentences(60, 2)
     ]
-    assert all(0.5 < float(row[1]) <= 1 for row in rows)
+    assert all(0.5 < float(row[3]) <= 1 for row in rows)
 
 
 def test_output_is_utf_8_whatever_the_terminal_has(file):

@@ -149,6 +149,15 @@ def guess_texts(columns: Iterable[str]) -> tuple[str, ...]:
     return (by_name[singles[0]],) if len(singles) == 1 and not pairs else ()
 
 
+def are_usual(names: Iterable[str]) -> bool:
+    """Tell whether all of some cells are usual names of columns, as in a header; one is a text."""
+    lower = [name.lower() for name in names]
+    texts = {*SINGLE, *(name for pair in PAIRS for name in pair)}
+    return all(name in {*texts, *LABELS, "", "id", "idx", "index"} for name in lower) and any(
+        name in texts for name in lower
+    )
+
+
 def _guess_texts(path: str, columns: Mapping[str, Sequence[Any]], label: str) -> tuple[str, ...]:
     others = {name: values for name, values in columns.items() if name != label}
     found = guess_texts(others)

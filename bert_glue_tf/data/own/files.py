@@ -58,7 +58,9 @@ def find(data: str) -> dict[str, tuple[str, ...]]:
         raise UserError(f"--data={data}: no such file or folder. Good: {_GOOD}.")
     found = _splits(data)
     if TRAIN not in found:
-        raise UserError(f"--data={data}: {_contents(path)}, and no train file. Good: {_GOOD}.")
+        raise UserError(
+            f"--data={data}: {_contents(pathlib.Path(path))}, and no train file. Good: {_GOOD}."
+        )
     return found
 
 
@@ -77,8 +79,9 @@ def default_name(data: str) -> str:
     `own_` before it.
     """
     path = pathlib.Path(os.path.abspath(os.path.expanduser(data)))
-    name = table.stem_of(path.name) if path.is_file() else path.name
-    if path.is_file() and _NAME.fullmatch(name.lower()):
+    is_file = path.is_file()
+    name = table.stem_of(path.name) if is_file else path.name
+    if is_file and _NAME.fullmatch(name.lower()):
         name = path.parent.name
     name = re.sub(r"[^\w.-]+|^[^A-Za-z0-9]+", "_", name).strip("_.-")[:60] or NAME
     return f"{NAME}_{name}" if name in tasks.TASKS else name

@@ -126,28 +126,38 @@ def _read(path: str, size: int, changed: int) -> Rows:
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}).") from None
     digest = hashlib.sha256(raw).hexdigest()
-    if path.lower().endswith(_PACKED):
-        try:
-            raw = gzip.decompress(raw)
-        except (OSError, EOFError, zlib.error) as error:
-            raise UserError(
-                f"{path}: cut short, or no file of gzip ({error}). Good: the whole file."
-            ) from None
-    return parse(path, raw, digest)
+    return parse(path, unpacked(path, raw), digest)
 
 
-def parse(path: str, raw: bytes, digest: str = "") -> Rows:
+def unpacked(path: str, raw: bytes) -> bytes:
+    """Return the bytes of a file, unpacked where its name ends with .gz.
+
+    Raises:
+      UserError: they are cut short, or no file of gzip.
+    """
+    if not path.lower().endswith(_PACKED):
+        return raw
+    try:
+        return gzip.decompress(raw)
+    except (OSError, EOFError, zlib.error) as error:
+        raise UserError(
+            f"{path}: cut short, or no file of gzip ({error}). Good: the whole file."
+        ) from None
+
+
+def parse(path: str, raw: bytes, digest: str = "", suffix: str = "") -> Rows:
     """Return the rows in the bytes of a file, packed no more.
 
     Args:
-      path: tells the format by how it ends, and is the file's name in messages.
+      path: the file's name in messages.
       raw: the bytes.
       digest: SHA-256 of the file's bytes.
+      suffix: one of `PARSERS`, which tells the format; by default that of `path`.
 
     Raises:
       UserError: no format that is known here, or the first thing that is wrong, with its line.
     """
-    suffix = suffix_of(path)
+    suffix = suffix or suffix_of(path)
     if not suffix:
         raise UserError(f"{path}: no format that is read here. Good: {GOOD_SUFFIXES}.")
     rows = PARSERS[suffix](path, raw)

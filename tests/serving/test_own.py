@@ -1,0 +1,101 @@
+"""Texts of one's own through the whole house: training, export, prediction, comparison."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import tiny_runs
+from slow_fixtures import slow_to_make
+
+from bert_glue_tf.data import tasks
+from bert_glue_tf.evaluation import predictions
+from bert_glue_tf.export import flatbuffer
+from bert_glue_tf.export.card import card
+from bert_glue_tf.reports import reading, terminal
+from bert_glue_tf.serving.classifier import Classifier
+
+LABELS = ("bad", "good", "great", "long")
+
+
+def write_rows(path, number, seed):
+    """Sentences with the words in them that are labels, and `long` where they are many."""
+    rows = []
+    for text, _ in tiny_runs.sentences(number, seed):
+        words = text.split()
+        found = [label for label in LABELS[:3] if label in words]
+        rows.append({"text": text, "topics": found + ["long"] * (len(words) > 8)})
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+@pytest.fixture(scope="module")
+@slow_to_make
+def own(tiny_encoder, tmp_path_factory):
+    """A run on several labels a text, and its files; never to be changed."""
+    folder = tmp_path_factory.mktemp("own") / "topics"
+    folder.mkdir()
+    write_rows(folder / "train.jsonl", 160, 1)
+    write_rows(folder / "test.jsonl", 40, 3)
+    run = tiny_runs.train(
+        tmp_path_factory.mktemp("runs") / "topics",
+        tiny_encoder,
+        folder,
+        task="topics",
+        label_column="topics",
+        validation_fraction=0.25,
+    )
+    return run, tiny_runs.export(run, ["float32", "dynamic_int8"], (16,))
+
+
+def test_the_record_has_the_task_with_its_labels_by_name(own):
+    run, _ = own
+    assert run.task.problem.labels == LABELS
+    assert (run.task.tsv_text, run.task.tsv_label) == (("text",), "topics")
+    assert run.task == tasks.of(run.result)
+    validation = run.result.data["validation"]
+    assert (validation["examples"], validation["validation_fraction"]) == (40, 0.25)
+    assert run.result.metrics["micro_f1"] > 0.9
+    low, high = run.result.intervals["macro_f1"]
+    assert low < run.result.metrics["macro_f1"] <= high
+    # The test file has labels, and was scored when all training was over.
+    assert run.result.metrics["micro_f1_test"] > 0.8
+    assert "val_micro_f1_test" not in run.folder.read_history()[0]
+    description = json.loads((run.folder.model / "architecture.json").read_text())
+    assert description["labels"] == list(LABELS)
+
+
+def test_a_file_has_the_labels_in_its_metadata_and_card(own):
+    _, folder = own
+    metadata = flatbuffer.read_metadata(folder.model("dynamic_int8").read_bytes())
+    assert metadata["labels"] == list(LABELS)
+    record = folder.records()["dynamic_int8"]
+    assert record.metrics["micro_f1_test"] > 0.8
+    told = card(record)
+    assert "topics" in told
+    assert ", ".join(LABELS) in told
+
+
+def test_predictions_have_the_labels_by_name(own):
+    run, folder = own
+    for path in (run.path, folder.model("dynamic_int8")):
+        model = Classifier.load(path)
+        assert model.task == run.task
+        one, two = model.predict([("a good film",), ("he said that this story was very very bad",)])
+        assert one.label == "good"
+        assert "bad" in two.label.split(", ")
+        assert set(one.probabilities) == set(LABELS)
+
+
+def test_it_is_compared_and_shown_like_any_other(own, capsys):
+    run, _ = own
+    keras, float32, int8 = reading.read([run.path])
+    assert keras.task == float32.task == int8.task == run.task
+    read = predictions.read(run.folder.predictions_file("validation"), run.task, 40)
+    assert read.labels.shape == (40, len(LABELS))
+    assert np.isfinite(read.logits).all()
+    terminal.print_table(run.result)
+    shown = capsys.readouterr().out
+    for name in ("topics (own data)", "micro_f1", "macro_f1_test"):
+        assert name in shown
+    assert (keras.marked.collapsed, keras.marked.at_chance) == ("", "")
