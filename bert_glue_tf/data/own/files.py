@@ -58,10 +58,16 @@ def find(data: str) -> dict[str, tuple[str, ...]]:
         raise UserError(f"--data={data}: no such file or folder. Good: {_GOOD}.")
     found = _splits(data)
     if TRAIN not in found:
-        raise UserError(
-            f"--data={data}: {_contents(pathlib.Path(path))}, and no train file. Good: {_GOOD}."
-        )
+        raise UserError(f"--data={data}: {_contents(path)}, and no train file. Good: {_GOOD}.")
     return found
+
+
+def expanded(data: str) -> str:
+    """Return a path with the home folder for its `~`; as it is where it can be no path."""
+    try:
+        return os.path.expanduser(data)
+    except ValueError:  # A NUL in the name of a user.
+        return data
 
 
 def names_training_file(data: str) -> bool:
