@@ -79,11 +79,19 @@ def shell():
         yield opened
 
 
+def _write_own(folder: pathlib.Path) -> None:
+    """Write train.csv and new.csv, a reader's own texts with labels and without."""
+    rows = [f'"{texts[0]}",{label}' for texts, label in sample.examples("sst2", "train")[:40]]
+    (folder / "train.csv").write_text("\n".join(["text,label", *rows, ""]), encoding="utf-8")
+    (folder / "new.csv").write_text("id,text\n7,a good film\n8,a dull one\n", encoding="utf-8")
+
+
 def _checkout(folder: pathlib.Path, shell: snippet_shell.Shell, encoder: str) -> dict[str, str]:
     """Make a folder look like a checkout with its environment; return the shell's variables."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in CHECKOUT:
         (folder / name).symlink_to(ROOT / name)
+    _write_own(folder)
     programs = folder / ".venv" / "bin"
     shell.write_python(programs)
     (folder / ".venv" / ".installed").touch()  # Or make would build the environment anew.
