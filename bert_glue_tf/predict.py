@@ -82,15 +82,18 @@ def main() -> None:
         if _SUBMISSION.value:
             folder = cli.path("glue_submission", _SUBMISSION.value)
             names = submission.write_submission(classifier, _DATA.value, folder)
+            classifier.tell_cut()
             layout.say(f"Written to {folder}: {', '.join(names)}.")
         elif file is None:
             _print(answers.to_text(classifier, _TEXT.value, _FORMAT.value))
+            classifier.tell_cut()
         else:
             answered = _answered(classifier, file)
             # Closed at once, so that its warnings come before what is said of an error.
             with contextlib.closing(answered):
                 for lines in answered:
                     _print(lines)
+            classifier.tell_cut()
 
 
 def _answered(classifier: Classifier, file: io.BufferedReader) -> Generator[list[str]]:

@@ -31,6 +31,7 @@ class Start:
       seed: of the run.
       is_rehearsal: True where only whether a method can do its work is asked for, before there
         are fine-tuned weights; nothing has to be measured then.
+      truncation: which pieces of longer text are read.
       decide: `decide(name, make)` gives what `make` gave (JSON types) the first time in the run.
     """
 
@@ -44,11 +45,16 @@ class Start:
     seq_length: int
     seed: int
     is_rehearsal: bool = False
+    truncation: str = "head"
     decide: Callable[[str, Callable[[], Any]], Any] = lambda name, make: make()
 
     def with_backbone(self, backbone: Backbone) -> Start:
         """Return the same with another encoder."""
         return dataclasses.replace(self, backbone=backbone)
+
+    def tokenizer(self) -> Any:
+        """Return the function of the run's texts to features; see `Backbone.tokenizer`."""
+        return self.backbone.tokenizer(self.task.text_fields, self.seq_length, self.truncation)
 
     def classify(self, dropout: float = 0.0) -> tf_keras.Model:
         """Return a classifier of these weights, under the strategy of the scope.

@@ -18,6 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from absl import logging
 
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import preprocessing
@@ -48,6 +49,17 @@ class Split:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def tell_cut(self, seq_length: int) -> None:
+        """Log how many texts are longer than what a model reads, if any are."""
+        if self.tokens.cut:
+            logging.info(
+                "%d of %d %s texts are longer than %d pieces and were cut",
+                self.tokens.cut,
+                len(self),
+                self.name,
+                seq_length,
+            )
 
 
 @dataclasses.dataclass(frozen=True)

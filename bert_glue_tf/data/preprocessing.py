@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from bert_glue_tf.core import lazy
 from bert_glue_tf.core.errors import UserError, reason_of
+from bert_glue_tf.data.truncation import HEAD, cut
 
 if TYPE_CHECKING:
     import numpy as np
+    import tensorflow as tf
 else:
     np = lazy.module("numpy")  # Commands import this module with their flags.
 
@@ -35,12 +37,14 @@ class TokenizedTexts:
         type_ids: int8 [total], 0 for the first segment, 1 for the second.
         row_splits: int64 [n + 1]; example i is `ids[row_splits[i]:row_splits[i + 1]]`.
         padding_id: the vocabulary's [PAD].
+        cut: number of the examples that had more pieces than they have here.
     """
 
     ids: np.ndarray
     type_ids: np.ndarray
     row_splits: np.ndarray
     padding_id: int = 0
+    cut: int = 0
 
     def __len__(self) -> int:
         return len(self.row_splits) - 1
@@ -103,7 +107,9 @@ def load(folder: str, location: str, remedy: str = "") -> Any:
     return loaded
 
 
-def build(preprocessing: Any, features: Sequence[str], seq_length: int) -> Any:
+def build(
+    preprocessing: Any, features: Sequence[str], seq_length: int, truncation: str = HEAD
+) -> Any:
     """Build the Keras preprocessing model: strings in, the encoder's inputs out.
 
     Args:
@@ -111,6 +117,8 @@ def build(preprocessing: Any, features: Sequence[str], seq_length: int) -> Any:
         features: names of the string inputs, one or two, in their order.
         seq_length: tokens of each packed row; of longer examples the longest segment
             is trimmed first.
+        truncation: which of their pieces `tokenize` keeps, one of `truncation.TRUNCATIONS`; the
+            model by itself keeps the first.
 
     Returns:
         A `tf_keras.Model`: string tensors [batch], named as `features`, to a dict of
@@ -126,9 +134,11 @@ def build(preprocessing: Any, features: Sequence[str], seq_length: int) -> Any:
     packer = hub.KerasLayer(
         preprocessing.bert_pack_inputs, name=PACKER, arguments={"seq_length": seq_length}
     )
-    return tf_keras.Model(
+    model = tf_keras.Model(
         inputs, packer([tokenizer(text) for text in inputs]), name="preprocessing"
     )
+    model.truncation = truncation
+    return model
 
 
 def special_tokens(tokenizer: Any) -> dict[str, int]:
@@ -163,20 +173,25 @@ def tokenize(
             f"expected {len(preprocessing_model.inputs)} lists of one length, got "
             f"lengths {[len(column) for column in texts]}"
         )
-    tokenizer = preprocessing_model.get_layer(TOKENIZER).resolved_object
-    padding_id = special_tokens(tokenizer).get("padding_id", 0)
-    ids, types, lengths = [], [], []
+    tokenizer = preprocessing_model.get_layer(TOKENIZER)
+    packer = preprocessing_model.get_layer(PACKER)
+    padding_id = special_tokens(tokenizer.resolved_object).get("padding_id", 0)
+    # [CLS], and [SEP] behind each text.
+    limit = preprocessing_model.output["input_word_ids"].shape[1] - 1 - len(texts)
+    ids, types, lengths, number_cut = [], [], [], 0
     # Called as it is: a tf.data pipeline is no faster (16,000 pairs a second on two
     # cores either way) and takes a second to trace, which a short list would feel.
     for start in range(0, len(texts[0]), batch_size):
-        batch = preprocessing_model(
-            [
-                np.array(
-                    [encode(text) for text in column[start : start + batch_size]], dtype=object
-                )
-                for column in texts
-            ]
-        )
+        columns = (column[start : start + batch_size] for column in texts)
+        found = [tokenizer(np.array(list(map(encode, some)), dtype=object)) for some in columns]
+        pieces = [segment.merge_dims(-2, -1) for segment in found]
+        total = sum(segment.row_lengths().numpy() for segment in pieces)
+        if (total > limit).any():
+            number_cut += int((total > limit).sum())
+            if preprocessing_model.truncation != HEAD:
+                kept = cut(pieces, limit, preprocessing_model.truncation)
+                found = [_in_words(segment) for segment in kept]
+        batch = packer(found)
         mask = batch["input_mask"].numpy().astype(bool)
         ids.append(batch["input_word_ids"].numpy()[mask])
         types.append(batch["input_type_ids"].numpy()[mask].astype(np.int8))
@@ -186,7 +201,16 @@ def tokenize(
         type_ids=np.concatenate(types) if types else np.zeros(0, np.int8),
         row_splits=np.concatenate([[0], *lengths]).cumsum().astype(np.int64),
         padding_id=padding_id,
+        cut=number_cut,
     )
+
+
+def _in_words(pieces: tf.RaggedTensor) -> tf.RaggedTensor:
+    """Return pieces [batch, (pieces)] as a tokenizer gives them, [batch, (words), (pieces)]."""
+    import tensorflow as tf
+
+    words = tf.RaggedTensor.from_row_lengths(pieces.values, tf.ones_like(pieces.values, tf.int64))
+    return tf.RaggedTensor.from_row_splits(words, pieces.row_splits)
 
 
 def encode(text: str) -> bytes:

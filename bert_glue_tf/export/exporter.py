@@ -133,11 +133,14 @@ class _ExportRun:
             preprocessing.load(str(folder.preprocessing), str(folder.preprocessing)),
             self._task.text_fields,
             settings.seq_lengths[-1],
+            run.config.truncation,
         )
         self._validation = {
             suffix: batching.tokenize(self._preprocessor, split, examples[split])
             for suffix, split in self._task.scored_splits.items()
         }
+        for scored in self._validation.values():
+            scored.tell_cut(settings.seq_lengths[-1])
         file = folder.model(FLOAT32)
         done = folder.records()
         if FLOAT32 in done:
@@ -306,6 +309,7 @@ class _ExportRun:
             "data": self._run.result.data["train"]["name"],
             "labels": list(self._task.problem.labels),
             "seq_lengths": list(self._settings.seq_lengths),
+            "truncation": self._run.config.truncation,
             "recipe": recipe.name,
             "source_run": self._run.path.name,
             "source_commit": self._run.result.environment.get("commit"),

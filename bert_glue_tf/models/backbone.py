@@ -157,11 +157,13 @@ class Backbone(Importer, abc.ABC):
         if reason := self.why_not(capability):
             raise UserError(f"{flag}: {reason}. {remedy}")
 
-    def tokenizer(self, text_fields: Sequence[str], seq_length: int) -> Any:
+    def tokenizer(
+        self, text_fields: Sequence[str], seq_length: int, truncation: str = "head"
+    ) -> Any:
         """Return the function of texts to features (see `data.preprocessing.build`)."""
         from bert_glue_tf.data import preprocessing
 
-        return preprocessing.build(self.preprocessing, text_fields, seq_length)
+        return preprocessing.build(self.preprocessing, text_fields, seq_length, truncation)
 
     def with_provenance(self, **more: Any) -> Self:
         """Return the same encoder with more that is known of where it comes from."""

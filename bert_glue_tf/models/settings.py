@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from bert_glue_tf.core.settings import BELOW_ONE, FRACTION, Limits, Settings, option
+from bert_glue_tf.data.truncation import HEAD, TRUNCATIONS
 from bert_glue_tf.models import encoders
 
 
@@ -33,6 +34,12 @@ class EncoderSettings(Settings):
             f"from {encoders.MIN_SEQ_LENGTH} to {encoders.MAX_SEQ_LENGTH}, the positions that "
             "BERT has learned",
         ),
+    )
+    truncation: str = option(
+        HEAD,
+        f"What is read of longer text: {', '.join(TRUNCATIONS)}; head_tail = a quarter of the "
+        "pieces from its beginning, the others from its end.",
+        choices=TRUNCATIONS,
     )
     dropout: float = option(0.1, "Dropout rate before the dense classifier.", limits=FRACTION)
     encoder_dropout: float = option(

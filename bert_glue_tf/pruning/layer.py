@@ -122,7 +122,7 @@ class Layer(PruningMethod):
     def _greedy(start: Start, count: int) -> list[int]:
         assert start.held_out is not None
         assert start.held_out.labels is not None
-        preprocessor = start.backbone.tokenizer(start.task.text_fields, start.seq_length)
+        preprocessor = start.tokenizer()
         split = batching.Split(
             "held out",
             preprocessing.tokenize(preprocessor, start.held_out.texts),

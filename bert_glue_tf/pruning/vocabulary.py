@@ -58,9 +58,7 @@ class Vocabulary(PruningMethod):
 
     def reshape(self, start: Start) -> Start:
         texts = start.train.texts
-        tokenized = preprocessing.tokenize(
-            start.backbone.tokenizer(start.task.text_fields, start.seq_length), texts
-        )
+        tokenized = preprocessing.tokenize(start.tokenizer(), texts)
         # Kept with the method: the preprocessing is read until the run has saved its model.
         self._folder = tempfile.TemporaryDirectory()
         folder = pathlib.Path(self._folder.name) / "preprocessing"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import functools
 import pathlib
@@ -14,6 +15,7 @@ from absl import logging
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import preprocessing, problems
 from bert_glue_tf.data.tasks import TaskSpec
+from bert_glue_tf.data.truncation import HEAD
 from bert_glue_tf.evaluation.collapse import Mark
 from bert_glue_tf.export import flatbuffer, try_out
 from bert_glue_tf.export.defaults import THREADS
@@ -56,12 +58,14 @@ class Classifier:
       predict_fn: int32 [batch, length] features to float32 [batch, classes] logits.
       lengths: that it can run at, ascending.
       tokenizer: folder of the preprocessing SavedModel.
+      truncation: which pieces of longer text are read.
     """
 
     task: TaskSpec
     predict_fn: PredictFn
     lengths: Sequence[int]
     tokenizer: pathlib.Path
+    truncation: str = HEAD
 
     @classmethod
     def load(
@@ -116,6 +120,7 @@ class Classifier:
             predict_fn,
             batching.bucket_lengths(run.config.seq_length, True),
             run.folder.model / "preprocessing",
+            run.config.truncation,
         )
 
     @classmethod
@@ -152,13 +157,28 @@ class Classifier:
             )
         exported_file.check_vocabulary(path, folder, metadata.vocabulary)
         _warn_of_collapse(path, exported_file.collapsed(path, folder, content))
-        return cls(task, model.predict, model.lengths, folder.preprocessing)
+        return cls(task, model.predict, model.lengths, folder.preprocessing, metadata.truncation)
 
     @functools.cached_property
     def preprocessor(self) -> Any:
         """The Keras model from text to features; TensorFlow is loaded when it is first used."""
         loaded = preprocessing.load(str(self.tokenizer), str(self.tokenizer))
-        return preprocessing.build(loaded, self.task.text_fields, self.lengths[-1])
+        return preprocessing.build(loaded, self.task.text_fields, self.lengths[-1], self.truncation)
+
+    @functools.cached_property
+    def counts(self) -> collections.Counter[str]:
+        """The number of `texts` that were answered, and of those that were `cut`."""
+        return collections.Counter()
+
+    def tell_cut(self) -> None:
+        """Log how many of the texts were longer than what the model reads, if any were."""
+        if self.counts["cut"]:
+            logging.warning(
+                "%d of %d texts are longer than %d pieces and were cut",
+                self.counts["cut"],
+                self.counts["texts"],
+                self.lengths[-1],
+            )
 
     def logits(self, texts: Sequence[tuple[str, ...]]) -> np.ndarray:
         """Return the logits, float32 [n, classes], of n texts (or pairs), in their order.
@@ -172,6 +192,8 @@ class Classifier:
             [_shortened(text) for text in column] for column in zip(*texts, strict=True)
         )
         tokens = preprocessing.tokenize(self.preprocessor, columns)
+        self.counts["texts"] += len(texts)
+        self.counts["cut"] += tokens.cut
         found = np.empty((len(texts), self.task.problem.width), np.float32)
         # No batch is filled up with shorter texts, as in training: a .tflite file takes one
         # text at a time, and at 128 word pieces each costs three times as much as at 32.

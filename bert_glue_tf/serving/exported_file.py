@@ -13,6 +13,7 @@ from bert_glue_tf.core import files, records
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import tasks
 from bert_glue_tf.data.tasks import TaskSpec
+from bert_glue_tf.data.truncation import HEAD, TRUNCATIONS
 from bert_glue_tf.export import flatbuffer
 from bert_glue_tf.export.folder import ExportFolder
 from bert_glue_tf.export.record import ExportResult
@@ -26,11 +27,13 @@ class Metadata:
       task: that the model was trained on.
       vocabulary: SHA-256 of the vocabulary that it was trained with.
       data: where its training examples came from.
+      truncation: which pieces of longer text it reads.
     """
 
     task: TaskSpec
     vocabulary: str
     data: str
+    truncation: str
 
 
 def read_metadata(path: pathlib.Path, content: bytes) -> Metadata:
@@ -41,10 +44,14 @@ def read_metadata(path: pathlib.Path, content: bytes) -> Metadata:
     """
     try:
         metadata = flatbuffer.read_metadata(content) or {}
+        truncation = str(metadata.get("truncation", HEAD))
+        if truncation not in TRUNCATIONS:
+            raise ValueError(truncation)
         return Metadata(
             tasks.described(metadata["task"], metadata.get("own_task") or {}),
             str(metadata["vocabulary_sha256"]),
             str(metadata.get("data")),
+            truncation,
         )
     except (ValueError, LookupError, TypeError, AttributeError, struct.error, UserError):
         raise UserError(

@@ -11,6 +11,7 @@ from bert_glue_tf.data import batching, preprocessing, readers
 from bert_glue_tf.data.batching import Split
 from bert_glue_tf.data.examples import Examples
 from bert_glue_tf.data.tasks import TaskSpec
+from bert_glue_tf.data.truncation import HEAD
 from bert_glue_tf.training.job import Job
 
 
@@ -24,6 +25,7 @@ class Inputs:
       train: the training examples without those that are held out.
       held_out: training examples that no training sees, or None.
       seq_length: longest input in word pieces.
+      truncation: which pieces of longer text are read.
     """
 
     task: TaskSpec
@@ -31,6 +33,7 @@ class Inputs:
     train: Examples
     held_out: Examples | None
     seq_length: int
+    truncation: str = HEAD
 
     @property
     def examples(self) -> dict[str, Examples]:
@@ -59,12 +62,19 @@ class Inputs:
         numbers = " + ".join(f"{len(read):,}" for read in self.examples.values())
         kind = "sentences" if len(self.task.text_fields) == 1 else "pairs of sentences"
         with doing(f"tokenizing {numbers} {kind}"):
-            preprocessor = preprocessing.build(model, self.task.text_fields, self.seq_length)
+            preprocessor = self.preprocessor(model)
             train = batching.tokenize(preprocessor, "train", self.train)
-            return train, {
+            scored = {
                 suffix: batching.tokenize(preprocessor, split, self.read[split])
                 for suffix, split in self.task.scored_splits.items()
             }
+        for one in (train, *scored.values()):
+            one.tell_cut(self.seq_length)
+        return train, scored
+
+    def preprocessor(self, model: Any) -> Any:
+        """Return the Keras model from texts to word pieces; `model` as for `tokenize`."""
+        return preprocessing.build(model, self.task.text_fields, self.seq_length, self.truncation)
 
 
 def read(job: Job, examples: Mapping[str, Examples] | None) -> Inputs:
@@ -82,4 +92,4 @@ def read(job: Job, examples: Mapping[str, Examples] | None) -> Inputs:
     if examples is None:
         examples = readers.load_for_training(task, config.data, config.train_examples)
     train, held_out = examples["train"].hold_out(config.held_out)
-    return Inputs(task, examples, train, held_out, config.seq_length)
+    return Inputs(task, examples, train, held_out, config.seq_length, config.truncation)

@@ -21,7 +21,7 @@ from bert_glue_tf.runs.run_folder import RunFolder
 from bert_glue_tf.training import cluster
 
 # The settings of a run that mean something where nothing is trained.
-UNTRAINED = (*DataSettings.names(), "preprocessing", "seq_length", "seed")
+UNTRAINED = (*DataSettings.names(), "preprocessing", "seq_length", "truncation", "seed")
 
 
 def untrained(model: pathlib.Path, settings: Mapping[str, Any]) -> ExperimentConfig:

@@ -155,6 +155,7 @@ def _start(config: ExperimentConfig, backbone: Backbone, inputs: Inputs, **more:
         held_out=inputs.held_out,
         sparsity=config.final_sparsity,
         seq_length=config.seq_length,
+        truncation=config.truncation,
         seed=config.seed,
         **more,
     )

@@ -49,7 +49,7 @@ def write(
     no_pruning = job.config.pruning_method == names.NO_PRUNING
     result = ExperimentResult(
         config=job.config.to_json(),
-        data={split: dict(read.provenance) for split, read in inputs.examples.items()},
+        data=_data(inputs, trained),
         encoder=network.description,
         pruning={} if no_pruning else plan.context.to_json(),
         metrics=scoring.flatten(evaluations),
@@ -73,6 +73,14 @@ def write(
     # A finished run never goes on, and the optimizer's state is twice as large as the model.
     shutil.rmtree(folder.checkpoints, ignore_errors=True)
     return result
+
+
+def _data(inputs: Inputs, trained: Trained) -> dict[str, dict[str, Any]]:
+    """Return the provenance of each split; of those that are scored, how many texts were cut."""
+    cut = {split.name: {"cut": split.tokens.cut} for split in trained.scoring.splits.values()}
+    return {
+        split: {**read.provenance, **cut.get(split, {})} for split, read in inputs.examples.items()
+    }
 
 
 def _write_predictions(

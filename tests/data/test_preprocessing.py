@@ -361,3 +361,38 @@ def test_short_sequences_trim_the_longer_segment_first(saved, reference):
             assert (tokenized.ids[at].tolist(), tokenized.type_ids[at].tolist()) == _packed(
                 reference, pair, seq_length
             )
+
+
+def _kept(segments, room, truncation):
+    """The pieces of one or two lists that are kept, one by one from the longer list."""
+    sizes = [len(segment) for segment in segments]
+    while sum(sizes) > room:
+        sizes[0 if len(sizes) == 1 or sizes[0] > sizes[1] else 1] -= 1
+    kept = []
+    for segment, size in zip(segments, sizes, strict=True):
+        head = {"head": size, "tail": 0, "head_tail": size // 4}[truncation]
+        whole = size == len(segment)
+        kept.append(segment if whole else segment[:head] + segment[len(segment) - size + head :])
+    return kept
+
+
+@pytest.mark.parametrize("truncation", ["head", "tail", "head_tail"])
+@pytest.mark.parametrize("fields", [1, 2])
+def test_what_is_read_of_longer_texts(saved, reference, fields, truncation):
+    words = "one two three four five six seven eight".split()
+    rng = np.random.default_rng(0)
+    texts = tuple(
+        [" ".join(rng.choice(words, rng.integers(0, 12))) for _ in range(40)] for _ in range(fields)
+    )
+    model = preprocessing.build(saved, ["a", "b"][:fields], 11, truncation)
+    tokenized = preprocessing.tokenize(model, texts)
+    cut = 0
+    for i, row in enumerate(zip(*texts, strict=True)):
+        segments = [_reference_ids(reference, text) for text in row]
+        cut += sum(map(len, segments)) > 10 - fields
+        expected = [reference.vocab["[CLS]"]]
+        for segment in _kept(segments, 10 - fields, truncation):
+            expected += [*segment, reference.vocab["[SEP]"]]
+        at = slice(*tokenized.row_splits[i : i + 2])
+        assert tokenized.ids[at].tolist() == expected
+    assert tokenized.cut == cut > 5

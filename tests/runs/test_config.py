@@ -271,6 +271,7 @@ def test_other_settings_give_the_default_folder_another_name():
         "pruning_schedule": "one_shot",
         "ranking": "lamp",
         "problem": "regression",
+        "truncation": "tail",
         "mixed_precision": "bfloat16",
     }
     for name in one:

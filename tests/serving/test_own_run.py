@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import logging
 
 import numpy as np
 import pytest
 import tiny_runs
+from messages import says
 from slow_fixtures import slow_to_make
 
 from bert_glue_tf.data import tasks
@@ -74,6 +76,17 @@ def test_a_file_has_the_labels_in_its_metadata_and_card(own):
     told = card(record)
     assert "topics" in told
     assert ", ".join(LABELS) in told
+
+
+def test_texts_that_are_cut_are_counted_and_told_of(own, caplog):
+    run, folder = own
+    assert run.result.data["validation"]["cut"] == run.result.data["test"]["cut"] == 0
+    assert folder.records()["dynamic_int8"].config["truncation"] == "head"
+    model = Classifier.load(folder.model("dynamic_int8"))
+    model.predict([("good " * 40,), ("bad",), ("great " * 15,)])
+    with caplog.at_level(logging.WARNING, logger="absl"):
+        model.tell_cut()
+    says(caplog.messages[-1], "2 of 3 texts", "16 pieces")
 
 
 def test_predictions_have_the_labels_by_name(own):
