@@ -30,9 +30,10 @@ def main() -> None:
     if launch.workers is not None and not launch.is_chief:
         layout.say(f"This was {launch.workers.title}. The chief's folder has the results.")
         return
-    from bert_glue_tf.reports import terminal
+    from bert_glue_tf.reports import per_label, terminal
 
     terminal.print_table(result)
+    per_label.print_worst(result, launch.folder)
     layout.say(f"Everything of this run is in {launch.folder.path}.")
     layout.say(
         "This makes .tflite files of it:\n"

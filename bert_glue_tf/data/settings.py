@@ -62,8 +62,22 @@ class DataSettings(Settings):
     )
     held_out: int = option(
         0,
-        "Keep so many training examples apart, for a method that chooses by their score.",
+        "Keep so many training examples apart, for a method or a threshold that is chosen by their "
+        "score; for a threshold 0 = a tenth.",
         limits=Limits(0, LARGEST, "0 (none) or a number of examples"),
+    )
+
+    at_recall: float = option(
+        0.0,
+        "Report precision and recall at a threshold that was chosen for this recall, on training "
+        "examples held out: two classes (the second is the positive one), or several labels; 0 = "
+        "do not.",
+        limits=Limits(0.0, 1.0, "in [0, 1]"),
+    )
+    at_precision: float = option(
+        0.0,
+        "The same at a threshold that was chosen for this precision; 0 = do not.",
+        limits=Limits(0.0, 1.0, "in [0, 1]"),
     )
 
     def __post_init__(self) -> None:

@@ -7,3 +7,10 @@ from __future__ import annotations
 
 MARGIN = 0.01  # Scores that differ by less are called equal: one point.
 TYPOS = 0.2  # Share of the words that can have a typo.
+# Precision and recall at a threshold that was chosen for one of them, in the order of tables.
+OPERATING_POINTS = (
+    "precision_at_recall",
+    "recall_at_recall",
+    "precision_at_precision",
+    "recall_at_precision",
+)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
+from collections.abc import Sequence
 
 import numpy as np
 
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.core.files import write_atomically
-from bert_glue_tf.data.problems import NoLabelError
+from bert_glue_tf.data.problems import LabelScore, NoLabelError
 from bert_glue_tf.data.tasks import TaskSpec
 
 
@@ -37,6 +38,22 @@ def write(path: pathlib.Path, task: TaskSpec, labels: np.ndarray, logits: np.nda
     """
     rows = [task.problem.header(), *task.problem.rows(labels, logits)]
     write_atomically(path, "".join("\t".join(row) + "\n" for row in rows))
+
+
+def write_labels(path: pathlib.Path, scores: Sequence[LabelScore]) -> None:
+    """Write the scores of each label, a line each below a header; nothing without labels.
+
+    Args:
+      path: of the file.
+      scores: as `Problem.per_label` gives them.
+    """
+    rows = [
+        [one.label, str(one.examples), *(f"{v:.4f}" for v in (one.precision, one.recall, one.f1))]
+        for one in scores
+    ]
+    if rows:
+        header = ["label", "examples", "precision", "recall", "f1"]
+        write_atomically(path, "".join("\t".join(row) + "\n" for row in [header, *rows]))
 
 
 def read(path: pathlib.Path, task: TaskSpec, examples: int | None = None) -> Predictions:

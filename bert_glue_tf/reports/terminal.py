@@ -9,6 +9,7 @@ from typing import Any
 
 from bert_glue_tf.core import layout, quantities
 from bert_glue_tf.data import tasks
+from bert_glue_tf.evaluation.defaults import OPERATING_POINTS
 from bert_glue_tf.export.record import ExportResult
 from bert_glue_tf.reports import fitting, formats, tables
 from bert_glue_tf.reports.measured import SAMPLE, Pruned
@@ -75,7 +76,7 @@ def _score_rows(result: ExperimentResult) -> list[tuple[str, str]]:
         lines.append((f"{split} examples", quantities.count(number)))
         # A loss is a number whatever the predictions are, unless the model's outputs are none.
         diverged = not math.isfinite(result.metrics.get(f"loss{suffix}", 0.0))
-        for name in dict.fromkeys((*task.metrics, "accuracy", "loss")):
+        for name in dict.fromkeys((*task.metrics, "accuracy", *OPERATING_POINTS, "loss")):
             key = f"{name}{suffix}"
             if key in result.metrics:
                 lines.append(

@@ -4,10 +4,12 @@ config.json       the settings; the run can be repeated from this file alone
 inputs.json       checksums of the data and the encoder that the run was begun with, and versions
 history.csv       loss and scores of training and validation, a row an epoch
 results.jsonl     the result record
-predictions/      label, prediction and logits of every validation example, as .tsv
+predictions/      label, prediction and logits of every validation example, as .tsv; of a task of
+                  the user's own also the scores of each label
 model/            the trained model (SavedModel) with its preprocessing
 choices.json      what was decided before the training and has to stay so when it goes on
 checkpoints/      the last two states of the training, to go on from; a finished run has none
+best/             with --keep=best, the weights of the best epoch; a finished run has none
 tensorboard/      curves: loss, scores, learning rate, sparsity
 .lock             held by the process that is running here
 """
@@ -64,6 +66,11 @@ class RunPaths:
         return self.path / "checkpoints"
 
     @property
+    def best(self) -> pathlib.Path:
+        """Return the folder of the best epoch's weights, while the run trains."""
+        return self.path / "best"
+
+    @property
     def tensorboard(self) -> pathlib.Path:
         """Return the folder of the curves."""
         return self.path / "tensorboard"
@@ -76,6 +83,10 @@ class RunPaths:
     def predictions_file(self, split: str) -> pathlib.Path:
         """Return the file of a split's predictions."""
         return self.predictions / f"{split}.tsv"
+
+    def labels_file(self, split: str) -> pathlib.Path:
+        """Return the file of the scores of each label on a split, of a task of the user's own."""
+        return self.predictions / f"{split}_labels.tsv"
 
     @property
     def lock(self) -> pathlib.Path:

@@ -45,6 +45,7 @@ class ExperimentResult(Record):
         name (heads, neurons); empty where the encoder does not show its layers.
       own_task: what describes a task of the user's own (columns, problem with the labels' names,
         how the validation texts came about); empty for a known one.
+      epoch: whose weights the model has, from 1; 0 where nothing was trained; None as `collapsed`.
     """
 
     what_is_foreign: ClassVar[str] = "its settings, metrics and other fields are not those of a run"
@@ -69,6 +70,7 @@ class ExperimentResult(Record):
     at_chance: str | None = None
     widths: Mapping[str, Sequence[Mapping[str, int]]] = dataclasses.field(default_factory=dict)
     own_task: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    epoch: int | None = None
 
     @classmethod
     def of(cls, values: dict[str, Any]) -> Self:

@@ -150,7 +150,7 @@ class RunFolder(RunPaths):
                 if part.is_file():
                     self.path.mkdir(parents=True, exist_ok=True)
                     shutil.copy(part, self.path)
-            for part in (chiefs.checkpoints, chiefs.model):
+            for part in (chiefs.checkpoints, chiefs.best, chiefs.model):
                 if part.is_dir():
                     shutil.copytree(part, self.path / part.name)
         except OSError as error:

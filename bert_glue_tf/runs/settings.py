@@ -12,6 +12,9 @@ import math
 from bert_glue_tf.core.settings import Limits, Settings, option, whole
 
 STRATEGIES = ("auto", "cpu", "gpu", "mirrored", "multi_worker", "tpu")
+BEST = "best"
+KEPT = ("last", BEST)
+CLASS_WEIGHTS = ("none", "balanced")
 PRECISIONS = ("auto", "none", "float16", "bfloat16")
 _UP_TO_ONE = Limits(0.0, 1.0, "in [0, 1]")
 _ABOVE_ZERO = Limits(math.nextafter(0.0, 1.0), 1.0, "above 0 and at most 1")
@@ -19,7 +22,7 @@ _ABOVE_ZERO = Limits(math.nextafter(0.0, 1.0), 1.0, "above 0 and at most 1")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class OptimizerSettings(Settings):
-    """The length of the training and AdamW's learning rate and weight decay."""
+    """The training's length, AdamW's learning rate and weight decay, and what is learned."""
 
     # 0 is what `import_classifier` writes, where nothing is trained.
     epochs: int = option(3, "Passes over the training split.", limits=whole(0, 1000))
@@ -31,6 +34,19 @@ class OptimizerSettings(Settings):
     )
     weight_decay: float = option(
         0.01, "Decoupled weight decay; biases and layer norms are left out.", limits=_UP_TO_ONE
+    )
+
+    class_weights: str = option(
+        "none",
+        f"Weights of the classes in the loss: {', '.join(CLASS_WEIGHTS)}; balanced = all classes "
+        "count alike, however rare they are.",
+        choices=CLASS_WEIGHTS,
+    )
+    keep: str = option(
+        "last",
+        f"Which epoch's weights are the run's: {', '.join(KEPT)}; best = by the primary metric on "
+        "the validation split(s), with pruning only among those with the final sparsity.",
+        choices=KEPT,
     )
 
 

@@ -16,9 +16,11 @@ from bert_glue_tf.core.progress import doing
 from bert_glue_tf.data import batching
 from bert_glue_tf.data.batching import Split
 from bert_glue_tf.models import classifiers
+from bert_glue_tf.runs.settings import BEST
 from bert_glue_tf.training import callbacks, devices
 from bert_glue_tf.training import network as networks
 from bert_glue_tf.training import objective as objectives
+from bert_glue_tf.training.best import BestEpoch
 from bert_glue_tf.training.checkpoints import Checkpoints, RunningSums
 from bert_glue_tf.training.inputs import Inputs
 from bert_glue_tf.training.job import Job
@@ -39,6 +41,7 @@ class Trained:
       scoring: the validation splits.
       timing: what the run has taken over all its processes.
       throughput: the training examples a second of this process.
+      epoch: whose weights these are, from 1; 0 where nothing was trained.
     """
 
     model: tf_keras.Model
@@ -46,6 +49,7 @@ class Trained:
     scoring: Scoring
     timing: callbacks.Timing
     throughput: callbacks.Throughput
+    epoch: int = 0
 
 
 class _Position:
@@ -97,6 +101,7 @@ def train(job: Job, inputs: Inputs, plan: Plan, network: Network, start_time: fl
     states.restore(state)
     position = _Position(*divmod(states.step, plan.steps_per_epoch))
     throughput = _throughput(plan, split, position, start_time)
+    best = BestEpoch(job, inputs, plan, network, timing.rows) if job.config.keep == BEST else None
     if states.step:
         logging.info("going on after step %d of %d", states.step, plan.total_steps)
     if position.epoch < plan.epochs:
@@ -113,6 +118,7 @@ def train(job: Job, inputs: Inputs, plan: Plan, network: Network, start_time: fl
                     throughput,
                     *plan.method.callbacks(),
                     callbacks.Validate(scoring.while_training(network.model)),
+                    *filter(None, [best]),
                     progress,
                     callbacks.History(job.folder, plan.method, timing, throughput),
                     tf_keras.callbacks.TensorBoard(str(job.folder.tensorboard), write_graph=False),
@@ -123,8 +129,12 @@ def train(job: Job, inputs: Inputs, plan: Plan, network: Network, start_time: fl
         if interruption.came:  # After the last epoch had been saved.
             raise KeyboardInterrupt
     with doing("taking the trained model out of its training", is_logged=False):
+        if best is not None:
+            best.restore()
         removed = plan.method.measure(network.model)
-        return Trained(networks.finalize(job, plan, network), removed, scoring, timing, throughput)
+        model = networks.finalize(job, plan, network)
+    kept = plan.epochs if best is None or not best.epoch else best.epoch
+    return Trained(model, removed, scoring, timing, throughput, kept)
 
 
 def _compile(job: Job, inputs: Inputs, plan: Plan, network: Network) -> Trainee:

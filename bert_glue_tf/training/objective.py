@@ -63,6 +63,23 @@ class TaskLoss(Objective):
         return self._loss.call(self._problem.keras_labels(targets[LABELS]), logits)
 
 
+class BalancedLoss(Objective):
+    """The task's loss, weighted so that all classes count alike (scikit-learn's "balanced")."""
+
+    _WEIGHTS = "class_weights"
+
+    def __init__(self, problem: Problem) -> None:
+        """Take loss and weights from a problem."""
+        self._problem = problem
+        self._loss = TaskLoss(problem)
+
+    def targets(self, split: Split) -> dict[str, np.ndarray]:
+        return {**self._loss.targets(split), self._WEIGHTS: self._problem.balance(split.labels)}
+
+    def losses(self, targets: Mapping[str, tf.Tensor], logits: tf.Tensor) -> tf.Tensor:
+        return self._loss.losses(targets, logits) * targets[self._WEIGHTS]
+
+
 def build(config: ExperimentConfig, task: TaskSpec) -> Objective:
     """Return the objective that a run's settings ask for.
 
@@ -70,8 +87,8 @@ def build(config: ExperimentConfig, task: TaskSpec) -> Objective:
       config: the run's settings.
       task: gives the kind of problem, and with it the loss.
     """
-    del config  # No setting chooses another one.
-    return TaskLoss(task.problem)
+    kind = BalancedLoss if config.class_weights == "balanced" else TaskLoss
+    return kind(task.problem)
 
 
 class Trainee(tf_keras.Model):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,13 +13,14 @@ import tensorflow as tf
 from bert_glue_tf.compression import names
 from bert_glue_tf.core import records
 from bert_glue_tf.core.progress import doing
-from bert_glue_tf.data import tasks
-from bert_glue_tf.evaluation import collapse, cost, predictions
+from bert_glue_tf.data import problems, tasks
+from bert_glue_tf.evaluation import collapse, cost, operating_point, predictions
 from bert_glue_tf.evaluation.evaluator import Evaluation
+from bert_glue_tf.evaluation.operating_point import OperatingPoint
 from bert_glue_tf.models import classifiers, saving
 from bert_glue_tf.runs import versions
 from bert_glue_tf.runs.results import ExperimentResult
-from bert_glue_tf.training import scoring
+from bert_glue_tf.training import scoring, thresholds
 from bert_glue_tf.training.inputs import Inputs
 from bert_glue_tf.training.job import Job
 from bert_glue_tf.training.loop import Trained
@@ -37,6 +38,9 @@ def write(
     """
     folder = job.folder
     folder.require_present()
+    task, points = thresholds.choose(job.config, inputs, network, trained)
+    inputs = dataclasses.replace(inputs, task=task)
+    trained = dataclasses.replace(trained, scoring=dataclasses.replace(trained.scoring, task=task))
     with doing("scoring the trained model"):
         evaluations = trained.scoring.evaluate(trained.scoring.predict_fn(trained.model))
         intervals = scoring.intervals(inputs.task, trained.scoring.splits, evaluations)
@@ -52,7 +56,7 @@ def write(
         data=_data(inputs, trained),
         encoder=network.description,
         pruning={} if no_pruning else plan.context.to_json(),
-        metrics=scoring.flatten(evaluations),
+        metrics=scoring.flatten(evaluations) | _at_points(trained, points, evaluations),
         intervals=intervals,
         sparsity=trained.removed.sparsities,
         parameters={
@@ -67,11 +71,13 @@ def write(
         warnings=warnings,
         widths=_widths(network, trained),
         own_task=tasks.describe(inputs.task),
+        epoch=trained.epoch,
         **dataclasses.asdict(marked),
     )
     records.append(folder.results_file, result)
     # A finished run never goes on, and the optimizer's state is twice as large as the model.
     shutil.rmtree(folder.checkpoints, ignore_errors=True)
+    shutil.rmtree(folder.best, ignore_errors=True)
     return result
 
 
@@ -80,6 +86,20 @@ def _data(inputs: Inputs, trained: Trained) -> dict[str, dict[str, Any]]:
     cut = {split.name: {"cut": split.tokens.cut} for split in trained.scoring.splits.values()}
     return {
         split: {**read.provenance, **cut.get(split, {})} for split, read in inputs.examples.items()
+    }
+
+
+def _at_points(
+    trained: Trained, points: Sequence[OperatingPoint], evaluations: Mapping[str, Evaluation]
+) -> dict[str, float]:
+    """Return precision and recall at the thresholds that are asked for, of every split."""
+    problem, splits = trained.scoring.task.problem, trained.scoring.splits
+    return {
+        f"{name}{suffix}": value
+        for suffix, done in evaluations.items()
+        for name, value in operating_point.measured(
+            problem, points, splits[suffix].labels, done.logits
+        ).items()
     }
 
 
@@ -95,6 +115,9 @@ def _write_predictions(
         split = trained.scoring.splits[suffix]
         path = job.folder.predictions_file(split.name)
         predictions.write(path, task, split.labels, done.logits)
+        if task.own is not None and not problems.diverged(done.logits):
+            found = task.problem.per_label(split.labels, task.problem.decode(done.logits))
+            predictions.write_labels(job.folder.labels_file(split.name), found)
         known = intervals.get(f"{task.primary_metric}{suffix}")
         verdict = collapse.judge(task, split.labels, done.logits, known)
         verdicts.append(verdict)

@@ -6,6 +6,7 @@ import dataclasses
 import gzip
 import json
 import logging
+import types
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +19,8 @@ from bert_glue_tf.data import readers, tasks
 from bert_glue_tf.data.own import columns, files, table
 from bert_glue_tf.data.problems import Classification, MultiLabel, Regression
 from bert_glue_tf.data.settings import DataSettings
+from bert_glue_tf.runs.config import ExperimentConfig
+from bert_glue_tf.training import inputs
 
 WORDS = [("good film", "pos"), ("bad film", "neg"), ("fine", "pos"), ("dull", "neg")] * 5
 CSV = "text,label\n" + "".join(f"{text} {i},{label}\n" for i, (text, label) in enumerate(WORDS))
@@ -497,3 +500,32 @@ def test_a_place_that_can_be_none_is_refused_and_names_no_task(data):
     with refuses(UserError, "--data", "no such file or folder"):
         files.find(data)
     assert readers.default_task(data, "cola") == "cola"
+
+
+@pytest.mark.parametrize(
+    ("labels", "given", "named"),
+    [
+        (["a", "b", "c"], {"at_recall": 0.9}, ["--at_recall=0.9", "3 classes"]),
+        ([0.5, 1.5], {"at_precision": 0.9}, ["--at_precision=0.9", "a number"]),
+        ([["a"], ["a", "b"]], {"class_weights": "balanced"}, ["--class_weights=balanced"]),
+    ],
+)
+def test_what_a_problem_does_not_have_is_refused(tmp_path, labels, given, named):
+    rows = [{"text": f"text {i}", "label": value} for i, value in enumerate(labels * 4)]
+    path = write(tmp_path, "train.json", json.dumps(rows))
+    config = ExperimentConfig(task="mine", data=str(path), **given)
+    with refuses(UserError, *named):
+        inputs.read(types.SimpleNamespace(config=config), None)
+
+
+def test_a_threshold_holds_a_tenth_of_the_examples_out(tmp_path):
+    path = write(tmp_path, content=CSV)
+    for given, held_out in (
+        ({}, 0),
+        ({"at_recall": 0.9}, 2),
+        ({"held_out": 5, "at_recall": 1.0}, 5),
+    ):
+        config = ExperimentConfig(task="mine", data=str(path), **given)
+        found = inputs.read(types.SimpleNamespace(config=config), None)
+        assert len(found.train) == 18 - held_out
+        assert len(found.held_out or []) == held_out

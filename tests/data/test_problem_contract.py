@@ -14,7 +14,7 @@ import pytest
 from messages import refuses
 
 from bert_glue_tf.data import problems, tasks
-from bert_glue_tf.data.problems import PROBLEMS, Classification, MultiLabel, Regression
+from bert_glue_tf.data.problems import PROBLEMS, Classification, LabelScore, MultiLabel, Regression
 from bert_glue_tf.evaluation import predictions
 from bert_glue_tf.evaluation.metrics import METRICS
 
@@ -369,3 +369,35 @@ def test_the_file_of_several_labels_by_hand():
     assert rows[0] == ["0", "none", "0", "0.5", "-0.25"]
     assert [row[1:3] for row in rows[1:]] == [["0,1", "0,1"], ["1", "none"]]
     assert [answer.label for answer in two.answers(logits)] == ["a", "a, b", "none"]
+
+
+def test_weights_let_all_classes_count_alike():
+    three = Classification(("a", "b", "c"))
+    labels = np.array([0, 0, 0, 1], np.int32)
+    # As scikit-learn's "balanced": 4 examples of 2 classes that occur; the mean is 1.
+    assert three.balance(labels).tolist() == pytest.approx([2 / 3, 2 / 3, 2 / 3, 2.0])
+    assert Regression(0.0, 1.0).balance(np.array([0.5, 1.0])).tolist() == [1.0, 1.0]
+
+
+def test_the_scores_of_each_label_by_hand():
+    two = Classification(("a", "b"))
+    # a: 2 of 3 found, and one answer more; b: 1 of 2 found, and one answer more.
+    found = two.per_label(np.array([0, 0, 0, 1, 1]), np.array([0, 0, 1, 0, 1]))
+    assert found == [
+        LabelScore("a", 3, 2 / 3, 2 / 3, 2 / 3),
+        LabelScore("b", 2, 0.5, 0.5, 0.5),
+    ]
+    several = MultiLabel(("a", "b"))
+    found = several.per_label(np.array([[1, 0], [1, 0]]), np.array([[1, 0], [0, 0]]))
+    assert found == [LabelScore("a", 2, 1.0, 0.5, 2 / 3), LabelScore("b", 0, 0.0, 0.0, 0.0)]
+    assert Regression(0.0, 1.0).per_label(np.array([0.5]), np.array([0.5])) == []
+
+
+def test_answers_that_are_positive_or_negative(kind):
+    problem, labels, _ = kind
+    if not problem.has_positives:
+        with refuses(ValueError, "positive"):
+            problem.positives(labels, logits_of(problem))
+        return
+    truths, scores = problem.positives(labels, logits_of(problem))
+    assert truths.shape == scores.shape == (labels.size,)

@@ -26,7 +26,7 @@ import tf_keras
 from bert_glue_tf.data import batching
 from bert_glue_tf.data.preprocessing import INPUTS, TokenizedTexts
 from bert_glue_tf.data.problems import Classification, MultiLabel, Regression
-from bert_glue_tf.training.objective import TaskLoss, Trainee
+from bert_glue_tf.training.objective import BalancedLoss, TaskLoss, Trainee
 
 PROBLEMS = {
     "classification": Classification(("no", "perhaps", "yes")),
@@ -34,7 +34,7 @@ PROBLEMS = {
     "multi_label": MultiLabel(("red", "round", "ripe")),
 }
 # Name -> how it is built for a problem.
-OBJECTIVES = {"task": TaskLoss}
+OBJECTIVES = {"task": TaskLoss, "balanced": BalancedLoss}
 CASES = {
     f"{objective}-{problem}": (OBJECTIVES[objective], PROBLEMS[problem])
     for objective in OBJECTIVES

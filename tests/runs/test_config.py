@@ -272,6 +272,8 @@ def test_other_settings_give_the_default_folder_another_name():
         "ranking": "lamp",
         "problem": "regression",
         "truncation": "tail",
+        "class_weights": "balanced",
+        "keep": "best",
         "mixed_precision": "bfloat16",
     }
     for name in one:

@@ -62,14 +62,6 @@ def find(data: str) -> dict[str, tuple[str, ...]]:
     return found
 
 
-def expanded(data: str) -> str:
-    """Return a path with the home folder for its `~`; as it is where it can be no path."""
-    try:
-        return os.path.expanduser(data)
-    except ValueError:  # A NUL in the name of a user.
-        return data
-
-
 def names_training_file(data: str) -> bool:
     """Tell whether a folder has a training file of a format that is read here, or data is one."""
     try:

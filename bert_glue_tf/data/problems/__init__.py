@@ -13,7 +13,14 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from bert_glue_tf.data.problems.base import Answer, Metric, NoLabelError, Problem, diverged
+from bert_glue_tf.data.problems.base import (
+    Answer,
+    LabelScore,
+    Metric,
+    NoLabelError,
+    Problem,
+    diverged,
+)
 from bert_glue_tf.data.problems.classification import Classification
 from bert_glue_tf.data.problems.multi_label import MultiLabel
 from bert_glue_tf.data.problems.regression import Regression
@@ -22,6 +29,7 @@ __all__ = [
     "PROBLEMS",
     "Answer",
     "Classification",
+    "LabelScore",
     "Metric",
     "MultiLabel",
     "NoLabelError",

@@ -34,6 +34,34 @@ class Answer:
     score: float
 
 
+@dataclasses.dataclass(frozen=True)
+class LabelScore:
+    """How well one label is found.
+
+    Attributes:
+      label: its name.
+      examples: that have it.
+      precision, recall, f1: 0.0 where they are not defined, as in scikit-learn.
+    """
+
+    label: str
+    examples: int
+    precision: float
+    recall: float
+    f1: float
+
+    @classmethod
+    def of(cls, label: str, right: int, examples: int, answered: int) -> LabelScore:
+        """Return the scores of a label that `answered` examples get, `right` of them rightly."""
+        return cls(
+            label,
+            int(examples),
+            float(right / answered) if answered else 0.0,
+            float(right / examples) if examples else 0.0,
+            float(2 * right / (examples + answered)) if examples + answered else 0.0,
+        )
+
+
 class Problem(abc.ABC):
     """A kind of answer. Logits are float [n, width], predictions and labels [n]."""
 
@@ -47,6 +75,8 @@ class Problem(abc.ABC):
     score_name: str
     # Whether an answer is either right or wrong, so that accuracy and McNemar's test apply.
     is_right_or_wrong: bool
+    # Whether `fitted` chooses a threshold on held-out examples.
+    fits_threshold = False
     # The metrics of a task of the user's own, and which of them is primary.
     usual_metrics: tuple[str, ...]
     usual_primary_metric: str
@@ -165,6 +195,43 @@ class Problem(abc.ABC):
           is_filled_up: whether the batches come from `batching.replicas_dataset`; the metrics
             have to be made under the replicas' strategy.
         """
+
+    def fitted(self, labels: np.ndarray, logits: np.ndarray) -> Problem:
+        """Return the problem with its threshold, if it has one, chosen on held-out examples.
+
+        Args:
+          labels: [n].
+          logits: float [n, width].
+        """
+        del labels, logits
+        return self
+
+    @property
+    def has_positives(self) -> bool:
+        """Return whether answers are positive or negative, so that precision and recall apply."""
+        return False
+
+    def positives(self, labels: np.ndarray, logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return which answers ought to be positive, bool [m], and their scores, float [m].
+
+        Raises:
+          ValueError: `has_positives` is False.
+        """
+        raise ValueError("no answer of this problem is positive or negative.")
+
+    def balance(self, labels: np.ndarray) -> np.ndarray:
+        """Return weights float32 [n], of mean 1, with which all classes count alike; else ones."""
+        return np.ones(len(labels), np.float32)
+
+    def per_label(self, labels: np.ndarray, predictions: np.ndarray) -> list[LabelScore]:
+        """Return precision, recall and F1 of each label; empty where there are no labels.
+
+        Args:
+          labels: [n].
+          predictions: [n].
+        """
+        del labels, predictions
+        return []
 
     # --- scores ---
 

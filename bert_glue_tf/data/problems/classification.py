@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from bert_glue_tf.core import lazy
-from bert_glue_tf.data.problems.base import Answer, Metric, Problem, listed
+from bert_glue_tf.data.problems.base import Answer, LabelScore, Metric, Problem, listed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -96,6 +96,28 @@ class Classification(Problem):
 
         counts: np.ndarray = metrics.confusion_matrix(labels, predictions, labels=range(self.width))
         return counts
+
+    @property
+    def has_positives(self) -> bool:
+        return self.width == 2
+
+    def positives(self, labels: np.ndarray, logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        if not self.has_positives:
+            return super().positives(labels, logits)
+        return labels == 1, (logits[:, 1] - logits[:, 0]).astype(np.float64)
+
+    def balance(self, labels: np.ndarray) -> np.ndarray:
+        """Return n / (classes * examples of the class), as scikit-learn's "balanced"."""
+        counts = np.bincount(labels, minlength=self.width)
+        occurring = int(np.count_nonzero(counts))
+        weights: np.ndarray = (len(labels) / (occurring * counts[labels])).astype(np.float32)
+        return weights
+
+    def per_label(self, labels: np.ndarray, predictions: np.ndarray) -> list[LabelScore]:
+        counts = self.confusion(labels, predictions)
+        assert counts is not None
+        numbers = zip(np.diag(counts), counts.sum(axis=1), counts.sum(axis=0), strict=True)
+        return [LabelScore.of(n, *m) for n, m in zip(self.labels, numbers, strict=True)]
 
     def chance(self, metric: Metric, labels: np.ndarray) -> float:
         """Return the score of the best single class: 0 for Matthews correlation."""

@@ -7,7 +7,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from bert_glue_tf.core import lazy
-from bert_glue_tf.data.problems.base import Answer, Metric, NoLabelError, Problem, listed
+from bert_glue_tf.data.problems.base import (
+    Answer,
+    LabelScore,
+    Metric,
+    NoLabelError,
+    Problem,
+    listed,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,6 +45,8 @@ class MultiLabel(Problem):
     wide_dtype = "int64"
     score_name = "probability"
     is_right_or_wrong = False
+    fits_threshold = True
+    has_positives = True
     usual_metrics = ("micro_f1", "macro_f1")
     usual_primary_metric = "micro_f1"
 
@@ -131,6 +140,14 @@ class MultiLabel(Problem):
         ends = np.append(np.diff(probabilities[order]) != 0, True)
         best = int(np.argmax(np.where(ends, f1, -1.0)))
         return dataclasses.replace(self, threshold=float(probabilities[order][best]))
+
+    def positives(self, labels: np.ndarray, logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return labels.ravel() > 0, logits.ravel().astype(np.float64)
+
+    def per_label(self, labels: np.ndarray, predictions: np.ndarray) -> list[LabelScore]:
+        right = (labels & predictions).sum(axis=0)
+        numbers = zip(right, labels.sum(axis=0), predictions.sum(axis=0), strict=True)
+        return [LabelScore.of(n, *m) for n, m in zip(self.labels, numbers, strict=True)]
 
     def _differ(self, before: np.ndarray, after: np.ndarray) -> np.ndarray:
         differ: np.ndarray = (before != after).any(axis=1)

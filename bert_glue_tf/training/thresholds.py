@@ -1,0 +1,54 @@
+"""Thresholds that are chosen when the training is over, on training examples that it never saw."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from absl import logging
+
+from bert_glue_tf.core.progress import doing
+from bert_glue_tf.data import batching
+from bert_glue_tf.data.settings import DataSettings
+from bert_glue_tf.data.tasks import TaskSpec
+from bert_glue_tf.evaluation import evaluator, operating_point
+from bert_glue_tf.evaluation.evaluator import EVALUATION_BATCH
+from bert_glue_tf.evaluation.operating_point import OperatingPoint
+from bert_glue_tf.training.inputs import Inputs
+from bert_glue_tf.training.loop import Trained
+from bert_glue_tf.training.network import Network
+
+
+def choose(
+    settings: DataSettings, inputs: Inputs, network: Network, trained: Trained
+) -> tuple[TaskSpec, tuple[OperatingPoint, ...]]:
+    """Return the task with its problem's threshold, and the operating points that are asked for.
+
+    Args:
+      settings, inputs, network: of the run.
+      trained: the classifier.
+    """
+    task = inputs.task
+    if not (settings.at_recall or settings.at_precision or task.problem.fits_threshold):
+        return task, ()
+    assert inputs.held_out is not None
+    with doing(f"choosing a threshold on {len(inputs.held_out):,} training examples held out"):
+        split = batching.tokenize(
+            inputs.preprocessor(network.backbone.preprocessing), "held out", inputs.held_out
+        )
+        logits = evaluator.predict(
+            trained.scoring.predict_fn(trained.model),
+            split,
+            EVALUATION_BATCH,
+            trained.scoring.plan.batching.buckets,
+        )
+    if len(task.problem.labels) == 2 and not task.problem.fits_threshold:
+        logging.info("precision and recall are those of the label %s", task.problem.labels[1])
+    problem = task.problem.fitted(split.labels, logits)
+    points = []
+    if settings.at_recall:
+        pairs = problem.positives(split.labels, logits)
+        points.append(operating_point.at_recall(*pairs, settings.at_recall))
+    if settings.at_precision:
+        pairs = problem.positives(split.labels, logits)
+        points.append(operating_point.at_precision(*pairs, settings.at_precision))
+    return dataclasses.replace(task, problem=problem), tuple(points)
