@@ -69,13 +69,14 @@ class BestEpoch(tf_keras.callbacks.Callback):
             with doing("keeping the best weights so far", is_logged=False):
                 self._states.save(self._state, self.epoch * self._steps)
 
-    def restore(self) -> None:
+    def restore(self) -> bool:
         """Give the model the weights of the best epoch, and say which one that is.
 
-        Without one (all scores are NaN) the last one's stay.
+        Without one (all scores are NaN) the last one's stay. Returns whether there is one.
         """
         if not self.epoch:
             logging.warning("--keep=best: no epoch has a score; the last one's weights are kept")
-            return
+            return False
         Checkpoints(self._folder, 0).restore(self._state)
         logging.info("--keep=best: the weights of epoch %d, score %.4f", self.epoch, self._score)
+        return True

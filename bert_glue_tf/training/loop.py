@@ -98,12 +98,9 @@ def train(job: Job, inputs: Inputs, plan: Plan, network: Network, start_time: fl
         dropout=classifiers.dropout_states(network.model),
         sums=sums,
     )
-    states.restore(state)
-    position = _Position(*divmod(states.step, plan.steps_per_epoch))
+    position = _restore(states, state, plan)
     throughput = _throughput(plan, split, position, start_time)
     best = BestEpoch(job, inputs, plan, network, timing.rows) if job.config.keep == BEST else None
-    if states.step:
-        logging.info("going on after step %d of %d", states.step, plan.total_steps)
     if position.epoch < plan.epochs:
         # Of several workers one that is interrupted ends at once, and the others notice.
         interruption = callbacks.Interruption(is_held=not devices.is_multi_worker(job.strategy))
@@ -129,12 +126,18 @@ def train(job: Job, inputs: Inputs, plan: Plan, network: Network, start_time: fl
         if interruption.came:  # After the last epoch had been saved.
             raise KeyboardInterrupt
     with doing("taking the trained model out of its training", is_logged=False):
-        if best is not None:
-            best.restore()
+        epoch = best.epoch if best is not None and best.restore() else plan.epochs
         removed = plan.method.measure(network.model)
         model = networks.finalize(job, plan, network)
-    kept = plan.epochs if best is None or not best.epoch else best.epoch
-    return Trained(model, removed, scoring, timing, throughput, kept)
+    return Trained(model, removed, scoring, timing, throughput, epoch)
+
+
+def _restore(states: Checkpoints, state: tf.train.Checkpoint, plan: Plan) -> _Position:
+    """Fill the training's state with the last saved one, if any, and return where it goes on."""
+    states.restore(state)
+    if states.step:
+        logging.info("going on after step %d of %d", states.step, plan.total_steps)
+    return _Position(*divmod(states.step, plan.steps_per_epoch))
 
 
 def _compile(job: Job, inputs: Inputs, plan: Plan, network: Network) -> Trainee:

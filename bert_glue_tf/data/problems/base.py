@@ -36,7 +36,7 @@ class Answer:
 
 @dataclasses.dataclass(frozen=True)
 class LabelScore:
-    """How well one label is found.
+    """Hold the precision and recall of one label.
 
     Attributes:
       label: its name.
