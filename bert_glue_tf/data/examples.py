@@ -25,9 +25,9 @@ class Examples:
     Attributes:
       texts: one list of n strings per text field of the task.
       labels: int32 [n] class ids, float32 [n] for regression, None for a test split of GLUE.
-      provenance: JSON-able: `name` ("tfds", "tsv", "aspects" or "sample"), `split`, `version`
-        (None for a file), `sha256` (of the file's bytes; else of the split's
-        examples as JSON lines), `path` (files only), `examples` (n here),
+      provenance: JSON-able: `name` of the source ("tfds", "sample", or of files "tsv", "tables",
+        "aspects" or "own"), `split`, `version` (None for a file), `sha256` (of the file's bytes;
+        else of the split's examples as JSON lines), `path` (files only), `examples` (n here),
         `split_examples` (n before any limit), `dropped_rows`.
       sources: n codes of where each example comes from (CoLA: the publication), where the
         task's files have them; else None. TFDS leaves them out.

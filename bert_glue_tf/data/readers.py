@@ -10,7 +10,7 @@ import os
 from collections.abc import Sequence
 
 from bert_glue_tf.core.errors import UserError
-from bert_glue_tf.data import task_files, tasks, tfds
+from bert_glue_tf.data import glue_tables, published_counts, task_files, tasks, tfds
 from bert_glue_tf.data.examples import Examples, make
 from bert_glue_tf.data.file_formats import split_file
 from bert_glue_tf.data.own import files as own_files
@@ -92,6 +92,9 @@ def check(task: TaskSpec, data: str, splits: Sequence[str] | None = None) -> Non
     elif data == "sample":
         for split in splits:
             _check_sample(task, split)
+    elif tables := glue_tables.find(task, data):
+        for split in splits:
+            glue_tables.require(tables, data, split)
     else:
         folder = task_files.task_folder(task, data)
         for split in splits:
@@ -118,6 +121,8 @@ def load(task: TaskSpec, data: str, split: str, limit: int = 0) -> Examples:
     elif data in ("tfds", "sample"):
         check(task, data, [split])
         examples = (tfds.load if data == "tfds" else _load_sample)(task, split)
+    elif glue_tables.find(task, data):
+        examples = glue_tables.load(task, data, split)
     elif split in task.tsv_files:
         examples = task_files.load(task, _one_of(data, task.tsv_files[split]), split)
     else:
@@ -126,6 +131,8 @@ def load(task: TaskSpec, data: str, split: str, limit: int = 0) -> Examples:
             os.path.join(task_files.task_folder(task, data), split_file(task, split)),
             split,
         )
+    if data != "sample":
+        published_counts.check(task.name, split, len(examples))
     return examples.take(limit)
 
 

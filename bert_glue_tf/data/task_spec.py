@@ -50,6 +50,7 @@ class TaskSpec:
         they are tables of the user's own, which `data.own` reads.
       is_glue: whether it is a task of GLUE: TFDS has it, its test files have no labels, and the
         benchmark's server takes answers to them.
+      caution: a sentence that whoever reads its scores has to know; empty where there is none.
       own: of a task of the user's own tables, how its validation examples come about; None for
         all others.
     """
@@ -75,6 +76,7 @@ class TaskSpec:
     tsv_source: str = ""
     file_format: str = "tsv"
     is_glue: bool = True
+    caution: str = ""
     own: SplitOff | None = None
 
     @property

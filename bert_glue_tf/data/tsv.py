@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import itertools
 import os
 from collections.abc import Iterator, Sequence
 
@@ -67,8 +68,8 @@ def parse(task: TaskSpec, path: str, raw: bytes, labelled: bool) -> Table:
       UserError: the first thing that is wrong, with its line.
     """
     # No csv module: quotes are text here, and often unbalanced.
-    rows = (line.split("\t") for line in lines(path, raw))
-    layout = _layout(task, path, rows, labelled)
+    rows: Iterator[list[str]] = (line.split("\t") for line in lines(path, raw))
+    layout, rows = _layout(task, path, rows, labelled)
     fields: list[list[str]] = [[] for _ in layout.texts]
     labels: list[float] = []
     sources: list[str] = []
@@ -100,13 +101,18 @@ def parse(task: TaskSpec, path: str, raw: bytes, labelled: bool) -> Table:
     )
 
 
-def _layout(task: TaskSpec, path: str, rows: Iterator[list[str]], labelled: bool) -> _Layout:
-    """Find out where things stand, by the header where the file has one."""
+def _layout(
+    task: TaskSpec, path: str, rows: Iterator[list[str]], labelled: bool
+) -> tuple[_Layout, Iterator[list[str]]]:
+    """Find out where things stand, by the header where the file has one; return the data's rows.
+
+    Where the benchmark's own file has no header, others have put one before it.
+    """
     wanted = task.tsv_text + ((task.tsv_label,) if labelled else ())
-    if labelled and task.tsv_columns:
+    columns, first_row = next(rows, list(wanted)), 2
+    if labelled and task.tsv_columns and not set(wanted) <= set(columns):
+        rows = itertools.chain([columns], rows)
         columns, first_row = list(task.tsv_columns), 1
-    else:
-        columns, first_row = next(rows, list(wanted)), 2
     missing = [repr(name) for name in wanted if name not in columns]
     if missing:
         raise UserError(
@@ -115,19 +121,20 @@ def _layout(task: TaskSpec, path: str, rows: Iterator[list[str]], labelled: bool
             f"Good: a first line that names {', '.join(wanted)}, separated by tabs."
         )
     has_source = bool(task.tsv_source) and task.tsv_source in columns
-    return _Layout(
+    layout = _Layout(
         columns,
         first_row,
         [columns.index(name) for name in task.tsv_text],
         columns.index(task.tsv_label) if labelled else None,
         columns.index(task.tsv_source) if has_source else None,
     )
+    return layout, rows
 
 
 def _require_fitting(
     task: TaskSpec, path: str, number: int, row: list[str], layout: _Layout
 ) -> None:
-    """Refuse a row that has not the file's columns, and a header where there is none."""
+    """Refuse a row that has not the file's columns, and a header that does not name them."""
     columns = layout.columns
     fits = len(row) == len(columns)
     if number == 1 and task.tsv_label in row:
@@ -135,9 +142,9 @@ def _require_fitting(
         is_data = fits and layout.label is not None and row[layout.label] in task.tsv_labels
         if not is_data:
             raise UserError(
-                f"{path}:1: a header ({_short_list(row)}), but {task.folder}'s "
-                f"{os.path.basename(path)} has none.\n"
-                f"Good: no header, and the columns {', '.join(columns)}."
+                f"{path}:1: a header ({_short_list(row)}) without the columns of {task.folder}'s "
+                f"{os.path.basename(path)}.\nGood: {', '.join([*task.tsv_text, task.tsv_label])} "
+                f"in it, or no header and the columns {', '.join(columns)}."
             )
     if not fits:
         few = "a missing tab, or a line break in a text"

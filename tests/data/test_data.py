@@ -237,7 +237,7 @@ def test_crlf_line_ends_are_read_with_one_warning(write, caplog):
     assert examples.texts == (["good", "bad\r"],)
     assert examples.labels.tolist() == [1, 0]
     path = os.path.join(folder, "SST-2", "train.tsv")
-    assert [record.getMessage() for record in caplog.records] == [
+    assert [m for m in caplog.messages if "published" not in m] == [
         f"{path}: CRLF line ends: read as plain line ends."
     ]
 
@@ -280,7 +280,7 @@ def test_qqp_drops_and_counts_rows_cut_by_a_line_break(write, caplog):
     assert examples.labels.tolist() == [0, 1]
     assert examples.provenance["dropped_rows"] == 3
     path = os.path.join(folder, "QQP", "train.tsv")
-    assert [record.getMessage() for record in caplog.records] == [
+    assert [m for m in caplog.messages if "published" not in m] == [
         f"{path}: 3 rows with too few columns dropped."
     ]
     # A submission has one answer a row, so that a test file loses none.
@@ -405,10 +405,10 @@ BAD_ROWS = {
     ),
     "only a header": (SST2, b"", ": zero rows"),
     "an empty file": (COLA, b"", ": zero rows"),
-    "a header where none belongs": (
+    "a header without the columns": (
         COLA,
-        b"source\tlabel\tstar\tsentence\ngj04\t1\t\tIt rains.\n",
-        ":1: a header ('source', 'label', 'star', 'sentence')",
+        b"source\tlabel\tstar\ttext\ngj04\t1\t\tIt rains.\n",
+        ":1: a header ('source', 'label', 'star', 'text')",
     ),
 }
 RTE_HEADER = {"RTE": b"index\tsentence1\tsentence2\tlabel\n"}

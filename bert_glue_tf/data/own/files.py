@@ -88,13 +88,18 @@ def default_name(data: str) -> str:
 def _splits(data: str) -> dict[str, tuple[str, ...]]:
     """Return split -> paths, from the first of a folder's places that has a training split."""
     for place in (data, os.path.join(data, "data")):
-        found = _splits_in(place)
+        found = in_folder(place)
         if TRAIN in found:
             return found
     return {}
 
 
-def _splits_in(folder: str) -> dict[str, tuple[str, ...]]:
+def in_folder(folder: str) -> dict[str, tuple[str, ...]]:
+    """Return split -> paths of the files that lie in one folder; empty where it is not there.
+
+    Raises:
+      UserError: several files of one split, or a shard is missing.
+    """
     files: dict[str, dict[str, dict[int, str]]] = collections.defaultdict(dict)
     counts: dict[str, int] = {}
     for split, path, number, of in _parts(folder):

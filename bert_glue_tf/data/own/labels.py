@@ -232,12 +232,13 @@ _PROBLEMS: Mapping[str, Callable[[Column], Problem]] = MappingProxyType(
 )
 
 
-def read(column: Column, problem: Problem) -> list[Any]:
+def read(column: Column, problem: Problem, good: str = "") -> list[Any]:
     """Return each label as `problem.as_labels` takes it.
 
     Args:
       column: of any split.
       problem: of the task.
+      good: names of the labels for messages, where they are not those of the training texts.
 
     Raises:
       UserError: a row has no label, or one that training does not have.
@@ -254,8 +255,8 @@ def read(column: Column, problem: Problem) -> list[Any]:
             continue
         try:
             found.append(problem.label_from(plain))
-        except ValueError as good:
-            raise column.wrong(row, str(good)) from None
+        except ValueError as error:
+            raise column.wrong(row, good or str(error)) from None
         if isinstance(plain, str):
             known[plain] = found[-1]
     return found
