@@ -33,7 +33,7 @@ from bert_glue_tf.reports import terminal
 from bert_glue_tf.runs import results
 from bert_glue_tf.runs.paths import RunPaths
 from bert_glue_tf.runs.results import ExperimentResult
-from bert_glue_tf.training import inputs
+from bert_glue_tf.training import task_settings
 
 FLAGS = flags.FLAGS
 flags.DEFINE_list("runs", [], "Folders of finished runs; those on the same data count as seeds.")
@@ -78,7 +78,7 @@ def baseline(
     problem = task.problem
     held_out = None
     if problem.fits_threshold:
-        train, held_out = train.hold_out(max(1, round(inputs.HELD_OUT * len(train))))
+        train, held_out = train.hold_out(max(1, round(task_settings.HELD_OUT * len(train))))
     features = Features(train.texts)
     model = LogisticRegression(C=inverse_regularization, max_iter=1000)
     assert train.labels is not None

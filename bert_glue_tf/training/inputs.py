@@ -6,17 +6,14 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.core.progress import doing
 from bert_glue_tf.data import batching, preprocessing, readers
 from bert_glue_tf.data.batching import Split
 from bert_glue_tf.data.examples import Examples
-from bert_glue_tf.data.settings import DataSettings
 from bert_glue_tf.data.tasks import TaskSpec
 from bert_glue_tf.data.truncation import HEAD
+from bert_glue_tf.training import task_settings
 from bert_glue_tf.training.job import Job
-
-HELD_OUT = 0.1  # Of the training examples for a threshold, where the user gives no number.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,34 +92,7 @@ def read(job: Job, examples: Mapping[str, Examples] | None) -> Inputs:
     task = readers.task_of(config)
     if examples is None:
         examples = readers.load_for_training(task, config.data, config.train_examples)
-    if config.class_weights != "none" and not task.problem.is_right_or_wrong:
-        raise UserError(
-            f"--class_weights={config.class_weights}: {task.name} has {task.problem.title}, and "
-            "weights are for classes. Good: --class_weights=none."
-        )
-    count = held_out_of(config, task, len(examples["train"]))
+    task_settings.check(config, task)
+    count = task_settings.held_out_of(config, task, len(examples["train"]))
     train, held_out = examples["train"].hold_out(count)
     return Inputs(task, examples, train, held_out, config.seq_length, config.truncation)
-
-
-def held_out_of(settings: DataSettings, task: TaskSpec, examples: int) -> int:
-    """Return how many training examples are kept apart: what --held_out says, or a tenth.
-
-    Args:
-      settings: of the run.
-      task: of the run.
-      examples: of the training split.
-
-    Raises:
-      UserError: precision and recall are asked for of a problem that has none.
-    """
-    given = {name: getattr(settings, name) for name in ("at_recall", "at_precision")}
-    asked = next((f"--{name}={value}" for name, value in given.items() if value), "")
-    if asked and not task.problem.has_positives:
-        raise UserError(
-            f"{asked}: {task.name} has {task.problem.title}, and none of them is the positive "
-            "one. Good: a problem of two classes or of several labels."
-        )
-    if settings.held_out or not (asked or task.problem.fits_threshold):
-        return settings.held_out
-    return max(1, round(HELD_OUT * examples))

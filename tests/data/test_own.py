@@ -20,7 +20,9 @@ from bert_glue_tf.data.own import columns, files, table
 from bert_glue_tf.data.problems import Classification, MultiLabel, Regression
 from bert_glue_tf.data.settings import DataSettings
 from bert_glue_tf.runs.config import ExperimentConfig
+from bert_glue_tf.runs.run_folder import RunFolder
 from bert_glue_tf.training import inputs
+from bert_glue_tf.training.launch import Launch
 
 WORDS = [("good film", "pos"), ("bad film", "neg"), ("fine", "pos"), ("dull", "neg")] * 5
 CSV = "text,label\n" + "".join(f"{text} {i},{label}\n" for i, (text, label) in enumerate(WORDS))
@@ -513,9 +515,22 @@ def test_a_place_that_can_be_none_is_refused_and_names_no_task(data):
 def test_what_a_problem_does_not_have_is_refused(tmp_path, labels, given, named):
     rows = [{"text": f"text {i}", "label": value} for i, value in enumerate(labels * 4)]
     path = write(tmp_path, "train.json", json.dumps(rows))
-    config = ExperimentConfig(task="mine", data=str(path), **given)
+    config = ExperimentConfig(task="mine", data=str(path), encoder="minilm_l6", **given)
     with refuses(UserError, *named):
-        inputs.read(types.SimpleNamespace(config=config), None)
+        Launch(config, tmp_path / "run").check()
+    assert not (tmp_path / "run").exists()
+
+
+def test_wrong_files_touch_nothing_of_an_earlier_run(tmp_path):
+    path = write(tmp_path)
+    config = ExperimentConfig(task="mine", data=str(path), encoder="minilm_l6")
+    earlier = RunFolder.open(tmp_path / "run", config)
+    earlier.write_history([{"epoch": "1", "loss": "0.5"}])
+    before = {one: one.read_bytes() for one in earlier.path.rglob("*") if one.is_file()}
+    write(tmp_path, content="text,label\ncut short")
+    with refuses(UserError, "train.csv:2"):
+        Launch(config, tmp_path / "run").check()
+    assert {one: one.read_bytes() for one in earlier.path.rglob("*") if one.is_file()} == before
 
 
 def test_a_threshold_holds_a_tenth_of_the_examples_out(tmp_path):

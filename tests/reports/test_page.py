@@ -274,7 +274,9 @@ def test_the_margin_that_is_given_counts_where_no_pair_can_be_compared(tmp_path)
 )
 def test_heads_of_classes_are_turned_where_they_have_no_room(labels, is_turned, has_long_words):
     number = len(labels)
-    found = confusion.Confusion(1, "model", labels, np.eye(number, dtype=int), 1)
+    found = confusion.Confusion(
+        1, "model", labels, np.eye(number, dtype=int), 1, np.ones(number, int), number
+    )
     assert (found.is_turned, found.has_long_words) == (is_turned, has_long_words)
 
 

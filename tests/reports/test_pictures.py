@@ -10,7 +10,7 @@ from report_runs import CONSTANT, LABELS, history, read, right
 from written_runs import write_export, write_run, write_session
 
 from bert_glue_tf.reports.groups import group
-from bert_glue_tf.reports.pictures import axes, curves, labels, scatter
+from bert_glue_tf.reports.pictures import axes, confusion, curves, labels, scatter
 from bert_glue_tf.reports.pictures.labels import Box
 from bert_glue_tf.reports.pictures.scatter import Kind
 
@@ -137,6 +137,20 @@ def test_times_of_no_session_are_no_picture(tmp_path):
 def test_one_model_is_no_picture(tmp_path):
     models = numbered(read(write_run(tmp_path / "run", LABELS, right(300))))
     assert scatter.scatter(models, scatter.SIZE, 900, 400, has_names=True) is None
+
+
+def test_of_many_classes_those_that_are_confused_most_are_shown():
+    few = np.array([[5, 1], [0, 5]])
+    assert confusion.most_confused(few).tolist() == [0, 1]
+    many = np.diag(np.full(77, 40))
+    many[70, 3] = many[3, 5] = 9
+    many[np.arange(20, 37), np.arange(40, 57)] = 2  # 34 classes with two wrong answers each.
+    shown = confusion.most_confused(many)
+    assert len(shown) == confusion.MOST_CLASSES == 20
+    assert [place for place in shown if not 20 <= place < 37] == [3, 5, 70]
+    assert shown.tolist() == sorted(shown)
+    one = confusion.Confusion(1, "", ("a",), many[[70]][:, [70]], 1, many[[70]].sum(axis=1), 77)
+    assert one.shares.tolist() == [[40 / 49]]
 
 
 def test_curves_are_of_the_tasks_own_metric(tmp_path):

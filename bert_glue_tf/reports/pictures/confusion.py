@@ -17,6 +17,7 @@ from bert_glue_tf.reports.measured import Model
 # matrix has at least so much; the style has the same sizes.
 _LETTER, _SIDES, _WIDTH = 6.7, 14.4, 350
 _LONGEST = 20  # Letters; a longer word is broken, since nothing else makes room for it.
+MOST_CLASSES = 20  # Of a matrix; of more classes those that are confused most are shown.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,10 +27,13 @@ class Confusion:
     Attributes:
       number: of the model in the table of the models.
       name: of the model.
-      labels: the classes.
+      labels: the classes that are shown, `MOST_CLASSES` at most.
       counts: int [classes, classes], rows are the labels and columns the answers; the sum over
         the seeds.
       seeds: how many.
+      examples: int [classes], of each label; more than the sum of its row where answers are classes
+        that are not shown.
+      classes: how many there are, shown or not.
     """
 
     number: int
@@ -37,11 +41,13 @@ class Confusion:
     labels: tuple[str, ...]
     counts: np.ndarray
     seeds: int
+    examples: np.ndarray
+    classes: int
 
     @property
     def shares(self) -> np.ndarray:
-        """Float [classes, classes]: each row divided by its sum; 0 for a class without examples."""
-        sums = self.counts.sum(axis=1, keepdims=True)
+        """Float [classes, classes]: of the examples of a row's label; 0 for one without any."""
+        sums = self.examples[:, np.newaxis]
         shares: np.ndarray = np.divide(
             self.counts, sums, out=np.zeros(self.counts.shape), where=sums > 0
         )
@@ -82,8 +88,33 @@ def confusions(models: Sequence[tuple[int, Group]]) -> list[Confusion]:
         if counts:
             total = np.sum(counts, axis=0)
             labels = one.first.task.problem.labels
-            found.append(Confusion(number, one.name, labels, total, len(counts)))
+            shown = most_confused(total)
+            found.append(
+                Confusion(
+                    number,
+                    one.name,
+                    tuple(labels[place] for place in shown),
+                    total[np.ix_(shown, shown)],
+                    len(counts),
+                    total[shown].sum(axis=1),
+                    len(labels),
+                )
+            )
     return found
+
+
+def most_confused(counts: np.ndarray) -> np.ndarray:
+    """Return the places of the classes that are shown, in their order.
+
+    All of them up to `MOST_CLASSES`; else those with the most wrong answers, that are theirs or
+    should have been.
+
+    Args:
+      counts: int [classes, classes], rows are the labels and columns the answers.
+    """
+    wrong = counts - np.diag(np.diag(counts))
+    order = np.argsort(-(wrong.sum(axis=0) + wrong.sum(axis=1)), kind="stable")
+    return np.sort(order[:MOST_CLASSES])
 
 
 def _counts(model: Model) -> np.ndarray | None:
