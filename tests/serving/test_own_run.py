@@ -13,9 +13,10 @@ from slow_fixtures import slow_to_make
 
 from bert_glue_tf.data import tasks
 from bert_glue_tf.evaluation import predictions
+from bert_glue_tf.evaluation.defaults import MARGIN
 from bert_glue_tf.export import flatbuffer
 from bert_glue_tf.export.card import card
-from bert_glue_tf.reports import per_label, reading, terminal
+from bert_glue_tf.reports import groups, page, per_label, reading, terminal, verdicts
 from bert_glue_tf.serving.classifier import Classifier
 
 LABELS = ("bad", "good", "great", "long")
@@ -132,3 +133,8 @@ def test_it_is_compared_and_shown_like_any_other(own, capsys):
     ):
         assert name in shown
     assert (keras.marked.collapsed, keras.marked.at_chance) == ("", "")
+    (difference,) = verdicts.differences([keras, float32, int8], MARGIN)
+    assert (difference.metric, difference.examples) == ("micro_f1", 40)
+    shown = page.page(groups.group([keras, float32, int8]), [difference])
+    assert "micro_f1" in shown
+    assert "Answers by class" not in shown  # Several labels are no classes.
