@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 
 # Bytes. Of smaller objects Python gets rid by itself before long, and looking for them takes a
@@ -17,3 +18,10 @@ def collect(size: int) -> None:
     """
     if size > _SMALL:
         gc.collect()
+        _give_back()
+
+
+def _give_back() -> None:
+    """Give what was freed back to the system, where the C library has a function for it (glibc)."""
+    if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):
+        trim(0)

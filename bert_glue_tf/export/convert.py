@@ -64,6 +64,7 @@ def _finished(content: bytes, lowest: float, what: str) -> bytes:
     memory.collect(len(content))  # The converter's own copies.
     model = flatbuffer.read(content)
     del content
+    flatbuffer.drop_location(model)
     flatbuffer.require_builtin(model, what)
     flatbuffer.use_embedding_lookup(model)
     flatbuffer.clip_constants(model, lowest)
@@ -118,6 +119,10 @@ def _converted(
     with quiet.tools():
         converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=list(keys))
         converter.optimizations = list(optimizations)
+        if not optimizations:
+            # The converter then leaves out two passes over the file that hold it five times, and
+            # change nothing in it: constants of several signatures are shared before them.
+            converter._experimental_use_buffer_offset = True
         if examples:
             keyed = [
                 (litert.SIGNATURE.format(features["input_mask"].shape[1]), features)
@@ -125,7 +130,8 @@ def _converted(
             ]
             converter.representative_dataset = lambda: iter(keyed)
         try:
-            return bytes(converter.convert())
+            content: bytes = converter.convert()
+            return content
         except Exception as error:  # MLIR's errors have many types and long texts.
             reason = str(error).strip().splitlines()[0][:200]
             raise UserError(

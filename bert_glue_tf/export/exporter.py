@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-import shutil
+import pathlib
+import tempfile
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -128,7 +128,7 @@ class _ExportRun:
         self._task = run.task
         self._examples = examples
         self._files: dict[str, _File] = {}
-        _copy_tokenizer(run, folder)
+        folder.copy_tokenizer(run.folder.model / "preprocessing")
         self._preprocessor = preprocessing.build(
             preprocessing.load(str(folder.preprocessing), str(folder.preprocessing)),
             self._task.text_fields,
@@ -141,6 +141,9 @@ class _ExportRun:
         }
         for scored in self._validation.values():
             scored.tell_cut(settings.seq_lengths[-1])
+        # float32 without metadata, of which the others are made; each reads it when it needs it.
+        self._scratch = tempfile.TemporaryDirectory()
+        self._plain = pathlib.Path(self._scratch.name) / FLOAT32
         file = folder.model(FLOAT32)
         done = folder.records()
         if FLOAT32 in done:
@@ -148,10 +151,12 @@ class _ExportRun:
             self._files[FLOAT32] = self._evaluated(RECIPES[FLOAT32], content, {})
             model = flatbuffer.read(content)
             flatbuffer.drop_metadata(model)  # Each file gets its own.
-            self._float = flatbuffer.write(model)
+            self._plain.write_bytes(flatbuffer.write(model))
         else:
             with doing(f"converting to TFLite, lengths {_listed(settings.seq_lengths)}"):
-                self._float = convert.convert(run.folder.model, settings.seq_lengths)
+                content = convert.convert(run.folder.model, settings.seq_lengths)
+            self._plain.write_bytes(content)
+        memory.collect(len(content))
         self._measured_before = set(done)
         self._selection: Selection | None = None
         self._ranges: calibration.Ranges | None = None
@@ -168,12 +173,11 @@ class _ExportRun:
         elif recipe.needs_calibration:
             ranges = self._extremes()
         with doing(f"{recipe.name}: quantizing"):
-            content = quantize.quantize(self._float, rules, ranges)
-        memory.collect(len(self._float))
-        model = flatbuffer.read(content)
+            model = flatbuffer.read(quantize.quantize(self._plain.read_bytes(), rules, ranges))
         flatbuffer.require_builtin(model, recipe.name)
         flatbuffer.add_metadata(model, self._metadata(recipe))
         content = flatbuffer.write(model)
+        memory.collect(self._plain.stat().st_size)
         write_atomically(self._folder.model(recipe.name), content)
         with doing(f"{recipe.name}: scoring"):
             file = self._evaluated(recipe, content, found)
@@ -230,14 +234,14 @@ class _ExportRun:
 
     def records(self) -> list[ExportResult]:
         """Return the records of the files that were made now."""
-        self._float = b""  # Everything is made.
+        self._scratch.cleanup()  # Everything is made.
         made = [file for name, file in self._files.items() if name not in self._measured_before]
         with doing(f"size and memory of {len(made)} file(s), each in processes of its own"):
             return [self._record(file) for file in made]
 
     def _record(self, file: _File) -> ExportResult:
         path = self._folder.model(file.recipe.name)
-        longest = calibration.one_length(path.read_bytes(), self._settings.seq_lengths[-1])
+        operators, pieces = self._operators(path)
         size = cost.size_on_disk(path)
         return ExportResult(
             run=self._run.path.name,
@@ -254,8 +258,8 @@ class _ExportRun:
             parity=self._parity(file),
             parameters=self._run.result.parameters,
             bytes={**size, "saved_model": self._run.result.bytes["plain"]},
-            operators=flatbuffer.operator_counts(flatbuffer.read(longest)),
-            pieces=litert.pieces(longest, self._settings.threads),
+            operators=operators,
+            pieces=pieces,
             latency=file.latency,
             threads=self._settings.threads,
             peak_memory_bytes=measure.peak_memory_of_prediction(path, self._settings.threads),
@@ -265,6 +269,12 @@ class _ExportRun:
             own_task=tasks.describe(self._task),
             **dataclasses.asdict(file.marked),
         )
+
+    def _operators(self, path: pathlib.Path) -> tuple[dict[str, int], int]:
+        """Return the operators of a file at its longest length, and its delegated pieces."""
+        longest = calibration.one_length(path.read_bytes(), self._settings.seq_lengths[-1])
+        counts = flatbuffer.operator_counts(flatbuffer.read(longest))
+        return counts, litert.pieces(longest, self._settings.threads)
 
     def _data_provenance(self, recipe: QuantizationRecipe) -> dict[str, Any]:
         splits = list(self._task.scored_splits.values())
@@ -340,7 +350,7 @@ class _ExportRun:
                 f"int8: calibrating on {len(calibration)} training sentences, then each operator "
                 f"by itself on {len(probe)} others at length {length} (a minute or two)"
             ):
-                self._selection = select(self._float, length, calibration, probe)
+                self._selection = select(self._plain.read_bytes(), length, calibration, probe)
             logging.info("int8: %s", conclusion(self._selection))
         return self._selection
 
@@ -348,27 +358,8 @@ class _ExportRun:
         if self._ranges is None:
             calibration, _, length = self._sentences()
             with doing(f"calibrating on {len(calibration)} training sentences"):
-                self._ranges = extremes(self._float, length, calibration)
+                self._ranges = extremes(self._plain.read_bytes(), length, calibration)
         return self._ranges
-
-
-def _copy_tokenizer(run: Run, folder: ExportFolder) -> None:
-    """Copy the vocabulary and the preprocessing SavedModel beside the files."""
-    source = run.folder.model / "preprocessing"
-    vocabularies = sorted((source / "assets").glob("*"))
-    if len(vocabularies) != 1:
-        raise UserError(
-            f"{source}/assets: expected one vocabulary, found "
-            f"{', '.join(file.name for file in vocabularies) or 'none'}."
-        )
-    write_atomically(folder.vocabulary, vocabularies[0].read_bytes())
-    if not folder.preprocessing.exists():
-        temporary = folder.path / f".preprocessing.{os.getpid()}"
-        try:
-            shutil.copytree(source, temporary)
-            os.replace(temporary, folder.preprocessing)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _summary(selection: Selection) -> dict[str, Any]:

@@ -24,27 +24,33 @@ from bert_glue_tf.core.errors import UserError
 IDENTIFIER = b"TFL3"
 _BESIDE_CONSTANTS = 1 << 20  # Bytes of a file's operators and names.
 METADATA = "bert_glue_tf"
+# Says that the constants stand behind the flatbuffer, as the converter writes large ones; `read`
+# has found them, and `write` puts them inside.
+_LOCATION = b"buffer_location"
 _OPERATORS = schema.BuiltinOperator
 _NAMES = {code: name for name, code in vars(_OPERATORS).items() if isinstance(code, int)}
 
 
 def read(model: bytes) -> Any:
     """Read a file's content as the schema's objects (`ModelT`)."""
-    content = flatbuffer_utils.read_model_from_bytearray(bytearray(model))
+    # A view, so that the constants are not copied.
+    content = flatbuffer_utils.read_model_from_bytearray(memoryview(model))
     for buffer in content.buffers:
-        if isinstance(buffer.data, (bytes, bytearray)):
+        if isinstance(buffer.data, (bytes, bytearray, memoryview)):
             # Anything but an array is packed byte by byte: 30 seconds for 50 MB.
             buffer.data = np.frombuffer(buffer.data, np.uint8)
     return content
 
 
 def write(model: Any) -> bytes:
-    """Return the schema's objects as a file's content."""
+    """Return the schema's objects as a file's content; the objects lose their constants by it."""
     # As large as the constants from the start: a builder that grows holds them twice and more, and
     # so does one that is asked for its output.
     size = sum(len(buffer.data) for buffer in model.buffers if buffer.data is not None)
     builder = flatbuffers.Builder(size + _BESIDE_CONSTANTS)
-    builder.Finish(model.Pack(builder), file_identifier=IDENTIFIER)
+    root = model.Pack(builder)
+    model.buffers = []  # Else the constants would be held three times now.
+    builder.Finish(root, file_identifier=IDENTIFIER)
     return bytes(memoryview(builder.Bytes)[builder.Head() :])
 
 
@@ -316,10 +322,19 @@ def add_metadata(model: Any, values: Mapping[str, Any]) -> None:
     model.metadata = [*(model.metadata or []), entry]
 
 
+def drop_location(model: Any) -> None:
+    """Take out what says that the constants stand behind the flatbuffer."""
+    _drop_metadata(model, _LOCATION)
+
+
 def drop_metadata(model: Any) -> None:
     """Take out the entry of `add_metadata`."""
+    _drop_metadata(model, METADATA.encode())
+
+
+def _drop_metadata(model: Any, name: bytes) -> None:
     for entry in list(model.metadata or []):
-        if entry.name in (METADATA, METADATA.encode()):
+        if entry.name in (name, name.decode()):
             model.metadata.remove(entry)
             if entry.buffer == len(model.buffers) - 1:
                 model.buffers.pop()

@@ -18,7 +18,9 @@ import contextlib
 import dataclasses
 import functools
 import json
+import os
 import pathlib
+import shutil
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -152,6 +154,27 @@ class ExportFolder:
 
     def predictions_file(self, recipe: str, split: str) -> pathlib.Path:
         return self.path / "predictions" / f"{recipe}.{split}.tsv"
+
+    def copy_tokenizer(self, source: pathlib.Path) -> None:
+        """Copy a preprocessing SavedModel and its vocabulary beside the files.
+
+        Raises:
+          UserError: the SavedModel has no vocabulary.
+        """
+        vocabularies = sorted((source / "assets").glob("*"))
+        if len(vocabularies) != 1:
+            raise UserError(
+                f"{source}/assets: expected one vocabulary, found "
+                f"{', '.join(file.name for file in vocabularies) or 'none'}."
+            )
+        write_atomically(self.vocabulary, vocabularies[0].read_bytes())
+        if not self.preprocessing.exists():
+            temporary = self.path / f".preprocessing.{os.getpid()}"
+            try:
+                shutil.copytree(source, temporary)
+                os.replace(temporary, self.preprocessing)
+            finally:
+                shutil.rmtree(temporary, ignore_errors=True)
 
     def records(self) -> dict[str, ExportResult]:
         """Return the last record of each recipe whose file is there and whole.

@@ -10,7 +10,7 @@ from __future__ import annotations
 import abc
 import dataclasses
 import pathlib
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from bert_glue_tf.core.errors import UserError
@@ -190,8 +190,8 @@ class Backbone(Importer, abc.ABC):
     # Its weights.
 
     @abc.abstractmethod
-    def weights(self) -> list[tuple[str, np.ndarray]]:
-        """Return name and value of each variable, in an order that is always the same."""
+    def weights(self) -> Iterator[tuple[str, np.ndarray]]:
+        """Yield name and value of each variable, in an order that is always the same."""
 
     @abc.abstractmethod
     def with_weights(self, values: Sequence[np.ndarray]) -> Self:

@@ -100,6 +100,11 @@ class SavedVariables:
             for saved in node.attributes
         }
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The variables' canonical names; where one has none, its own."""
+        return tuple(self._keys)
+
     def read(self, name: str) -> np.ndarray:
         """Return the value of the variable with a canonical name, or with its own.
 

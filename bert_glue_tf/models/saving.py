@@ -89,9 +89,18 @@ def load_saved(folder: pathlib.Path) -> Any:
     Raises:
       UserError: the folder holds no model.
     """
+    require_model(folder)
+    return tf.saved_model.load(str(folder))
+
+
+def require_model(folder: pathlib.Path) -> None:
+    """Refuse a folder that is no saved classifier.
+
+    Raises:
+      UserError: it holds no model.
+    """
     if not (folder / "saved_model.pb").is_file():
         raise UserError(f"{folder}: holds no model. Give the model folder of a finished run.")
-    return tf.saved_model.load(str(folder))
 
 
 def load_predict_fn(folder: pathlib.Path) -> PredictFn:

@@ -67,7 +67,10 @@ def build(job: Job, inputs: Inputs, plan: Plan, start_run: RunFolder | None) -> 
     start = _start(job.config, backbone, inputs, decide=job.decide)
     if start_run is not None:
         start = starting_point.fine_tuned(start, start_run.model)
-    del backbone  # Its weights stand in `start`, or are replaced in it.
+        del backbone  # Its weights are replaced.
+        probing.collect(start.backbone.layer.variables)
+    else:
+        del backbone  # It stands in `start`.
     start = plan.method.reshape(start)
     probing.collect(start.backbone.layer.variables)
     # Here, so that what was drawn while loading leaves the run as it is.
@@ -77,6 +80,8 @@ def build(job: Job, inputs: Inputs, plan: Plan, start_run: RunFolder | None) -> 
     with devices.building(job.strategy, policy), classifiers.restorable_dropout():
         backbone, model = _build(job.config, start)
         model = plan.method.prepare(model, plan.context)
+    del start  # Of which the backbone was built anew.
+    probing.collect(backbone.layer.variables)
     description = {
         **backbone.record(),
         **starting_point.describe(start_run),

@@ -294,7 +294,7 @@ def test_its_dropout_can_be_set_or_it_says_why_not(backbone):
 
 
 def test_weights_go_there_and_back(backbone, batch):
-    named = backbone.weights()
+    named = list(backbone.weights())
     halved = backbone.with_weights([value / 2 for _, value in named])
     for (name, value), (other, half) in zip(named, halved.weights(), strict=True):
         assert name == other

@@ -137,6 +137,11 @@ def write_vocabulary(path: Path) -> Path:
     return path
 
 
+def write_preprocessing(folder: Path) -> Path:
+    """Writes the preprocessing over `VOCABULARY`."""
+    return Path(shutil.copytree(_written_preprocessing(), folder))
+
+
 def write_pair(
     folder: Path,
     *,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -20,6 +20,7 @@ from bert_glue_tf.models.bert.architecture import (
     architecture_of,
     by_canonical_name,
 )
+from bert_glue_tf.models.bert.on_demand import OnDemand
 from bert_glue_tf.models.parts import Layers, Table
 from bert_glue_tf.models.saved_encoders import (
     ProvedEncoder,
@@ -163,11 +164,14 @@ class BertBackbone(TransformerNames, Backbone):
         if not new:
             return self
         logging.info("the encoder has no pooler: a new one is drawn from --seed=%d", seed)
-        return self.with_weights(
-            [
-                network.first_weights(name, value.shape, seed) if name in new else value
-                for name, value in self.weights()
-            ]
+        variables = by_canonical_name(self.layer.variables)
+        return self._built(
+            self.architecture,
+            lambda name: (
+                network.first_weights(name, tuple(variables[name].shape), seed)
+                if name in new
+                else variables[name].numpy()
+            ),
         )
 
     def _built(self, architecture: Architecture, read: Callable[[str], np.ndarray]) -> Self:
@@ -175,9 +179,9 @@ class BertBackbone(TransformerNames, Backbone):
             self, layer=network.build_encoder(architecture, read), architecture=architecture
         )
 
-    def weights(self) -> list[tuple[str, np.ndarray]]:
+    def weights(self) -> Iterator[tuple[str, np.ndarray]]:
         variables = by_canonical_name(self.layer.variables)
-        return [(name, variable.numpy()) for name, variable in variables.items()]
+        return ((name, variable.numpy()) for name, variable in variables.items())
 
     def with_weights(self, values: Sequence[np.ndarray]) -> Self:
         names = by_canonical_name(self.layer.variables)
@@ -194,7 +198,7 @@ class BertBackbone(TransformerNames, Backbone):
         }:
             raise other_variables(folder)
         # The dropout rates are this run's own.
-        started = self.with_weights([saved.encoder[name] for name in own])
+        started = self._built(self.architecture, saved.encoder.__getitem__)
         return started, (saved.kernel, saved.bias)
 
     def in_float32(self, model: tf_keras.Model) -> tf_keras.Model:
@@ -220,7 +224,9 @@ class BertBackbone(TransformerNames, Backbone):
     def _encoder(self) -> EncoderWeights:
         from bert_glue_tf.models.bert.classifier_weights import EncoderWeights
 
-        return EncoderWeights(self.architecture, dict(self.weights()))
+        variables = by_canonical_name(self.layer.variables)
+        values = OnDemand(variables, lambda name: variables[name].numpy())
+        return EncoderWeights(self.architecture, values)
 
     def _with(self, weights: EncoderWeights) -> Self:
         return self._built(weights.architecture, weights.encoder.__getitem__)

@@ -9,16 +9,17 @@ from collections.abc import Mapping
 import numpy as np
 import tf_keras
 
-from bert_glue_tf.core import memory
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.models import heads, saving
 from bert_glue_tf.models.bert.architecture import (
     Architecture,
     architecture_of,
     by_canonical_name,
-    canonical_name,
 )
 from bert_glue_tf.models.bert.network import build_encoder
+from bert_glue_tf.models.bert.on_demand import OnDemand
+from bert_glue_tf.models.saved_encoders import SavedVariables
+from bert_glue_tf.models.transformer_names import canonical_name
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,7 +49,7 @@ class SavedWeights(EncoderWeights):
 
 
 def read_weights(folder: pathlib.Path) -> SavedWeights:
-    """Return the weights of a saved classifier with a BERT encoder.
+    """Return the weights of a saved classifier with a BERT encoder, which are read on demand.
 
     Raises:
       UserError: the folder holds no model, or its encoder is of another family.
@@ -60,18 +61,11 @@ def read_weights(folder: pathlib.Path) -> SavedWeights:
         architecture = Architecture(**encoder)
     except (TypeError, ValueError) as error:
         raise UserError(f"{folder}: the description of its encoder is not whole: {error}") from None
-    values: dict[str, np.ndarray] = {}
-    head: dict[str, np.ndarray] = {}
-    saved = saving.load_saved(folder)
-    for variable in saved.variables:
-        name = canonical_name(variable.name)
-        target, key = (
-            (values, name) if name else (head, variable.name.split(":")[0].rsplit("/", 1)[-1])
-        )
-        target[key] = variable.numpy()
-    del saved, variable
-    memory.collect(sum(value.nbytes for value in values.values()))
-    return SavedWeights(architecture, values, head["kernel"], head["bias"])
+    saving.require_model(folder)
+    saved = SavedVariables(str(folder))
+    own = [name for name in saved.names if canonical_name(name)]
+    kernel, bias = (saved.read(f"{heads.CLASSIFIER}/{leaf}") for leaf in ("kernel", "bias"))
+    return SavedWeights(architecture, OnDemand(own, saved.read), kernel, bias)
 
 
 def weights_of(model: tf_keras.Model, like: Architecture) -> SavedWeights:

@@ -14,6 +14,7 @@ import numpy as np
 
 from bert_glue_tf.models.bert import structure
 from bert_glue_tf.models.bert.architecture import architecture_of
+from bert_glue_tf.models.bert.on_demand import joined
 
 if TYPE_CHECKING:
     from bert_glue_tf.models.bert.classifier_weights import EncoderWeights
@@ -71,7 +72,8 @@ def keep_pieces(weights: _Weights, ids: Sequence[int] | np.ndarray) -> _Weights:
     ids, table = np.asarray(ids), weights.encoder[name]
     if not len(ids) or len(np.unique(ids)) != len(ids) or ids.min() < 0 or ids.max() >= len(table):
         raise ValueError(f"ids: must be different rows of the {len(table)} word embeddings")
-    encoder = {**weights.encoder, name: table[ids]}
+    # What stays as it is may be read on demand.
+    encoder = joined(weights.encoder, {name: table[ids]})
     return dataclasses.replace(
         weights, architecture=architecture_of(encoder, weights.architecture), encoder=encoder
     )

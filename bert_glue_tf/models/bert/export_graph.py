@@ -6,7 +6,6 @@ A BERT encoder is computed by `forward.encode`, as in training, with the steps o
 
 from __future__ import annotations
 
-import types
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from bert_glue_tf.data.preprocessing import INPUTS
 from bert_glue_tf.models.bert import forward
 from bert_glue_tf.models.bert.arithmetic_export import MASKED, ExportArithmetic
 from bert_glue_tf.models.bert.classifier_weights import SavedWeights
+from bert_glue_tf.models.bert.on_demand import joined
 
 
 class ExportGraph(tf.Module):
@@ -36,8 +36,10 @@ class ExportGraph(tf.Module):
         super().__init__(name="classifier")
         self._architecture = weights.architecture
         head = {"classifier/kernel": weights.kernel, "classifier/bias": weights.bias}
-        # A proxy, since tf.Module would take the arrays of a dict for part of its state.
-        self._weights = types.MappingProxyType({**weights.encoder, **head})
+        # A function, since tf.Module takes the arrays of a mapping for part of its state, and reads
+        # and holds them all.
+        own = joined(weights.encoder, head)
+        self._weights = lambda: own
         self._quantize = quantize
         self._shared: dict[str, tf.Variable] = {}
 
@@ -70,11 +72,11 @@ class ExportGraph(tf.Module):
             self._architecture.layer_norm_epsilon,
         )
         layers = self._architecture.layers
-        encoded = forward.encode(self._weights, inputs, arithmetic, layers, self._at)
+        encoded = forward.encode(self._weights(), inputs, arithmetic, layers, self._at)
         with arithmetic.scope("classifier"):
             name, pooled = "classifier", self._at("classifier:input", encoded.pooled)
             kernel, bias = (
-                self._at(f"{name}/{leaf}", self._weights[f"{name}/{leaf}"])
+                self._at(f"{name}/{leaf}", self._weights()[f"{name}/{leaf}"])
                 for leaf in ("kernel", "bias")
             )
             return self._at(f"{name}:output", arithmetic.dense(pooled, name, kernel, bias))

@@ -29,6 +29,9 @@ from bert_glue_tf.models.probing import collect, difference
 # summation); a wrong activation shows as 1e-3 and more in a trained BERT.
 PROBE_TOLERANCE = 1e-4
 Reader = Callable[[str], np.ndarray]
+# Bytes of a variable that are assigned at once. For a whole one TensorFlow holds three copies, and
+# what it has allocated for them it does not give back to the system.
+_PART = 1 << 24
 
 
 def build_network(network: type, architecture: Architecture) -> Any:
@@ -76,8 +79,26 @@ def build_encoder(architecture: Architecture, read: Reader, origin: str = "the w
             raise UserError(
                 f"{origin}: {name!r} has shape {list(value.shape)}, expected {list(expected)}"
             )
-        variable.assign(value.reshape(expected))
+        _assign(variable, value.reshape(expected))
     return encoder
+
+
+def _assign(variable: Any, value: np.ndarray) -> None:
+    """Assign a value, a large one in parts."""
+    import tensorflow as tf
+
+    if value.nbytes <= _PART:
+        variable.assign(value)
+        return
+    rows = max(1, _PART // (value.nbytes // len(value)))
+    for own in tf.distribute.get_strategy().experimental_local_results(variable):
+        for start in range(0, len(value), rows):
+            part = value[start : start + rows]
+            # The operation behind `own[a:b].assign`, which reads the rows first: whoever reads a
+            # variable makes the next one who changes it copy the whole.
+            tf.raw_ops.ResourceStridedSliceAssign(
+                ref=own.handle, begin=[start], end=[start + len(part)], strides=[1], value=part
+            )
 
 
 def first_weights(name: str, shape: tuple[int, ...], seed: int) -> np.ndarray:

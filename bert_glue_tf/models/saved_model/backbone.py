@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -81,8 +81,8 @@ class SavedModelBackbone(TransformerNames, Backbone):
             )
         return self.with_weights([variable.numpy() for variable in self.layer.variables])
 
-    def weights(self) -> list[tuple[str, np.ndarray]]:
-        return [(self.name_of(variable), variable.numpy()) for variable in self.layer.variables]
+    def weights(self) -> Iterator[tuple[str, np.ndarray]]:
+        return ((self.name_of(variable), variable.numpy()) for variable in self.layer.variables)
 
     def with_weights(self, values: Sequence[np.ndarray]) -> Self:
         layer = load_layer(self.path)  # Anew, since the one that is there keeps its values.
