@@ -82,10 +82,7 @@ def build(job: Job, inputs: Inputs, plan: Plan, start_run: RunFolder | None) -> 
         model = plan.method.prepare(model, plan.context)
     del start  # Of which the backbone was built anew.
     probing.collect(backbone.layer.variables)
-    description = {
-        **backbone.record(),
-        **starting_point.describe(start_run),
-    }
+    description = starting_point.describe(start_run, backbone.record())
     return Network(backbone, model, policy, description, widths)
 
 

@@ -65,13 +65,24 @@ def _flag(job: Job) -> str:
     return f"--finetune_epochs={job.config.finetune_epochs}"
 
 
-def describe(run: RunFolder | None) -> dict[str, Any]:
-    """Return what the record tells of the starting point: its run and that run's scores."""
+def describe(run: RunFolder | None, encoder: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the record tells of the encoder and of the starting point.
+
+    Of the starting point these are its run and that run's scores. A head of the encoder's folder is
+    unused where that run does not use it either.
+
+    Args:
+      run: the starting point; None where there is none.
+      encoder: `Backbone.record` of the encoder.
+    """
     if run is None:
-        return {}
+        return dict(encoder)
     record = run.record()
     scores = dict(record.metrics) if record else {}
-    return {"starting_point": {"run": run.path.name, "metrics": scores}}
+    told = dict(encoder)
+    if record and "unused_head" not in record.encoder:
+        told.pop("unused_head", None)
+    return {**told, "starting_point": {"run": run.path.name, "metrics": scores}}
 
 
 def fine_tuned(start: Start, folder: pathlib.Path) -> Start:

@@ -262,6 +262,7 @@ def test_another_run_starts_from_it(run, tmp_path):
     launch.join()
     result = launch.train(launch.check())
     assert result.encoder["starting_point"]["run"] == "run"
+    assert "unused_head" not in result.encoder  # It is the head that was pruned.
     assert result.encoder["starting_point"]["metrics"] == dict(run.result.metrics)
     assert result.parameters["pruned"] > 0
     values = flags.FlagValues()

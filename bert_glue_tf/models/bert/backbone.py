@@ -157,7 +157,7 @@ class BertBackbone(TransformerNames, Backbone):
                 architecture, output_dropout=dropout, attention_dropout=dropout
             )
         variables = by_canonical_name(self.layer.variables)
-        return self._built(architecture, lambda name: variables[name].numpy())
+        return self._built(architecture, lambda name: network.value_of(variables[name]))
 
     def with_first_weights(self, seed: int) -> Self:
         new = self.provenance.get("new_weights", ())
@@ -170,7 +170,7 @@ class BertBackbone(TransformerNames, Backbone):
             lambda name: (
                 network.first_weights(name, tuple(variables[name].shape), seed)
                 if name in new
-                else variables[name].numpy()
+                else network.value_of(variables[name])
             ),
         )
 
@@ -181,7 +181,7 @@ class BertBackbone(TransformerNames, Backbone):
 
     def weights(self) -> Iterator[tuple[str, np.ndarray]]:
         variables = by_canonical_name(self.layer.variables)
-        return ((name, variable.numpy()) for name, variable in variables.items())
+        return ((name, network.value_of(variable)) for name, variable in variables.items())
 
     def with_weights(self, values: Sequence[np.ndarray]) -> Self:
         names = by_canonical_name(self.layer.variables)
@@ -225,7 +225,7 @@ class BertBackbone(TransformerNames, Backbone):
         from bert_glue_tf.models.bert.classifier_weights import EncoderWeights
 
         variables = by_canonical_name(self.layer.variables)
-        values = OnDemand(variables, lambda name: variables[name].numpy())
+        values = OnDemand(variables, lambda name: network.value_of(variables[name]))
         return EncoderWeights(self.architecture, values)
 
     def _with(self, weights: EncoderWeights) -> Self:

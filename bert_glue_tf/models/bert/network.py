@@ -83,6 +83,12 @@ def build_encoder(architecture: Architecture, read: Reader, origin: str = "the w
     return encoder
 
 
+def value_of(variable: Any) -> np.ndarray:
+    """Return a variable's value; its own `numpy()` makes one more copy on the way."""
+    value: np.ndarray = variable.value().numpy()
+    return value
+
+
 def _assign(variable: Any, value: np.ndarray) -> None:
     """Assign a value, a large one in parts."""
     import tensorflow as tf
@@ -140,7 +146,7 @@ def take_over(
     tried: dict[str, float] = {}
     for activation in activations:
         candidate = dataclasses.replace(found.told_by(known or found), activation=activation)
-        encoder = build_encoder(candidate, lambda name: variables[name].numpy())
+        encoder = build_encoder(candidate, lambda name: value_of(variables[name]))
         tried[activation] = difference(encoder(dict(batch)), outputs)
         # As near as this, no other activation can be nearer by more than rounding.
         is_nearest = len(activations) == 1 or tried[activation] < PROBE_TOLERANCE / 100
@@ -155,5 +161,5 @@ def take_over(
             + ", ".join(f"{value:.1e} ({name})" for name, value in tried.items())
         )
     candidate = dataclasses.replace(candidate, activation=best)
-    encoder = build_encoder(candidate, lambda name: variables[name].numpy())
+    encoder = build_encoder(candidate, lambda name: value_of(variables[name]))
     return encoder, candidate, tried[best]
