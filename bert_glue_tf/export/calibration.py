@@ -90,6 +90,7 @@ CUTS: Mapping[str, Callable[[Histogram], tuple[float, float]]] = {
 def one_length(model: bytes, length: int) -> bytes:
     """Reduce a file of several signatures to one."""
     content = flatbuffer.read(model)
+    del model
     flatbuffer.only_signature(content, litert.SIGNATURE.format(length))
     return flatbuffer.write(content)
 

@@ -44,7 +44,10 @@ def quantize(
         recipes = recipe_manager.RecipeManager()
         for rule in rules:
             _add(recipes, rule, _fitting_block(model, rule.block))
-        tool = quantizer.Quantizer(bytearray(model), recipes.get_quantization_recipe())
+        # The quantizer writes into it, and holds it.
+        content = bytearray(model)
+        del model
+        tool = quantizer.Quantizer(content, recipes.get_quantization_recipe())
         calibration = (
             None
             if ranges is None
@@ -59,8 +62,8 @@ def quantize(
             raise UserError(f"ai-edge-quantizer refuses the recipe: {error}") from error
     assert result.quantized_model is not None
     quantized = bytes(result.quantized_model)
-    content = flatbuffer.read(quantized)
-    return flatbuffer.write(content) if flatbuffer.replace_zero_scales(content) else quantized
+    found = flatbuffer.read(quantized)
+    return flatbuffer.write(found) if flatbuffer.replace_zero_scales(found) else quantized
 
 
 def _fitting_block(model: bytes, largest: int) -> int:
