@@ -74,6 +74,7 @@ def keep_pieces(weights: _Weights, ids: Sequence[int] | np.ndarray) -> _Weights:
         raise ValueError(f"ids: must be different rows of the {len(table)} word embeddings")
     # What stays as it is may be read on demand.
     encoder = joined(weights.encoder, {name: table[ids]})
+    del table
     return dataclasses.replace(
         weights, architecture=architecture_of(encoder, weights.architecture), encoder=encoder
     )

@@ -16,6 +16,7 @@ from bert_glue_tf.data.preprocessing import INPUTS
 from bert_glue_tf.models.bert import forward
 from bert_glue_tf.models.bert.arithmetic_export import MASKED, ExportArithmetic
 from bert_glue_tf.models.bert.classifier_weights import SavedWeights
+from bert_glue_tf.models.bert.on_demand import joined
 
 
 class ExportGraph(tf.Module):
@@ -35,9 +36,7 @@ class ExportGraph(tf.Module):
         super().__init__(name="classifier")
         self._architecture = weights.architecture
         head = {"classifier/kernel": weights.kernel, "classifier/bias": weights.bias}
-        # Read once: a function is traced twice, and what TensorFlow allocates to read a table it
-        # does not give back to the system.
-        own = {**weights.encoder, **head}
+        own = joined(weights.encoder, head)
         # A function, since tf.Module would take the arrays of a dict for part of its state.
         self._weights = lambda: own
         self._quantize = quantize

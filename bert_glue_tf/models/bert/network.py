@@ -84,9 +84,11 @@ def build_encoder(architecture: Architecture, read: Reader, origin: str = "the w
 
 
 def value_of(variable: Any) -> np.ndarray:
-    """Return a variable's value; its own `numpy()` makes one more copy on the way."""
-    value: np.ndarray = variable.value().numpy()
-    return value
+    """Return a variable's value, to be read only.
+
+    It is no copy, as that of `numpy()` is: whoever changes the variable while it is held makes one.
+    """
+    return np.asarray(memoryview(variable.value()))
 
 
 def _assign(variable: Any, value: np.ndarray) -> None:
