@@ -117,7 +117,12 @@ def _can_be_read(backbone: Backbone, encoder: str) -> bool:
 
     try:
         read = SavedVariables(encoder).read
-        return all(np.array_equal(value, read(name)) for name, value in backbone.weights())
+        # Each is read from the file first, so that TensorFlow can put the variable's value where it
+        # has put the file's: what it allocates it does not give back to the system.
+        return all(
+            np.array_equal(read(backbone.name_of(variable)), memoryview(variable.value()))
+            for variable in backbone.layer.variables
+        )
     except (KeyError, tf.errors.OpError):  # The file names its variables in another way.
         return False
 

@@ -253,7 +253,8 @@ def test_it_is_finished_and_scored(run):
 def test_another_run_starts_from_it(run, tmp_path):
     values = flags.FlagValues()
     command_line.define_flags(values)
-    values(["train", f"--start={run.path}", "--prune", "--epochs=1", "--final_sparsity=0.5"])
+    methods = "--pruning_method=vocabulary,magnitude"
+    values(["train", f"--start={run.path}", methods, "--epochs=1", "--final_sparsity=0.5"])
     read = command_line.from_flags(values)
     taken = {name: getattr(read, name) for name in ("task", "data", "encoder", "seq_length")}
     assert taken == {name: getattr(run.config, name) for name in taken}
@@ -264,7 +265,9 @@ def test_another_run_starts_from_it(run, tmp_path):
     assert result.encoder["starting_point"]["run"] == "run"
     assert "unused_head" not in result.encoder  # It is the head that was pruned.
     assert result.encoder["starting_point"]["metrics"] == dict(run.result.metrics)
-    assert result.parameters["pruned"] > 0
+    assert result.sparsity["word_embeddings/embeddings"] > 0.2  # Whole rows.
+    assert result.sparsity["transformer/layer_0/intermediate/kernel"] == 0.5
+    assert result.parameters["total"] < run.result.parameters["total"]
     values = flags.FlagValues()
     command_line.define_flags(values)
     values(["train", f"--start={tmp_path}/nowhere"])
