@@ -324,7 +324,6 @@ def main() -> None:
         ("held_out", (0,)),
         ("mixed_precision", ("auto", "none")),
         ("strategy", ("auto", "cpu")),
-        ("group_by_length", (False,)),
     ):
         if (value := getattr(settings, name)) not in good:
             raise UserError(

@@ -15,6 +15,7 @@ from absl import flags
 from bert_glue_tf.core import cli
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import batching
+from bert_glue_tf.data.layouts import Padded
 from bert_glue_tf.evaluation import predictions
 from bert_glue_tf.export import quantize, recipes
 from bert_glue_tf.export.folder import FOLDER, ExportFolder
@@ -62,7 +63,9 @@ def main() -> None:
             "FULLY_CONNECTED", r"layer_\d", weight_bits=4, block=block, algorithm=algorithm
         )
         content = quantize.quantize(float32, (*recipes.DYNAMIC_RULES, rule))
-        logits = evaluator.predict(litert.LiteModel(content).predict, split, 64, lengths)
+        logits = evaluator.predict(
+            litert.LiteModel(content).predict, split.tokens, 64, Padded(lengths=tuple(lengths))
+        )
         score = metrics.compute(task, split.labels, logits)[metric]
         noise = np.mean(np.square(logits - expected)) / expected.var()
         rows.append(

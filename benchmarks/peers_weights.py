@@ -52,7 +52,8 @@ def collect(run: finished.Run, calibration_examples: int = CALIBRATION_EXAMPLES)
     task = tasks.get(run.config.task)
     split = next(iter(task.validation_splits.values()))
     examples = readers.load_for_training(task, run.config.data, run.config.train_examples)
-    from bert_glue_tf.data import batching, preprocessing
+    from bert_glue_tf.data import layouts, preprocessing
+    from bert_glue_tf.data.layouts import Padded
     from bert_glue_tf.evaluation import evaluator
 
     check_data(run, examples)
@@ -74,9 +75,9 @@ def collect(run: finished.Run, calibration_examples: int = CALIBRATION_EXAMPLES)
     tokens = preprocessing.tokenize(preprocessor, dev.texts)
     logits = evaluator.predict(
         saving.load_predict_fn(run.folder.model),
-        batching.Split(split, tokens, dev.labels),
+        tokens,
         evaluator.EVALUATION_BATCH,
-        batching.bucket_lengths(run.config.seq_length, True),
+        Padded(lengths=layouts.bucket_lengths(run.config.seq_length)),
     )
     return PeerInputs(
         run=run.path.resolve().name,

@@ -30,7 +30,7 @@ def main() -> None:
     ways = {
         "threads with a text each": each,
         "threads that share a text": Classifier(
-            each.task, shared.predict, shared.lengths, each.tokenizer
+            each.task, shared.predict, each.layout, each.seq_length, each.tokenizer
         ),
     }
     reader = text_input.TextReader(each.task, str(arguments.input))

@@ -32,35 +32,51 @@ class Product:
         return 2 * self.count * self.rows * self.inner * self.columns
 
 
-def of_step(architecture: Architecture, batch: int, length: int) -> Mapping[Product, int]:
+@dataclasses.dataclass(frozen=True)
+class Shape:
+    """The features of a step.
+
+    Attributes:
+      rows: of word pieces.
+      length: positions of a row, whether they hold a piece or not.
+      pooled: tokens that the last layer computes behind its attention, where it computes only
+        those that are pooled; 0 for all.
+    """
+
+    rows: int
+    length: int
+    pooled: int = 0
+
+
+def of_step(architecture: Architecture, shape: Shape) -> Mapping[Product, int]:
     """Return how often a training step does each product, forward and backward.
 
     Args:
       architecture: of an encoder with layers of one width.
-      batch: rows of word pieces.
-      length: positions of a row, whether they hold a piece or not.
+      shape: of the features.
     """
-    tokens, hidden, inner = batch * length, architecture.hidden_size, architecture.inner_dim
-    size = hidden // architecture.heads
-    rows = batch * architecture.heads
-    forward = [
-        *[Product(1, tokens, hidden, hidden)] * 4,  # Query, key, value, and the way out.
-        Product(1, tokens, hidden, inner),
-        Product(1, tokens, inner, hidden),
-        Product(rows, length, size, length),  # Attention's scores,
-        Product(rows, length, length, size),  # and what is read by them.
-    ]
-    counts: collections.Counter[Product] = collections.Counter()
-    for one in forward:
-        counts[one] += architecture.layers
+    hidden, inner, length = architecture.hidden_size, architecture.inner_dim, shape.length
+    size, rows = hidden // architecture.heads, shape.rows * architecture.heads
+    forward: collections.Counter[Product] = collections.Counter()
+    for layer in range(architecture.layers):
+        tokens = shape.rows * length
+        left = shape.pooled if shape.pooled and layer == architecture.layers - 1 else tokens
+        forward[Product(1, tokens, hidden, hidden)] += 3  # Query, key, value.
+        forward[Product(rows, length, size, length)] += 1  # Attention's scores,
+        forward[Product(rows, length, length, size)] += 1  # and what is read by them.
+        forward[Product(1, left, hidden, hidden)] += 1  # The way out of the attention.
+        forward[Product(1, left, hidden, inner)] += 1
+        forward[Product(1, left, inner, hidden)] += 1
+    counts = collections.Counter(forward)
+    for one, number in forward.items():
         # Gradients: dY W^T of the input, and X^T dY of the matrix.
-        counts[Product(one.count, one.rows, one.columns, one.inner)] += architecture.layers
-        counts[Product(one.count, one.inner, one.rows, one.columns)] += architecture.layers
+        counts[Product(one.count, one.rows, one.columns, one.inner)] += number
+        counts[Product(one.count, one.inner, one.rows, one.columns)] += number
     return counts
 
 
 def seconds(
-    shapes: Iterable[tuple[int, int]],
+    shapes: Iterable[Shape],
     architecture: Architecture,
     multiply: Callable[[np.ndarray, np.ndarray], Callable[[], object]],
     repetitions: int = 5,
@@ -68,7 +84,7 @@ def seconds(
     """Measure the products of some steps, each shape by itself.
 
     Args:
-      shapes: batch and length of each step.
+      shapes: of the features of each step.
       architecture: of the encoder.
       multiply: takes float32 [count, rows, inner] and [count, inner, columns] and returns a
         function that multiplies them in the framework and waits for the result.
@@ -79,8 +95,8 @@ def seconds(
     """
     steps = list(shapes)
     counts: collections.Counter[Product] = collections.Counter()
-    for batch, length in steps:
-        counts.update(of_step(architecture, batch, length))
+    for shape in steps:
+        counts.update(of_step(architecture, shape))
     random = np.random.default_rng(0)
     taken = 0.0
     for product, number in counts.items():

@@ -21,7 +21,7 @@ from absl import flags
 from bert_glue_tf.core import cli
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import tasks
-from bert_glue_tf.models import classifiers, encoders, loading
+from bert_glue_tf.models import classifiers, encoders, heads, loading
 from bert_glue_tf.reports import terminal
 from bert_glue_tf.runs import command_line
 
@@ -40,7 +40,7 @@ def main() -> None:
     from bert_glue_tf.compression import registry
     from bert_glue_tf.compression.schedule import PruningContext
     from bert_glue_tf.compression.start import Start
-    from bert_glue_tf.data import batching, preprocessing, readers
+    from bert_glue_tf.data import batching, layouts, packing, preprocessing, readers
     from bert_glue_tf.training.optimizer import build_optimizer
 
     task = tasks.get(settings.task)
@@ -70,17 +70,18 @@ def main() -> None:
             Start(encoder, None, task, examples, {}, None, 0.0, settings.seq_length, settings.seed)
         )
         model = method.prepare(model, PruningContext.from_config(settings, steps, method.waits))
+    preprocessor = preprocessing.build(encoder.preprocessing, task.text_fields, settings.seq_length)
+    train = batching.tokenize(preprocessor, "train", examples)
+    layout: layouts.Layout = layouts.Padded(lengths=layouts.bucket_lengths(settings.seq_length))
+    if settings.packing != "false":
+        layout = layouts.Packed(width=packing.row_width(int(train.tokens.lengths.max())))
+    model = heads.over(model, layout.inputs)
     model.compile(
         optimizer=method.wrap_optimizer(build_optimizer(settings, steps)),
         loss=task.problem.keras_loss(),
     )
-    preprocessor = preprocessing.build(encoder.preprocessing, task.text_fields, settings.seq_length)
-    train = batching.tokenize(preprocessor, "train", examples)
-    buckets = batching.bucket_lengths(settings.seq_length, settings.length_buckets)
-    batches = batching.Batching(
-        settings.batch_size, buckets, settings.seed, settings.group_by_length
-    )
-    dataset = batching.training_dataset(train, batches, epochs=range(1000))
+    batches = batching.Batching(settings.batch_size, settings.seed)
+    dataset = batching.training_dataset(train, batches, layout, epochs=range(1000))
 
     def fit(count: int) -> float:
         start = time.perf_counter()

@@ -52,20 +52,23 @@ class Variant:
       settings: what differs from the settings of the command.
       padding: of PyTorch's; None for this project.
       environment: variables that its process is given.
+      is_grouped: whether a batch has sentences of similar length.
     """
 
     settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     padding: str | None = None
     environment: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    is_grouped: bool = False
 
 
 _MASKED = {"final_sparsity": 0.5, "begin_step": 1}
 VARIANTS: Mapping[str, Variant] = {
     "torch_128": Variant(padding="max_length"),
     "torch_dynamic": Variant(padding="longest"),
-    "padded_128": Variant({"length_buckets": False}),
-    "padded": Variant({}),
-    "grouped": Variant({"group_by_length": True}),
+    "padded_128": Variant({"packing": "false", "length_buckets": False}),
+    "padded": Variant({"packing": "false"}),
+    "grouped": Variant({"packing": "false"}, is_grouped=True),
+    "packed": Variant(),
     "magnitude": Variant({"pruning_method": "magnitude", **_MASKED}),
     "gradient": Variant({"pruning_method": "gradient", **_MASKED}),
     "movement": Variant({"pruning_method": "movement", **_MASKED}),
@@ -76,7 +79,7 @@ VARIANTS: Mapping[str, Variant] = {
     "operations_alone": Variant(environment={"TF_NUM_INTRAOP_THREADS": "1"}),
     "without_onednn": Variant(environment={"TF_ENABLE_ONEDNN_OPTS": "0"}),
 }
-DEFAULT = ("torch_128", "torch_dynamic", "padded", "grouped")
+DEFAULT = ("torch_128", "torch_dynamic", "padded", "grouped", "packed")
 # Part of a step -> how the nodes of it in TensorFlow's graph are named; the first that fits counts.
 PARTS: Mapping[str, str] = {
     "waiting for input": r":IteratorGetNextOp",
@@ -133,7 +136,8 @@ class Process:
             {**settings.to_json(), **variant.settings}
         )
         told = [json.dumps(self.settings.to_json())]
-        command = [sys.executable, str(_HERE / "training_worker.py"), *told]
+        drawn = "grouped" if variant.is_grouped else "random"
+        command = [sys.executable, str(_HERE / "training_worker.py"), *told, drawn]
         if variant.padding:
             program = str(_HERE / "training_worker_torch.py")
             command = [FLAGS.peers_python, program, *told, variant.padding, str(embedded.find())]
@@ -178,7 +182,7 @@ def measure(names: Sequence[str], settings: config.ExperimentConfig) -> list[Tra
             processes.append(Process(name, settings))
             if VARIANTS[name].padding is None:
                 batches = processes[-1].ask("begin")["batches"]
-                if not processes[-1].settings.group_by_length:
+                if not VARIANTS[name].is_grouped:
                     drawn = batches
         for one in processes:
             if VARIANTS[one.name].padding:
@@ -311,8 +315,8 @@ def main() -> None:
                 f"--peers_python={FLAGS.peers_python}: no such program. `make bench-training` "
                 "builds the environment of PyTorch and gives it."
             )
-        if not {"padded", "padded_128"} & set(names):
-            raise UserError("--variants: PyTorch's take their sentences from padded: add it.")
+        if not {"packed", "padded", "padded_128"} & set(names):
+            raise UserError("--variants: PyTorch's take their sentences from packed: add it.")
     for task in FLAGS.tasks:
         made = measure(
             names, config.ExperimentConfig.from_json({**settings.to_json(), "task": task})

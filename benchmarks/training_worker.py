@@ -13,6 +13,7 @@ step. It reads a JSON object a line from standard input, and answers with one on
 from __future__ import annotations
 
 import collections
+import dataclasses
 import json
 import pathlib
 import sys
@@ -21,32 +22,65 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import training_products
 
+from bert_glue_tf.data import batching, layouts, packing
 from bert_glue_tf.runs import config
 from bert_glue_tf.runs.run_folder import RunFolder
+
+
+class _Grouped(batching.Batching):
+    """Batches of similar length, in random order: what packing makes needless."""
+
+    def epoch(self, split: batching.Split, epoch: int) -> list[np.ndarray]:
+        """Return the batches of one epoch."""
+        layout = layouts.Padded(lengths=layouts.bucket_lengths(512))
+        random = np.random.default_rng([self.seed, epoch])
+        order = random.permutation(len(split))
+        batches = layout.batches(split.tokens.lengths[order], self.size)
+        random.shuffle(batches)
+        return [order[batch] for batch in batches]
 
 
 class Worker:
     """A training that stands still between its steps."""
 
-    def __init__(self, settings: config.ExperimentConfig, folder: pathlib.Path) -> None:
-        """Build the training of some settings; `folder` becomes a run's."""
-        from bert_glue_tf.training import devices, inputs, loop, network, plan
+    def __init__(
+        self, settings: config.ExperimentConfig, folder: pathlib.Path, is_grouped: bool
+    ) -> None:
+        """Build the training.
+
+        Args:
+          settings: of it.
+          folder: becomes a run's.
+          is_grouped: whether a batch has sentences of similar length.
+        """
+        from bert_glue_tf.training import devices, inputs, laying_out, loop, network, plan
         from bert_glue_tf.training.job import Job
 
         job = Job(settings, RunFolder.open(folder, settings), devices.build("cpu"))
         data = inputs.read(job, None)
         self._plan = plan.make(job, data)
         self._network = network.build(job, data, self._plan, None)
-        self._trainee = loop._compile(job, data, self._plan, self._network)
-        self._split, self._validation = data.tokenize(self._network.backbone.preprocessing)
+        backbone = self._network.backbone
+        self._split, self._validation = data.tokenize(backbone.preprocessing)
+        if is_grouped:
+            grouped = _Grouped(self._plan.batching.size, self._plan.batching.seed)
+            self._plan = dataclasses.replace(self._plan, batching=grouped)
+        self._layouts = laying_out.choose(job, self._plan, backbone, self._split, self._validation)
+        self._trainee = loop._compile(job, data, self._plan, self._network, self._layouts)
         self._task = data.task
         self._dataset = loop._dataset(
-            job, self._plan, self._split, loop._Position(0, 0), self._trainee.objective
+            job,
+            self._plan,
+            self._layouts,
+            self._split,
+            loop._Position(0, 0),
+            self._trainee.objective,
         )
         self._steps, self._shapes = iter(self._dataset), iter(self._dataset)
-        self._seen: list[tuple[int, int]] = []
+        self._seen: list[training_products.Shape] = []
         self._train = self._trainee.make_train_function()
         self._callbacks = self._plan.method.callbacks()
         for callback in self._callbacks:
@@ -56,15 +90,17 @@ class Worker:
     def begin(self) -> dict[str, Any]:
         """Return the examples of each batch of the first epoch."""
         batches = self._plan.batching.epoch(self._split, 0)
-        return {"batches": [batch.indices.tolist() for batch in batches]}
+        return {"batches": [batch.tolist() for batch in batches]}
 
     def steps(self, count: int) -> dict[str, Any]:
         """Train some steps, and return what they took."""
         positions = pieces = 0
         for _ in range(count):
             features = next(self._shapes)[0]
-            mask = features["input_mask"].numpy()
-            self._seen.append(mask.shape)
+            # Of padded features 1 where there is a piece, of packed ones its text's number.
+            mask = features.get("input_mask", features.get(packing.TEXTS)).numpy()
+            pooled = len(features[packing.FIRSTS]) if packing.FIRSTS in features else 0
+            self._seen.append(training_products.Shape(len(mask), mask.shape[1], pooled))
             positions += mask.size
             pieces += int((mask != 0).sum())
         start = time.perf_counter()
@@ -120,7 +156,7 @@ class Worker:
         from bert_glue_tf.training import callbacks, scoring
 
         resident: list[int] = []
-        scores = scoring.Scoring(self._task, self._validation, self._plan)
+        scores = scoring.Scoring(self._task, self._validation, self._layouts.scoring)
         noted = tf_keras.callbacks.LambdaCallback(
             on_epoch_end=lambda *_: resident.append(memory()["resident"])
         )
@@ -158,7 +194,7 @@ def serve(worker: Any) -> None:
 def main() -> None:
     settings = config.ExperimentConfig.from_json(json.loads(sys.argv[1]))
     with tempfile.TemporaryDirectory() as folder:
-        serve(Worker(settings, pathlib.Path(folder) / "run"))
+        serve(Worker(settings, pathlib.Path(folder) / "run", sys.argv[2] == "grouped"))
 
 
 if __name__ == "__main__":

@@ -78,7 +78,7 @@ class Worker:
         self._schedule = transformers.get_linear_schedule_with_warmup(
             self._optimizer, 30, settings.epochs * len(self._rows) // settings.batch_size
         )
-        self._seen: list[tuple[int, int]] = []
+        self._seen: list[training_products.Shape] = []
         self._next = 0
 
     def begin(self, batches: list[list[int]]) -> dict[str, Any]:
@@ -96,7 +96,7 @@ class Worker:
             batch = self._collate([self._rows[i] for i in indices])
             self._step(batch)
             mask = batch["attention_mask"]
-            self._seen.append(tuple(mask.shape))
+            self._seen.append(training_products.Shape(*mask.shape))
             positions += mask.numel()
             pieces += int(mask.sum())
         seconds = time.perf_counter() - start

@@ -18,9 +18,6 @@ _ENCODER = flags.DEFINE_string("encoder", _DEFAULTS["encoder"], "As for the trai
 _DATA = flags.DEFINE_string("data", _DEFAULTS["data"], "As for the train command.")
 _EPOCHS = flags.DEFINE_integer("epochs", _DEFAULTS["epochs"], "Of every training.")
 _RATE = flags.DEFINE_float("learning_rate", _DEFAULTS["learning_rate"], "Of every training.")
-_GROUPED = flags.DEFINE_boolean(
-    "group_by_length", _DEFAULTS["group_by_length"], "As for the train command."
-)
 _SEEDS = flags.DEFINE_list("seeds", ["1"], "Seeds, separated by commas; tables show their mean.")
 _EXAMPLES = flags.DEFINE_integer(
     "train_examples",
@@ -50,8 +47,6 @@ def main() -> None:
         "epochs": str(_EPOCHS.value),
         "learning_rate": str(_RATE.value),
     }
-    if _GROUPED.value:
-        settings["group_by_length"] = "true"
     from bert_glue_tf.studies import report_plan
     from bert_glue_tf.studies.report import Report
 

@@ -60,6 +60,7 @@ def option(
     choices: Sequence[str] = (),
     limits: Limits | None = None,
     names: Sequence[str] | None = None,
+    is_switch: bool = False,
 ) -> Any:
     """Return a field of a settings class.
 
@@ -70,8 +71,16 @@ def option(
       limits: of a number; None for any.
       names: of a text that may name a folder: the values that are names and never a folder; None
         for all other settings.
+      is_switch: of a text with the choices auto, true and false: its flag may stand alone, as that
+        of a truth value (--name, --noname).
     """
-    metadata = {"help": help_text, "choices": tuple(choices), "limits": limits, "names": names}
+    metadata = {
+        "help": help_text,
+        "choices": tuple(choices),
+        "limits": limits,
+        "names": names,
+        "is_switch": is_switch,
+    }
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -162,7 +171,7 @@ class Settings:
 @functools.cache  # A table of a hundred runs says it once.
 def _warn_of_unknown(names: tuple[str, ...]) -> None:
     logging.warning(
-        "settings of a later version are passed over, for this one does not know them: %s",
+        "settings that this version does not have are passed over: %s",
         ", ".join(names),
     )
 

@@ -9,7 +9,7 @@ import tf_keras
 class MeanOfExamples(tf_keras.metrics.MeanMetricWrapper):
     """Mean over the examples of an epoch, each counted once, and those of weight 0 not at all.
 
-    The weights that `batching.fill_up` gives are right for a batch's gradient, but larger in a
+    The weights that `layouts.fill_up` gives are right for a batch's gradient, but larger in a
     batch that was filled up; a weighted mean over an epoch would count its examples for more.
     """
 

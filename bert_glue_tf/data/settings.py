@@ -7,6 +7,7 @@ import dataclasses
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.core.settings import LARGEST, Limits, Settings, option, whole
 from bert_glue_tf.data import tasks
+from bert_glue_tf.data.packing import WIDTH_STEP
 from bert_glue_tf.data.problems import PROBLEMS
 
 
@@ -92,27 +93,35 @@ class DataSettings(Settings):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class BatchSettings(Settings):
-    """The size of a batch and the length that it is padded to."""
+    """The size of a batch, and how its texts lie in arrays."""
 
     batch_size: int = option(
         32, "Examples a training step, over all replicas.", limits=whole(1, 65536)
     )
+    packing: str = option(
+        "auto",
+        "Lay several texts into each row instead of padding each one; auto = wherever the encoder "
+        "can keep them apart, which one held as a SavedModel cannot. --nopacking pads.",
+        choices=("auto", "true", "false"),
+        is_switch=True,
+    )
+    packing_width: int = option(
+        0,
+        "Positions of a packed row in training; 0 = the multiple of "
+        f"{WIDTH_STEP} that holds the longest training text, or one of the next three where their "
+        "rows have less padding.",
+        limits=Limits(WIDTH_STEP, 512, f"from {WIDTH_STEP} to 512", 0),
+    )
     length_buckets: bool = option(
         True,
-        "Pad a batch to the smallest of a few lengths that holds it; without, and always on a "
-        "TPU, to --seq_length.",
-    )
-    group_by_length: bool = option(
-        False,
-        "Batches of sentences of similar length: still less is padding, and the batches are less "
-        "random. Needs --length_buckets, and no TPU.",
+        "Where texts are padded, pad a batch to the smallest of a few lengths that holds it; "
+        "without, and always on a TPU, to --seq_length.",
     )
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.group_by_length and not self.length_buckets:
+        if self.packing_width and self.packing == "false":
             raise UserError(
-                "--group_by_length: padded to one length (--nolength_buckets), no batch is "
-                "shorter than another. Good: --nolength_buckets --nogroup_by_length, or "
-                "--length_buckets."
+                f"--packing_width={self.packing_width}: with --nopacking there are no packed rows. "
+                "Leave one of the two out."
             )

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from bert_glue_tf.data.batching import Split, grouped_batches
+from bert_glue_tf.data.batching import Split
+from bert_glue_tf.data.layouts import Layout
+from bert_glue_tf.data.preprocessing import TokenizedTexts
 from bert_glue_tf.data.tasks import TaskSpec
 from bert_glue_tf.evaluation import metrics
 
 # Evaluation keeps no activations for a gradient, so a batch can be larger than in training.
 EVALUATION_BATCH = 64
-# Batch of int32 [batch, length] features in, float32 [batch, classes] logits out.
+# A batch of features, int32, as a layout gives them, in; float32 [batch, classes] logits out.
 PredictFn = Callable[[Mapping[str, np.ndarray]], np.ndarray]
 
 
@@ -34,17 +36,25 @@ class Evaluation:
 
 
 def predict(
-    predict_fn: PredictFn, split: Split, batch_size: int, buckets: Sequence[int]
+    predict_fn: PredictFn, tokens: TokenizedTexts, batch_size: int, layout: Layout
 ) -> np.ndarray:
-    """Return the logits float32 [n, classes] of every example, in the order of the split."""
+    """Return the logits float32 [n, classes] of every text, in their order.
+
+    Args:
+      predict_fn: the model.
+      tokens: n texts in word pieces, at least one.
+      batch_size: texts a prediction.
+      layout: how the texts of a batch lie in arrays.
+    """
     logits: np.ndarray | None = None
-    for batch in grouped_batches(split.tokens.lengths, batch_size, buckets):
-        output = np.asarray(predict_fn(split.tokens.batch(batch.indices, batch.length)))
+    for batch in layout.batches(tokens.lengths, batch_size):
+        # What the layout has filled the batch up with stands at the end.
+        output = np.asarray(predict_fn(layout.features(tokens, batch)))[: len(batch)]
         if logits is None:
-            logits = np.empty((len(split), output.shape[-1]), np.float32)
-        logits[batch.indices] = output
+            logits = np.empty((len(tokens), output.shape[-1]), np.float32)
+        logits[batch] = output
     if logits is None:
-        raise ValueError(f"split {split.name!r} is empty")
+        raise ValueError("there is no text to predict")
     return logits
 
 
@@ -54,11 +64,11 @@ def evaluate(
     task: TaskSpec,
     *,
     batch_size: int,
-    buckets: Sequence[int],
+    layout: Layout,
 ) -> Evaluation:
     """Score `predict_fn` over the whole split; no example is dropped by batching."""
     start = time.perf_counter()
-    logits = predict(predict_fn, split, batch_size, buckets)
+    logits = predict(predict_fn, split.tokens, batch_size, layout)
     seconds = time.perf_counter() - start
     scores = metrics.compute(task, split.labels, logits, also=task.problem.always_scored)
     return Evaluation(

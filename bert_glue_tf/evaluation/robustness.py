@@ -14,6 +14,7 @@ import numpy as np
 
 from bert_glue_tf.data import batching, problems
 from bert_glue_tf.data.examples import Examples
+from bert_glue_tf.data.layouts import Layout
 from bert_glue_tf.data.tasks import TaskSpec
 from bert_glue_tf.evaluation import bootstrap, evaluator, metrics
 from bert_glue_tf.evaluation.defaults import TYPOS
@@ -157,7 +158,7 @@ def measure(
     train_examples: Examples,
     *,
     batch_size: int,
-    buckets: Sequence[int],
+    layout: Layout,
     rate: float = TYPOS,
     seed: int = 0,
 ) -> dict[str, dict[str, Any] | None]:
@@ -173,7 +174,7 @@ def measure(
       examples: the labelled split to score, of n examples.
       train_examples: the whole training split.
       batch_size: examples a prediction.
-      buckets: lengths to pad to, ascending (`batching.bucket_lengths`).
+      layout: how the texts of a batch lie in arrays.
       rate: of `typos`.
       seed: of `typos`.
 
@@ -196,7 +197,7 @@ def measure(
         changed = dataclasses.replace(examples, texts=texts)
         split = batching.tokenize(preprocessor, str(examples.provenance["split"]), changed)
         return evaluator.evaluate(
-            predict_fn, split, task, batch_size=batch_size, buckets=buckets
+            predict_fn, split, task, batch_size=batch_size, layout=layout
         ).logits
 
     clean = logits(examples.texts)

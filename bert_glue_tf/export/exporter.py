@@ -18,6 +18,7 @@ from bert_glue_tf.core.files import write_atomically
 from bert_glue_tf.core.progress import doing
 from bert_glue_tf.data import batching, preprocessing, tasks
 from bert_glue_tf.data.examples import Examples
+from bert_glue_tf.data.layouts import Padded
 from bert_glue_tf.evaluation import collapse, cost, evaluator, predictions
 from bert_glue_tf.evaluation.evaluator import Evaluation
 from bert_glue_tf.export import (
@@ -200,7 +201,7 @@ class _ExportRun:
                 split,
                 self._task,
                 batch_size=evaluator.EVALUATION_BATCH,
-                buckets=model.lengths,
+                layout=Padded(lengths=tuple(model.lengths)),
             )
             for suffix, split in self._validation.items()
         }

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import math
 from collections.abc import Iterator, Mapping
 
 import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from bert_glue_tf.data import batching
-from bert_glue_tf.data.preprocessing import INPUTS
+from bert_glue_tf.data.layouts import Layout, Packed, Padded
 from bert_glue_tf.data.tasks import TaskSpec
 from bert_glue_tf.evaluation.evaluator import PredictFn
 from bert_glue_tf.models import heads
 
-FEATURES = {name: tf.TensorSpec((None, None), tf.int32, name=name) for name in INPUTS}
+FEATURES = Padded().signature()
+PACKED_FEATURES = Packed().signature()
 
 
 def build_classifier(
@@ -73,7 +72,7 @@ def dropout_states(model: tf_keras.Model) -> list[tf.random.Generator]:
     return [generator for generator in generators if generator is not None]
 
 
-def predict_fn(model: tf_keras.Model, static_shape: tuple[int, int] | None = None) -> PredictFn:
+def predict_fn(model: tf_keras.Model, layout: Layout) -> PredictFn:
     """Return the model in inference mode as a function of features to logits, traced once.
 
     Where the model's variables are those of several replicas, each computes its part of a batch,
@@ -83,45 +82,37 @@ def predict_fn(model: tf_keras.Model, static_shape: tuple[int, int] | None = Non
 
     Args:
       model: from `build_classifier`.
-      static_shape: batch and length that every batch is filled up to, since a TPU's shapes are
-        static; by default the batch is filled up to what the replicas can share, if anything.
+      layout: of the features, with a part for each replica.
     """
     strategy = model.distribute_strategy
     replicas = strategy.num_replicas_in_sync
-    if replicas == 1 and static_shape is None:
+    network = heads.over(model, layout.inputs)
+    signature = layout.signature()
+    if replicas == 1 and not layout.is_static:
 
-        @tf.function(input_signature=[FEATURES])
+        @tf.function(input_signature=[signature])
         def forward(features: Mapping[str, tf.Tensor]) -> tf.Tensor:
-            return model(features, training=False)
+            return network(features, training=False)
 
         return lambda features: forward(features).numpy()
 
-    rows, length = static_shape or (None, None)
-    rows = rows and math.ceil(rows / replicas) * replicas
-    specs = {name: tf.TensorSpec((rows, length), tf.int32, name=name) for name in INPUTS}
-
-    @tf.function(input_signature=[specs])
+    @tf.function(input_signature=[signature])
     def forward_parts(features: Mapping[str, tf.Tensor]) -> tf.Tensor:
         def one(features: Mapping[str, tf.Tensor]) -> tf.Tensor:
             context = tf.distribute.get_replica_context()
-            # Static where the batch is.
-            part = (rows or tf.shape(features[INPUTS[0]])[0]) // replicas
-            start = context.replica_id_in_sync_group * part
-            own = {
-                name: tf.slice(value, [start, 0], [part, length or tf.shape(value)[1]])
-                for name, value in features.items()
-            }
-            return context.all_gather(model(own, training=False), axis=0)
+            number = context.replica_id_in_sync_group
+            own = {name: _part(value, replicas, number) for name, value in features.items()}
+            return context.all_gather(network(own, training=False), axis=0)
 
         return strategy.experimental_local_results(strategy.run(one, (features,)))[0]
 
-    def predict(features: Mapping[str, np.ndarray]) -> np.ndarray:
-        count = len(features[INPUTS[0]])
-        indices, _ = batching.fill_up(np.arange(count), replicas, rows or 0)
-        filled = {name: value[indices] for name, value in features.items()}
-        return forward_parts(filled).numpy()[:count]
+    return lambda features: forward_parts(features).numpy()
 
-    return predict
+
+def _part(values: tf.Tensor, parts: int, number: tf.Tensor) -> tf.Tensor:
+    """Return one of the equal parts of an array [n, length]; its shape is static where n is."""
+    size = (values.shape[0] or tf.shape(values)[0]) // parts
+    return tf.slice(values, [number * size, 0], [size, values.shape[1] or tf.shape(values)[1]])
 
 
 def count_parameters(model: tf_keras.Model) -> dict[str, int]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import tensorflow as tf
 import tf_keras
 
+from bert_glue_tf.data import packing
 from bert_glue_tf.data.preprocessing import INPUTS
 
 CLASSIFIER = "classifier"
@@ -15,7 +17,7 @@ INITIALIZER_RANGE = 0.02  # BERT's own (Devlin et al. 2019, and google-research/
 
 
 def attach(encoder: tf_keras.layers.Layer, num_classes: int, dropout: float, seed: int) -> Any:
-    inputs = {name: tf_keras.Input((None,), dtype=tf.int32, name=name) for name in INPUTS}
+    inputs = _inputs(INPUTS)
     pooled = encoder(inputs)["pooled_output"]
     pooled = tf_keras.layers.Dropout(dropout, seed=seed, name=DROPOUT)(pooled)
     logits = tf_keras.layers.Dense(
@@ -27,3 +29,33 @@ def attach(encoder: tf_keras.layers.Layer, num_classes: int, dropout: float, see
         name=CLASSIFIER,
     )(pooled)
     return tf_keras.Model(inputs, logits)
+
+
+def over(model: tf_keras.Model, inputs: Iterable[str]) -> tf_keras.Model:
+    """Return a classifier as a model of other features: the same layers and variables.
+
+    Args:
+      model: encoder, and a sequence of layers on its pooled output.
+      inputs: names of the features, padded (`preprocessing.INPUTS`) or packed (`packing.INPUTS`);
+        of texts that are packed, the first axis of the answers is the texts'.
+    """
+    names = tuple(inputs)
+    if set(names) == set(model.input_names):
+        return model
+    encoder, *head = (
+        layer for layer in model.layers if not isinstance(layer, tf_keras.layers.InputLayer)
+    )
+    features = _inputs(names)
+    outputs = encoder(features)["pooled_output"]
+    for layer in head:
+        outputs = layer(outputs)
+    # The same name, since it is a part of the names in a graph.
+    return tf_keras.Model(features, outputs, name=model.name)
+
+
+def _inputs(names: Iterable[str]) -> dict[str, Any]:
+    """Return symbolic features: int32 [rows, width], or [texts, 2] for the first tokens."""
+    return {
+        name: tf_keras.Input((2,) if name == packing.FIRSTS else (None,), dtype=tf.int32, name=name)
+        for name in names
+    }

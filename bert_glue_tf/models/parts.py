@@ -19,6 +19,7 @@ CAPABILITIES: Mapping[str, str] = MappingProxyType(
         "vocabulary": "rows can only be cut out of a network that can be built anew",
         "shrink": "only a network that can be built anew can be built smaller",
         "dropout": "its dropout can only be set in a network that can be built anew",
+        "packing": "texts of one row can only be kept apart in a network that can be built anew",
         "mixed_precision": "only a network that can be built anew can compute in another precision",
     }
 )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import io
 import json
 import os
 import pathlib
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,14 +18,18 @@ import tf_keras
 
 from bert_glue_tf.core import saved_models, strict_json
 from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.data import packing, preprocessing
+from bert_glue_tf.data.layouts import Layout, Packed, Padded
 from bert_glue_tf.data.tasks import TaskSpec
 from bert_glue_tf.evaluation.evaluator import PredictFn
-from bert_glue_tf.models import families
+from bert_glue_tf.models import families, heads
 from bert_glue_tf.models.backbone import Backbone
-from bert_glue_tf.models.classifiers import FEATURES
+from bert_glue_tf.models.classifiers import FEATURES, PACKED_FEATURES
 from bert_glue_tf.models.parts import Graph
 
 _ARCHITECTURE = "architecture.json"
+# Names of a layout's features -> name of the SavedModel's function that takes them.
+_ENDPOINTS = {preprocessing.INPUTS: "serve", packing.INPUTS: "serve_packed"}
 
 
 def save(model: tf_keras.Model, backbone: Backbone, task: TaskSpec, folder: pathlib.Path) -> None:
@@ -33,7 +38,8 @@ def save(model: tf_keras.Model, backbone: Backbone, task: TaskSpec, folder: path
     The architecture that is written is that of the model's own weights, which may be smaller
     than `backbone`'s; the preprocessing is the folder that `backbone` names.
 
-    The SavedModel has one signature, int32 [batch, length] features in, `logits` out.
+    The SavedModel's signature is int32 [batch, length] features in, `logits` out. Where the encoder
+    can keep packed texts apart it has a second one, `serve_packed`, of `data.packing.INPUTS`.
     Keras's own `model.save` is not used: a BERT encoder makes its weights when it is first
     called, and loaded that way it comes back with random ones, silently (tf-keras 2.20).
     """
@@ -53,10 +59,17 @@ def _write(model: tf_keras.Model, backbone: Backbone, task: TaskSpec, folder: pa
     archive = _Archive()
     archive.track(model)
     archive.add_endpoint(
-        name="serve",
+        name=_ENDPOINTS[preprocessing.INPUTS],
         fn=lambda inputs: {"logits": model(inputs, training=False)},
         input_signature=[FEATURES],
     )
+    if not backbone.why_not("packing"):
+        packed = heads.over(model, packing.INPUTS)
+        archive.add_endpoint(
+            name=_ENDPOINTS[packing.INPUTS],
+            fn=lambda inputs: {"logits": packed(inputs, training=False)},
+            input_signature=[PACKED_FEATURES],
+        )
     with contextlib.redirect_stdout(io.StringIO()):  # It prints each captured variable.
         archive.write_out(str(folder))
     shutil.copytree(backbone.preprocessing_path, folder / "preprocessing")
@@ -103,20 +116,49 @@ def require_model(folder: pathlib.Path) -> None:
         raise UserError(f"{folder}: holds no model. Give the model folder of a finished run.")
 
 
+@dataclasses.dataclass(frozen=True)
+class SavedClassifier:
+    """A saved classifier as TensorFlow runs it, without Keras."""
+
+    saved: Any
+
+    @classmethod
+    def load(cls, folder: pathlib.Path) -> SavedClassifier:
+        """Load the model of a folder.
+
+        Raises:
+          UserError: the folder holds no model.
+        """
+        return cls(load_saved(folder))
+
+    def layout(self, lengths: Sequence[int]) -> Layout:
+        """Return the layout that its texts are computed in with the least padding.
+
+        Args:
+          lengths: that texts are padded to where the encoder cannot keep packed ones apart.
+        """
+        if hasattr(self.saved, _ENDPOINTS[packing.INPUTS]):
+            return Packed()
+        return Padded(lengths=tuple(lengths), moves_up=False)
+
+    def predict_fn(self, layout: Layout) -> PredictFn:
+        """Return the classifier as a function of features, laid out as that, to logits."""
+        endpoint = _ENDPOINTS[layout.inputs]
+
+        def predict(features: Mapping[str, np.ndarray]) -> np.ndarray:
+            tensors = {name: tf.constant(value) for name, value in features.items()}
+            return getattr(self.saved, endpoint)(tensors)["logits"].numpy()
+
+        return predict
+
+
 def load_predict_fn(folder: pathlib.Path) -> PredictFn:
-    """Return a saved classifier as a function of features to logits.
+    """Return a saved classifier as a function of padded features to logits.
 
     Raises:
       UserError: the folder holds no model.
     """
-    saved = load_saved(folder)
-
-    def predict(features: Mapping[str, np.ndarray]) -> np.ndarray:
-        tensors = {name: tf.constant(value) for name, value in features.items()}
-        # `predict` keeps `saved`, and with it the variables, alive.
-        return saved.serve(tensors)["logits"].numpy()
-
-    return predict
+    return SavedClassifier.load(folder).predict_fn(Padded())
 
 
 def read_description(folder: pathlib.Path) -> dict[str, Any]:

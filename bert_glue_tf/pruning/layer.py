@@ -16,11 +16,12 @@ if TYPE_CHECKING:
     import tf_keras
 
     from bert_glue_tf.compression.start import Start
-    from bert_glue_tf.data import batching, preprocessing
+    from bert_glue_tf.data import batching, layouts, preprocessing
     from bert_glue_tf.evaluation import evaluator
     from bert_glue_tf.models import classifiers
 else:
     batching = lazy.module("bert_glue_tf.data.batching")
+    layouts = lazy.module("bert_glue_tf.data.layouts")
     preprocessing = lazy.module("bert_glue_tf.data.preprocessing")
     evaluator = lazy.module("bert_glue_tf.evaluation.evaluator")
     classifiers = lazy.module("bert_glue_tf.models.classifiers")
@@ -128,6 +129,7 @@ class Layer(PruningMethod):
             preprocessing.tokenize(preprocessor, start.held_out.texts),
             start.held_out.labels,
         )
+        layout = layouts.Packed()  # What can be built without a layer can keep its texts apart.
         keep = list(range(start.backbone.layers.count))
         for _ in range(count):
             scores = {}
@@ -135,11 +137,11 @@ class Layer(PruningMethod):
                 left = [other for other in keep if other != index]
                 model = start.with_backbone(start.backbone.drop_layers(left)).classify()
                 found = evaluator.evaluate(
-                    classifiers.predict_fn(model),
+                    classifiers.predict_fn(model, layout),
                     split,
                     start.task,
                     batch_size=_BATCH,
-                    buckets=batching.bucket_lengths(start.seq_length, True),
+                    layout=layout,
                 ).metrics
                 # Of equal scores the smaller loss decides; an undefined score is the worst.
                 score = found[start.task.primary_metric]

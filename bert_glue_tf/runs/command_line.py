@@ -40,8 +40,24 @@ def define_settings(
     fields = {field.name: field for field in dataclasses.fields(ExperimentConfig)}
     for name, default in defaults.items():
         field = fields[name]
+        if field.metadata["is_switch"]:
+            flags.DEFINE_flag(_Switch(name, default, field), flag_values=flag_values)
+            continue
         define = _DEFINERS[type(field.default)]
         define(name, default, field.metadata["help"], flag_values=flag_values)
+
+
+class _Switch(flags.Flag):
+    """A flag that is auto unless it is given: --name for true, --noname for false."""
+
+    def __init__(self, name: str, default: str, field: dataclasses.Field[Any]) -> None:
+        parser: flags.ArgumentParser[str] = flags.ArgumentParser()
+        serializer: flags.ArgumentSerializer[str] = flags.ArgumentSerializer()
+        super().__init__(parser, serializer, name, default, field.metadata["help"])
+        self.boolean = True  # absl then gives "true" and "false" where no value stands.
+
+    def serialize(self) -> str:
+        return f"--{self.name}={self.value}"
 
 
 def define_flags(flag_values: flags.FlagValues = flags.FLAGS) -> None:

@@ -31,7 +31,8 @@ class ExperimentResult(Record):
       sparsity: name of a pruned weight -> fraction of its elements that are zero.
       parameters: number of weights of the model, and of those that are not zero.
       bytes: the saved model's size, plain and gzipped.
-      speed: examples a second in training and evaluation, seconds in all.
+      speed: examples a second in training and evaluation, seconds in all, and `positions_used`, the
+        share of the training's positions that hold a word piece and no padding.
       peak_memory_bytes: largest resident set of the process.
       environment: device, threads, library versions, commit.
       finished: time in UTC, ISO 8601.

@@ -7,26 +7,25 @@ import dataclasses
 import functools
 import pathlib
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from absl import logging
 
 from bert_glue_tf.core.errors import UserError
-from bert_glue_tf.data import preprocessing, problems
+from bert_glue_tf.data import layouts, preprocessing, problems
+from bert_glue_tf.data.layouts import Layout, Padded
 from bert_glue_tf.data.tasks import TaskSpec
 from bert_glue_tf.data.truncation import HEAD
+from bert_glue_tf.evaluation import evaluator
 from bert_glue_tf.evaluation.collapse import Mark
+from bert_glue_tf.evaluation.evaluator import PredictFn
 from bert_glue_tf.export import flatbuffer, try_out
 from bert_glue_tf.export.defaults import THREADS
 from bert_glue_tf.export.folder import ExportFolder
 from bert_glue_tf.runs import finished
 from bert_glue_tf.serving import exported_file
 from bert_glue_tf.serving.parallel import ParallelModel
-
-if TYPE_CHECKING:  # This module imports TensorFlow.
-    from bert_glue_tf.evaluation.evaluator import PredictFn
-
 
 _BATCH = 64  # Of a Keras model, as in evaluation.
 _TOKENIZED = 1 << 20  # Characters: see `_shortened`.
@@ -55,15 +54,17 @@ class Classifier:
 
     Attributes:
       task: that it was trained on.
-      predict_fn: int32 [batch, length] features to float32 [batch, classes] logits.
-      lengths: that it can run at, ascending.
+      predict_fn: features, laid out by `layout`, to float32 [batch, classes] logits.
+      layout: how it takes texts.
+      seq_length: the longest input in word pieces.
       tokenizer: folder of the preprocessing SavedModel.
       truncation: which pieces of longer text are read.
     """
 
     task: TaskSpec
     predict_fn: PredictFn
-    lengths: Sequence[int]
+    layout: Layout
+    seq_length: int
     tokenizer: pathlib.Path
     truncation: str = HEAD
 
@@ -100,11 +101,11 @@ class Classifier:
             )
         run = finished.Run.read(path, "model")
         check(run.task)
-        from bert_glue_tf.data import batching
         from bert_glue_tf.models import saving
 
+        longest = run.config.seq_length
         try:
-            predict_fn = saving.load_predict_fn(run.folder.model)
+            model = saving.SavedClassifier.load(run.folder.model)
         except UserError:
             raise
         except Exception as error:  # A damaged SavedModel fails in many ways.
@@ -113,12 +114,14 @@ class Classifier:
                 f"{run.folder.model}: cannot be loaded ({reason}). Copy the whole folder of the "
                 "run, or train again."
             ) from None
+        layout = model.layout(layouts.bucket_lengths(longest))
         _warn_of_sample(path, run.config.data)
         _warn_of_collapse(path, run.result.collapsed)
         return cls(
             run.task,
-            predict_fn,
-            batching.bucket_lengths(run.config.seq_length, True),
+            model.predict_fn(layout),
+            layout,
+            longest,
             run.folder.model / "preprocessing",
             run.config.truncation,
         )
@@ -157,13 +160,23 @@ class Classifier:
             )
         exported_file.check_vocabulary(path, folder, metadata.vocabulary)
         _warn_of_collapse(path, exported_file.collapsed(path, folder, content))
-        return cls(task, model.predict, model.lengths, folder.preprocessing, metadata.truncation)
+        # No batch is filled up with shorter texts, as in training: a .tflite file takes one text
+        # at a time, and at 128 word pieces each costs three times as much as at 32.
+        layout = Padded(lengths=tuple(model.lengths), moves_up=False)
+        return cls(
+            task,
+            model.predict,
+            layout,
+            model.lengths[-1],
+            folder.preprocessing,
+            metadata.truncation,
+        )
 
     @functools.cached_property
     def preprocessor(self) -> Any:
         """The Keras model from text to features; TensorFlow is loaded when it is first used."""
         loaded = preprocessing.load(str(self.tokenizer), str(self.tokenizer))
-        return preprocessing.build(loaded, self.task.text_fields, self.lengths[-1], self.truncation)
+        return preprocessing.build(loaded, self.task.text_fields, self.seq_length, self.truncation)
 
     @functools.cached_property
     def counts(self) -> collections.Counter[str]:
@@ -177,13 +190,11 @@ class Classifier:
                 "%d of %d texts are longer than %d pieces and were cut",
                 self.counts["cut"],
                 self.counts["texts"],
-                self.lengths[-1],
+                self.seq_length,
             )
 
     def logits(self, texts: Sequence[tuple[str, ...]]) -> np.ndarray:
         """Return the logits, float32 [n, classes], of n texts (or pairs), in their order.
-
-        Each text runs at the shortest length that holds it.
 
         Raises:
           UserError: the model answers with NaN or infinities.
@@ -194,15 +205,9 @@ class Classifier:
         tokens = preprocessing.tokenize(self.preprocessor, columns)
         self.counts["texts"] += len(texts)
         self.counts["cut"] += tokens.cut
-        found = np.empty((len(texts), self.task.problem.width), np.float32)
-        # No batch is filled up with shorter texts, as in training: a .tflite file takes one
-        # text at a time, and at 128 word pieces each costs three times as much as at 32.
-        length_of = np.searchsorted(np.asarray(self.lengths), tokens.lengths)
-        for place in np.unique(length_of):
-            members = np.flatnonzero(length_of == place)
-            for start in range(0, len(members), _BATCH):
-                some = members[start : start + _BATCH]
-                found[some] = self.predict_fn(tokens.batch(some, self.lengths[place]))
+        if not len(tokens):
+            return np.empty((0, self.task.problem.width), np.float32)
+        found = evaluator.predict(self.predict_fn, tokens, _BATCH, self.layout)
         if problems.diverged(found):
             raise UserError(
                 "the model answers with values that are not numbers: its training diverged, or "

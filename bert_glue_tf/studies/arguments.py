@@ -35,7 +35,7 @@ _SETTINGS = (
     "encoder_dropout",
     "seq_length",
     "train_examples",
-    "group_by_length",
+    "packing",
     "strategy",
 )
 

@@ -288,7 +288,7 @@ def _robustness(
             readers.load(task, config.data, split),
             train,
             batch_size=_BATCH,
-            buckets=model.lengths,
+            layout=model.layout,
             rate=settings.rate,
         )
         for split in task.validation_splits.values()

@@ -15,20 +15,22 @@ from bert_glue_tf.compression.schedule import UPDATES
 from bert_glue_tf.core.progress import doing
 from bert_glue_tf.data import batching
 from bert_glue_tf.data.batching import Split
-from bert_glue_tf.models import classifiers
+from bert_glue_tf.models import classifiers, heads
 from bert_glue_tf.runs.settings import BEST
-from bert_glue_tf.training import callbacks, devices
+from bert_glue_tf.training import callbacks, devices, laying_out
 from bert_glue_tf.training import network as networks
 from bert_glue_tf.training import objective as objectives
 from bert_glue_tf.training.best import BestEpoch
 from bert_glue_tf.training.checkpoints import Checkpoints, RunningSums
 from bert_glue_tf.training.inputs import Inputs
 from bert_glue_tf.training.job import Job
+from bert_glue_tf.training.laying_out import Layouts
 from bert_glue_tf.training.network import Network
 from bert_glue_tf.training.objective import Objective, Trainee
 from bert_glue_tf.training.optimizer import build_optimizer
 from bert_glue_tf.training.plan import Plan
 from bert_glue_tf.training.scoring import Scoring
+from bert_glue_tf.training.usage import Usage
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +44,8 @@ class Trained:
       timing: what the run has taken over all its processes.
       throughput: the training examples a second of this process.
       epoch: whose weights these are, from 1; 0 where nothing was trained.
+      positions_used: the share of the training's positions that hold a word piece; NaN where
+        nothing was trained.
     """
 
     model: tf_keras.Model
@@ -49,6 +53,7 @@ class Trained:
     scoring: Scoring
     timing: callbacks.Timing
     throughput: callbacks.Throughput
+    positions_used: float
     epoch: int = 0
 
 
@@ -87,20 +92,16 @@ def train(job: Job, inputs: Inputs, plan: Plan, network: Network, start_time: fl
     rows = job.folder.read_history()
     states = Checkpoints(job.folder.checkpoints, len(rows))
     timing = callbacks.Timing(rows[: states.step // plan.steps_per_epoch], start_time)
-    trainee = _compile(job, inputs, plan, network)
     split, validation = inputs.tokenize(network.backbone.preprocessing)
-    scoring = Scoring(inputs.task, validation, plan)
+    layouts = laying_out.choose(job, plan, network.backbone, split, validation)
+    trainee = _compile(job, inputs, plan, network, layouts)
+    scoring = Scoring(inputs.task, validation, layouts.scoring)
     sums = RunningSums()
-    state = tf.train.Checkpoint(
-        model=network.model,
-        optimizer=trainee.optimizer,
-        pruning=plan.method.state(),
-        dropout=classifiers.dropout_states(network.model),
-        sums=sums,
-    )
+    state = _state(network, trainee, plan, sums)
     position = _restore(states, state, plan)
     throughput = _throughput(plan, split, position, start_time)
-    best = BestEpoch(job, inputs, plan, network, timing.rows) if job.config.keep == BEST else None
+    best = [BestEpoch(job, inputs, plan, network, timing.rows)] if job.config.keep == BEST else []
+    usage = Usage(job, plan, layouts, split)
     if position.epoch < plan.epochs:
         # Of several workers one that is interrupted ends at once, and the others notice.
         interruption = callbacks.Interruption(is_held=not devices.is_multi_worker(job.strategy))
@@ -110,26 +111,38 @@ def train(job: Job, inputs: Inputs, plan: Plan, network: Network, start_time: fl
                 trainee,
                 plan,
                 position,
-                _dataset(job, plan, split, position, trainee.objective),
+                _dataset(job, plan, layouts, split, position, trainee.objective),
                 [
                     throughput,
+                    usage,
                     *plan.method.callbacks(),
                     callbacks.Validate(scoring.while_training(network.model)),
-                    *filter(None, [best]),
+                    *best,
                     progress,
-                    callbacks.History(job.folder, plan.method, timing, throughput),
-                    tf_keras.callbacks.TensorBoard(str(job.folder.tensorboard), write_graph=False),
-                    callbacks.Curves(job.folder, plan.method, max(1, plan.total_steps // UPDATES)),
+                    *_reports(job, plan, timing, throughput),
                     callbacks.Checkpoint(job.folder, states, state, sums, interruption),
                 ],
             )
         if interruption.came:  # After the last epoch had been saved.
             raise KeyboardInterrupt
     with doing("taking the trained model out of its training", is_logged=False):
-        epoch = best.epoch if best is not None and best.restore() else plan.epochs
+        epoch = next((one.epoch for one in best if one.restore()), plan.epochs)
         removed = plan.method.measure(network.model)
         model = networks.finalize(job, plan, network)
-    return Trained(model, removed, scoring, timing, throughput, epoch)
+    return Trained(model, removed, scoring, timing, throughput, usage.mean(), epoch)
+
+
+def _state(
+    network: Network, trainee: Trainee, plan: Plan, sums: RunningSums
+) -> tf.train.Checkpoint:
+    """Return what a training needs to go on bit for bit, as what a checkpoint holds."""
+    return tf.train.Checkpoint(
+        model=network.model,
+        optimizer=trainee.optimizer,
+        pruning=plan.method.state(),
+        dropout=classifiers.dropout_states(network.model),
+        sums=sums,
+    )
 
 
 def _restore(states: Checkpoints, state: tf.train.Checkpoint, plan: Plan) -> _Position:
@@ -140,10 +153,22 @@ def _restore(states: Checkpoints, state: tf.train.Checkpoint, plan: Plan) -> _Po
     return _Position(*divmod(states.step, plan.steps_per_epoch))
 
 
-def _compile(job: Job, inputs: Inputs, plan: Plan, network: Network) -> Trainee:
+def _reports(
+    job: Job, plan: Plan, timing: callbacks.Timing, throughput: callbacks.Throughput
+) -> list[tf_keras.callbacks.Callback]:
+    """Return the callbacks that write what is read after the training: history and curves."""
+    return [
+        callbacks.History(job.folder, plan.method, timing, throughput),
+        tf_keras.callbacks.TensorBoard(str(job.folder.tensorboard), write_graph=False),
+        callbacks.Curves(job.folder, plan.method, max(1, plan.total_steps // UPDATES)),
+    ]
+
+
+def _compile(job: Job, inputs: Inputs, plan: Plan, network: Network, layouts: Layouts) -> Trainee:
     """Return the classifier with its optimizer, its objective and what is reported of both."""
     with devices.building(job.strategy, network.policy):
-        trainee = Trainee(network.model, objectives.build(job.config, inputs.task))
+        classifier = heads.over(network.model, layouts.training.inputs)
+        trainee = Trainee(classifier, objectives.build(job.config, inputs.task))
         trainee.compile(
             optimizer=plan.method.wrap_optimizer(
                 build_optimizer(job.config, plan.cycle_steps, network.backbone.no_decay)
@@ -160,28 +185,38 @@ def _throughput(
 ) -> callbacks.Throughput:
     """Return the counter of the examples that this process trains on."""
     trained = plan.batching.epoch(split, position.epoch)[: position.step]
-    return callbacks.Throughput(
-        len(split), plan.batching.size, sum(len(batch.indices) for batch in trained), start_time
-    )
+    return callbacks.Throughput(len(split), plan.batching.size, sum(map(len, trained)), start_time)
 
 
-def _dataset(job: Job, plan: Plan, split: Split, position: _Position, objective: Objective) -> Any:
+def _dataset(
+    job: Job,
+    plan: Plan,
+    layouts: Layouts,
+    split: Split,
+    position: _Position,
+    objective: Objective,
+) -> Any:
     """Return all batches from a position to the end, for the devices of the run."""
     epochs = range(position.epoch, plan.epochs)
     targets = objective.targets(split)
     if not job.is_filled_up:
         return batching.training_dataset(
-            split, plan.batching, epochs=epochs, first_step=position.step, targets=targets
+            split,
+            plan.batching,
+            layouts.training,
+            epochs=epochs,
+            first_step=position.step,
+            targets=targets,
         )
     return job.strategy.distribute_datasets_from_function(
         lambda context: batching.replicas_dataset(
             split,
             plan.batching,
+            layouts.training,
             context,
             epochs=epochs,
             first_step=position.step,
             targets=targets,
-            is_static=job.is_static,
         )
     )
 

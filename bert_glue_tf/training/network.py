@@ -17,7 +17,7 @@ from bert_glue_tf.models.backbone import Backbone
 from bert_glue_tf.runs.config import ExperimentConfig
 from bert_glue_tf.runs.inputs import deciding
 from bert_glue_tf.runs.run_folder import RunFolder
-from bert_glue_tf.training import devices, starting_point
+from bert_glue_tf.training import devices, laying_out, starting_point
 from bert_glue_tf.training import plan as planning
 from bert_glue_tf.training.inputs import Inputs
 from bert_glue_tf.training.job import Job
@@ -130,6 +130,7 @@ def load_encoder(config: ExperimentConfig, method: PruningMethod) -> Backbone:
             f"--pruning_method={config.pruning_method}",
             f"It can be pruned by {good}; or {backbone.instead}.",
         )
+    laying_out.require(config, backbone)
     if config.mixed_precision not in ("auto", "none"):
         backbone.require(
             "mixed_precision",

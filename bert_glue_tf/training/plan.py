@@ -8,10 +8,7 @@ import math
 from bert_glue_tf.compression import registry
 from bert_glue_tf.compression.method import PruningMethod
 from bert_glue_tf.compression.schedule import PruningContext
-from bert_glue_tf.core.errors import UserError
-from bert_glue_tf.data import batching
 from bert_glue_tf.data.batching import Batching
-from bert_glue_tf.evaluation.evaluator import EVALUATION_BATCH
 from bert_glue_tf.training.inputs import Inputs
 from bert_glue_tf.training.job import Job
 
@@ -27,15 +24,12 @@ class Plan:
       context: when the method prunes, and how much.
       batching: how training examples become batches.
       epochs: passes over the training split.
-      evaluation_shape: batch and length that every scored batch is filled up to; None where the
-        shapes may differ.
     """
 
     method: PruningMethod
     context: PruningContext
     batching: Batching
     epochs: int
-    evaluation_shape: tuple[int, int] | None
 
     @property
     def total_steps(self) -> int:
@@ -57,26 +51,17 @@ def make(job: Job, inputs: Inputs) -> Plan:
     """Return the plan that the settings ask for.
 
     Raises:
-      UserError: the pruning's schedule does not fit into the training, the method does not do
-        what is asked for, or batches of similar length are asked for on a TPU.
+      UserError: the pruning's schedule does not fit into the training, or the method does not do
+        what is asked for.
     """
     config = job.config
-    if job.is_static and config.group_by_length:
-        raise UserError(
-            "--group_by_length: on a TPU every batch is padded to --seq_length, so that it would "
-            "do nothing. Leave it out."
-        )
     method = build_method(job)
     steps = math.ceil(len(inputs.train) / config.batch_size) * config.epochs
-    buckets = batching.bucket_lengths(
-        config.seq_length, config.length_buckets and not job.is_static
-    )
     return Plan(
         method=method,
         context=PruningContext.from_config(config, steps, method.waits),
-        batching=Batching(config.batch_size, buckets, config.seed, config.group_by_length),
+        batching=Batching(config.batch_size, config.seed),
         epochs=config.epochs,
-        evaluation_shape=(EVALUATION_BATCH, config.seq_length) if job.is_static else None,
     )
 
 

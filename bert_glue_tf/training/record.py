@@ -20,7 +20,7 @@ from bert_glue_tf.evaluation.operating_point import OperatingPoint
 from bert_glue_tf.models import classifiers, saving
 from bert_glue_tf.runs import versions
 from bert_glue_tf.runs.results import ExperimentResult
-from bert_glue_tf.training import scoring, thresholds
+from bert_glue_tf.training import scoring, thresholds, usage
 from bert_glue_tf.training.inputs import Inputs
 from bert_glue_tf.training.job import Job
 from bert_glue_tf.training.loop import Trained
@@ -128,13 +128,15 @@ def _write_predictions(
 
 
 def _speed(trained: Trained, evaluations: Mapping[str, Evaluation]) -> dict[str, float]:
-    """Return examples a second in training and evaluation, and the seconds of the whole run."""
+    """Return examples a second in training and evaluation, the seconds of the whole run, and the
+    share of the training's positions that hold a word piece."""
     return {
         "train_examples_per_second": trained.timing.examples_per_second(trained.throughput),
         "evaluation_examples_per_second": float(
             np.mean([done.examples_per_second for done in evaluations.values()])
         ),
         "seconds": trained.timing.run_seconds(),
+        usage.COLUMN: trained.positions_used,
     }
 
 

@@ -9,11 +9,11 @@ import tf_keras
 
 from bert_glue_tf.data import problems
 from bert_glue_tf.data.batching import Split
+from bert_glue_tf.data.layouts import Layout
 from bert_glue_tf.data.tasks import TaskSpec
 from bert_glue_tf.evaluation import bootstrap, evaluator, metrics
 from bert_glue_tf.evaluation.evaluator import EVALUATION_BATCH, Evaluation, PredictFn
 from bert_glue_tf.models import classifiers
-from bert_glue_tf.training.plan import Plan
 
 # Name of a metric with its split's suffix -> the 95 % bootstrap interval over the examples.
 Intervals = Mapping[str, tuple[float, float]]
@@ -26,16 +26,16 @@ class Scoring:
     Attributes:
       task: of the run.
       splits: suffix of the metrics' names -> validation or test split in word pieces.
-      plan: gives the lengths that batches are padded to.
+      layout: how the texts of a batch lie in arrays.
     """
 
     task: TaskSpec
     splits: Mapping[str, Split]
-    plan: Plan
+    layout: Layout
 
     def predict_fn(self, model: tf_keras.Model) -> PredictFn:
         """Return the model as a function of features to logits; see `classifiers.predict_fn`."""
-        return classifiers.predict_fn(model, self.plan.evaluation_shape)
+        return classifiers.predict_fn(model, self.layout)
 
     def while_training(self, model: tf_keras.Model) -> Callable[[], dict[str, float]]:
         """Return a function that scores the model as it stands, with one graph for all calls."""
@@ -54,7 +54,7 @@ class Scoring:
                 split,
                 self.task,
                 batch_size=EVALUATION_BATCH,
-                buckets=self.plan.batching.buckets,
+                layout=self.layout,
             )
             for suffix, split in self.splits.items()
             if suffix in suffixes

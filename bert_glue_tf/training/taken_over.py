@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from absl import logging
 
 from bert_glue_tf.compression.schedule import PruningContext
-from bert_glue_tf.data import batching
 from bert_glue_tf.data.batching import Batching
 from bert_glue_tf.data.examples import Examples
 from bert_glue_tf.models import classifiers, heads
@@ -17,7 +16,7 @@ from bert_glue_tf.models.foreign_heads import ForeignHead
 from bert_glue_tf.runs.config import ExperimentConfig
 from bert_glue_tf.runs.results import ExperimentResult
 from bert_glue_tf.runs.run_folder import RunFolder
-from bert_glue_tf.training import callbacks, devices, inputs, record
+from bert_glue_tf.training import callbacks, devices, inputs, laying_out, record
 from bert_glue_tf.training import network as networks
 from bert_glue_tf.training import plan as planning
 from bert_glue_tf.training.inputs import Inputs
@@ -61,9 +60,10 @@ def score(
     trained = Trained(
         model=network.model,
         removed=steps.method.measure(network.model),
-        scoring=Scoring(data.task, validation, steps),
+        scoring=Scoring(data.task, validation, laying_out.for_scoring(config, network.backbone)),
         timing=callbacks.Timing([], start_time),
         throughput=callbacks.Throughput(len(split), config.batch_size),
+        positions_used=float("nan"),
     )
     return record.write(job, data, steps, network, trained)
 
@@ -72,13 +72,11 @@ def _plan(job: Job) -> Plan:
     """Return the plan of a run without a step."""
     config = job.config
     method = planning.build_method(job)
-    buckets = batching.bucket_lengths(config.seq_length, config.length_buckets)
     return Plan(
         method=method,
         context=PruningContext.from_config(config, 0, method.waits),
-        batching=Batching(config.batch_size, buckets, config.seed, config.group_by_length),
+        batching=Batching(config.batch_size, config.seed),
         epochs=0,
-        evaluation_shape=None,
     )
 
 

@@ -13,6 +13,7 @@ from bert_glue_tf.data.tasks import TaskSpec
 from bert_glue_tf.evaluation import evaluator, operating_point
 from bert_glue_tf.evaluation.evaluator import EVALUATION_BATCH
 from bert_glue_tf.evaluation.operating_point import OperatingPoint
+from bert_glue_tf.models import classifiers
 from bert_glue_tf.training.inputs import Inputs
 from bert_glue_tf.training.loop import Trained
 from bert_glue_tf.training.network import Network
@@ -35,12 +36,9 @@ def choose(
         split = batching.tokenize(
             inputs.preprocessor(network.backbone.preprocessing), "held out", inputs.held_out
         )
-        logits = evaluator.predict(
-            trained.scoring.predict_fn(trained.model),
-            split,
-            EVALUATION_BATCH,
-            trained.scoring.plan.batching.buckets,
-        )
+        layout = trained.scoring.layout.holding([split.tokens.lengths], EVALUATION_BATCH)
+        predict_fn = classifiers.predict_fn(trained.model, layout)
+        logits = evaluator.predict(predict_fn, split.tokens, EVALUATION_BATCH, layout)
     if len(task.problem.labels) == 2 and not task.problem.fits_threshold:
         logging.info("precision and recall are those of the label %s", task.problem.labels[1])
     problem = task.problem.fitted(split.labels, logits)

@@ -13,6 +13,7 @@ from slow_fixtures import slow_to_make
 
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import preprocessing, readers, tasks, vocabulary, wordpiece
+from bert_glue_tf.data.layouts import Padded
 from bert_glue_tf.models import classifiers, embedded, encoders, loading, saving
 from bert_glue_tf.models.bert import cutting
 from bert_glue_tf.models.bert.classifier_weights import SavedWeights, from_weights, read_weights
@@ -104,7 +105,7 @@ def test_the_smaller_classifier_answers_the_same(whole, tmp_path):
     saving.save(model, encoder, tasks.get("sst2"), tmp_path / "model")
     after = tokenized(tmp_path / "model" / "preprocessing", TEXTS)
     found = saving.load_predict_fn(tmp_path / "model")(after.batch([0, 1], 16))
-    expected = classifiers.predict_fn(from_weights(weights))(before.batch([0, 1], 16))
+    expected = classifiers.predict_fn(from_weights(weights), Padded())(before.batch([0, 1], 16))
     assert np.ptp(expected) > 0.1
     np.testing.assert_allclose(found, expected, atol=1e-5)
     assert read_weights(tmp_path / "model").architecture.vocab_size == len(ids)

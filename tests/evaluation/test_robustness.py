@@ -11,7 +11,7 @@ import pytest
 from messages import refuses
 
 from bert_glue_tf.core.errors import UserError
-from bert_glue_tf.data import batching, preprocessing, readers, tasks
+from bert_glue_tf.data import layouts, preprocessing, readers, tasks
 from bert_glue_tf.data.examples import Examples
 from bert_glue_tf.evaluation import bootstrap, metrics, robustness
 from bert_glue_tf.evaluation.defaults import TYPOS
@@ -182,7 +182,7 @@ def measure(tokenizer, task, dev, train, predict=None, **settings):
         dev,
         train,
         batch_size=4,
-        buckets=batching.bucket_lengths(32, True),
+        layout=layouts.Padded(lengths=layouts.bucket_lengths(32)),
         **settings,
     )
 

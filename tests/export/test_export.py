@@ -315,7 +315,6 @@ def real(request, glue_dir, tmp_path_factory):
         # encoder's dropout it learns in fewer steps, and each is faster.
         epochs=2,
         encoder_dropout=0.0,
-        group_by_length=True,
         learning_rate=1e-4,
         train_examples=2400 if request.param == "cola" else 1600,
     )

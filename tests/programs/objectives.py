@@ -24,6 +24,7 @@ if __name__ == "__main__":
 import tf_keras
 
 from bert_glue_tf.data import batching
+from bert_glue_tf.data.layouts import Padded
 from bert_glue_tf.data.preprocessing import INPUTS, TokenizedTexts
 from bert_glue_tf.data.problems import Classification, MultiLabel, Regression
 from bert_glue_tf.training.objective import BalancedLoss, TaskLoss, Trainee
@@ -42,7 +43,8 @@ CASES = {
 }
 # The last batch is not full, and its rest is odd: one replica has an example less.
 COUNT, BATCH, LENGTH, WORDS = 13, 8, 6, 40
-BATCHING = batching.Batching(BATCH, (LENGTH,), seed=1)
+BATCHING = batching.Batching(BATCH, seed=1)
+LAYOUT = Padded(lengths=(LENGTH,))
 
 
 def labels_of(problem, numbers):
@@ -88,11 +90,13 @@ def train(objective, problem, strategy):
     with strategy.scope():
         model = build(objective, problem, is_filled_up=replicas > 1)
     if replicas == 1:
-        dataset = batching.training_dataset(data, BATCHING, epochs=range(2), targets=targets)
+        dataset = batching.training_dataset(
+            data, BATCHING, LAYOUT, epochs=range(2), targets=targets
+        )
     else:
         dataset = strategy.distribute_datasets_from_function(
             lambda context: batching.replicas_dataset(
-                data, BATCHING, context, epochs=range(2), is_static=False, targets=targets
+                data, BATCHING, LAYOUT, context, epochs=range(2), targets=targets
             )
         )
     done = model.fit(dataset, epochs=2, steps_per_epoch=2, verbose=0)

@@ -36,7 +36,7 @@ import tiny_classifier  # noqa: E402
 
 from bert_glue_tf.compression import registry  # noqa: E402
 from bert_glue_tf.compression.schedule import PruningContext  # noqa: E402
-from bert_glue_tf.data import batching, preprocessing, tasks  # noqa: E402
+from bert_glue_tf.data import batching, layouts, preprocessing, tasks  # noqa: E402
 from bert_glue_tf.models import classifiers, heads  # noqa: E402
 from bert_glue_tf.models.bert import importing  # noqa: E402
 from bert_glue_tf.models.bert.network import build_encoder  # noqa: E402
@@ -60,14 +60,22 @@ def split() -> batching.Split:
     return batching.Split("train", tokens, (ids.sum(1) % 3).astype(np.int32))
 
 
-def dataset(strategy: tf.distribute.Strategy) -> object:
-    batches = batching.Batching(BATCH, (LENGTH,), seed=1)
+def layout_of(name: str) -> layouts.Layout:
+    """Two texts a row, where the encoder can keep them apart."""
+    if name.endswith("@saved_model"):
+        return layouts.Padded(lengths=(LENGTH,))
+    return layouts.Packed(width=2 * LENGTH)
+
+
+def dataset(strategy: tf.distribute.Strategy, name: str) -> object:
+    batches = batching.Batching(BATCH, seed=1)
+    layout = layout_of(name)
     targets = OBJECTIVE.targets(split())
     if strategy.num_replicas_in_sync == 1:
-        return batching.training_dataset(split(), batches, epochs=range(1), targets=targets)
+        return batching.training_dataset(split(), batches, layout, epochs=range(1), targets=targets)
     return strategy.distribute_datasets_from_function(
         lambda context: batching.replicas_dataset(
-            split(), batches, context, epochs=range(1), is_static=False, targets=targets
+            split(), batches, layout, context, epochs=range(1), targets=targets
         )
     )
 
@@ -75,6 +83,7 @@ def dataset(strategy: tf.distribute.Strategy) -> object:
 def train(name: str, strategy: tf.distribute.Strategy) -> dict[str, np.ndarray]:
     """Weights and masks after a short training; fails where two replicas differ."""
     tf_keras.utils.set_random_seed(1)
+    whole_name = name
     name, _, is_saved_model = name.partition("@")
     config = ExperimentConfig(
         task="mnli",
@@ -107,13 +116,17 @@ def train(name: str, strategy: tf.distribute.Strategy) -> dict[str, np.ndarray]:
         model = method.prepare(
             classifiers.build_classifier(encoder, tasks.get("mnli"), dropout=0.0, seed=1), context
         )
-        trainee = Trainee(model, OBJECTIVE)
+        trainee = Trainee(heads.over(model, layout_of(whole_name).inputs), OBJECTIVE)
         trainee.compile(
             optimizer=method.wrap_optimizer(build_optimizer(config, STEPS // method.cycles)),
             is_filled_up=strategy.num_replicas_in_sync > 1,
         )
     trainee.fit(
-        dataset(strategy), steps_per_epoch=STEPS, epochs=1, verbose=0, callbacks=method.callbacks()
+        dataset(strategy, whole_name),
+        steps_per_epoch=STEPS,
+        epochs=1,
+        verbose=0,
+        callbacks=method.callbacks(),
     )
     found = {variable.name: variable for variable in model.variables}
     found |= {f"mask/{group.name}": method._masks[group.name] for group in method.all_groups}

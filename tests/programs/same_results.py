@@ -171,7 +171,7 @@ CASES = (
         "tiny-combined",
         _pruned("vocabulary,attention_head,neuron", "vocabulary.final_sparsity=0.3", task="sst2"),
     ),
-    Case("tiny-mrpc", {"task": "mrpc", "group_by_length": True}, predicts=True),
+    Case("tiny-mrpc", {"task": "mrpc", "packing": "false"}, predicts=True),
     Case("tiny-sst2", {"task": "sst2", "length_buckets": False}),
     Case("tiny-stsb", {"task": "stsb"}, recipes=("int8",), submits=True, needs="glue"),
     Case("tiny-stsb-magnitude", {"task": "stsb", **_pruned("magnitude")}, needs="glue"),

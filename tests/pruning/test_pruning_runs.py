@@ -12,7 +12,7 @@ import tiny_runs
 from messages import refuses
 
 from bert_glue_tf.core.errors import UserError
-from bert_glue_tf.data import batching, readers, tasks, vocabulary
+from bert_glue_tf.data import batching, layouts, readers, tasks, vocabulary
 from bert_glue_tf.evaluation import evaluator
 from bert_glue_tf.models import classifiers, loading, saving
 from bert_glue_tf.models.bert import cutting
@@ -116,11 +116,11 @@ def test_layers_go_greedily_by_the_score_on_held_out_examples(tmp_path, encoder,
     for kept in range(2):
         model = from_weights(cutting.drop_layers(fine_tuned, [kept]))
         found = evaluator.evaluate(
-            classifiers.predict_fn(model),
+            classifiers.predict_fn(model, layouts.Packed()),
             split,
             tasks.get("sst2"),
             batch_size=64,
-            buckets=batching.bucket_lengths(32, True),
+            layout=layouts.Packed(),
         ).metrics
         scores[kept] = (found["accuracy"], -found["loss"])
     best = max(scores, key=scores.__getitem__)

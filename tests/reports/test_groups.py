@@ -86,14 +86,12 @@ def test_settings_of_pruning_decide_nothing_without_it(tmp_path):
     assert len(group(read(*tmp_path.iterdir()))) == 1
 
 
-@pytest.mark.parametrize(("grouped", "groups"), [(True, 2), (False, 1)])
-def test_a_setting_that_a_record_lacks_has_its_default(tmp_path, grouped, groups):
+@pytest.mark.parametrize(("packing", "groups"), [("false", 2), ("auto", 1)])
+def test_a_setting_that_a_record_lacks_has_its_default(tmp_path, packing, groups):
     for seed in (1, 2):
-        run = write_run(
-            tmp_path / str(seed), LABELS, right(300), seed=seed, group_by_length=grouped
-        )
+        run = write_run(tmp_path / str(seed), LABELS, right(300), seed=seed, packing=packing)
     config = json.loads((run / "results.jsonl").read_text())["config"]
-    lacking = ("group_by_length", "held_out", "mixed_precision")
+    lacking = ("packing", "held_out", "mixed_precision")
     changed(run, config={k: v for k, v in config.items() if k not in lacking})
     assert len(group(read(*tmp_path.iterdir()))) == groups
 

@@ -254,7 +254,7 @@ def test_the_unpruned_run_that_is_missing_can_be_pasted_and_is_the_counterpart(
     runs = tmp_path / "runs"
     write_run(runs / "u", LABELS, right(300))
     asked = {"pruning_method": "row", "final_sparsity": 0.5, "finetune_epochs": 3, "seed": 2}
-    write_run(runs / "p", LABELS, right(300), group_by_length=True, **asked)
+    write_run(runs / "p", LABELS, right(300), packing="false", **asked)
     write_run(runs / "v", LABELS, right(300), train="other", pruning_method="row")
     changed, told = summary.notes(read(*sorted(runs.iterdir())))[::-1]
     assert changed.endswith("has other contents of data=tsv.")  # And no command.

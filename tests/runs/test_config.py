@@ -275,6 +275,8 @@ def test_other_settings_give_the_default_folder_another_name():
         "class_weights": "balanced",
         "keep": "best",
         "mixed_precision": "bfloat16",
+        "packing": "true",
+        "packing_width": 64,
     }
     for name in one:
         default = getattr(ExperimentConfig(), name)
@@ -346,11 +348,28 @@ def test_difference_names_both_values():
     assert mine.difference(mine) == {}
 
 
-def test_grouping_by_length_needs_lengths_to_pad_to(tmp_path):
-    with refuses(UserError, "--nolength_buckets", "--nogroup_by_length"):
-        parse("--group_by_length", "--nolength_buckets")
-    file = tmp_path / "config.json"
-    file.write_text(json.dumps(parse("--group_by_length").to_json()))
-    padded = parse(f"--config={file}", "--nolength_buckets", "--nogroup_by_length")
-    assert not padded.group_by_length
-    assert not padded.length_buckets
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ([], "auto"),
+        (["--packing"], "true"),
+        (["--nopacking"], "false"),
+        (["--packing=auto"], "auto"),
+        (["--packing=false"], "false"),
+    ],
+)
+def test_packing_is_auto_unless_its_flag_is_given(arguments, expected):
+    settings = parse(*arguments)
+    assert settings.packing == expected
+    assert parse(*arguments, "--seed=2").difference(settings) == {"seed": (2, 1)}
+
+
+def test_a_packed_row_needs_packing_and_a_width_that_can_be():
+    assert parse("--packing_width=64").packing_width == 64
+    with refuses(UserError, "--packing_width=64", "--nopacking"):
+        parse("--packing_width=64", "--nopacking")
+    for width in (4, 513):
+        with refuses(UserError, f"--packing_width={width}", "from 8 to 512"):
+            parse(f"--packing_width={width}")
+    with refuses(UserError, "--packing=maybe", "auto, true, false"):
+        parse("--packing=maybe")

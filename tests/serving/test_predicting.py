@@ -20,6 +20,7 @@ from written_runs import write_export, write_run, wrong_at
 from bert_glue_tf.core import files
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import readers, tasks
+from bert_glue_tf.data.layouts import Padded
 from bert_glue_tf.data.problems import Regression
 from bert_glue_tf.evaluation.predictions import read as read_predictions
 from bert_glue_tf.export import flatbuffer, litert
@@ -367,7 +368,7 @@ def test_a_file_answers_as_it_did_when_it_was_scored(exported, dev, recipe):
     _, folder = exported
     classifier = Classifier.load(folder.model(recipe), 2)
     assert classifier.task.name == "sst2"
-    assert list(classifier.lengths) == [8, 16, 32]
+    assert list(classifier.layout.lengths) == [8, 16, 32]
     texts = [(text,) for text, _ in dev]
     scored = read_predictions(folder.predictions_file(recipe, "validation"), SST2).logits
     np.testing.assert_allclose(classifier.logits(texts), scored, atol=1e-5)
@@ -426,7 +427,13 @@ def test_threads_share_the_texts_and_keep_their_order(exported, dev, monkeypatch
     content = folder.model("dynamic_int8").read_bytes()
     model = parallel.ParallelModel(content, 64, "x")
     texts = [(text,) for text, _ in dev]
-    classifier = Classifier(SST2, model.predict, model.lengths, folder.preprocessing)
+    classifier = Classifier(
+        SST2,
+        model.predict,
+        Padded(lengths=tuple(model.lengths), moves_up=False),
+        16,
+        folder.preprocessing,
+    )
     alone = np.concatenate([classifier.logits([text]) for text in texts])
     assert loaded == [1]  # A copy for a second text is not loaded for a single one.
     np.testing.assert_array_equal(classifier.logits(texts), alone)
@@ -475,7 +482,8 @@ def test_a_score_is_its_own_label(exported):
     classifier = Classifier(
         STSB,
         lambda f: f["input_mask"].sum(axis=1, keepdims=True) / np.float32(4),
-        (16,),
+        Padded(lengths=(16,)),
+        16,
         folder.preprocessing,
     )
     # [CLS] good [SEP] bad bad [SEP]: 6 pieces.
@@ -763,7 +771,7 @@ def test_a_collapsed_run_says_so_once(tmp_path, monkeypatch, caplog):
     reason = "every prediction is acceptable"
     path = write_run(tmp_path / "one", [0, 1], wrong_at([0, 1], []), task="cola")
     (path / "model" / "saved_model.pb").write_bytes(b"no model")
-    monkeypatch.setattr("bert_glue_tf.models.saving.load_predict_fn", lambda folder: None)
+    monkeypatch.setattr("bert_glue_tf.models.saving.load_saved", lambda folder: None)
     Classifier.load(path, 1)
     assert "COLLAPSED" not in caplog.text
     (record,) = results.load(path / results.FILE_NAME)

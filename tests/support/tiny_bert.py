@@ -150,13 +150,14 @@ def write_pair(
     heads: int = 2,
     seed: int = 0,
     activation: str = "gelu",
+    positions: int = 512,
 ) -> Path:
     """Writes a pair of TF-Hub SavedModels.
 
     Returns:
         `folder`, with `encoder/` and `preprocessing/`.
     """
-    written = _written(architecture(layers, hidden, heads, activation), seed)
+    written = _written(architecture(layers, hidden, heads, activation, positions), seed)
     shutil.copytree(written, folder, dirs_exist_ok=True)
     shutil.copytree(_written_preprocessing(), Path(folder) / "preprocessing")
     return write_vocabulary(Path(folder) / "vocab.txt").parent

@@ -89,7 +89,9 @@ def on_two_cpus(runs) -> str:
 
 
 def test_two_replicas_train_what_one_device_trains(settings, tmp_path):
-    one = experiment.train_and_evaluate(settings, RunFolder.open(tmp_path / "one", settings))
+    # Padded on one device and packed on two: neither packing nor replicas change what is trained.
+    padded = dataclasses.replace(settings, packing="false")
+    one = experiment.train_and_evaluate(padded, RunFolder.open(tmp_path / "one", padded))
     mirrored = dataclasses.replace(settings, strategy="mirrored")
     pruned = dataclasses.replace(mirrored, pruning_method="classifier_magnitude")
     runs = [

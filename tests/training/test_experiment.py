@@ -15,14 +15,13 @@ import pytest
 import tensorflow as tf
 import tensorflow_hub as hub
 import tiny_bert
-import tiny_runs
 from messages import refuses
 from slow_fixtures import slow_to_make
 
 from bert_glue_tf.compression import registry
 from bert_glue_tf.core import records
 from bert_glue_tf.core.errors import UserError
-from bert_glue_tf.data import batching, preprocessing, sample, tasks
+from bert_glue_tf.data import preprocessing, sample, tasks
 from bert_glue_tf.models import loading, saving
 from bert_glue_tf.models.bert import importing
 from bert_glue_tf.models.bert.classifier_weights import load_classifier
@@ -31,7 +30,7 @@ from bert_glue_tf.reports import terminal
 from bert_glue_tf.runs import results
 from bert_glue_tf.runs.config import ExperimentConfig
 from bert_glue_tf.runs.run_folder import RunFolder
-from bert_glue_tf.training import callbacks, devices, experiment, network
+from bert_glue_tf.training import callbacks, experiment, network
 
 
 @pytest.fixture(scope="module")
@@ -542,28 +541,3 @@ def test_config_json_alone_repeats_the_run(finished):
     folder, record = finished
     config = ExperimentConfig.from_json(json.loads(folder.config_file.read_text()))
     assert config.to_json() == record.config
-
-
-@pytest.mark.parametrize("group_by_length", [False, True])
-def test_the_training_takes_its_batches_as_the_setting_says(
-    group_by_length, tiny_encoder, tiny_glue, tmp_path, monkeypatch
-):
-    plans = {name: getattr(batching, name) for name in ("random_batches", "grouped_batches")}
-    called = []
-    for name, plan in plans.items():
-
-        def noting(lengths, size, buckets, rng=None, *, name=name, plan=plan):
-            called.extend([name] if rng is not None else [])  # Without one it is an evaluation's.
-            return plan(lengths, size, buckets, rng)
-
-        monkeypatch.setattr(batching, name, noting)
-    tiny_runs.train(
-        tmp_path / "run", tiny_encoder, tiny_glue, epochs=1, group_by_length=group_by_length
-    )
-    assert set(called) == {"grouped_batches" if group_by_length else "random_batches"}
-
-
-def test_a_tpu_cannot_group_by_length(tiny_encoder, tiny_glue, tmp_path, monkeypatch):
-    monkeypatch.setattr(devices, "is_tpu", lambda strategy: True)
-    with refuses(UserError, "--group_by_length", "TPU"):
-        tiny_runs.train(tmp_path / "run", tiny_encoder, tiny_glue, group_by_length=True)

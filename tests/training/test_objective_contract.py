@@ -12,7 +12,7 @@ import tensorflow as tf
 import tf_keras
 from slow_fixtures import slow_to_make
 
-from bert_glue_tf.data import batching, tasks
+from bert_glue_tf.data import batching, layouts, tasks
 from bert_glue_tf.data.preprocessing import INPUTS
 from bert_glue_tf.data.problems import PROBLEMS
 from bert_glue_tf.runs.config import ExperimentConfig
@@ -90,7 +90,7 @@ def test_weights_multiply_the_losses_before_the_mean(case):
 def test_what_fills_up_a_batch_counts_in_nothing(case):
     objective, problem = case
     real = np.arange(5)
-    indices, weights = batching.fill_up(real, replicas=4)
+    indices, weights = layouts.fill_up(real, np.arange(16), replicas=4)
     assert len(indices) == 8
     expected_loss, expected = loss_and_gradient(
         objectives.build(objective, problem), *batch_of(objective, problem, real)
@@ -151,7 +151,9 @@ def test_the_task_loss_trains_to_the_bit_what_keras_trains_by_the_problems_loss(
         loss=problem.keras_loss(),
         weighted_metrics=problem.keras_metrics(is_filled_up=False),
     )
-    dataset = batching.training_dataset(split, objectives.BATCHING, epochs=range(2))
+    dataset = batching.training_dataset(
+        split, objectives.BATCHING, objectives.LAYOUT, epochs=range(2)
+    )
     done = plain.fit(dataset, epochs=2, steps_per_epoch=2, verbose=0)
     assert mine["logs"] == done.history
     assert mine["weights"] == {w.name: w.numpy().tolist() for w in plain.trainable_weights}
@@ -199,13 +201,13 @@ def test_an_array_over_the_examples_reaches_the_loss_with_its_examples(replicas)
     targets = objective.targets(split)
     if replicas == 1:
         dataset = batching.training_dataset(
-            split, objectives.BATCHING, epochs=range(1), targets=targets
+            split, objectives.BATCHING, objectives.LAYOUT, epochs=range(1), targets=targets
         )
         steps = 2
     else:
         context = tf.distribute.InputContext(1, 0, replicas)
         dataset = batching.replicas_dataset(
-            split, objectives.BATCHING, context, epochs=range(1), is_static=False, targets=targets
+            split, objectives.BATCHING, objectives.LAYOUT, context, epochs=range(1), targets=targets
         )
         steps = 4  # Parts of two batches, here one after the other.
     model.fit(dataset, epochs=1, steps_per_epoch=steps, verbose=0)
@@ -232,7 +234,11 @@ def test_the_training_step_is_traced_once(policy):
         tf_keras.mixed_precision.set_global_policy(before)
     targets = trainee.objective.targets(objectives.split(problem))
     dataset = batching.training_dataset(
-        objectives.split(problem), objectives.BATCHING, epochs=range(1), targets=targets
+        objectives.split(problem),
+        objectives.BATCHING,
+        objectives.LAYOUT,
+        epochs=range(1),
+        targets=targets,
     )
     trainee.fit(dataset, epochs=1, steps_per_epoch=2, verbose=0)
     assert trainee.train_function.experimental_get_tracing_count() == 1

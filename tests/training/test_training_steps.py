@@ -24,9 +24,21 @@ def test_the_products_of_a_step_are_those_of_bert_and_their_gradients(benchmarks
     shapes = tiny_bert.architecture()
     tokens, hidden, inner = 3 * 5, shapes.hidden_size, shapes.inner_dim
     layer = 4 * tokens * hidden**2 + 2 * tokens * hidden * inner + 2 * 3 * 5 * 5 * hidden
-    counts = benchmarks.training_products.of_step(shapes, 3, 5)
+    counts = benchmarks.training_products.of_step(shapes, benchmarks.training_products.Shape(3, 5))
     # Two operations each; the gradients of both factors take as many as the product.
     assert sum(one.operations * n for one, n in counts.items()) == 2 * 3 * shapes.layers * layer
+
+
+def test_the_last_layer_of_packed_texts_computes_only_what_is_pooled(benchmarks):
+    shapes, products = tiny_bert.architecture(), benchmarks.training_products
+    hidden, inner = shapes.hidden_size, shapes.inner_dim
+
+    def operations(shape):
+        return sum(one.operations * n for one, n in products.of_step(shapes, shape).items())
+
+    spared = (3 * 8 - 5) * (hidden**2 + 2 * hidden * inner)
+    whole, pooled = products.Shape(3, 8), products.Shape(3, 8, pooled=5)
+    assert operations(whole) - operations(pooled) == 2 * 3 * spared
 
 
 def test_the_seconds_of_products_are_those_of_a_mean_step(benchmarks, monkeypatch):
@@ -34,7 +46,7 @@ def test_the_seconds_of_products_are_those_of_a_mean_step(benchmarks, monkeypatc
     monkeypatch.setattr(products.time, "perf_counter", lambda: next(clock))
     shapes, called = tiny_bert.architecture(), []
     seconds, operations = products.seconds(
-        [(2, 4), (2, 4), (2, 8)],
+        [products.Shape(2, 4), products.Shape(2, 4), products.Shape(2, 8)],
         shapes,
         lambda left, right: lambda: called.append(left.shape[:2] + right.shape[2:]),
         repetitions=3,
@@ -42,8 +54,12 @@ def test_the_seconds_of_products_are_those_of_a_mean_step(benchmarks, monkeypatc
     # A second each by this clock: eight products forward, and each has two gradients.
     assert seconds == 3 * 8 * shapes.layers
     assert len(called) % (1 + 3) == 0  # One that is not timed, and three.
-    longer = sum(one.operations * n for one, n in products.of_step(shapes, 2, 8).items())
-    shorter = sum(one.operations * n for one, n in products.of_step(shapes, 2, 4).items())
+    longer = sum(
+        one.operations * n for one, n in products.of_step(shapes, products.Shape(2, 8)).items()
+    )
+    shorter = sum(
+        one.operations * n for one, n in products.of_step(shapes, products.Shape(2, 4)).items()
+    )
     assert operations == (2 * shorter + longer) / 3
 
 

@@ -101,6 +101,9 @@ class ExportArithmetic:
         # that somebody reads.
         return self.change(hidden, lambda rows: rows[:1]) if is_last else hidden, hidden
 
+    def keep_pooled(self, tokens: Normalized | tf.Tensor, inputs: Inputs) -> Any:
+        return tokens  # `enter_layer` has left no other.
+
     def dense(
         self, source: Normalized | tf.Tensor, name: str, kernel: np.ndarray, bias: np.ndarray
     ) -> tf.Tensor:

@@ -75,7 +75,14 @@ class TrainingArithmetic:
                 places = tf.reshape(places, [1, length, positions.shape[1]])
                 places = tf.broadcast_to(places, shape)
             else:
-                places = self._rows(inputs.positions, functools.partial(tf.gather, positions))
+                # A product as well: a position is one of the few within a row, and the gradient
+                # is dense.
+                width = tf.minimum(tf.shape(total)[1], positions.shape[0])
+                some = tf.cast(positions[:width, :], self.dtype)
+                places = self._rows(
+                    inputs.positions,
+                    lambda ids: tf.matmul(tf.one_hot(ids, width, dtype=self.dtype), some),
+                )
         total = total + places
         return total if segments is None else total + segments
 
@@ -104,6 +111,11 @@ class TrainingArithmetic:
     def enter_layer(self, hidden: tf.Tensor, is_last: bool) -> tuple[tf.Tensor, tf.Tensor]:
         hidden = self._cast(hidden)
         return hidden, hidden
+
+    def keep_pooled(self, tokens: tf.Tensor, inputs: Inputs) -> tf.Tensor:
+        if inputs.firsts is None:
+            return tokens
+        return tf.expand_dims(tf.gather_nd(tokens, inputs.firsts), axis=1)
 
     def dense(self, source: tf.Tensor, name: str, kernel: Any, bias: Any) -> tf.Tensor:
         if len(source.shape) == 2:
@@ -137,9 +149,7 @@ class TrainingArithmetic:
         return self.activations[name](inner)
 
     def firsts(self, hidden: tf.Tensor, inputs: Inputs) -> tf.Tensor:
-        if inputs.firsts is None:
-            return hidden[:, 0, :]
-        return tf.gather_nd(hidden, inputs.firsts)
+        return hidden[:, 0, :]  # Of what `keep_pooled` has left, where it did.
 
     def activate_pooled(self, pooled: tf.Tensor) -> tf.Tensor:
         # A name that ends with a slash is entered again, and is not made a new one.

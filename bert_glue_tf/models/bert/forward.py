@@ -57,8 +57,9 @@ class Inputs:
       mask: bool, or int32 of 0 and 1: [batch, to], the tokens that are read, or
         [batch, from, to], the tokens that each token reads.
       positions: int32 [batch, length], a token's place in its text; None counts each row from 0.
-      firsts: int32 [texts, 2], row and column of the token that is pooled, for each text; None
-        takes the first token of each row.
+      firsts: int32 [texts, 2], row and column of the token that is pooled, for each text: of the
+        last layer's output only these are computed. None computes all tokens, and takes the first
+        one of each row.
     """
 
     word_ids: Any
@@ -73,7 +74,8 @@ class Encoded(Generic[H]):
     """The outputs of an encoder.
 
     Attributes:
-      layers: the output of each layer, as the arithmetic holds it.
+      layers: the output of each layer, as the arithmetic holds it; of the last one only the tokens
+        that are pooled, [texts, 1, hidden], where the inputs name them.
       pooled: [texts, hidden].
     """
 
@@ -108,6 +110,9 @@ class Arithmetic(Protocol[H]):
 
     def enter_layer(self, hidden: H, is_last: bool) -> tuple[H, H]:
         """Return the tokens that a layer computes, and those that they read."""
+
+    def keep_pooled(self, tokens: H | Any, inputs: Inputs) -> H | Any:
+        """Return only the tokens that are pooled, of those that the last layer computes."""
 
     def dense(self, source: H | Any, name: str, kernel: Any, bias: Any) -> Any:
         """Return `source @ kernel + bias`; a kernel may keep its heads apart."""
@@ -176,7 +181,8 @@ class _Forward(Generic[H]):
         outputs = []
         for index in range(self.layers):
             with scope(f"layer_{index}"):
-                hidden = self._layer(f"transformer/layer_{index}", hidden, mask, index == last)
+                pooled_of = inputs if index == last else None
+                hidden = self._layer(f"transformer/layer_{index}", hidden, mask, pooled_of)
             outputs.append(hidden)
         with scope("pooler"):
             first = self.arithmetic.firsts(hidden, inputs)
@@ -199,11 +205,18 @@ class _Forward(Generic[H]):
             hidden = self._dense(_PROJECTION, hidden)
         return hidden
 
-    def _layer(self, prefix: str, hidden: H, mask: Any, is_last: bool) -> H:
+    def _layer(self, prefix: str, hidden: H, mask: Any, pooled_of: Inputs | None) -> H:
+        """Compute a layer; `pooled_of` are the inputs in the last one, whose tokens are pooled."""
         arithmetic, scope, point = self.arithmetic, self.arithmetic.scope, _point(prefix)
-        asking, read = arithmetic.enter_layer(hidden, is_last)
+        asking, read = arithmetic.enter_layer(hidden, pooled_of is not None)
         with scope("self_attention"):
-            attention = self._attention(f"{prefix}/self_attention", asking, read, mask)
+            name = f"{prefix}/self_attention"
+            context = self._attention(name, asking, read, mask)
+            if pooled_of is not None:
+                context = arithmetic.keep_pooled(context, pooled_of)
+                asking = arithmetic.keep_pooled(asking, pooled_of)
+            with scope("attention_output"):
+                attention = self._dense(f"{name}/attention_output", context)
         attention = arithmetic.dropout(f"{point}/self_attention/attention_output", attention)
         with scope("self_attention_layer_norm"):
             # The two are in Keras's order, here and below, so that its graph is the same.
@@ -234,9 +247,7 @@ class _Forward(Generic[H]):
             weights = self.quantize(f"{point}/softmax:output", weights)
             weights = arithmetic.dropout(f"{point}/softmax", weights)
         with scope("context"):
-            context = self.quantize(f"{point}/context:output", arithmetic.context(weights, value))
-        with scope("attention_output"):
-            return self._dense(f"{prefix}/attention_output", context)
+            return self.quantize(f"{point}/context:output", arithmetic.context(weights, value))
 
     def _read(self, name: str) -> Any:
         return self.quantize(name, self.weights[name])

@@ -14,6 +14,7 @@ from absl import logging as absl_logging
 from official.modeling import activations
 from official.nlp.modeling import layers, networks
 
+from bert_glue_tf.data import packing
 from bert_glue_tf.data.preprocessing import INPUTS
 from bert_glue_tf.models.bert import forward
 from bert_glue_tf.models.bert.architecture import (
@@ -116,9 +117,13 @@ class BertEncoder(networks.BertEncoderV2):
 
     def call(self, inputs: Mapping[str, tf.Tensor]) -> dict[str, Any]:
         """Return pooled_output [batch, hidden], sequence_output [batch, length, hidden] and
-        encoder_outputs, a list with the output of each layer."""
-        word_ids, mask, type_ids = (inputs[name] for name in INPUTS)
-        encoded = self.encode(forward.Inputs(word_ids, type_ids, mask))
+        encoder_outputs, a list with the output of each layer.
+
+        Of packed features (`data.packing.INPUTS`) pooled_output is [texts, hidden], and
+        sequence_output, the last layer's, has the tokens that are pooled alone: [texts, 1, hidden].
+        """
+        is_packed = packing.FIRSTS in inputs
+        encoded = self.encode(_packed(inputs) if is_packed else _padded(inputs))
         return {
             "sequence_output": encoded.layers[-1],
             "pooled_output": encoded.pooled,
@@ -128,7 +133,7 @@ class BertEncoder(networks.BertEncoderV2):
     # Keras has AutoGraph read a layer's code; this has no branch that depends on a tensor.
     @tf.autograph.experimental.do_not_convert
     def encode(self, inputs: forward.Inputs) -> forward.Encoded[tf.Tensor]:
-        """Return the outputs for features that `call` cannot take: packed ones."""
+        """Return the outputs of `forward.encode`."""
         arithmetic = self._arithmetic()
         weights = by_canonical_name(self.variables)
         return forward.encode(weights, inputs, arithmetic, self.architecture.layers, self._quantize)
@@ -164,6 +169,21 @@ class BertEncoder(networks.BertEncoderV2):
             _pooler_activation(self.architecture),
             self.architecture.layer_norm_epsilon,
         )
+
+
+def _padded(inputs: Mapping[str, tf.Tensor]) -> forward.Inputs:
+    """Return the features of one text a row."""
+    word_ids, mask, type_ids = (inputs[name] for name in INPUTS)
+    return forward.Inputs(word_ids, type_ids, mask)
+
+
+def _packed(inputs: Mapping[str, tf.Tensor]) -> forward.Inputs:
+    """Return the features of several texts a row, of which each reads itself alone."""
+    word_ids, type_ids, texts, positions, firsts = (inputs[name] for name in packing.INPUTS)
+    # What fills a row up has a number of its own, 0, and so reads itself too: a softmax over
+    # nothing would be NaN. Nobody reads it.
+    same_text = tf.equal(tf.expand_dims(texts, 2), tf.expand_dims(texts, 1))
+    return forward.Inputs(word_ids, type_ids, same_text, positions, firsts)
 
 
 def _block_layer(

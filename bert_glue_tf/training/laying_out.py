@@ -1,0 +1,178 @@
+"""The layouts of a run: how its training batches and those that it scores lie in arrays."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+from absl import logging
+
+from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.data import layouts, packing
+from bert_glue_tf.data.batching import Split
+from bert_glue_tf.data.layouts import Layout, Packed, Padded
+from bert_glue_tf.evaluation.evaluator import EVALUATION_BATCH
+from bert_glue_tf.models.backbone import Backbone
+from bert_glue_tf.runs.config import ExperimentConfig
+from bert_glue_tf.training.job import Job
+from bert_glue_tf.training.plan import Plan
+
+
+@dataclasses.dataclass(frozen=True)
+class Layouts:
+    """The two layouts of a run.
+
+    Attributes:
+      training: of the part of a batch that one replica trains on.
+      scoring: of a whole batch that is scored.
+    """
+
+    training: Layout
+    scoring: Layout
+
+    def share_used(self, plan: Plan, split: Split, replicas: int, epoch: int) -> float:
+        """Return the share of an epoch's training positions that hold a word piece.
+
+        Args:
+          plan: gives the batches.
+          split: the training examples.
+          replicas: that share a batch.
+          epoch: its number, from 0.
+        """
+        whole = dataclasses.replace(
+            self.training, parts=replicas, size=self.training.size * replicas
+        )
+        batches = plan.batching.epoch(split, epoch)
+        return layouts.share_used(whole, split.tokens.lengths, batches)
+
+
+def require(config: ExperimentConfig, backbone: Backbone) -> None:
+    """Refuse packing that the encoder cannot do, before anything is built.
+
+    Raises:
+      UserError: names the flag, its value and what would be good.
+    """
+    if config.packing == "true" or (config.packing_width and config.packing == "auto"):
+        flag = f"--packing_width={config.packing_width}" if config.packing_width else "--packing"
+        backbone.require("packing", flag, f"Leave the flag out, or {backbone.instead}.")
+    if config.packing_width > backbone.positions:
+        raise UserError(
+            f"--packing_width={config.packing_width}: the encoder {backbone.provenance['name']} "
+            f"has {backbone.positions} positions. Good: a width up to {backbone.positions}."
+        )
+
+
+def choose(
+    job: Job, plan: Plan, backbone: Backbone, train: Split, validation: Mapping[str, Split]
+) -> Layouts:
+    """Return the run's layouts, and say in the log how much of them is padding.
+
+    Args:
+      job: the run.
+      plan: gives the batches.
+      backbone: of the network.
+      train: training examples in word pieces.
+      validation: suffix -> validation examples in word pieces.
+
+    Raises:
+      UserError: a training text is longer than a row of --packing_width.
+    """
+    is_packed = _is_packed(job.config, backbone)
+    if is_packed:
+        found = _packed(job, plan, train, validation, backbone.positions)
+    else:
+        found = _padded(job, plan)
+    replicas = job.strategy.num_replicas_in_sync
+    share = found.share_used(plan, train, replicas, epoch=0)
+    if is_packed:
+        padded = layouts.share_used(
+            Padded(lengths=tuple(range(1, job.config.seq_length + 1))),
+            train.tokens.lengths,
+            plan.batching.epoch(train, 0),
+        )
+        beside = f"; padded to the longest of each batch it would be {100 * padded:.0f} %"
+    else:
+        reason = backbone.why_not("packing")
+        beside = f" (not packed: {reason})" if reason else ""
+    logging.info(
+        "texts are %s: %.0f %% of the positions hold a word piece%s",
+        found.training.describe(),
+        100 * share,
+        beside,
+    )
+    return found
+
+
+def for_scoring(config: ExperimentConfig, backbone: Backbone) -> Layout:
+    """Return the layout of a classifier that is scored on one device and not trained.
+
+    Raises:
+      UserError: as `require`.
+    """
+    require(config, backbone)
+    if _is_packed(config, backbone):
+        return Packed()
+    return Padded(lengths=layouts.bucket_lengths(config.seq_length, config.length_buckets))
+
+
+def _is_packed(config: ExperimentConfig, backbone: Backbone) -> bool:
+    return config.packing != "false" and not backbone.why_not("packing")
+
+
+def _padded(job: Job, plan: Plan) -> Layouts:
+    replicas = job.strategy.num_replicas_in_sync
+    lengths = layouts.bucket_lengths(
+        job.config.seq_length, job.config.length_buckets and not job.is_static
+    )
+    if not job.is_static:
+        return Layouts(Padded(lengths=lengths), Padded(parts=replicas, lengths=lengths))
+    return Layouts(
+        Padded(size=_part(plan.batching.size, replicas), lengths=lengths),
+        Padded(parts=replicas, size=_filled(EVALUATION_BATCH, replicas), lengths=lengths),
+    )
+
+
+def _packed(
+    job: Job, plan: Plan, train: Split, validation: Mapping[str, Split], positions: int
+) -> Layouts:
+    replicas = job.strategy.num_replicas_in_sync
+    width = _width(job.config, plan, train, replicas, positions)
+    if not job.is_static:
+        return Layouts(Packed(width=width), Packed(parts=replicas))
+    size = _part(plan.batching.size, replicas)
+    epochs = (plan.batching.epoch(train, epoch) for epoch in range(plan.epochs))
+    drawn = (batch for epoch in epochs for batch in epoch)
+    whole = Packed(parts=replicas, size=size * replicas, width=width)
+    training = Packed(size=size, width=width, rows=whole.most_rows(train.tokens.lengths, drawn))
+    scored = Packed(replicas, _filled(EVALUATION_BATCH, replicas), width, rows=1)
+    splits = [split.tokens.lengths for split in validation.values()]
+    return Layouts(training, scored.holding(splits, EVALUATION_BATCH))
+
+
+def _width(
+    config: ExperimentConfig, plan: Plan, train: Split, replicas: int, positions: int
+) -> int:
+    """Return the positions of a packed row in training."""
+    longest = int(train.tokens.lengths.max(initial=0))
+    if not config.packing_width:
+        return layouts.best_width(
+            train.tokens.lengths, plan.batching.epoch(train, 0), replicas, positions
+        )
+    if longest > config.packing_width:
+        number = int(train.tokens.lengths.argmax()) + 1
+        raise UserError(
+            f"--packing_width={config.packing_width}: example {number} of the training split has "
+            f"{longest} word pieces, and a text has to fit into one row. Good: "
+            f"{packing.row_width(longest)} or more, or --seq_length={config.packing_width}."
+        )
+    return config.packing_width
+
+
+def _part(size: int, replicas: int) -> int:
+    """Return the examples of a batch that each replica gets, where all get as many."""
+    return -(-size // replicas)
+
+
+def _filled(size: int, replicas: int) -> int:
+    """Return the examples of a batch that is filled up to what the replicas can share."""
+    return _part(size, replicas) * replicas
