@@ -109,9 +109,16 @@ def test_predictions_have_the_labels_by_name(own):
         model = Classifier.load(path)
         assert model.task == run.task
         one, two = model.predict([("a good film",), ("he said that this story was very very bad",)])
-        assert "good" in one.label.split(", ")
-        assert "bad" in two.label.split(", ")
-        assert set(one.probabilities) == set(LABELS)
+        for answer in (one, two):
+            assert set(answer.probabilities) == set(LABELS)
+            over = [
+                label
+                for label, probability in answer.probabilities.items()
+                if probability >= run.task.problem.threshold
+            ]
+            assert set(answer.label.split(", ")) == set(over)
+        assert one.probabilities["good"] > two.probabilities["good"]
+        assert two.probabilities["bad"] > one.probabilities["bad"]
 
 
 def test_it_is_compared_and_shown_like_any_other(own, capsys):
