@@ -201,8 +201,8 @@ def test_the_tpu_is_connected_to_on_colab_only(colab, files, said, monkeypatch, 
         assert (variables["DEVICE"], calls, shell.lines) == ({"strategy": "auto"}, [], [])
         return
     # As the README has it.
-    assert shell.lines == ["pip install --quiet tensorflow-tpu==2.20.*"]
-    assert "`pip install tensorflow-tpu==2.20.*`" in (ROOT / "README.md").read_text()
+    assert shell.lines == ["pip install --quiet tensorflow-tpu==2.20.0"]
+    assert "`pip install tensorflow-tpu==2.20.0`" in (ROOT / "README.md").read_text()
     # In a process of its own, since a TPU can be held by one only.
     (((python, option, code), check),) = calls
     assert (python, option, check) == (sys.executable, "-c", True)
