@@ -13,6 +13,7 @@ from tiny_classifier import classifier
 
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import tasks
+from bert_glue_tf.data.layouts import Padded
 from bert_glue_tf.data.preprocessing import INPUTS
 from bert_glue_tf.export import (
     calibration,
@@ -93,10 +94,10 @@ def files(float32, examples):
 def test_float32_has_the_keras_models_logits_at_every_length(keras_model, files, batch):
     model = litert.LiteModel(files["float32"])
     assert model.lengths == LENGTHS
-    expected = classifiers.predict_fn(keras_model[0])(batch)
+    expected = classifiers.predict_fn(keras_model[0], Padded())(batch)
     np.testing.assert_allclose(model.predict(batch), expected, atol=1e-4)
     short = {name: value[:, :8] for name, value in batch.items()}
-    expected = classifiers.predict_fn(keras_model[0])(short)
+    expected = classifiers.predict_fn(keras_model[0], Padded())(short)
     np.testing.assert_allclose(model.predict(short), expected, atol=1e-4)
 
 
@@ -206,7 +207,7 @@ def test_a_saved_model_encoder_converts_too_and_its_mask_is_clipped(keras_model,
     saved_model = tiny_bert.saved_model_backbone(None, pair / "preprocessing")
     saving.save(model, saved_model, tasks.get("mnli"), tmp_path / "model")
     content = convert.convert(tmp_path / "model", (16,))
-    expected = classifiers.predict_fn(model)(batch)
+    expected = classifiers.predict_fn(model, Padded())(batch)
     np.testing.assert_allclose(litert.LiteModel(content).predict(batch), expected, atol=1e-4)
     parsed = flatbuffer.read(content)
     assert flatbuffer.clip_constants(parsed, -30.0) == 0  # Nothing below is left.

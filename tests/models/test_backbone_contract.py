@@ -18,6 +18,7 @@ from slow_fixtures import slow_to_make
 
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import preprocessing, tasks
+from bert_glue_tf.data.layouts import Padded
 from bert_glue_tf.models import (
     classifiers,
     encoders,
@@ -79,7 +80,7 @@ def batch():
 
 
 def logits(model, batch):
-    return classifiers.predict_fn(model)(batch)
+    return classifiers.predict_fn(model, Padded())(batch)
 
 
 def outputs(backbone, batch):

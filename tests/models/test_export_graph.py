@@ -10,6 +10,7 @@ from tiny_classifier import classifier, saved_weights
 
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import tasks
+from bert_glue_tf.data.layouts import Padded
 from bert_glue_tf.models import classifiers, encoders, loading, saving
 from bert_glue_tf.models.bert import export_graph
 from bert_glue_tf.models.bert.architecture import ACTIVATIONS
@@ -35,7 +36,7 @@ def test_logits_equal_the_keras_models(activation, layers):
     architecture = tiny_bert.architecture(layers=layers, activation=activation)
     model, drawn = classifier(architecture)
     batch = probe(architecture.vocab_size, batch=3, length=12)
-    expected = classifiers.predict_fn(model)(batch)
+    expected = classifiers.predict_fn(model, Padded())(batch)
     graph = export_graph.ExportGraph(saved_weights(model, architecture, drawn))
     assert np.ptp(expected) > 0.1  # Otherwise any graph would do.
     np.testing.assert_allclose(one_by_one(graph, batch), expected, atol=2e-5)
@@ -107,7 +108,7 @@ def test_a_saved_model_of_each_family_gives_its_own_logits(tmp_path):
     task = tasks.get("cola")
     model = classifiers.build_classifier(encoder.layer, task, dropout=0.0, seed=3)
     batch = probe(encoder.architecture.vocab_size, batch=3, length=16)
-    expected = classifiers.predict_fn(model)(batch)
+    expected = classifiers.predict_fn(model, Padded())(batch)
     saving.save(model, encoder, task, tmp_path / "bert")
     saved_model = tiny_bert.saved_model_backbone(None, encoder.preprocessing_path)
     saving.save(model, saved_model, task, tmp_path / "saved_model")

@@ -13,6 +13,7 @@ from messages import refuses
 
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import tasks
+from bert_glue_tf.data.layouts import Padded
 from bert_glue_tf.export import convert, litert, quantize, recipes
 from bert_glue_tf.models import classifiers, encoders, heads, loading, saving
 from bert_glue_tf.models.bert import cutting, export_graph, importing, shrinking
@@ -50,7 +51,7 @@ def weights(activation="gelu", layers=LAYERS, seed=0):
 
 
 def logits(saved, batch):
-    return classifiers.predict_fn(from_weights(saved))(batch)
+    return classifiers.predict_fn(from_weights(saved), Padded())(batch)
 
 
 def one_by_one(graph, batch):
@@ -274,7 +275,7 @@ def test_a_shrunk_network_is_saved_loaded_and_exported(kind, batch, tmp_path):
     loaded = load_classifier(tmp_path / "model")
     for found in (
         saving.load_predict_fn(tmp_path / "model")(batch),
-        classifiers.predict_fn(loaded)(batch),
+        classifiers.predict_fn(loaded, Padded())(batch),
     ):
         np.testing.assert_allclose(found, expected, atol=1e-5)
     assert (
