@@ -46,6 +46,9 @@ class Combined(PruningMethod):
         self.waits = next((m.waits for m in methods if m.waits), "")
         self.cycles = max(method.cycles for method in methods)
 
+    def last_step(self, context: PruningContext) -> int:
+        return max(method.last_step(context) for method in self.methods)
+
     def reshape(self, start: Start) -> Start:
         for method in self.methods:
             start = method.reshape(start)

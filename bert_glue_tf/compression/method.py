@@ -135,6 +135,14 @@ class PruningMethod:
             return context
         return context.with_sparsity(self.final_sparsity)
 
+    def last_step(self, context: PruningContext) -> int:
+        """Return the step, counted from 1, that reaches the final sparsity; 0 = before the first.
+
+        Args:
+          context: of the run.
+        """
+        return context.end_step
+
     def reshape(self, start: Start) -> Start:
         """Return the `Start` to build the model from; may cut what never trains."""
         return start

@@ -15,6 +15,7 @@ from bert_glue_tf.core.errors import UserError
 if TYPE_CHECKING:
     import tf_keras
 
+    from bert_glue_tf.compression.schedule import PruningContext
     from bert_glue_tf.compression.start import Start
     from bert_glue_tf.data import batching, layouts, preprocessing
     from bert_glue_tf.evaluation import evaluator
@@ -58,6 +59,10 @@ class Layer(PruningMethod):
     part = "all layers of the encoder"
     sparsity_note = "drops whole layers: the sparsity is the fraction of the layers"
     prunes = "layers"
+
+    def last_step(self, context: PruningContext) -> int:
+        del context
+        return 0
 
     def check_settings(self) -> None:
         order = self.settings["order"]

@@ -45,6 +45,9 @@ class LotteryTicket(MaskedPruning):
     def cycles(self) -> int:  # type: ignore[override]
         return int(self.settings["rounds"])
 
+    def last_step(self, context: PruningContext) -> int:
+        return (self.cycles - 1) * (context.total_steps // self.cycles)
+
     def prepare(self, model: tf_keras.Model, context: PruningContext) -> tf_keras.Model:
         if not 2 <= self.cycles <= context.total_steps:
             raise UserError(

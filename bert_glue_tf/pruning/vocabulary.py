@@ -17,6 +17,7 @@ from bert_glue_tf.data import vocabulary as pieces
 if TYPE_CHECKING:
     import tf_keras
 
+    from bert_glue_tf.compression.schedule import PruningContext
     from bert_glue_tf.compression.start import Start
 
 
@@ -49,6 +50,10 @@ class Vocabulary(PruningMethod):
     sparsity_note = (
         "cuts word pieces that the training text never uses: --final_sparsity does not come into it"
     )
+
+    def last_step(self, context: PruningContext) -> int:
+        del context
+        return 0
 
     def check_settings(self) -> None:
         if not 0.0 < self.settings["keep"] <= 1.0:

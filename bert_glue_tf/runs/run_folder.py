@@ -269,6 +269,7 @@ class RunFolder(RunPaths):
         if result is not None:
             # Where a process was killed between the record and the end.
             shutil.rmtree(self.checkpoints, ignore_errors=True)
+            shutil.rmtree(self.best, ignore_errors=True)
             logging.info("%s: this run is finished; these are its results", self.path)
         return result
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 from collections.abc import Generator, Sequence
 from typing import Any
 
@@ -130,7 +131,8 @@ def to_rows(
 
 
 def _text(value: Any) -> str:
-    return "" if value is None else str(value)
+    is_missing = value is None or (isinstance(value, float) and math.isnan(value))
+    return "" if is_missing else str(value)
 
 
 def _added(task: TaskSpec, rows: Rows) -> tuple[str, ...]:

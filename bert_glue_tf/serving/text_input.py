@@ -148,8 +148,14 @@ class TextReader:
     def _refuse_table(self, line: str) -> None:
         """Refuse a first line that is the header of a table whose columns are not these texts."""
         for between, kind in ((",", "csv"), (";", "csv"), ("\t", "tsv")):
-            cells = [cell.strip().strip('"') for cell in line.split(between)]
-            if len(cells) > 1 and self._is_header(cells):
+            cells = [cell.strip('"') for cell in line.strip().split(between)]
+            names = [cell.strip() for cell in cells]
+            # Blanks stand in sentences ("This sentence, please."), and in a header only where it
+            # was written by hand: all of it has to be usual names then.
+            is_spaced = cells != names
+            if len(cells) > 1 and (
+                columns.are_usual(names) or (not is_spaced and self._is_header(names))
+            ):
                 raise UserError(
                     f"{self._name}:1: the header of a .{kind} ({', '.join(cells)[:200]}), and no "
                     f"text. Good: --input_format={kind}, or a file whose name ends with .{kind}."

@@ -48,7 +48,8 @@ class BestEpoch(tf_keras.callbacks.Callback):
         self._names = [f"val_{task.primary_metric}{end}" for end in task.validation_splits]
         self._steps = plan.steps_per_epoch
         is_pruned = job.config.pruning_method != NO_PRUNING
-        self._first = math.ceil(plan.context.end_step / self._steps) if is_pruned else 1
+        last = plan.method.last_step(plan.context) if is_pruned else 0
+        self._first = max(1, math.ceil(last / self._steps))
         self._folder = job.folder.best
         self._states = Checkpoints(self._folder, 0)
         self._state = tf.train.Checkpoint(model=network.model, pruning=plan.method.state())
@@ -61,10 +62,14 @@ class BestEpoch(tf_keras.callbacks.Callback):
         return sum(values) / len(values)
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
-        """Keep the epoch's weights where its score is the best so far; NaN never is."""
+        """Keep the epoch's weights where no earlier score is better; NaN is never kept.
+
+        Of equal scores the later one has trained for longer: as long as no probability of rare
+        labels reaches the threshold, every epoch has the same.
+        """
         score = self._mean(logs or {})
         # Of the last one that is known to be pruned to the end, the run has some weights at least.
-        if epoch + 1 >= self._first and score > self._score:
+        if epoch + 1 >= self._first and score >= self._score:
             self._score, self.epoch = score, epoch + 1
             with doing("keeping the best weights so far", is_logged=False):
                 self._states.save(self._state, self.epoch * self._steps)

@@ -95,4 +95,5 @@ def read(job: Job, examples: Mapping[str, Examples] | None) -> Inputs:
     task_settings.check(config, task)
     count = task_settings.held_out_of(config, task, len(examples["train"]))
     train, held_out = examples["train"].hold_out(count)
+    task_settings.check_held_out(config, task, held_out)
     return Inputs(task, examples, train, held_out, config.seq_length, config.truncation)

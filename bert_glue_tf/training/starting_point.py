@@ -50,12 +50,29 @@ def require_fitting(
     if run is None:
         return
     if job.config.start:  # It may have been trained on other examples, and even on another task.
+        _warn_of_seen(job, run, inputs)
         inputs = {"encoder": inputs["encoder"]}
     try:
         run.compare_inputs(inputs)
     except UserError as error:
         raise UserError(f"{_flag(job)}: the run to start from does not fit. {error}") from error
     logging.info("starting from the weights of %s", run.path)
+
+
+def _warn_of_seen(job: Job, run: RunFolder, inputs: Mapping[str, Mapping[str, Any]]) -> None:
+    """Say so where the run has divided the same training file in another way."""
+    record = run.record()
+    before, now = (record.data.get("train", {}) if record else {}), inputs["train data"]
+    # A table that is divided by the run has the checksum of its file besides that of its part.
+    if before.get("file_sha256", before.get("sha256")) != now.get("file_sha256", now.get("sha256")):
+        return
+    names = ("examples", "validation_fraction", "validation_seed")
+    if any(before.get(name) != now.get(name) for name in names):
+        logging.warning(
+            "%s: that run has divided the same training texts in another way, and may have been "
+            "trained on some that this one is scored on or chooses a threshold on",
+            _flag(job),
+        )
 
 
 def _flag(job: Job) -> str:

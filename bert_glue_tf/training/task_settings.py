@@ -6,6 +6,8 @@ Nothing here needs TensorFlow, so that a wrong one is answered before a folder i
 from __future__ import annotations
 
 from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.data.examples import Examples
+from bert_glue_tf.data.settings import DataSettings
 from bert_glue_tf.data.tasks import TaskSpec
 from bert_glue_tf.runs.config import ExperimentConfig
 
@@ -37,6 +39,36 @@ def check(settings: ExperimentConfig, task: TaskSpec) -> None:
             )
 
 
+def check_held_out(settings: ExperimentConfig, task: TaskSpec, held_out: Examples | None) -> None:
+    """Refuse held-out examples on which no threshold can be chosen.
+
+    Args:
+      settings: of the run.
+      task: of the run.
+      held_out: None for none.
+
+    Raises:
+      UserError: a threshold is needed, and all of them are positive, or none.
+    """
+    if held_out is None or held_out.labels is None or not needs_threshold(settings, task):
+        return
+    import numpy as np  # Here, since a wrong flag is answered without it.
+
+    problem = task.problem
+    truths, _ = problem.positives(held_out.labels, np.zeros((len(held_out), problem.width)))
+    if truths.all() or not truths.any():
+        found = "all" if truths.any() else "none"
+        raise UserError(
+            f"--held_out={len(held_out)}: {found} of these training examples, on which a threshold "
+            "is chosen, have a positive label. Good: a larger number."
+        )
+
+
+def needs_threshold(settings: DataSettings, task: TaskSpec) -> bool:
+    """Tell whether a run chooses a threshold on held-out training examples."""
+    return bool(settings.at_recall or settings.at_precision or task.problem.fits_threshold)
+
+
 def held_out_of(settings: ExperimentConfig, task: TaskSpec, examples: int) -> int:
     """Return how many training examples are kept apart: what --held_out says, or a tenth.
 
@@ -45,7 +77,6 @@ def held_out_of(settings: ExperimentConfig, task: TaskSpec, examples: int) -> in
       task: of the run.
       examples: of the training split.
     """
-    needs_some = settings.at_recall or settings.at_precision or task.problem.fits_threshold
-    if settings.held_out or not needs_some:
+    if settings.held_out or not needs_threshold(settings, task):
         return settings.held_out
     return max(1, round(HELD_OUT * examples))

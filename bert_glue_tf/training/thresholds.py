@@ -14,6 +14,7 @@ from bert_glue_tf.evaluation import evaluator, operating_point
 from bert_glue_tf.evaluation.evaluator import EVALUATION_BATCH
 from bert_glue_tf.evaluation.operating_point import OperatingPoint
 from bert_glue_tf.models import classifiers
+from bert_glue_tf.training import task_settings
 from bert_glue_tf.training.inputs import Inputs
 from bert_glue_tf.training.loop import Trained
 from bert_glue_tf.training.network import Network
@@ -29,7 +30,7 @@ def choose(
       trained: the classifier.
     """
     task = inputs.task
-    if not (settings.at_recall or settings.at_precision or task.problem.fits_threshold):
+    if not task_settings.needs_threshold(settings, task):
         return task, ()
     assert inputs.held_out is not None
     with doing(f"choosing a threshold on {len(inputs.held_out):,} training examples held out"):

@@ -100,6 +100,15 @@ def test_the_line_of_a_row_is_the_one_that_it_begins_on(tmp_path):
     assert [place.rsplit(":")[-1] for place in rows.places] == ["2", "5"]
 
 
+def test_a_quotation_over_two_rows_of_a_tsv_is_text():
+    lines = ['"He said it\tpos', "and more\tneg", 'and left."\tneg', "end\tpos"]
+    rows = table.parse("t.tsv", ("text\tlabel\n" + "\n".join(lines) + "\n").encode())
+    assert rows.columns["text"] == ['"He said it', "and more", 'and left."', "end"]
+    # A cell of two lines, as a spreadsheet writes it, is one.
+    two = 'text\tlabel\n"one\ntwo"\tx\n"three"\ty\n'
+    assert table.parse("t.tsv", two.encode()).columns["text"] == ["one\ntwo", "three"]
+
+
 def test_quotes_of_a_tsv_are_text_unless_all_of_them_enclose_cells(tmp_path):
     raw = 'text\tlabel\n"Hello," he said.\tx\n"Whole."\ty\n'
     assert table.parse("t.tsv", raw.encode()).columns["text"] == ['"Hello," he said.', '"Whole."']
@@ -534,13 +543,23 @@ def test_wrong_files_touch_nothing_of_an_earlier_run(tmp_path):
 
 
 def test_a_threshold_holds_a_tenth_of_the_examples_out(tmp_path):
-    path = write(tmp_path, content=CSV)
+    rows = "".join(f"text {i},{'yes' if i % 3 else 'no'}\n" for i in range(80))
+    path = write(tmp_path, content=f"text,label\n{rows}")
     for given, held_out in (
         ({}, 0),
-        ({"at_recall": 0.9}, 2),
-        ({"held_out": 5, "at_recall": 1.0}, 5),
+        ({"at_recall": 0.9}, 7),
+        ({"held_out": 12, "at_recall": 1.0}, 12),
     ):
         config = ExperimentConfig(task="mine", data=str(path), **given)
         found = inputs.read(types.SimpleNamespace(config=config), None)
-        assert len(found.train) == 18 - held_out
+        assert len(found.train) == 72 - held_out
         assert len(found.held_out or []) == held_out
+
+
+def test_a_threshold_needs_held_out_examples_of_both_kinds(tmp_path):
+    rows = [{"text": f"text {i}", "label": "no" if i else "yes"} for i in range(40)]
+    rows[7]["label"] = "yes"
+    path = write(tmp_path, "train.json", json.dumps(rows))
+    config = ExperimentConfig(task="mine", data=str(path), at_recall=0.9, held_out=1)
+    with refuses(UserError, "--held_out=1", "positive"):
+        inputs.read(types.SimpleNamespace(config=config), None)

@@ -360,6 +360,8 @@ def test_the_threshold_is_that_of_the_largest_micro_f1():
     assert fitted.threshold == pytest.approx(0.6)
     found = fitted.decode(np.log(chances / (1 - chances)))
     assert found.tolist() == [[1, 1], [1, 1], [0, 0]]
+    # A training that diverged has no threshold: the record and its readers have the one before.
+    assert MultiLabel(("a", "b")).fitted(labels, np.full((3, 2), np.nan)).threshold == 0.5
 
 
 def test_the_file_of_several_labels_by_hand():

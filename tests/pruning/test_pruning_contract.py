@@ -10,6 +10,7 @@ import dataclasses
 import functools
 import inspect
 import itertools
+import math
 import pathlib
 import subprocess
 import sys
@@ -119,12 +120,14 @@ class Training:
             model=self.model, optimizer=self.trainee.optimizer, pruning=self.method.state()
         )
         self.states: list[str] = []
+        self.sparsities: list[dict[str, float]] = []
 
     def save_into(self, folder: pathlib.Path) -> Training:
         """Write a state after each epoch, while it trains, as a run does."""
 
         def save(epoch: int, logs: object) -> None:
             self.states.append(self.checkpoint.write(str(folder / f"after-{epoch + 1}")))
+            self.sparsities.append(self.method.sparsities(self.model))
 
         self.callbacks.append(tf_keras.callbacks.LambdaCallback(on_epoch_end=save))
         return self
@@ -554,3 +557,27 @@ def test_a_schedule_that_does_not_fit_the_training(changes, named):
         return
     with refuses(UserError, named):
         PruningContext.from_config(config, 100)
+
+
+@every_method
+def test_after_its_last_step_the_sparsity_is_the_final_one(name, trained):
+    training = trained(name)
+    last = training.method.last_step(training.context)
+    assert 0 < last <= STEPS_PER_EPOCH * EPOCHS
+    first = math.ceil(last / STEPS_PER_EPOCH)
+    assert first <= EPOCHS
+    for found in training.sparsities[first - 1 :]:
+        assert found == training.sparsities[-1]
+    # Whole rows and blocks of so small matrices may reach it earlier, single weights do not.
+    if name in {"magnitude", "lottery_ticket"}:
+        earlier = training.sparsities[: first - 1]
+        assert earlier
+        assert all(found != training.sparsities[-1] for found in earlier)
+
+
+def test_what_is_cut_before_the_training_has_its_final_sparsity_from_the_first_step_on():
+    context = PruningContext.from_config(CONFIG, 30, "")
+    for name, last in (("layer", 0), ("vocabulary", 0), ("layer,neuron", context.end_step)):
+        config = ExperimentConfig(task=TASK.name, pruning_method=name)
+        method = registry.build(config)
+        assert method.last_step(context) == last

@@ -169,7 +169,14 @@ def test_a_header_is_never_taken_for_a_sentence(task, line, kind):
 
 
 @pytest.mark.parametrize(
-    "line", ["Text, labels and a class.", "label, class", "query; what is it?"]
+    "line",
+    [
+        "Text, labels and a class.",
+        "label, class",
+        "query; what is it?",
+        "The sentence, sentence, is odd.",
+        "sentence, please",
+    ],
 )
 def test_a_sentence_is_never_taken_for_a_header(line):
     assert list(TextReader(SST2, "standard input").read([line.encode()])) == [(line,)]

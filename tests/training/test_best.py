@@ -26,7 +26,9 @@ def make(tmp_path):
     def build(task="mnli", method="none", end_step=0, rows=()):
         config = ExperimentConfig(task=task, pruning_method=method, keep="best")
         job = types.SimpleNamespace(config=config, folder=RunFolder(tmp_path, config))
-        mask = types.SimpleNamespace(state=lambda: tf.train.Checkpoint())
+        mask = types.SimpleNamespace(
+            state=lambda: tf.train.Checkpoint(), last_step=lambda context: context.end_step
+        )
         plan = types.SimpleNamespace(
             steps_per_epoch=STEPS, context=types.SimpleNamespace(end_step=end_step), method=mask
         )
@@ -44,12 +46,12 @@ def epochs(best, model, scores, first=0):
         best.on_epoch_end(epoch, {**logs, "val_accuracy_test": 9.0 - epoch})
 
 
-def test_the_first_of_the_best_epochs_is_kept(make):
+def test_the_last_of_the_best_epochs_is_kept(make):
     best, model = make()
     epochs(best, model, [0.5, 0.8, 0.8, math.nan, 0.7])
-    assert best.epoch == 2
+    assert best.epoch == 3
     best.restore()
-    assert model.get_weights()[0].item() == 2.0
+    assert model.get_weights()[0].item() == 3.0
 
 
 def test_only_epochs_with_the_final_sparsity_count(make):

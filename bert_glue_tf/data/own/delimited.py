@@ -48,8 +48,15 @@ def tsv_rows(path: str, raw: bytes) -> Rows:
 
 
 def _is_quoted(text: str) -> bool:
-    """Return whether the quotes of a .tsv enclose cells."""
-    rest = re.sub(r'(?:^|(?<=\t))"(?:[^"]|"")*"(?=\t|\r?$|\r?\n)', "", text, flags=re.MULTILINE)
+    """Return whether the quotes of a .tsv enclose cells.
+
+    What would enclose the end of a line and a tab is no cell: a quotation that begins in one row's
+    text and ends in another's would take all rows between the two for one.
+    """
+    quoted = re.compile(r'(?:^|(?<=\t))"(?:[^"]|"")*"(?=\t|\r?$|\r?\n)', flags=re.MULTILINE)
+    if any("\n" in cell and "\t" in cell for cell in quoted.findall(text)):
+        return False
+    rest = quoted.sub("", text)
     return rest != text and not re.search(r'(?:^|\t)"', rest, flags=re.MULTILINE)
 
 

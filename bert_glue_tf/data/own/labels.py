@@ -80,7 +80,10 @@ def infer(column: Column, kind: str = "") -> Problem:
     """
     for row, value in enumerate(column.values):
         if _is_missing(value) and not (kind == "regression" and str(value).strip() == "-1"):
-            raise column.wrong(row, "a label for every training text; or leave the row out")
+            good = "a label for every training text; or leave the row out"
+            if str(value).strip() == "-1":
+                good += "; where -1 is a class, another name for it, since -1 stands for no label"
+            raise column.wrong(row, good)
     return _PROBLEMS[kind or _kind(column)](column)
 
 

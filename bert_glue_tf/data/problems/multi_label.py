@@ -129,8 +129,12 @@ class MultiLabel(Problem):
     def fitted(self, labels: np.ndarray, logits: np.ndarray) -> MultiLabel:
         """Return the problem with the threshold of the largest micro F1 on held-out examples.
 
+        With logits of a training that diverged, the problem as it is.
+
         Lipton et al. 2014, https://arxiv.org/abs/1402.1892, on thresholds that maximise F1.
         """
+        if not np.all(np.isfinite(logits)):
+            return self
         probabilities = self._probabilities(logits).ravel()
         order = np.argsort(-probabilities, kind="stable")
         found = np.cumsum(labels.ravel()[order])
