@@ -33,6 +33,7 @@ def main() -> None:
     encoders.check(source, settings.seq_length)
 
     import numpy as np
+    import tensorflow as tf
 
     from bert_glue_tf.data import batching, layouts, preprocessing, readers
     from bert_glue_tf.data.layouts import Layout, Packed, Padded
@@ -70,10 +71,15 @@ def main() -> None:
 
     def train(name: str, batches: list[np.ndarray]) -> float:
         """Return the examples a second."""
+        layout = plans[name][1]
+        labels = tf.TensorSpec([None], tf.as_dtype(split.labels.dtype))
+        # Not `train_on_batch`, which wants as many rows of every feature as there are labels.
+        dataset = tf.data.Dataset.from_generator(
+            lambda: ((layout.features(tokens, one), split.labels[one]) for one in batches),
+            output_signature=(layout.signature(), labels),
+        )
         start = time.perf_counter()
-        for batch in batches:
-            features = plans[name][1].features(split.tokens, batch)
-            models[name].train_on_batch(features, split.labels[batch])
+        models[name].fit(dataset.prefetch(2), verbose=0)
         return sum(map(len, batches)) / (time.perf_counter() - start)
 
     if len(drawn) < FLAGS.steps * FLAGS.rounds:

@@ -19,6 +19,7 @@ import numpy as np
 
 from bert_glue_tf.data import packing, preprocessing
 from bert_glue_tf.data.preprocessing import TokenizedTexts
+from bert_glue_tf.data.settings import WIDTH_STEP
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -267,7 +268,7 @@ def best_width(
       positions: of the encoder; no width is larger, unless the longest text needs it.
     """
     least = packing.row_width(int(lengths.max(initial=0)))
-    step = packing.WIDTH_STEP
+    step = WIDTH_STEP
     widths = [*range(least, min(least + _TRIED_WIDTHS * step, positions + 1), step)] or [least]
     tried = batches[:_TRIED_BATCHES]
     shares = [share_used(Packed(parts=parts, width=width), lengths, tried) for width in widths]

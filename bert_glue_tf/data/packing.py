@@ -16,6 +16,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from bert_glue_tf.data.preprocessing import TokenizedTexts
+from bert_glue_tf.data.settings import WIDTH_STEP
 
 # The features of packed texts, in their order: int32 [rows, width], and the last one [texts, 2].
 WORD_IDS, TYPE_IDS = "input_word_ids", "input_type_ids"
@@ -23,9 +24,6 @@ TEXTS = "input_texts"  # The number of a token's text within its row, from 1; 0 
 POSITIONS = "input_positions"  # The place of a token in its text, from 0.
 FIRSTS = "input_firsts"  # The row and the column of each text's first token.
 INPUTS = (WORD_IDS, TYPE_IDS, TEXTS, POSITIONS, FIRSTS)
-
-# Widths are multiples of it, which vector units and matrix units compute without a rest.
-WIDTH_STEP = 8
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,8 +7,10 @@ import dataclasses
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.core.settings import LARGEST, Limits, Settings, option, whole
 from bert_glue_tf.data import tasks
-from bert_glue_tf.data.packing import WIDTH_STEP
 from bert_glue_tf.data.problems import PROBLEMS
+
+# Widths of packed rows are multiples of it, which vector and matrix units compute without a rest.
+WIDTH_STEP = 8
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -5,11 +5,15 @@ Nothing here needs TensorFlow, so that a wrong one is answered before a folder i
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from bert_glue_tf.core.errors import UserError
-from bert_glue_tf.data.examples import Examples
 from bert_glue_tf.data.settings import DataSettings
 from bert_glue_tf.data.tasks import TaskSpec
 from bert_glue_tf.runs.config import ExperimentConfig
+
+if TYPE_CHECKING:
+    from bert_glue_tf.data.examples import Examples
 
 HELD_OUT = 0.1  # Of the training examples for a threshold, where the user gives no number.
 

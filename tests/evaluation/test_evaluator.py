@@ -11,6 +11,7 @@ from tokens import tokens_of
 
 from bert_glue_tf.data import tasks
 from bert_glue_tf.data.batching import Split
+from bert_glue_tf.data.layouts import Padded
 from bert_glue_tf.evaluation import evaluator
 
 
@@ -28,7 +29,7 @@ def test_logits_come_back_in_the_order_of_the_split():
         return np.stack([number, -number], axis=1)
 
     split = split_of(103, np.zeros(103, np.int32))
-    logits = evaluator.predict(predict, split, 10, (8, 16, 32))
+    logits = evaluator.predict(predict, split.tokens, 10, Padded(lengths=(8, 16, 32)))
     np.testing.assert_array_equal(logits[:, 0], np.arange(103) + 1)
     assert sum(sizes) == 103
     assert logits.dtype == np.float32
@@ -43,7 +44,9 @@ def test_cola_is_scored_with_matthews_accuracy_and_loss():
         chosen = predictions[features["input_word_ids"][:, 0] - 1]
         return np.eye(2, dtype=np.float32)[chosen]
 
-    done = evaluator.evaluate(predict, split, tasks.get("cola"), batch_size=3, buckets=(8, 16, 32))
+    done = evaluator.evaluate(
+        predict, split, tasks.get("cola"), batch_size=3, layout=Padded(lengths=(8, 16, 32))
+    )
     # TP 2, TN 1, FP 0, FN 1: (2*1 - 0*1) / sqrt(2 * 3 * 1 * 2)
     assert done.metrics["matthews"] == pytest.approx(2 / math.sqrt(12))
     assert done.metrics["accuracy"] == 0.75
@@ -58,11 +61,12 @@ def test_a_diverged_model_has_no_score(output):
     def predict(features):
         return np.full((len(features["input_mask"]), 2), output, np.float32)
 
-    done = evaluator.evaluate(predict, split, tasks.get("cola"), batch_size=2, buckets=(32,))
+    done = evaluator.evaluate(
+        predict, split, tasks.get("cola"), batch_size=2, layout=Padded(lengths=(32,))
+    )
     assert all(math.isnan(value) for value in done.metrics.values())
 
 
 def test_an_empty_split_is_refused():
-    empty = Split("validation", tokens_of([]), np.zeros(0, np.int32))
-    with refuses(ValueError, "'validation'"):
-        evaluator.predict(lambda features: np.zeros((0, 2)), empty, 8, (8,))
+    with refuses(ValueError, "no text"):
+        evaluator.predict(lambda features: np.zeros((0, 2)), tokens_of([]), 8, Padded(lengths=(8,)))

@@ -133,7 +133,9 @@ def test_what_another_version_has_finished_is_shown(tmp_path):
     path.write_text(json.dumps(record) + "\n")
     done = train(*flags_given, "--workdir=run", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert re.search(r"warning: settings of a later version .*: teacher$", done.stderr, re.M)
+    assert re.search(
+        r"warning: settings that this version does not have .*: teacher$", done.stderr, re.M
+    )
 
 
 @pytest.mark.parametrize(
