@@ -174,7 +174,7 @@ class MaskedPruning(PruningMethod):
     def advance(self, step: int) -> None:
         """Do what is due after training step `step` (0: before the first)."""
         self.step.assign(step)
-        if not self.plan.begin_step <= step <= self.plan.end_step:
+        if not self.plan.is_due(step):
             return
         due, sparsity = self._schedule(tf.constant(step, tf.int64))
         if bool(due):

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from absl import logging
 
-from bert_glue_tf.compression import xla
 from bert_glue_tf.compression.masked import values_of
 from bert_glue_tf.compression.method import Options
 from bert_glue_tf.compression.scores import Score, magnitudes
@@ -98,7 +97,6 @@ class Movement(Score):
                 )
 
     def create(self) -> None:
-        xla.can_compile()
         groups, variable = self.method.all_groups, self.method.variable
         self._scores = {
             group.name: variable(f"score/{group.name}", group.units, tf.float32, 0.0)
@@ -113,6 +111,10 @@ class Movement(Score):
             group.name: variable(f"square/{group.name}", group.units, tf.float32, 0.0)
             for group in groups
         }
+        self._steps = {  # That RMSProp takes; nothing of it goes on to the next one.
+            group.name: tf.Variable(tf.zeros(group.units), trainable=False, name="pruning/step")
+            for group in groups
+        }
         self._hidden = {  # Values of the weights that are masked.
             member.name: variable(f"hidden/{member.name}", member.variable.shape, tf.float32, 0.0)
             for group in groups
@@ -123,24 +125,37 @@ class Movement(Score):
         kept = self.method.expanded(group, member)
         if member is not group.members[-1]:
             return tf.where(kept, tf.cast(gradient, tf.float32), 0.0)
-        score, square = self._scores[group.name], self._squares[group.name]
+        gradient = tf.cast(gradient, tf.float32)
+        moved = gradient * (member.variable.read_value() + self._hidden[member.name].read_value())
+        if member.others:
+            moved = tf.reduce_sum(tf.reshape(moved, member.view), member.others)
+        self._take_step(group.name, tf.reshape(moved, group.units))
+        return tf.where(kept, gradient, 0.0)
+
+    def _take_step(self, name: str, moved: tf.Tensor) -> None:
+        """Take Adam's step of a group's scores.
+
+        Args:
+          name: of the group.
+          moved: float32 of the units' shape, the gradient of the scores.
+        """
+        score, rate = self._scores[name], self.settings["score_rate"]
+        if self._is_soft:
+            gate = tf.sigmoid(score.read_value())
+            score.assign_sub(rate * self.settings["penalty"] * gate * (1.0 - gate))
         seen = tf.cast(self.method.step + 1, tf.float32)
-        new_square, new_score, left = movement_step(
-            gradient,
-            member.variable.read_value(),
-            self._hidden[member.name].read_value(),
-            square.read_value(),
-            score.read_value(),
-            kept,
-            1.0 - tf.pow(_BETA_2, seen),
-            self.settings["score_rate"],
-            self.settings["penalty"] if self._is_soft else 0.0,
-            member.view,
-            member.others,
+        # Adam without its first moment is RMSProp with another step size. TensorFlow has it in one
+        # pass over the arrays and with all threads: two thirds of what XLA takes for the same.
+        tf.raw_ops.ResourceApplyRMSProp(
+            var=score.handle,
+            ms=self._squares[name].handle,
+            mom=self._steps[name].handle,
+            lr=rate * tf.sqrt(1.0 - tf.pow(_BETA_2, seen)),
+            rho=_BETA_2,
+            momentum=0.0,
+            epsilon=_TINY,
+            grad=moved,
         )
-        square.assign(new_square)
-        score.assign(new_score)
-        return left
 
     def begin(self) -> None:
         last = self.method.plan.end_step
@@ -167,52 +182,6 @@ class Movement(Score):
             hidden.assign(unseen)
 
 
-# Compiled into one pass over the weights instead of fifteen.
-@xla.compiled()
-def movement_step(
-    gradient: tf.Tensor,
-    weight: tf.Tensor,
-    hidden: tf.Tensor,
-    square: tf.Tensor,
-    score: tf.Tensor,
-    kept: tf.Tensor,
-    correction: tf.Tensor,
-    rate: float,
-    penalty: float,
-    view: tuple[int, ...],
-    others: tuple[int, ...],
-) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Take Adam's step of the scores of a matrix.
-
-    Args:
-      gradient: float32, dL/dW'.
-      weight, hidden: float32, the masked weight, and what is masked of it.
-      square: float32 of the units' shape, Adam's second moment.
-      score: float32 of the units' shape.
-      kept: bool of the weight's shape, the mask.
-      correction: float32 scalar, 1 - beta_2^t.
-      rate: of the step.
-      penalty: on sigmoid(score); 0 for the hard variant.
-      view, others: the member's.
-
-    Returns:
-      The new second moment, the new score, and the gradient to train with: a masked weight gets
-      none, since dL/dW = dL/dW' * M.
-    """
-    gradient = tf.cast(gradient, tf.float32)
-    moved = gradient * (weight + hidden)
-    if others:
-        moved = tf.reduce_sum(tf.reshape(moved, view), others)
-    square = square + (1.0 - _BETA_2) * (tf.square(moved) - square)
-    # Not moved / sqrt(square / correction): divisions and roots would take as long as all the rest.
-    change = moved * tf.math.rsqrt(tf.maximum(square, _TINY)) * tf.sqrt(correction)
-    if penalty:
-        gate = tf.sigmoid(score)
-        change = change + penalty * gate * (1.0 - gate)
-    return square, score - rate * change, tf.where(kept, gradient, 0.0)
-
-
-@xla.compiled(any_shape=True)
 def _hide(weight: tf.Tensor, hidden: tf.Tensor, kept: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Return what a new mask lets be seen of a matrix, and what it hides.
 

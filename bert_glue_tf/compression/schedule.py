@@ -145,6 +145,14 @@ class PruningContext:
         end = begin + max(1, length // frequency) * frequency
         return dataclasses.replace(self, begin_step=begin, end_step=end, frequency=frequency)
 
+    def is_due(self, step: int) -> bool:
+        """Return whether `schedule` has masks updated after a step.
+
+        Asking the schedule itself takes a millisecond, at each step of a training.
+        """
+        since = step - self.begin_step
+        return 0 <= since <= self.end_step - self.begin_step and since % self.frequency == 0
+
     def schedule(self) -> tfmot.sparsity.keras.PruningSchedule:
         """Return tfmot's cubic `PolynomialDecay` (Zhu and Gupta 2017, eq. 1, arXiv:1710.01878).
 

@@ -162,7 +162,7 @@ class Gradient(Score):
 
 
 # Compiled into one pass over the weights instead of five.
-@xla.compiled()
+@xla.Compiled
 def running_mean(
     mean: tf.Tensor,
     weight: tf.Tensor,

@@ -39,28 +39,16 @@ class Compiled:
 
     Args:
       function: of tensors (no variables: each would be compiled for) and plain values.
-      any_shape: see `compiled`.
     """
 
-    def __init__(self, function: Callable[..., Any], any_shape: bool) -> None:
+    def __init__(self, function: Callable[..., Any]) -> None:
         self._function = function
-        self._any_shape = any_shape
         functools.update_wrapper(self, function)
 
     @functools.cached_property
     def jitted(self) -> Any:
         """The function as TensorFlow compiles it."""
-        return tf.function(self._function, jit_compile=True, reduce_retracing=self._any_shape)
+        return tf.function(self._function, jit_compile=True)
 
     def __call__(self, *arguments: Any) -> Any:
         return (self.jitted if can_compile() else self._function)(*arguments)
-
-
-def compiled(any_shape: bool = False) -> Callable[[Callable[..., Any]], Compiled]:
-    """Return a decorator that compiles a function of tensors and plain values.
-
-    Args:
-      any_shape: whether it is called outside of a graph and reads no static shape. It is then not
-        traced for each shape, which TensorFlow would warn of from the fifth on.
-    """
-    return lambda function: Compiled(function, any_shape)

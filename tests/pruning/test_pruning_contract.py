@@ -516,6 +516,16 @@ def test_schedule(changes, total, expected):
     assert float(sparsity) == pytest.approx(0.8)
 
 
+@pytest.mark.parametrize("kind", ["gradual", "iterative", "one_shot"])
+def test_masks_are_due_when_tfmot_says_so(kind):
+    config = ExperimentConfig(pruning_method="magnitude", pruning_schedule=kind, begin_step=3)
+    context = PruningContext.from_config(config, 250)
+    schedule = context.schedule()
+    due = [step for step in range(251) if bool(schedule(tf.constant(step, tf.int64))[0])]
+    assert due == [step for step in range(251) if context.is_due(step)]
+    assert len(due) == {"gradual": 99, "iterative": 6, "one_shot": 1}[kind]
+
+
 def test_a_final_sparsity_reached_earlier_than_asked_for_is_told(caplog):
     config = ExperimentConfig(
         pruning_method="classifier_magnitude", begin_step=0, end_step=100, pruning_frequency=60
