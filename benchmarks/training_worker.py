@@ -167,7 +167,7 @@ class Worker:
             verbose=0,
             callbacks=[
                 *self._plan.method.callbacks(),
-                callbacks.Validate(scores.while_training(self._network.model)),
+                callbacks.Validate(scores.while_training(scores.predict_fn(self._network.model))),
                 noted,
             ],
         )

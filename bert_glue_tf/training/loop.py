@@ -15,6 +15,7 @@ from bert_glue_tf.compression.schedule import UPDATES
 from bert_glue_tf.core.progress import doing
 from bert_glue_tf.data import batching
 from bert_glue_tf.data.batching import Split
+from bert_glue_tf.evaluation.evaluator import PredictFn
 from bert_glue_tf.models import classifiers, heads
 from bert_glue_tf.runs.settings import BEST
 from bert_glue_tf.training import callbacks, devices, laying_out
@@ -39,6 +40,7 @@ class Trained:
 
     Attributes:
       model: of plain layers, in float32.
+      predict_fn: the same as a function of features to logits.
       removed: what the method has pruned.
       scoring: the validation splits.
       timing: what the run has taken over all its processes.
@@ -49,6 +51,7 @@ class Trained:
     """
 
     model: tf_keras.Model
+    predict_fn: PredictFn
     removed: Removed
     scoring: Scoring
     timing: callbacks.Timing
@@ -96,6 +99,7 @@ def train(job: Job, inputs: Inputs, plan: Plan, network: Network, start_time: fl
     layouts = laying_out.choose(job, plan, network.backbone, split, validation)
     trainee = _compile(job, inputs, plan, network, layouts)
     scoring = Scoring(inputs.task, validation, layouts.scoring)
+    predict_fn = scoring.predict_fn(network.model)
     sums = RunningSums()
     state = _state(network, trainee, plan, sums)
     position = _restore(states, state, plan)
@@ -116,7 +120,7 @@ def train(job: Job, inputs: Inputs, plan: Plan, network: Network, start_time: fl
                     throughput,
                     usage,
                     *plan.method.callbacks(),
-                    callbacks.Validate(scoring.while_training(network.model)),
+                    callbacks.Validate(scoring.while_training(predict_fn)),
                     *best,
                     progress,
                     *_reports(job, plan, timing, throughput),
@@ -129,7 +133,9 @@ def train(job: Job, inputs: Inputs, plan: Plan, network: Network, start_time: fl
         epoch = next((one.epoch for one in best if one.restore()), plan.epochs)
         removed = plan.method.measure(network.model)
         model = networks.finalize(job, plan, network)
-    return Trained(model, removed, scoring, timing, throughput, usage.mean(), epoch)
+    if model is not network.model:  # Else the graph that has scored each epoch scores it too.
+        predict_fn = scoring.predict_fn(model)
+    return Trained(model, predict_fn, removed, scoring, timing, throughput, usage.mean(), epoch)
 
 
 def _state(

@@ -42,7 +42,7 @@ def write(
     inputs = dataclasses.replace(inputs, task=task)
     trained = dataclasses.replace(trained, scoring=dataclasses.replace(trained.scoring, task=task))
     with doing("scoring the trained model"):
-        evaluations = trained.scoring.evaluate(trained.scoring.predict_fn(trained.model))
+        evaluations = trained.scoring.evaluate(trained.predict_fn)
         intervals = scoring.intervals(inputs.task, trained.scoring.splits, evaluations)
         warnings, marked = _write_predictions(job, trained, evaluations, intervals)
     with doing("saving the model"):

@@ -37,9 +37,8 @@ class Scoring:
         """Return the model as a function of features to logits; see `classifiers.predict_fn`."""
         return classifiers.predict_fn(model, self.layout)
 
-    def while_training(self, model: tf_keras.Model) -> Callable[[], dict[str, float]]:
-        """Return a function that scores the model as it stands, with one graph for all calls."""
-        predict_fn = self.predict_fn(model)
+    def while_training(self, predict_fn: PredictFn) -> Callable[[], dict[str, float]]:
+        """Return a function that scores the model of a `predict_fn` as it stands."""
         validation = self.task.validation_splits
         return lambda: flatten(self._evaluate(predict_fn, validation))
 

@@ -57,10 +57,12 @@ def score(
         "outputs": list(labels or head.names),
     }
     split, validation = data.tokenize(network.backbone.preprocessing)
+    scoring = Scoring(data.task, validation, laying_out.for_scoring(config, network.backbone))
     trained = Trained(
         model=network.model,
+        predict_fn=scoring.predict_fn(network.model),
         removed=steps.method.measure(network.model),
-        scoring=Scoring(data.task, validation, laying_out.for_scoring(config, network.backbone)),
+        scoring=scoring,
         timing=callbacks.Timing([], start_time),
         throughput=callbacks.Throughput(len(split), config.batch_size),
         positions_used=float("nan"),

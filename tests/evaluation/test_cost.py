@@ -1,8 +1,12 @@
-"""Times taken in turns."""
+"""Times taken in turns, and the bytes of files."""
 
 from __future__ import annotations
 
+import gzip
 import itertools
+
+import numpy as np
+import pytest
 
 from bert_glue_tf.evaluation import cost
 
@@ -43,3 +47,18 @@ def test_the_order_is_the_same_in_each_session():
         return made
 
     assert order() == order()
+
+
+@pytest.mark.parametrize("size", [0, 1, cost._CHUNK, 3 * cost._CHUNK + 7])
+def test_a_file_s_gzipped_bytes_are_those_of_gzip_itself(tmp_path, size):
+    random = np.random.default_rng(0)
+    # Half of it can be compressed, as a file with pruned weights.
+    values = random.integers(0, 256, size, np.uint8) * (random.random(size) < 0.5)
+    content = values.astype(np.uint8).tobytes()
+    (tmp_path / "weights").write_bytes(content)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "note").write_bytes(b"a note " * 100)
+    found = cost.size_on_disk(tmp_path)
+    expected = sum(len(gzip.compress(part, 6)) for part in (content, b"a note " * 100))
+    assert found["plain"] == size + 700
+    assert abs(found["gzip"] - expected) <= 1e-4 * expected + 8
