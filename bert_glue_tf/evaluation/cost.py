@@ -8,7 +8,7 @@ import resource
 import time
 import zlib
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 import numpy.random  # Else NumPy imports it within a session, at its first use.
@@ -43,7 +43,9 @@ def _gzipped(file: pathlib.Path, threads: ThreadPoolExecutor) -> int:
     with file.open("rb") as source:
         waiting = source.read(_CHUNK)
         while not is_last:
-            pieces = []  # As many as there are threads, so that a large file is never held whole.
+            pieces: list[
+                Future[int]
+            ] = []  # As many as there are threads, so that a large file is never held whole.
             while len(pieces) < (os.cpu_count() or 1) and not is_last:
                 piece, waiting = waiting, source.read(_CHUNK)
                 is_last = not waiting
