@@ -23,7 +23,9 @@ class BestEpoch(tf_keras.callbacks.Callback):
 
     The metric is the mean over the validation splits; a test split is never looked at. Where
     something is pruned, only epochs count that end with the final sparsity. A run that goes on
-    knows the scores of its earlier epochs from the history.
+    knows the scores of its earlier epochs from the history. Weights of an epoch that it trains
+    again, since its process was killed after they were kept and before the training itself was
+    saved, are removed: that epoch is judged anew, and need not repeat bit for bit.
 
     Attributes:
       epoch: the best one, from 1; 0 where there is none yet.
@@ -41,7 +43,7 @@ class BestEpoch(tf_keras.callbacks.Callback):
 
         Args:
           job, inputs, plan, network: of the run.
-          rows: a dict of text for each epoch that an earlier process has finished.
+          rows: a dict of text for each epoch after which, or later, the training was saved.
         """
         super().__init__()
         task = inputs.task
@@ -51,10 +53,11 @@ class BestEpoch(tf_keras.callbacks.Callback):
         last = plan.method.last_step(plan.context) if is_pruned else 0
         self._first = max(1, math.ceil(last / self._steps))
         self._folder = job.folder.best
-        self._states = Checkpoints(self._folder, 0)
+        self._states = Checkpoints(self._folder, 0, last_step=len(rows) * self._steps)
         self._state = tf.train.Checkpoint(model=network.model, pruning=plan.method.state())
-        self.epoch, self._score = self._states.step // self._steps, -math.inf
-        if 0 < self.epoch <= len(rows):
+        self.epoch = self._states.step // self._steps
+        self._score = -math.inf
+        if self.epoch:
             self._score = self._mean({n: float(v) for n, v in rows[self.epoch - 1].items() if v})
 
     def _mean(self, logs: Mapping[str, float]) -> float:

@@ -70,18 +70,25 @@ class Checkpoints:
       step: after which the newest whole state was written; 0 where there is none.
     """
 
-    def __init__(self, folder: pathlib.Path, finished_epochs: int) -> None:
+    def __init__(
+        self, folder: pathlib.Path, finished_epochs: int, last_step: int | None = None
+    ) -> None:
         """Look for the newest state that can be read, and warn of those that cannot.
 
         Args:
           folder: which need not be there.
           finished_epochs: epochs that are known to have been trained, from the history.
+          last_step: states after a later step are removed, as they are of steps that the run is
+            going to train again; None to keep all.
         """
         self._folder = folder
         self._newest: pathlib.Path | None = None
         self.step = 0
         self._damaged: set[pathlib.Path] = set()
         for step, prefix in self._all():
+            if last_step is not None and step > last_step:
+                self._remove(prefix)
+                continue
             damage = _damage(prefix)
             if damage:
                 self._damaged.add(prefix)

@@ -73,10 +73,27 @@ def test_a_run_that_goes_on_knows_the_best_epoch_before(make):
         assert best.epoch == model.get_weights()[0].item() == expected
 
 
-def test_an_epoch_that_was_not_finished_is_judged_anew(make):
+@pytest.mark.parametrize(("again", "kept"), [(0.4, 1), (math.nan, 1), (0.5, 2), (0.9, 2)])
+def test_an_epoch_that_is_trained_again_is_judged_anew(make, again, kept):
+    """Killed after its weights were kept and before the training was saved, it may differ now."""
+    first, model = make()
+    epochs(first, model, [0.5, 0.9])
+    rows = [{"val_accuracy_matched": "0.5", "val_accuracy_mismatched": "0.5"}]
+    best, model = make(rows=rows)
+    assert best.epoch == 1
+    model.set_weights([np.array([[7.0]])])
+    best.on_epoch_end(1, {"val_accuracy_matched": again, "val_accuracy_mismatched": again})
+    best.restore()
+    assert best.epoch == kept
+    assert model.get_weights()[0].item() == {1: 1.0, 2: 7.0}[kept]
+
+
+def test_weights_of_a_first_epoch_that_is_trained_again_are_removed(make, caplog):
     first, model = make()
     epochs(first, model, [0.9])
     best, model = make(rows=[])
+    assert best.epoch == 0
+    assert not list(best._folder.glob("step-*"))
     epochs(best, model, [0.4, 0.3])
     best.restore()
     assert best.epoch == model.get_weights()[0].item() == 1
