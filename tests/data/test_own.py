@@ -162,6 +162,25 @@ def test_the_name_of_a_task_is_that_of_its_file_or_folder(tmp_path):
     assert files.default_name(str(write(tmp_path / "mrpc"))) == "own_mrpc"
 
 
+def test_texts_that_look_like_a_known_task_are_said_to_be_taken_as_own(tmp_path, caplog):
+    cola = CSV.replace("text,label", "sentence,label")
+    cases = (
+        ("cola", cola, ("--task=cola", "macro_f1", "matthews")),
+        ("CoLA", cola, ("--task=cola", "matthews")),
+        ("SST-2", cola, ("--task=sst2", "accuracy")),
+        ("cola", CSV, ()),  # With another column.
+        ("mine", cola, ()),
+    )
+    for number, (name, content, named) in enumerate(cases):
+        path = write(tmp_path / str(number) / name, "train.csv", content)
+        caplog.clear()
+        with caplog.at_level(logging.INFO, logger="absl"):
+            task_of(path.parent)
+        assert len(caplog.messages) == 1 + bool(named)
+        if named:
+            says(caplog.messages[1], path.parent, "texts of your own", *named)
+
+
 def test_without_task_the_data_say_which_one_it_is(tmp_path):
     assert readers.default_task("tfds", "cola") == readers.default_task("sample", "cola") == "cola"
     assert readers.default_task(str(write(tmp_path / "films")), "cola") == "films"

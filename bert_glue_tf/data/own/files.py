@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import tasks
 from bert_glue_tf.data.own import table
+from bert_glue_tf.data.tasks import TaskSpec
 
 NAME = "own"  # Of tables of the user's own, in records and tables.
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
@@ -76,13 +77,25 @@ def default_name(data: str) -> str:
     A file that is named by its split has the name of its folder. A name that a known task has gets
     `own_` before it.
     """
+    name = _name(data)
+    return f"{NAME}_{name}" if name in tasks.TASKS else name
+
+
+def known_task(data: str) -> TaskSpec | None:
+    """Return the known task that a file or folder is named as, in any case; else None."""
+    name = _name(data).lower()
+    folders = {task.folder.lower(): task for task in tasks.TASKS.values()}
+    return tasks.TASKS.get(name) or folders.get(name)
+
+
+def _name(data: str) -> str:
+    """Return the name of a file or folder, as that of a task can be."""
     path = pathlib.Path(os.path.abspath(os.path.expanduser(data)))
     is_file = path.is_file()
     name = table.stem_of(path.name) if is_file else path.name
     if is_file and _NAME.fullmatch(name.lower()):
         name = path.parent.name
-    name = re.sub(r"[^\w.-]+|^[^A-Za-z0-9]+", "_", name).strip("_.-")[:60] or NAME
-    return f"{NAME}_{name}" if name in tasks.TASKS else name
+    return re.sub(r"[^\w.-]+|^[^A-Za-z0-9]+", "_", name).strip("_.-")[:60] or NAME
 
 
 def _splits(data: str) -> dict[str, tuple[str, ...]]:

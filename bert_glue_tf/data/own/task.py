@@ -56,12 +56,16 @@ def infer(name: str, data: str, wanted: Wanted) -> TaskSpec:
       UserError: the files cannot be read, or columns or labels are ambiguous.
     """
     found = files.find(data)
-    return _infer(name, wanted, tuple(found.items()), table.states(found))
+    return _infer(name, data, wanted, tuple(found.items()), table.states(found))
 
 
 @functools.lru_cache(maxsize=8)  # Asked for by each step of a command, and said once.
 def _infer(
-    name: str, wanted: Wanted, splits: tuple[tuple[str, tuple[str, ...]], ...], states: object
+    name: str,
+    data: str,
+    wanted: Wanted,
+    splits: tuple[tuple[str, tuple[str, ...]], ...],
+    states: object,
 ) -> TaskSpec:
     del states
     found = dict(splits)
@@ -81,6 +85,7 @@ def _infer(
         has_test=_is_labelled(found.get(TEST, ()), chosen),
     )
     _say(task, found, len(train), chosen)
+    _say_known(task, data)
     return task
 
 
@@ -109,6 +114,26 @@ def _say(task: TaskSpec, found: Mapping[str, Any], count: int, chosen: Choice) -
         " (guessed by the names)" if chosen.is_guessed else "",
         task.problem.title,
         validation,
+    )
+
+
+def _say_known(task: TaskSpec, data: str) -> None:
+    """Log that texts which look like those of a known task are taken as the user's own.
+
+    The name of a folder is no command: whoever has called a folder of his own `cola` must not get
+    another task's labels. Whoever means the task has to know that he does not get its metric.
+    """
+    known = files.known_task(data)
+    if known is None or task.tsv_text not in (known.text_fields, known.tsv_text):
+        return
+    logging.info(
+        "%s: named as %s and with its columns, and taken as texts of your own, scored by %s: "
+        "--task=%s means the task itself, scored by %s",
+        data,
+        known.name,
+        task.primary_metric,
+        known.name,
+        known.primary_metric,
     )
 
 
