@@ -10,7 +10,7 @@ TensorFlow is imported inside the function that needs it: scoring does not.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,6 +25,7 @@ from bert_glue_tf.data.preprocessing import TokenizedTexts
 if TYPE_CHECKING:
     import tensorflow as tf
 
+_SHOWN = 60  # Characters of a text in a message.
 # An array over the n examples of a split, or several by name: [n, ...]. Batches have their rows.
 Targets = np.ndarray | Mapping[str, np.ndarray]
 
@@ -37,14 +38,27 @@ class Split:
       name: TFDS's name of the split.
       tokens: word pieces of n examples.
       labels: [n], of the problem's `label_dtype`.
+      texts: one list of n texts for each text field, for messages; empty where nobody has them.
     """
 
     name: str
     tokens: TokenizedTexts
     labels: np.ndarray
+    texts: tuple[Sequence[str], ...] = ()
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def named(self, place: int) -> str:
+        """Return what an example is called in a message: how it begins, which a user can find.
+
+        A number would count what is left of the user's file after its examples were divided.
+        """
+        if not self.texts:
+            return f"a text of the {self.name} split"
+        begin = " ".join(self.texts[0][place].split())
+        shown = begin if len(begin) <= _SHOWN else f"{begin[:_SHOWN]}..."
+        return f"the text {shown!r} of the {self.name} split"
 
     def tell_cut(self, seq_length: int) -> None:
         """Log how many texts are longer than what a model reads, if any are."""
@@ -71,7 +85,8 @@ def tokenize(preprocessor: Any, name: str, examples: Examples) -> Split:
     """
     if examples.labels is None:
         raise UserError(f"the split {name} has no labels, so it can neither train nor score.")
-    return Split(name, preprocessing.tokenize(preprocessor, examples.texts), examples.labels)
+    tokens = preprocessing.tokenize(preprocessor, examples.texts)
+    return Split(name, tokens, examples.labels, examples.texts)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -129,7 +129,7 @@ class Padded(Layout):
         return len(self.lengths) == 1 and self.size > 0
 
     def batches(self, lengths: np.ndarray, size: int) -> list[np.ndarray]:
-        _require_fitting(lengths, self.lengths[-1])
+        preprocessing.require_fitting(lengths, self.lengths[-1])
         bucket_of = np.searchsorted(np.asarray(self.lengths), lengths)
         found: list[np.ndarray] = []
         waiting = np.empty(0, np.int64)
@@ -146,7 +146,7 @@ class Padded(Layout):
 
     def _length(self, lengths: np.ndarray) -> int:
         """Return the smallest length that holds these texts."""
-        _require_fitting(lengths, self.lengths[-1])
+        preprocessing.require_fitting(lengths, self.lengths[-1])
         longest = lengths.max(initial=0)
         return self.lengths[int(np.searchsorted(np.asarray(self.lengths), longest))]
 
@@ -318,8 +318,3 @@ def share_used(layout: Layout, lengths: np.ndarray, batches: Sequence[np.ndarray
     filled = [fill_up(batch, lengths, layout.parts, layout.size)[0] for batch in batches]
     positions = sum(layout.positions(lengths[batch]) for batch in filled)
     return float(sum(lengths[batch].sum() for batch in batches) / positions)
-
-
-def _require_fitting(lengths: np.ndarray, longest: int) -> None:
-    if len(lengths) and lengths.max() > longest:
-        raise ValueError(f"a text of {lengths.max()} tokens does not fit into {longest} positions")

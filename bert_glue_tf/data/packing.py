@@ -15,6 +15,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from bert_glue_tf.data import preprocessing
 from bert_glue_tf.data.preprocessing import TokenizedTexts
 from bert_glue_tf.data.settings import WIDTH_STEP
 
@@ -59,7 +60,7 @@ def first_fit_decreasing(lengths: Sequence[int] | np.ndarray, width: int) -> Pla
       ValueError: a text is longer than a row.
     """
     lengths = np.asarray(lengths, np.int64)
-    require_fitting(lengths, width)
+    preprocessing.require_fitting(lengths, width)
     rows, columns, numbers = (np.zeros(len(lengths), np.int64) for _ in range(3))
     filled: list[int] = []
     held: list[int] = []
@@ -74,12 +75,6 @@ def first_fit_decreasing(lengths: Sequence[int] | np.ndarray, width: int) -> Pla
         rows[text], columns[text], numbers[text] = row, filled[row], held[row]
         filled[row] += length
     return Places(rows, columns, numbers, len(filled))
-
-
-def require_fitting(lengths: np.ndarray, width: int) -> None:
-    """Raise a ValueError where a text is longer than a row."""
-    if len(lengths) and lengths.max() > width:
-        raise ValueError(f"a text of {lengths.max()} tokens does not fit into rows of {width}")
 
 
 def pack(

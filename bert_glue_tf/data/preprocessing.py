@@ -70,8 +70,7 @@ class TokenizedTexts:
         """
         indices = np.asarray(indices, dtype=np.int64)
         lengths = self.lengths[indices]
-        if len(lengths) and lengths.max() > length:
-            raise ValueError(f"an example of {lengths.max()} tokens does not fit into {length}")
+        require_fitting(lengths, length)
         mask = np.arange(length) < lengths[:, None]
         # Row by row the positions in the flat arrays, without a loop over examples.
         places = (self.row_splits[indices][:, None] + np.arange(length))[mask]
@@ -80,6 +79,21 @@ class TokenizedTexts:
         types = np.zeros(mask.shape, np.int32)
         types[mask] = self.type_ids[places]
         return {"input_word_ids": ids, "input_mask": mask.astype(np.int32), "input_type_ids": types}
+
+
+def require_fitting(lengths: np.ndarray, positions: int) -> None:
+    """Refuse texts that are longer than what has to hold them.
+
+    Args:
+        lengths: int [n], tokens of each text.
+        positions: of a row.
+
+    Raises:
+        ValueError: one is longer.
+    """
+    longest = lengths.max(initial=0)
+    if longest > positions:
+        raise ValueError(f"a text of {longest} tokens does not fit into {positions} positions")
 
 
 def load(folder: str, location: str, remedy: str = "") -> Any:

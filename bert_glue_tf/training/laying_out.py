@@ -63,7 +63,7 @@ def require(config: ExperimentConfig, backbone: Backbone) -> None:
 
 
 def choose(
-    job: Job, plan: Plan, backbone: Backbone, train: Split, validation: Mapping[str, Split]
+    job: Job, plan: Plan, backbone: Backbone, train: Split, scored: Mapping[str, Split]
 ) -> Layouts:
     """Return the run's layouts, and say in the log how much of them is padding.
 
@@ -72,14 +72,14 @@ def choose(
       plan: gives the batches.
       backbone: of the network.
       train: training examples in word pieces.
-      validation: suffix -> validation examples in word pieces.
+      scored: by any name the splits that are scored, in word pieces.
 
     Raises:
       UserError: a training text is longer than a row of --packing_width.
     """
     is_packed = _is_packed(job.config, backbone)
     if is_packed:
-        found = _packed(job, plan, train, validation, backbone.positions)
+        found = _packed(job, plan, train, scored, backbone.positions)
     else:
         found = _padded(job, plan)
     replicas = job.strategy.num_replicas_in_sync
@@ -133,7 +133,7 @@ def _padded(job: Job, plan: Plan) -> Layouts:
 
 
 def _packed(
-    job: Job, plan: Plan, train: Split, validation: Mapping[str, Split], positions: int
+    job: Job, plan: Plan, train: Split, scored: Mapping[str, Split], positions: int
 ) -> Layouts:
     replicas = job.strategy.num_replicas_in_sync
     width = _width(job.config, plan, train, replicas, positions)
@@ -144,9 +144,9 @@ def _packed(
     drawn = (batch for epoch in epochs for batch in epoch)
     whole = Packed(parts=replicas, size=size * replicas, width=width)
     training = Packed(size=size, width=width, rows=whole.most_rows(train.tokens.lengths, drawn))
-    scored = Packed(replicas, _filled(EVALUATION_BATCH, replicas), width, rows=1)
-    splits = [split.tokens.lengths for split in validation.values()]
-    return Layouts(training, scored.holding(splits, EVALUATION_BATCH))
+    scoring = Packed(replicas, _filled(EVALUATION_BATCH, replicas), width, rows=1)
+    splits = [split.tokens.lengths for split in scored.values()]
+    return Layouts(training, scoring.holding(splits, EVALUATION_BATCH))
 
 
 def _width(
@@ -159,11 +159,11 @@ def _width(
             train.tokens.lengths, plan.batching.epoch(train, 0), replicas, positions
         )
     if longest > config.packing_width:
-        number = int(train.tokens.lengths.argmax()) + 1
+        named = train.named(int(train.tokens.lengths.argmax()))
         raise UserError(
-            f"--packing_width={config.packing_width}: example {number} of the training split has "
-            f"{longest} word pieces, and a text has to fit into one row. Good: "
-            f"{packing.row_width(longest)} or more, or --seq_length={config.packing_width}."
+            f"--packing_width={config.packing_width}: {named} has {longest} word pieces, and a "
+            f"text has to fit into one row. Good: {packing.row_width(longest)} or more, or "
+            f"--seq_length={config.packing_width}."
         )
     return config.packing_width
 

@@ -46,7 +46,7 @@ def split(task):
             types[start + length // 2 : start + length] = 1
     tokens = preprocessing.TokenizedTexts(ids, types, splits)
     labels = task.problem.as_labels(ids[splits[:-1]] % max(task.problem.width, 2))
-    return batching.Split("train", tokens, labels)
+    return batching.Split("train", tokens, labels, ([f"sentence {i}" for i in range(count)],))
 
 
 def trained(task, layout, method_name="none", policy="float32", **settings):
@@ -288,7 +288,7 @@ def test_an_encoder_held_as_a_saved_model_pads_and_says_so(caplog):
 
 
 def test_a_row_that_cannot_be_is_refused_before_the_training(caplog):
-    with refuses(UserError, "--packing_width=16", "word pieces", "--seq_length=16"):
+    with refuses(UserError, "--packing_width=16", "'sentence 6' of the train", "--seq_length=16"):
         chosen(encoder("bert"), caplog, packing_width=16)
     few = dataclasses.replace(
         encoder("bert"), architecture=dataclasses.replace(SHAPES, positions=64)
