@@ -54,13 +54,11 @@ def main() -> None:
             examples = launch.check()
         result = launch.take_over(head, _LABELS.value, examples)
 
-    from bert_glue_tf.reports import terminal
+    from bert_glue_tf.reports import finished
 
-    terminal.print_table(result)
-    folder = launch.folder.path
-    layout.say(f"Everything of this run is in {folder}.")
-    layout.say("This makes .tflite files of it:\n" + layout.command("export_tflite", run=folder))
-    layout.say("This prunes it:\n" + layout.command("train", start=folder, prune="true"))
+    finished.show(result, launch.folder)
+    start = launch.folder.path
+    layout.say("This prunes it:\n" + layout.command("train", start=start, prune="true"))
 
 
 def command() -> None:

@@ -30,15 +30,9 @@ def main() -> None:
     if launch.workers is not None and not launch.is_chief:
         layout.say(f"This was {launch.workers.title}. The chief's folder has the results.")
         return
-    from bert_glue_tf.reports import per_label, terminal
+    from bert_glue_tf.reports import finished
 
-    terminal.print_table(result)
-    per_label.print_worst(result, launch.folder)
-    layout.say(f"Everything of this run is in {launch.folder.path}.")
-    layout.say(
-        "This makes .tflite files of it:\n"
-        + layout.command("export_tflite", run=launch.folder.path)
-    )
+    finished.show(result, launch.folder)
     if launch.folder.has_others_beside:
         layout.say(
             "This compares it with the runs beside it:\n"

@@ -90,6 +90,8 @@ def notes(models: Iterable[Model]) -> list[str]:
     if any(model.source == SAMPLE for model in models):
         sample = "Scores marked (sample) are of generated sentences; they say nothing of GLUE."
         lines.insert(0, sample)
+    cautions = dict.fromkeys(model.task.caution for model in models)
+    lines = [*filter(None, cautions), *lines]
     return [*lines, *unmatched.notes(models), *times.notes(models)]
 
 
