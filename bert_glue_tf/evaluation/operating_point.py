@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -12,11 +13,11 @@ from bert_glue_tf.data.problems import Problem
 
 @dataclasses.dataclass(frozen=True)
 class OperatingPoint:
-    """A threshold of the scores, and what it was chosen for.
+    """A threshold of the probability, and what it was chosen for.
 
     Attributes:
       name: "recall" or "precision", which has a lower limit.
-      threshold: an example is positive where its score is at least this.
+      threshold: an example is positive where its probability is at least this.
     """
 
     name: str
@@ -27,7 +28,7 @@ class OperatingPoint:
 
         Args:
           truths: bool [n], which are positive.
-          scores: float [n].
+          scores: float [n], their probabilities.
         """
         found = scores >= self.threshold
         right = int(np.sum(found & truths))
@@ -73,13 +74,35 @@ def _curve(truths: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarr
     return scores[order][ends], np.cumsum(truths[order])[ends], ends + 1
 
 
+def of_record(thresholds: Mapping[str, float]) -> tuple[OperatingPoint, ...]:
+    """Return the operating points of a run.
+
+    Args:
+      thresholds: of its record, by the names of the points.
+    """
+    return tuple(OperatingPoint(name, value) for name, value in thresholds.items())
+
+
+def rows(thresholds: Mapping[str, float], settings: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return the thresholds for a reader: a name and a text each.
+
+    Args:
+      thresholds: of a record, by the names of the points.
+      settings: of the run, which say what was asked for.
+    """
+    return [
+        (f"positive from, for {name} {settings.get(f'at_{name}')}", f"probability {value:.4f}")
+        for name, value in thresholds.items()
+    ]
+
+
 def measured(
     problem: Problem, points: Sequence[OperatingPoint], labels: np.ndarray, logits: np.ndarray
 ) -> dict[str, float]:
     """Return the metrics of all points on a split; empty without points.
 
     Args:
-      problem: gives the scores.
+      problem: gives the probabilities.
       points: chosen on other examples.
       labels: [n].
       logits: float [n, width].

@@ -8,7 +8,7 @@ from bert_glue_tf.core import quantities
 from bert_glue_tf.data import tasks
 from bert_glue_tf.data.preprocessing import INPUTS
 from bert_glue_tf.data.tasks import TaskSpec
-from bert_glue_tf.evaluation import collapse
+from bert_glue_tf.evaluation import collapse, operating_point
 from bert_glue_tf.export import litert, recipes
 from bert_glue_tf.export.record import ExportResult
 
@@ -45,6 +45,7 @@ def _scores(record: ExportResult, task: TaskSpec) -> Iterator[tuple[str, str]]:
         if interval and None not in interval:
             text += f" [{interval[0]:.3f}, {interval[1]:.3f}]"
         yield name, text
+    yield from operating_point.rows(record.thresholds, record.config)
     yield "validation examples", quantities.count(record.examples)
     yield "labels that differ from float32", str(record.flips)
 

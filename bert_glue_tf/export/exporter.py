@@ -19,7 +19,7 @@ from bert_glue_tf.core.progress import doing
 from bert_glue_tf.data import batching, preprocessing, tasks
 from bert_glue_tf.data.examples import Examples
 from bert_glue_tf.data.layouts import Padded
-from bert_glue_tf.evaluation import collapse, cost, evaluator, predictions
+from bert_glue_tf.evaluation import collapse, cost, evaluator, operating_point, predictions
 from bert_glue_tf.evaluation.evaluator import Evaluation
 from bert_glue_tf.export import (
     benchmark,
@@ -253,7 +253,7 @@ class _ExportRun:
             file=path.name,
             sha256=files.sha256(path),
             seq_lengths=self._settings.seq_lengths,
-            metrics=scoring.flatten(file.evaluations),
+            metrics=self._metrics(file),
             intervals=file.intervals,
             flips=self._flips(file),
             parity=self._parity(file),
@@ -268,7 +268,15 @@ class _ExportRun:
             environment=versions.environment([f"CPU (LiteRT, {self._settings.threads} threads)"]),
             busy=file.busy,
             own_task=tasks.describe(self._task),
+            thresholds=self._run.result.thresholds,
             **dataclasses.asdict(file.marked),
+        )
+
+    def _metrics(self, file: _File) -> dict[str, float]:
+        """Return the scores, and precision and recall at the thresholds that the run chose."""
+        points = operating_point.of_record(self._run.result.thresholds)
+        return scoring.flatten(file.evaluations) | scoring.at_points(
+            self._task, self._validation, points, file.evaluations
         )
 
     def _operators(self, path: pathlib.Path) -> tuple[dict[str, int], int]:
@@ -319,6 +327,7 @@ class _ExportRun:
             "own_task": tasks.describe(self._task),
             "data": self._run.result.data["train"]["name"],
             "labels": list(self._task.problem.labels),
+            "thresholds": dict(self._run.result.thresholds),
             "seq_lengths": list(self._settings.seq_lengths),
             "truncation": self._run.config.truncation,
             "recipe": recipe.name,

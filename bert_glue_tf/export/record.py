@@ -48,6 +48,7 @@ class ExportResult(Record):
       busy: a warning that others kept the machine at work while the latency was measured; empty
         where they did not.
       own_task: what describes a task of the user's own; empty for a known one.
+      thresholds: the source run's, at which this file's precision and recall are measured.
     """
 
     what_is_foreign: ClassVar[str] = "no record of an export"
@@ -80,6 +81,7 @@ class ExportResult(Record):
     at_chance: str | None = None
     busy: str = ""
     own_task: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    thresholds: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
     @property
     def examples(self) -> int:
@@ -112,4 +114,6 @@ class ExportResult(Record):
         # They become names in the export's folder, and must not lead out of it.
         if not re.fullmatch(r"[\w+-]+", recipe) or values["file"] != f"{recipe}.tflite":
             raise ValueError(f"{recipe!r} with the file {values['file']!r} is no recipe")
-        return cls(**{**values, "metrics": with_nan(values["metrics"])})
+        for group in ("metrics", "thresholds"):
+            values[group] = with_nan(values.get(group, {}))
+        return cls(**values)

@@ -111,6 +111,7 @@ class Model:
       timings: of the file, one a session; empty if it is not exported or was never timed.
       time: that of the session which all files of the comparison share; None without one.
       own_task: what describes a task of the user's own; empty for a known one.
+      thresholds: names of operating points -> the probability from which an answer is positive.
     """
 
     run: str
@@ -134,6 +135,7 @@ class Model:
     timings: Sequence[Timing] = ()
     time: Time | None = None
     own_task: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    thresholds: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
     @property
     def task(self) -> tasks.TaskSpec:

@@ -158,6 +158,7 @@ def _trained(
         history=history,
         widths=_widths(record),
         own_task=record.own_task,
+        thresholds=record.thresholds,
         folder=folder,
     )
 
@@ -240,6 +241,7 @@ def _exported(
         history=history,
         widths=_widths(source),
         own_task=record.own_task,
+        thresholds=record.thresholds,
         folder=folder,
         # A file that was made again since is another one.
         timings=[one for one in timed if (one.recipe, one.sha256) == (recipe, record.sha256)],

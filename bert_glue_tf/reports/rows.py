@@ -47,12 +47,14 @@ def _mark_tone(mark: Mark | None) -> Tone:
 
 
 def _others(model: Model) -> dict[str, float]:
-    """Return the metrics that are neither the primary one nor a loss."""
-    return {
+    """Return the metrics that are neither the primary one nor a loss, and the thresholds."""
+    metrics = {
         name: value
         for name, value in model.metrics.items()
         if name not in model.primary_names and not name.startswith("loss")
     }
+    thresholds = {f"threshold_for_{name}": value for name, value in model.thresholds.items()}
+    return metrics | thresholds
 
 
 def _named(values: Mapping[str, float]) -> str:

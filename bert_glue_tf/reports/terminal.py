@@ -9,6 +9,7 @@ from typing import Any
 
 from bert_glue_tf.core import layout, quantities
 from bert_glue_tf.data import tasks
+from bert_glue_tf.evaluation import operating_point
 from bert_glue_tf.evaluation.defaults import OPERATING_POINTS
 from bert_glue_tf.export.record import ExportResult
 from bert_glue_tf.reports import fitting, formats, tables
@@ -68,7 +69,7 @@ def rows(result: ExperimentResult) -> list[tuple[str, str]]:
 
 
 def _score_rows(result: ExperimentResult) -> list[tuple[str, str]]:
-    """Return the number of examples and the scores of each validation split."""
+    """Return the number of examples and the scores of each split, and the thresholds."""
     task = tasks.of(result)
     lines: list[tuple[str, str]] = []
     for suffix, split in task.scored_splits.items():
@@ -82,7 +83,7 @@ def _score_rows(result: ExperimentResult) -> list[tuple[str, str]]:
                 lines.append(
                     (key, _score(result.metrics[key], result.intervals.get(key), diverged))
                 )
-    return lines
+    return [*lines, *operating_point.rows(result.thresholds, result.config)]
 
 
 def _size_rows(result: ExperimentResult) -> list[tuple[str, str]]:

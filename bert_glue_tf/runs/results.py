@@ -47,6 +47,9 @@ class ExperimentResult(Record):
       own_task: what describes a task of the user's own (columns, problem with the labels' names,
         how the validation texts came about); empty for a known one.
       epoch: whose weights the model has, from 1; 0 where nothing was trained; None as `collapsed`.
+      thresholds: "recall" and "precision" -> the probability from which an answer is positive,
+        chosen on held-out training examples for what --at_recall and --at_precision ask; the
+        metrics `precision_at_recall` and so on are measured at it. Empty where neither is given.
     """
 
     what_is_foreign: ClassVar[str] = "its settings, metrics and other fields are not those of a run"
@@ -72,13 +75,14 @@ class ExperimentResult(Record):
     widths: Mapping[str, Sequence[Mapping[str, int]]] = dataclasses.field(default_factory=dict)
     own_task: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     epoch: int | None = None
+    thresholds: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
     @classmethod
     def of(cls, values: dict[str, Any]) -> Self:
         """Return the record of a line's values; see `Record.of`."""
         check_types(cls, values)
-        for group in ("metrics", "sparsity"):
-            values[group] = with_nan(values[group])
+        for group in ("metrics", "sparsity", "thresholds"):
+            values[group] = with_nan(values.get(group, {}))
         return cls(**{**values, "warnings": tuple(values.get("warnings", ()))})
 
 

@@ -6,7 +6,7 @@ import collections
 import dataclasses
 import functools
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -117,6 +117,7 @@ class Classifier:
         layout = model.layout(layouts.bucket_lengths(longest))
         _warn_of_sample(path, run.config.data)
         _warn_of_collapse(path, run.result.collapsed)
+        _tell_thresholds(path, run.result.thresholds)
         return cls(
             run.task,
             model.predict_fn(layout),
@@ -160,6 +161,7 @@ class Classifier:
             )
         exported_file.check_vocabulary(path, folder, metadata.vocabulary)
         _warn_of_collapse(path, exported_file.collapsed(path, folder, content))
+        _tell_thresholds(path, metadata.thresholds)
         # No batch is filled up with shorter texts, as in training: a .tflite file takes one text
         # at a time, and at 128 word pieces each costs three times as much as at 32.
         layout = Padded(lengths=tuple(model.lengths), moves_up=False)
@@ -240,6 +242,17 @@ def _warn_of_collapse(path: pathlib.Path, reason: str | None) -> None:
     if reason:
         logging.warning(
             "%s is %s: %s. Do not use this model.", path.name, Mark.COLLAPSED.value, reason
+        )
+
+
+def _tell_thresholds(path: pathlib.Path, thresholds: Mapping[str, float]) -> None:
+    """Log which thresholds a run has chosen, since what is answered does not go by them."""
+    if thresholds:
+        logging.info(
+            "%s: a probability of %s was chosen on held-out training examples; labels do not go by "
+            "it, and --format=jsonl gives the probabilities",
+            path.name,
+            " and ".join(f"{value:.4f} for {name}" for name, value in thresholds.items()),
         )
 
 

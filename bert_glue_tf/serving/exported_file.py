@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import pathlib
 import struct
+from collections.abc import Mapping
 
 from absl import logging
 
@@ -28,12 +29,14 @@ class Metadata:
       vocabulary: SHA-256 of the vocabulary that it was trained with.
       data: where its training examples came from.
       truncation: which pieces of longer text it reads.
+      thresholds: names of operating points -> the probability that its run chose for them.
     """
 
     task: TaskSpec
     vocabulary: str
     data: str
     truncation: str
+    thresholds: Mapping[str, float]
 
 
 def read_metadata(path: pathlib.Path, content: bytes) -> Metadata:
@@ -52,6 +55,7 @@ def read_metadata(path: pathlib.Path, content: bytes) -> Metadata:
             str(metadata["vocabulary_sha256"]),
             str(metadata.get("data")),
             truncation,
+            {name: float(value) for name, value in metadata.get("thresholds", {}).items()},
         )
     except (ValueError, LookupError, TypeError, AttributeError, struct.error, UserError):
         raise UserError(

@@ -18,7 +18,7 @@ from bert_glue_tf.data.batching import Split
 from bert_glue_tf.evaluation.evaluator import PredictFn
 from bert_glue_tf.models import classifiers, heads
 from bert_glue_tf.runs.settings import BEST
-from bert_glue_tf.training import callbacks, devices, laying_out
+from bert_glue_tf.training import callbacks, devices, laying_out, thresholds
 from bert_glue_tf.training import network as networks
 from bert_glue_tf.training import objective as objectives
 from bert_glue_tf.training.best import BestEpoch
@@ -96,9 +96,11 @@ def train(job: Job, inputs: Inputs, plan: Plan, network: Network, start_time: fl
     states = Checkpoints(job.folder.checkpoints, len(rows))
     timing = callbacks.Timing(rows[: states.step // plan.steps_per_epoch], start_time)
     split, validation = inputs.tokenize(network.backbone.preprocessing)
-    layouts = laying_out.choose(job, plan, network.backbone, split, validation)
+    held_out = thresholds.held_out(job.config, inputs, network.backbone.preprocessing)
+    to_score = validation if held_out is None else {**validation, held_out.name: held_out}
+    layouts = laying_out.choose(job, plan, network.backbone, split, to_score)
     trainee = _compile(job, inputs, plan, network, layouts)
-    scoring = Scoring(inputs.task, validation, layouts.scoring)
+    scoring = Scoring(inputs.task, validation, layouts.scoring, held_out)
     predict_fn = scoring.predict_fn(network.model)
     sums = RunningSums()
     state = _state(network, trainee, plan, sums)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -14,9 +14,8 @@ from bert_glue_tf.compression import names
 from bert_glue_tf.core import records
 from bert_glue_tf.core.progress import doing
 from bert_glue_tf.data import problems, tasks
-from bert_glue_tf.evaluation import collapse, cost, operating_point, predictions
+from bert_glue_tf.evaluation import collapse, cost, predictions
 from bert_glue_tf.evaluation.evaluator import Evaluation
-from bert_glue_tf.evaluation.operating_point import OperatingPoint
 from bert_glue_tf.models import classifiers, saving
 from bert_glue_tf.runs import versions
 from bert_glue_tf.runs.results import ExperimentResult
@@ -38,11 +37,11 @@ def write(
     """
     folder = job.folder
     folder.require_present()
-    task, points = thresholds.choose(job.config, inputs, network, trained)
-    inputs = dataclasses.replace(inputs, task=task)
-    trained = dataclasses.replace(trained, scoring=dataclasses.replace(trained.scoring, task=task))
+    scored, points = thresholds.choose(job.config, trained.scoring, trained.predict_fn)
+    inputs = dataclasses.replace(inputs, task=scored.task)
+    trained = dataclasses.replace(trained, scoring=scored)
     with doing("scoring the trained model"):
-        evaluations = trained.scoring.evaluate(trained.predict_fn)
+        evaluations = scored.evaluate(trained.predict_fn)
         intervals = scoring.intervals(inputs.task, trained.scoring.splits, evaluations)
         warnings, marked = _write_predictions(job, trained, evaluations, intervals)
     with doing("saving the model"):
@@ -56,7 +55,9 @@ def write(
         data=_data(inputs, trained),
         encoder=network.description,
         pruning={} if no_pruning else plan.context.to_json(),
-        metrics=scoring.flatten(evaluations) | _at_points(trained, points, evaluations),
+        metrics=scoring.flatten(evaluations)
+        | scoring.at_points(scored.task, scored.splits, points, evaluations),
+        thresholds={one.name: one.threshold for one in points},
         intervals=intervals,
         sparsity=trained.removed.sparsities,
         parameters={
@@ -86,20 +87,6 @@ def _data(inputs: Inputs, trained: Trained) -> dict[str, dict[str, Any]]:
     cut = {split.name: {"cut": split.tokens.cut} for split in trained.scoring.splits.values()}
     return {
         split: {**read.provenance, **cut.get(split, {})} for split, read in inputs.examples.items()
-    }
-
-
-def _at_points(
-    trained: Trained, points: Sequence[OperatingPoint], evaluations: Mapping[str, Evaluation]
-) -> dict[str, float]:
-    """Return precision and recall at the thresholds that are asked for, of every split."""
-    problem, splits = trained.scoring.task.problem, trained.scoring.splits
-    return {
-        f"{name}{suffix}": value
-        for suffix, done in evaluations.items()
-        for name, value in operating_point.measured(
-            problem, points, splits[suffix].labels, done.logits
-        ).items()
     }
 
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 
+import numpy as np
 import tf_keras
 
 from bert_glue_tf.data import problems
 from bert_glue_tf.data.batching import Split
 from bert_glue_tf.data.layouts import Layout
 from bert_glue_tf.data.tasks import TaskSpec
-from bert_glue_tf.evaluation import bootstrap, evaluator, metrics
+from bert_glue_tf.evaluation import bootstrap, evaluator, metrics, operating_point
 from bert_glue_tf.evaluation.evaluator import EVALUATION_BATCH, Evaluation, PredictFn
+from bert_glue_tf.evaluation.operating_point import OperatingPoint
 from bert_glue_tf.models import classifiers
 
 # Name of a metric with its split's suffix -> the 95 % bootstrap interval over the examples.
@@ -27,11 +29,14 @@ class Scoring:
       task: of the run.
       splits: suffix of the metrics' names -> validation or test split in word pieces.
       layout: how the texts of a batch lie in arrays.
+      held_out: training examples that no training sees, on which thresholds are chosen; None where
+        none is needed.
     """
 
     task: TaskSpec
     splits: Mapping[str, Split]
     layout: Layout
+    held_out: Split | None = None
 
     def predict_fn(self, model: tf_keras.Model) -> PredictFn:
         """Return the model as a function of features to logits; see `classifiers.predict_fn`."""
@@ -39,8 +44,33 @@ class Scoring:
 
     def while_training(self, predict_fn: PredictFn) -> Callable[[], dict[str, float]]:
         """Return a function that scores the model of a `predict_fn` as it stands."""
-        validation = self.task.validation_splits
-        return lambda: flatten(self._evaluate(predict_fn, validation))
+        return lambda: self.validate(predict_fn)
+
+    def validate(self, predict_fn: PredictFn) -> dict[str, float]:
+        """Return the scores of a model as it stands on the validation splits, by their names.
+
+        A threshold is chosen for it as for the trained model, on the same held-out examples, so
+        that the epochs are judged by what each would be as the run's result.
+        """
+        scoring = self
+        if self.held_out is not None and self.task.problem.fits_threshold:
+            scoring = self.fitted(self.held_out_logits(predict_fn))
+        return flatten(scoring._evaluate(predict_fn, self.task.validation_splits))
+
+    def held_out_logits(self, predict_fn: PredictFn) -> np.ndarray:
+        """Return the logits float32 [n, width] of the examples that are held out."""
+        assert self.held_out is not None
+        return evaluator.predict(predict_fn, self.held_out.tokens, EVALUATION_BATCH, self.layout)
+
+    def fitted(self, logits: np.ndarray) -> Scoring:
+        """Return the scoring with the problem's own threshold, if it has one.
+
+        Args:
+          logits: as `held_out_logits` gives them.
+        """
+        assert self.held_out is not None
+        problem = self.task.problem.fitted(self.held_out.labels, logits)
+        return dataclasses.replace(self, task=dataclasses.replace(self.task, problem=problem))
 
     def evaluate(self, predict_fn: PredictFn) -> dict[str, Evaluation]:
         """Return the scores on every split, by its suffix."""
@@ -58,6 +88,29 @@ class Scoring:
             for suffix, split in self.splits.items()
             if suffix in suffixes
         }
+
+
+def at_points(
+    task: TaskSpec,
+    splits: Mapping[str, Split],
+    points: Sequence[OperatingPoint],
+    evaluations: Mapping[str, Evaluation],
+) -> dict[str, float]:
+    """Return precision and recall at chosen thresholds on every split; empty without points.
+
+    Args:
+      task: of the run.
+      splits: suffix of the metrics' names -> split.
+      points: chosen on other examples.
+      evaluations: of the splits.
+    """
+    return {
+        f"{name}{suffix}": value
+        for suffix, done in evaluations.items()
+        for name, value in operating_point.measured(
+            task.problem, points, splits[suffix].labels, done.logits
+        ).items()
+    }
 
 
 def flatten(evaluations: Mapping[str, Evaluation]) -> dict[str, float]:

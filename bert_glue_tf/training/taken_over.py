@@ -16,7 +16,7 @@ from bert_glue_tf.models.foreign_heads import ForeignHead
 from bert_glue_tf.runs.config import ExperimentConfig
 from bert_glue_tf.runs.results import ExperimentResult
 from bert_glue_tf.runs.run_folder import RunFolder
-from bert_glue_tf.training import callbacks, devices, inputs, laying_out, record
+from bert_glue_tf.training import callbacks, devices, inputs, laying_out, record, thresholds
 from bert_glue_tf.training import network as networks
 from bert_glue_tf.training import plan as planning
 from bert_glue_tf.training.inputs import Inputs
@@ -57,7 +57,12 @@ def score(
         "outputs": list(labels or head.names),
     }
     split, validation = data.tokenize(network.backbone.preprocessing)
-    scoring = Scoring(data.task, validation, laying_out.for_scoring(config, network.backbone))
+    scoring = Scoring(
+        data.task,
+        validation,
+        laying_out.for_scoring(config, network.backbone),
+        thresholds.held_out(config, data, network.backbone.preprocessing),
+    )
     trained = Trained(
         model=network.model,
         predict_fn=scoring.predict_fn(network.model),

@@ -51,7 +51,8 @@ def test_nothing_found_and_nothing_there_is_zero():
 
 
 def test_each_kind_of_problem_gives_its_scores():
-    points = [OperatingPoint("recall", 0.5), OperatingPoint("precision", 1.5)]
+    # The probabilities of logits that differ by 0.5 and by 1.5.
+    points = [OperatingPoint("recall", 0.62246), OperatingPoint("precision", 0.81757)]
     two = Classification(("no", "yes"))
     logits = np.array([[0.0, 1.0], [0.0, 2.0], [1.0, 0.0]])
     found = operating_point.measured(two, points, np.array([0, 1, 1]), logits)
@@ -60,5 +61,8 @@ def test_each_kind_of_problem_gives_its_scores():
     several = MultiLabel(("a", "b"))
     labels = np.array([[1, 1], [0, 0]], np.int8)
     found = operating_point.measured(several, points[:1], labels, np.array([[1.0, 0], [1, 0]]))
+    _, probabilities = two.positives(np.array([0, 1, 1]), logits)
+    answered = [answer.probabilities["yes"] for answer in two.answers(logits)]
+    assert probabilities.tolist() == answered == pytest.approx([0.731059, 0.880797, 0.268941])
     assert found == {"precision_at_recall": 0.5, "recall_at_recall": 0.5}
     assert operating_point.measured(several, [], labels, logits) == {}

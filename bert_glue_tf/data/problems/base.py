@@ -212,7 +212,9 @@ class Problem(abc.ABC):
         return False
 
     def positives(self, labels: np.ndarray, logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return which answers ought to be positive, bool [m], and their scores, float [m].
+        """Return which answers ought to be positive, bool [m], and their probabilities.
+
+        The probabilities, float64 [m], are those that `answers` gives.
 
         Raises:
           ValueError: `has_positives` is False.

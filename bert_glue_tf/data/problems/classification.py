@@ -104,7 +104,7 @@ class Classification(Problem):
     def positives(self, labels: np.ndarray, logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         if not self.has_positives:
             return super().positives(labels, logits)
-        return labels == 1, (logits[:, 1] - logits[:, 0]).astype(np.float64)
+        return labels == 1, _probabilities(logits)[:, 1]
 
     def balance(self, labels: np.ndarray) -> np.ndarray:
         """Return n / (classes * examples of the class), as scikit-learn's "balanced"."""
@@ -127,10 +127,8 @@ class Classification(Problem):
         return self.labels[int(prediction)]
 
     def answers(self, logits: np.ndarray) -> list[Answer]:
-        from scipy import special
-
         answers = []
-        for row in special.softmax(logits.astype(np.float64), axis=-1):
+        for row in _probabilities(logits):
             named = dict(zip(self.labels, map(float, row), strict=True))
             label = self.labels[int(np.argmax(row))]
             answers.append(Answer(label, named, named[label]))
@@ -138,3 +136,11 @@ class Classification(Problem):
 
     def submission(self, logits: np.ndarray, spellings: Sequence[str]) -> list[str]:
         return [spellings[int(index)] for index in self.decode(logits)]
+
+
+def _probabilities(logits: np.ndarray) -> np.ndarray:
+    """Return float64 [n, classes]."""
+    from scipy import special  # Here, since a wrong flag is answered without it.
+
+    probabilities: np.ndarray = special.softmax(logits.astype(np.float64), axis=-1)
+    return probabilities

@@ -146,7 +146,7 @@ class MultiLabel(Problem):
         return dataclasses.replace(self, threshold=float(probabilities[order][best]))
 
     def positives(self, labels: np.ndarray, logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return labels.ravel() > 0, logits.ravel().astype(np.float64)
+        return labels.ravel() > 0, self._probabilities(logits).ravel()
 
     def per_label(self, labels: np.ndarray, predictions: np.ndarray) -> list[LabelScore]:
         right = (labels & predictions).sum(axis=0)
