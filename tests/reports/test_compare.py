@@ -11,7 +11,8 @@ import tiny_runs
 from report_runs import CONSTANT, LABELS, read, right
 from written_runs import write_export, write_run, write_session
 
-from bert_glue_tf.reports import files, formats, rows, terminal, verdicts
+from bert_glue_tf.data import tasks
+from bert_glue_tf.reports import files, formats, page, rows, summary, terminal, verdicts
 from bert_glue_tf.reports.groups import group
 
 
@@ -61,6 +62,20 @@ def test_collapsed_is_whole_in_a_narrow_terminal(collapsed, monkeypatch, capsys)
     monkeypatch.setenv("COLUMNS", "80")
     terminal.print_rows("Models", rows.groups(group(collapsed)))
     assert "COLLAPSED" in capsys.readouterr().out
+
+
+def test_a_comparison_says_once_what_a_task_warns_of(tmp_path):
+    runs = [
+        write_run(tmp_path / f"{task}{seed}", LABELS, right(300), task=task, seed=seed)
+        for task in ("rte", "wnli")
+        for seed in (1, 2)
+    ]
+    caution = tasks.get("wnli").caution
+    assert "opposite label" in caution
+    models = read(*runs)
+    assert [line for line in summary.notes(models) if "WNLI" in line] == [caution]
+    assert caution in page.page(group(models), [])
+    assert caution not in page.page(group(models[:2]), [])
 
 
 @pytest.mark.parametrize(
@@ -130,8 +145,8 @@ def test_real_runs_and_files(exported, tiny_encoder, tiny_glue, tmp_path):
     }
     difference = found["pruned: classifier_magnitude 25 %, keras", "no pruning, keras"].difference
     assert difference.mean == pytest.approx(pruned.result.metrics["accuracy"] - 1.0)
-    page = files.write(tmp_path / "out", group(models), list(found.values()))
-    text = page.read_text()
+    written = files.write(tmp_path / "out", group(models), list(found.values()))
+    text = written.read_text()
     # Score against size, and against the time of two files; loss and score of two runs.
     assert text.count("<figure>") == 2
     assert text.count('<svg class="panel"') == 4

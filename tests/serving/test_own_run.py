@@ -16,7 +16,7 @@ from bert_glue_tf.evaluation import predictions
 from bert_glue_tf.evaluation.defaults import MARGIN
 from bert_glue_tf.export import flatbuffer
 from bert_glue_tf.export.card import card
-from bert_glue_tf.reports import groups, page, per_label, reading, terminal, verdicts
+from bert_glue_tf.reports import finished, groups, page, reading, verdicts
 from bert_glue_tf.serving.classifier import Classifier
 
 LABELS = ("bad", "good", "great", "long")
@@ -66,14 +66,17 @@ def test_the_record_has_the_task_with_its_labels_by_name(own):
     # The test file has labels, and was scored when all training was over.
     assert run.result.metrics["micro_f1_test"] > 0.7
     assert "val_micro_f1_test" not in run.folder.read_history()[0]
-    # Micro F1 chose the epoch, and a threshold on held-out examples came after it.
+    # Micro F1 chose the epoch, each at a threshold that was chosen on the held-out examples.
     history = run.folder.read_history()
     assert run.result.epoch == 1 + int(np.argmax([float(row["val_micro_f1"]) for row in history]))
     kept = history[run.result.epoch - 1]
-    assert run.result.metrics["loss"] == pytest.approx(float(kept["val_loss"]), rel=1e-5)
+    for name in ("loss", "micro_f1", "macro_f1"):  # At the epoch's own threshold.
+        assert run.result.metrics[name] == pytest.approx(float(kept[f"val_{name}"]), rel=1e-5)
     assert run.result.data["train"]["examples"] == 108
     assert 0 < run.task.problem.threshold < 1
     assert run.result.metrics["recall_at_recall"] > 0.6
+    assert list(run.result.thresholds) == ["recall"]
+    assert 0 < run.result.thresholds["recall"] < 1
     assert not run.folder.best.exists()
     rows = run.folder.labels_file("validation").read_text().splitlines()
     assert [row.split("\t")[0] for row in rows] == ["label", *LABELS]
@@ -82,13 +85,19 @@ def test_the_record_has_the_task_with_its_labels_by_name(own):
 
 
 def test_a_file_has_the_labels_in_its_metadata_and_card(own):
-    _, folder = own
+    run, folder = own
     metadata = flatbuffer.read_metadata(folder.model("dynamic_int8").read_bytes())
     assert metadata["labels"] == list(LABELS)
     record = folder.records()["dynamic_int8"]
     assert record.metrics["micro_f1_test"] > 0.7
     told = card(record)
     assert "topics" in told
+    threshold = run.result.thresholds["recall"]
+    assert metadata["thresholds"] == record.thresholds == {"recall": threshold}
+    assert f"| positive from, for recall 0.9 | probability {threshold:.4f} |" in told
+    assert record.metrics["recall_at_recall"] == pytest.approx(
+        run.result.metrics["recall_at_recall"], abs=0.1
+    )
     assert ", ".join(LABELS) in told
 
 
@@ -103,10 +112,13 @@ def test_texts_that_are_cut_are_counted_and_told_of(own, caplog):
     says(caplog.messages[-1], "2 of 3 texts", "16 pieces")
 
 
-def test_predictions_have_the_labels_by_name(own):
+def test_predictions_have_the_labels_by_name(own, caplog):
     run, folder = own
     for path in (run.path, folder.model("dynamic_int8")):
-        model = Classifier.load(path)
+        caplog.clear()
+        with caplog.at_level(logging.INFO, logger="absl"):
+            model = Classifier.load(path)
+        assert f"{run.result.thresholds['recall']:.4f} for recall" in caplog.text
         assert model.task == run.task
         one, two = model.predict([("a good film",), ("he said that this story was very very bad",)])
         for answer in (one, two):
@@ -128,8 +140,7 @@ def test_it_is_compared_and_shown_like_any_other(own, capsys):
     read = predictions.read(run.folder.predictions_file("validation"), run.task, 40)
     assert read.labels.shape == (40, len(LABELS))
     assert np.isfinite(read.logits).all()
-    terminal.print_table(run.result)
-    per_label.print_worst(run.result, run.folder)
+    finished.show(run.result, run.folder)
     shown = capsys.readouterr().out
     for name in (
         "topics (own data)",
@@ -137,6 +148,8 @@ def test_it_is_compared_and_shown_like_any_other(own, capsys):
         "macro_f1_test",
         "all 4 labels",
         "precision_at_recall",
+        "positive from, for recall 0.9",
+        "export_tflite",
     ):
         assert name in shown
     assert (keras.marked.collapsed, keras.marked.at_chance) == ("", "")
@@ -144,4 +157,5 @@ def test_it_is_compared_and_shown_like_any_other(own, capsys):
     assert (difference.metric, difference.examples) == ("micro_f1", 40)
     shown = page.page(groups.group([keras, float32, int8]), [difference])
     assert "micro_f1" in shown
+    assert f"threshold_for_recall {run.result.thresholds['recall']:.4f}" in shown
     assert "Answers by class" not in shown  # Several labels are no classes.
