@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import pathlib
 import tempfile
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bert_glue_tf.core import memory, quiet
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.export import flatbuffer, litert
+from bert_glue_tf.models.parts import stand_in
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
     from bert_glue_tf.models.parts import Graph
+
+Table = Callable[[], np.ndarray]  # Reads word embeddings, float32 [pieces, width].
 
 
 def convert(model_folder: pathlib.Path, lengths: Sequence[int]) -> bytes:
@@ -31,11 +34,12 @@ def convert(model_folder: pathlib.Path, lengths: Sequence[int]) -> bytes:
     """
     from bert_glue_tf.models import saving
 
+    what = str(model_folder)
     with tempfile.TemporaryDirectory() as folder:
+        lowest, keys, table = _save_light(saving.graph(model_folder), lengths, folder)
         # The graph holds the weights twice, which are in the folder then.
-        lowest, keys = _save(saving.graph(model_folder), lengths, folder)
         memory.collect(sum(path.stat().st_size for path in pathlib.Path(folder).glob("*/*")))
-        return _finished(_converted(folder, keys, str(model_folder)), lowest, str(model_folder))
+        return _finished(_converted(folder, keys, what), lowest, what, table)
 
 
 def convert_module(module: Graph, lengths: Sequence[int], what: str, sparse: bool = False) -> bytes:
@@ -59,8 +63,15 @@ def convert_module(module: Graph, lengths: Sequence[int], what: str, sparse: boo
     return _finished(content, module.lowest, what)
 
 
-def _finished(content: bytes, lowest: float, what: str) -> bytes:
-    """Return the converter's file with the operators and constants that LiteRT likes best."""
+def _finished(content: bytes, lowest: float, what: str, table: Table | None = None) -> bytes:
+    """Return the converter's file with the operators and constants that LiteRT likes best.
+
+    Args:
+      content: of the file.
+      lowest: of `Graph`.
+      what: names the graph in messages.
+      table: reads the word embeddings, where `stand_in` stands for them in the file.
+    """
     memory.collect(len(content))  # The converter's own copies.
     model = flatbuffer.read(content)
     del content
@@ -68,7 +79,14 @@ def _finished(content: bytes, lowest: float, what: str) -> bytes:
     flatbuffer.require_builtin(model, what)
     flatbuffer.use_embedding_lookup(model)
     flatbuffer.clip_constants(model, lowest)
+    if table is not None:
+        _put_back(model, table())
     return flatbuffer.write(model)
+
+
+def _put_back(model: Any, words: np.ndarray) -> None:
+    """Put word embeddings into a file of a graph without them."""
+    flatbuffer.replace_constant(model, stand_in(words.shape[1]), words)
 
 
 def from_converter(
@@ -94,6 +112,20 @@ def from_converter(
     with tempfile.TemporaryDirectory() as folder:
         _, keys = _save(module, lengths, folder)
         return _converted(folder, keys, what, optimizations, examples)
+
+
+def _save_light(
+    module: Graph, lengths: Sequence[int], folder: str
+) -> tuple[float, list[str], Table | None]:
+    """Write a graph as `_save`, without its word embeddings where it can, and return their reader.
+
+    They are half of the model where the vocabulary is large, and the converter, which does nothing
+    with them, has held them five times at its peak.
+    """
+    light = module.without_table()
+    if light is None:
+        return *_save(module, lengths, folder), None
+    return *_save(light.graph, lengths, folder), light.table
 
 
 def _save(module: Graph, lengths: Sequence[int], folder: str) -> tuple[float, list[str]]:

@@ -262,6 +262,35 @@ def use_embedding_lookup(model: Any) -> None:
             op.builtinOptionsType, op.builtinOptions = schema.BuiltinOptions.NONE, None
 
 
+def replace_constant(model: Any, old: np.ndarray, new: np.ndarray) -> None:
+    """Put a matrix into a file in the place of another one of as many columns.
+
+    Args:
+      model: of `read`.
+      old: float32 [m, width], which the file holds, once or several times.
+      new: float32 [n, width]; no copy is made of it.
+
+    Raises:
+      ValueError: the file does not hold `old`.
+    """
+    sought = old.tobytes()
+    places = [
+        place
+        for place, buffer in enumerate(model.buffers)
+        if buffer.data is not None
+        and len(buffer.data) == len(sought)
+        and bytes(buffer.data) == sought
+    ]
+    if not places:
+        raise ValueError(f"the file has no constant of the shape {list(old.shape)} to replace")
+    for tensor in (tensor for graph in model.subgraphs for tensor in graph.tensors):
+        if tensor.buffer in places:
+            tensor.buffer, tensor.shape = places[0], np.array(new.shape, np.int32)
+    for place in places[1:]:
+        model.buffers[place].data = None
+    model.buffers[places[0]].data = np.ascontiguousarray(new).reshape(-1).view(np.uint8)
+
+
 def clip_constants(model: Any, lowest: float) -> int:
     """Raise each single float32 constant below `lowest` to it, and return their number.
 

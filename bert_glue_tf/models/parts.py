@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
+from bert_glue_tf.core import lazy
+
 if TYPE_CHECKING:
+    import numpy as np
     import tensorflow as tf
+else:
+    np = lazy.module("numpy")  # A wrong flag is answered without it.
 
 # A capability that some families lack -> the reason that it needs, as the beginning of a sentence.
 CAPABILITIES: Mapping[str, str] = MappingProxyType(
@@ -37,6 +42,27 @@ class Graph(Protocol):
 
     def function(self, length: int) -> tf.types.experimental.ConcreteFunction:
         """Return int32 [1, length] features, by name, to {"logits": float32 [1, classes]}."""
+
+    def without_table(self) -> WithoutTable | None:
+        """Return the graph with a few rows in the place of its word embeddings, if it can."""
+
+
+@dataclasses.dataclass(frozen=True)
+class WithoutTable:
+    """A graph for a converter that need not hold the word embeddings: it makes copies of them.
+
+    Attributes:
+      graph: its functions hold `stand_in(width)` as the table, and give nothing of use.
+      table: reads the table itself, float32 [pieces, width], which belongs there.
+    """
+
+    graph: Graph
+    table: Callable[[], np.ndarray]
+
+
+def stand_in(width: int) -> np.ndarray:
+    """Return the rows float32 [3, width] that stand for a table; no weights are such numbers."""
+    return np.arange(3 * width, dtype=np.float32).reshape(3, width) + np.float32(0.5)
 
 
 class Cut(Protocol):

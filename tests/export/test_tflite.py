@@ -192,6 +192,23 @@ def test_signatures_share_their_weights(folder, files):
     assert len(files["float32"]) - len(one) < matrices / 2
 
 
+def test_the_word_embeddings_pass_the_converter_by_and_the_file_is_the_same(folder, float32):
+    graph = saving.graph(folder)
+    light = graph.without_table()
+    function = light.graph.function(8)
+    (table,) = [one for one in light.graph.variables if "word_embeddings" in one.name]
+    assert table.shape.as_list() == [3, 64]
+    assert function.structured_outputs["logits"].shape.as_list() == [1, 3]
+    assert light.table().shape == (len(tiny_bert.VOCABULARY), 64)
+    assert float32 == convert.convert_module(graph, LENGTHS, "a test")
+
+
+def test_a_constant_that_is_not_there_is_not_replaced(float32):
+    model = flatbuffer.read(float32)
+    with refuses(ValueError, "[2, 64]"):
+        flatbuffer.replace_constant(model, np.full((2, 64), 7, np.float32), np.zeros((3, 64)))
+
+
 def test_int4_takes_the_largest_block_that_divides_every_width():
     assert [rule.block for rule in recipes.RECIPES["int4"].rules] == [0, 0, 128]
 

@@ -13,7 +13,8 @@ import tensorflow as tf
 
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data.preprocessing import INPUTS
-from bert_glue_tf.models.bert import forward
+from bert_glue_tf.models import parts
+from bert_glue_tf.models.bert import forward, structure
 from bert_glue_tf.models.bert.arithmetic_export import MASKED, ExportArithmetic
 from bert_glue_tf.models.bert.classifier_weights import SavedWeights
 from bert_glue_tf.models.bert.on_demand import joined
@@ -28,18 +29,26 @@ class ExportGraph(tf.Module):
       quantize: is called at the points of `forward`, and at those of the classifier
         (`classifier/kernel`, `classifier/bias`, `classifier:input`, `classifier:output`). A
         weight comes as a float32 array, and what is returned for it has to be a value.
+      has_table: False puts `parts.stand_in` in the place of the word embeddings.
     """
 
     lowest = MASKED
 
-    def __init__(self, weights: SavedWeights, quantize: forward.Quantize = forward.keep) -> None:
+    def __init__(
+        self,
+        weights: SavedWeights,
+        quantize: forward.Quantize = forward.keep,
+        has_table: bool = True,
+    ) -> None:
         super().__init__(name="classifier")
         self._architecture = weights.architecture
         head = {"classifier/kernel": weights.kernel, "classifier/bias": weights.bias}
         own = joined(weights.encoder, head)
         # A function, since tf.Module would take the arrays of a dict for part of its state.
         self._weights = lambda: own
+        self._again = lambda **changes: ExportGraph(weights, quantize, **changes)
         self._quantize = quantize
+        self._has_table = has_table
         self._shared: dict[str, tf.Variable] = {}
 
     def function(self, length: int) -> tf.types.experimental.ConcreteFunction:
@@ -62,6 +71,13 @@ class ExportGraph(tf.Module):
             return {"logits": self._logits(inputs)}
 
         return classify.get_concrete_function(*specs)
+
+    def without_table(self) -> parts.WithoutTable:
+        """Return the graph with a few rows in the place of its word embeddings."""
+        return parts.WithoutTable(
+            self._again(has_table=False),
+            lambda: self._at(structure.TABLE, self._weights()[structure.TABLE]),
+        )
 
     def _logits(self, inputs: forward.Inputs) -> tf.Tensor:
         arithmetic = ExportArithmetic(
@@ -94,6 +110,8 @@ class ExportGraph(tf.Module):
         the time and memory for three lengths.
         """
         if name not in self._shared:
+            if name == structure.TABLE and not self._has_table:
+                value = parts.stand_in(value.shape[1])
             with tf.init_scope():
                 self._shared[name] = tf.Variable(value, trainable=False, name=name)
         return self._shared[name]

@@ -36,3 +36,6 @@ class SavedGraph(tf.Module):
             return {"logits": self._saved.serve(dict(zip(INPUTS, features, strict=True)))["logits"]}
 
         return classify.get_concrete_function(*specs)
+
+    def without_table(self) -> None:
+        """Return None: which of the weights is the table is not known of a SavedModel."""
