@@ -120,6 +120,7 @@ class TextReader:
         ):
             if all(name in cells for name in wanted):
                 self._places = [cells.index(name) for name in wanted]
+                self._tell_places("its first line is a header", wanted)
                 return True
         self._refuse_table(line)
         if self._columns:
@@ -134,6 +135,7 @@ class TextReader:
             cells[columns.index(self._task.tsv_label)] in self._task.tsv_labels
         ):
             self._places = [columns.index(name) for name in self._task.tsv_text]
+            self._tell_places(f"columns as in {self._task.name}'s own files", self._task.tsv_text)
         elif len(cells) > len(self._task.text_fields) == 1:
             self._tabs_are_told = True
             logging.warning(
@@ -144,6 +146,9 @@ class TextReader:
                 ", ".join(self._task.tsv_text),
             )
         return False
+
+    def _tell_places(self, why: str, names: Sequence[str]) -> None:
+        logging.info("%s: %s, text from %s", self._name, why, " and ".join(names))
 
     def _refuse_table(self, line: str) -> None:
         """Refuse a first line that is the header of a table whose columns are not these texts."""
