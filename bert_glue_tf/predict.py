@@ -46,6 +46,13 @@ _COLUMNS = flags.DEFINE_list(
     "every line is data); by default those of the training.",
 )
 _FORMAT = flags.DEFINE_enum("format", "text", _FORMATS, "Of the output: text, tsv, csv or jsonl.")
+_AT = flags.DEFINE_enum(
+    "at",
+    None,
+    ("recall", "precision"),
+    "Answer by the threshold that --at_recall or --at_precision of the training chose; by default "
+    "the most probable class, or each label that the threshold for F1 gives.",
+)
 _THREADS = flags.DEFINE_integer(
     "threads",
     2,
@@ -79,6 +86,8 @@ def main() -> None:
                 answers.check_number(_TEXT.value, task)
 
         classifier = Classifier.load(cli.path("model", _MODEL.value), _THREADS.value, check)
+        if _AT.value:
+            classifier = classifier.at(_AT.value)
         if _SUBMISSION.value:
             folder = cli.path("glue_submission", _SUBMISSION.value)
             names = submission.write_submission(classifier, _DATA.value, folder)

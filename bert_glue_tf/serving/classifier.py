@@ -59,6 +59,7 @@ class Classifier:
       seq_length: the longest input in word pieces.
       tokenizer: folder of the preprocessing SavedModel.
       truncation: which pieces of longer text are read.
+      thresholds: "recall" and "precision" -> the probability that was chosen for it, where it was.
     """
 
     task: TaskSpec
@@ -67,6 +68,7 @@ class Classifier:
     seq_length: int
     tokenizer: pathlib.Path
     truncation: str = HEAD
+    thresholds: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
     @classmethod
     def load(
@@ -117,7 +119,6 @@ class Classifier:
         layout = model.layout(layouts.bucket_lengths(longest))
         _warn_of_sample(path, run.config.data)
         _warn_of_collapse(path, run.result.collapsed)
-        _tell_thresholds(path, run.result.thresholds)
         return cls(
             run.task,
             model.predict_fn(layout),
@@ -125,6 +126,7 @@ class Classifier:
             longest,
             run.folder.model / "preprocessing",
             run.config.truncation,
+            run.result.thresholds,
         )
 
     @classmethod
@@ -161,7 +163,6 @@ class Classifier:
             )
         exported_file.check_vocabulary(path, folder, metadata.vocabulary)
         _warn_of_collapse(path, exported_file.collapsed(path, folder, content))
-        _tell_thresholds(path, metadata.thresholds)
         # No batch is filled up with shorter texts, as in training: a .tflite file takes one text
         # at a time, and at 128 word pieces each costs three times as much as at 32.
         layout = Padded(lengths=tuple(model.lengths), moves_up=False)
@@ -172,7 +173,31 @@ class Classifier:
             model.lengths[-1],
             folder.preprocessing,
             metadata.truncation,
+            metadata.thresholds,
         )
+
+    def at(self, point: str) -> Classifier:
+        """Return the classifier that answers by the threshold which its training chose.
+
+        Args:
+          point: "recall" or "precision", whichever has a lower limit.
+
+        Raises:
+          UserError: no threshold was chosen for it.
+        """
+        if point not in self.thresholds:
+            has = f"has one for {', '.join(self.thresholds)}" if self.thresholds else "has none"
+            raise UserError(
+                f"--at={point}: the model {has}: no threshold was chosen for {point} when it was "
+                f"trained. Good: train it with --at_{point}, as --at_{point}=0.9."
+            )
+        problem = self.task.problem.at(self.thresholds[point])
+        logging.info(
+            "answers are positive from a probability of %.4f on, which was chosen for %s",
+            self.thresholds[point],
+            point,
+        )
+        return dataclasses.replace(self, task=dataclasses.replace(self.task, problem=problem))
 
     @functools.cached_property
     def preprocessor(self) -> Any:
@@ -242,17 +267,6 @@ def _warn_of_collapse(path: pathlib.Path, reason: str | None) -> None:
     if reason:
         logging.warning(
             "%s is %s: %s. Do not use this model.", path.name, Mark.COLLAPSED.value, reason
-        )
-
-
-def _tell_thresholds(path: pathlib.Path, thresholds: Mapping[str, float]) -> None:
-    """Log which thresholds a run has chosen, since what is answered does not go by them."""
-    if thresholds:
-        logging.info(
-            "%s: a probability of %s was chosen on held-out training examples; labels do not go by "
-            "it, and --format=jsonl gives the probabilities",
-            path.name,
-            " and ".join(f"{value:.4f} for {name}" for name, value in thresholds.items()),
         )
 
 

@@ -400,6 +400,16 @@ def test_answers_that_are_positive_or_negative(kind):
     if not problem.has_positives:
         with refuses(ValueError, "positive"):
             problem.positives(labels, logits_of(problem))
+        with refuses(ValueError, "positive"):
+            problem.at(0.5)
         return
     truths, scores = problem.positives(labels, logits_of(problem))
     assert truths.shape == scores.shape == (labels.size,)
+    # An answer is positive from the threshold on, and the answers of `predict` agree.
+    logits = logits_of(problem)
+    for threshold in (0.0, float(np.median(scores)), float(scores.max()), 1.1):
+        found = problem.at(threshold)
+        np.testing.assert_array_equal(found.decode(logits).ravel(), scores >= threshold)
+        assert found.width == problem.width
+        names = [found._name(one) for one in found.decode(logits)]
+        assert [answer.label for answer in found.answers(logits)] == names

@@ -63,6 +63,9 @@ def test_each_kind_of_problem_gives_its_scores():
     found = operating_point.measured(several, points[:1], labels, np.array([[1.0, 0], [1, 0]]))
     _, probabilities = two.positives(np.array([0, 1, 1]), logits)
     answered = [answer.probabilities["yes"] for answer in two.answers(logits)]
+    assert [answer.label for answer in two.at(0.75).answers(logits)] == ["no", "yes", "no"]
+    assert two.at(0.2).decode(logits).tolist() == [1, 1, 1]
+    assert two.decode(logits).tolist() == [1, 1, 0]
     assert probabilities.tolist() == answered == pytest.approx([0.731059, 0.880797, 0.268941])
     assert found == {"precision_at_recall": 0.5, "recall_at_recall": 0.5}
     assert operating_point.measured(several, [], labels, logits) == {}

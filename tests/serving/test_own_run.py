@@ -8,9 +8,10 @@ import logging
 import numpy as np
 import pytest
 import tiny_runs
-from messages import says
+from messages import refuses, says
 from slow_fixtures import slow_to_make
 
+from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import tasks
 from bert_glue_tf.evaluation import predictions
 from bert_glue_tf.evaluation.defaults import MARGIN
@@ -112,13 +113,10 @@ def test_texts_that_are_cut_are_counted_and_told_of(own, caplog):
     says(caplog.messages[-1], "2 of 3 texts", "16 pieces")
 
 
-def test_predictions_have_the_labels_by_name(own, caplog):
+def test_predictions_have_the_labels_by_name(own):
     run, folder = own
     for path in (run.path, folder.model("dynamic_int8")):
-        caplog.clear()
-        with caplog.at_level(logging.INFO, logger="absl"):
-            model = Classifier.load(path)
-        assert f"{run.result.thresholds['recall']:.4f} for recall" in caplog.text
+        model = Classifier.load(path)
         assert model.task == run.task
         one, two = model.predict([("a good film",), ("he said that this story was very very bad",)])
         for answer in (one, two):
@@ -131,6 +129,19 @@ def test_predictions_have_the_labels_by_name(own, caplog):
             assert set(answer.label.split(", ")) == set(over)
         assert one.probabilities["good"] > two.probabilities["good"]
         assert two.probabilities["bad"] > one.probabilities["bad"]
+
+
+def test_answers_by_the_threshold_that_was_chosen_for_recall(own):
+    run, folder = own
+    text = ("he said that this story was very very bad",)
+    for path in (run.path, folder.model("dynamic_int8")):
+        model = Classifier.load(path)
+        (one,) = model.at("recall").predict([text])
+        threshold = run.result.thresholds["recall"]
+        over = [label for label, found in one.probabilities.items() if found >= threshold]
+        assert one.label == (", ".join(over) or "none")
+        with refuses(UserError, "--at=precision", "recall", "--at_precision"):
+            model.at("precision")
 
 
 def test_it_is_compared_and_shown_like_any_other(own, capsys):

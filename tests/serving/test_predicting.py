@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import io
 import json
+import logging
 import os
 import shutil
 import tracemalloc
@@ -155,13 +156,16 @@ def test_lines_without_a_text_are_counted():
         (MRPC, ("b", "a"), "a\tb", "1\t2", ["2", "1"]),
     ],
 )
-def test_a_header_names_the_columns(task, columns, header, row, texts):
+def test_a_header_names_the_columns(task, columns, header, row, texts, caplog):
     reader = TextReader(task, "x", columns)
     # Further down, a line like the header is data.
-    first, second = read(reader, header.encode(), row.encode(), header.encode())
+    with caplog.at_level(logging.INFO, logger="absl"):
+        first, second = read(reader, header.encode(), row.encode(), header.encode())
     assert list(first) == texts
     cells = dict(zip(row.split("\t"), header.split("\t"), strict=True))
     assert list(second) == [cells[text] for text in texts]
+    (told,) = caplog.messages
+    assert told.endswith(f"text from {' and '.join(second)}".replace("\ufeff", ""))
 
 
 def test_numbered_columns_have_no_header():
@@ -170,9 +174,11 @@ def test_numbered_columns_have_no_header():
 
 
 @pytest.mark.parametrize("label", ["0", "1"])
-def test_colas_files_without_a_header_are_known(label):
+def test_colas_files_without_a_header_are_known(label, caplog):
     rows = [f"gj04\t{label}\t*\tThe cat sat.".encode(), b"gj04\t0\t\tA dog."]
-    assert read(TextReader(COLA, "x"), *rows) == [("The cat sat.",), ("A dog.",)]
+    with caplog.at_level(logging.INFO, logger="absl"):
+        assert read(TextReader(COLA, "x"), *rows) == [("The cat sat.",), ("A dog.",)]
+    assert caplog.messages == ["x: columns as in cola's own files, text from sentence"]
 
 
 def test_tabs_in_a_sentence_are_told_of_and_kept(caplog):

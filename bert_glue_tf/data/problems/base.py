@@ -221,6 +221,14 @@ class Problem(abc.ABC):
         """
         raise ValueError("no answer of this problem is positive or negative.")
 
+    def at(self, threshold: float) -> Problem:
+        """Return the problem whose answers are positive from another probability on.
+
+        Raises:
+          ValueError: `has_positives` is False.
+        """
+        raise ValueError("no answer of this problem is positive or negative.")
+
     def balance(self, labels: np.ndarray) -> np.ndarray:
         """Return weights float32 [n], of mean 1, with which all classes count alike; else ones."""
         return np.ones(len(labels), np.float32)

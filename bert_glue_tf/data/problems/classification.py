@@ -106,6 +106,11 @@ class Classification(Problem):
             return super().positives(labels, logits)
         return labels == 1, _probabilities(logits)[:, 1]
 
+    def at(self, threshold: float) -> Problem:
+        if not self.has_positives:
+            return super().at(threshold)
+        return _TwoClasses(self.labels, threshold)
+
     def balance(self, labels: np.ndarray) -> np.ndarray:
         """Return n / (classes * examples of the class), as scikit-learn's "balanced"."""
         counts = np.bincount(labels, minlength=self.width)
@@ -128,14 +133,24 @@ class Classification(Problem):
 
     def answers(self, logits: np.ndarray) -> list[Answer]:
         answers = []
-        for row in _probabilities(logits):
+        for row, found in zip(_probabilities(logits), self.decode(logits), strict=True):
             named = dict(zip(self.labels, map(float, row), strict=True))
-            label = self.labels[int(np.argmax(row))]
+            label = self._name(found)
             answers.append(Answer(label, named, named[label]))
         return answers
 
     def submission(self, logits: np.ndarray, spellings: Sequence[str]) -> list[str]:
         return [spellings[int(index)] for index in self.decode(logits)]
+
+
+@dataclasses.dataclass(frozen=True)
+class _TwoClasses(Classification):
+    """Two classes, of which the second is answered from a probability on that was chosen."""
+
+    threshold: float
+
+    def _decode(self, logits: np.ndarray) -> np.ndarray:
+        return (_probabilities(logits)[:, 1] >= self.threshold).astype(self.wide_dtype)
 
 
 def _probabilities(logits: np.ndarray) -> np.ndarray:

@@ -148,6 +148,9 @@ class MultiLabel(Problem):
     def positives(self, labels: np.ndarray, logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return labels.ravel() > 0, self._probabilities(logits).ravel()
 
+    def at(self, threshold: float) -> MultiLabel:
+        return dataclasses.replace(self, threshold=threshold)
+
     def per_label(self, labels: np.ndarray, predictions: np.ndarray) -> list[LabelScore]:
         right = (labels & predictions).sum(axis=0)
         numbers = zip(right, labels.sum(axis=0), predictions.sum(axis=0), strict=True)
