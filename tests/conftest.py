@@ -146,11 +146,11 @@ _LONGEST_FIRST = (
 
 # Files whose tests train, convert or start processes by themselves; in others a test has its mark.
 _SLOW_FILES = frozenset(
-    "test_compare test_devices test_executor_contract test_experiment test_export "
-    "test_forward_contract test_local_global test_packed_training test_peers test_precision "
-    "test_predict test_pruning_contract test_pruning_kinds test_pruning_runs test_shrinking "
-    "test_sparse_encoding test_static_int8 test_structured test_survey test_sweep test_tflite "
-    "test_toolkit test_vocabulary".split()
+    "test_compare test_devices test_distillation test_executor_contract test_experiment "
+    "test_export test_forward_contract test_local_global test_packed_training test_peers "
+    "test_precision test_predict test_pruning_contract test_pruning_kinds test_pruning_runs "
+    "test_shrinking test_sparse_encoding test_static_int8 test_structured test_survey test_sweep "
+    "test_tflite test_toolkit test_vocabulary".split()
 )
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data.preprocessing import INPUTS
 from bert_glue_tf.models.importer import Importer
-from bert_glue_tf.models.parts import CAPABILITIES, Cut, Graph, Layers, Table
+from bert_glue_tf.models.parts import CAPABILITIES, Cut, Graph, Layers, States, Table
 from bert_glue_tf.models.saved_encoders import TakesOver
 
 if TYPE_CHECKING:
@@ -39,7 +39,9 @@ class Backbone(Importer, abc.ABC):
 
     Attributes:
       layer: the `tf_keras` layer: dict of int32 [batch, length] (by `inputs`) -> dict with
-        pooled_output [batch, hidden] and sequence_output [batch, length, hidden], float32.
+        pooled_output [batch, hidden] and sequence_output [batch, length, hidden], float32. With
+        the capability `states` also encoder_outputs, a list of the output of each layer; of packed
+        texts the last one may have the pooled tokens alone, [texts, 1, hidden].
       preprocessing: the loaded preprocessing SavedModel.
       preprocessing_path: the folder it was loaded from.
       provenance: name, kind, encoder, preprocessing, version, sha256 (of the weights' file, else
@@ -299,6 +301,22 @@ class Backbone(Importer, abc.ABC):
     def output_of(cls, kind: str) -> str:
         """Return the name, within a layer, of the matrix where a kind of unit ends."""
         raise NotImplementedError(f"{cls.family} has no units of the kind {kind}")
+
+    # The outputs of the layers, for a student and its teacher. A caller asks `why_not` first.
+
+    @property
+    def states(self) -> States:
+        """The number and the width of the outputs that `layer` gives of its layers."""
+        raise NotImplementedError(self.why_not("states"))
+
+    @classmethod
+    def saved_states(cls, folder: pathlib.Path) -> States:
+        """Return `states` of a saved classifier's encoder.
+
+        Raises:
+          UserError: the folder holds no model, or its layers cannot be built again.
+        """
+        raise NotImplementedError(f"{cls.family} does not show its layers")
 
     # What is cut before or after a training. A caller asks `why_not` first.
 

@@ -25,6 +25,7 @@ CAPABILITIES: Mapping[str, str] = MappingProxyType(
         "shrink": "only a network that can be built anew can be built smaller",
         "dropout": "its dropout can only be set in a network that can be built anew",
         "packing": "texts of one row can only be kept apart in a network that can be built anew",
+        "states": "the outputs of its layers can only be read in a network that can be built anew",
         "mixed_precision": "only a network that can be built anew can compute in another precision",
     }
 )
@@ -85,6 +86,19 @@ class Layers:
     count: int
     parameters: int
     pattern: str
+
+
+@dataclasses.dataclass(frozen=True)
+class States:
+    """The outputs of an encoder's layers, for each token.
+
+    Attributes:
+      count: number of layers.
+      width: features of each output.
+    """
+
+    count: int
+    width: int
 
 
 @dataclasses.dataclass(frozen=True)

@@ -127,9 +127,18 @@ class SavedClassifier:
         """Load the model of a folder.
 
         Raises:
-          UserError: the folder holds no model.
+          UserError: the folder holds no model, or a damaged one.
         """
-        return cls(load_saved(folder))
+        try:
+            return cls(load_saved(folder))
+        except UserError:
+            raise
+        except Exception as error:  # A damaged SavedModel fails in many ways.
+            reason = (str(error) or type(error).__name__).splitlines()[0][:200]
+            raise UserError(
+                f"{folder}: cannot be loaded ({reason}). Copy the whole folder of the run, or "
+                "train again."
+            ) from None
 
     def layout(self, lengths: Sequence[int]) -> Layout:
         """Return the layout that its texts are computed in with the least padding.

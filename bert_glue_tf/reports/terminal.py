@@ -59,6 +59,7 @@ def rows(result: ExperimentResult) -> list[tuple[str, str]]:
     """Return the table's (name, value) pairs; an empty pair separates groups."""
     return [
         *_score_rows(result),
+        *_teacher_rows(result),
         ("", ""),
         *_sparsity_rows(result),
         *_pruned_rows(result),
@@ -84,6 +85,23 @@ def _score_rows(result: ExperimentResult) -> list[tuple[str, str]]:
                     (key, _score(result.metrics[key], result.intervals.get(key), diverged))
                 )
     return [*lines, *operating_point.rows(result.thresholds, result.config)]
+
+
+def _teacher_rows(result: ExperimentResult) -> list[tuple[str, str]]:
+    """Return the teacher's run with its scores, where the record tells of one."""
+    if not {"run", "metrics", "train_metrics"} <= set(result.teacher):
+        return []
+    task, scores = tasks.of(result), result.teacher["metrics"]
+    names = [f"{task.primary_metric}{suffix}" for suffix in task.validation_splits]
+    told = [f"{name} {_number(scores.get(name))}" for name in names]
+    learned = _number(result.teacher["train_metrics"].get(task.primary_metric))
+    told.append(f"{learned} on the training texts")
+    return [("teacher", f"{result.teacher['run']}: {', '.join(told)}")]
+
+
+def _number(value: float | None) -> str:
+    """Return a score, which is None where it is not defined or not known."""
+    return "undefined" if value is None or math.isnan(value) else f"{value:.4f}"
 
 
 def _size_rows(result: ExperimentResult) -> list[tuple[str, str]]:

@@ -19,6 +19,7 @@ from bert_glue_tf.models.settings import EncoderSettings
 from bert_glue_tf.runs import config
 from bert_glue_tf.runs.config import PRUNING, ExperimentConfig, canonical_place
 from bert_glue_tf.runs.finished import Run
+from bert_glue_tf.runs.settings import DISTILLING
 
 # The flags count as those of the command that defines them, so that its --help shows them.
 flags.disclaim_key_flags()
@@ -109,8 +110,8 @@ def read_flags(flag_values: flags.FlagValues) -> ExperimentConfig:
 
     Raises:
       UserError: a value is out of its range, --prune and --pruning_method contradict, the
-        schedule of a pruning is given where nothing is pruned, or --config names no file of
-        settings.
+        schedule of a pruning is given where nothing is pruned, how to learn from a teacher where
+        there is none, or --config names no file of settings.
     """
     names = ExperimentConfig.names()
     values = {name: flag_values[name].value for name in names}
@@ -127,6 +128,9 @@ def read_flags(flag_values: flags.FlagValues) -> ExperimentConfig:
     values["pruning_method"] = _method(flag_values, values["pruning_method"])
     if values["pruning_method"] == NO_PRUNING:
         _refuse_details(flag_values)
+    if not values["teacher"]:
+        _refuse_teaching(flag_values)
+        values |= {name: ExperimentConfig.defaults()[name] for name in DISTILLING}
     if not any(flag_values[name].present for name in ("task", "config", "start")):
         values["task"] = readers.default_task(values["data"], values["task"])
     values |= {name: canonical_place(values[name]) for name in ExperimentConfig.places()}
@@ -191,6 +195,20 @@ def _refuse_details(flag_values: flags.FlagValues) -> None:
             f"{shown}: nothing is pruned without --prune. Add --prune, or leave {shown} out."
         )
     logging.info("%s: not used, since nothing is pruned", ", ".join(f"--{n}" for n in given))
+
+
+def _refuse_teaching(flag_values: flags.FlagValues) -> None:
+    """Refuse settings that say how to learn from a teacher where there is none.
+
+    Raises:
+      UserError: one is given, and no `--teacher=`, with which a flagfile's teacher is left out.
+    """
+    given = [name for name in DISTILLING if flag_values[name].present]
+    if not given:
+        return
+    if not flag_values["teacher"].present:
+        raise config.no_teacher(given[0], flag_values[given[0]].value)
+    logging.info("%s: not used, since there is no teacher", ", ".join(f"--{n}" for n in given))
 
 
 def _read(path: str) -> dict[str, Any]:

@@ -22,7 +22,13 @@ from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.core.settings import option, whole
 from bert_glue_tf.data.settings import BatchSettings, DataSettings
 from bert_glue_tf.models.settings import EncoderSettings
-from bert_glue_tf.runs.settings import DeviceSettings, OptimizerSettings
+from bert_glue_tf.runs.settings import (
+    DISTILLING,
+    START,
+    DeviceSettings,
+    DistillationSettings,
+    OptimizerSettings,
+)
 
 FORMAT = 1  # Of config.json; raised when a setting changes its meaning.
 # What a run's name says itself.
@@ -32,7 +38,13 @@ NAMED = ("task", "encoder", "data", "pruning_method", "seed")
 # The parts stand in reverse, since a dataclass takes the fields of its last base first.
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ExperimentConfig(
-    DeviceSettings, PruningSettings, OptimizerSettings, BatchSettings, EncoderSettings, DataSettings
+    DeviceSettings,
+    PruningSettings,
+    DistillationSettings,
+    OptimizerSettings,
+    BatchSettings,
+    EncoderSettings,
+    DataSettings,
 ):
     """The settings of one run; each field is the flag of the same name.
 
@@ -74,6 +86,12 @@ class ExperimentConfig(
                 f"--start={self.start} --finetune_epochs={self.finetune_epochs}: these contradict, "
                 "for both say what to start from. Leave one of them out."
             )
+        if self.teacher == START and not self.is_fine_tuned:
+            raise UserError(
+                f"--teacher={START}: this run starts from pre-trained weights, which answer "
+                "nothing. Add --finetune_epochs=3 or --start=RUN, or name the folder of a finished "
+                "run."
+            )
 
     @property
     def is_fine_tuned(self) -> bool:
@@ -90,7 +108,9 @@ class ExperimentConfig(
         """Return the run whose weights this one starts from; None: from the pre-trained ones."""
         if not self.finetune_epochs:
             return None
-        return dataclasses.replace(self.unpruned, epochs=self.finetune_epochs, finetune_epochs=0)
+        # Without a teacher, so that runs with and without one start from the same weights.
+        untaught = dataclasses.replace(self.unpruned, **DistillationSettings.defaults())
+        return dataclasses.replace(untaught, epochs=self.finetune_epochs, finetune_epochs=0)
 
     @property
     def unpruned(self) -> ExperimentConfig:
@@ -198,7 +218,7 @@ def check_method(settings: ExperimentConfig) -> None:
     be installed here: a run that is finished is shown even so.
 
     Raises:
-      UserError: as `registry.check`; or nothing is to be trained.
+      UserError: as `registry.check`; or nothing is to be trained, or a setting means nothing.
     """
     if not settings.epochs:
         raise UserError(
@@ -206,3 +226,14 @@ def check_method(settings: ExperimentConfig) -> None:
             "already is taken over by python -m bert_glue_tf.import_classifier."
         )
     registry.check(settings.pruning_method, settings.pruning_options, settings.given_pruning)
+    unused = [name for name in settings.given() if name in DISTILLING and not settings.teacher]
+    if unused:
+        raise no_teacher(unused[0], getattr(settings, unused[0]))
+
+
+def no_teacher(name: str, value: Any) -> UserError:
+    """Return the error for a setting that means nothing without a teacher."""
+    return UserError(
+        f"--{name}={value}: there is no teacher to learn from. Add --teacher=RUN, the folder of a "
+        f"finished run, or leave --{name} out."
+    )

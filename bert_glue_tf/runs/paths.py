@@ -8,6 +8,7 @@ predictions/      label, prediction and logits of every validation example, as .
                   the user's own also the scores of each label
 model/            the trained model (SavedModel) with its preprocessing
 choices.json      what was decided before the training and has to stay so when it goes on
+teacher_answers/  the teacher's answers to the training texts, kept until the run is finished
 checkpoints/      the last two states of the training, to go on from; a finished run has none
 best/             with --keep=best, the weights of the best epoch; a finished run has none
 tensorboard/      curves: loss, scores, learning rate, sparsity
@@ -44,6 +45,11 @@ class RunPaths:
     def choices_file(self) -> pathlib.Path:
         """Return the file of the decisions."""
         return self.path / "choices.json"
+
+    @property
+    def teacher_answers(self) -> pathlib.Path:
+        """Return the folder of the teacher's answers, while the run trains."""
+        return self.path / "teacher_answers"
 
     @property
     def history_file(self) -> pathlib.Path:

@@ -50,6 +50,8 @@ class ExperimentResult(Record):
       thresholds: "recall" and "precision" -> the probability from which an answer is positive,
         chosen on held-out training examples for what --at_recall and --at_precision ask; the
         metrics `precision_at_recall` and so on are measured at it. Empty where neither is given.
+      teacher: `run` (its folder's name), `encoder`, `metrics` on its validation split(s), and
+        `train_metrics` on the texts that this run has learned from; empty without a teacher.
     """
 
     what_is_foreign: ClassVar[str] = "its settings, metrics and other fields are not those of a run"
@@ -76,6 +78,7 @@ class ExperimentResult(Record):
     own_task: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     epoch: int | None = None
     thresholds: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    teacher: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     @classmethod
     def of(cls, values: dict[str, Any]) -> Self:

@@ -150,7 +150,7 @@ class RunFolder(RunPaths):
                 if part.is_file():
                     self.path.mkdir(parents=True, exist_ok=True)
                     shutil.copy(part, self.path)
-            for part in (chiefs.checkpoints, chiefs.best, chiefs.model):
+            for part in (chiefs.checkpoints, chiefs.best, chiefs.teacher_answers, chiefs.model):
                 if part.is_dir():
                     shutil.copytree(part, self.path / part.name)
         except OSError as error:
@@ -209,7 +209,9 @@ class RunFolder(RunPaths):
         if name == self.config_file.name:
             return self._is_settings()
         written = [file.name for file in (self.config_file, self.inputs_file, self.choices_file)]
-        return name in (LOCK, *written) or any(is_half_written(name, whole) for whole in written)
+        return name in (LOCK, self.teacher_answers.name, *written) or any(
+            is_half_written(name, whole) for whole in written
+        )
 
     def _remove_leftovers(self) -> None:
         """Remove what killed processes have left half-written; the lock has to be held."""
@@ -267,9 +269,7 @@ class RunFolder(RunPaths):
         """Return the run's record as `record` does; the log says that the run is finished."""
         result = self.record()
         if result is not None:
-            # Where a process was killed between the record and the end.
-            shutil.rmtree(self.checkpoints, ignore_errors=True)
-            shutil.rmtree(self.best, ignore_errors=True)
+            self.remove_states()  # Where a process was killed between the record and the end.
             logging.info("%s: this run is finished; these are its results", self.path)
         return result
 
@@ -300,6 +300,11 @@ class RunFolder(RunPaths):
             ) from error
         self._refuse_another_run(earlier)
         return found[-1]
+
+    def remove_states(self) -> None:
+        """Remove what only a training needs to go on; a finished run never does."""
+        for folder in (self.checkpoints, self.best, self.teacher_answers):
+            shutil.rmtree(folder, ignore_errors=True)
 
     def require_same_inputs(self, inputs: Inputs) -> None:
         """Keep what the run trains on, or compare it with what its first process kept.

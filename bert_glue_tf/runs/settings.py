@@ -1,14 +1,16 @@
 """The settings of the training itself.
 
 Training stands above this room, and the settings of a run are put together here: a room imports
-only the rooms below it, so that these two classes cannot stand beside the code they steer.
+only the rooms below it, so that these classes cannot stand beside the code they steer.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
+import re
 
+from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.core.settings import Limits, Settings, option, whole
 
 STRATEGIES = ("auto", "cpu", "gpu", "mirrored", "multi_worker", "tpu")
@@ -17,6 +19,9 @@ KEPT = ("last", BEST)
 CLASS_WEIGHTS = ("none", "balanced")
 PRECISIONS = ("auto", "none", "float16", "bfloat16")
 _UP_TO_ONE = Limits(0.0, 1.0, "in [0, 1]")
+FIRST, ALL = TOKENS = ("first", "all")  # Of --distill_tokens.
+UNIFORM = "uniform"  # Of --distill_layers.
+START = "start"  # Of --teacher: the run that this one starts from.
 _ABOVE_ZERO = Limits(math.nextafter(0.0, 1.0), 1.0, "above 0 and at most 1")
 
 
@@ -48,6 +53,82 @@ class OptimizerSettings(Settings):
         "the validation split(s), with pruning only among those with the final sparsity.",
         choices=KEPT,
     )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DistillationSettings(Settings):
+    """The teacher of a run, and how much of the loss is its answers'.
+
+    The defaults of weight and temperature are those of Hugging Face's example of DistilBERT's
+    authors, which fine-tunes with a teacher (Sanh et al. 2019, https://arxiv.org/abs/1910.01108).
+    """
+
+    teacher: str = option(
+        "",
+        "Folder of a finished run, also of another encoder: learn from its answers to the training "
+        f"texts besides the labels; {START} = the run that this one starts from.",
+        names=(START,),
+    )
+    distill_weight: float = option(
+        0.5,
+        "Weight of the teacher's answers in the loss; the labels have the rest.",
+        limits=dataclasses.replace(_UP_TO_ONE, is_fraction=True),
+    )
+    distill_temperature: float = option(
+        2.0,
+        "Temperature that softens the probabilities of teacher and student before they are "
+        "compared; a regression has none.",
+        limits=Limits(math.nextafter(0.0, 1.0), 1000.0, "above 0 and at most 1000"),
+    )
+    distill_layers: str = option(
+        "",
+        "Learn the teacher's states of some layers as well, where both encoders are BERTs (family "
+        f"bert) of the same width: {UNIFORM} = as many as the smaller of the two has, spread over "
+        "the other's; or pairs of the student's layer and the teacher's, from 1, as 2:4,4:8,6:12.",
+    )
+    distill_tokens: str = option(
+        FIRST,
+        f"Of which tokens the layers' states are learned: {', '.join(TOKENS)}; {FIRST} = the one "
+        "that is pooled; all = every word piece, which have to be the same in both encoders.",
+        choices=TOKENS,
+    )
+    distill_layers_weight: float = option(
+        1.0,
+        "Weight of the layers' states in the loss, besides that of labels and answers.",
+        limits=Limits(0.0, 1000.0, "from 0 to 1000"),
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.distill_layers not in ("", UNIFORM):
+            pairs = ",".join(f"{mine}:{theirs}" for mine, theirs in self.layer_pairs)
+            # However it is written, the same layers are the same run.
+            object.__setattr__(self, "distill_layers", pairs)
+
+    @property
+    def layer_pairs(self) -> list[tuple[int, int]]:
+        """Return the pairs of student's and teacher's layers, from 1, that `distill_layers` names.
+
+        Raises:
+          UserError: it names none, or in another order than from the lowest layer to the highest.
+        """
+        parts = self.distill_layers.split(",")
+        found = [re.fullmatch(r"\s*(\d{1,4})\s*:\s*(\d{1,4})\s*", part) for part in parts]
+        pairs = [(int(one[1]), int(one[2])) for one in found if one]
+        sides = list(zip(*pairs, strict=True))
+        if len(pairs) < len(parts) or any(
+            0 in side or list(side) != sorted(set(side)) for side in sides
+        ):
+            raise UserError(
+                f"--distill_layers={self.distill_layers}: no pairs of layers. Good: {UNIFORM}, or "
+                "the student's layer and the teacher's, from 1 and from the lowest pair to the "
+                "highest, as 2:4,4:8,6:12."
+            )
+        return pairs
+
+
+# The settings that mean nothing without a teacher.
+DISTILLING = tuple(name for name in DistillationSettings.names() if name != "teacher")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

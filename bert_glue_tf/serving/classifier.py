@@ -106,16 +106,7 @@ class Classifier:
         from bert_glue_tf.models import saving
 
         longest = run.config.seq_length
-        try:
-            model = saving.SavedClassifier.load(run.folder.model)
-        except UserError:
-            raise
-        except Exception as error:  # A damaged SavedModel fails in many ways.
-            reason = (str(error) or type(error).__name__).splitlines()[0][:200]
-            raise UserError(
-                f"{run.folder.model}: cannot be loaded ({reason}). Copy the whole folder of the "
-                "run, or train again."
-            ) from None
+        model = saving.SavedClassifier.load(run.folder.model)
         layout = model.layout(layouts.bucket_lengths(longest))
         _warn_of_sample(path, run.config.data)
         _warn_of_collapse(path, run.result.collapsed)

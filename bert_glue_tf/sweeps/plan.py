@@ -14,7 +14,7 @@ from bert_glue_tf.runs import config, suggestions
 from bert_glue_tf.runs.config import PRUNING, ExperimentConfig
 from bert_glue_tf.runs.run_folder import RunFolder
 from bert_glue_tf.sweeps.grid import Settings
-from bert_glue_tf.training import cluster
+from bert_glue_tf.training import cluster, teachers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,15 +103,13 @@ def check_methods(runs: Sequence[Run]) -> None:
 
 
 def check(runs: Sequence[Run]) -> None:
-    """Check, without TensorFlow, that the encoders and the data of runs can be had.
+    """Check, without TensorFlow, that the encoders, teachers and data of runs can be had.
 
     Raises:
       UserError: one cannot; the message says what would work.
     """
-    asked = {
-        (c.task, c.encoder, c.preprocessing, c.seq_length, c.data): c
-        for c in (run.config for run in runs)
-    }
+    configs = [run.config for run in runs]
+    asked = {(c.task, c.encoder, c.preprocessing, c.seq_length, c.data): c for c in configs}
     for strategy in {run.config.strategy for run in runs}:
         if cluster.of(strategy):
             raise UserError(
@@ -124,3 +122,6 @@ def check(runs: Sequence[Run]) -> None:
         with suggestions.suggesting_local_command(one, source):
             encoders.check(source, one.seq_length)
             readers.check(readers.task_of(one), one.data)
+    for one in {(c.task, c.data, c.teacher, c.start): c for c in configs}.values():
+        if one.teacher:
+            teachers.check(one, readers.task_of(one))

@@ -12,7 +12,7 @@ from bert_glue_tf.data.batching import Split
 from bert_glue_tf.data.examples import Examples
 from bert_glue_tf.data.tasks import TaskSpec
 from bert_glue_tf.data.truncation import HEAD
-from bert_glue_tf.training import task_settings
+from bert_glue_tf.training import task_settings, teachers
 from bert_glue_tf.training.job import Job
 
 
@@ -93,6 +93,7 @@ def read(job: Job, examples: Mapping[str, Examples] | None) -> Inputs:
     if examples is None:
         examples = readers.load_for_training(task, config.data, config.train_examples)
     task_settings.check(config, task)
+    teachers.check(config, task)
     count = task_settings.held_out_of(config, task, len(examples["train"]))
     train, held_out = examples["train"].hold_out(count)
     task_settings.check_held_out(config, task, held_out)

@@ -18,7 +18,7 @@ from bert_glue_tf.runs import config
 from bert_glue_tf.runs.config import ExperimentConfig
 from bert_glue_tf.runs.results import ExperimentResult
 from bert_glue_tf.runs.run_folder import RunFolder
-from bert_glue_tf.training import cluster, task_settings
+from bert_glue_tf.training import cluster, task_settings, teachers
 
 # The settings of a run that mean something where nothing is trained.
 UNTRAINED = (*DataSettings.names(), "preprocessing", "seq_length", "truncation", "seed")
@@ -106,6 +106,7 @@ class Launch:
         task = readers.task_of(self.settings)
         encoders.check(self.source, self.settings.seq_length)
         task_settings.check(self.settings, task)
+        teachers.check(self.settings, task)
         readers.check(task, self.settings.data)
         if self.workers is not None:
             return None

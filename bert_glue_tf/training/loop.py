@@ -27,7 +27,7 @@ from bert_glue_tf.training.inputs import Inputs
 from bert_glue_tf.training.job import Job
 from bert_glue_tf.training.laying_out import Layouts
 from bert_glue_tf.training.network import Network
-from bert_glue_tf.training.objective import Objective, Trainee
+from bert_glue_tf.training.objective import Objective, StatesTrainee, Trainee
 from bert_glue_tf.training.optimizer import build_optimizer
 from bert_glue_tf.training.plan import Plan
 from bert_glue_tf.training.scoring import Scoring
@@ -176,7 +176,14 @@ def _compile(job: Job, inputs: Inputs, plan: Plan, network: Network, layouts: La
     """Return the classifier with its optimizer, its objective and what is reported of both."""
     with devices.building(job.strategy, network.policy):
         classifier = heads.over(network.model, layouts.training.inputs)
-        trainee = Trainee(classifier, objectives.build(job.config, inputs.task))
+        objective = _objective(job, inputs, network)
+        if objective.layers:
+            whole = heads.with_states(
+                network.model, layouts.training.inputs, objective.layers, objective.tokens
+            )
+            trainee: Trainee = StatesTrainee(classifier, objective, whole)
+        else:
+            trainee = Trainee(classifier, objective)
         trainee.compile(
             optimizer=plan.method.wrap_optimizer(
                 build_optimizer(job.config, plan.cycle_steps, network.backbone.no_decay)
@@ -186,6 +193,13 @@ def _compile(job: Job, inputs: Inputs, plan: Plan, network: Network, layouts: La
             is_filled_up=job.is_filled_up,
         )
     return trainee
+
+
+def _objective(job: Job, inputs: Inputs, network: Network) -> Objective:
+    lesson = network.lesson
+    if lesson is None:
+        return objectives.build(job.config, inputs.task)
+    return objectives.build(job.config, inputs.task, lesson.answers, lesson.states)
 
 
 def _throughput(

@@ -17,11 +17,12 @@ from bert_glue_tf.models.backbone import Backbone
 from bert_glue_tf.runs.config import ExperimentConfig
 from bert_glue_tf.runs.inputs import deciding
 from bert_glue_tf.runs.run_folder import RunFolder
-from bert_glue_tf.training import devices, laying_out, starting_point
+from bert_glue_tf.training import devices, laying_out, starting_point, teachers, teaching
 from bert_glue_tf.training import plan as planning
 from bert_glue_tf.training.inputs import Inputs
 from bert_glue_tf.training.job import Job
 from bert_glue_tf.training.plan import Plan
+from bert_glue_tf.training.teaching import Lesson
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +35,7 @@ class Network:
       policy: name of Keras's dtype policy that it computes in.
       description: what the record tells of the encoder and of the run that it starts from.
       widths: of the encoder as it was loaded, as `Backbone.widths` counts them.
+      lesson: what its teacher has answered; None without a teacher.
     """
 
     backbone: Backbone
@@ -41,10 +43,11 @@ class Network:
     policy: str
     description: dict[str, Any]
     widths: list[dict[str, int]]
+    lesson: Lesson | None = None
 
 
 def build(job: Job, inputs: Inputs, plan: Plan, start_run: RunFolder | None) -> Network:
-    """Build the run's classifier.
+    """Build the run's classifier; its teacher, if it has one, answers before.
 
     Args:
       job: the run.
@@ -53,16 +56,18 @@ def build(job: Job, inputs: Inputs, plan: Plan, start_run: RunFolder | None) -> 
       start_run: the finished run to start from; None to start from pre-training.
 
     Raises:
-      UserError: the encoder cannot be used, or is not what the run was begun with.
+      UserError: the encoder or the teacher cannot be used, or is not what the run was begun with.
     """
+    teacher = teachers.find(job.config, inputs.task, start_run)
     backbone = load_encoder(job.config, plan.method)
     widths = backbone.widths()
     policy = _policy(job, backbone)
     provenance = {**inputs.provenance, "encoder": backbone.provenance}
     if start_run is None and (head := backbone.provenance.get("unused_head")):
         logging.info("%s: %s", backbone.provenance["name"], head)
-    job.folder.require_same_inputs(provenance)
-    job.require_agreement("data and encoder", deciding(provenance))
+    begun_with = {**provenance, **(teacher.provenance if teacher else {})}
+    job.folder.require_same_inputs(begun_with)
+    job.require_agreement("data and encoder", deciding(begun_with))
     starting_point.require_fitting(job, start_run, provenance)
     start = _start(job.config, backbone, inputs, decide=job.decide)
     if start_run is not None:
@@ -72,6 +77,8 @@ def build(job: Job, inputs: Inputs, plan: Plan, start_run: RunFolder | None) -> 
     else:
         del backbone  # It stands in `start`.
     start = plan.method.reshape(start)
+    # Before the network is built, whose training takes more memory than the teacher's answers.
+    lesson = teaching.ask(job, inputs, teacher, start.backbone) if teacher else None
     probing.collect(start.backbone.layer.variables)
     # Here, so that what was drawn while loading leaves the run as it is.
     tf_keras.utils.set_random_seed(job.config.seed)
@@ -83,7 +90,7 @@ def build(job: Job, inputs: Inputs, plan: Plan, start_run: RunFolder | None) -> 
     del start  # Of which the backbone was built anew.
     probing.collect(backbone.layer.variables)
     description = starting_point.describe(start_run, backbone.record())
-    return Network(backbone, model, policy, description, widths)
+    return Network(backbone, model, policy, description, widths, lesson)
 
 
 def rehearse(job: Job, inputs: Inputs, plan: Plan) -> None:
@@ -98,6 +105,8 @@ def rehearse(job: Job, inputs: Inputs, plan: Plan) -> None:
     method = planning.build_method(job)  # Its own, since a method keeps what it has prepared.
     backbone = load_encoder(job.config, method)
     start = method.reshape(_start(job.config, backbone, inputs, is_rehearsal=True))
+    if job.config.distill_layers:
+        teaching.rehearse(job.config, inputs, backbone, start.backbone)
     with devices.building(job.strategy, _policy(job, backbone)):
         _, model = _build(job.config, start)
         method.prepare(model, plan.context)
@@ -131,6 +140,12 @@ def load_encoder(config: ExperimentConfig, method: PruningMethod) -> Backbone:
             f"It can be pruned by {good}; or {backbone.instead}.",
         )
     laying_out.require(config, backbone)
+    if config.distill_layers:
+        backbone.require(
+            "states",
+            f"--distill_layers={config.distill_layers}",
+            f"Leave the flag out, or {backbone.instead}.",
+        )
     if config.mixed_precision not in ("auto", "none"):
         backbone.require(
             "mixed_precision",

@@ -8,7 +8,7 @@ contract.
 from __future__ import annotations
 
 import abc
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from bert_glue_tf.data.batching import Split
 from bert_glue_tf.data.problems import Problem
 from bert_glue_tf.data.tasks import TaskSpec
 from bert_glue_tf.runs.config import ExperimentConfig
+from bert_glue_tf.training.teacher_states import LayerStates
 
 LABELS = "labels"  # The target that every objective has, and that metrics are computed from.
 
@@ -29,7 +30,14 @@ class Objective(abc.ABC):
     What is known stands in arrays over the training split, its `targets`: the labels, and for
     example what a teacher answered. Batches are indices into these arrays, so that an array is
     computed once, before the training.
+
+    Attributes:
+      layers: of the encoder, from 1, whose states `state_losses` is asked for; most have none.
+      tokens: of each text, from the first one on, whose states it is asked for.
     """
+
+    layers: Sequence[int] = ()
+    tokens: int = 1
 
     @abc.abstractmethod
     def targets(self, split: Split) -> dict[str, np.ndarray]:
@@ -46,6 +54,18 @@ class Objective(abc.ABC):
         Returns:
           float32 [batch].
         """
+
+    def state_losses(self, targets: Mapping[str, tf.Tensor], states: tf.Tensor) -> tf.Tensor:
+        """Return what the states of `layers` add to the loss of each example of a batch.
+
+        Args:
+          targets: as for `losses`.
+          states: float32 [batch, layers, tokens, hidden], as `heads.with_states` gives them.
+
+        Returns:
+          float32 [batch].
+        """
+        raise NotImplementedError(f"{type(self).__name__} asks for no states")
 
 
 class TaskLoss(Objective):
@@ -80,15 +100,104 @@ class BalancedLoss(Objective):
         return self._loss.losses(targets, logits) * targets[self._WEIGHTS]
 
 
-def build(config: ExperimentConfig, task: TaskSpec) -> Objective:
+class DistilledLoss(Objective):
+    """A mixture of a loss of the labels and of the distance from a teacher's answers.
+
+    (1 - weight) * labels + weight * distance (Hinton et al. 2015, "Distilling the Knowledge in a
+    Neural Network", https://arxiv.org/abs/1503.02531); the distance is the problem's own
+    `distillation_loss`, the same for all classes where the labels' loss is balanced.
+
+    The states of layers add weight * the mean over the layers of |s / |s| - t / |t||^2, of the
+    student's state s of the first token and the teacher's t (Sun et al. 2019, "Patient Knowledge
+    Distillation for BERT Model Compression", https://arxiv.org/abs/1908.09355, equation 7, there
+    with the sum over the layers); of several tokens the mean over those of the text. It is from 0
+    to 4, and 2 for states at right angles.
+    """
+
+    _TEACHER, _STATES, _LENGTHS = "teacher", "teacher_states", "teacher_lengths"
+
+    def __init__(
+        self,
+        problem: Problem,
+        labels: Objective,
+        answers: np.ndarray,
+        weight: float,
+        temperature: float,
+        states: LayerStates | None = None,
+    ) -> None:
+        """Take all parts.
+
+        Args:
+          problem: gives the distance.
+          labels: the loss of the labels.
+          answers: float32 [n, width], the teacher's logits for the training split, in the order
+            of the problem's outputs.
+          weight: in [0, 1], of the distance.
+          temperature: of the distance.
+          states: of the teacher's layers, if they are learned as well.
+        """
+        self._problem = problem
+        self._labels = labels
+        self._answers = answers
+        self._weight = weight
+        self._temperature = temperature
+        self._states = states
+        if states:
+            self.layers, self.tokens = states.layers, states.states.tokens
+
+    def targets(self, split: Split) -> dict[str, np.ndarray]:
+        if len(split) != len(self._answers):
+            raise ValueError(f"{len(self._answers)} answers for {len(split)} examples")
+        found: dict[str, Any] = {**self._labels.targets(split), self._TEACHER: self._answers}
+        if self._states:
+            # Indexed as an array, which would not fit into memory.
+            states = self._states.states
+            found |= {self._STATES: states, self._LENGTHS: states.lengths}
+        return found
+
+    def losses(self, targets: Mapping[str, tf.Tensor], logits: tf.Tensor) -> tf.Tensor:
+        distance = self._problem.distillation_loss(
+            targets[self._TEACHER], logits, self._temperature
+        )
+        labels = self._labels.losses(targets, logits)
+        return (1.0 - self._weight) * labels + self._weight * distance
+
+    def state_losses(self, targets: Mapping[str, tf.Tensor], states: tf.Tensor) -> tf.Tensor:
+        assert self._states is not None
+        wanted = tf.transpose(tf.cast(targets[self._STATES], tf.float32), [0, 2, 1, 3])
+        apart = tf.reduce_sum(tf.square(tf.math.l2_normalize(states, axis=-1) - wanted), axis=-1)
+        lengths = targets[self._LENGTHS]
+        is_token = tf.sequence_mask(lengths, self.tokens, tf.float32)
+        of_all = is_token / tf.cast(lengths, tf.float32)[:, None]
+        of_first = tf.broadcast_to(tf.one_hot(0, self.tokens), tf.shape(of_all))
+        # [batch, layers, tokens]; they sum to 1 over the tokens.
+        shares = tf.stack(
+            [of_all if whole else of_first for whole in self._states.are_whole], axis=1
+        )
+        return self._states.weight * tf.reduce_mean(tf.reduce_sum(apart * shares, -1), axis=-1)
+
+
+def build(
+    config: ExperimentConfig,
+    task: TaskSpec,
+    answers: np.ndarray | None = None,
+    states: LayerStates | None = None,
+) -> Objective:
     """Return the objective that a run's settings ask for.
 
     Args:
       config: the run's settings.
       task: gives the kind of problem, and with it the loss.
+      answers: the teacher's, as `DistilledLoss` takes them; None without a teacher.
+      states: of the teacher's layers.
     """
     kind = BalancedLoss if config.class_weights == "balanced" else TaskLoss
-    return kind(task.problem)
+    labels = kind(task.problem)
+    if answers is None:
+        return labels
+    return DistilledLoss(
+        task.problem, labels, answers, config.distill_weight, config.distill_temperature, states
+    )
 
 
 class Trainee(tf_keras.Model):
@@ -156,12 +265,17 @@ class Trainee(tf_keras.Model):
           y_pred: float32 [batch, width], the logits.
           sample_weight: float32 [batch]; None for 1 each. A batch that is filled up has weights.
         """
-        losses = self.objective.losses(y, y_pred)
+        return self._mean(x, self.objective.losses(y, y_pred), y_pred, sample_weight)
+
+    def _mean(
+        self, x: Any, losses: tf.Tensor, logits: tf.Tensor, sample_weight: tf.Tensor | None
+    ) -> tf.Tensor:
+        """Return the mean of a batch's losses, as `compute_loss`."""
         if self._mean_of_examples is not None:
             assert sample_weight is not None
             is_real = tf.cast(sample_weight > 0, tf.float32)
             self._mean_of_examples.update_state(losses, sample_weight=is_real)
-        return super().compute_loss(x, losses, y_pred, sample_weight)
+        return super().compute_loss(x, losses, logits, sample_weight)
 
     def compute_metrics(
         self,
@@ -172,6 +286,44 @@ class Trainee(tf_keras.Model):
     ) -> dict[str, tf.Tensor]:
         """Update the metrics, which are computed from the labels, and return their values."""
         return super().compute_metrics(x, y[LABELS], y_pred, sample_weight)
+
+
+class StatesTrainee(Trainee):
+    """A classifier that learns by the states of some of its layers besides its logits."""
+
+    def __init__(
+        self, classifier: tf_keras.Model, objective: Objective, whole: tf_keras.Model
+    ) -> None:
+        """Wrap a classifier as `Trainee`.
+
+        Args:
+          classifier: as for `Trainee`.
+          objective: what to minimise; it has `layers`.
+          whole: of `heads.with_states`: the same layers and features, to logits and states.
+        """
+        super().__init__(classifier, objective)
+        # Within a function, so that Keras does not count the same layers twice.
+        self._whole = lambda features, training: whole(features, training=training)
+
+    def call(self, inputs: Any, training: Any = None, mask: Any = None) -> dict[str, tf.Tensor]:
+        """Return logits [batch, width] and states [batch, layers, hidden]."""
+        del mask
+        return self._whole(inputs, training)
+
+    def compute_loss(
+        self, x: Any, y: Any, y_pred: Any, sample_weight: tf.Tensor | None = None
+    ) -> tf.Tensor:
+        """Return the mean of a batch's losses; `y_pred` is what `call` returns."""
+        logits = y_pred["logits"]
+        losses = self.objective.losses(y, logits)
+        losses += self.objective.state_losses(y, y_pred["states"])
+        return self._mean(x, losses, logits, sample_weight)
+
+    def compute_metrics(
+        self, x: Any, y: Any, y_pred: Any, sample_weight: tf.Tensor | None
+    ) -> dict[str, tf.Tensor]:
+        """Update the metrics of the logits, and return their values."""
+        return super().compute_metrics(x, y, y_pred["logits"], sample_weight)
 
 
 def _as_computed(losses: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:

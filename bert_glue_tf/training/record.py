@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import shutil
 from collections.abc import Mapping
 from typing import Any
 
@@ -73,12 +72,11 @@ def write(
         widths=_widths(network, trained),
         own_task=tasks.describe(inputs.task),
         epoch=trained.epoch,
+        teacher=network.lesson.record() if network.lesson else {},
         **dataclasses.asdict(marked),
     )
     records.append(folder.results_file, result)
-    # A finished run never goes on, and the optimizer's state is twice as large as the model.
-    shutil.rmtree(folder.checkpoints, ignore_errors=True)
-    shutil.rmtree(folder.best, ignore_errors=True)
+    folder.remove_states()  # The optimizer's is twice as large as the model.
     return result
 
 

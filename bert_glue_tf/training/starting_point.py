@@ -50,7 +50,7 @@ def require_fitting(
     if run is None:
         return
     if job.config.start:  # It may have been trained on other examples, and even on another task.
-        _warn_of_seen(job, run, inputs)
+        warn_of_seen(_flag(job), run, inputs)
         inputs = {"encoder": inputs["encoder"]}
     try:
         run.compare_inputs(inputs)
@@ -59,8 +59,14 @@ def require_fitting(
     logging.info("starting from the weights of %s", run.path)
 
 
-def _warn_of_seen(job: Job, run: RunFolder, inputs: Mapping[str, Mapping[str, Any]]) -> None:
-    """Say so where the run has divided the same training file in another way."""
+def warn_of_seen(flag: str, run: RunFolder, inputs: Mapping[str, Mapping[str, Any]]) -> None:
+    """Say so where a run has divided the same training file in another way than this one.
+
+    Args:
+      flag: that names the run, with its value.
+      run: another, finished one.
+      inputs: what this run is begun with, as `RunFolder.require_same_inputs` takes it.
+    """
     record = run.record()
     before, now = (record.data.get("train", {}) if record else {}), inputs["train data"]
     # A table that is divided by the run has the checksum of its file besides that of its part.
@@ -71,7 +77,7 @@ def _warn_of_seen(job: Job, run: RunFolder, inputs: Mapping[str, Mapping[str, An
         logging.warning(
             "%s: that run has divided the same training texts in another way, and may have been "
             "trained on some that this one is scored on or chooses a threshold on",
-            _flag(job),
+            flag,
         )
 
 

@@ -119,6 +119,33 @@ def test_the_loss_is_kerass(kind):
     assert problem.loss(labels, logits) == pytest.approx(float(each.mean()), rel=1e-6)
 
 
+def test_the_distance_from_a_teacher_is_of_each_example_and_zero_for_its_own_answers(kind):
+    problem, _, _ = kind
+    logits, teacher = logits_of(problem), logits_of(problem, seed=1)
+    found = np.asarray(problem.distillation_loss(teacher, logits, 2.0))
+    assert found.shape == (6,)
+    assert found.dtype == np.float32
+    assert (found > 0).all()
+    np.testing.assert_allclose(problem.distillation_loss(teacher, teacher, 2.0), 0.0, atol=1e-6)
+    # Surer than float32 can hold, and still a number.
+    assert np.isfinite(problem.distillation_loss(1e4 * teacher, -1e4 * logits, 1.0)).all()
+
+
+def test_outputs_of_a_teacher_are_found_by_their_names(kind):
+    problem, _, _ = kind
+    assert problems.outputs_of(problem, problem) == list(range(problem.width))
+    for other, _, _ in KINDS.values():
+        if type(other) is not type(problem):
+            with refuses(ValueError, problem.title, other.title):
+                problems.outputs_of(problem, other)
+    if problem.labels:
+        turned = dataclasses.replace(problem, labels=problem.labels[::-1])
+        assert problems.outputs_of(problem, turned) == [2, 1, 0]
+        for labels in (("a", *problem.labels[1:]), (*problem.labels, "a"), problem.labels[:2]):
+            with refuses(ValueError, "a" if "a" in labels else problem.labels[2]):
+                problems.outputs_of(problem, dataclasses.replace(problem, labels=labels))
+
+
 def test_the_loss_is_not_defined_for_a_model_that_diverged(kind):
     problem, labels, _ = kind
     for value in (np.nan, np.inf):
@@ -413,3 +440,20 @@ def test_answers_that_are_positive_or_negative(kind):
         assert found.width == problem.width
         names = [found._name(one) for one in found.decode(logits)]
         assert [answer.label for answer in found.answers(logits)] == names
+
+
+def test_distances_from_a_teacher_by_hand():
+    """T^2 sum p log(p / q) of the softened probabilities; a squared difference of numbers."""
+    logits, teacher = np.zeros((1, 3), np.float32), np.float32([[2 * math.log(2), 0, 0]])
+    p = np.array([0.5, 0.25, 0.25])
+    expected = 4 * np.sum(p * np.log(3 * p))
+    classes = KINDS["classification"][0]
+    np.testing.assert_allclose(classes.distillation_loss(teacher, logits, 2.0), expected, rtol=1e-5)
+    # sigmoid(log 3) = 3/4 for the first label, and 1/2 on both sides for the others.
+    teacher = np.float32([[2 * math.log(3), 0, 0]])
+    expected = 4 * (0.75 * math.log(1.5) + 0.25 * math.log(0.5)) / 3
+    labels = KINDS["multi_label"][0]
+    np.testing.assert_allclose(labels.distillation_loss(teacher, logits, 2.0), expected, rtol=1e-5)
+    number = KINDS["regression"][0]
+    found = number.distillation_loss(np.float32([[4.0]]), np.float32([[2.5]]), 7.0)
+    np.testing.assert_allclose(found, [2.25])

@@ -30,7 +30,7 @@ from bert_glue_tf.models import (
     saving,
 )
 from bert_glue_tf.models.backbone import Backbone
-from bert_glue_tf.models.parts import CAPABILITIES
+from bert_glue_tf.models.parts import CAPABILITIES, States
 from bert_glue_tf.models.probing import probe
 from bert_glue_tf.models.saved_encoders import TakesOver
 
@@ -386,6 +386,27 @@ def test_units_run_through_the_weights_of_each_layer(backbone, model, kind):
 
 
 # --- what not every family can ---
+
+
+def test_the_states_of_its_layers_are_read_beside_the_logits(backbone, model, saved, batch):
+    with refused_without(backbone, "states"):
+        assert backbone.states == States(2, 16)
+    if backbone.why_not("states"):
+        with refuses(UserError, saved, "SavedModel"):
+            type(backbone).saved_states(saved)
+        return
+    assert type(backbone).saved_states(saved) == States(2, 16)
+    found = heads.with_states(model, batch, [1, 2], tokens=14)(batch)
+    np.testing.assert_allclose(found["logits"], model(batch), atol=1e-6)
+    assert found["states"].shape == (3, 2, 14, 16)
+    shapes = tiny_bert.architecture()
+    drawn = tiny_bert.weights(shapes, seed=3)
+    for layer in (1, 2):
+        cut = dataclasses.replace(shapes, layers=layer)
+        expected = tiny_bert.forward(cut, drawn, batch)["sequence_output"]
+        np.testing.assert_allclose(found["states"][:, layer - 1, :12], expected, atol=1e-5)
+    first = heads.with_states(model, batch, [2])(batch)["states"]
+    np.testing.assert_allclose(first, found["states"][:, 1:, :1], atol=1e-6)
 
 
 @pytest.mark.parametrize("capability", CAPABILITIES)

@@ -27,22 +27,30 @@ from bert_glue_tf.data import batching
 from bert_glue_tf.data.layouts import Padded
 from bert_glue_tf.data.preprocessing import INPUTS, TokenizedTexts
 from bert_glue_tf.data.problems import Classification, MultiLabel, Regression
-from bert_glue_tf.training.objective import BalancedLoss, TaskLoss, Trainee
+from bert_glue_tf.training.objective import BalancedLoss, DistilledLoss, TaskLoss, Trainee
 
 PROBLEMS = {
     "classification": Classification(("no", "perhaps", "yes")),
     "regression": Regression(0.0, 5.0),
     "multi_label": MultiLabel(("red", "round", "ripe")),
 }
+# The last batch is not full, and its rest is odd: one replica has an example less.
+COUNT, BATCH, LENGTH, WORDS = 13, 8, 6, 40
+
+
+def distilled(problem, labels=TaskLoss, weight=0.3, temperature=2.0):
+    """A loss with a teacher whose answers are drawn by chance."""
+    answers = np.random.default_rng(5).normal(size=(COUNT, problem.width)).astype(np.float32)
+    return DistilledLoss(problem, labels(problem), answers, weight, temperature)
+
+
 # Name -> how it is built for a problem.
-OBJECTIVES = {"task": TaskLoss, "balanced": BalancedLoss}
+OBJECTIVES = {"task": TaskLoss, "balanced": BalancedLoss, "distilled": distilled}
 CASES = {
     f"{objective}-{problem}": (OBJECTIVES[objective], PROBLEMS[problem])
     for objective in OBJECTIVES
     for problem in PROBLEMS
 }
-# The last batch is not full, and its rest is odd: one replica has an example less.
-COUNT, BATCH, LENGTH, WORDS = 13, 8, 6, 40
 BATCHING = batching.Batching(BATCH, seed=1)
 LAYOUT = Padded(lengths=(LENGTH,))
 

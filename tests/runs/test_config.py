@@ -235,6 +235,53 @@ def test_a_run_needs_the_one_that_it_starts_from():
     assert start == ExperimentConfig(epochs=3)
 
 
+def test_a_teacher_that_is_the_start_asks_for_one():
+    with refuses(UserError, "--teacher=start", "--finetune_epochs"):
+        parse("--teacher=start")
+    settings = parse("--teacher=start", "--finetune_epochs=2", "--distill_weight=0.9", "--prune")
+    # It is fine-tuned as without a teacher, and so shared with the runs that have none.
+    untaught = parse("--finetune_epochs=2", "--prune")
+    assert settings.needs == untaught.needs == [ExperimentConfig(epochs=2)]
+    assert ExperimentConfig(teacher="runs/x", finetune_epochs=2).needs == untaught.needs
+
+
+@pytest.mark.parametrize(
+    ("flag", "named"),
+    [
+        ("--distill_weight=1.5", "in [0, 1]"),
+        ("--distill_weight=-0.1", "in [0, 1]"),
+        ("--distill_weight=90", "0.9"),
+        ("--distill_temperature=0", "above 0"),
+        ("--distill_temperature=-2", "above 0"),
+        ("--distill_temperature=nan", "above 0"),
+    ],
+)
+def test_how_to_learn_from_a_teacher_has_limits(flag, named):
+    with refuses(UserError, flag.split("=")[0], named):
+        parse("--teacher=runs/x", flag)
+
+
+def test_pairs_of_layers_are_read_and_written_in_one_way():
+    settings = parse("--teacher=runs/x", "--distill_layers= 2:4, 06:12")
+    assert settings.distill_layers == "2:4,6:12"
+    assert settings.layer_pairs == [(2, 4), (6, 12)]
+    for wrong in ("even", "2:4,", "0:1", "1:2:3", "4:4,2:8", "2:4,4:4"):
+        with refuses(UserError, f"--distill_layers={wrong}", "uniform", "2:4,4:8"):
+            parse("--teacher=runs/x", f"--distill_layers={wrong}")
+
+
+def test_how_to_learn_from_a_teacher_means_nothing_without_one(caplog):
+    with refuses(UserError, "--distill_weight=0.9", "--teacher"):
+        parse("--distill_weight=0.9")
+    caplog.set_level("INFO", logger="absl")
+    # As the run without a teacher of a flagfile that has one.
+    assert parse("--distill_weight=0.9", "--teacher=") == parse()
+    assert "--distill_weight: not used" in caplog.text
+    with refuses(UserError, "--distill_layers=uniform", "--teacher"):
+        config.check_method(ExperimentConfig(distill_layers="uniform"))
+    assert parse("--distill_weight=0.9", "--teacher=runs/x").distill_weight == 0.9
+
+
 def test_a_whole_number_is_good_for_a_float():
     assert ExperimentConfig.from_json({"dropout": 0}).dropout == 0
 
@@ -277,6 +324,8 @@ def test_other_settings_give_the_default_folder_another_name():
         "mixed_precision": "bfloat16",
         "packing": "true",
         "packing_width": 64,
+        "distill_layers": "uniform",
+        "distill_tokens": "all",
     }
     for name in one:
         default = getattr(ExperimentConfig(), name)
@@ -300,7 +349,7 @@ def test_a_folder_is_the_same_however_it_is_written(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     whole = os.path.realpath(tmp_path / "glue")
     for written in ("glue", "glue/", "./glue", "~/glue", f"{tmp_path}/link", "glue/CoLA/.."):
-        for flag in ("data", "encoder", "preprocessing"):
+        for flag in ("data", "encoder", "preprocessing", "teacher"):
             assert getattr(parse(f"--{flag}={written}"), flag) == whole
         # Earlier records, and configurations made in Python, have it as it was written.
         assert ExperimentConfig(data=written).difference(ExperimentConfig(data=whole)) == {}

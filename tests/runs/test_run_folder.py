@@ -93,10 +93,10 @@ def test_settings_of_a_later_version_are_named(tmp_path, has_training):
     if has_training:
         folder.write_history(ROWS)
     text = json.dumps(
-        {**json.loads(ExperimentConfig().to_text()), "teacher": "large", "alpha": 0.5}
+        {**json.loads(ExperimentConfig().to_text()), "adapter": "large", "alpha": 0.5}
     )
     folder.config_file.write_text(text)
-    with refuses(UserError, folder.config_file, "'alpha', 'teacher'"):
+    with refuses(UserError, folder.config_file, "'adapter', 'alpha'"):
         RunFolder.open(tmp_path, ExperimentConfig())
     assert folder.config_file.read_text() == text
 

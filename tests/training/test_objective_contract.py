@@ -10,15 +10,24 @@ import objectives
 import pytest
 import tensorflow as tf
 import tf_keras
+from messages import refuses
 from slow_fixtures import slow_to_make
 
 from bert_glue_tf.data import batching, layouts, tasks
 from bert_glue_tf.data.preprocessing import INPUTS
 from bert_glue_tf.data.problems import PROBLEMS
 from bert_glue_tf.runs.config import ExperimentConfig
-from bert_glue_tf.training.objective import LABELS, Objective, TaskLoss, Trainee
+from bert_glue_tf.training.objective import (
+    LABELS,
+    BalancedLoss,
+    DistilledLoss,
+    Objective,
+    TaskLoss,
+    Trainee,
+)
 from bert_glue_tf.training.objective import build as objective_of
 from bert_glue_tf.training.optimizer import build_optimizer
+from bert_glue_tf.training.teacher_states import LayerStates, TokenStates
 
 
 @pytest.fixture(params=list(objectives.CASES))
@@ -46,13 +55,18 @@ def loss_and_gradient(model, features, targets, weights=None):
 
 def test_every_objective_is_tested_on_every_kind_of_problem():
     package = {kind for kind in Objective.__subclasses__() if "bert_glue_tf" in kind.__module__}
-    assert set(objectives.OBJECTIVES.values()) == package
+    problem = objectives.PROBLEMS["classification"]
+    assert {type(build(problem)) for build in objectives.OBJECTIVES.values()} == package
     assert set(objectives.PROBLEMS) == set(PROBLEMS)
 
 
 def test_the_settings_choose_the_objective():
     config = ExperimentConfig(task="cola")
     assert type(objective_of(config, tasks.get("cola"))) is TaskLoss
+    balanced = ExperimentConfig(task="cola", class_weights="balanced")
+    assert type(objective_of(balanced, tasks.get("cola"))) is BalancedLoss
+    answers = np.zeros((objectives.COUNT, 2), np.float32)
+    assert type(objective_of(config, tasks.get("cola"), answers)) is DistilledLoss
 
 
 def test_targets_are_arrays_over_the_split_with_its_labels(case):
@@ -157,6 +171,79 @@ def test_the_task_loss_trains_to_the_bit_what_keras_trains_by_the_problems_loss(
     done = plain.fit(dataset, epochs=2, steps_per_epoch=2, verbose=0)
     assert mine["logs"] == done.history
     assert mine["weights"] == {w.name: w.numpy().tolist() for w in plain.trainable_weights}
+
+
+# A teacher.
+
+
+@pytest.mark.parametrize("labels", [TaskLoss, BalancedLoss])
+@pytest.mark.parametrize("kind", list(objectives.PROBLEMS))
+def test_a_teachers_weight_divides_the_loss_between_the_labels_and_its_answers(kind, labels):
+    problem = objectives.PROBLEMS[kind]
+
+    def losses(weight, logits=None):
+        objective = objectives.distilled(problem, labels, weight)
+        features, targets = batch_of(objective, problem, np.arange(9))
+        logits = objectives.classifier(problem.width)(features) if logits is None else logits
+        return objective.losses(targets, logits).numpy()
+
+    objective = labels(problem)
+    features, targets = batch_of(objective, problem, np.arange(9))
+    logits = objectives.classifier(problem.width)(features)
+    alone, taught = losses(0.0), losses(1.0)
+    np.testing.assert_allclose(alone, objective.losses(targets, logits), rtol=1e-5)
+    np.testing.assert_allclose(losses(0.25), 0.75 * alone + 0.25 * taught, rtol=1e-5)
+    teacher = objectives.distilled(problem).targets(objectives.split(problem))["teacher"][:9]
+    np.testing.assert_allclose(losses(1.0, tf.constant(teacher)), 0.0, atol=1e-6)
+    assert (taught > 1e-3).any()
+
+
+def distilled_states(lengths, are_whole, found):
+    """Return what states add to the loss of the first examples; the teacher's all point one way."""
+    problem = objectives.PROBLEMS["classification"]
+    lengths = np.concatenate([lengths, np.ones(objectives.COUNT - len(lengths), int)])
+    splits = np.concatenate([[0], np.cumsum(lengths)])
+    rows = np.zeros((splits[-1], 2, 4), np.float16)
+    rows[..., 0] = 1.0
+    states = LayerStates((1, 3), TokenStates(rows, splits), are_whole, weight=10.0)
+    answers = np.zeros((objectives.COUNT, 3), np.float32)
+    objective = DistilledLoss(problem, TaskLoss(problem), answers, 0.5, 1.0, states)
+    assert (objective.layers, objective.tokens) == ((1, 3), lengths.max())
+    _, targets = batch_of(objective, problem, np.arange(len(found)))
+    losses = objective.state_losses(targets, tf.constant(found))
+    assert losses.dtype == tf.float32
+    return losses.numpy()
+
+
+def test_states_add_their_distance_in_direction_and_nothing_else():
+    """0 for the same direction, 2 at right angles and 4 for the opposite one, in the mean."""
+    found = np.zeros((3, 2, 1, 4), np.float32)
+    found[..., 0] = 7.0
+    found[1, 1] = (0, 0, 2, 0)
+    found[2] = (-3, 0, 0, 0)
+    np.testing.assert_allclose(
+        distilled_states([1, 1, 1], (True, False), found), [0.0, 10.0, 40.0], atol=1e-5
+    )
+    problem = objectives.PROBLEMS["classification"]
+    with refuses(NotImplementedError, "TaskLoss"):
+        TaskLoss(problem).state_losses({}, tf.constant(found))
+
+
+def test_states_of_tokens_count_alike_within_a_text_and_not_behind_its_end():
+    found = np.zeros((2, 2, 4, 4), np.float32)
+    found[..., 0] = 1.0
+    found[:, :, 1] = (0, 1, 0, 0)  # The second token is at right angles.
+    found[:, :, 3] = (-1, 0, 0, 0)  # Behind both texts' ends, and of the longest in the split.
+    losses = distilled_states([2, 3, 4], (True, False), found)
+    # 2 / 2 and 2 / 3 in the first layer; of the other one the first token alone counts.
+    np.testing.assert_allclose(losses, [10 * 0.5 * 1, 10 * 0.5 * 2 / 3], rtol=1e-5)
+
+
+def test_a_teacher_that_has_answered_other_texts_is_a_defect_of_ours():
+    problem = objectives.PROBLEMS["regression"]
+    objective = DistilledLoss(problem, TaskLoss(problem), np.zeros((4, 1), np.float32), 0.5, 1.0)
+    with pytest.raises(ValueError, match="4 answers for 13 examples"):
+        objective.targets(objectives.split(problem))
 
 
 # The way of the targets to the loss, and the model that trains.

@@ -108,6 +108,25 @@ def test_gradients_and_trained_weights_are_those_of_padded_training(name):
     assert np.ptp(scored[0]) > 0.1
 
 
+def test_states_of_packed_texts_are_those_of_padded_ones():
+    """Of the last layer of packed texts only the pooled tokens are computed."""
+    model, _ = tiny_classifier.classifier(dataclasses.replace(SHAPES, layers=2), "mrpc")
+    tokens = split(tasks.get("mrpc")).tokens
+    padded, packed = (
+        heads.with_states(model, layout.inputs, [1, 2], tokens=30)(
+            tf.nest.map_structure(tf.constant, layout.features(tokens, np.arange(20)))
+        )
+        for layout in LAYOUTS.values()
+    )
+    np.testing.assert_allclose(packed["logits"], padded["logits"], atol=1e-5)
+    (first, last), (same, only) = (
+        np.moveaxis(found["states"].numpy(), 1, 0) for found in (padded, packed)
+    )
+    is_token = np.arange(30) < tokens.lengths[:20, None]
+    np.testing.assert_allclose(same[is_token], first[is_token], atol=1e-5)
+    np.testing.assert_allclose(only[:, 0], last[:, 0], atol=1e-5)
+
+
 # What a TPU would get.
 
 STATIC = Packed(width=32, rows=6, size=BATCH)

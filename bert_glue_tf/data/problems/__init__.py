@@ -22,6 +22,7 @@ from bert_glue_tf.data.problems.base import (
     diverged,
 )
 from bert_glue_tf.data.problems.classification import Classification
+from bert_glue_tf.data.problems.matching import outputs_of
 from bert_glue_tf.data.problems.multi_label import MultiLabel
 from bert_glue_tf.data.problems.regression import Regression
 
@@ -37,6 +38,7 @@ __all__ = [
     "Regression",
     "diverged",
     "from_json",
+    "outputs_of",
     "to_json",
 ]
 

@@ -196,6 +196,18 @@ class Problem(abc.ABC):
             have to be made under the replicas' strategy.
         """
 
+    @abc.abstractmethod
+    def distillation_loss(
+        self, teacher: tf.Tensor, logits: tf.Tensor, temperature: float
+    ) -> tf.Tensor:
+        """Return how far each example's answer is from a teacher's: float32 [n], 0 for the same.
+
+        Args:
+          teacher: float32 [n, width], the teacher's logits, in the order of the own outputs.
+          logits: float32 [n, width].
+          temperature: above 0; divides the logits before they become probabilities.
+        """
+
     def fitted(self, labels: np.ndarray, logits: np.ndarray) -> Problem:
         """Return the problem with its threshold, if it has one, chosen on held-out examples.
 

@@ -11,6 +11,7 @@ from bert_glue_tf.data.problems.base import Answer, LabelScore, Metric, Problem,
 
 if TYPE_CHECKING:
     import numpy as np
+    import tensorflow as tf
     import tf_keras
 else:
     np = lazy.module("numpy")
@@ -87,6 +88,20 @@ class Classification(Problem):
         from bert_glue_tf.data.keras_metrics import MeanOfExamples
 
         return [MeanOfExamples(tf_keras.metrics.sparse_categorical_accuracy, name="accuracy")]
+
+    def distillation_loss(
+        self, teacher: tf.Tensor, logits: tf.Tensor, temperature: float
+    ) -> tf.Tensor:
+        """Return the divergence of the softened probabilities from the teacher's.
+
+        T^2 KL(softmax(teacher / T) || softmax(logits / T)), as Hinton et al. 2015
+        (https://arxiv.org/abs/1503.02531, section 2): T^2 keeps the gradient's size whatever T is.
+        """
+        import tensorflow as tf
+
+        wanted = tf.nn.log_softmax(teacher / temperature)
+        found = tf.nn.log_softmax(logits / temperature)
+        return temperature**2 * tf.reduce_sum(tf.exp(wanted) * (wanted - found), axis=-1)
 
     def _differ(self, before: np.ndarray, after: np.ndarray) -> np.ndarray:
         return before != after

@@ -126,6 +126,21 @@ class MultiLabel(Problem):
         del is_filled_up
         return []
 
+    def distillation_loss(
+        self, teacher: tf.Tensor, logits: tf.Tensor, temperature: float
+    ) -> tf.Tensor:
+        """Return the mean over the labels of each one's divergence from the teacher's probability.
+
+        T^2 KL of two answers, yes and no, of probability sigmoid(logit / T): the softened
+        probabilities of `Classification.distillation_loss` for each label by itself.
+        """
+        import tensorflow as tf
+
+        wanted, found = teacher / temperature, logits / temperature
+        yes = tf.sigmoid(wanted) * (tf.math.log_sigmoid(wanted) - tf.math.log_sigmoid(found))
+        no = tf.sigmoid(-wanted) * (tf.math.log_sigmoid(-wanted) - tf.math.log_sigmoid(-found))
+        return temperature**2 * tf.reduce_mean(yes + no, axis=-1)
+
     def fitted(self, labels: np.ndarray, logits: np.ndarray) -> MultiLabel:
         """Return the problem with the threshold of the largest micro F1 on held-out examples.
 

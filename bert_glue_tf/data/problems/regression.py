@@ -12,6 +12,7 @@ from bert_glue_tf.data.problems.base import Answer, Metric, Problem
 
 if TYPE_CHECKING:
     import numpy as np
+    import tensorflow as tf
     import tf_keras
 else:
     np = lazy.module("numpy")
@@ -88,6 +89,15 @@ class Regression(Problem):
     def keras_metrics(self, is_filled_up: bool) -> list[tf_keras.metrics.Metric | str]:
         del is_filled_up
         return []
+
+    def distillation_loss(
+        self, teacher: tf.Tensor, logits: tf.Tensor, temperature: float
+    ) -> tf.Tensor:
+        """Return the squared difference from the teacher's number, which no temperature softens."""
+        import tensorflow as tf
+
+        del temperature
+        return tf.reduce_mean(tf.square(logits - teacher), axis=-1)
 
     def _differ(self, before: np.ndarray, after: np.ndarray) -> np.ndarray:
         return np.abs(before - after) >= self.FLIP

@@ -21,7 +21,7 @@ from bert_glue_tf.models.bert.architecture import (
     by_canonical_name,
 )
 from bert_glue_tf.models.bert.on_demand import OnDemand
-from bert_glue_tf.models.parts import Layers, Table
+from bert_glue_tf.models.parts import Layers, States, Table
 from bert_glue_tf.models.saved_encoders import (
     ProvedEncoder,
     SavedEncoder,
@@ -205,6 +205,17 @@ class BertBackbone(TransformerNames, Backbone):
         from bert_glue_tf.models.bert.classifier_weights import from_weights, weights_of
 
         return from_weights(weights_of(model, self.architecture))
+
+    @property
+    def states(self) -> States:
+        return States(self.architecture.layers, self.architecture.hidden_size)
+
+    @classmethod
+    def saved_states(cls, folder: pathlib.Path) -> States:
+        from bert_glue_tf.models.bert.classifier_weights import read_weights
+
+        found = read_weights(folder).architecture
+        return States(found.layers, found.hidden_size)
 
     @classmethod
     def units(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from bert_glue_tf.models.backbone import Backbone, ClassifierWeights
-from bert_glue_tf.models.parts import CAPABILITIES
+from bert_glue_tf.models.parts import CAPABILITIES, States
 from bert_glue_tf.models.saved_encoders import SavedEncoder, TakesOver, load_layer, other_variables
 from bert_glue_tf.models.transformer_names import TransformerNames
 
@@ -108,6 +108,12 @@ class SavedModelBackbone(TransformerNames, Backbone):
             raise other_variables(folder)
         *values, kernel, bias = (variable.numpy() for variable in saved)
         return self.with_weights(values), (kernel, bias)
+
+    @classmethod
+    def saved_states(cls, folder: pathlib.Path) -> States:
+        from bert_glue_tf.models import saving
+
+        raise saving.not_buildable(folder)
 
     @classmethod
     def graph(cls, folder: pathlib.Path) -> SavedGraph:

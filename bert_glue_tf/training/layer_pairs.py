@@ -1,0 +1,74 @@
+"""The layers of a student, and those of its teacher whose states they learn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.models import saving
+from bert_glue_tf.models.parts import States
+from bert_glue_tf.runs.settings import UNIFORM, DistillationSettings
+from bert_glue_tf.training.teachers import Teacher
+
+# Layers of the student and of the teacher, from 1.
+Pairs = Sequence[tuple[int, int]]
+
+
+def states_of(teacher: Teacher, settings: DistillationSettings) -> States:
+    """Return the number and the width of the layers of a teacher.
+
+    Args:
+      teacher: of the run.
+      settings: of the run.
+
+    Raises:
+      UserError: its layers cannot be read.
+    """
+    folder = teacher.run.folder.model
+    try:
+        return saving.family_of(folder).saved_states(folder)
+    except UserError as error:
+        raise UserError(f"--distill_layers={settings.distill_layers}: {error}") from None
+
+
+def choose(settings: DistillationSettings, student: States, teacher: States) -> Pairs:
+    """Return the pairs of layers that the settings ask for.
+
+    `uniform` takes layer ceil(k m / n) of m layers for k = 1 to n, the smaller of the two numbers,
+    so that the last layer learns from the last (Sun et al. 2019, "PKD-skip"; Jiao et al. 2020,
+    "TinyBERT", https://arxiv.org/abs/1909.10351, whose layers divide evenly).
+
+    Args:
+      settings: of the run; `distill_layers` is given.
+      student: the layers of the run's encoder, as it trains.
+      teacher: those of the teacher's.
+
+    Raises:
+      UserError: one of the two has no such layer, or their widths differ.
+    """
+    flag = f"--distill_layers={settings.distill_layers}"
+    if student.width != teacher.width:
+        raise UserError(
+            f"{flag}: the states of the teacher have {teacher.width} features and those of this "
+            f"encoder {student.width}, so that they cannot be compared. Leave the flag out, and "
+            "the teacher's answers are learned alone; or give a teacher with an encoder of "
+            f"{student.width} features."
+        )
+    if settings.distill_layers == UNIFORM:
+        count = min(student.count, teacher.count)
+        # -(-a // b) is the quotient, rounded up.
+        return [
+            (-(-k * student.count // count), -(-k * teacher.count // count))
+            for k in range(1, count + 1)
+        ]
+    pairs = settings.layer_pairs
+    for name, layer, count in (
+        ("this encoder", pairs[-1][0], student.count),
+        ("the teacher's encoder", pairs[-1][1], teacher.count),
+    ):
+        if layer > count:
+            raise UserError(
+                f"{flag}: {name} has {count} layer(s), and none of number {layer}. Good: "
+                f"{UNIFORM}, or pairs up to {student.count}:{teacher.count}."
+            )
+    return pairs
