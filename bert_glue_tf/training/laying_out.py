@@ -65,7 +65,7 @@ def require(config: ExperimentConfig, backbone: Backbone) -> None:
 def choose(
     job: Job, plan: Plan, backbone: Backbone, train: Split, scored: Mapping[str, Split]
 ) -> Layouts:
-    """Return the run's layouts, and say in the log how much of them is padding.
+    """Return the run's layouts.
 
     Args:
       job: the run.
@@ -77,14 +77,22 @@ def choose(
     Raises:
       UserError: a training text is longer than a row of --packing_width.
     """
-    is_packed = _is_packed(job.config, backbone)
-    if is_packed:
-        found = _packed(job, plan, train, scored, backbone.positions)
-    else:
-        found = _padded(job, plan)
-    replicas = job.strategy.num_replicas_in_sync
-    share = found.share_used(plan, train, replicas, epoch=0)
-    if is_packed:
+    if _is_packed(job.config, backbone):
+        return _packed(job, plan, train, scored, backbone.positions)
+    return _padded(job, plan)
+
+
+def tell(
+    job: Job, plan: Plan, backbone: Backbone, train: Split, training: Layout, share: float
+) -> None:
+    """Say in the log how the training's texts lie, and how much of it is padding.
+
+    Args:
+      job, plan, backbone, train: as for `choose`.
+      training: the layout that it has chosen for the training.
+      share: of the first epoch's positions, that hold a word piece.
+    """
+    if _is_packed(job.config, backbone):
         padded = layouts.share_used(
             Padded(lengths=tuple(range(1, job.config.seq_length + 1))),
             train.tokens.lengths,
@@ -96,11 +104,10 @@ def choose(
         beside = f" (not packed: {reason})" if reason else ""
     logging.info(
         "texts are %s: %.0f %% of the positions hold a word piece%s",
-        found.training.describe(),
+        training.describe(),
         100 * share,
         beside,
     )
-    return found
 
 
 def for_scoring(config: ExperimentConfig, backbone: Backbone) -> Layout:

@@ -99,6 +99,8 @@ def train(job: Job, inputs: Inputs, plan: Plan, network: Network, start_time: fl
     held_out = thresholds.held_out(job.config, inputs, network.backbone.preprocessing)
     to_score = validation if held_out is None else {**validation, held_out.name: held_out}
     layouts = laying_out.choose(job, plan, network.backbone, split, to_score)
+    usage = Usage(job, plan, layouts, split, timing.rows)
+    laying_out.tell(job, plan, network.backbone, split, layouts.training, usage.share(0))
     trainee = _compile(job, inputs, plan, network, layouts)
     scoring = Scoring(inputs.task, validation, layouts.scoring, held_out)
     predict_fn = scoring.predict_fn(network.model)
@@ -107,7 +109,6 @@ def train(job: Job, inputs: Inputs, plan: Plan, network: Network, start_time: fl
     position = _restore(states, state, plan)
     throughput = _throughput(plan, split, position, start_time)
     best = [BestEpoch(job, inputs, plan, network, timing.rows)] if job.config.keep == BEST else []
-    usage = Usage(job, plan, layouts, split)
     if position.epoch < plan.epochs:
         # Of several workers one that is interrupted ends at once, and the others notice.
         interruption = callbacks.Interruption(is_held=not devices.is_multi_worker(job.strategy))

@@ -14,10 +14,14 @@ from bert_glue_tf.models.bert.network import build_encoder
 
 
 def classifier(architecture, task="mnli", seed=0):
-    """A BERT classifier with weights that are not near zero, so that errors show."""
+    """A BERT classifier with weights that are not near zero, so that errors show.
+
+    `task` is a name or a TaskSpec.
+    """
+    task = tasks.get(task) if isinstance(task, str) else task
     drawn = tiny_bert.weights(architecture, seed)
     encoder = build_encoder(architecture, drawn.__getitem__)
-    model = classifiers.build_classifier(encoder, tasks.get(task), dropout=0.1, seed=seed)
+    model = classifiers.build_classifier(encoder, task, dropout=0.1, seed=seed)
     random = np.random.default_rng(seed)
     kernel, bias = model.get_layer(heads.CLASSIFIER).get_weights()
     model.get_layer(heads.CLASSIFIER).set_weights(
