@@ -254,12 +254,19 @@ def _measured(one: Process, turns: Sequence[Mapping[str, Any]]) -> TrainingStep:
 
 
 def print_tables(task: str, made: Sequence[TrainingStep], base: str) -> None:
-    """Print a task's table, and where the time goes; ratios are to the variant `base`."""
+    """Print a task's tables: steps, memory over the epochs, and where the time goes.
+
+    Args:
+      task: its name.
+      made: the measurements of each variant.
+      base: the variant that ratios are to.
+    """
     (reference,) = (one for one in made if one.variant == base)
     terminal.print_rows(
         f"{task}: a training step of {made[0].settings['batch_size']}",
         [row(one, reference) for one in made],
     )
+    terminal.print_rows(f"{task}: MB that a process holds after an epoch", memory(made))
     if parts := [{"": o.variant, **shares(o.profile["operations"])} for o in made if o.profile]:
         terminal.print_rows(f"{task}: share of the operations' time", parts)
 
@@ -283,14 +290,23 @@ def row(one: TrainingStep, reference: TrainingStep) -> dict[str, str]:
         "used": f"{one.pieces / one.positions:.0%}",
         "peak MB": f"{one.peak_memory_bytes / 1e6:.0f}",
     }
-    if one.epochs:
-        made["after epochs"] = " ".join(f"{held / 1e6:.0f}" for held in one.epochs)
     if one.busy_seconds:
         slower = [b / a for a, b in zip(one.seconds, one.busy_seconds, strict=True)]
         made["beside busy, of itself"] = (
             f"{statistics.median(slower):.2f} ({min(slower):.2f} to {max(slower):.2f})"
         )
     return made
+
+
+def memory(made: Sequence[TrainingStep]) -> list[dict[str, str]]:
+    """Return a line for each epoch: what each variant's process held after it, in MB."""
+    noted = [one for one in made if one.epochs]
+    epochs = zip(*(one.epochs for one in noted), strict=True)
+    return [
+        {"epoch": f"{number}"}
+        | {one.variant: f"{held / 1e6:,.0f}" for one, held in zip(noted, after, strict=True)}
+        for number, after in enumerate(epochs, 1)
+    ]
 
 
 def shares(operations: Mapping[str, float]) -> dict[str, str]:

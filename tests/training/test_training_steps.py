@@ -82,6 +82,44 @@ def test_each_operation_is_counted_for_one_part_of_the_step(benchmarks):
     }
 
 
+def measured(benchmarks, variant, epochs):
+    return benchmarks.training_steps.TrainingStep(
+        variant=variant,
+        settings={"batch_size": 32},
+        seconds=[0.1, 0.3],
+        positions=400.0,
+        pieces=300.0,
+        products={"seconds": 0.1, "operations": 4e9},
+        peak_memory_bytes=1_554_000_000,
+        epochs=epochs,
+        environment={},
+    )
+
+
+@pytest.mark.parametrize("columns", ["80", "160"])
+def test_the_memory_over_epochs_is_a_table_that_a_narrow_terminal_shows(
+    benchmarks, columns, monkeypatch, capsys
+):
+    monkeypatch.setenv("COLUMNS", columns)
+    made = [
+        measured(benchmarks, "torch_128", []),  # PyTorch's is not asked.
+        measured(benchmarks, "padded", [1_709_600_000, 1_713_500_000]),
+        measured(benchmarks, "packed", [1_635_400_000, 1_645_000_000]),
+    ]
+    benchmarks.training_steps.print_tables("cola", made, "packed")
+    steps, memory = capsys.readouterr().out.split("cola: MB that a process holds after an epoch")
+    head, _, *rows = [line.split() for line in memory.splitlines() if line]
+    assert head == ["epoch", "padded", "packed"]
+    assert rows == [["1", "1,710", "1,635"], ["2", "1,714", "1,645"]]
+    assert "after" not in steps
+    assert max(map(len, memory.splitlines())) <= int(columns)
+
+
+def test_without_epochs_there_is_no_table_of_memory(benchmarks, capsys):
+    benchmarks.training_steps.print_tables("cola", [measured(benchmarks, "packed", [])], "packed")
+    assert "epoch" not in capsys.readouterr().out
+
+
 def test_a_start_is_told_by_part_in_medians(benchmarks):
     first = benchmarks.first_step
     starts = [
