@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import pathlib
 
 import numpy as np
 import pytest
 from messages import refuses
 from tokens import tokens_of
 
-from bert_glue_tf.data import layouts, packing
+from bert_glue_tf.data import batching, layouts, packing
 from bert_glue_tf.data.layouts import Layout, Packed, Padded, bucket_lengths
 
 LENGTHS = np.random.default_rng(4).integers(3, 33, 90)
@@ -24,6 +26,9 @@ CASES: dict[str, Layout] = {
     "packed in parts": Packed(width=32, parts=4),
     "packed, static": Packed(width=48, rows=8, size=16, parts=2),
 }
+
+# Task -> number of word pieces -> how many of its training texts have so many.
+GLUE_LENGTHS = pathlib.Path(__file__).parents[1] / "fixtures" / "glue_lengths.json"
 
 
 @pytest.fixture(params=CASES)
@@ -81,6 +86,19 @@ def test_the_share_used_counts_fillers_as_padding():
     assert layouts.share_used(Padded(lengths=(8,), size=4), lengths, batches) == 0.25
     assert layouts.share_used(Packed(width=8), lengths, batches) == 1.0
     assert layouts.share_used(Packed(width=8, rows=2, size=2), lengths, batches) == 0.5
+
+
+@pytest.mark.parametrize("task", ["cola", "sst2"])
+def test_packed_at_least_85_percent_of_the_positions_hold_a_word_piece(task):
+    """With the lengths of GLUE's texts, in the rows and the batches that a training draws."""
+    counts = json.loads(GLUE_LENGTHS.read_text())[task]
+    lengths = np.repeat([int(length) for length in counts], list(counts.values()))
+    split = batching.Split("train", tokens_of(lengths), np.zeros(len(lengths), np.int32))
+    batches = batching.Batching(size=32, seed=1).epoch(split, 0)
+    width = layouts.best_width(lengths, batches, parts=1, positions=512)
+    assert layouts.share_used(Packed(width=width), lengths, batches) >= 0.85
+    longest = Padded(lengths=tuple(range(1, lengths.max() + 1)))
+    assert layouts.share_used(longest, lengths, batches) < 0.5  # Padded to a batch's longest.
 
 
 @pytest.mark.parametrize("name", [name for name, one in CASES.items() if one != Packed()])

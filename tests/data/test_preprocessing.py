@@ -5,6 +5,7 @@ tf-models-official), with the original's limit of 200 characters a word.
 """
 
 import importlib.util
+import json
 import unicodedata
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from bert_glue_tf.data import preprocessing
 from bert_glue_tf.models import encoders
 
 SEQ_LENGTH = 128
+LENGTHS = Path(__file__).parents[1] / "fixtures" / "glue_lengths.json"
 
 # Text that has broken tokenizers, with its number of word pieces.
 HOSTILE = {
@@ -187,6 +189,10 @@ def test_glue_is_tokenized_as_by_the_reference(task, splits, models, reference, 
         columns = _columns(glue_dir, task, split)
         tokenized = preprocessing.tokenize(models[len(columns)], columns)
         assert len(tokenized) == len(columns[0]) > 400
+        if (task, split) == ("CoLA", "train"):  # What the layouts are judged by.
+            lengths, counts = np.unique(tokenized.lengths, return_counts=True)
+            known = json.loads(LENGTHS.read_text())["cola"]
+            assert known == dict(zip(map(str, lengths), counts, strict=True))
         for i, pair in enumerate(zip(*columns, strict=True)):
             ids, types = _packed(reference, pair, SEQ_LENGTH)
             at = slice(*tokenized.row_splits[i : i + 2])
