@@ -36,7 +36,7 @@ import tiny_classifier  # noqa: E402
 
 from bert_glue_tf.compression import registry  # noqa: E402
 from bert_glue_tf.compression.schedule import PruningContext  # noqa: E402
-from bert_glue_tf.data import batching, layouts, preprocessing, tasks  # noqa: E402
+from bert_glue_tf.data import batching, layouts, packing, preprocessing, tasks  # noqa: E402
 from bert_glue_tf.models import classifiers, heads  # noqa: E402
 from bert_glue_tf.models.bert import importing  # noqa: E402
 from bert_glue_tf.models.bert.network import build_encoder  # noqa: E402
@@ -48,36 +48,47 @@ from bert_glue_tf.training.optimizer import build_optimizer  # noqa: E402
 
 # The last batch is not full, and its rest is odd: one replica has an example less.
 STEPS, BATCH, REST, LENGTH = 12, 8, 5, 12
+BATCHES = batching.Batching(BATCH, seed=1)
+# Several texts a row, and of the parts of a batch one needs more rows than the other.
+PACKED = layouts.Packed(width=16)
 OBJECTIVE = TaskLoss(tasks.get("mnli").problem)
 
 
 def split() -> batching.Split:
-    count = (STEPS - 1) * BATCH + REST
-    ids = np.random.default_rng(0).integers(5, 90, (count, LENGTH)).astype(np.int32)
-    tokens = preprocessing.TokenizedTexts(
-        ids.reshape(-1), np.zeros(ids.size, np.int8), np.arange(count + 1) * LENGTH
-    )
-    return batching.Split("train", tokens, (ids.sum(1) % 3).astype(np.int32))
+    """Return texts of 3 to 12 pieces."""
+    random = np.random.default_rng(0)
+    lengths = random.integers(3, LENGTH + 1, (STEPS - 1) * BATCH + REST)
+    splits = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    ids = random.integers(5, 90, splits[-1]).astype(np.int32)
+    tokens = preprocessing.TokenizedTexts(ids, np.zeros(len(ids), np.int8), splits)
+    return batching.Split("train", tokens, np.add.reduceat(ids, splits[:-1]) % 3)
 
 
 def layout_of(name: str) -> layouts.Layout:
-    """Two texts a row, where the encoder can keep them apart."""
+    """Return the layout of a method's run: packed, where the encoder can keep texts apart."""
     if name.endswith("@saved_model"):
         return layouts.Padded(lengths=(LENGTH,))
-    return layouts.Packed(width=2 * LENGTH)
+    return PACKED
 
 
 def dataset(strategy: tf.distribute.Strategy, name: str) -> object:
-    batches = batching.Batching(BATCH, seed=1)
     layout = layout_of(name)
     targets = OBJECTIVE.targets(split())
     if strategy.num_replicas_in_sync == 1:
-        return batching.training_dataset(split(), batches, layout, epochs=range(1), targets=targets)
+        return batching.training_dataset(split(), BATCHES, layout, epochs=range(1), targets=targets)
     return strategy.distribute_datasets_from_function(
         lambda context: batching.replicas_dataset(
-            split(), batches, layout, context, epochs=range(1), targets=targets
+            split(), BATCHES, layout, context, epochs=range(1), targets=targets
         )
     )
+
+
+def rows_of_parts() -> np.ndarray:
+    """Return int [steps, 2]: the rows that each of two replicas is given in a step."""
+    context = tf.distribute.InputContext(1, 0, 2)
+    parts = batching.replicas_dataset(split(), BATCHES, PACKED, context, epochs=range(1))
+    rows = [len(features[packing.WORD_IDS]) for features, *_ in parts.take(2 * STEPS)]
+    return np.reshape(rows, (STEPS, 2))
 
 
 def train(name: str, strategy: tf.distribute.Strategy) -> dict[str, np.ndarray]:
@@ -195,6 +206,7 @@ if kind == "devices":
         "one": tf.distribute.OneDeviceStrategy("/cpu:0"),
         "mirrored": tf.distribute.MirroredStrategy(["/cpu:0", "/cpu:1"]),
     }
+    np.savez(pathlib.Path(folder) / "rows.npz", rows=rows_of_parts())
 else:
     found = cluster.of(kind)
     assert found is not None

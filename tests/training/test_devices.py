@@ -217,7 +217,10 @@ ON_WORKERS = [name for name in METHODS if name not in ON_REPLICAS_ONLY]
 @pytest.fixture(scope="module")
 @slow_to_make
 def replicas(tmp_path_factory):
-    """Return the arrays of every method's runs on one device, two replicas and two workers."""
+    """Return the arrays of every method's runs on one device, two replicas and two workers.
+
+    Packed, where the encoder is no SavedModel.
+    """
     folder = tmp_path_factory.mktemp("replicas")
     script = str(pathlib.Path(__file__).parents[1] / "programs" / "replicas.py")
     together = workers.start([script, "multi_worker", str(folder), *ON_WORKERS], 2, folder)
@@ -243,6 +246,12 @@ def test_every_method_prunes_on_replicas_what_it_prunes_on_one_device(replicas, 
     if not differ:
         for label, value in one.items():
             np.testing.assert_allclose(other[label], value, atol=1e-4, err_msg=label)
+
+
+def test_the_parts_of_a_batch_have_different_numbers_of_rows(replicas):
+    """So that the tests here show that packed replicas need not have arrays of one shape."""
+    first, second = replicas["rows"]["rows"].T
+    assert (first != second).sum() >= len(first) / 4
 
 
 @pytest.mark.parametrize("kind", ["mirrored", "worker0"])
