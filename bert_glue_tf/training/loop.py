@@ -99,8 +99,7 @@ def train(job: Job, inputs: Inputs, plan: Plan, network: Network, start_time: fl
     held_out = thresholds.held_out(job.config, inputs, network.backbone.preprocessing)
     to_score = validation if held_out is None else {**validation, held_out.name: held_out}
     layouts = laying_out.choose(job, plan, network.backbone, split, to_score)
-    usage = Usage(job, plan, layouts, split, timing.rows)
-    laying_out.tell(job, plan, network.backbone, split, layouts.training, usage.share(0))
+    usage = _usage(job, plan, network, layouts, split, timing)
     trainee = _compile(job, inputs, plan, network, layouts)
     scoring = Scoring(inputs.task, validation, layouts.scoring, held_out)
     predict_fn = scoring.predict_fn(network.model)
@@ -139,6 +138,20 @@ def train(job: Job, inputs: Inputs, plan: Plan, network: Network, start_time: fl
     if model is not network.model:  # Else the graph that has scored each epoch scores it too.
         predict_fn = scoring.predict_fn(model)
     return Trained(model, predict_fn, removed, scoring, timing, throughput, usage.mean(), epoch)
+
+
+def _usage(
+    job: Job,
+    plan: Plan,
+    network: Network,
+    layouts: Layouts,
+    split: Split,
+    timing: callbacks.Timing,
+) -> Usage:
+    """Return the counter of the positions that are used, and say in the log how the texts lie."""
+    usage = Usage(job, plan, layouts, split, timing.rows)
+    laying_out.tell(job, plan, network.backbone, split, layouts.training, usage.share(0))
+    return usage
 
 
 def _state(
