@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 _SHOWN = 60  # Characters of a text in a message.
+PREFETCHED = 2  # Batches that are made before a step asks for them.
 # An array over the n examples of a split, or several by name: [n, ...]. Batches have their rows.
 Targets = np.ndarray | Mapping[str, np.ndarray]
 
@@ -144,8 +145,7 @@ def training_dataset(
                 yield layout.features(split.tokens, batch), _rows(learned, batch)
 
     specs = (layout.signature(), _targets_spec(None, learned))
-    dataset = tf.data.Dataset.from_generator(generate, output_signature=specs)
-    return dataset.prefetch(tf.data.AUTOTUNE)
+    return _prefetched(tf.data.Dataset.from_generator(generate, output_signature=specs))
 
 
 def replicas_dataset(
@@ -205,7 +205,21 @@ def replicas_dataset(
     dataset = tf.data.Dataset.from_generator(generate, output_signature=specs)
     # Without an end the workers need not ask each other before every step whether all have one
     # more batch. How many there are, the training knows.
-    return dataset.repeat().prefetch(tf.data.AUTOTUNE)
+    return _prefetched(dataset.repeat())
+
+
+def _prefetched(dataset: tf.data.Dataset) -> tf.data.Dataset:
+    """Return a dataset whose next batches are made while a step computes.
+
+    Not as many as TensorFlow would choose: the thread that chooses wakes up ever more rarely, once a
+    minute at last, and an iterator that ends waits for it: TensorFlow 2.20 left a training in silence
+    for up to a minute behind its last epoch, in most of them.
+    """
+    import tensorflow as tf
+
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return dataset.prefetch(PREFETCHED).with_options(options)
 
 
 def _rows(targets: Targets, indices: np.ndarray) -> Targets:
