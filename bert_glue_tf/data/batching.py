@@ -211,9 +211,9 @@ def replicas_dataset(
 def _prefetched(dataset: tf.data.Dataset) -> tf.data.Dataset:
     """Return a dataset whose next batches are made while a step computes.
 
-    Not as many as TensorFlow would choose: the thread that chooses wakes up ever more rarely, once a
-    minute at last, and an iterator that ends waits for it: TensorFlow 2.20 left a training in silence
-    for up to a minute behind its last epoch, in most of them.
+    Not as many as TensorFlow would choose: the thread that chooses wakes up ever more rarely, once
+    a minute at last, and an iterator that ends waits for it. With TensorFlow 2.20 most trainings
+    were silent for some seconds, and up to a minute, behind their last epoch.
     """
     import tensorflow as tf
 

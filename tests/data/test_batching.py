@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 
 import numpy as np
 import pytest
@@ -48,7 +47,7 @@ def test_order_depends_on_seed_and_epoch_alone():
 
 
 def test_the_end_of_a_training_waits_for_no_thread_of_its_dataset():
-    """The thread that would tune it sleeps for up to a minute, and ends of iterators wait for it."""
+    """The thread that would tune it sleeps for up to a minute, and the end waits for it."""
     split = batching.Split("train", tokens_of(np.full(64, 3)), np.zeros(64, np.int32))
     layout, batches = LAYOUTS["packed"], batching.Batching(16, 1)
     one = batching.training_dataset(split, batches, layout, epochs=range(1))
@@ -56,13 +55,6 @@ def test_the_end_of_a_training_waits_for_no_thread_of_its_dataset():
     parts = batching.replicas_dataset(split, batches, layout, context, epochs=range(1))
     for dataset in (one, parts):
         assert dataset.options().autotune.enabled is False
-    start, iterator = time.perf_counter(), iter(parts)
-    while time.perf_counter() - start < 1.5:  # After this the thread would sleep for a second.
-        next(iterator)
-        time.sleep(0.05)
-    start = time.perf_counter()
-    del iterator
-    assert time.perf_counter() - start < 0.4
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
