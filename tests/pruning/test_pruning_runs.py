@@ -10,6 +10,7 @@ import tensorflow as tf
 import tiny_bert
 import tiny_runs
 from messages import refuses
+from slow_fixtures import slow_to_make
 
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import batching, layouts, readers, tasks, vocabulary
@@ -40,12 +41,22 @@ def train(folder: pathlib.Path, encoder: str, glue: pathlib.Path, method: str, *
     )
 
 
+@pytest.fixture(scope="module")
+@slow_to_make
+def at_once(tmp_path_factory, encoder, tiny_glue) -> tuple[finished.Run, finished.Run]:
+    """A fine-tuned run, and one that has pruned its model at once."""
+    folder = tmp_path_factory.mktemp("at_once")
+    settings = {"finetune_epochs": 3, "pruning_schedule": "one_shot", "epochs": 1}
+    run = train(folder / "run", encoder, tiny_glue, "magnitude", **settings)
+    return finished.Run.read(folder / run.config.starting_point.run_name), run
+
+
 def weights(run: finished.Run) -> SavedWeights:
     return read_weights(run.folder.model)
 
 
 def test_heads_and_neurons_are_cut_out_and_the_file_gives_the_same_labels(
-    tmp_path, encoder, tiny_glue, caplog
+    tmp_path, encoder, tiny_glue, at_once, caplog
 ):
     caplog.set_level("INFO", logger="absl")
     run = train(tmp_path / "cut", encoder, tiny_glue, "attention_head,neuron", epochs=8)
@@ -58,7 +69,7 @@ def test_heads_and_neurons_are_cut_out_and_the_file_gives_the_same_labels(
         assert found.encoder[f"{at}/self_attention/query/kernel"].shape == (HIDDEN, 2, 4)
         assert found.encoder[f"{at}/intermediate/kernel"].shape == (HIDDEN, INNER // 2)
     record = run.result
-    plain = tiny_runs.train(tmp_path / "plain", encoder, tiny_glue, epochs=1).result
+    plain = at_once[0].result
     heads = 2 * 2 * (3 * (HIDDEN * 4 + 4) + 4 * HIDDEN)  # Two layers, two heads.
     neurons = 2 * (INNER // 2) * (2 * HIDDEN + 1)
     assert plain.parameters["total"] - record.parameters["total"] == heads + neurons
@@ -237,10 +248,9 @@ def test_a_smaller_vocabulary_goes_with_the_model(tmp_path, encoder, tiny_glue):
     assert answers == ["positive", "positive"]
 
 
-def test_pruning_a_fine_tuned_model_at_once(tmp_path, encoder, tiny_glue):
-    settings = {"finetune_epochs": 3, "pruning_schedule": "one_shot", "epochs": 1}
-    run = train(tmp_path / "run", encoder, tiny_glue, "magnitude", **settings)
-    start = read_weights(tmp_path / run.config.starting_point.run_name / "model")
+def test_pruning_a_fine_tuned_model_at_once(at_once):
+    fine_tuned, run = at_once
+    start = weights(fine_tuned)
     for name, value in weights(run).encoder.items():
         if "kernel" in name and "transformer" in name:
             before = np.abs(start.encoder[name])

@@ -10,6 +10,7 @@ import pytest
 import tensorflow as tf
 import tf_keras
 from messages import refuses
+from slow_fixtures import slow_to_make
 
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.models import heads, loading
@@ -19,7 +20,7 @@ from bert_glue_tf.runs.run_folder import RunFolder
 from bert_glue_tf.training import devices, experiment
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def settings(tiny_encoder):
     return ExperimentConfig(
         encoder=tiny_encoder,
@@ -51,12 +52,24 @@ class Seen:
         monkeypatch.setattr(tf_keras.Model, "compile", keep)
 
 
+@pytest.fixture(scope="module")
+@slow_to_make
+def in_float32(settings, tmp_path_factory):
+    """Return the record of a run in float32, and the model that it has trained."""
+    with pytest.MonkeyPatch.context() as patched:
+        seen = Seen(patched)
+        folder = RunFolder.open(tmp_path_factory.mktemp("full") / "run", settings)
+        record = experiment.train_and_evaluate(settings, folder)
+    (model,) = seen.models
+    return record, model
+
+
 @pytest.mark.parametrize("name", ["bfloat16", "float16"])
 def test_mixed_precision_trains_float32_weights_and_saves_a_float32_model(
-    settings, name, tmp_path, monkeypatch
+    settings, in_float32, name, tmp_path, monkeypatch
 ):
     seen = Seen(monkeypatch)
-    full = experiment.train_and_evaluate(settings, RunFolder.open(tmp_path / "full", settings))
+    full, plain = in_float32
     mixed = dataclasses.replace(settings, mixed_precision=name)
     record = experiment.train_and_evaluate(mixed, RunFolder.open(tmp_path / "mixed", mixed))
 
@@ -66,7 +79,7 @@ def test_mixed_precision_trains_float32_weights_and_saves_a_float32_model(
     assert record.metrics["loss"] == pytest.approx(full.metrics["loss"], abs=2e-2)
     assert tf_keras.mixed_precision.global_policy().name == "float32"  # As it was before.
 
-    plain, trained = seen.models
+    (trained,) = seen.models
     assert {weight.dtype for weight in trained.weights} == {tf.float32}
     features = {n: np.ones((2, 8), np.int32) for n in ("input_word_ids", "input_mask")}
     features["input_type_ids"] = np.zeros((2, 8), np.int32)
