@@ -12,6 +12,7 @@ from collections.abc import Mapping
 
 from bert_glue_tf.compression import registry
 from bert_glue_tf.data.examples import Examples
+from bert_glue_tf.models import probing
 from bert_glue_tf.runs.config import ExperimentConfig
 from bert_glue_tf.runs.results import ExperimentResult
 from bert_glue_tf.runs.run_folder import RunFolder
@@ -74,4 +75,5 @@ def _run(job: Job, examples: Mapping[str, Examples] | None) -> ExperimentResult:
     start_time = time.perf_counter()
     classifier = network.build(job, data, steps, start)
     trained = loop.train(job, data, steps, classifier, start_time)
+    probing.collect(trained.model.variables)  # The optimizer's moments are twice as large.
     return record.write(job, data, steps, classifier, trained)
