@@ -5,7 +5,7 @@ python benchmarks/large_vocabulary.py --output=large_vocabulary
 Writes the Hugging Face folder of a BERT classifier with random weights and a vocabulary of that
 many pieces, as multilingual and cased models have them, and a small file of texts. Each command is
 a process of its own, whose largest resident set is read when it ends; that of the processes which
-it starts itself counts where it is larger. Takes about ten minutes and 6 GB of disk.
+it starts itself counts where it is larger. Takes a quarter of an hour, and several GB of disk.
 """
 
 from __future__ import annotations
