@@ -31,6 +31,7 @@ from bert_glue_tf.training.objective import Objective, StatesTrainee, Trainee
 from bert_glue_tf.training.optimizer import build_optimizer
 from bert_glue_tf.training.plan import Plan
 from bert_glue_tf.training.scoring import Scoring
+from bert_glue_tf.training.throughput import Throughput
 from bert_glue_tf.training.usage import Usage
 
 
@@ -55,7 +56,7 @@ class Trained:
     removed: Removed
     scoring: Scoring
     timing: callbacks.Timing
-    throughput: callbacks.Throughput
+    throughput: Throughput
     positions_used: float
     epoch: int = 0
 
@@ -176,7 +177,7 @@ def _restore(states: Checkpoints, state: tf.train.Checkpoint, plan: Plan) -> _Po
 
 
 def _reports(
-    job: Job, plan: Plan, timing: callbacks.Timing, throughput: callbacks.Throughput
+    job: Job, plan: Plan, timing: callbacks.Timing, throughput: Throughput
 ) -> list[tf_keras.callbacks.Callback]:
     """Return the callbacks that write what is read after the training: history and curves."""
     return [
@@ -216,12 +217,10 @@ def _objective(job: Job, inputs: Inputs, network: Network) -> Objective:
     return objectives.build(job.config, inputs.task, lesson.answers, lesson.states)
 
 
-def _throughput(
-    plan: Plan, split: Split, position: _Position, start_time: float
-) -> callbacks.Throughput:
+def _throughput(plan: Plan, split: Split, position: _Position, start_time: float) -> Throughput:
     """Return the counter of the examples that this process trains on."""
     trained = plan.batching.epoch(split, position.epoch)[: position.step]
-    return callbacks.Throughput(len(split), plan.batching.size, sum(map(len, trained)), start_time)
+    return Throughput(len(split), plan.batching.size, sum(map(len, trained)), start_time)
 
 
 def _dataset(

@@ -25,6 +25,7 @@ from bert_glue_tf.training.loop import Trained
 from bert_glue_tf.training.network import Network
 from bert_glue_tf.training.plan import Plan
 from bert_glue_tf.training.scoring import Scoring
+from bert_glue_tf.training.throughput import Throughput
 
 
 def score(
@@ -69,7 +70,7 @@ def score(
         removed=steps.method.measure(network.model),
         scoring=scoring,
         timing=callbacks.Timing([], start_time),
-        throughput=callbacks.Throughput(len(split), config.batch_size),
+        throughput=Throughput(len(split), config.batch_size),
         positions_used=float("nan"),
     )
     return record.write(job, data, steps, network, trained)
