@@ -16,6 +16,7 @@ import numpy.random  # Else NumPy imports it within a session, at its first use.
 # Level 6 is gzip's own default, and so what a user gets who runs the command.
 GZIP_LEVEL = 6
 _CHUNK = 1 << 22
+_THREADS = min(os.cpu_count() or 1, 8)  # More would hold more of a large file at a time.
 _WINDOW = 1 << 15  # Bytes that deflate looks back.
 _GZIP_FRAME = 18  # Bytes of a gzip file's header, without a name, and of its end.
 WARMUP = 5  # Calls before those that are timed.
@@ -27,7 +28,7 @@ def size_on_disk(path: pathlib.Path) -> dict[str, int]:
     Each file is compressed by itself, and nothing is written.
     """
     files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
-    with ThreadPoolExecutor(os.cpu_count()) as threads:
+    with ThreadPoolExecutor(_THREADS) as threads:
         compressed = sum(_gzipped(file, threads) for file in files)
     return {"plain": sum(file.stat().st_size for file in files), "gzip": compressed}
 
@@ -46,7 +47,7 @@ def _gzipped(file: pathlib.Path, threads: ThreadPoolExecutor) -> int:
             pieces: list[
                 Future[int]
             ] = []  # As many as there are threads, so that a large file is never held whole.
-            while len(pieces) < (os.cpu_count() or 1) and not is_last:
+            while len(pieces) < _THREADS and not is_last:
                 piece, waiting = waiting, source.read(_CHUNK)
                 is_last = not waiting
                 pieces.append(threads.submit(_deflated, piece, dictionary, is_last))

@@ -91,7 +91,7 @@ def rows(thresholds: Mapping[str, float], settings: Mapping[str, Any]) -> list[t
       settings: of the run, which say what was asked for.
     """
     return [
-        (f"positive from, for {name} {settings.get(f'at_{name}')}", f"probability {value:.4f}")
+        (f"positive from, for {name} {settings.get(f'at_{name}')}", f"probability {value:.6g}")
         for name, value in thresholds.items()
     ]
 

@@ -176,15 +176,21 @@ class Classifier:
         Raises:
           UserError: no threshold was chosen for it.
         """
+        if not self.task.problem.has_positives:
+            raise UserError(
+                f"--at={point}: no answer of this model is positive or negative, so that it has no "
+                "threshold. Good: leave --at out; models of two classes or of several labels have "
+                "one."
+            )
         if point not in self.thresholds:
             has = f"has one for {', '.join(self.thresholds)}" if self.thresholds else "has none"
             raise UserError(
-                f"--at={point}: the model {has}: no threshold was chosen for {point} when it was "
-                f"trained. Good: train it with --at_{point}, as --at_{point}=0.9."
+                f"--at={point}: the model {has}: its training has kept no threshold for {point}. "
+                f"Good: train it with --at_{point}, as --at_{point}=0.9."
             )
         problem = self.task.problem.at(self.thresholds[point])
         logging.info(
-            "answers are positive from a probability of %.4f on, which was chosen for %s",
+            "answers are positive from a probability of %.6g on, which was chosen for %s",
             self.thresholds[point],
             point,
         )

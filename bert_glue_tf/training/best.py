@@ -38,12 +38,14 @@ class BestEpoch(tf_keras.callbacks.Callback):
         plan: Plan,
         network: Network,
         rows: Sequence[Mapping[str, str]],
+        saved_step: int,
     ) -> None:
         """Take the run, and what its history holds of earlier epochs.
 
         Args:
           job, inputs, plan, network: of the run.
           rows: a dict of text for each epoch after which, or later, the training was saved.
+          saved_step: after which the training was saved last; 0 where it begins.
         """
         super().__init__()
         task = inputs.task
@@ -53,11 +55,11 @@ class BestEpoch(tf_keras.callbacks.Callback):
         last = plan.method.last_step(plan.context) if is_pruned else 0
         self._first = max(1, math.ceil(last / self._steps))
         self._folder = job.folder.best
-        self._states = Checkpoints(self._folder, 0, last_step=len(rows) * self._steps)
+        self._states = Checkpoints(self._folder, 0, last_step=saved_step)
         self._state = tf.train.Checkpoint(model=network.model, pruning=plan.method.state())
         self.epoch = self._states.step // self._steps
         self._score = -math.inf
-        if self.epoch:
+        if 0 < self.epoch <= len(rows):  # Where the history is lost, any score is better.
             self._score = self._mean({n: float(v) for n, v in rows[self.epoch - 1].items() if v})
 
     def _mean(self, logs: Mapping[str, float]) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -56,7 +57,9 @@ def write(
         pruning={} if no_pruning else plan.context.to_json(),
         metrics=scoring.flatten(evaluations)
         | scoring.at_points(scored.task, scored.splits, points, evaluations),
-        thresholds={one.name: one.threshold for one in points},
+        thresholds={  # A diverged model has none.
+            one.name: one.threshold for one in points if math.isfinite(one.threshold)
+        },
         intervals=intervals,
         sparsity=trained.removed.sparsities,
         parameters={

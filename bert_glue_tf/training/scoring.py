@@ -73,7 +73,14 @@ class Scoring:
         return dataclasses.replace(self, task=dataclasses.replace(self.task, problem=problem))
 
     def evaluate(self, predict_fn: PredictFn) -> dict[str, Evaluation]:
-        """Return the scores on every split, by its suffix."""
+        """Return the scores on every split, by its suffix.
+
+        The model is called once before: it may not have been traced yet, which is not to count as
+        the time that it takes for its examples.
+        """
+        tokens = next(iter(self.splits.values())).tokens
+        batch = self.layout.batches(tokens.lengths, EVALUATION_BATCH)[0]
+        predict_fn(self.layout.features(tokens, batch))
         return self._evaluate(predict_fn, self.splits)
 
     def _evaluate(self, predict_fn: PredictFn, suffixes: Collection[str]) -> dict[str, Evaluation]:

@@ -179,6 +179,10 @@ def test_texts_that_look_like_a_known_task_are_said_to_be_taken_as_own(tmp_path,
         assert len(caplog.messages) == 1 + bool(named)
         if named:
             says(caplog.messages[1], path.parent, "texts of your own", *named)
+        caplog.clear()
+        with caplog.at_level(logging.INFO, logger="absl"):
+            task_of(path)  # A file by itself is no folder that the known task could be read from.
+        assert len(caplog.messages) == 1
 
 
 def test_without_task_the_data_say_which_one_it_is(tmp_path):

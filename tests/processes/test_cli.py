@@ -129,12 +129,12 @@ def test_what_another_version_has_finished_is_shown(tmp_path):
     assert "Everything of this run is in run." in done.stdout
     assert re.search(r"accuracy +0\.8750", done.stdout)
     refused(train(*flags_given, "--workdir=new", cwd=tmp_path), "--pruning_weights=query")
-    record["config"]["teacher"] = "large"
+    record["config"]["lecturer"] = "large"
     path.write_text(json.dumps(record) + "\n")
     done = train(*flags_given, "--workdir=run", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert re.search(
-        r"warning: settings that this version does not have .*: teacher$", done.stderr, re.M
+        r"warning: settings that this version does not have .*: lecturer$", done.stderr, re.M
     )
 
 

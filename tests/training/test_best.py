@@ -23,7 +23,8 @@ def make(tmp_path):
     """A function that makes the callback anew, on a model of one weight."""
     model = tf_keras.Sequential([tf_keras.layers.Dense(1, use_bias=False, input_shape=(1,))])
 
-    def build(task="mnli", method="none", end_step=0, rows=()):
+    def build(task="mnli", method="none", end_step=0, rows=(), saved_step=None):
+        step = len(rows) * STEPS if saved_step is None else saved_step
         config = ExperimentConfig(task=task, pruning_method=method, keep="best")
         job = types.SimpleNamespace(config=config, folder=RunFolder(tmp_path, config))
         mask = types.SimpleNamespace(
@@ -33,7 +34,7 @@ def make(tmp_path):
             steps_per_epoch=STEPS, context=types.SimpleNamespace(end_step=end_step), method=mask
         )
         inputs = types.SimpleNamespace(task=tasks.get(task))
-        return BestEpoch(job, inputs, plan, types.SimpleNamespace(model=model), rows), model
+        return BestEpoch(job, inputs, plan, types.SimpleNamespace(model=model), rows, step), model
 
     return build
 
@@ -97,6 +98,15 @@ def test_weights_of_a_first_epoch_that_is_trained_again_are_removed(make, caplog
     epochs(best, model, [0.4, 0.3])
     best.restore()
     assert best.epoch == model.get_weights()[0].item() == 1
+
+
+def test_weights_outlive_a_history_that_is_lost(make):
+    first, model = make()
+    epochs(first, model, [0.5, 0.9, 0.6])
+    best, model = make(rows=[], saved_step=3 * STEPS)
+    assert best.epoch == 2
+    best.restore()
+    assert model.get_weights()[0].item() == 2.0
 
 
 def test_without_a_score_the_last_weights_stay(make, caplog):

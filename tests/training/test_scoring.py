@@ -67,7 +67,9 @@ def test_the_result_is_scored_at_the_threshold_of_its_epoch():
     (point,) = points
     assert chosen.task.problem.threshold == pytest.approx(1 / (1 + np.e))
     assert (point.name, point.threshold) == ("recall", pytest.approx(1 / (1 + np.e)))
+    before = len(calls)
     evaluations = chosen.evaluate(predict_fn)
+    assert len(calls) - before == 2  # Of which the first traces, and is not timed.
     assert scoring.flatten(evaluations) == one.validate(predict_fn)
     found = scoring.at_points(chosen.task, chosen.splits, points, evaluations)
     assert found == {"precision_at_recall": 1.0, "recall_at_recall": 1.0}

@@ -123,7 +123,7 @@ def _say_known(task: TaskSpec, data: str) -> None:
     The name of a folder is no command: whoever has called a folder of his own `cola` must not get
     another task's labels. Whoever means the task has to know that he does not get its metric.
     """
-    known = files.known_task(data)
+    known = files.known_task(data) if os.path.isdir(os.path.expanduser(data)) else None
     if known is None or task.tsv_text not in (known.text_fields, known.tsv_text):
         return
     logging.info(
