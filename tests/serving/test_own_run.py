@@ -95,7 +95,7 @@ def test_a_file_has_the_labels_in_its_metadata_and_card(own):
     assert "topics" in told
     threshold = run.result.thresholds["recall"]
     assert metadata["thresholds"] == record.thresholds == {"recall": threshold}
-    assert f"| positive from, for recall 0.9 | probability {threshold:.4f} |" in told
+    assert f"| positive from, for recall 0.9 | probability {threshold:.6g} |" in told
     assert record.metrics["recall_at_recall"] == pytest.approx(
         run.result.metrics["recall_at_recall"], abs=0.1
     )
