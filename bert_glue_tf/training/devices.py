@@ -35,6 +35,14 @@ def _tpu(name: str) -> tf.distribute.Strategy:
     return tf.distribute.TPUStrategy(resolver)
 
 
+@functools.cache
+def _mirrored() -> tf.distribute.Strategy:
+    # One for as long as the process lives: each one counts its collective operations from the
+    # start, and TensorFlow refuses a number that it has seen with an array of another shape. The
+    # second of two trainings with other shapes would stop with "Shape mismatch".
+    return tf.distribute.MirroredStrategy()
+
+
 @functools.cache  # A process joins its cluster once, and for as long as it lives.
 def _multi_worker(found: cluster.Cluster) -> tf.distribute.Strategy:
     others = len(found.addresses) - 1
@@ -94,7 +102,7 @@ def build(name: str, tpu: str = LOCAL_TPU) -> tf.distribute.Strategy:
         if len(devices) == 1:
             logging.info("--strategy=mirrored: on the one %s that TensorFlow sees here", kind)
             return tf.distribute.OneDeviceStrategy(devices[0].name)
-        return tf.distribute.MirroredStrategy()
+        return _mirrored()
     try:
         return _tpu(tpu)
     except (ValueError, RuntimeError, OSError, OverflowError, tf.errors.OpError) as error:

@@ -298,12 +298,18 @@ import tensorflow as tf
 import tf_keras
 cpus = tf.config.list_physical_devices("CPU")
 tf.config.set_logical_device_configuration(cpus[0], [tf.config.LogicalDeviceConfiguration()] * 2)
+from bert_glue_tf.training import devices
 from bert_glue_tf.training.checkpoints import RunningSums
-with tf.distribute.MirroredStrategy(["/cpu:0", "/cpu:1"]).scope():
-    model = tf_keras.Sequential([tf_keras.layers.Dense(1)])
-    model.compile(loss="mse", weighted_metrics=["mae"])
-values = np.arange(12, dtype=np.float32).reshape(12, 1)
-model.fit(values, values, batch_size=4, verbose=0)
+def train(width):
+    strategy = devices.build("mirrored")
+    assert strategy.num_replicas_in_sync == 2
+    with strategy.scope():
+        model = tf_keras.Sequential([tf_keras.layers.Dense(width)])
+        model.compile(loss="mse", weighted_metrics=["mae"])
+    values = np.arange(12 * width, dtype=np.float32).reshape(12, width)
+    model.fit(values, values, batch_size=4, verbose=0)
+    return model
+model = train(1)
 kept, later = RunningSums(), RunningSums()
 kept.take(model)
 before = [[float(v.numpy()) for v in metric.weights] for metric in model.metrics]
@@ -311,11 +317,13 @@ model.reset_metrics()
 later.deserialize(kept.serialize())
 later.give(model)
 after = [[float(v.numpy()) for v in metric.weights] for metric in model.metrics]
+train(3)
 print(json.dumps([before, after]))
 """
 
 
 def test_the_sums_of_an_interrupted_epoch_come_back_on_several_replicas():
+    """And the process can then train a model of other shapes on the same replicas."""
     done = forked.run(["-c", SUMS_ON_TWO_CPUS])
     assert done.returncode == 0, done.stderr[-2000:]
     before, after = json.loads(done.stdout.splitlines()[-1])
