@@ -12,24 +12,18 @@ memory, of which a batch reads its own rows, as float16, which takes half of the
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import io
 import json
-import os
-import pathlib
-import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from bert_glue_tf.core import memory, progress, quantities
+from bert_glue_tf.core import memory, progress
 from bert_glue_tf.core.errors import UserError
-from bert_glue_tf.core.files import reason, write_atomically
 from bert_glue_tf.data import layouts, preprocessing, problems
 from bert_glue_tf.data.layouts import Layout, Padded
 from bert_glue_tf.data.preprocessing import TokenizedTexts
@@ -40,17 +34,13 @@ from bert_glue_tf.models.backbone import Backbone
 from bert_glue_tf.runs.config import ExperimentConfig
 from bert_glue_tf.runs.inputs import deciding
 from bert_glue_tf.runs.settings import ALL, START
-from bert_glue_tf.training import layer_pairs, starting_point, teachers
+from bert_glue_tf.training import answer_files, layer_pairs, starting_point, teachers
 from bert_glue_tf.training.inputs import Inputs
 from bert_glue_tf.training.job import Job
 from bert_glue_tf.training.layer_pairs import Pairs
 from bert_glue_tf.training.teacher_states import LayerStates, TokenStates
 from bert_glue_tf.training.teachers import Teacher
 
-# The files of the answers. The first one is written when the others are whole, and says of which
-# teacher, texts and layers they are.
-_ASKED, _LOGITS, _STATES, _SPLITS = "asked.json", "logits.npy", "states.npy", "row_splits.npy"
-_BLOCK = 1 << 20  # Bytes that are written at once.
 _WHOLE_BATCH = 8  # Texts of which all states are in memory at once.
 # Features of a batch to logits [batch, width] and, where there are some, states [batch, layers,
 # tokens, hidden].
@@ -130,26 +120,39 @@ def ask(job: Job, inputs: Inputs, teacher: Teacher, student: Backbone) -> Lesson
         found = layer_pairs.states_of(teacher, settings)
         pairs = layer_pairs.choose(settings, student.states, found)
         logging.info("layers learn from the teacher's: %s", _told(pairs))
-    what = [pairs, settings.distill_tokens if pairs else ""]
-    asked = f"{deciding({**inputs.provenance, **teacher.provenance})} {json.dumps(what)}"
-    if not _is_kept(folder, asked):
+    asked = _asked(settings, inputs, teacher, student, pairs)
+    kept = answer_files.find(folder, asked, bool(pairs))
+    if kept is None:
         _ask_now(job, inputs, teacher, student, pairs)
-        with _writing(folder):
-            write_atomically(folder / _ASKED, asked)
+        answer_files.finish(folder, asked)
         memory.collect(run.result.bytes.get("plain", 0))  # The teacher, which nobody holds now.
-    answers = np.load(folder / _LOGITS)[:, teacher.outputs]
+        kept = answer_files.read(folder, bool(pairs))
+    logits, states = kept
+    answers = logits[:, teacher.outputs]
     if problems.diverged(answers):
         raise UserError(
             f"{teacher.flag}: it answers with values that are not numbers, since its training "
             "diverged. Give another teacher."
         )
     learned = None
-    if pairs:
-        kept = TokenStates(np.load(folder / _STATES, mmap_mode="r"), np.load(folder / _SPLITS))
+    if states is not None:
         mine = [mine for mine, _ in pairs]
         are_whole = [layer < student.states.count for layer in mine]
-        learned = LayerStates(mine, kept, are_whole, settings.distill_layers_weight)
+        learned = LayerStates(mine, states, are_whole, settings.distill_layers_weight)
     return Lesson(teacher, answers, _scores(teacher, inputs, answers), pairs, learned)
+
+
+def _asked(
+    settings: ExperimentConfig, inputs: Inputs, teacher: Teacher, student: Backbone, pairs: Pairs
+) -> str:
+    """Return what is asked of a teacher, as text: all that its answers may depend on.
+
+    The settings are part of it, which say of the files which texts are trained on, and in which
+    pieces: until the training begins, a folder may be given others.
+    """
+    read = {**inputs.provenance, **teacher.provenance, "student": student.provenance}
+    what = [pairs, settings.distill_tokens if pairs else ""]
+    return f"{deciding(read)} {json.dumps(what)} {settings.without_places()}"
 
 
 def _ask_now(job: Job, inputs: Inputs, teacher: Teacher, student: Backbone, pairs: Pairs) -> None:
@@ -160,21 +163,13 @@ def _ask_now(job: Job, inputs: Inputs, teacher: Teacher, student: Backbone, pair
     if pairs and settings.distill_tokens == ALL:
         _require_same_pieces(teacher, settings, inputs, student, texts)
         splits = texts.row_splits
+    answer_files.begin(folder)
     states = None
-    with _writing(folder):
-        (folder / _ASKED).unlink(missing_ok=True)
-        if pairs:
-            np.save(folder / _SPLITS, splits)
-            shape = (int(splits[-1]), len(pairs), student.states.width)
-            states = TokenStates(_room(folder, settings, shape), splits)
+    if pairs:
+        shape = (int(splits[-1]), len(pairs), student.states.width)
+        states = answer_files.room(folder, settings.distill_layers, splits, shape)
     answers = _answers(teacher, texts, [theirs for _, theirs in pairs], states)
-    with _writing(folder):
-        content = io.BytesIO()
-        np.save(content, answers)
-        write_atomically(folder / _LOGITS, content.getvalue())
-        if states is not None:
-            assert isinstance(states.rows, np.memmap)
-            states.rows.flush()
+    answer_files.write(folder, answers, states)
 
 
 def _told(pairs: Pairs) -> str:
@@ -185,72 +180,15 @@ def _scores(teacher: Teacher, inputs: Inputs, answers: np.ndarray) -> dict[str, 
     """Return the teacher's scores on the training texts, and tell them beside those of its run."""
     run, task = teacher.run, inputs.task
     assert inputs.train.labels is not None  # Else there would be nothing to train.
-    scores = metrics.compute(task, inputs.train.labels, answers, also=task.problem.always_scored)
+    # By its own problem, which has the threshold that was chosen for it.
+    scored = dataclasses.replace(task, problem=run.task.problem)
+    scores = metrics.compute(scored, inputs.train.labels, answers, also=task.problem.always_scored)
     name = task.primary_metric
     told = [f"{scores[name]:.4f} on the training texts"]
     for suffix, split in run.task.validation_splits.items():
         told.append(f"{run.result.metrics.get(f'{name}{suffix}', float('nan')):.4f} on {split}")
     logging.info("the teacher %s: %s %s", run.path.name, name, ", ".join(told))
     return scores
-
-
-# The files.
-
-
-def _is_kept(folder: pathlib.Path, asked: str) -> bool:
-    """Tell if an earlier process of the run has kept the answers that are asked for."""
-    file = folder / _ASKED
-    return file.is_file() and file.read_text(encoding="utf-8") == asked
-
-
-@contextlib.contextmanager
-def _writing(folder: pathlib.Path) -> Iterator[None]:
-    """Make the folder of the answers, and turn an error of the file system into a message.
-
-    Raises:
-      UserError: something cannot be written.
-    """
-    try:
-        folder.mkdir(exist_ok=True)
-        yield
-    except OSError as error:
-        raise UserError(
-            f"{folder}: the teacher's answers cannot be written ({reason(error)}). Make room, or "
-            "give another --workdir."
-        ) from error
-
-
-def _room(folder: pathlib.Path, settings: ExperimentConfig, shape: tuple[int, ...]) -> np.memmap:
-    """Return the file of the states, float16 of a shape [tokens, layers, hidden], all zeros.
-
-    Raises:
-      OSError: it cannot be written.
-      UserError: there is no room for it.
-    """
-    size = int(np.prod(shape)) * np.dtype(np.float16).itemsize
-    tokens, layers, width = shape
-    what = f"the states of {layers} layer(s) for {tokens:,} tokens, {width} numbers of 2 bytes each"
-    logging.info("%s, take %s in %s until the run is finished", what, quantities.size(size), folder)
-    free = shutil.disk_usage(folder).free
-    if size > free:
-        raise UserError(
-            f"--distill_layers={settings.distill_layers}: {what}, take {quantities.size(size)}, "
-            f"and the disk of {folder} has {quantities.size(free)} left. Give fewer layers, "
-            "--distill_tokens=first, fewer --train_examples, or a --workdir on another disk."
-        )
-    file = folder / _STATES
-    made = np.lib.format.open_memmap(file, mode="w+", dtype=np.float16, shape=shape)
-    # A file that is only mapped has holes instead of room, and a full disk would end the process.
-    with file.open("r+b") as written:
-        written.seek(made.offset)
-        for start in range(0, size, _BLOCK):
-            written.write(bytes(min(_BLOCK, size - start)))
-        written.flush()
-        os.fsync(written.fileno())
-    return made
-
-
-# The teacher.
 
 
 def _answers(

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import gc
 import json
+import os
 import pathlib
 import shutil
+import types
 import weakref
 
 import numpy as np
@@ -24,6 +27,7 @@ from bert_glue_tf.data import tasks
 from bert_glue_tf.data.batching import Batching, Split, training_dataset
 from bert_glue_tf.data.layouts import Packed
 from bert_glue_tf.data.preprocessing import TokenizedTexts
+from bert_glue_tf.data.problems.multi_label import MultiLabel
 from bert_glue_tf.models import encoders, heads, loading, saving
 from bert_glue_tf.reports import terminal
 from bert_glue_tf.runs import results
@@ -159,6 +163,59 @@ def test_the_answers_are_the_teachers_logits_in_its_own_word_pieces(
     assert len(loaded) == 2  # The teacher by `Classifier` above, and not a third time.
 
 
+def test_answers_to_other_texts_and_damaged_ones_are_not_used_again(student, tmp_path, monkeypatch):
+    """Until the training begins, a folder may be given other settings."""
+    asked = []
+
+    def answers(_, tokens, *rest):
+        asked.append(len(tokens))
+        return np.full((len(tokens), 2), len(asked), np.float32)
+
+    monkeypatch.setattr(teaching, "_answers", answers)
+    encoder = load(student.config.encoder)
+    config = dataclasses.replace(student.config, train_examples=40)
+    held_out = dataclasses.replace(config, train_examples=50, held_out=10)
+    cut = dataclasses.replace(held_out, truncation="tail")
+    for number, one in enumerate((config, held_out, cut), start=1):
+        job, data, found = begun(one, tmp_path)
+        for _ in range(2):
+            assert (teaching.ask(job, data, found, encoder).answers == number).all()
+    assert asked == [40] * 3
+    cased = encoder.with_provenance(vocabulary_sha256="another")
+    assert (teaching.ask(job, data, found, cased).answers == 4).all()
+    logits = job.folder.teacher_answers / "logits.npy"
+    whole = logits.read_bytes()
+    for number, content in enumerate((whole[:-4], b"", b"nothing", None), start=5):
+        logits.unlink()
+        if content is not None:
+            logits.write_bytes(content)
+        assert (teaching.ask(job, data, found, cased).answers == number).all()
+        assert len(asked) == number
+    (logits.parent / "asked.json").write_bytes(b"\xff")
+    assert (teaching.ask(job, data, found, cased).answers == 9).all()
+
+
+def test_a_teacher_of_several_labels_is_scored_at_its_own_threshold():
+    """Its probabilities are 0.3 for each right label and 0.1 for the others."""
+    problem = MultiLabel(("a", "b"))
+    task = dataclasses.replace(
+        tasks.get("sst2"), problem=problem, metrics=("micro_f1",), primary_metric="micro_f1"
+    )
+    fitted = dataclasses.replace(task, problem=problem.at(0.2))
+    run = types.SimpleNamespace(
+        path=pathlib.Path("teacher"), task=fitted, result=types.SimpleNamespace(metrics={})
+    )
+    labels = np.array([[1, 0], [0, 1], [1, 1]])
+    probability = np.where(labels, 0.3, 0.1).astype(np.float32)
+    data = types.SimpleNamespace(task=task, train=types.SimpleNamespace(labels=labels))
+    scores = teaching._scores(
+        teachers.Teacher(run, "--teacher=x", [0, 1], [0]),
+        data,
+        np.log(probability / (1 - probability)),
+    )
+    assert scores["micro_f1"] == 1.0
+
+
 def test_the_states_of_the_teachers_layers_are_kept_as_directions(
     student, teacher, tiny_encoder, tmp_path, monkeypatch
 ):
@@ -197,11 +254,24 @@ def test_the_states_of_the_teachers_layers_are_kept_as_directions(
         np.testing.assert_allclose(mine, unit[text, :length], atol=1e-3)
     # Where there is no room for them, it is said how much they would take: 160 x 16 x 2 bytes.
     full = shutil.disk_usage(tmp_path)._replace(free=1000)
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: full)
     config = dataclasses.replace(config, distill_tokens="first")
     job, data, found = begun(config, tmp_path / "other")
-    with refuses(UserError, "--distill_layers=1:1", "160 tokens", "16 numbers", "5.1"):
+    left = job.folder.teacher_answers / "states.npy"
+    left.parent.mkdir()
+    left.write_bytes(bytes(8000))  # Of a process that was killed; it takes the room as well.
+    with monkeypatch.context() as patched:
+        patched.setattr(shutil, "disk_usage", lambda path: full)
+        with refuses(UserError, "--distill_layers=1:1", "160 tokens", "16 numbers", "5.1"):
+            teaching.ask(job, data, found, load(tiny_encoder))
+    assert not left.exists()
+
+    def no_room(descriptor):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", no_room)
+    with refuses(UserError, job.folder.teacher_answers, "No space left"):
         teaching.ask(job, data, found, load(tiny_encoder))
+    assert not left.exists()
 
 
 def test_layers_of_other_widths_are_refused(student, tmp_path):
