@@ -17,7 +17,7 @@ from typing import Any
 
 from bert_glue_tf.compression import described
 from bert_glue_tf.reports.measured import BUT_PRUNING, Model
-from bert_glue_tf.runs.config import PRUNING
+from bert_glue_tf.runs.config import PRUNING, short
 
 SEPARATOR = ", "
 # Settings of the pruning that stand behind each method's own name.
@@ -25,6 +25,7 @@ _BEHIND_METHODS = ("pruning_options", "final_sparsity")
 # What tells figures and tables apart already, or is judged by its content.
 _BY_CONTENT = ("task", "encoder", "data")
 _ALL_EXAMPLES = ("train_examples", 0)
+_TEACHER = "teacher"
 _NO_BREAK_SPACE = "\N{NO-BREAK SPACE}"
 
 
@@ -43,7 +44,7 @@ def names(models: Sequence[Model]) -> list[str]:
         if own:
             parts[0] = f"pruned: {parts[0]}"
         telling = {
-            name: f"{name.removeprefix('pruning_')}={_text(name, value)}"
+            name: _said(name, value, settings)
             for name, value in mine.items()
             if any(_tells(name, value, other) for other in settings)
         }
@@ -63,7 +64,9 @@ def differing(one: Model, other: Model) -> dict[str, tuple[Any, Any]]:
     found = {
         name: (value, other.config[name])
         for name, value in one.config.items()
-        if name not in (*BUT_PRUNING, *_BY_CONTENT) and other.config[name] != value
+        if name in one.deciding
+        and _tells(name, value, other.deciding)
+        and name not in (*BUT_PRUNING, *_BY_CONTENT)
     }
     if (one.encoder, one.encoder_digest) != (other.encoder, other.encoder_digest):
         found["encoder"] = one.config["encoder"], other.config["encoder"]
@@ -98,6 +101,24 @@ def _told(model: Model) -> dict[str, Any]:
 
 def _tells(name: str, value: Any, other: Mapping[str, Any]) -> bool:
     return name in other and other[name] != value
+
+
+def _said(name: str, value: Any, settings: Sequence[Mapping[str, Any]]) -> str:
+    """Return a setting with its value.
+
+    Args:
+      name: of the setting.
+      value: of this model.
+      settings: of all models.
+    """
+    if name == _TEACHER:
+        if not value:
+            return "no teacher"
+        places = {str(other[name]) for other in settings}
+        # By the folder's name alone, unless two have the same.
+        if [short(place) for place in places].count(short(value)) == 1:
+            value = short(value)
+    return f"{name.removeprefix('pruning_')}={_text(name, value)}"
 
 
 def _text(name: str, value: Any) -> str:

@@ -19,7 +19,7 @@ from bert_glue_tf.models.settings import EncoderSettings
 from bert_glue_tf.runs import config
 from bert_glue_tf.runs.config import PRUNING, ExperimentConfig, canonical_place
 from bert_glue_tf.runs.finished import Run
-from bert_glue_tf.runs.settings import DISTILLING
+from bert_glue_tf.runs.settings import NEEDED
 
 # The flags count as those of the command that defines them, so that its --help shows them.
 flags.disclaim_key_flags()
@@ -128,9 +128,11 @@ def read_flags(flag_values: flags.FlagValues) -> ExperimentConfig:
     values["pruning_method"] = _method(flag_values, values["pruning_method"])
     if values["pruning_method"] == NO_PRUNING:
         _refuse_details(flag_values)
-    if not values["teacher"]:
-        _refuse_teaching(flag_values)
-        values |= {name: ExperimentConfig.defaults()[name] for name in DISTILLING}
+    for needed in NEEDED:
+        if not values[needed]:
+            _refuse_teaching(flag_values, needed)
+            values |= {name: ExperimentConfig.defaults()[name] for name in NEEDED[needed]}
+            break
     if not any(flag_values[name].present for name in ("task", "config", "start")):
         values["task"] = readers.default_task(values["data"], values["task"])
     values |= {name: canonical_place(values[name]) for name in ExperimentConfig.places()}
@@ -197,18 +199,24 @@ def _refuse_details(flag_values: flags.FlagValues) -> None:
     logging.info("%s: not used, since nothing is pruned", ", ".join(f"--{n}" for n in given))
 
 
-def _refuse_teaching(flag_values: flags.FlagValues) -> None:
-    """Refuse settings that say how to learn from a teacher where there is none.
+def _refuse_teaching(flag_values: flags.FlagValues, needed: str) -> None:
+    """Refuse settings that say how to learn from a teacher, or from its layers, where none is.
+
+    Args:
+      flag_values: the parsed flags.
+      needed: the setting of `NEEDED` that is not given.
 
     Raises:
-      UserError: one is given, and no `--teacher=`, with which a flagfile's teacher is left out.
+      UserError: one is given, and no `--teacher=`, with which a flagfile's teacher is left out;
+        so with `--distill_layers=`.
     """
-    given = [name for name in DISTILLING if flag_values[name].present]
+    given = [name for name in NEEDED[needed] if flag_values[name].present]
     if not given:
         return
-    if not flag_values["teacher"].present:
-        raise config.no_teacher(given[0], flag_values[given[0]].value)
-    logging.info("%s: not used, since there is no teacher", ", ".join(f"--{n}" for n in given))
+    if not flag_values[needed].present:
+        raise config.means_nothing(given[0], flag_values[given[0]].value, needed)
+    shown = ", ".join(f"--{name}" for name in given)
+    logging.info("%s: not used, since --%s is empty", shown, needed)
 
 
 def _read(path: str) -> dict[str, Any]:

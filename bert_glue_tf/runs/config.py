@@ -23,7 +23,7 @@ from bert_glue_tf.core.settings import option, whole
 from bert_glue_tf.data.settings import BatchSettings, DataSettings
 from bert_glue_tf.models.settings import EncoderSettings
 from bert_glue_tf.runs.settings import (
-    DISTILLING,
+    NEEDED,
     START,
     DeviceSettings,
     DistillationSettings,
@@ -226,14 +226,18 @@ def check_method(settings: ExperimentConfig) -> None:
             "already is taken over by python -m bert_glue_tf.import_classifier."
         )
     registry.check(settings.pruning_method, settings.pruning_options, settings.given_pruning)
-    unused = [name for name in settings.given() if name in DISTILLING and not settings.teacher]
+    unused = [name for name in settings.given() if name in settings.unused_teaching]
     if unused:
-        raise no_teacher(unused[0], getattr(settings, unused[0]))
+        needed = next(name for name in NEEDED if not getattr(settings, name))
+        raise means_nothing(unused[0], getattr(settings, unused[0]), needed)
 
 
-def no_teacher(name: str, value: Any) -> UserError:
-    """Return the error for a setting that means nothing without a teacher."""
-    return UserError(
-        f"--{name}={value}: there is no teacher to learn from. Add --teacher=RUN, the folder of a "
-        f"finished run, or leave --{name} out."
-    )
+def means_nothing(name: str, value: Any, needed: str) -> UserError:
+    """Return the error for a setting of `NEEDED` where the one that it needs is not given."""
+    if needed == "teacher":
+        reason = "there is no teacher to learn from"
+        remedy = "Add --teacher=RUN, the folder of a finished run,"
+    else:
+        reason = "no states of the teacher's layers are learned"
+        remedy = "Add --distill_layers=uniform,"
+    return UserError(f"--{name}={value}: {reason}. {remedy} or leave --{name} out.")

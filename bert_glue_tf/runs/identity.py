@@ -41,15 +41,17 @@ def settings(file: pathlib.Path, config: Mapping[str, Any]) -> dict[str, Any]:
 def deciding(config: Mapping[str, Any], prunings: Sequence[Pruning]) -> dict[str, Any]:
     """Return the settings that come into a model: of the pruning's, those that its methods use.
 
+    Of a teacher's, those that mean something for the run.
+
     Args:
       config: of `settings`.
       prunings: of `described.prunings`.
     """
     unused = [set(one.unused) for one in prunings]
-    left_out = set.intersection(*unused) if unused else set(PRUNING)
+    asked = ExperimentConfig.from_json(config)
+    left_out = {*asked.unused_teaching, *(set.intersection(*unused) if unused else PRUNING)}
     found = {name: value for name, value in config.items() if name not in left_out}
-    computed = ExperimentConfig.from_json(config).computed_sparsity
-    if found.get("initial_sparsity") == computed:
+    if found.get("initial_sparsity") == asked.computed_sparsity:
         found["initial_sparsity"] = COMPUTED
     return found
 

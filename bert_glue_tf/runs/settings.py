@@ -78,7 +78,7 @@ class DistillationSettings(Settings):
         2.0,
         "Temperature that softens the probabilities of teacher and student before they are "
         "compared; a regression has none.",
-        limits=Limits(math.nextafter(0.0, 1.0), 1000.0, "above 0 and at most 1000"),
+        limits=Limits(0.01, 1000.0, "from 0.01 to 1000"),
     )
     distill_layers: str = option(
         "",
@@ -106,6 +106,12 @@ class DistillationSettings(Settings):
             object.__setattr__(self, "distill_layers", pairs)
 
     @property
+    def unused_teaching(self) -> tuple[str, ...]:
+        """Return the settings here that mean nothing, since what they need is not given."""
+        lacking = [names for needed, names in NEEDED.items() if not getattr(self, needed)]
+        return lacking[0] if lacking else ()
+
+    @property
     def layer_pairs(self) -> list[tuple[int, int]]:
         """Return the pairs of student's and teacher's layers, from 1, that `distill_layers` names.
 
@@ -129,6 +135,8 @@ class DistillationSettings(Settings):
 
 # The settings that mean nothing without a teacher.
 DISTILLING = tuple(name for name in DistillationSettings.names() if name != "teacher")
+# A setting -> those that mean nothing where it is empty; the first one that is empty decides.
+NEEDED = {"teacher": DISTILLING, "distill_layers": ("distill_tokens", "distill_layers_weight")}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -87,9 +87,9 @@ def _add_needed(config: ExperimentConfig, found: dict[str, ExperimentConfig]) ->
 
 def chosen_values(one: ExperimentConfig, names: Sequence[str]) -> Settings:
     """Return a run's values of the grid's settings; of --prune, the method it stands for."""
-    is_pruned = one.pruning_method != NO_PRUNING
+    unused = one.unused_teaching + (PRUNING if one.pruning_method == NO_PRUNING else ())
     shown = dict.fromkeys("pruning_method" if name == "prune" else name for name in names)
-    return {name: str(getattr(one, name)) for name in shown if is_pruned or name not in PRUNING}
+    return {name: str(getattr(one, name)) for name in shown if name not in unused}
 
 
 def check_methods(runs: Sequence[Run]) -> None:

@@ -54,6 +54,29 @@ def test_a_setting_of_the_pruning_tells_two_models_apart(named, setting, first, 
     ]
 
 
+def test_a_teacher_tells_two_models_apart_and_what_means_nothing_does_not(named):
+    taught = {"teacher": "/runs/large", "distill_weight": 0.9}
+    assert named({}, taught) == ["no pruning, no teacher", "no pruning, teacher=large"]
+
+
+def test_how_two_models_learned_from_their_teachers_tells_them_apart(named):
+    taught = {"teacher": "/runs/large"}
+    layers = {**taught, "distill_layers": "uniform", "distill_layers_weight": 3.0}
+    assert named(
+        taught,
+        {**taught, "distill_weight": 0.9},
+        {**layers, "distill_tokens": "all"},
+        {**layers, "teacher": "/other/large"},
+    ) == [
+        "no pruning, teacher=/runs/large, distill_weight=0.5, distill_layers=",
+        "no pruning, teacher=/runs/large, distill_weight=0.9, distill_layers=",
+        "no pruning, teacher=/runs/large, distill_weight=0.5, distill_layers=uniform, "
+        "distill_tokens=all",
+        "no pruning, teacher=/other/large, distill_weight=0.5, distill_layers=uniform, "
+        "distill_tokens=first",
+    ]
+
+
 def test_sizes_of_blocks_tell_two_models_apart_the_default_too(named):
     block = {"pruning_method": "block"}
     assert named({**block, "pruning_options": "block=4x4"}, block, HALF) == [

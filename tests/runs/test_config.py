@@ -251,9 +251,10 @@ def test_a_teacher_that_is_the_start_asks_for_one():
         ("--distill_weight=1.5", "in [0, 1]"),
         ("--distill_weight=-0.1", "in [0, 1]"),
         ("--distill_weight=90", "0.9"),
-        ("--distill_temperature=0", "above 0"),
-        ("--distill_temperature=-2", "above 0"),
-        ("--distill_temperature=nan", "above 0"),
+        ("--distill_temperature=5e-324", "from 0.01"),  # As a float32 it would be 0.
+        ("--distill_temperature=0", "from 0.01"),
+        ("--distill_temperature=-2", "from 0.01"),
+        ("--distill_temperature=nan", "from 0.01"),
     ],
 )
 def test_how_to_learn_from_a_teacher_has_limits(flag, named):
@@ -280,6 +281,24 @@ def test_how_to_learn_from_a_teacher_means_nothing_without_one(caplog):
     with refuses(UserError, "--distill_layers=uniform", "--teacher"):
         config.check_method(ExperimentConfig(distill_layers="uniform"))
     assert parse("--distill_weight=0.9", "--teacher=runs/x").distill_weight == 0.9
+
+
+def test_how_to_learn_from_layers_means_nothing_without_them(caplog):
+    """They would give a run of the same numbers another name."""
+    for flag in ("--distill_tokens=all", "--distill_layers_weight=3.0"):
+        with refuses(UserError, flag, "--distill_layers"):
+            parse("--teacher=runs/x", flag)
+    with refuses(UserError, "--distill_tokens=all", "--distill_layers"):
+        config.check_method(ExperimentConfig(teacher="x", distill_tokens="all"))
+    with refuses(UserError, "--distill_tokens=all", "--teacher"):
+        parse("--distill_tokens=all")
+    caplog.set_level("INFO", logger="absl")
+    taught = parse("--teacher=runs/x")
+    assert parse("--teacher=runs/x", "--distill_tokens=all", "--distill_layers=") == taught
+    assert "--distill_tokens: not used" in caplog.text
+    assert parse("--teacher=", "--distill_tokens=all") == parse()
+    given = parse("--teacher=runs/x", "--distill_layers=uniform", "--distill_tokens=all")
+    assert given.distill_tokens == "all"
 
 
 def test_a_whole_number_is_good_for_a_float():

@@ -326,6 +326,26 @@ def test_without_pruning_one_run_stands_for_all_sparsities():
     assert len(configurations("initial_sparsity=-1,0.5", prune="true")) == 1
 
 
+def test_a_run_shows_no_values_that_mean_nothing_for_it(tmp_path):
+    grid = "teacher=,RUN;distill_layers=,uniform;distill_tokens=first,all;distill_weight=0.5,0.9"
+    names = ("teacher", "distill_layers", "distill_tokens", "distill_weight")
+    runs = plan.plan(configurations(grid), tmp_path, names)
+    assert [run.chosen for run in runs] == [
+        {"teacher": ""},
+        *({"teacher": "RUN", "distill_layers": "", "distill_weight": w} for w in ("0.5", "0.9")),
+        *(
+            dict(zip(names, ("RUN", "uniform", tokens, weight), strict=True))
+            for tokens in ("first", "all")
+            for weight in ("0.5", "0.9")
+        ),
+    ]
+    pruned = plan.plan(configurations("prune=false,true;final_sparsity=0.1"), tmp_path)
+    assert [plan.chosen_values(run.config, ["final_sparsity"]) for run in pruned] == [
+        {},
+        {"final_sparsity": "0.1"},
+    ]
+
+
 def test_two_folders_of_one_name_are_refused(tmp_path):
     folders = [tmp_path / name / "glue" for name in "ab"]
     for folder in folders:
