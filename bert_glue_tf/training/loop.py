@@ -108,9 +108,8 @@ def train(job: Job, inputs: Inputs, plan: Plan, network: Network, start_time: fl
     state = _state(network, trainee, plan, sums)
     position = _restore(states, state, plan)
     throughput = _throughput(plan, split, position, start_time)
-    best = []
-    if job.config.keep == BEST:
-        best = [BestEpoch(job, inputs, plan, network, timing.rows, states.step)]
+    known = (timing.rows, states.step)
+    best = [BestEpoch(job, inputs, plan, network, *known)] if job.config.keep == BEST else []
     if position.epoch < plan.epochs:
         # Of several workers one that is interrupted ends at once, and the others notice.
         interruption = callbacks.Interruption(is_held=not devices.is_multi_worker(job.strategy))
