@@ -108,8 +108,7 @@ def train(job: Job, inputs: Inputs, plan: Plan, network: Network, start_time: fl
     state = _state(network, trainee, plan, sums)
     position = _restore(states, state, plan)
     throughput = _throughput(plan, split, position, start_time)
-    known = (timing.rows, states.step)
-    best = [BestEpoch(job, inputs, plan, network, *known)] if job.config.keep == BEST else []
+    best = _best(job, inputs, plan, network, timing, states)
     if position.epoch < plan.epochs:
         # Of several workers one that is interrupted ends at once, and the others notice.
         interruption = callbacks.Interruption(is_held=not devices.is_multi_worker(job.strategy))
@@ -140,6 +139,20 @@ def train(job: Job, inputs: Inputs, plan: Plan, network: Network, start_time: fl
     if model is not network.model:  # Else the graph that has scored each epoch scores it too.
         predict_fn = scoring.predict_fn(model)
     return Trained(model, predict_fn, removed, scoring, timing, throughput, usage.mean(), epoch)
+
+
+def _best(
+    job: Job,
+    inputs: Inputs,
+    plan: Plan,
+    network: Network,
+    timing: callbacks.Timing,
+    states: Checkpoints,
+) -> list[BestEpoch]:
+    """Return the callback that keeps the best epoch, where one is to be kept."""
+    if job.config.keep != BEST:
+        return []
+    return [BestEpoch(job, inputs, plan, network, timing.rows, states.step)]
 
 
 def _usage(
