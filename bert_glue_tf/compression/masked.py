@@ -176,9 +176,8 @@ class MaskedPruning(PruningMethod):
         self.step.assign(step)
         if not self.plan.is_due(step):
             return
-        due, sparsity = self._schedule(tf.constant(step, tf.int64))
-        if bool(due):
-            self.update(float(sparsity))
+        _, sparsity = self._schedule(tf.constant(step, tf.int64))
+        self.update(float(sparsity))
 
     def update(self, sparsity: float) -> None:
         """Rank the units anew, and mask the weights."""

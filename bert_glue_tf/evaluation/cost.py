@@ -44,9 +44,8 @@ def _gzipped(file: pathlib.Path, threads: ThreadPoolExecutor) -> int:
     with file.open("rb") as source:
         waiting = source.read(_CHUNK)
         while not is_last:
-            pieces: list[
-                Future[int]
-            ] = []  # As many as there are threads, so that a large file is never held whole.
+            # As many as there are threads, so that a large file is never held whole.
+            pieces: list[Future[int]] = []
             while len(pieces) < _THREADS and not is_last:
                 piece, waiting = waiting, source.read(_CHUNK)
                 is_last = not waiting

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pathlib
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -80,13 +80,9 @@ def _finished(content: bytes, lowest: float, what: str, table: Table | None = No
     flatbuffer.use_embedding_lookup(model)
     flatbuffer.clip_constants(model, lowest)
     if table is not None:
-        _put_back(model, table())
+        words = table()
+        flatbuffer.replace_constant(model, stand_in(words.shape[1]), words)
     return flatbuffer.write(model)
-
-
-def _put_back(model: Any, words: np.ndarray) -> None:
-    """Put word embeddings into a file of a graph without them."""
-    flatbuffer.replace_constant(model, stand_in(words.shape[1]), words)
 
 
 def from_converter(

@@ -24,9 +24,7 @@ from bert_glue_tf.data.tasks import TaskSpec
 from bert_glue_tf.evaluation import cost
 from bert_glue_tf.runs.run_folder import RunFolder
 from bert_glue_tf.training import checkpoints
-from bert_glue_tf.training.throughput import Throughput
-
-Logs = dict[str, float]
+from bert_glue_tf.training.throughput import Logs, Throughput
 
 
 class Validate(tf_keras.callbacks.Callback):

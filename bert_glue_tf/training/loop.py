@@ -16,7 +16,7 @@ from bert_glue_tf.core.progress import doing
 from bert_glue_tf.data import batching
 from bert_glue_tf.data.batching import Split
 from bert_glue_tf.evaluation.evaluator import PredictFn
-from bert_glue_tf.models import classifiers, heads
+from bert_glue_tf.models import classifiers
 from bert_glue_tf.runs.settings import BEST
 from bert_glue_tf.training import callbacks, devices, laying_out, thresholds
 from bert_glue_tf.training import network as networks
@@ -27,7 +27,7 @@ from bert_glue_tf.training.inputs import Inputs
 from bert_glue_tf.training.job import Job
 from bert_glue_tf.training.laying_out import Layouts
 from bert_glue_tf.training.network import Network
-from bert_glue_tf.training.objective import Objective, StatesTrainee, Trainee
+from bert_glue_tf.training.objective import Objective, Trainee
 from bert_glue_tf.training.optimizer import build_optimizer
 from bert_glue_tf.training.plan import Plan
 from bert_glue_tf.training.scoring import Scoring
@@ -204,15 +204,8 @@ def _reports(
 def _compile(job: Job, inputs: Inputs, plan: Plan, network: Network, layouts: Layouts) -> Trainee:
     """Return the classifier with its optimizer, its objective and what is reported of both."""
     with devices.building(job.strategy, network.policy):
-        classifier = heads.over(network.model, layouts.training.inputs)
         objective = _objective(job, inputs, network)
-        if objective.layers:
-            whole = heads.with_states(
-                network.model, layouts.training.inputs, objective.layers, objective.tokens
-            )
-            trainee: Trainee = StatesTrainee(classifier, objective, whole)
-        else:
-            trainee = Trainee(classifier, objective)
+        trainee = objectives.trainee(network.model, layouts.training.inputs, objective)
         trainee.compile(
             optimizer=plan.method.wrap_optimizer(
                 build_optimizer(job.config, plan.cycle_steps, network.backbone.no_decay)

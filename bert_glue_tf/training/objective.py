@@ -8,7 +8,7 @@ contract.
 from __future__ import annotations
 
 import abc
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ import tf_keras
 from bert_glue_tf.data.batching import Split
 from bert_glue_tf.data.problems import Problem
 from bert_glue_tf.data.tasks import TaskSpec
+from bert_glue_tf.models import heads
 from bert_glue_tf.runs.config import ExperimentConfig
 from bert_glue_tf.training.teacher_states import LayerStates
 
@@ -333,3 +334,18 @@ def _as_computed(losses: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
     """
     del logits
     return losses
+
+
+def trainee(model: tf_keras.Model, inputs: Iterable[str], objective: Objective) -> Trainee:
+    """Return a classifier as it trains, with the states of its layers where they are learned.
+
+    Args:
+      model: from `build_classifier`, under the scope of the strategy that it was built under.
+      inputs: names of the features that its batches have.
+      objective: what to minimise.
+    """
+    classifier = heads.over(model, inputs)
+    if not objective.layers:
+        return Trainee(classifier, objective)
+    whole = heads.with_states(model, inputs, objective.layers, objective.tokens)
+    return StatesTrainee(classifier, objective, whole)
