@@ -142,7 +142,7 @@ def identity_of(file: pathlib.Path, record: ExportResult) -> str:
         ) from error
     config = identity.settings(file, found[-1].config)
     prunings = described.prunings(config)
-    used = identity.deciding(config, prunings)
+    used = identity.deciding(config, prunings, identity.teacher(config, found[-1].teacher))
     return identity.key(used, prunings, content, record.recipe)
 
 

@@ -17,6 +17,7 @@ from bert_glue_tf.evaluation.collapse import Mark, Marked
 from bert_glue_tf.export.timings import Timing
 from bert_glue_tf.runs import identity
 from bert_glue_tf.runs.config import PRUNING
+from bert_glue_tf.runs.settings import TEACHING
 
 KERAS = "keras"  # Stands for the recipe of a model that was not exported.
 REFERENCE = "float32"
@@ -24,6 +25,8 @@ SAMPLE = "sample"  # The name of the generated data.
 # Settings that tell two trainings of the same experiment apart, or do not decide the model.
 BUT_SEED = ("seed",)
 BUT_PRUNING = (*BUT_SEED, "pruning_method", *PRUNING)
+BUT_TEACHER = (*BUT_SEED, *TEACHING)
+BUT_PRUNING_AND_TEACHER = (*BUT_PRUNING, *TEACHING)
 
 Interval = tuple[float, float]
 
@@ -112,6 +115,7 @@ class Model:
       time: that of the session which all files of the comparison share; None without one.
       own_task: what describes a task of the user's own; empty for a known one.
       thresholds: names of operating points -> the probability from which an answer is positive.
+      teacher: what its teacher is (`identity.teacher`); empty without one.
     """
 
     run: str
@@ -136,6 +140,7 @@ class Model:
     time: Time | None = None
     own_task: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     thresholds: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    teacher: str = ""
 
     @property
     def task(self) -> tasks.TaskSpec:
@@ -221,7 +226,7 @@ class Model:
     @functools.cached_property
     def deciding(self) -> dict[str, Any]:
         """The settings that come into the model: of the pruning's, those that its methods use."""
-        return identity.deciding(self.config, self.prunings)
+        return identity.deciding(self.config, self.prunings, self.teacher)
 
     @property
     def pruned(self) -> Pruned | None:
@@ -233,7 +238,7 @@ class Model:
     def key(self, without: Iterable[str] = BUT_SEED) -> str:
         """Return a text that is equal for models that differ only in the settings `without`.
 
-        Data and encoder count by their content, not by the path that led to them.
+        Data, encoder and teacher count by their content, not by the path that led to them.
         """
         content = [self.source, self.digests, self.encoder, self.encoder_digest]
         return identity.key(self.deciding, self.prunings, content, self.recipe, without)

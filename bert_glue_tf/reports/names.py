@@ -18,6 +18,7 @@ from typing import Any
 from bert_glue_tf.compression import described
 from bert_glue_tf.reports.measured import BUT_PRUNING, Model
 from bert_glue_tf.runs.config import PRUNING, short
+from bert_glue_tf.runs.settings import START
 
 SEPARATOR = ", "
 # Settings of the pruning that stand behind each method's own name.
@@ -44,7 +45,7 @@ def names(models: Sequence[Model]) -> list[str]:
         if own:
             parts[0] = f"pruned: {parts[0]}"
         telling = {
-            name: _said(name, value, settings)
+            name: _said(name, value, model, models)
             for name, value in mine.items()
             if any(_tells(name, value, other) for other in settings)
         }
@@ -59,14 +60,12 @@ def names(models: Sequence[Model]) -> list[str]:
 def differing(one: Model, other: Model) -> dict[str, tuple[Any, Any]]:
     """Return the settings but the pruning's in which two models differ: name -> both values.
 
-    Data and encoder count by their content, and are called by their place.
+    Data, encoder and teacher count by their content, and are called by their place.
     """
     found = {
-        name: (value, other.config[name])
-        for name, value in one.config.items()
-        if name in one.deciding
-        and _tells(name, value, other.deciding)
-        and name not in (*BUT_PRUNING, *_BY_CONTENT)
+        name: (one.config[name], other.config[name])
+        for name, value in one.deciding.items()
+        if _tells(name, value, other.deciding) and name not in (*BUT_PRUNING, *_BY_CONTENT)
     }
     if (one.encoder, one.encoder_digest) != (other.encoder, other.encoder_digest):
         found["encoder"] = one.config["encoder"], other.config["encoder"]
@@ -103,22 +102,33 @@ def _tells(name: str, value: Any, other: Mapping[str, Any]) -> bool:
     return name in other and other[name] != value
 
 
-def _said(name: str, value: Any, settings: Sequence[Mapping[str, Any]]) -> str:
+def _said(name: str, value: Any, model: Model, models: Sequence[Model]) -> str:
     """Return a setting with its value.
 
     Args:
       name: of the setting.
       value: of this model.
-      settings: of all models.
+      model: whose setting it is.
+      models: all that are named.
     """
+    short_name = name.removeprefix("pruning_")
+    if value == "":
+        return f"no {short_name}"
     if name == _TEACHER:
-        if not value:
-            return "no teacher"
-        places = {str(other[name]) for other in settings}
-        # By the folder's name alone, unless two have the same.
-        if [short(place) for place in places].count(short(value)) == 1:
-            value = short(value)
-    return f"{name.removeprefix('pruning_')}={_text(name, value)}"
+        return _teacher(model, models)
+    return f"{short_name}={_text(name, value)}"
+
+
+def _teacher(model: Model, models: Sequence[Model]) -> str:
+    """Return a model's teacher: by its folder's name alone, unless another one has the same."""
+    place = str(model.config[_TEACHER])
+    if place == START:  # The run that it starts from, of which other settings tell.
+        return f"teacher={START}"
+    others = {str(o.config[_TEACHER]) for o in models if o.teacher not in ("", model.teacher)}
+    if place in others:
+        return f"teacher sha256={model.teacher[:8]}"
+    is_alone = short(place) not in map(short, others)
+    return f"teacher={_unbroken(short(place) if is_alone else place)}"
 
 
 def _text(name: str, value: Any) -> str:

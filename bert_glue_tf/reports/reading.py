@@ -159,6 +159,7 @@ def _trained(
         widths=_widths(record),
         own_task=record.own_task,
         thresholds=record.thresholds,
+        teacher=identity.teacher(record.config, record.teacher),
         folder=folder,
     )
 
@@ -242,6 +243,7 @@ def _exported(
         widths=_widths(source),
         own_task=record.own_task,
         thresholds=record.thresholds,
+        teacher=identity.teacher(source.config, source.teacher),
         folder=folder,
         # A file that was made again since is another one.
         timings=[one for one in timed if (one.recipe, one.sha256) == (recipe, record.sha256)],

@@ -3,60 +3,71 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from bert_glue_tf.compression.names import NO_PRUNING
 from bert_glue_tf.core import layout
 from bert_glue_tf.reports import names
-from bert_glue_tf.reports.measured import BUT_PRUNING, KERAS, Model
+from bert_glue_tf.reports.counterparts import Counterparts
+from bert_glue_tf.reports.groups import Group, group
+from bert_glue_tf.reports.measured import KERAS, Model
 from bert_glue_tf.runs.config import ExperimentConfig
+from bert_glue_tf.runs.settings import TEACHING
+
+# A pruned run, and the unpruned model of other seeds that it could be compared with.
+_Alone = tuple[Model, Group | None]
 
 
 def notes(models: Iterable[Model]) -> list[str]:
     """Return the pruned runs without an unpruned counterpart, with the nearest one: a text each.
 
     A counterpart has the same settings but the pruning's, the same data and encoder, and a seed
-    in common. Runs that lack it for the same reason share a text. So do those whose counterpart
-    has other seeds, which alone are left out. Below stand the commands that run what is missing.
+    in common; see `Counterparts.unpruned` for teachers. Runs that lack it for the same reason share
+    a text. So do those whose counterpart has other seeds, which alone are left out. Below stand the
+    commands that run what is missing.
     """
     trained = [model for model in models if model.recipe == KERAS]
     unpruned = [model for model in trained if model.method == NO_PRUNING]
-    by_key: dict[str, list[Model]] = {}
-    for model in trained:
-        if model.method != NO_PRUNING:
-            by_key.setdefault(model.key(), []).append(model)
-    without: dict[str, list[Model]] = {}
-    partly: dict[str, list[Model]] = {}
-    for some in by_key.values():
-        key = some[0].key(BUT_PRUNING)
-        seeds = {other.seed for other in unpruned if other.key(BUT_PRUNING) == key}
-        alone = [model for model in some if model.seed not in seeds]
-        if len(alone) == len(some):
-            without.setdefault(_reason(some[0], unpruned), []).extend(some)
-        elif alone:
-            partly.setdefault(key, []).extend(alone)
-    for key, alone in partly.items():
-        partners = [other for other in unpruned if other.key(BUT_PRUNING) == key]
-        without.setdefault(_seeds(partners), []).extend(alone)
-    return [_note(reason, alone, unpruned) for reason, alone in without.items()]
+    groups = group(trained)
+    counterparts = Counterparts(groups)
+    without: dict[str, list[_Alone]] = {}
+    partly: dict[str, list[_Alone]] = {}
+    for one in groups:
+        if one.first.method == NO_PRUNING:
+            continue
+        base = counterparts.unpruned(one)
+        seeds = base.seeds if base else ()
+        alone = [(model, base) for model in one.models if model.seed not in seeds]
+        if len(alone) == len(one.models):
+            without.setdefault(_reason(one.first, unpruned), []).extend(alone)
+        elif alone and base:
+            partly.setdefault(_seeds(base), []).extend(alone)
+    told = [*without.items(), *partly.items()]
+    return [_note(reason, alone, unpruned) for reason, alone in told]
 
 
-def _note(reason: str, alone: Sequence[Model], unpruned: Sequence[Model]) -> str:
+def _note(reason: str, alone: Sequence[_Alone], unpruned: Sequence[Model]) -> str:
     """Return the runs, the reason why they are not compared, and the commands against it."""
-    text = f"Not compared with an unpruned model: {', '.join(m.run for m in alone)}. {reason}"
+    runs = ", ".join(model.run for model, _ in alone)
+    text = f"Not compared with an unpruned model: {runs}. {reason}"
     commands = _commands(alone, unpruned)
     return "\n".join([f"{text} This runs what is missing:", *commands]) if commands else text
 
 
-def _commands(alone: Iterable[Model], unpruned: Iterable[Model]) -> list[str]:
+def _commands(alone: Iterable[_Alone], unpruned: Iterable[Model]) -> list[str]:
     """Return the commands that run the unpruned counterparts, each beside its pruned run.
 
+    One that has other seeds is run with its own teacher, if it has one, and any other without.
     Where the same settings were run already, the contents of data or encoder have changed since:
     no command tells which of them are meant.
     """
     held = {ExperimentConfig.from_json(other.config).unpruned for other in unpruned}
     wanted: dict[ExperimentConfig, Model] = {}
-    for model in sorted(alone, key=lambda one: one.seed):
-        wanted.setdefault(ExperimentConfig.from_json(model.config).unpruned, model)
+    for model, base in sorted(alone, key=lambda one: one[0].seed):
+        settings = ExperimentConfig.from_json(model.config).unpruned
+        if not (base and base.first.teacher):
+            settings = settings.untaught
+        wanted.setdefault(settings, model)
     return [
         layout.command(
             "train",
@@ -68,25 +79,38 @@ def _commands(alone: Iterable[Model], unpruned: Iterable[Model]) -> list[str]:
     ]
 
 
-def _seeds(partners: Sequence[Model]) -> str:
+def _seeds(base: Group) -> str:
     """Return the seeds that the unpruned model has."""
-    seeds = ", ".join(str(seed) for seed in sorted({other.seed for other in partners}))
+    seeds = ", ".join(map(str, base.seeds))
     plural = "s" if "," in seeds else ""
-    return f"The unpruned model has only seed{plural} {seeds} ({partners[0].run})."
+    return f"The unpruned model has only seed{plural} {seeds} ({base.first.run})."
 
 
 def _reason(pruned: Model, unpruned: Sequence[Model]) -> str:
     rivals = [model for model in unpruned if model.task.name == pruned.task.name]
     if not rivals:
         return f"No unpruned run of {pruned.task.name} is among these."
-    nearest = min(rivals, key=lambda other: len(names.differing(pruned, other)))
-    differing = names.differing(pruned, nearest) or {"seed": (pruned.seed, nearest.seed)}
+    nearest = min(rivals, key=lambda other: len(_hindering(pruned, other)))
+    differing = _hindering(pruned, nearest) or {"seed": (pruned.seed, nearest.seed)}
     told = ", ".join(_setting(name, *values) for name, values in differing.items())
     return f"The nearest unpruned run, {nearest.run}, has {told}."
+
+
+def _hindering(pruned: Model, unpruned: Model) -> dict[str, tuple[Any, Any]]:
+    """Return the settings that keep two models apart; see `names.differing`."""
+    found = names.differing(pruned, unpruned)
+    if unpruned.teacher:
+        return found
+    # A pruned model with a teacher is compared with an unpruned one that has none.
+    return {name: values for name, values in found.items() if name not in TEACHING}
 
 
 def _setting(name: str, mine: object, other: object) -> str:
     """Return one setting: the unpruned run's value, then the pruned one's."""
     if mine == other:  # The same place, whose content has changed.
         return f"other contents of {name}={other}"
+    if mine == "":
+        return f"--{name}={other} instead of none"
+    if other == "":
+        return f"no --{name} instead of --{name}={mine}"
     return f"{name}={other} instead of {mine}"

@@ -9,14 +9,14 @@ from collections.abc import Sequence
 import numpy as np
 from absl import logging
 
-from bert_glue_tf.compression.names import NO_PRUNING
 from bert_glue_tf.data import problems, tasks
 from bert_glue_tf.evaluation import collapse, metrics, predictions, significance
 from bert_glue_tf.evaluation.collapse import Mark
 from bert_glue_tf.evaluation.defaults import MARGIN
 from bert_glue_tf.evaluation.significance import Difference, Equivalence
+from bert_glue_tf.reports.counterparts import Counterparts
 from bert_glue_tf.reports.groups import Group, group
-from bert_glue_tf.reports.measured import BUT_PRUNING, BUT_SEED, KERAS, REFERENCE, Model
+from bert_glue_tf.reports.measured import BUT_SEED, KERAS, REFERENCE, Model
 
 
 class Outcome(enum.Enum):
@@ -140,24 +140,22 @@ class Comparison:
 def differences(models: Sequence[Model], margin: float = MARGIN) -> list[Comparison]:
     """Compare every pruned model with the unpruned, every file with float32, seed by seed.
 
+    A model that has learned from a teacher is compared with the untaught one as well.
+
     Args:
       models: see `reading.read`.
       margin: scores that differ by less are called equal.
     """
     groups = group(models)
     by_key = {g.first.key(BUT_SEED): g for g in groups}
-    unpruned = {g.first.key(BUT_PRUNING): g for g in groups if g.first.method == NO_PRUNING}
+    counterparts = Counterparts(groups)
     found = []
     for judged in groups:
         model = judged.first
-        if model.method != NO_PRUNING:
-            base = unpruned.get(model.key(BUT_PRUNING))
-            if base:
-                found.append(compare(judged, base, margin=margin))
+        bases = [counterparts.unpruned(judged), counterparts.untaught(judged)]
         if model.recipe not in (KERAS, REFERENCE):
-            base = by_key.get(dataclasses.replace(model, recipe=REFERENCE).key())
-            if base:
-                found.append(compare(judged, base, margin=margin))
+            bases.append(by_key.get(dataclasses.replace(model, recipe=REFERENCE).key()))
+        found += [compare(judged, base, margin=margin) for base in bases if base]
     return [comparison for comparison in found if comparison]
 
 

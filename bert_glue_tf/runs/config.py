@@ -109,13 +109,18 @@ class ExperimentConfig(
         if not self.finetune_epochs:
             return None
         # Without a teacher, so that runs with and without one start from the same weights.
-        untaught = dataclasses.replace(self.unpruned, **DistillationSettings.defaults())
-        return dataclasses.replace(untaught, epochs=self.finetune_epochs, finetune_epochs=0)
+        plain = self.unpruned.untaught
+        return dataclasses.replace(plain, epochs=self.finetune_epochs, finetune_epochs=0)
 
     @property
     def unpruned(self) -> ExperimentConfig:
         """Return the same run with nothing pruned and the pruning's settings at their defaults."""
         return dataclasses.replace(self, **PruningSettings.defaults())
+
+    @property
+    def untaught(self) -> ExperimentConfig:
+        """Return the same run without a teacher."""
+        return dataclasses.replace(self, **DistillationSettings.defaults())
 
     @property
     def run_name(self) -> str:

@@ -1,6 +1,6 @@
 """Tells which runs are the same model: by the settings that come into it, its data and encoder.
 
-Data and encoder count by their content, not by the path that led to them.
+Data, encoder and teacher count by their content, not by the path that led to them.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 from bert_glue_tf.compression.described import Pruning
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.runs.config import PRUNING, ExperimentConfig
+from bert_glue_tf.runs.settings import START
 
 # Stands for an initial sparsity that follows from the method, and is no choice.
 COMPUTED = "computed"
@@ -38,7 +39,26 @@ def settings(file: pathlib.Path, config: Mapping[str, Any]) -> dict[str, Any]:
         raise UserError(f"{file}: its record has not the settings of a run ({error}).") from None
 
 
-def deciding(config: Mapping[str, Any], prunings: Sequence[Pruning]) -> dict[str, Any]:
+def teacher(config: Mapping[str, Any], told: Mapping[str, Any]) -> str:
+    """Return what the teacher of a run is, wherever it lies: the digest of its weights.
+
+    A teacher that the run has fine-tuned itself is `start`: it follows from the run's other
+    settings, and so it is the same for all seeds.
+
+    Args:
+      config: of `settings`.
+      told: what the run's record says of its teacher. One of a run that was begun before records
+        did so says nothing, and the teacher is then its path.
+    """
+    place = str(config["teacher"])
+    if not place or (place == START and config["finetune_epochs"]):
+        return place
+    return str(told.get("sha256", place))
+
+
+def deciding(
+    config: Mapping[str, Any], prunings: Sequence[Pruning], teacher: str
+) -> dict[str, Any]:
     """Return the settings that come into a model: of the pruning's, those that its methods use.
 
     Of a teacher's, those that mean something for the run.
@@ -46,11 +66,13 @@ def deciding(config: Mapping[str, Any], prunings: Sequence[Pruning]) -> dict[str
     Args:
       config: of `settings`.
       prunings: of `described.prunings`.
+      teacher: of `teacher`; it stands in the place of the teacher's path.
     """
     unused = [set(one.unused) for one in prunings]
     asked = ExperimentConfig.from_json(config)
     left_out = {*asked.unused_teaching, *(set.intersection(*unused) if unused else PRUNING)}
     found = {name: value for name, value in config.items() if name not in left_out}
+    found["teacher"] = teacher
     if found.get("initial_sparsity") == asked.computed_sparsity:
         found["initial_sparsity"] = COMPUTED
     return found

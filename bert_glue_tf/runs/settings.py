@@ -133,8 +133,9 @@ class DistillationSettings(Settings):
         return pairs
 
 
-# The settings that mean nothing without a teacher.
-DISTILLING = tuple(name for name in DistillationSettings.names() if name != "teacher")
+# The settings of a teacher, and those of them that mean nothing without one.
+TEACHING = DistillationSettings.names()
+DISTILLING = tuple(name for name in TEACHING if name != "teacher")
 # A setting -> those that mean nothing where it is empty; the first one that is empty decides.
 NEEDED = {"teacher": DISTILLING, "distill_layers": ("distill_tokens", "distill_layers_weight")}
 

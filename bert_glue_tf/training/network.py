@@ -68,7 +68,7 @@ def build(job: Job, inputs: Inputs, plan: Plan, start_run: RunFolder | None) -> 
     begun_with = {**provenance, **(teacher.provenance if teacher else {})}
     job.folder.require_same_inputs(begun_with)
     job.require_agreement("data and encoder", deciding(begun_with))
-    starting_point.require_fitting(job, start_run, provenance)
+    starting_point.require_fitting(job, start_run, inputs, backbone.provenance)
     start = _start(job.config, backbone, inputs, decide=job.decide)
     if start_run is not None:
         start = starting_point.fine_tuned(start, start_run.model)

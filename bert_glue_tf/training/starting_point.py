@@ -13,6 +13,7 @@ from bert_glue_tf.compression.start import Start
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.runs.finished import Run
 from bert_glue_tf.runs.run_folder import RunFolder
+from bert_glue_tf.training.inputs import Inputs
 from bert_glue_tf.training.job import Job
 
 
@@ -35,50 +36,72 @@ def find(job: Job, finished: Sequence[RunFolder]) -> RunFolder | None:
 
 
 def require_fitting(
-    job: Job, run: RunFolder | None, inputs: Mapping[str, Mapping[str, Any]]
+    job: Job, run: RunFolder | None, inputs: Inputs, encoder: Mapping[str, Any]
 ) -> None:
     """Refuse a starting point of another encoder, or one of this run's own with other data.
 
     Args:
       job: the run that starts from it.
       run: the starting point; None where there is none.
-      inputs: what `job` is begun with, as `RunFolder.require_same_inputs` takes it.
+      inputs: the examples of `job`.
+      encoder: its provenance.
 
     Raises:
       UserError: it does not fit; the message names the difference.
     """
     if run is None:
         return
+    begun_with = {**inputs.provenance, "encoder": encoder}
     if job.config.start:  # It may have been trained on other examples, and even on another task.
         warn_of_seen(_flag(job), run, inputs)
-        inputs = {"encoder": inputs["encoder"]}
+        begun_with = {"encoder": encoder}
     try:
-        run.compare_inputs(inputs)
+        run.compare_inputs(begun_with)
     except UserError as error:
         raise UserError(f"{_flag(job)}: the run to start from does not fit. {error}") from error
     logging.info("starting from the weights of %s", run.path)
 
 
-def warn_of_seen(flag: str, run: RunFolder, inputs: Mapping[str, Mapping[str, Any]]) -> None:
-    """Say so where a run has divided the same training file in another way than this one.
+def warn_of_seen(flag: str, run: RunFolder, inputs: Inputs) -> None:
+    """Say so where a run may have been trained on texts that this one is scored on.
+
+    That is so where both have divided the same training file, and this one has kept texts for
+    validation or for a choice that the other one has not. Validation texts of a file of their own
+    were seen by nobody, however many of the training texts either run takes.
 
     Args:
       flag: that names the run, with its value.
       run: another, finished one.
-      inputs: what this run is begun with, as `RunFolder.require_same_inputs` takes it.
+      inputs: the examples of this run.
     """
     record = run.record()
-    before, now = (record.data.get("train", {}) if record else {}), inputs["train data"]
+    before, now = (record.data.get("train", {}) if record else {}), inputs.train.provenance
     # A table that is divided by the run has the checksum of its file besides that of its part.
     if before.get("file_sha256", before.get("sha256")) != now.get("file_sha256", now.get("sha256")):
         return
-    names = ("examples", "validation_fraction", "validation_seed")
-    if any(before.get(name) != now.get(name) for name in names):
+    is_held_out = inputs.held_out is not None and before.get("examples") != now.get("examples")
+    if is_held_out or _is_divided_otherwise(before, now):
         logging.warning(
             "%s: that run has divided the same training texts in another way, and may have been "
             "trained on some that this one is scored on or chooses a threshold on",
             flag,
         )
+
+
+def _is_divided_otherwise(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+    """Return whether a run has kept texts for validation that an earlier one has trained on.
+
+    Args:
+      before, now: provenance of the training split of both, of the same file.
+    """
+    kept: Any = now.get("validation_fraction")
+    if not kept:
+        return False
+    # With one seed, a smaller part is contained in a larger one (`data.own.task`).
+    return (
+        before.get("validation_seed") != now.get("validation_seed")
+        or before.get("validation_fraction", 0.0) < kept
+    )
 
 
 def _flag(job: Job) -> str:

@@ -112,7 +112,7 @@ def ask(job: Job, inputs: Inputs, teacher: Teacher, student: Backbone) -> Lesson
         its layers do not fit.
     """
     run, settings, folder = teacher.run, job.config, job.folder.teacher_answers
-    starting_point.warn_of_seen(teacher.flag, run.folder, inputs.provenance)
+    starting_point.warn_of_seen(teacher.flag, run.folder, inputs)
     if run.result.collapsed:
         logging.warning("%s: is COLLAPSED: %s", teacher.flag, run.result.collapsed)
     pairs: Pairs = ()

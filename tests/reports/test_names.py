@@ -68,8 +68,8 @@ def test_how_two_models_learned_from_their_teachers_tells_them_apart(named):
         {**layers, "distill_tokens": "all"},
         {**layers, "teacher": "/other/large"},
     ) == [
-        "no pruning, teacher=/runs/large, distill_weight=0.5, distill_layers=",
-        "no pruning, teacher=/runs/large, distill_weight=0.9, distill_layers=",
+        "no pruning, teacher=/runs/large, distill_weight=0.5, no distill_layers",
+        "no pruning, teacher=/runs/large, distill_weight=0.9, no distill_layers",
         "no pruning, teacher=/runs/large, distill_weight=0.5, distill_layers=uniform, "
         "distill_tokens=all",
         "no pruning, teacher=/other/large, distill_weight=0.5, distill_layers=uniform, "

@@ -247,6 +247,29 @@ def test_a_pruned_model_without_an_unpruned_one_is_told_of_with_the_nearest(tmp_
     assert notes("u", "t") == [nobody.format("t") + "No unpruned run of sst2 is among these."]
 
 
+def test_what_a_taught_run_lacks_is_an_unpruned_one_without_its_teacher(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_run(tmp_path / "u", LABELS, right(300), epochs=5)
+    taught = {"teacher": "/runs/large", "distill_weight": 0.9}
+    write_run(tmp_path / "p", LABELS, right(300), pruning_method="row", **taught)
+    note, command = summary.notes(read(tmp_path / "u", tmp_path / "p"))[0].splitlines()
+    assert note.startswith(
+        "Not compared with an unpruned model: p. The nearest unpruned run, u, has epochs=5 instead "
+        "of 3. "
+    )
+    assert "teacher" not in command
+    assert "distill" not in command
+    # With other seeds of an unpruned one with the teacher, more of these.
+    write_run(tmp_path / "v", LABELS, right(300), seed=2, **taught)
+    note, command = summary.notes(read(tmp_path / "v", tmp_path / "p"))[0].splitlines()
+    assert "The unpruned model has only seed 2 (v)." in note
+    assert "--teacher=/runs/large" in command
+    # What learns without a teacher has no counterpart in one that has a teacher.
+    write_run(tmp_path / "q", LABELS, right(300), pruning_method="row")
+    note = summary.notes(read(tmp_path / "v", tmp_path / "q"))[0].splitlines()[0]
+    assert "The nearest unpruned run, v, has --teacher=/runs/large instead of none." in note
+
+
 def test_the_unpruned_run_that_is_missing_can_be_pasted_and_is_the_counterpart(
     tmp_path, monkeypatch
 ):

@@ -122,6 +122,78 @@ def test_the_same_data_by_another_path_is_compared(tmp_path):
     assert len(verdicts.differences(read(tmp_path / "u", tmp_path / "p"))) == 1
 
 
+TEACHER = {"teacher": "/runs/large", "distill_weight": 0.9}
+ROW = {"pruning_method": "row"}
+
+
+def pairs(*runs):
+    """The numbers of the runs of each difference: the judged one's seeds, and the other's."""
+    found = verdicts.differences(read(*runs))
+    return {(one.what, one.against): one.seeds for one in found}
+
+
+def test_a_taught_pruned_run_is_held_against_the_unpruned_and_the_untaught_one(tmp_path):
+    """What the pruning costs with a teacher, and what the teacher brings."""
+    for seed in (1, 2):
+        write_run(tmp_path / f"u{seed}", LABELS, right(300), seed=seed)
+        write_run(tmp_path / f"p{seed}", LABELS, right(200), seed=seed, **ROW)
+        write_run(tmp_path / f"t{seed}", LABELS, right(280), seed=seed, **ROW, **TEACHER)
+    unpruned, row = "no pruning, no teacher", "pruned: row 80 %, no teacher"
+    taught = "pruned: row 80 %, teacher=large"
+    found = {
+        (taught, unpruned): (1, 2),
+        (taught, row): (1, 2),
+        (row, unpruned): (1, 2),
+    }
+    assert pairs(*sorted(tmp_path.iterdir())) == found
+    by_name = {
+        (one.what, one.against): one for one in verdicts.differences(read(*tmp_path.iterdir()))
+    }
+    assert by_name[taught, row].difference.mean == pytest.approx(80 / 400)
+    assert by_name[taught, unpruned].difference.mean == pytest.approx(-20 / 400)
+    # An unpruned run with the same teacher comes first, where they have a seed in common.
+    write_run(tmp_path / "v2", LABELS, right(310), seed=2, **TEACHER)
+    both = "no pruning, teacher=large"
+    expected = {(taught, both): (2,), (taught, row): (1, 2), (row, unpruned): (1, 2)}
+    assert pairs(*sorted(tmp_path.iterdir())) == expected | {(both, unpruned): (2,)}
+    other = write_run(tmp_path / "w", LABELS, right(310), seed=3, **TEACHER)
+    runs = [tmp_path / name for name in ("u1", "u2", "t1", "t2")]
+    assert pairs(*runs, other) == {(taught, unpruned): (1, 2)}
+    # One that learns in another way from the same teacher has no untaught part of its own.
+    weighed = write_run(tmp_path / "x", LABELS, right(290), **ROW, **TEACHER, distill_temperature=4)
+    assert {seeds for (_, base), seeds in pairs(*runs, weighed).items() if base == unpruned} == {
+        (1,),
+        (1, 2),
+    }
+
+
+def test_a_teacher_by_another_path_is_the_same_and_another_one_by_the_same_path_is_not(tmp_path):
+    for name, teacher, digest, method in (
+        ("u", "/runs/large", "a" * 64, "none"),
+        ("p", "../runs/large", "a" * 64, "row"),
+        ("q", "/runs/large", "b" * 64, "row"),
+    ):
+        run = write_run(tmp_path / name, LABELS, right(300), teacher=teacher, pruning_method=method)
+        changed(run, teacher={"sha256": digest})
+    assert pairs(*sorted(tmp_path.iterdir())) == {
+        (
+            "pruned: row 80 %, teacher=../runs/large",
+            "no pruning, teacher sha256=aaaaaaaa",
+        ): (1,)
+    }
+    assert pairs(tmp_path / "u", tmp_path / "p") == {("pruned: row 80 %", "no pruning"): (1,)}
+
+
+def test_the_run_that_a_run_fine_tunes_first_is_one_teacher_for_all_seeds(tmp_path):
+    settings = {**ROW, "finetune_epochs": 3, "teacher": "start"}
+    for seed in (1, 2):
+        run = write_run(tmp_path / f"{seed}", LABELS, right(300), seed=seed, **settings)
+        changed(run, teacher={"sha256": f"{seed}" * 64})
+    (found,) = group(read(*tmp_path.iterdir()))
+    assert found.seeds == (1, 2)
+    assert [model.teacher for model in found.models] == ["start"] * 2
+
+
 @pytest.mark.parametrize(
     ("other", "told"),
     [

@@ -121,3 +121,13 @@ def test_one_of_own_texts_is_compared_by_its_labels(teacher, tmp_path):
     for problem in (MultiLabel(colours.labels), Regression(0.0, 1.0)):
         with refuses(UserError, "--teacher=", colours.title, problem.title):
             found(folder, own("few", problem, ("a", "b")))
+
+
+def test_numbers_of_another_scale_are_refused(teacher, tmp_path):
+    """The smallest and the largest number of two files of one scale are nearly the same."""
+    folder = of_own_texts(teacher, tmp_path, own("mine", Regression(0.0, 5.0), ("a", "b")))
+    for low, high in ((0.0, 5.0), (0.4, 4.8), (-0.2, 5.2)):
+        assert found(folder, own("few", Regression(low, high), ("a", "b"))).outputs == [0]
+    for low, high in ((0.0, 1.0), (1.0, 6.0), (0.0, 4.0), (-5.0, 5.0)):
+        with refuses(UserError, "--teacher=", "from 0 to 5", f"from {low:g} to {high:g}"):
+            found(folder, own("few", Regression(low, high), ("a", "b")))

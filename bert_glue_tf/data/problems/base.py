@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import dataclasses
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from bert_glue_tf.core import lazy
 
@@ -207,6 +207,18 @@ class Problem(abc.ABC):
           logits: float32 [n, width].
           temperature: above 0; divides the logits before they become probabilities.
         """
+
+    def why_not_on_scale(self, other: Self) -> str:
+        """Return why the answers of another problem of this kind have other values than these.
+
+        Args:
+          other: the problem of a model whose answers are to be learned.
+
+        Returns:
+          A clause for a message, without a full stop; empty where they fit.
+        """
+        del other
+        return ""
 
     def fitted(self, labels: np.ndarray, logits: np.ndarray) -> Problem:
         """Return the problem with its threshold, if it has one, chosen on held-out examples.

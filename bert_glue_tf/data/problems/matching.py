@@ -13,10 +13,12 @@ def outputs_of(student: Problem, teacher: Problem) -> list[int]:
       teacher: the problem of the model that it learns from.
 
     Raises:
-      ValueError: the teacher's answers are of another kind, or have other labels.
+      ValueError: the teacher's answers are of another kind or scale, or have other labels.
     """
     if type(student) is not type(teacher):
         raise ValueError(f"it answers with {teacher.title}, and {student.title} is asked for")
+    if reason := student.why_not_on_scale(teacher):
+        raise ValueError(reason)
     names = teacher.output_names
     if strange := sorted(set(names) ^ set(student.output_names)):
         raise ValueError(f"only one of the two has the label(s) {listed(strange)}")

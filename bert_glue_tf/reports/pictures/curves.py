@@ -6,10 +6,10 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 
-from bert_glue_tf.compression.names import NO_PRUNING
 from bert_glue_tf.reports import formats
+from bert_glue_tf.reports.counterparts import Counterparts
 from bert_glue_tf.reports.groups import Group
-from bert_glue_tf.reports.measured import BUT_PRUNING, KERAS
+from bert_glue_tf.reports.measured import KERAS
 from bert_glue_tf.reports.pictures import axes
 from bert_glue_tf.reports.pictures.labels import Box
 
@@ -85,7 +85,7 @@ def curves(models: Sequence[tuple[int, Group]]) -> list[Curves]:
     trained = [(i, g) for i, g in models if g.first.recipe == KERAS and g.first.history]
     if all(len(one.first.history) < 2 for _, one in trained):
         return []
-    unpruned = {g.first.key(BUT_PRUNING): g for _, g in trained if g.first.method == NO_PRUNING}
+    counterparts = Counterparts(g for _, g in trained)
     metric = trained[0][1].first.task.primary_metric
     # The panels of one quantity have one axis, so that models can be compared by eye.
     shared = {name: _axes([g for _, g in trained], name) for name in (metric, "loss")}
@@ -94,16 +94,10 @@ def curves(models: Sequence[tuple[int, Group]]) -> list[Curves]:
             number,
             one.name.replace(f", {KERAS}", ""),
             one.first.seed,
-            [_panel(one, _other(one, unpruned), name, *shared[name]) for name in shared],
+            [_panel(one, counterparts.unpruned(one), name, *shared[name]) for name in shared],
         )
         for number, one in trained
     ]
-
-
-def _other(one: Group, unpruned: Mapping[str, Group]) -> Group | None:
-    """Return the unpruned model of the same settings; None for an unpruned one itself."""
-    pruned = one.first.method != NO_PRUNING
-    return unpruned.get(one.first.key(BUT_PRUNING)) if pruned else None
 
 
 def _columns(one: Group, name: str) -> dict[str, str]:
