@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from absl import logging
@@ -27,8 +27,26 @@ if TYPE_CHECKING:
 
 _SHOWN = 60  # Characters of a text in a message.
 PREFETCHED = 2  # Batches that are made before a step asks for them.
+
+
+class Ragged(Protocol):
+    """Targets of the n examples of a split that differ in their number of rows.
+
+    `data[indices]` are the rows of some examples, those of one after those of the other.
+    """
+
+    def __len__(self) -> int:
+        """Return n."""
+
+    def __getitem__(self, indices: np.ndarray) -> np.ndarray:
+        """Return the rows [m, ...] of the examples int64 [b]."""
+
+    def signature(self) -> tf.TensorSpec:
+        """Return shape and dtype of the rows of a batch."""
+
+
 # An array over the n examples of a split, or several by name: [n, ...]. Batches have their rows.
-Targets = np.ndarray | Mapping[str, np.ndarray]
+Targets = np.ndarray | Mapping[str, np.ndarray | Ragged]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -233,7 +251,9 @@ def _targets_spec(rows: int | None, targets: Targets) -> Any:
     """Return the shape and dtype of the targets of a batch, in the structure of `targets`."""
     import tensorflow as tf
 
-    def spec(values: np.ndarray) -> tf.TensorSpec:
+    def spec(values: np.ndarray | Ragged) -> tf.TensorSpec:
+        if not isinstance(values, np.ndarray):
+            return values.signature()
         return tf.TensorSpec([rows, *values.shape[1:]], tf.as_dtype(values.dtype))
 
     if isinstance(targets, Mapping):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import tensorflow as tf
@@ -49,28 +49,25 @@ def over(model: tf_keras.Model, inputs: Iterable[str]) -> tf_keras.Model:
     return tf_keras.Model(features, logits, name=model.name)
 
 
-def with_states(
-    model: tf_keras.Model, inputs: Iterable[str], layers: Sequence[int], tokens: int = 1
+def with_inside(
+    model: tf_keras.Model,
+    inputs: Iterable[str],
+    select: Mapping[str, Callable[[Mapping[str, Any]], Any]],
 ) -> tf_keras.Model:
-    """Return a classifier as a model that gives the states of some layers besides the logits.
+    """Return a classifier as a model that gives what its encoder computes besides the logits.
 
     Args:
       model: as for `over`, on an encoder with the capability `states`.
       inputs: as for `over`.
-      layers: their numbers, from 1.
-      tokens: how many of each text, from its first one on.
+      select: name -> what it stands for, among the outputs of the encoder.
 
     Returns:
-      A model of the features to a dict with logits [texts, width] and states float32 [texts,
-      layers, tokens, hidden]. Behind a text's last token, and in a layer that computes the pooled
-      tokens alone behind the first one, stand states of other tokens.
+      A model of the features to a dict with `logits` [texts, width], and what is selected by name.
     """
     features = _inputs(inputs)
     outputs, logits = _called(model, features)
-    hidden = outputs["encoder_outputs"]
-    states = [_tokens(hidden[layer - 1], features, tokens) for layer in layers]
-    answers = {"logits": logits, "states": tf.stack(states, axis=1)}
-    return tf_keras.Model(features, answers, name=model.name)
+    inside = {name: choose(outputs) for name, choose in select.items()}
+    return tf_keras.Model(features, {"logits": logits, **inside}, name=model.name)
 
 
 def _called(model: tf_keras.Model, features: dict[str, Any]) -> tuple[Any, Any]:
@@ -83,25 +80,6 @@ def _called(model: tf_keras.Model, features: dict[str, Any]) -> tuple[Any, Any]:
     for layer in head:
         logits = layer(logits)
     return outputs, logits
-
-
-def _tokens(hidden: Any, features: dict[str, Any], tokens: int) -> Any:
-    """Return the states of each text's first tokens: float32 [texts, tokens, hidden].
-
-    Args:
-      hidden: [rows, width, hidden], or [texts, 1, hidden] of the pooled tokens alone.
-      features: of these texts.
-      tokens: how many; a row that has fewer gives its last one again.
-    """
-    last = tf.shape(hidden)[1] - 1
-    if packing.FIRSTS in features and hidden.shape[1] != 1:
-        rows, columns = tf.split(features[packing.FIRSTS], 2, axis=1)  # [texts, 1] each.
-        columns = tf.minimum(columns + tf.range(tokens), last)
-        places = tf.stack([tf.broadcast_to(rows, tf.shape(columns)), columns], axis=-1)
-        found = tf.gather_nd(hidden, places)
-    else:
-        found = tf.gather(hidden, tf.minimum(tf.range(tokens), last), axis=1)
-    return tf.cast(found, tf.float32)
 
 
 def _inputs(names: Iterable[str]) -> dict[str, Any]:

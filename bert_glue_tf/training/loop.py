@@ -221,7 +221,7 @@ def _objective(job: Job, inputs: Inputs, network: Network) -> Objective:
     lesson = network.lesson
     if lesson is None:
         return objectives.build(job.config, inputs.task)
-    return objectives.build(job.config, inputs.task, lesson.answers, lesson.states)
+    return objectives.build(job.config, inputs.task, lesson.answers, lesson.hints)
 
 
 def _throughput(plan: Plan, split: Split, position: _Position, start_time: float) -> Throughput:

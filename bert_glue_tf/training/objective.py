@@ -15,12 +15,12 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from bert_glue_tf.data.batching import Split
+from bert_glue_tf.data.batching import Ragged, Split
 from bert_glue_tf.data.problems import Problem
 from bert_glue_tf.data.tasks import TaskSpec
 from bert_glue_tf.models import heads
 from bert_glue_tf.runs.config import ExperimentConfig
-from bert_glue_tf.training.teacher_states import LayerStates
+from bert_glue_tf.training.hints import Hint
 
 LABELS = "labels"  # The target that every objective has, and that metrics are computed from.
 
@@ -33,15 +33,13 @@ class Objective(abc.ABC):
     computed once, before the training.
 
     Attributes:
-      layers: of the encoder, from 1, whose states `state_losses` is asked for; most have none.
-      tokens: of each text, from the first one on, whose states it is asked for.
+      hints: what is learned of the inside of an encoder as well; most have none.
     """
 
-    layers: Sequence[int] = ()
-    tokens: int = 1
+    hints: Sequence[Hint] = ()
 
     @abc.abstractmethod
-    def targets(self, split: Split) -> dict[str, np.ndarray]:
+    def targets(self, split: Split) -> dict[str, np.ndarray | Ragged]:
         """Return name -> array [n, ...] over the examples of a split, `LABELS` among them."""
 
     @abc.abstractmethod
@@ -56,18 +54,6 @@ class Objective(abc.ABC):
           float32 [batch].
         """
 
-    def state_losses(self, targets: Mapping[str, tf.Tensor], states: tf.Tensor) -> tf.Tensor:
-        """Return what the states of `layers` add to the loss of each example of a batch.
-
-        Args:
-          targets: as for `losses`.
-          states: float32 [batch, layers, tokens, hidden], as `heads.with_states` gives them.
-
-        Returns:
-          float32 [batch].
-        """
-        raise NotImplementedError(f"{type(self).__name__} asks for no states")
-
 
 class TaskLoss(Objective):
     """The loss of the task's own kind of problem, from the labels alone."""
@@ -77,7 +63,7 @@ class TaskLoss(Objective):
         self._problem = problem
         self._loss = problem.keras_loss()
 
-    def targets(self, split: Split) -> dict[str, np.ndarray]:
+    def targets(self, split: Split) -> dict[str, np.ndarray | Ragged]:
         return {LABELS: split.labels}
 
     def losses(self, targets: Mapping[str, tf.Tensor], logits: tf.Tensor) -> tf.Tensor:
@@ -94,7 +80,7 @@ class BalancedLoss(Objective):
         self._problem = problem
         self._loss = TaskLoss(problem)
 
-    def targets(self, split: Split) -> dict[str, np.ndarray]:
+    def targets(self, split: Split) -> dict[str, np.ndarray | Ragged]:
         return {**self._loss.targets(split), self._WEIGHTS: self._problem.balance(split.labels)}
 
     def losses(self, targets: Mapping[str, tf.Tensor], logits: tf.Tensor) -> tf.Tensor:
@@ -107,15 +93,9 @@ class DistilledLoss(Objective):
     (1 - weight) * labels + weight * distance (Hinton et al. 2015, "Distilling the Knowledge in a
     Neural Network", https://arxiv.org/abs/1503.02531); the distance is the problem's own
     `distillation_loss`, the same for all classes where the labels' loss is balanced.
-
-    The states of layers add weight * the mean over the layers of |s / |s| - t / |t||^2, of the
-    student's state s of the first token and the teacher's t (Sun et al. 2019, "Patient Knowledge
-    Distillation for BERT Model Compression", https://arxiv.org/abs/1908.09355, equation 7, there
-    with the sum over the layers); of several tokens the mean over those of the text. It is from 0
-    to 4, and 2 for states at right angles.
     """
 
-    _TEACHER, _STATES, _LENGTHS = "teacher", "teacher_states", "teacher_lengths"
+    _TEACHER = "teacher"
 
     def __init__(
         self,
@@ -124,7 +104,7 @@ class DistilledLoss(Objective):
         answers: np.ndarray,
         weight: float,
         temperature: float,
-        states: LayerStates | None = None,
+        hints: Sequence[Hint] = (),
     ) -> None:
         """Take all parts.
 
@@ -135,25 +115,21 @@ class DistilledLoss(Objective):
             of the problem's outputs.
           weight: in [0, 1], of the distance.
           temperature: of the distance.
-          states: of the teacher's layers, if they are learned as well.
+          hints: of the inside of the teacher, if they are learned as well.
         """
         self._problem = problem
         self._labels = labels
         self._answers = answers
         self._weight = weight
         self._temperature = temperature
-        self._states = states
-        if states:
-            self.layers, self.tokens = states.layers, states.states.tokens
+        self.hints = hints
 
-    def targets(self, split: Split) -> dict[str, np.ndarray]:
+    def targets(self, split: Split) -> dict[str, np.ndarray | Ragged]:
         if len(split) != len(self._answers):
             raise ValueError(f"{len(self._answers)} answers for {len(split)} examples")
         found: dict[str, Any] = {**self._labels.targets(split), self._TEACHER: self._answers}
-        if self._states:
-            # Indexed as an array, which would not fit into memory.
-            states = self._states.states
-            found |= {self._STATES: states, self._LENGTHS: states.lengths}
+        for hint in self.hints:
+            found |= hint.targets()
         return found
 
     def losses(self, targets: Mapping[str, tf.Tensor], logits: tf.Tensor) -> tf.Tensor:
@@ -163,26 +139,12 @@ class DistilledLoss(Objective):
         labels = self._labels.losses(targets, logits)
         return (1.0 - self._weight) * labels + self._weight * distance
 
-    def state_losses(self, targets: Mapping[str, tf.Tensor], states: tf.Tensor) -> tf.Tensor:
-        assert self._states is not None
-        wanted = tf.transpose(tf.cast(targets[self._STATES], tf.float32), [0, 2, 1, 3])
-        apart = tf.reduce_sum(tf.square(tf.math.l2_normalize(states, axis=-1) - wanted), axis=-1)
-        lengths = targets[self._LENGTHS]
-        is_token = tf.sequence_mask(lengths, self.tokens, tf.float32)
-        of_all = is_token / tf.cast(lengths, tf.float32)[:, None]
-        of_first = tf.broadcast_to(tf.one_hot(0, self.tokens), tf.shape(of_all))
-        # [batch, layers, tokens]; they sum to 1 over the tokens.
-        shares = tf.stack(
-            [of_all if whole else of_first for whole in self._states.are_whole], axis=1
-        )
-        return self._states.weight * tf.reduce_mean(tf.reduce_sum(apart * shares, -1), axis=-1)
-
 
 def build(
     config: ExperimentConfig,
     task: TaskSpec,
     answers: np.ndarray | None = None,
-    states: LayerStates | None = None,
+    hints: Sequence[Hint] = (),
 ) -> Objective:
     """Return the objective that a run's settings ask for.
 
@@ -190,14 +152,14 @@ def build(
       config: the run's settings.
       task: gives the kind of problem, and with it the loss.
       answers: the teacher's, as `DistilledLoss` takes them; None without a teacher.
-      states: of the teacher's layers.
+      hints: of the inside of the teacher.
     """
     kind = BalancedLoss if config.class_weights == "balanced" else TaskLoss
     labels = kind(task.problem)
     if answers is None:
         return labels
     return DistilledLoss(
-        task.problem, labels, answers, config.distill_weight, config.distill_temperature, states
+        task.problem, labels, answers, config.distill_weight, config.distill_temperature, hints
     )
 
 
@@ -289,8 +251,8 @@ class Trainee(tf_keras.Model):
         return super().compute_metrics(x, y[LABELS], y_pred, sample_weight)
 
 
-class StatesTrainee(Trainee):
-    """A classifier that learns by the states of some of its layers besides its logits."""
+class HintedTrainee(Trainee):
+    """A classifier that learns by what its encoder computes inside, besides its logits."""
 
     def __init__(
         self, classifier: tf_keras.Model, objective: Objective, whole: tf_keras.Model
@@ -299,15 +261,16 @@ class StatesTrainee(Trainee):
 
         Args:
           classifier: as for `Trainee`.
-          objective: what to minimise; it has `layers`.
-          whole: of `heads.with_states`: the same layers and features, to logits and states.
+          objective: what to minimise; it has `hints`.
+          whole: of `heads.with_inside`: the same layers and features, to logits and by name what
+            each hint selects.
         """
         super().__init__(classifier, objective)
         # Within a function, so that Keras does not count the same layers twice.
         self._whole = lambda features, training: whole(features, training=training)
 
     def call(self, inputs: Any, training: Any = None, mask: Any = None) -> dict[str, tf.Tensor]:
-        """Return logits [batch, width] and states [batch, layers, hidden]."""
+        """Return `logits` [batch, width] and, by its name, what each hint selects."""
         del mask
         return self._whole(inputs, training)
 
@@ -317,7 +280,8 @@ class StatesTrainee(Trainee):
         """Return the mean of a batch's losses; `y_pred` is what `call` returns."""
         logits = y_pred["logits"]
         losses = self.objective.losses(y, logits)
-        losses += self.objective.state_losses(y, y_pred["states"])
+        for hint in self.objective.hints:
+            losses += hint.losses(y, y_pred[hint.name], x)
         return self._mean(x, losses, logits, sample_weight)
 
     def compute_metrics(
@@ -337,7 +301,7 @@ def _as_computed(losses: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
 
 
 def trainee(model: tf_keras.Model, inputs: Iterable[str], objective: Objective) -> Trainee:
-    """Return a classifier as it trains, with the states of its layers where they are learned.
+    """Return a classifier as it trains, with what its encoder computes where that is learned.
 
     Args:
       model: from `build_classifier`, under the scope of the strategy that it was built under.
@@ -345,7 +309,7 @@ def trainee(model: tf_keras.Model, inputs: Iterable[str], objective: Objective) 
       objective: what to minimise.
     """
     classifier = heads.over(model, inputs)
-    if not objective.layers:
+    if not objective.hints:
         return Trainee(classifier, objective)
-    whole = heads.with_states(model, inputs, objective.layers, objective.tokens)
-    return StatesTrainee(classifier, objective, whole)
+    select = {hint.name: hint.select for hint in objective.hints}
+    return HintedTrainee(classifier, objective, heads.with_inside(model, inputs, select))

@@ -33,18 +33,18 @@ from bert_glue_tf.models import heads, saving
 from bert_glue_tf.models.backbone import Backbone
 from bert_glue_tf.runs.config import ExperimentConfig
 from bert_glue_tf.runs.inputs import deciding
-from bert_glue_tf.runs.settings import ALL, START
-from bert_glue_tf.training import answer_files, layer_pairs, starting_point, teachers
+from bert_glue_tf.runs.settings import START
+from bert_glue_tf.training import answer_files, layer_pairs, questions, starting_point, teachers
+from bert_glue_tf.training.hints import Hint
 from bert_glue_tf.training.inputs import Inputs
 from bert_glue_tf.training.job import Job
-from bert_glue_tf.training.layer_pairs import Pairs
-from bert_glue_tf.training.teacher_states import LayerStates, TokenStates
+from bert_glue_tf.training.questions import Question
 from bert_glue_tf.training.teachers import Teacher
+from bert_glue_tf.training.token_rows import TokenRows
 
-_WHOLE_BATCH = 8  # Texts of which all states are in memory at once.
-# Features of a batch to logits [batch, width] and, where there are some, states [batch, layers,
-# tokens, hidden].
-_Answer = Callable[[Mapping[str, np.ndarray]], tuple[np.ndarray, np.ndarray | None]]
+_WHOLE_BATCH = 8  # Texts of which all tokens' values are in memory at once.
+# Features of a batch to logits [batch, width] and, for each question, [batch, tokens, *shape].
+_Answer = Callable[[Mapping[str, np.ndarray]], tuple[np.ndarray, list[np.ndarray]]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,15 +55,15 @@ class Lesson:
       teacher: who has answered.
       answers: float32 [n, width], its logits in the order of the student's outputs.
       scores: name -> its score on the training split.
-      pairs: the layers that learn from layers of the teacher.
-      states: of these layers of the teacher; None where there are none.
+      asked: what it was asked for besides.
+      hints: what is learned of the answers to that.
     """
 
     teacher: Teacher
     answers: np.ndarray
     scores: Mapping[str, float]
-    pairs: Pairs = ()
-    states: LayerStates | None = None
+    asked: Sequence[Question] = ()
+    hints: Sequence[Hint] = ()
 
     def record(self) -> dict[str, Any]:
         """Return what a run's record says of its teacher, in JSON types."""
@@ -74,7 +74,7 @@ class Lesson:
             "sha256": self.teacher.sha256,
             "metrics": dict(run.result.metrics),
             "train_metrics": dict(self.scores),
-            "layers": [list(pair) for pair in self.pairs],
+            **dict(item for one in self.asked for item in one.record().items()),
         }
 
 
@@ -90,12 +90,12 @@ def rehearse(
       student: the same as this run trains it.
 
     Raises:
-      UserError: as `layer_pairs.choose`.
+      UserError: as `questions.of`.
     """
     is_start = settings.teacher == START
     teacher = None if is_start else teachers.find(settings, inputs.task, None)
     states = layer_pairs.states_of(teacher, settings) if teacher else encoder.states
-    layer_pairs.choose(settings, student.states, states)
+    questions.of(settings, student.states, states)
 
 
 def ask(job: Job, inputs: Inputs, teacher: Teacher, student: Backbone) -> Lesson:
@@ -115,35 +115,46 @@ def ask(job: Job, inputs: Inputs, teacher: Teacher, student: Backbone) -> Lesson
     starting_point.warn_of_seen(teacher.flag, run.folder, inputs)
     if run.result.collapsed:
         logging.warning("%s: is COLLAPSED: %s", teacher.flag, run.result.collapsed)
-    pairs: Pairs = ()
+    wanted: list[Question] = []
     if settings.distill_layers:
         found = layer_pairs.states_of(teacher, settings)
-        pairs = layer_pairs.choose(settings, student.states, found)
-        logging.info("layers learn from the teacher's: %s", _told(pairs))
-    asked = _asked(settings, inputs, teacher, student, pairs)
-    kept = answer_files.find(folder, asked, bool(pairs))
+        wanted = questions.of(settings, student.states, found)
+    for question in wanted:
+        logging.info("learned from the teacher: %s, %s", question.title, question.told)
+    asked = _asked(settings, inputs, teacher, student, wanted)
+    kept = answer_files.find(folder, asked, wanted)
     if kept is None:
-        _ask_now(job, inputs, teacher, student, pairs)
+        _ask_now(job, inputs, teacher, student, wanted)
         answer_files.finish(folder, asked)
         memory.collect(run.result.bytes.get("plain", 0))  # The teacher, which nobody holds now.
-        kept = answer_files.read(folder, bool(pairs))
-    logits, states = kept
+        kept = answer_files.read(folder, wanted)
+    logits, rows = kept
     answers = logits[:, teacher.outputs]
     if problems.diverged(answers):
         raise UserError(
             f"{teacher.flag}: it answers with values that are not numbers, since its training "
             "diverged. Give another teacher."
         )
-    learned = None
-    if states is not None:
-        mine = [mine for mine, _ in pairs]
-        are_whole = [layer < student.states.count for layer in mine]
-        learned = LayerStates(mine, states, are_whole, settings.distill_layers_weight)
-    return Lesson(teacher, answers, _scores(teacher, inputs, answers), pairs, learned)
+    hints = [
+        question.hint(_with_room(job, one)) for question, one in zip(wanted, rows, strict=True)
+    ]
+    return Lesson(teacher, answers, _scores(teacher, inputs, answers), wanted, hints)
+
+
+def _with_room(job: Job, rows: TokenRows) -> TokenRows:
+    """Return rows of which a replica's part of a batch has as many as any, where all have to."""
+    if not job.is_static:
+        return rows
+    texts = -(-job.config.batch_size // job.strategy.num_replicas_in_sync)
+    return dataclasses.replace(rows, room=texts * int(rows.lengths.max(initial=1)))
 
 
 def _asked(
-    settings: ExperimentConfig, inputs: Inputs, teacher: Teacher, student: Backbone, pairs: Pairs
+    settings: ExperimentConfig,
+    inputs: Inputs,
+    teacher: Teacher,
+    student: Backbone,
+    wanted: Sequence[Question],
 ) -> str:
     """Return what is asked of a teacher, as text: all that its answers may depend on.
 
@@ -151,29 +162,26 @@ def _asked(
     pieces: until the training begins, a folder may be given others.
     """
     read = {**inputs.provenance, **teacher.provenance, "student": student.provenance}
-    what = [pairs, settings.distill_tokens if pairs else ""]
+    what = [one.asked() for one in wanted]
     return f"{deciding(read)} {json.dumps(what)} {settings.without_places()}"
 
 
-def _ask_now(job: Job, inputs: Inputs, teacher: Teacher, student: Backbone, pairs: Pairs) -> None:
+def _ask_now(
+    job: Job, inputs: Inputs, teacher: Teacher, student: Backbone, wanted: Sequence[Question]
+) -> None:
     """Let the teacher answer, and write what it answers; for the arguments see `ask`."""
-    settings, folder = job.config, job.folder.teacher_answers
+    folder = job.folder.teacher_answers
     texts = _tokens(teacher, inputs)
-    splits = np.arange(len(texts) + 1)
-    if pairs and settings.distill_tokens == ALL:
-        _require_same_pieces(teacher, settings, inputs, student, texts)
-        splits = texts.row_splits
+    for question in wanted:
+        if question.of_all_tokens:
+            _require_same_pieces(teacher, question, inputs, student, texts)
     answer_files.begin(folder)
-    states = None
-    if pairs:
-        shape = (int(splits[-1]), len(pairs), student.states.width)
-        states = answer_files.room(folder, settings.distill_layers, splits, shape)
-    answers = _answers(teacher, texts, [theirs for _, theirs in pairs], states)
-    answer_files.write(folder, answers, states)
-
-
-def _told(pairs: Pairs) -> str:
-    return ", ".join(f"{mine} from {theirs}" for mine, theirs in pairs)
+    firsts = np.arange(len(texts) + 1)
+    rows = [
+        answer_files.room(folder, one, texts.row_splits if one.of_all_tokens else firsts)
+        for one in wanted
+    ]
+    answer_files.write(folder, _answers(teacher, texts, wanted, rows), rows)
 
 
 def _scores(teacher: Teacher, inputs: Inputs, answers: np.ndarray) -> dict[str, float]:
@@ -192,22 +200,23 @@ def _scores(teacher: Teacher, inputs: Inputs, answers: np.ndarray) -> dict[str, 
 
 
 def _answers(
-    teacher: Teacher, tokens: TokenizedTexts, layers: Sequence[int], states: TokenStates | None
+    teacher: Teacher,
+    tokens: TokenizedTexts,
+    wanted: Sequence[Question],
+    rows: Sequence[TokenRows],
 ) -> np.ndarray:
     """Return the teacher's logits float32 [n, width] of the training texts, in its own order.
 
     Args:
       teacher: of the run.
       tokens: the texts in its word pieces.
-      layers: of the teacher, from 1.
-      states: filled with the directions of their states; None where there are no layers.
+      wanted: what it is asked for besides.
+      rows: of each of these questions, filled with what it answers.
     """
     with progress.doing(f"loading the teacher {teacher.run.path.name}"):
-        if states is None:
-            answer, layout = _logits_alone(teacher)
-        else:
-            answer, layout = _with_states(teacher, layers, states.tokens)
-    size = EVALUATION_BATCH if states is None or states.tokens == 1 else _WHOLE_BATCH
+        answer, layout = _asking(teacher, wanted) if wanted else _logits_alone(teacher)
+    are_whole = any(question.of_all_tokens for question in wanted)
+    size = _WHOLE_BATCH if are_whole else EVALUATION_BATCH
     logging.info("the teacher answers %s training texts", f"{len(tokens):,}")
     answers = np.empty((len(tokens), teacher.run.task.problem.width), np.float32)
     begin, done = time.perf_counter(), 0
@@ -215,11 +224,9 @@ def _answers(
         for batch in layout.batches(tokens.lengths, size):
             logits, found = answer(layout.features(tokens, batch))
             answers[batch] = logits
-            if states is not None and found is not None:
-                length = np.linalg.norm(found, axis=-1, keepdims=True)
-                directions = found / np.maximum(length, np.finfo(np.float32).tiny)
-                places, is_there = states.places(batch)
-                states.rows[places] = directions.swapaxes(1, 2)[is_there]
+            for question, values, own in zip(wanted, found, rows, strict=True):
+                is_there = np.arange(values.shape[1]) < own.lengths[batch][:, None]
+                own.rows[own.places(batch)] = question.kept(values[is_there])
             done += len(batch)
             left = (time.perf_counter() - begin) / done * (len(tokens) - done)
             bar.show(done, f"about {progress.duration(left)} left")
@@ -232,22 +239,30 @@ def _logits_alone(teacher: Teacher) -> tuple[_Answer, Layout]:
     model = saving.SavedClassifier.load(teacher.run.folder.model)
     layout = model.layout(layouts.bucket_lengths(teacher.run.config.seq_length))
     predict_fn = model.predict_fn(layout)
-    return lambda features: (predict_fn(features), None), layout
+    return lambda features: (predict_fn(features), []), layout
 
 
-def _with_states(teacher: Teacher, layers: Sequence[int], tokens: int) -> tuple[_Answer, Layout]:
-    """Return the teacher built anew, which shows the states of its layers."""
+def _asking(teacher: Teacher, wanted: Sequence[Question]) -> tuple[_Answer, Layout]:
+    """Return the teacher built anew, which shows what its encoder computes."""
     model = saving.load_classifier(teacher.run.folder.model)
     layout = Padded(lengths=layouts.bucket_lengths(teacher.run.config.seq_length))
-    whole = heads.with_states(model, layout.inputs, layers, tokens)
+    select = {question.name: question.select for question in wanted}
+    whole = heads.with_inside(model, layout.inputs, select)
+
+    def stacked(question: Question, tensors: Sequence[tf.Tensor]) -> tf.Tensor:
+        """Return [batch, tokens, *shape] of tensors [batch, width, ...]."""
+        some = [one if question.of_all_tokens else one[:, :1] for one in tensors]
+        flat = [tf.reshape(one, [*tf.unstack(tf.shape(one)[:2]), -1]) for one in some]
+        return tf.cast(tf.stack(flat, axis=2), tf.float32)
 
     @tf.function(input_signature=[layout.signature()])
-    def forward(features: Mapping[str, tf.Tensor]) -> Mapping[str, tf.Tensor]:
-        return whole(features, training=False)
+    def forward(features: Mapping[str, tf.Tensor]) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        found = whole(features, training=False)
+        return found["logits"], [stacked(one, found[one.name]) for one in wanted]
 
-    def answer(features: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        found = forward(features)
-        return found["logits"].numpy(), found["states"].numpy()
+    def answer(features: Mapping[str, np.ndarray]) -> tuple[np.ndarray, list[np.ndarray]]:
+        logits, inside = forward(features)
+        return logits.numpy(), [one.numpy() for one in inside]
 
     return answer, layout
 
@@ -276,7 +291,7 @@ def _tokens(teacher: Teacher, inputs: Inputs) -> TokenizedTexts:
 
 def _require_same_pieces(
     teacher: Teacher,
-    settings: ExperimentConfig,
+    question: Question,
     inputs: Inputs,
     student: Backbone,
     theirs: TokenizedTexts,
@@ -294,8 +309,8 @@ def _require_same_pieces(
     if len(differ):
         first = int(differ[0])
         raise UserError(
-            f"--distill_tokens={settings.distill_tokens}: the teacher reads {len(differ):,} of the "
+            f"{question.needs_pieces}: the teacher reads {len(differ):,} of the "
             f"{len(mine):,} training texts in other word pieces than this run (text {first + 1}: "
             f"{theirs.lengths[first]} and {mine.lengths[first]}). Give a teacher of the same "
-            "vocabulary, --seq_length and --truncation, or --distill_tokens=first."
+            f"vocabulary, --seq_length and --truncation, or {question.without_pieces}."
         )

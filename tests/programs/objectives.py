@@ -27,7 +27,10 @@ from bert_glue_tf.data import batching
 from bert_glue_tf.data.layouts import Padded
 from bert_glue_tf.data.preprocessing import INPUTS, TokenizedTexts
 from bert_glue_tf.data.problems import Classification, MultiLabel, Regression
-from bert_glue_tf.training.objective import BalancedLoss, DistilledLoss, TaskLoss, Trainee
+from bert_glue_tf.models import heads
+from bert_glue_tf.training.hints import LayerStates
+from bert_glue_tf.training.objective import BalancedLoss, DistilledLoss, TaskLoss, trainee
+from bert_glue_tf.training.token_rows import TokenRows
 
 PROBLEMS = {
     "classification": Classification(("no", "perhaps", "yes")),
@@ -35,13 +38,22 @@ PROBLEMS = {
     "multi_label": MultiLabel(("red", "round", "ripe")),
 }
 # The last batch is not full, and its rest is odd: one replica has an example less.
-COUNT, BATCH, LENGTH, WORDS = 13, 8, 6, 40
+COUNT, BATCH, LENGTH, WORDS, WIDTH = 13, 8, 6, 40, 4
 
 
-def distilled(problem, labels=TaskLoss, weight=0.3, temperature=2.0):
+def distilled(problem, labels=TaskLoss, weight=0.3, temperature=2.0, hints=()):
     """A loss with a teacher whose answers are drawn by chance."""
     answers = np.random.default_rng(5).normal(size=(COUNT, problem.width)).astype(np.float32)
-    return DistilledLoss(problem, labels(problem), answers, weight, temperature)
+    return DistilledLoss(problem, labels(problem), answers, weight, temperature, hints)
+
+
+def hinted(problem):
+    """The same with states of layers, drawn by chance, of 1 to 6 tokens of each text."""
+    random = np.random.default_rng(6)
+    splits = np.concatenate([[0], np.cumsum(random.integers(1, LENGTH + 1, COUNT))])
+    rows = random.normal(size=(splits[-1], 2, WIDTH)).astype(np.float16)
+    states = LayerStates(TokenRows(rows, splits), 2.0, (1, 2), (True, False))
+    return distilled(problem, hints=[states])
 
 
 # Name -> how it is built for a problem.
@@ -51,6 +63,8 @@ CASES = {
     for objective in OBJECTIVES
     for problem in PROBLEMS
 }
+# What is trained on replicas as well.
+TRAINED = {**CASES, "hinted-classification": (hinted, PROBLEMS["classification"])}
 BATCHING = batching.Batching(BATCH, seed=1)
 LAYOUT = Padded(lengths=(LENGTH,))
 
@@ -71,18 +85,30 @@ def split(problem):
     return batching.Split("train", tokens, labels_of(problem, ids.sum(1)))
 
 
+class Encoder(tf_keras.layers.Layer):
+    """An encoder of a table and one dense layer, which shows its layers as a BERT does."""
+
+    def __init__(self):
+        super().__init__(name="encoder")
+        self.words = tf_keras.layers.Embedding(WORDS, WIDTH, name="words")
+        self.dense = tf_keras.layers.Dense(WIDTH, "tanh", name="dense")
+
+    def call(self, inputs):
+        words = self.words(inputs["input_word_ids"])
+        last = self.dense(words)
+        pooled = tf.reduce_mean(last, axis=1)
+        return {"pooled_output": pooled, "encoder_outputs": [words, last]}
+
+
 def classifier(width):
     """Features to logits, with weights drawn from a fixed seed."""
     tf_keras.utils.set_random_seed(1)
-    inputs = {name: tf_keras.Input((None,), dtype=tf.int32, name=name) for name in INPUTS}
-    words = tf_keras.layers.Embedding(WORDS, 4, name="words")(inputs["input_word_ids"])
-    pooled = tf_keras.layers.GlobalAveragePooling1D()(words)
-    return tf_keras.Model(inputs, tf_keras.layers.Dense(width, name="classifier")(pooled))
+    return heads.attach(Encoder(), width, 0.0, seed=1)
 
 
 def build(objective, problem, is_filled_up=False):
     """A model that is ready to be trained by plain gradient descent, so that weights show it."""
-    model = Trainee(classifier(problem.width), objective)
+    model = trainee(classifier(problem.width), INPUTS, objective)
     model.compile(
         optimizer=tf_keras.optimizers.SGD(0.1),
         weighted_metrics=problem.keras_metrics(is_filled_up),
@@ -120,7 +146,7 @@ def main() -> None:
     found = {
         device: {
             name: train(objective(problem), problem, strategy)
-            for name, (objective, problem) in CASES.items()
+            for name, (objective, problem) in TRAINED.items()
         }
         for device, strategy in strategies.items()
     }

@@ -262,7 +262,7 @@ def test_what_a_taught_run_lacks_is_an_unpruned_one_without_its_teacher(tmp_path
     # With other seeds of an unpruned one with the teacher, more of these.
     write_run(tmp_path / "v", LABELS, right(300), seed=2, **taught)
     note, command = summary.notes(read(tmp_path / "v", tmp_path / "p"))[0].splitlines()
-    assert "The unpruned model has only seed 2 (v)." in note
+    assert "The nearest unpruned run, v, has seed=2 instead of 1." in note
     assert "--teacher=/runs/large" in command
     # What learns without a teacher has no counterpart in one that has a teacher.
     write_run(tmp_path / "q", LABELS, right(300), pruning_method="row")

@@ -160,7 +160,9 @@ def test_a_taught_pruned_run_is_held_against_the_unpruned_and_the_untaught_one(t
     runs = [tmp_path / name for name in ("u1", "u2", "t1", "t2")]
     assert pairs(*runs, other) == {(taught, unpruned): (1, 2)}
     # One that learns in another way from the same teacher has no untaught part of its own.
-    weighed = write_run(tmp_path / "x", LABELS, right(290), **ROW, **TEACHER, distill_temperature=4)
+    weighed = write_run(
+        tmp_path / "x", LABELS, right(290), **ROW, **TEACHER, distill_temperature=4.0
+    )
     assert {seeds for (_, base), seeds in pairs(*runs, weighed).items() if base == unpruned} == {
         (1,),
         (1, 2),

@@ -29,20 +29,23 @@ from bert_glue_tf.data.layouts import Packed
 from bert_glue_tf.data.preprocessing import TokenizedTexts
 from bert_glue_tf.data.problems.multi_label import MultiLabel
 from bert_glue_tf.models import encoders, heads, loading, saving
+from bert_glue_tf.models.tokens import Tokens
 from bert_glue_tf.reports import terminal
 from bert_glue_tf.runs import results
 from bert_glue_tf.runs.finished import Run
 from bert_glue_tf.runs.run_folder import RunFolder
 from bert_glue_tf.serving.classifier import Classifier
 from bert_glue_tf.training import callbacks, devices, experiment, inputs, teachers, teaching
+from bert_glue_tf.training import objective as objectives
+from bert_glue_tf.training.hints import LayerStates
 from bert_glue_tf.training.job import Job
 from bert_glue_tf.training.objective import (
     DistilledLoss,
-    StatesTrainee,
+    HintedTrainee,
     TaskLoss,
     Trainee,
 )
-from bert_glue_tf.training.teacher_states import LayerStates, TokenStates
+from bert_glue_tf.training.token_rows import TokenRows
 
 
 @pytest.fixture(scope="module")
@@ -224,10 +227,11 @@ def test_the_states_of_the_teachers_layers_are_kept_as_directions(
     )
     job, data, found = begun(config, tmp_path)
     lesson = teaching.ask(job, data, found, load(tiny_encoder))
-    assert (lesson.states.layers, lesson.states.weight) == ([1], 3.0)
-    assert lesson.states.are_whole == [False]  # The student's only layer is its last one.
+    (hint,) = lesson.hints
+    assert (hint.layers, hint.weight) == ([1], 3.0)
+    assert hint.are_whole == [False]  # The student's only layer is its last one.
     assert lesson.record()["layers"] == [[1, 1]]
-    directions = lesson.states.states[np.arange(160)][:, 0]
+    directions = hint.rows[np.arange(160)]
     assert (directions.shape, directions.dtype) == ((160, 1, 16), np.float16)
     size = np.linalg.norm(directions.astype(np.float32), axis=-1)
     np.testing.assert_allclose(size, 1.0, atol=1e-3)
@@ -236,7 +240,8 @@ def test_the_states_of_the_teachers_layers_are_kept_as_directions(
     np.testing.assert_allclose(lesson.answers[:5], classifier.logits(texts), atol=1e-5)
     model = saving.load_classifier(teacher.folder.model)
     features = classifier.preprocessor([np.array([text for (text,) in texts])])
-    states = heads.with_states(model, features, [1], 32)(features)["states"].numpy()[:, 0]
+    select = {"states": lambda outputs: outputs["encoder_outputs"][0]}
+    states = heads.with_inside(model, features, select)(features)["states"].numpy()
     unit = states / np.linalg.norm(states, axis=-1, keepdims=True)
     np.testing.assert_allclose(directions[:5, 0], unit[:, 0], atol=1e-3)
     # Of all tokens: not where the student reads other word pieces than the teacher.
@@ -246,11 +251,11 @@ def test_the_states_of_the_teachers_layers_are_kept_as_directions(
         teaching.ask(job, data, found, load(tiny_encoder))
     config = dataclasses.replace(config, seq_length=32)
     job, data, found = begun(config, tmp_path / "all")
-    kept = teaching.ask(job, data, found, load(tiny_encoder)).states.states
+    kept = teaching.ask(job, data, found, load(tiny_encoder)).hints[0].rows
     tokens = features["input_mask"].numpy().sum(1)
     np.testing.assert_array_equal(kept.lengths[:5], tokens)
     for text, length in enumerate(tokens):
-        mine = kept[np.array([text])][0, :length, 0]
+        mine = kept[np.array([text])][:, 0]
         np.testing.assert_allclose(mine, unit[text, :length], atol=1e-3)
     # Where there is no room for them, it is said how much they would take: 160 x 16 x 2 bytes.
     full = shutil.disk_usage(tmp_path)._replace(free=1000)
@@ -295,22 +300,31 @@ def test_a_training_by_states_brings_them_nearer_and_trains_the_same_variables(t
     split = Split("train", pieces, task.problem.as_labels(ids[:, 0] % 2))
     features = tf.nest.map_structure(tf.constant, layout.features(pieces, np.arange(32)))
 
+    places = Tokens.of(features, np.full(32, tokens, np.int32), 32 * tokens)
+
     def directions(model):
-        states = heads.with_states(model, layout.inputs, layers, tokens)(features)["states"]
-        return tf.math.l2_normalize(states, axis=-1).numpy()
+        """Return those of the first layer's tokens, and of the last one's pooled tokens."""
+        select = {"states": lambda outputs: outputs["encoder_outputs"]}
+        first, last = heads.with_inside(model, layout.inputs, select)(features)["states"]
+        found = places.of_rows(first), last[:, 0]
+        return [tf.math.l2_normalize(one, axis=-1).numpy() for one in found]
+
+    def apart(model):
+        pairs = zip(directions(model), wanted, strict=True)
+        return np.array([np.square(mine - theirs).sum(-1).mean() for mine, theirs in pairs])
 
     wanted = directions(tiny_classifier.classifier(shapes, "cola", seed=1)[0])
     model, _ = tiny_classifier.classifier(shapes, "cola", seed=2)
-    before = np.square(directions(model) - wanted).sum(-1).mean((0, 2))
-    rows = np.moveaxis(wanted, 2, 1).reshape(32 * tokens, 2, 16).astype(np.float16)
-    kept = TokenStates(rows, np.arange(33) * tokens)
-    states = LayerStates(layers, kept, (True, False), weight=1.0)
+    before = apart(model)
+    rows = np.stack([wanted[0], np.repeat(wanted[1], tokens, axis=0)], axis=1)
+    kept = TokenRows(rows.astype(np.float16), np.arange(33) * tokens)
+    hint = LayerStates(kept, 1.0, layers, (True, False))
     answers = np.zeros((32, 2), np.float32)
-    objective = DistilledLoss(task.problem, TaskLoss(task.problem), answers, 0.0, 1.0, states)
+    objective = DistilledLoss(task.problem, TaskLoss(task.problem), answers, 0.0, 1.0, [hint])
     classifier = heads.over(model, layout.inputs)
     plain = Trainee(classifier, TaskLoss(task.problem))
-    whole = heads.with_states(model, layout.inputs, layers, tokens)
-    trainee = StatesTrainee(classifier, objective, whole)
+    trainee = objectives.trainee(model, layout.inputs, objective)
+    assert isinstance(trainee, HintedTrainee)
     assert [v.ref() for v in trainee.variables] == [v.ref() for v in plain.variables]
     trainee.compile(
         optimizer=tf_keras.optimizers.Adam(0.01),
@@ -323,7 +337,7 @@ def test_a_training_by_states_brings_them_nearer_and_trains_the_same_variables(t
     done = trainee.fit(dataset, epochs=6, steps_per_epoch=2, verbose=0)
     assert list(done.history) == ["loss", "accuracy"]
     assert trainee.train_function.experimental_get_tracing_count() == 1
-    after = np.square(directions(model) - wanted).sum(-1).mean((0, 2))
+    after = apart(model)
     assert (before > 1.0).all()
     assert (after < 0.8 * before).all()
 
@@ -331,7 +345,7 @@ def test_a_training_by_states_brings_them_nearer_and_trains_the_same_variables(t
 @pytest.fixture(scope="module")
 @slow_to_make
 def pruned(tiny_encoder, tiny_glue, tmp_path_factory) -> Run:
-    """A pruned run that learns by answers and layers of the one that it starts from."""
+    """A run that is pruned and cut, and learns by all of the one that it starts from."""
     return tiny_runs.train(
         tmp_path_factory.mktemp("pruned") / "run",
         tiny_encoder,
@@ -339,10 +353,12 @@ def pruned(tiny_encoder, tiny_glue, tmp_path_factory) -> Run:
         epochs=1,
         finetune_epochs=1,
         teacher="start",
-        pruning_method="magnitude",
+        pruning_method="attention_head,neuron",
         final_sparsity=0.5,
+        keep="best",
         distill_weight=0.9,
         distill_layers="uniform",
+        distill_tokens="all",
     )
 
 
@@ -352,7 +368,9 @@ def test_a_pruned_run_learns_from_the_one_that_it_starts_from(pruned):
     told = pruned.result.teacher
     assert (told["run"], told["layers"]) == (start.path.name, [[1, 1]])
     assert told["metrics"] == pruned.result.encoder["starting_point"]["metrics"]
-    assert set(pruned.result.sparsity.values()) == {0.5}
+    before, after = (pruned.result.widths[name] for name in ("before", "after"))
+    assert [{unit: number // 2 for unit, number in layer.items()} for layer in before] == after
+    assert pruned.result.parameters["total"] < start.result.parameters["total"]
 
 
 def test_a_teacher_that_diverged_or_is_damaged_is_refused(student, teacher, tmp_path, monkeypatch):

@@ -10,13 +10,13 @@ import objectives
 import pytest
 import tensorflow as tf
 import tf_keras
-from messages import refuses
 from slow_fixtures import slow_to_make
 
 from bert_glue_tf.data import batching, layouts, tasks
 from bert_glue_tf.data.preprocessing import INPUTS
 from bert_glue_tf.data.problems import PROBLEMS
 from bert_glue_tf.runs.config import ExperimentConfig
+from bert_glue_tf.training.hints import LayerStates
 from bert_glue_tf.training.objective import (
     LABELS,
     BalancedLoss,
@@ -27,7 +27,7 @@ from bert_glue_tf.training.objective import (
 )
 from bert_glue_tf.training.objective import build as objective_of
 from bert_glue_tf.training.optimizer import build_optimizer
-from bert_glue_tf.training.teacher_states import LayerStates, TokenStates
+from bert_glue_tf.training.token_rows import TokenRows
 
 
 @pytest.fixture(params=list(objectives.CASES))
@@ -130,7 +130,7 @@ def trained():
     return json.loads(done.stdout.splitlines()[-1])
 
 
-@pytest.mark.parametrize("name", list(objectives.CASES))
+@pytest.mark.parametrize("name", list(objectives.TRAINED))
 def test_two_replicas_train_what_one_device_trains(trained, name):
     one, two = trained["one"][name], trained["two"][name]
     assert list(one["logs"]) == list(two["logs"])
@@ -198,43 +198,38 @@ def test_a_teachers_weight_divides_the_loss_between_the_labels_and_its_answers(k
     assert (taught > 1e-3).any()
 
 
-def distilled_states(lengths, are_whole, found):
-    """Return what states add to the loss of the first examples; the teacher's all point one way."""
-    problem = objectives.PROBLEMS["classification"]
-    lengths = np.concatenate([lengths, np.ones(objectives.COUNT - len(lengths), int)])
+def distilled_states(lengths, are_whole, found, room=0):
+    """What states add to the loss of texts in rows; the teacher's states all point one way."""
     splits = np.concatenate([[0], np.cumsum(lengths)])
     rows = np.zeros((splits[-1], 2, 4), np.float16)
     rows[..., 0] = 1.0
-    states = LayerStates((1, 3), TokenStates(rows, splits), are_whole, weight=10.0)
-    answers = np.zeros((objectives.COUNT, 3), np.float32)
-    objective = DistilledLoss(problem, TaskLoss(problem), answers, 0.5, 1.0, states)
-    assert (objective.layers, objective.tokens) == ((1, 3), lengths.max())
-    _, targets = batch_of(objective, problem, np.arange(len(found)))
-    losses = objective.state_losses(targets, tf.constant(found))
+    hint = LayerStates(TokenRows(rows, splits, room), 10.0, (1, 3), are_whole)
+    targets = {name: values[np.arange(len(lengths))] for name, values in hint.targets().items()}
+    features = {"input_word_ids": np.zeros(found[0].shape[:2], np.int32)}
+    selected = hint.select({"encoder_outputs": [found[0], None, found[1]]})
+    losses = hint.losses(tf.nest.map_structure(tf.constant, targets), selected, features)
     assert losses.dtype == tf.float32
     return losses.numpy()
 
 
-def test_states_add_their_distance_in_direction_and_nothing_else():
+@pytest.mark.parametrize("room", [0, 7])
+def test_states_add_their_distance_in_direction_and_nothing_else(room):
     """0 for the same direction, 2 at right angles and 4 for the opposite one, in the mean."""
-    found = np.zeros((3, 2, 1, 4), np.float32)
+    found = np.zeros((2, 3, 1, 4), np.float32)
     found[..., 0] = 7.0
     found[1, 1] = (0, 0, 2, 0)
-    found[2] = (-3, 0, 0, 0)
-    np.testing.assert_allclose(
-        distilled_states([1, 1, 1], (True, False), found), [0.0, 10.0, 40.0], atol=1e-5
-    )
-    problem = objectives.PROBLEMS["classification"]
-    with refuses(NotImplementedError, "TaskLoss"):
-        TaskLoss(problem).state_losses({}, tf.constant(found))
+    found[:, 2] = (-3, 0, 0, 0)
+    losses = distilled_states([1, 1, 1], (True, False), tf.constant(found), room)
+    np.testing.assert_allclose(losses, [0.0, 10.0, 40.0], atol=1e-5)
 
 
-def test_states_of_tokens_count_alike_within_a_text_and_not_behind_its_end():
+@pytest.mark.parametrize("room", [0, 7])
+def test_states_of_tokens_count_alike_within_a_text_and_not_behind_its_end(room):
     found = np.zeros((2, 2, 4, 4), np.float32)
     found[..., 0] = 1.0
     found[:, :, 1] = (0, 1, 0, 0)  # The second token is at right angles.
-    found[:, :, 3] = (-1, 0, 0, 0)  # Behind both texts' ends, and of the longest in the split.
-    losses = distilled_states([2, 3, 4], (True, False), found)
+    found[:, :, 3] = (-1, 0, 0, 0)  # Behind both texts' ends.
+    losses = distilled_states([2, 3], (True, False), tf.constant(found), room)
     # 2 / 2 and 2 / 3 in the first layer; of the other one the first token alone counts.
     np.testing.assert_allclose(losses, [10 * 0.5 * 1, 10 * 0.5 * 2 / 3], rtol=1e-5)
 
