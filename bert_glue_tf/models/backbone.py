@@ -40,8 +40,9 @@ class Backbone(Importer, abc.ABC):
     Attributes:
       layer: the `tf_keras` layer: dict of int32 [batch, length] (by `inputs`) -> dict with
         pooled_output [batch, hidden] and sequence_output [batch, length, hidden], float32. With
-        the capability `states` also encoder_outputs, a list of the output of each layer; of packed
-        texts the last one may have the pooled tokens alone, [texts, 1, hidden].
+        the capability `states` also encoder_outputs, a list of the output of each layer, and
+        attention_inputs, a list of each layer's queries, keys and values [batch, length, heads,
+        size]; of packed texts the last output may have the pooled tokens alone, [texts, 1, hidden].
       preprocessing: the loaded preprocessing SavedModel.
       preprocessing_path: the folder it was loaded from.
       provenance: name, kind, encoder, preprocessing, version, sha256 (of the weights' file, else

@@ -89,16 +89,31 @@ class Layers:
 
 
 @dataclasses.dataclass(frozen=True)
+class Attention:
+    """The attention of a layer.
+
+    Attributes:
+      heads: number of them.
+      widths: features of the queries, the keys and the values of a token, of all heads together.
+    """
+
+    heads: int
+    widths: tuple[int, int, int]
+
+
+@dataclasses.dataclass(frozen=True)
 class States:
     """The outputs of an encoder's layers, for each token.
 
     Attributes:
       count: number of layers.
       width: features of each output.
+      attention: of each layer.
     """
 
     count: int
     width: int
+    attention: tuple[Attention, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)

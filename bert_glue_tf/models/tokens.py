@@ -58,6 +58,19 @@ class Tokens:
         """Return what each token has in rows [rows, width, ...]: float32 [m, ...]."""
         return tf.cast(tf.gather_nd(hidden, self.places), tf.float32)
 
+    def in_rows(self, values: tf.Tensor, shape: tf.Tensor) -> tf.Tensor:
+        """Return the values [m, ...] of the tokens in rows, [rows, width, ...]; zeros elsewhere.
+
+        Args:
+          values: of a number type; those of what fills the arrays up are not used.
+          shape: int32 [2], rows and width.
+        """
+        there = tf.reshape(self.is_there, [-1] + [1] * (len(values.shape) - 1))
+        values = tf.where(there, values, tf.zeros([], values.dtype))
+        rows = tf.scatter_nd(self.places, values, tf.concat([shape, tf.shape(values)[1:]], axis=0))
+        rows.set_shape([None, None, *values.shape[1:]])
+        return rows
+
     def means(self, values: tf.Tensor) -> tf.Tensor:
         """Return the mean over the tokens of each text, float32 [b], of values float32 [m]."""
         values = tf.where(self.is_there, values, 0.0)

@@ -128,11 +128,12 @@ def read_flags(flag_values: flags.FlagValues) -> ExperimentConfig:
     values["pruning_method"] = _method(flag_values, values["pruning_method"])
     if values["pruning_method"] == NO_PRUNING:
         _refuse_details(flag_values)
-    for needed in NEEDED:
-        if not values[needed]:
+    unused: set[str] = set()
+    for needed, names in NEEDED.items():
+        if not values[needed] and needed not in unused:
             _refuse_teaching(flag_values, needed)
-            values |= {name: ExperimentConfig.defaults()[name] for name in NEEDED[needed]}
-            break
+            values |= {name: ExperimentConfig.defaults()[name] for name in names}
+            unused |= set(names)
     if not any(flag_values[name].present for name in ("task", "config", "start")):
         values["task"] = readers.default_task(values["data"], values["task"])
     values |= {name: canonical_place(values[name]) for name in ExperimentConfig.places()}

@@ -233,16 +233,28 @@ def check_method(settings: ExperimentConfig) -> None:
     registry.check(settings.pruning_method, settings.pruning_options, settings.given_pruning)
     unused = [name for name in settings.given() if name in settings.unused_teaching]
     if unused:
-        needed = next(name for name in NEEDED if not getattr(settings, name))
+        needed = next(n for n in NEEDED if unused[0] in NEEDED[n] and not getattr(settings, n))
         raise means_nothing(unused[0], getattr(settings, unused[0]), needed)
 
 
 def means_nothing(name: str, value: Any, needed: str) -> UserError:
     """Return the error for a setting of `NEEDED` where the one that it needs is not given."""
-    if needed == "teacher":
-        reason = "there is no teacher to learn from"
-        remedy = "Add --teacher=RUN, the folder of a finished run,"
-    else:
-        reason = "no states of the teacher's layers are learned"
-        remedy = "Add --distill_layers=uniform,"
-    return UserError(f"--{name}={value}: {reason}. {remedy} or leave --{name} out.")
+    reason, remedy = _MISSING[needed]
+    return UserError(f"--{name}={value}: {reason}. Add {remedy}, or leave --{name} out.")
+
+
+# A setting of `NEEDED` -> what is missing without it, and what would be good.
+_MISSING = {
+    "teacher": (
+        "there is no teacher to learn from",
+        "--teacher=RUN, the folder of a finished run",
+    ),
+    "distill_layers": (
+        "no states of the teacher's layers are learned",
+        "--distill_layers=uniform",
+    ),
+    "distill_attention": (
+        "nothing of the teacher's attention is learned",
+        "--distill_attention=last",
+    ),
+}

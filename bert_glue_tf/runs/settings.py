@@ -21,6 +21,7 @@ PRECISIONS = ("auto", "none", "float16", "bfloat16")
 _UP_TO_ONE = Limits(0.0, 1.0, "in [0, 1]")
 FIRST, ALL = TOKENS = ("first", "all")  # Of --distill_tokens.
 UNIFORM = "uniform"  # Of --distill_layers.
+LAST = "last"  # Of --distill_attention.
 START = "start"  # Of --teacher: the run that this one starts from.
 _ABOVE_ZERO = Limits(math.nextafter(0.0, 1.0), 1.0, "above 0 and at most 1")
 
@@ -97,19 +98,34 @@ class DistillationSettings(Settings):
         "Weight of the layers' states in the loss, besides that of labels and answers.",
         limits=Limits(0.0, 1000.0, "from 0 to 1000"),
     )
+    distill_attention: str = option(
+        "",
+        "Learn as well how alike the tokens of a text are to the teacher, by the queries, keys and "
+        "values of one layer, where both encoders are BERTs (family bert) of the same word pieces: "
+        f"{LAST} = both last layers'; or the student's layer and the teacher's, from 1, as 6:10.",
+    )
+    distill_attention_weight: float = option(
+        1.0,
+        "Weight of the relations of --distill_attention in the loss, besides that of labels and "
+        "answers.",
+        limits=Limits(0.0, 1000.0, "from 0 to 1000"),
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        # However they are written, the same layers are the same run.
         if self.distill_layers not in ("", UNIFORM):
             pairs = ",".join(f"{mine}:{theirs}" for mine, theirs in self.layer_pairs)
-            # However it is written, the same layers are the same run.
             object.__setattr__(self, "distill_layers", pairs)
+        if self.distill_attention not in ("", LAST):
+            mine, theirs = self.attention_pair
+            object.__setattr__(self, "distill_attention", f"{mine}:{theirs}")
 
     @property
     def unused_teaching(self) -> tuple[str, ...]:
         """Return the settings here that mean nothing, since what they need is not given."""
         lacking = [names for needed, names in NEEDED.items() if not getattr(self, needed)]
-        return lacking[0] if lacking else ()
+        return tuple(dict.fromkeys(name for names in lacking for name in names))
 
     @property
     def layer_pairs(self) -> list[tuple[int, int]]:
@@ -118,13 +134,8 @@ class DistillationSettings(Settings):
         Raises:
           UserError: it names none, or in another order than from the lowest layer to the highest.
         """
-        parts = self.distill_layers.split(",")
-        found = [re.fullmatch(r"\s*(\d{1,4})\s*:\s*(\d{1,4})\s*", part) for part in parts]
-        pairs = [(int(one[1]), int(one[2])) for one in found if one]
-        sides = list(zip(*pairs, strict=True))
-        if len(pairs) < len(parts) or any(
-            0 in side or list(side) != sorted(set(side)) for side in sides
-        ):
+        pairs = _pairs(self.distill_layers)
+        if not pairs:
             raise UserError(
                 f"--distill_layers={self.distill_layers}: no pairs of layers. Good: {UNIFORM}, or "
                 "the student's layer and the teacher's, from 1 and from the lowest pair to the "
@@ -132,12 +143,41 @@ class DistillationSettings(Settings):
             )
         return pairs
 
+    @property
+    def attention_pair(self) -> tuple[int, int]:
+        """Return the student's and the teacher's layer, from 1, that `distill_attention` names.
+
+        Raises:
+          UserError: it names none.
+        """
+        pairs = _pairs(self.distill_attention)
+        if len(pairs) != 1:
+            raise UserError(
+                f"--distill_attention={self.distill_attention}: no pair of layers. Good: {LAST}, "
+                "or the student's layer and the teacher's, from 1, as 6:10."
+            )
+        return pairs[0]
+
+
+def _pairs(text: str) -> list[tuple[int, int]]:
+    """Return the pairs of layers of a text as `2:4,4:8`; empty where it is no rising list."""
+    parts = text.split(",")
+    found = [re.fullmatch(r"\s*(\d{1,4})\s*:\s*(\d{1,4})\s*", part) for part in parts]
+    pairs = [(int(one[1]), int(one[2])) for one in found if one]
+    sides = list(zip(*pairs, strict=True))
+    is_rising = all(0 not in side and list(side) == sorted(set(side)) for side in sides)
+    return pairs if is_rising and len(pairs) == len(parts) else []
+
 
 # The settings of a teacher, and those of them that mean nothing without one.
 TEACHING = DistillationSettings.names()
 DISTILLING = tuple(name for name in TEACHING if name != "teacher")
-# A setting -> those that mean nothing where it is empty; the first one that is empty decides.
-NEEDED = {"teacher": DISTILLING, "distill_layers": ("distill_tokens", "distill_layers_weight")}
+# A setting -> those that mean nothing where it is empty.
+NEEDED = {
+    "teacher": DISTILLING,
+    "distill_layers": ("distill_tokens", "distill_layers_weight"),
+    "distill_attention": ("distill_attention_weight",),
+}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,6 +16,8 @@ import tensorflow as tf
 
 from bert_glue_tf.models.tokens import Tokens
 from bert_glue_tf.training.token_rows import TokenRows
+
+_LOWEST = -1e9  # A product that no softmax counts.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,3 +121,63 @@ def _apart(states: tf.Tensor, directions: tf.Tensor) -> tf.Tensor:
     """Return the squared distances of states, at length 1, and directions: float32 [m]."""
     ours = tf.math.l2_normalize(states, axis=-1)
     return tf.reduce_sum(tf.square(ours - tf.cast(directions, tf.float32)), axis=-1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Relations(Hint):
+    """Relations among the tokens of a text, of one layer's queries, keys or values.
+
+    The features of all attention heads are divided into relation heads. Of one with d features,
+    the relations of a token t are softmax(a_t A^T / sqrt(d)) over the tokens A of its text; learned
+    is the Kullback-Leibler divergence of the student's from the teacher's, in the mean over the
+    tokens of a text and the relation heads (Wang et al. 2021, "MiniLMv2", equations 4 to 6,
+    https://arxiv.org/abs/2012.15828). So student and teacher may differ in the number of heads and
+    in their widths.
+
+    A relation head has every r-th feature here, and there as many that lie side by side: so it has
+    features of every attention head, and none is left with nothing where some of these are pruned.
+
+    Attributes:
+      rows: the teacher's queries, keys or values, [tokens, 1, width].
+      part: the place of these in the encoder's attention_inputs: 0, 1 or 2.
+      layer: of the student, from 1.
+      heads: the number r of relation heads, which divides the widths of both.
+    """
+
+    part: int
+    layer: int
+    heads: int
+
+    @property
+    def name(self) -> str:
+        return f"teacher_relations_{self.part}"
+
+    def select(self, outputs: Mapping[str, Any]) -> Any:
+        """Return queries, keys or values, [rows, width, heads, size]."""
+        return outputs["attention_inputs"][self.layer - 1][self.part]
+
+    def _distances(self, tokens: Tokens, wanted: tf.Tensor, found: tf.Tensor) -> tf.Tensor:
+        shape = tf.shape(found)[:2]
+        theirs = tokens.in_rows(tf.cast(wanted[:, 0], tf.float32), shape)
+        ours = tf.reshape(
+            tf.cast(found, tf.float32), [*tf.unstack(shape), found.shape[2] * found.shape[3]]
+        )
+        # Of what fills a row up each position reads the others, since a softmax over nothing
+        # would be NaN; it is left out below.
+        owners = tokens.in_rows(tokens.texts + 1, shape)
+        is_same = tf.equal(owners[:, :, None], owners[:, None, :])[:, None]
+        wanted_log, found_log = (self._log_relations(one, is_same) for one in (theirs, ours))
+        apart = tf.reduce_sum(tf.exp(wanted_log) * (wanted_log - found_log), axis=-1)
+        return tokens.means(tokens.of_rows(tf.reduce_mean(apart, axis=1)))
+
+    def _log_relations(self, vectors: tf.Tensor, is_same: tf.Tensor) -> tf.Tensor:
+        """Return the logarithms of relations, float32 [rows, relation heads, width, width].
+
+        Args:
+          vectors: float32 [rows, width, features].
+          is_same: bool [rows, 1, width, width], where two tokens are of one text.
+        """
+        size = vectors.shape[-1] // self.heads
+        split = tf.reshape(vectors, [*tf.unstack(tf.shape(vectors)[:2]), size, self.heads])
+        products = tf.einsum("bqdr,bkdr->brqk", split, split) / math.sqrt(size)
+        return tf.nn.log_softmax(tf.where(is_same, products, _LOWEST), axis=-1)

@@ -7,19 +7,19 @@ from collections.abc import Sequence
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.models import saving
 from bert_glue_tf.models.parts import States
-from bert_glue_tf.runs.settings import UNIFORM, DistillationSettings
+from bert_glue_tf.runs.settings import LAST, UNIFORM, DistillationSettings
 from bert_glue_tf.training.teachers import Teacher
 
 # Layers of the student and of the teacher, from 1.
 Pairs = Sequence[tuple[int, int]]
 
 
-def states_of(teacher: Teacher, settings: DistillationSettings) -> States:
-    """Return the number and the width of the layers of a teacher.
+def states_of(teacher: Teacher, flag: str) -> States:
+    """Return the number and the widths of the layers of a teacher.
 
     Args:
       teacher: of the run.
-      settings: of the run.
+      flag: that asks for them, with its value.
 
     Raises:
       UserError: its layers cannot be read.
@@ -28,7 +28,7 @@ def states_of(teacher: Teacher, settings: DistillationSettings) -> States:
     try:
         return saving.family_of(folder).saved_states(folder)
     except UserError as error:
-        raise UserError(f"--distill_layers={settings.distill_layers}: {error}") from None
+        raise UserError(f"{flag}: {error}") from None
 
 
 def choose(settings: DistillationSettings, student: States, teacher: States) -> Pairs:
@@ -62,13 +62,41 @@ def choose(settings: DistillationSettings, student: States, teacher: States) -> 
             for k in range(1, count + 1)
         ]
     pairs = settings.layer_pairs
+    _require_there(f"{flag}: ", pairs[-1], student, teacher, UNIFORM)
+    return pairs
+
+
+def choose_attention(
+    settings: DistillationSettings, student: States, teacher: States
+) -> tuple[int, int]:
+    """Return the layers of student and teacher, from 1, whose attention is compared.
+
+    Args:
+      settings: of the run; `distill_attention` is given.
+      student: the layers of the run's encoder, as it trains.
+      teacher: those of the teacher's.
+
+    Raises:
+      UserError: one of the two has no such layer.
+    """
+    if settings.distill_attention == LAST:
+        return student.count, teacher.count
+    pair = settings.attention_pair
+    flag = f"--distill_attention={settings.distill_attention}: "
+    _require_there(flag, pair, student, teacher, LAST)
+    return pair
+
+
+def _require_there(
+    flag: str, pair: tuple[int, int], student: States, teacher: States, good: str
+) -> None:
+    """Refuse a pair of layers that one of the two lacks; `good` is a value without numbers."""
     for name, layer, count in (
-        ("this encoder", pairs[-1][0], student.count),
-        ("the teacher's encoder", pairs[-1][1], teacher.count),
+        ("this encoder", pair[0], student.count),
+        ("the teacher's encoder", pair[1], teacher.count),
     ):
         if layer > count:
             raise UserError(
-                f"{flag}: {name} has {count} layer(s), and none of number {layer}. Good: "
-                f"{UNIFORM}, or pairs up to {student.count}:{teacher.count}."
+                f"{flag}{name} has {count} layer(s), and none of number {layer}. Good: "
+                f"{good}, or pairs up to {student.count}:{teacher.count}."
             )
-    return pairs

@@ -17,7 +17,14 @@ from bert_glue_tf.models.backbone import Backbone
 from bert_glue_tf.runs.config import ExperimentConfig
 from bert_glue_tf.runs.inputs import deciding
 from bert_glue_tf.runs.run_folder import RunFolder
-from bert_glue_tf.training import devices, laying_out, starting_point, teachers, teaching
+from bert_glue_tf.training import (
+    devices,
+    laying_out,
+    questions,
+    starting_point,
+    teachers,
+    teaching,
+)
 from bert_glue_tf.training import plan as planning
 from bert_glue_tf.training.inputs import Inputs
 from bert_glue_tf.training.job import Job
@@ -105,7 +112,7 @@ def rehearse(job: Job, inputs: Inputs, plan: Plan) -> None:
     method = planning.build_method(job)  # Its own, since a method keeps what it has prepared.
     backbone = load_encoder(job.config, method)
     start = method.reshape(_start(job.config, backbone, inputs, is_rehearsal=True))
-    if job.config.distill_layers:
+    if questions.flag_of(job.config):
         teaching.rehearse(job.config, inputs, backbone, start.backbone)
     with devices.building(job.strategy, _policy(job, backbone)):
         _, model = _build(job.config, start)
@@ -140,12 +147,8 @@ def load_encoder(config: ExperimentConfig, method: PruningMethod) -> Backbone:
             f"It can be pruned by {good}; or {backbone.instead}.",
         )
     laying_out.require(config, backbone)
-    if config.distill_layers:
-        backbone.require(
-            "states",
-            f"--distill_layers={config.distill_layers}",
-            f"Leave the flag out, or {backbone.instead}.",
-        )
+    if flag := questions.flag_of(config):
+        backbone.require("states", flag, f"Leave the flag out, or {backbone.instead}.")
     if config.mixed_precision not in ("auto", "none"):
         backbone.require(
             "mixed_precision",

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+import math
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from bert_glue_tf.models.parts import States
+from bert_glue_tf.models.parts import Attention, States
 from bert_glue_tf.runs.config import ExperimentConfig
 from bert_glue_tf.runs.settings import ALL
 from bert_glue_tf.training import layer_pairs
-from bert_glue_tf.training.hints import Hint, LayerStates
+from bert_glue_tf.training.hints import Hint, LayerStates, Relations
 from bert_glue_tf.training.layer_pairs import Pairs
 from bert_glue_tf.training.token_rows import TokenRows
+
+_PARTS = ("queries", "keys", "values")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -161,6 +164,74 @@ class StatesQuestion(Question):
         return [self.name, self.record(), self.tokens]
 
 
+@dataclasses.dataclass(frozen=True)
+class RelationsQuestion(Question):
+    """The queries, keys or values of one layer's attention.
+
+    Attributes:
+      pair: the layers of student and teacher, from 1.
+      part: 0 for queries, 1 for keys, 2 for values.
+      student: the attention of the student's layer.
+      teacher: that of the teacher's.
+    """
+
+    pair: tuple[int, int]
+    part: int
+    student: Attention
+    teacher: Attention
+
+    @property
+    def name(self) -> str:
+        return _PARTS[self.part]
+
+    @property
+    def of_all_tokens(self) -> bool:
+        return True
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return 1, self.teacher.widths[self.part]
+
+    @property
+    def title(self) -> str:
+        return f"the {self.name} of a layer"
+
+    @property
+    def remedy(self) -> str:
+        return "no --distill_attention"
+
+    @property
+    def told(self) -> str:
+        return f"{self.pair[0]} from {self.pair[1]}, in {self.heads} relation heads"
+
+    @property
+    def needs_pieces(self) -> str:
+        return self.flag
+
+    @property
+    def without_pieces(self) -> str:
+        return "leave the flag out"
+
+    @property
+    def heads(self) -> int:
+        """The relation heads: as many as the teacher has heads, or the next fewer that divide the
+        features of both."""
+        common = math.gcd(self.student.widths[self.part], self.teacher.widths[self.part])
+        return max(r for r in range(1, self.teacher.heads + 1) if common % r == 0)
+
+    def select(self, outputs: Mapping[str, Any]) -> list[Any]:
+        return [outputs["attention_inputs"][self.pair[1] - 1][self.part]]
+
+    def hint(self, rows: TokenRows) -> Relations:
+        return Relations(rows, self.weight, self.part, self.pair[0], self.heads)
+
+    def record(self) -> dict[str, Any]:
+        return {"attention": list(self.pair)}
+
+    def asked(self) -> list[Any]:
+        return [self.name, self.record()]
+
+
 def of(settings: ExperimentConfig, student: States, teacher: States) -> list[Question]:
     """Return what a run asks its teacher for besides its answers.
 
@@ -183,4 +254,21 @@ def of(settings: ExperimentConfig, student: States, teacher: States) -> list[Que
                 settings.distill_tokens,
             )
         )
+    if settings.distill_attention:
+        pair = layer_pairs.choose_attention(settings, student, teacher)
+        flag = f"--distill_attention={settings.distill_attention}"
+        # The mean over the three.
+        weight = settings.distill_attention_weight / len(_PARTS)
+        mine, theirs = student.attention[pair[0] - 1], teacher.attention[pair[1] - 1]
+        found += [
+            RelationsQuestion(flag, weight, pair, part, mine, theirs) for part in range(len(_PARTS))
+        ]
     return found
+
+
+def flag_of(settings: ExperimentConfig) -> str:
+    """Return the flag that asks for the insides of both encoders, with its value; empty if none."""
+    for name in ("distill_layers", "distill_attention"):
+        if value := getattr(settings, name):
+            return f"--{name}={value}"
+    return ""

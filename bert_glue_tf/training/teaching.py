@@ -84,7 +84,7 @@ def rehearse(
     """Compare the layers of student and teacher, before the run that may be the teacher is done.
 
     Args:
-      settings: of the run; `distill_layers` is given.
+      settings: of the run, which asks for what lies inside of the encoders.
       inputs: its examples.
       encoder: as it was loaded, and as the run that this one starts from has it.
       student: the same as this run trains it.
@@ -94,7 +94,8 @@ def rehearse(
     """
     is_start = settings.teacher == START
     teacher = None if is_start else teachers.find(settings, inputs.task, None)
-    states = layer_pairs.states_of(teacher, settings) if teacher else encoder.states
+    flag = questions.flag_of(settings)
+    states = layer_pairs.states_of(teacher, flag) if teacher else encoder.states
     questions.of(settings, student.states, states)
 
 
@@ -116,8 +117,8 @@ def ask(job: Job, inputs: Inputs, teacher: Teacher, student: Backbone) -> Lesson
     if run.result.collapsed:
         logging.warning("%s: is COLLAPSED: %s", teacher.flag, run.result.collapsed)
     wanted: list[Question] = []
-    if settings.distill_layers:
-        found = layer_pairs.states_of(teacher, settings)
+    if flag := questions.flag_of(settings):
+        found = layer_pairs.states_of(teacher, flag)
         wanted = questions.of(settings, student.states, found)
     for question in wanted:
         logging.info("learned from the teacher: %s, %s", question.title, question.told)

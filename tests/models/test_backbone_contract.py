@@ -30,7 +30,7 @@ from bert_glue_tf.models import (
     saving,
 )
 from bert_glue_tf.models.backbone import Backbone
-from bert_glue_tf.models.parts import CAPABILITIES, States
+from bert_glue_tf.models.parts import CAPABILITIES, Attention, States
 from bert_glue_tf.models.probing import probe
 from bert_glue_tf.models.saved_encoders import TakesOver
 
@@ -389,24 +389,42 @@ def test_units_run_through_the_weights_of_each_layer(backbone, model, kind):
 
 
 def test_the_states_of_its_layers_are_read_beside_the_logits(backbone, model, saved, batch):
+    states = States(2, 16, (Attention(2, (16, 16, 16)),) * 2)
     with refused_without(backbone, "states"):
-        assert backbone.states == States(2, 16)
+        assert backbone.states == states
     if backbone.why_not("states"):
         with refuses(UserError, saved, "SavedModel"):
             type(backbone).saved_states(saved)
         return
-    assert type(backbone).saved_states(saved) == States(2, 16)
-    found = heads.with_states(model, batch, [1, 2], tokens=14)(batch)
+    assert type(backbone).saved_states(saved) == states
+    select = {"states": lambda outputs: outputs["encoder_outputs"]}
+    found = heads.with_inside(model, batch, select)(batch)
     np.testing.assert_allclose(found["logits"], model(batch), atol=1e-6)
-    assert found["states"].shape == (3, 2, 14, 16)
+    assert [one.shape for one in found["states"]] == [(3, 14, 16)] * 2
     shapes = tiny_bert.architecture()
     drawn = tiny_bert.weights(shapes, seed=3)
     for layer in (1, 2):
         cut = dataclasses.replace(shapes, layers=layer)
         expected = tiny_bert.forward(cut, drawn, batch)["sequence_output"]
-        np.testing.assert_allclose(found["states"][:, layer - 1, :12], expected, atol=1e-5)
-    first = heads.with_states(model, batch, [2])(batch)["states"]
-    np.testing.assert_allclose(first, found["states"][:, 1:, :1], atol=1e-6)
+        np.testing.assert_allclose(found["states"][layer - 1][:, :12], expected, atol=1e-5)
+
+
+def test_the_queries_keys_and_values_of_its_layers_are_read_beside_the_logits(
+    backbone, model, batch
+):
+    """Of the first layer's output: that layer without its attention, in NumPy."""
+    if backbone.why_not("states"):
+        return
+    select = {"inside": lambda outputs: [outputs["encoder_outputs"], outputs["attention_inputs"]]}
+    states, inside = heads.with_inside(model, batch, select)(batch)["inside"]
+    drawn = tiny_bert.weights(tiny_bert.architecture(), seed=3)
+    for part, found in zip(("query", "key", "value"), inside[1], strict=True):
+        kernel, bias = (
+            drawn[f"transformer/layer_1/self_attention/{part}/{leaf}"]
+            for leaf in ("kernel", "bias")
+        )
+        expected = np.einsum("abc,cde->abde", states[0], kernel.reshape(16, 2, 8))
+        np.testing.assert_allclose(found, expected + bias.reshape(2, 8), atol=1e-5)
 
 
 @pytest.mark.parametrize("capability", CAPABILITIES)

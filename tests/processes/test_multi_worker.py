@@ -89,6 +89,9 @@ def test_a_killed_worker_stops_the_others_and_the_run_goes_on(tmp_path, monkeypa
         pruning_method="layer,magnitude",
         pruning_options="order=greedy layer.final_sparsity=0.5",
         final_sparsity=0.5,
+        teacher="start",  # Which each worker asks itself.
+        distill_layers="uniform",
+        distill_tokens="all",
     )
     together = dataclasses.replace(settings, strategy="multi_worker")
     (tmp_path / "settings.json").write_text(json.dumps(together.to_json()))
@@ -147,6 +150,8 @@ def test_a_killed_worker_stops_the_others_and_the_run_goes_on(tmp_path, monkeypa
     assert record.encoder["starting_point"]["metrics"]["loss"] == first.metrics["loss"]
     assert first.metrics["loss"] == pytest.approx(scores["loss"], abs=1e-4)
     assert record.sparsity == pytest.approx(one.sparsity, abs=1e-6)
+    assert record.teacher["run"] == start.path.name
+    assert record.teacher["layers"] == one.teacher["layers"] == [[1, 2]]
     assert record.metrics["loss"] == pytest.approx(one.metrics["loss"], abs=1e-4)
     pairs = [(run, alone), (start, alone.beside(settings.starting_point))]
     for mine, expected in pairs:

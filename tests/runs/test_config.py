@@ -271,6 +271,18 @@ def test_pairs_of_layers_are_read_and_written_in_one_way():
             parse("--teacher=runs/x", f"--distill_layers={wrong}")
 
 
+def test_a_pair_of_attentions_is_read_and_written_in_one_way():
+    settings = parse("--teacher=runs/x", "--distill_attention= 06:12")
+    assert (settings.distill_attention, settings.attention_pair) == ("6:12", (6, 12))
+    for wrong in ("first", "6", "0:1", "2:4,4:8"):
+        with refuses(UserError, f"--distill_attention={wrong}", "last", "6:10"):
+            parse("--teacher=runs/x", f"--distill_attention={wrong}")
+    with refuses(UserError, "--distill_attention_weight=3.0", "--distill_attention=last"):
+        parse("--teacher=runs/x", "--distill_layers=uniform", "--distill_attention_weight=3.0")
+    with refuses(UserError, "--distill_attention_weight=3.0", "--distill_attention=last"):
+        config.check_method(ExperimentConfig(teacher="x", distill_attention_weight=3.0))
+
+
 def test_how_to_learn_from_a_teacher_means_nothing_without_one(caplog):
     with refuses(UserError, "--distill_weight=0.9", "--teacher"):
         parse("--distill_weight=0.9")
@@ -345,6 +357,7 @@ def test_other_settings_give_the_default_folder_another_name():
         "packing_width": 64,
         "distill_layers": "uniform",
         "distill_tokens": "all",
+        "distill_attention": "last",
     }
     for name in one:
         default = getattr(ExperimentConfig(), name)

@@ -11,6 +11,7 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from bert_glue_tf.models.parts import Attention, States
 from bert_glue_tf.models.saved_encoders import NotOfFamilyError
 from bert_glue_tf.models.transformer_names import canonical_name
 
@@ -128,6 +129,15 @@ class Architecture:
         """Return the widths of each layer, uniform or not."""
         size = self.hidden_size // self.heads
         return self.blocks or (Block(self.heads, size, size, self.inner_dim),) * self.layers
+
+    @property
+    def states(self) -> States:
+        """The sizes of what its layers compute."""
+        attention = tuple(
+            Attention(one.heads, (*[one.heads * one.key_dim] * 2, one.heads * one.value_dim))
+            for one in self.each_block()
+        )
+        return States(self.layers, self.hidden_size, attention)
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Return the shape of every variable of the encoder, by its name."""

@@ -208,14 +208,13 @@ class BertBackbone(TransformerNames, Backbone):
 
     @property
     def states(self) -> States:
-        return States(self.architecture.layers, self.architecture.hidden_size)
+        return self.architecture.states
 
     @classmethod
     def saved_states(cls, folder: pathlib.Path) -> States:
         from bert_glue_tf.models.bert.classifier_weights import read_weights
 
-        found = read_weights(folder).architecture
-        return States(found.layers, found.hidden_size)
+        return read_weights(folder).architecture.states
 
     @classmethod
     def units(

@@ -58,6 +58,10 @@ def import_pair(name: str, kind: str, folder: Path, licence: str = "") -> Path:
     )
 
 
+# The outputs that the published encoders have.
+_PUBLISHED = ("sequence_output", "pooled_output", "encoder_outputs")
+
+
 def write_encoder(encoder: Any, folder: Path) -> None:
     """Write an encoder as a SavedModel that is called as the published ones are.
 
@@ -74,7 +78,8 @@ def write_encoder(encoder: Any, folder: Path) -> None:
     # as long; nobody asks for them. This form is https://www.tensorflow.org/hub/reusable_saved_models.
     @tf.function(autograph=False)
     def call(inputs: dict[str, tf.Tensor], training: bool = False) -> dict[str, Any]:
-        outputs = dict(encoder(inputs, training=training))
+        found = encoder(inputs, training=training)
+        outputs = {name: found[name] for name in _PUBLISHED}
         # The published encoders have this alias, for exchange with other text embeddings.
         outputs["default"] = outputs["pooled_output"]
         return outputs

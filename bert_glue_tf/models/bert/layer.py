@@ -26,6 +26,7 @@ from bert_glue_tf.models.bert.architecture import (
 from bert_glue_tf.models.bert.arithmetic_training import TrainingArithmetic
 
 NAME = "bert_encoder"
+_ATTENTION = ("query", "key", "value")
 
 
 def official_arguments(architecture: Architecture) -> dict[str, Any]:
@@ -116,27 +117,47 @@ class BertEncoder(networks.BertEncoderV2):
         return words + self._position_embedding_layer(words)
 
     def call(self, inputs: Mapping[str, tf.Tensor]) -> dict[str, Any]:
-        """Return pooled_output [batch, hidden], sequence_output [batch, length, hidden] and
-        encoder_outputs, a list with the output of each layer.
+        """Return pooled_output [batch, hidden], sequence_output [batch, length, hidden],
+        encoder_outputs, a list with the output of each layer, and attention_inputs, a list with the
+        queries, keys and values of each layer [batch, length, heads, size], biases included.
 
         Of packed features (`data.packing.INPUTS`) pooled_output is [texts, hidden], and
         sequence_output, the last layer's, has the tokens that are pooled alone: [texts, 1, hidden].
         """
         is_packed = packing.FIRSTS in inputs
-        encoded = self.encode(_packed(inputs) if is_packed else _padded(inputs))
+        seen: dict[str, Any] = {}
+        encoded = self.encode(_packed(inputs) if is_packed else _padded(inputs), seen)
         return {
             "sequence_output": encoded.layers[-1],
             "pooled_output": encoded.pooled,
             "encoder_outputs": list(encoded.layers),
+            "attention_inputs": [
+                [seen[f"layer_{index}/self_attention/{part}:output"] for part in _ATTENTION]
+                for index in range(self.architecture.layers)
+            ],
         }
 
     # Keras has AutoGraph read a layer's code; this has no branch that depends on a tensor.
     @tf.autograph.experimental.do_not_convert
-    def encode(self, inputs: forward.Inputs) -> forward.Encoded[tf.Tensor]:
-        """Return the outputs of `forward.encode`."""
+    def encode(
+        self, inputs: forward.Inputs, seen: dict[str, Any] | None = None
+    ) -> forward.Encoded[tf.Tensor]:
+        """Return the outputs of `forward.encode`.
+
+        Args:
+          inputs: features.
+          seen: filled with what is computed at each point of `forward`, by name, as it is used.
+        """
+
+        def noting(name: str, tensor: Any) -> Any:
+            used = self._quantize(name, tensor)
+            if seen is not None:
+                seen[name] = used
+            return used
+
         arithmetic = self._arithmetic()
         weights = by_canonical_name(self.variables)
-        return forward.encode(weights, inputs, arithmetic, self.architecture.layers, self._quantize)
+        return forward.encode(weights, inputs, arithmetic, self.architecture.layers, noting)
 
     def get_config(self) -> dict[str, Any]:
         """Return what `from_config` makes the layer from, with first weights of its own."""
