@@ -84,7 +84,7 @@ class DistillationSettings(Settings):
     distill_layers: str = option(
         "",
         "Learn the teacher's states of some layers as well, where both encoders are BERTs (family "
-        f"bert) of the same width: {UNIFORM} = as many as the smaller of the two has, spread over "
+        f"bert): {UNIFORM} = as many as the smaller of the two has, spread over "
         "the other's; or pairs of the student's layer and the teacher's, from 1, as 2:4,4:8,6:12.",
     )
     distill_tokens: str = option(

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
+import tf_keras
 
 from bert_glue_tf.models.tokens import Tokens
 from bert_glue_tf.training.token_rows import TokenRows
@@ -41,6 +42,17 @@ class Hint(abc.ABC):
         """Return name -> what batches are given of the teacher's, indexed by text."""
         return {self.name: self.rows, f"{self.name}_lengths": self.rows.lengths}
 
+    def projection(self, seed: int) -> tf.Variable | None:
+        """Return a variable that is trained for the hint alone, and is no part of what is saved.
+
+        It is created under the scope of the run's strategy. None where the hint has none.
+
+        Args:
+          seed: of its first values.
+        """
+        del seed
+        return None
+
     @abc.abstractmethod
     def select(self, outputs: Mapping[str, Any]) -> Any:
         """Return what of the outputs of the student's encoder is compared with the teacher's."""
@@ -50,6 +62,7 @@ class Hint(abc.ABC):
         targets: Mapping[str, tf.Tensor],
         found: Any,
         features: Mapping[str, tf.Tensor],
+        projection: tf.Variable | None = None,
     ) -> tf.Tensor:
         """Return what the hint adds to the loss of each example of a batch.
 
@@ -57,22 +70,25 @@ class Hint(abc.ABC):
           targets: those of the batch, as `targets` names them.
           found: what `select` has chosen, computed for the batch.
           features: of the batch.
+          projection: of `projection`.
 
         Returns:
           float32 [batch].
         """
         wanted = targets[self.name]
         tokens = Tokens.of(features, targets[f"{self.name}_lengths"], tf.shape(wanted)[0])
-        return self.weight * self._distances(tokens, wanted, found)
+        return self.weight * self._distances(tokens, wanted, found, projection)
 
     @abc.abstractmethod
-    def _distances(self, tokens: Tokens, wanted: tf.Tensor, found: Any) -> tf.Tensor:
+    def _distances(
+        self, tokens: Tokens, wanted: tf.Tensor, found: Any, projection: tf.Variable | None
+    ) -> tf.Tensor:
         """Return how far each text is from the teacher: float32 [batch].
 
         Args:
           tokens: of the batch's texts.
           wanted: float16 [m, ...], the teacher's, for each of these tokens.
-          found: as for `losses`.
+          found, projection: as for `losses`.
         """
 
 
@@ -85,15 +101,20 @@ class LayerStates(Hint):
     the first token, with the sum over the layers). It is from 0 to 4, and 2 for states at right
     angles.
 
+    Where the two differ in width, the student's is s W with one matrix W for all layers, which is
+    learned (Jiao et al. 2020, "TinyBERT", https://arxiv.org/abs/1909.10351, equation 8).
+
     Attributes:
       rows: the teacher's directions, [tokens, layers, hidden].
       layers: of the student, from 1.
       are_whole: for each layer, whether the student computes all of its tokens; of the others, as
         the last one of packed texts, only the first token is learned.
+      width: of the student's states.
     """
 
     layers: Sequence[int]
     are_whole: Sequence[bool]
+    width: int
 
     @property
     def name(self) -> str:
@@ -103,24 +124,36 @@ class LayerStates(Hint):
         """Return the outputs of the layers, [rows, width, hidden] each."""
         return [outputs["encoder_outputs"][layer - 1] for layer in self.layers]
 
+    def projection(self, seed: int) -> tf.Variable | None:
+        """Return the matrix float32 [student's width, teacher's width]; None for the same width."""
+        width = self.rows.rows.shape[-1]
+        if width == self.width:
+            return None
+        first = tf_keras.initializers.GlorotUniform(seed)((self.width, width))
+        return tf.Variable(first, name="distill_projection")
+
     def _distances(
-        self, tokens: Tokens, wanted: tf.Tensor, found: Sequence[tf.Tensor]
+        self,
+        tokens: Tokens,
+        wanted: tf.Tensor,
+        found: Sequence[tf.Tensor],
+        projection: tf.Variable | None,
     ) -> tf.Tensor:
+        def apart(states: tf.Tensor, directions: tf.Tensor) -> tf.Tensor:
+            """Return the squared distances of states, at length 1, and directions: [m]."""
+            ours = states if projection is None else tf.matmul(states, projection)
+            ours = tf.math.l2_normalize(ours, axis=-1)
+            return tf.reduce_sum(tf.square(ours - tf.cast(directions, tf.float32)), axis=-1)
+
         distances = []
         for place, (hidden, is_whole) in enumerate(zip(found, self.are_whole, strict=True)):
             theirs = wanted[:, place]
             if is_whole:
-                distances.append(tokens.means(_apart(tokens.of_rows(hidden), theirs)))
+                distances.append(tokens.means(apart(tokens.of_rows(hidden), theirs)))
             else:  # [texts, 1 or more, hidden].
                 first = tf.cast(hidden[:, 0], tf.float32)
-                distances.append(_apart(first, tf.gather(theirs, tokens.firsts)))
+                distances.append(apart(first, tf.gather(theirs, tokens.firsts)))
         return tf.reduce_mean(tf.stack(distances), axis=0)
-
-
-def _apart(states: tf.Tensor, directions: tf.Tensor) -> tf.Tensor:
-    """Return the squared distances of states, at length 1, and directions: float32 [m]."""
-    ours = tf.math.l2_normalize(states, axis=-1)
-    return tf.reduce_sum(tf.square(ours - tf.cast(directions, tf.float32)), axis=-1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -156,7 +189,14 @@ class Relations(Hint):
         """Return queries, keys or values, [rows, width, heads, size]."""
         return outputs["attention_inputs"][self.layer - 1][self.part]
 
-    def _distances(self, tokens: Tokens, wanted: tf.Tensor, found: tf.Tensor) -> tf.Tensor:
+    def _distances(
+        self,
+        tokens: Tokens,
+        wanted: tf.Tensor,
+        found: tf.Tensor,
+        projection: tf.Variable | None,
+    ) -> tf.Tensor:
+        del projection
         shape = tf.shape(found)[:2]
         theirs = tokens.in_rows(tf.cast(wanted[:, 0], tf.float32), shape)
         ours = tf.reshape(

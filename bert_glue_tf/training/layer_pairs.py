@@ -44,16 +44,8 @@ def choose(settings: DistillationSettings, student: States, teacher: States) -> 
       teacher: those of the teacher's.
 
     Raises:
-      UserError: one of the two has no such layer, or their widths differ.
+      UserError: one of the two has no such layer.
     """
-    flag = f"--distill_layers={settings.distill_layers}"
-    if student.width != teacher.width:
-        raise UserError(
-            f"{flag}: the states of the teacher have {teacher.width} features and those of this "
-            f"encoder {student.width}, so that they cannot be compared. Leave the flag out, and "
-            "the teacher's answers are learned alone; or give a teacher with an encoder of "
-            f"{student.width} features."
-        )
     if settings.distill_layers == UNIFORM:
         count = min(student.count, teacher.count)
         # -(-a // b) is the quotient, rounded up.
@@ -62,7 +54,8 @@ def choose(settings: DistillationSettings, student: States, teacher: States) -> 
             for k in range(1, count + 1)
         ]
     pairs = settings.layer_pairs
-    _require_there(f"{flag}: ", pairs[-1], student, teacher, UNIFORM)
+    flag = f"--distill_layers={settings.distill_layers}: "
+    _require_there(flag, pairs[-1], student, teacher, UNIFORM)
     return pairs
 
 

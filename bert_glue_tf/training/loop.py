@@ -179,6 +179,7 @@ def _state(
         pruning=plan.method.state(),
         dropout=classifiers.dropout_states(network.model),
         sums=sums,
+        **trainee.own_state,
     )
 
 
@@ -205,7 +206,9 @@ def _compile(job: Job, inputs: Inputs, plan: Plan, network: Network, layouts: La
     """Return the classifier with its optimizer, its objective and what is reported of both."""
     with devices.building(job.strategy, network.policy):
         objective = _objective(job, inputs, network)
-        trainee = objectives.trainee(network.model, layouts.training.inputs, objective)
+        trainee = objectives.trainee(
+            network.model, layouts.training.inputs, objective, job.config.seed
+        )
         trainee.compile(
             optimizer=plan.method.wrap_optimizer(
                 build_optimizer(job.config, plan.cycle_steps, network.backbone.no_decay)

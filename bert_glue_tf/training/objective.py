@@ -186,6 +186,11 @@ class Trainee(tf_keras.Model):
         self.objective = objective
         self._mean_of_examples: tf_keras.metrics.Mean | None = None
 
+    @property
+    def own_state(self) -> dict[str, Any]:
+        """What it trains besides the classifier, by name, for a checkpoint."""
+        return {}
+
     def compile(self, *, is_filled_up: bool, **arguments: Any) -> None:
         """Set the optimizer and the metrics of the labels; the loss is the objective's.
 
@@ -255,7 +260,7 @@ class HintedTrainee(Trainee):
     """A classifier that learns by what its encoder computes inside, besides its logits."""
 
     def __init__(
-        self, classifier: tf_keras.Model, objective: Objective, whole: tf_keras.Model
+        self, classifier: tf_keras.Model, objective: Objective, whole: tf_keras.Model, seed: int
     ) -> None:
         """Wrap a classifier as `Trainee`.
 
@@ -264,10 +269,18 @@ class HintedTrainee(Trainee):
           objective: what to minimise; it has `hints`.
           whole: of `heads.with_inside`: the same layers and features, to logits and by name what
             each hint selects.
+          seed: of the first values of what is trained for a hint alone.
         """
         super().__init__(classifier, objective)
+        made = {hint.name: hint.projection(seed) for hint in objective.hints}
+        self.projections = {name: one for name, one in made.items() if one is not None}
         # Within a function, so that Keras does not count the same layers twice.
         self._whole = lambda features, training: whole(features, training=training)
+
+    @property
+    def own_state(self) -> dict[str, Any]:
+        """What it trains besides the classifier, by name, for a checkpoint."""
+        return {"projections": self.projections} if self.projections else {}
 
     def call(self, inputs: Any, training: Any = None, mask: Any = None) -> dict[str, tf.Tensor]:
         """Return `logits` [batch, width] and, by its name, what each hint selects."""
@@ -281,7 +294,8 @@ class HintedTrainee(Trainee):
         logits = y_pred["logits"]
         losses = self.objective.losses(y, logits)
         for hint in self.objective.hints:
-            losses += hint.losses(y, y_pred[hint.name], x)
+            projection = self.projections.get(hint.name)
+            losses += hint.losses(y, y_pred[hint.name], x, projection)
         return self._mean(x, losses, logits, sample_weight)
 
     def compute_metrics(
@@ -300,16 +314,20 @@ def _as_computed(losses: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
     return losses
 
 
-def trainee(model: tf_keras.Model, inputs: Iterable[str], objective: Objective) -> Trainee:
+def trainee(
+    model: tf_keras.Model, inputs: Iterable[str], objective: Objective, seed: int
+) -> Trainee:
     """Return a classifier as it trains, with what its encoder computes where that is learned.
 
     Args:
       model: from `build_classifier`, under the scope of the strategy that it was built under.
       inputs: names of the features that its batches have.
       objective: what to minimise.
+      seed: of the run.
     """
     classifier = heads.over(model, inputs)
     if not objective.hints:
         return Trainee(classifier, objective)
     select = {hint.name: hint.select for hint in objective.hints}
-    return HintedTrainee(classifier, objective, heads.with_inside(model, inputs, select))
+    whole = heads.with_inside(model, inputs, select)
+    return HintedTrainee(classifier, objective, whole, seed)

@@ -105,11 +105,13 @@ class StatesQuestion(Question):
     Attributes:
       pairs: of layers.
       student: the layers of the student's encoder.
+      teacher: those of the teacher's.
       tokens: value of --distill_tokens.
     """
 
     pairs: Pairs
     student: States
+    teacher: States
     tokens: str
 
     @property
@@ -122,7 +124,7 @@ class StatesQuestion(Question):
 
     @property
     def shape(self) -> tuple[int, int]:
-        return len(self.pairs), self.student.width
+        return len(self.pairs), self.teacher.width
 
     @property
     def title(self) -> str:
@@ -155,7 +157,7 @@ class StatesQuestion(Question):
     def hint(self, rows: TokenRows) -> LayerStates:
         layers = [mine for mine, _ in self.pairs]
         are_whole = [layer < self.student.count for layer in layers]
-        return LayerStates(rows, self.weight, layers, are_whole)
+        return LayerStates(rows, self.weight, layers, are_whole, self.student.width)
 
     def record(self) -> dict[str, Any]:
         return {"layers": [list(pair) for pair in self.pairs]}
@@ -251,6 +253,7 @@ def of(settings: ExperimentConfig, student: States, teacher: States) -> list[Que
                 settings.distill_layers_weight,
                 layer_pairs.choose(settings, student, teacher),
                 student,
+                teacher,
                 settings.distill_tokens,
             )
         )

@@ -69,7 +69,7 @@ def turned(tmp_path_factory) -> pathlib.Path:
 @pytest.fixture(scope="module")
 @slow_to_make
 def student(teacher, turned, tmp_path_factory) -> Run:
-    """A smaller encoder that has learned from the teacher alone."""
+    """A smaller and narrower encoder that has learned from the teacher alone, its layer too."""
     encoder = tiny_bert.write_pair(tmp_path_factory.mktemp("small"), layers=1, hidden=8, seed=4)
     return tiny_runs.train(
         tmp_path_factory.mktemp("runs") / "student",
@@ -77,9 +77,16 @@ def student(teacher, turned, tmp_path_factory) -> Run:
         turned,
         teacher=str(teacher.path),
         distill_weight=1.0,
+        distill_layers="uniform",
         encoder_dropout=0.0,
         seq_length=16,
     )
+
+
+@pytest.fixture(scope="module")
+def answering(student):
+    """The settings of a student that learns the teacher's answers alone."""
+    return dataclasses.replace(student.config, distill_layers="")
 
 
 def begun(config, path):
@@ -102,6 +109,7 @@ def test_the_record_tells_of_the_teacher(student, teacher):
     told = student.result.teacher
     assert (told["run"], told["metrics"]) == ("teacher", dict(teacher.result.metrics))
     assert told["train_metrics"]["accuracy"] < 0.1  # By the turned labels.
+    assert told["layers"] == [[1, 1]]
     shown = dict(terminal.rows(student.result))["teacher"]
     assert shown.startswith(f"teacher: accuracy {told['metrics']['accuracy']:.4f}, ")
     line = student.result.to_line()
@@ -127,7 +135,7 @@ def test_a_run_that_goes_on_has_the_same_answers_and_does_not_ask_again(
         with pytest.raises(KeyboardInterrupt):
             experiment.train_and_evaluate(config, folder)
     kept = sorted(path.name for path in folder.teacher_answers.iterdir())
-    assert kept == ["asked.json", "logits.npy"]
+    assert kept == ["asked.json", "logits.npy", "states.npy", "states_splits.npy"]
     # With another teacher in the same place it does not go on.
     (file,) = (teacher.path / "model" / "variables").glob("*.data-*")
     content = file.read_bytes()
@@ -143,10 +151,10 @@ def test_a_run_that_goes_on_has_the_same_answers_and_does_not_ask_again(
 
 
 def test_the_answers_are_the_teachers_logits_in_its_own_word_pieces(
-    student, teacher, tmp_path, monkeypatch
+    answering, teacher, tmp_path, monkeypatch
 ):
     """The student reads 16 pieces and the teacher 32, of which nothing is left in memory."""
-    job, data, found = begun(student.config, tmp_path)
+    job, data, found = begun(answering, tmp_path)
     loaded, load_saved = [], saving.load_saved
 
     def remembered(folder):
@@ -155,18 +163,20 @@ def test_the_answers_are_the_teachers_logits_in_its_own_word_pieces(
         return model
 
     monkeypatch.setattr(saving, "load_saved", remembered)
-    answers = teaching.ask(job, data, found, load(student.config.encoder)).answers
+    answers = teaching.ask(job, data, found, load(answering.encoder)).answers
     gc.collect()
     assert [one() for one in loaded] == [None]
     expected = Classifier.load(teacher.path).logits(list(zip(*data.train.texts, strict=True)))
     np.testing.assert_allclose(answers, expected, atol=1e-5)
     turned_around = dataclasses.replace(found, outputs=[1, 0])
-    again = teaching.ask(job, data, turned_around, load(student.config.encoder)).answers
+    again = teaching.ask(job, data, turned_around, load(answering.encoder)).answers
     np.testing.assert_array_equal(again, answers[:, ::-1])
     assert len(loaded) == 2  # The teacher by `Classifier` above, and not a third time.
 
 
-def test_answers_to_other_texts_and_damaged_ones_are_not_used_again(student, tmp_path, monkeypatch):
+def test_answers_to_other_texts_and_damaged_ones_are_not_used_again(
+    answering, tmp_path, monkeypatch
+):
     """Until the training begins, a folder may be given other settings."""
     asked = []
 
@@ -175,8 +185,8 @@ def test_answers_to_other_texts_and_damaged_ones_are_not_used_again(student, tmp
         return np.full((len(tokens), 2), len(asked), np.float32)
 
     monkeypatch.setattr(teaching, "_answers", answers)
-    encoder = load(student.config.encoder)
-    config = dataclasses.replace(student.config, train_examples=40)
+    encoder = load(answering.encoder)
+    config = dataclasses.replace(answering, train_examples=40)
     held_out = dataclasses.replace(config, train_examples=50, held_out=10)
     cut = dataclasses.replace(held_out, truncation="tail")
     for number, one in enumerate((config, held_out, cut), start=1):
@@ -279,15 +289,6 @@ def test_the_states_of_the_teachers_layers_are_kept_as_directions(
     assert not left.exists()
 
 
-def test_layers_of_other_widths_are_refused(student, tmp_path):
-    config = dataclasses.replace(student.config, distill_layers="uniform")
-    job, data, found = begun(config, tmp_path)
-    with refuses(UserError, "--distill_layers=uniform", "16 features", "8"):
-        teaching.ask(job, data, found, load(config.encoder))
-    with refuses(UserError, "--distill_layers=uniform", "16 features", "8"):
-        teaching.rehearse(config, data, *[load(config.encoder)] * 2)
-
-
 @pytest.mark.parametrize("tokens", [1, 8])
 def test_a_training_by_states_brings_them_nearer_and_trains_the_same_variables(tokens):
     shapes = dataclasses.replace(
@@ -318,12 +319,12 @@ def test_a_training_by_states_brings_them_nearer_and_trains_the_same_variables(t
     before = apart(model)
     rows = np.stack([wanted[0], np.repeat(wanted[1], tokens, axis=0)], axis=1)
     kept = TokenRows(rows.astype(np.float16), np.arange(33) * tokens)
-    hint = LayerStates(kept, 1.0, layers, (True, False))
+    hint = LayerStates(kept, 1.0, layers, (True, False), 16)
     answers = np.zeros((32, 2), np.float32)
     objective = DistilledLoss(task.problem, TaskLoss(task.problem), answers, 0.0, 1.0, [hint])
     classifier = heads.over(model, layout.inputs)
     plain = Trainee(classifier, TaskLoss(task.problem))
-    trainee = objectives.trainee(model, layout.inputs, objective)
+    trainee = objectives.trainee(model, layout.inputs, objective, seed=1)
     assert isinstance(trainee, HintedTrainee)
     assert [v.ref() for v in trainee.variables] == [v.ref() for v in plain.variables]
     trainee.compile(
@@ -373,11 +374,13 @@ def test_a_pruned_run_learns_from_the_one_that_it_starts_from(pruned):
     assert pruned.result.parameters["total"] < start.result.parameters["total"]
 
 
-def test_a_teacher_that_diverged_or_is_damaged_is_refused(student, teacher, tmp_path, monkeypatch):
-    encoder = load(student.config.encoder)
+def test_a_teacher_that_diverged_or_is_damaged_is_refused(
+    answering, teacher, tmp_path, monkeypatch
+):
+    encoder = load(answering.encoder)
     damaged = shutil.copytree(teacher.path, tmp_path / "damaged")
     (damaged / "model" / "saved_model.pb").write_bytes(b"not one")
-    config = dataclasses.replace(student.config, teacher=str(damaged))
+    config = dataclasses.replace(answering, teacher=str(damaged))
     job, data, found = begun(config, tmp_path / "one")
     with refuses(UserError, damaged / "model", "cannot be loaded"):
         teaching.ask(job, data, found, encoder)

@@ -45,8 +45,3 @@ def test_the_last_attention_learns_from_the_last_or_as_it_is_given():
     assert layer_pairs.choose_attention(given, States(3, 8), States(12, 16)) == (2, 9)
     with refuses(UserError, "--distill_attention=2:9", "the teacher's encoder", "last", "3:6"):
         layer_pairs.choose_attention(given, States(3, 8), States(6, 16))
-
-
-def test_states_of_other_widths_are_refused():
-    with refuses(UserError, "--distill_layers=uniform", "768", "384"):
-        choose("uniform", States(6, 384), States(12, 768))
