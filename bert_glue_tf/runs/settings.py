@@ -62,6 +62,9 @@ class DistillationSettings(Settings):
 
     The defaults of weight and temperature are those of Hugging Face's example of DistilBERT's
     authors, which fine-tunes with a teacher (Sanh et al. 2019, https://arxiv.org/abs/1910.01108).
+    The layers weigh about as much beside the answers as in CoFi (Xia et al. 2022,
+    https://arxiv.org/abs/2204.00408): 0.9 to 0.1, with the sum over four layers of squared errors
+    that are a quarter of those of the directions here.
     """
 
     teacher: str = option(
@@ -94,7 +97,7 @@ class DistillationSettings(Settings):
         choices=TOKENS,
     )
     distill_layers_weight: float = option(
-        1.0,
+        10.0,
         "Weight of the layers' states in the loss, besides that of labels and answers.",
         limits=Limits(0.0, 1000.0, "from 0 to 1000"),
     )

@@ -78,6 +78,7 @@ def student(teacher, turned, tmp_path_factory) -> Run:
         teacher=str(teacher.path),
         distill_weight=1.0,
         distill_layers="uniform",
+        distill_layers_weight=1.0,
         encoder_dropout=0.0,
         seq_length=16,
     )
