@@ -297,11 +297,15 @@ def _settings(models: Sequence[Model]) -> dict[str, Table[Any]]:
     for model in models:
         if model.run in found:
             continue
+        place = model.config["teacher"]
         values = [
             {"setting": name, "value": str(value)}
-            for name, value in model.deciding.items()  # Without those that do not come into it.
+            # Without those that do not come into it.
+            for name, value in {**model.deciding, "teacher": place}.items()
             if value not in ("", None)
         ]
+        if model.teacher != place:
+            values.append({"setting": "teacher: SHA-256", "value": model.teacher})
         for split, read in model.data.items():
             values.append({"setting": f"{split}: SHA-256", "value": str(read["sha256"])})
         found[model.run] = tables.of(values)

@@ -64,7 +64,7 @@ class DistillationSettings(Settings):
     authors, which fine-tunes with a teacher (Sanh et al. 2019, https://arxiv.org/abs/1910.01108).
     The layers weigh about as much beside the answers as in CoFi (Xia et al. 2022,
     https://arxiv.org/abs/2204.00408): 0.9 to 0.1, with the sum over four layers of squared errors
-    that are a quarter of those of the directions here.
+    that are about a quarter of those of the directions here.
     """
 
     teacher: str = option(
