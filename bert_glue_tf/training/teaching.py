@@ -6,8 +6,9 @@ before the training.
 
 Of the states of its layers those of each text's first token are kept, one vector a text and a layer
 whatever the tokenizers are, or those of all tokens, which take as many times the room as a text has
-pieces and have to be the same pieces in both encoders. They lie in a file that is mapped into
-memory, of which a batch reads its own rows, as float16, which takes half of the room.
+pieces and have to be the same pieces in both encoders. Of its attention the queries, keys and
+values of all tokens are kept. Each lies in a file that is mapped into memory, of which a batch
+reads its own rows, as float16, which takes half of the room.
 """
 
 from __future__ import annotations
@@ -172,10 +173,12 @@ def _ask_now(
 ) -> None:
     """Let the teacher answer, and write what it answers; for the arguments see `ask`."""
     folder = job.folder.teacher_answers
+    of_all = [question for question in wanted if question.of_all_tokens]
+    for question in of_all:
+        _require_same_order(teacher, question)
     texts = _tokens(teacher, inputs)
-    for question in wanted:
-        if question.of_all_tokens:
-            _require_same_pieces(teacher, question, inputs, student, texts)
+    for question in of_all[:1]:  # Of the others it is the same.
+        _require_same_pieces(question, inputs, student, texts)
     answer_files.begin(folder)
     firsts = np.arange(len(texts) + 1)
     rows = [
@@ -290,12 +293,22 @@ def _tokens(teacher: Teacher, inputs: Inputs) -> TokenizedTexts:
     return tokens
 
 
+def _require_same_order(teacher: Teacher, question: Question) -> None:
+    """Refuse a teacher that reads the texts of an example in another order than the student.
+
+    Raises:
+      UserError: it does.
+    """
+    if teacher.fields != sorted(teacher.fields):
+        raise UserError(
+            f"{question.needs_pieces}: the teacher reads the texts of an example in another order "
+            f"({', '.join(teacher.run.task.text_fields)}), and so other word pieces in their "
+            f"places. Give --text_columns in that order, or {question.without_pieces}."
+        )
+
+
 def _require_same_pieces(
-    teacher: Teacher,
-    question: Question,
-    inputs: Inputs,
-    student: Backbone,
-    theirs: TokenizedTexts,
+    question: Question, inputs: Inputs, student: Backbone, theirs: TokenizedTexts
 ) -> None:
     """Refuse texts that teacher and student read in other word pieces.
 

@@ -262,6 +262,9 @@ def test_the_states_of_the_teachers_layers_are_kept_as_directions(
         teaching.ask(job, data, found, load(tiny_encoder))
     config = dataclasses.replace(config, seq_length=32)
     job, data, found = begun(config, tmp_path / "all")
+    turned_around = dataclasses.replace(found, fields=[1, 0])
+    with refuses(UserError, "--distill_tokens=all", "another order", "--text_columns"):
+        teaching.ask(job, data, turned_around, load(tiny_encoder))
     kept = teaching.ask(job, data, found, load(tiny_encoder)).hints[0].rows
     tokens = features["input_mask"].numpy().sum(1)
     np.testing.assert_array_equal(kept.lengths[:5], tokens)
