@@ -28,7 +28,7 @@ from bert_glue_tf.data.layouts import Padded
 from bert_glue_tf.data.preprocessing import INPUTS, TokenizedTexts
 from bert_glue_tf.data.problems import Classification, MultiLabel, Regression
 from bert_glue_tf.models import heads
-from bert_glue_tf.training.hints import LayerStates
+from bert_glue_tf.training.hints import LayerStates, Relations
 from bert_glue_tf.training.objective import BalancedLoss, DistilledLoss, TaskLoss, trainee
 from bert_glue_tf.training.token_rows import TokenRows
 
@@ -48,12 +48,15 @@ def distilled(problem, labels=TaskLoss, weight=0.3, temperature=2.0, hints=()):
 
 
 def hinted(problem):
-    """The same with states of wider layers, drawn by chance, of 1 to 6 tokens of each text."""
+    """The same with hints by chance: states of wider layers, of 1 to 6 tokens, and relations."""
     random = np.random.default_rng(6)
     splits = np.concatenate([[0], np.cumsum(random.integers(1, LENGTH + 1, COUNT))])
     rows = random.normal(size=(splits[-1], 2, WIDTH + 2)).astype(np.float16)
     states = LayerStates(TokenRows(rows, splits), 2.0, (1, 2), (True, False), WIDTH)
-    return distilled(problem, hints=[states])
+    whole = np.arange(COUNT + 1) * LENGTH
+    rows = random.normal(size=(whole[-1], 1, WIDTH + 2)).astype(np.float16)
+    relations = Relations(TokenRows(rows, whole), 3.0, part=0, layer=1, heads=2)
+    return distilled(problem, hints=[states, relations])
 
 
 # Name -> how it is built for a problem.
@@ -96,8 +99,12 @@ class Encoder(tf_keras.layers.Layer):
     def call(self, inputs):
         words = self.words(inputs["input_word_ids"])
         last = self.dense(words)
-        pooled = tf.reduce_mean(last, axis=1)
-        return {"pooled_output": pooled, "encoder_outputs": [words, last]}
+        queries = tf.reshape(words, [*tf.unstack(tf.shape(words)[:2]), 2, WIDTH // 2])
+        return {
+            "pooled_output": tf.reduce_mean(last, axis=1),
+            "encoder_outputs": [words, last],
+            "attention_inputs": [[queries]],
+        }
 
 
 def classifier(width):

@@ -364,6 +364,7 @@ def pruned(tiny_encoder, tiny_glue, tmp_path_factory) -> Run:
         distill_weight=0.9,
         distill_layers="uniform",
         distill_tokens="all",
+        distill_attention="last",
     )
 
 
@@ -371,7 +372,8 @@ def test_a_pruned_run_learns_from_the_one_that_it_starts_from(pruned):
     start = Run.read(pruned.path.with_name(pruned.config.starting_point.run_name))
     assert start.result.teacher == {}
     told = pruned.result.teacher
-    assert (told["run"], told["layers"]) == (start.path.name, [[1, 1]])
+    assert told["run"] == start.path.name
+    assert (told["layers"], told["attention"]) == ([[1, 1]], [1, 1])
     assert told["metrics"] == pruned.result.encoder["starting_point"]["metrics"]
     before, after = (pruned.result.widths[name] for name in ("before", "after"))
     assert [{unit: number // 2 for unit, number in layer.items()} for layer in before] == after
