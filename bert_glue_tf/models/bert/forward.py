@@ -77,10 +77,12 @@ class Encoded(Generic[H]):
       layers: the output of each layer, as the arithmetic holds it; of the last one only the tokens
         that are pooled, [texts, 1, hidden], where the inputs name them.
       pooled: [texts, hidden].
+      attention: the queries, keys and values of each layer, by head, as they are used.
     """
 
     layers: tuple[H, ...]
     pooled: Any
+    attention: tuple[tuple[Any, Any, Any], ...]
 
 
 class Arithmetic(Protocol[H]):
@@ -178,17 +180,18 @@ class _Forward(Generic[H]):
         with scope("embeddings"):
             hidden = self._embed(inputs)
         mask = self.arithmetic.prepare_mask(inputs.mask, hidden)
-        outputs = []
+        outputs, attention = [], []
         for index in range(self.layers):
             with scope(f"layer_{index}"):
                 pooled_of = inputs if index == last else None
-                hidden = self._layer(f"transformer/layer_{index}", hidden, mask, pooled_of)
+                hidden, parts = self._layer(f"transformer/layer_{index}", hidden, mask, pooled_of)
             outputs.append(hidden)
+            attention.append(parts)
         with scope("pooler"):
             first = self.arithmetic.firsts(hidden, inputs)
             pooled = self.arithmetic.activate_pooled(self._dense("pooler_transform", first))
             pooled = self.quantize("pooler:output", pooled)
-        return Encoded(tuple(outputs), pooled)
+        return Encoded(tuple(outputs), pooled, tuple(attention))
 
     def _embed(self, inputs: Inputs) -> H:
         words = self._read("word_embeddings/embeddings")
@@ -205,13 +208,19 @@ class _Forward(Generic[H]):
             hidden = self._dense(_PROJECTION, hidden)
         return hidden
 
-    def _layer(self, prefix: str, hidden: H, mask: Any, pooled_of: Inputs | None) -> H:
-        """Compute a layer; `pooled_of` are the inputs in the last one, whose tokens are pooled."""
+    def _layer(
+        self, prefix: str, hidden: H, mask: Any, pooled_of: Inputs | None
+    ) -> tuple[H, tuple[Any, Any, Any]]:
+        """Compute a layer; `pooled_of` are the inputs in the last one, whose tokens are pooled.
+
+        Returns:
+          Its output, and the queries, keys and values of its attention.
+        """
         arithmetic, scope, point = self.arithmetic, self.arithmetic.scope, _point(prefix)
         asking, read = arithmetic.enter_layer(hidden, pooled_of is not None)
         with scope("self_attention"):
             name = f"{prefix}/self_attention"
-            context = self._attention(name, asking, read, mask)
+            context, parts = self._attention(name, asking, read, mask)
             if pooled_of is not None:
                 context = arithmetic.keep_pooled(context, pooled_of)
                 asking = arithmetic.keep_pooled(asking, pooled_of)
@@ -231,9 +240,12 @@ class _Forward(Generic[H]):
             output = arithmetic.dropout(f"{point}/output", output)
         with scope("output_layer_norm"):
             total = arithmetic.add(output, attended)
-            return self._normalize(f"{prefix}/output_layer_norm", total)
+            return self._normalize(f"{prefix}/output_layer_norm", total), parts
 
-    def _attention(self, prefix: str, asking: H, read: H, mask: Any) -> Any:
+    def _attention(
+        self, prefix: str, asking: H, read: H, mask: Any
+    ) -> tuple[Any, tuple[Any, Any, Any]]:
+        """Return the weighted values, by head, and the queries, keys and values."""
         arithmetic, scope, point = self.arithmetic, self.arithmetic.scope, _point(prefix)
         with scope("query"):
             query = self._product(f"{prefix}/query", asking, arithmetic.project_query)
@@ -247,7 +259,8 @@ class _Forward(Generic[H]):
             weights = self.quantize(f"{point}/softmax:output", weights)
             weights = arithmetic.dropout(f"{point}/softmax", weights)
         with scope("context"):
-            return self.quantize(f"{point}/context:output", arithmetic.context(weights, value))
+            context = arithmetic.context(weights, value)
+            return self.quantize(f"{point}/context:output", context), (query, key, value)
 
     def _read(self, name: str) -> Any:
         return self.quantize(name, self.weights[name])

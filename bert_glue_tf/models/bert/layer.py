@@ -26,7 +26,6 @@ from bert_glue_tf.models.bert.architecture import (
 from bert_glue_tf.models.bert.arithmetic_training import TrainingArithmetic
 
 NAME = "bert_encoder"
-_ATTENTION = ("query", "key", "value")
 
 
 def official_arguments(architecture: Architecture) -> dict[str, Any]:
@@ -125,39 +124,21 @@ class BertEncoder(networks.BertEncoderV2):
         sequence_output, the last layer's, has the tokens that are pooled alone: [texts, 1, hidden].
         """
         is_packed = packing.FIRSTS in inputs
-        seen: dict[str, Any] = {}
-        encoded = self.encode(_packed(inputs) if is_packed else _padded(inputs), seen)
+        encoded = self.encode(_packed(inputs) if is_packed else _padded(inputs))
         return {
             "sequence_output": encoded.layers[-1],
             "pooled_output": encoded.pooled,
             "encoder_outputs": list(encoded.layers),
-            "attention_inputs": [
-                [seen[f"layer_{index}/self_attention/{part}:output"] for part in _ATTENTION]
-                for index in range(self.architecture.layers)
-            ],
+            "attention_inputs": [list(parts) for parts in encoded.attention],
         }
 
     # Keras has AutoGraph read a layer's code; this has no branch that depends on a tensor.
     @tf.autograph.experimental.do_not_convert
-    def encode(
-        self, inputs: forward.Inputs, seen: dict[str, Any] | None = None
-    ) -> forward.Encoded[tf.Tensor]:
-        """Return the outputs of `forward.encode`.
-
-        Args:
-          inputs: features.
-          seen: filled with what is computed at each point of `forward`, by name, as it is used.
-        """
-
-        def noting(name: str, tensor: Any) -> Any:
-            used = self._quantize(name, tensor)
-            if seen is not None:
-                seen[name] = used
-            return used
-
+    def encode(self, inputs: forward.Inputs) -> forward.Encoded[tf.Tensor]:
+        """Return the outputs of `forward.encode`."""
         arithmetic = self._arithmetic()
         weights = by_canonical_name(self.variables)
-        return forward.encode(weights, inputs, arithmetic, self.architecture.layers, noting)
+        return forward.encode(weights, inputs, arithmetic, self.architecture.layers, self._quantize)
 
     def get_config(self) -> dict[str, Any]:
         """Return what `from_config` makes the layer from, with first weights of its own."""
