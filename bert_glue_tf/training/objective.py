@@ -233,7 +233,18 @@ class Trainee(tf_keras.Model):
           y_pred: float32 [batch, width], the logits.
           sample_weight: float32 [batch]; None for 1 each. A batch that is filled up has weights.
         """
-        return self._mean(x, self.objective.losses(y, y_pred), y_pred, sample_weight)
+        return self._mean(x, self.losses(y, y_pred, x), y_pred, sample_weight)
+
+    def losses(self, targets: Mapping[str, tf.Tensor], outputs: Any, features: Any) -> tf.Tensor:
+        """Return the loss of each example of a batch, float32 [batch].
+
+        Args:
+          targets: name -> [batch, ...].
+          outputs: what a call of the model returns.
+          features: of the batch.
+        """
+        del features
+        return self.objective.losses(targets, outputs)
 
     def _mean(
         self, x: Any, losses: tf.Tensor, logits: tf.Tensor, sample_weight: tf.Tensor | None
@@ -291,12 +302,15 @@ class HintedTrainee(Trainee):
         self, x: Any, y: Any, y_pred: Any, sample_weight: tf.Tensor | None = None
     ) -> tf.Tensor:
         """Return the mean of a batch's losses; `y_pred` is what `call` returns."""
-        logits = y_pred["logits"]
-        losses = self.objective.losses(y, logits)
+        return self._mean(x, self.losses(y, y_pred, x), y_pred["logits"], sample_weight)
+
+    def losses(self, targets: Mapping[str, tf.Tensor], outputs: Any, features: Any) -> tf.Tensor:
+        """Return the loss of each example of a batch, that of its hints included."""
+        found = self.objective.losses(targets, outputs["logits"])
         for hint in self.objective.hints:
             projection = self.projections.get(hint.name)
-            losses += hint.losses(y, y_pred[hint.name], x, projection)
-        return self._mean(x, losses, logits, sample_weight)
+            found += hint.losses(targets, outputs[hint.name], features, projection)
+        return found
 
     def compute_metrics(
         self, x: Any, y: Any, y_pred: Any, sample_weight: tf.Tensor | None
