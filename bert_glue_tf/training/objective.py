@@ -233,9 +233,11 @@ class Trainee(tf_keras.Model):
           y_pred: float32 [batch, width], the logits.
           sample_weight: float32 [batch]; None for 1 each. A batch that is filled up has weights.
         """
-        return self._mean(x, self.losses(y, y_pred, x), y_pred, sample_weight)
+        return self._mean(x, self.example_losses(y, y_pred, x), y_pred, sample_weight)
 
-    def losses(self, targets: Mapping[str, tf.Tensor], outputs: Any, features: Any) -> tf.Tensor:
+    def example_losses(
+        self, targets: Mapping[str, tf.Tensor], outputs: Any, features: Any
+    ) -> tf.Tensor:
         """Return the loss of each example of a batch, float32 [batch].
 
         Args:
@@ -302,9 +304,11 @@ class HintedTrainee(Trainee):
         self, x: Any, y: Any, y_pred: Any, sample_weight: tf.Tensor | None = None
     ) -> tf.Tensor:
         """Return the mean of a batch's losses; `y_pred` is what `call` returns."""
-        return self._mean(x, self.losses(y, y_pred, x), y_pred["logits"], sample_weight)
+        return self._mean(x, self.example_losses(y, y_pred, x), y_pred["logits"], sample_weight)
 
-    def losses(self, targets: Mapping[str, tf.Tensor], outputs: Any, features: Any) -> tf.Tensor:
+    def example_losses(
+        self, targets: Mapping[str, tf.Tensor], outputs: Any, features: Any
+    ) -> tf.Tensor:
         """Return the loss of each example of a batch, that of its hints included."""
         found = self.objective.losses(targets, outputs["logits"])
         for hint in self.objective.hints:

@@ -69,6 +69,11 @@ def built(kind, architecture, quantize=forward.keep, policy="float32"):
     return encoder
 
 
+def published(outputs):
+    """Those outputs that tf-models-official's encoder has as well."""
+    return {name: value for name, value in outputs.items() if name != "attention_inputs"}
+
+
 def computed(encoder, batch, training=False):
     """Two steps' outputs and gradients, of a compiled function, as arrays."""
     shape = (*batch["input_mask"].shape, UNIFORM.hidden_size)
@@ -77,7 +82,7 @@ def computed(encoder, batch, training=False):
     @tf.function
     def step(batch):
         with tf.GradientTape() as tape:
-            found = encoder(batch, training=training)
+            found = published(encoder(batch, training=training))
             sequence, pooled = (
                 tf.cast(found[f"{name}_output"], tf.float32) for name in ("sequence", "pooled")
             )
@@ -131,7 +136,7 @@ def nodes(encoder, batch):
     @tf.function
     def step(batch):
         with tf.GradientTape() as tape:
-            found = encoder(batch, training=True)
+            found = published(encoder(batch, training=True))
             loss = tf.reduce_sum(tf.cast(found["sequence_output"], tf.float32))
             loss += tf.reduce_sum(tf.cast(found["pooled_output"], tf.float32))
         return found, tape.gradient(loss, encoder.trainable_variables)
