@@ -51,6 +51,11 @@ class Block:
     value_dim: int
     inner_dim: int
 
+    @property
+    def keys(self) -> int:
+        """The features of a token's key, of all heads together."""
+        return self.heads * self.key_dim
+
     def shapes(self, hidden_size: int) -> dict[str, tuple[int, ...]]:
         """Return the shape of every variable of the layer, by its name within the layer."""
         hidden: tuple[int, ...] = (hidden_size,)
@@ -134,7 +139,7 @@ class Architecture:
     def states(self) -> States:
         """The sizes of what its layers compute."""
         attention = tuple(
-            Attention(one.heads, (*[one.heads * one.key_dim] * 2, one.heads * one.value_dim))
+            Attention(one.heads, (one.keys, one.keys, one.heads * one.value_dim))
             for one in self.each_block()
         )
         return States(self.layers, self.hidden_size, attention)
