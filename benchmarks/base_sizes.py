@@ -19,8 +19,9 @@ import numpy as np
 from absl import flags, logging
 
 from bert_glue_tf.core import cli
-from bert_glue_tf.export import convert, quantize, recipes
+from bert_glue_tf.export import convert, quantize
 from bert_glue_tf.models.bert.architecture import Architecture
+from bert_glue_tf.models.quantization import recipes
 
 BERT_BASE = Architecture(
     vocab_size=30522,

@@ -17,8 +17,9 @@ from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import batching
 from bert_glue_tf.data.layouts import Padded
 from bert_glue_tf.evaluation import predictions
-from bert_glue_tf.export import quantize, recipes
+from bert_glue_tf.export import quantize
 from bert_glue_tf.export.folder import FOLDER, ExportFolder
+from bert_glue_tf.models.quantization import recipes
 from bert_glue_tf.runs import finished
 
 flags.DEFINE_string("run", "", "Folder of a finished run with an export.")

@@ -19,11 +19,12 @@ from absl import flags, logging
 from bert_glue_tf.core import cli
 from bert_glue_tf.data import tasks
 from bert_glue_tf.data.preprocessing import INPUTS
-from bert_glue_tf.export import convert, quantize, recipes
+from bert_glue_tf.export import convert, quantize
 from bert_glue_tf.models import classifiers, encoders, loading, saving
 from bert_glue_tf.models.bert.backbone import BertBackbone
 from bert_glue_tf.models.bert.classifier_weights import from_weights, weights_of
 from bert_glue_tf.models.probing import probe
+from bert_glue_tf.models.quantization import recipes
 
 flags.DEFINE_string("encoder", encoders.EMBEDDED, "As for the train command.")
 flags.DEFINE_float("heads", 0.5, "Fraction of each layer's heads that is cut out.")

@@ -19,7 +19,8 @@ from absl import flags, logging
 from bert_glue_tf.core import cli
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data.preprocessing import INPUTS
-from bert_glue_tf.export import convert, measure, quantize, recipes
+from bert_glue_tf.export import convert, measure, quantize
+from bert_glue_tf.models.quantization import recipes
 from bert_glue_tf.runs import finished
 
 flags.DEFINE_string("run", "", "Folder of a finished run of the train command.")

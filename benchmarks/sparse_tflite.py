@@ -39,7 +39,8 @@ from bert_glue_tf.core import cli
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.core.files import write_atomically
 from bert_glue_tf.core.records import FORMAT
-from bert_glue_tf.export import convert, quantize, recipes
+from bert_glue_tf.export import convert, quantize
+from bert_glue_tf.models.quantization import recipes
 from bert_glue_tf.runs import finished, versions
 
 if TYPE_CHECKING:

@@ -48,8 +48,6 @@ class MaskedPruning(PruningMethod):
       step: int64 variable, the training's last step; from `prepare` on.
     """
 
-    # True: what can be cut out is cut out at the end.
-    shrinks = False
     # True: a unit that is gone may come back by its score.
     regrows = False
     # Rankings that make no sense for the score, with the reason.

@@ -77,6 +77,8 @@ class PruningMethod:
     alone = ""
     # What it needs of the encoder besides variables (`models.parts.CAPABILITIES`).
     needs: tuple[str, ...] = ()
+    # True: what can be cut out of the network is cut out at the end of the training.
+    shrinks = False
     # Why it cannot prune before the first step, after the method's name; empty if it can.
     waits = ""
     # Settings that do not come into it: in a run of its own they have to keep their defaults.

@@ -26,12 +26,12 @@ from bert_glue_tf.core import layout, progress, records
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data.preprocessing import INPUTS
 from bert_glue_tf.evaluation import cost
-from bert_glue_tf.export import recipes
 from bert_glue_tf.export.defaults import REPETITIONS, THREADS
 from bert_glue_tf.export.folder import FOLDER, ExportFolder
 from bert_glue_tf.export.litert import LiteModel
 from bert_glue_tf.export.record import ExportResult
 from bert_glue_tf.export.timings import FILE_NAME, Timing, identity_of, reference_order
+from bert_glue_tf.models.quantization import recipes
 from bert_glue_tf.runs import results, versions
 
 _NAMED = 5  # Files in a message; the others are counted.

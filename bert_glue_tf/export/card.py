@@ -9,8 +9,10 @@ from bert_glue_tf.data import tasks
 from bert_glue_tf.data.preprocessing import INPUTS
 from bert_glue_tf.data.tasks import TaskSpec
 from bert_glue_tf.evaluation import collapse, operating_point
-from bert_glue_tf.export import litert, recipes
+from bert_glue_tf.export import litert
 from bert_glue_tf.export.record import ExportResult
+from bert_glue_tf.export.trained import TRAINED
+from bert_glue_tf.models.quantization import recipes
 
 
 def card(record: ExportResult) -> str:
@@ -19,6 +21,8 @@ def card(record: ExportResult) -> str:
     is_sample = record.config["data"] == "sample"
     title = f"{task.name}{' (sample data)' if is_sample else ''}, {record.recipe}"
     lines = [f"# {record.file}: {title}", "", recipes.RECIPES[record.recipe].summary, ""]
+    if record.quantization.get("ranges") == TRAINED:
+        lines += ["Its grids were trained with the network (`--quantize_aware`).", ""]
     if record.collapsed:
         told = f"{collapse.Mark.COLLAPSED.value}: {record.collapsed}. Do not use this file."
         lines += [f"**{told}**", ""]

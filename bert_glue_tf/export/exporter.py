@@ -30,15 +30,25 @@ from bert_glue_tf.export import (
     measure,
     quantize,
     timings,
+    trained,
 )
 from bert_glue_tf.export.calibration import Features
 from bert_glue_tf.export.card import card
 from bert_glue_tf.export.folder import ExportFolder
 from bert_glue_tf.export.litert import LiteModel
-from bert_glue_tf.export.recipes import FLOAT32, RECIPES, QuantizationRecipe
+from bert_glue_tf.export.quantize import Range
 from bert_glue_tf.export.record import ExportResult
-from bert_glue_tf.export.selection import Selection, conclusion, extremes, report, select
+from bert_glue_tf.export.selection import (
+    Selection,
+    conclusion,
+    extremes,
+    report,
+    select,
+    summary,
+)
 from bert_glue_tf.export.settings import ExportSettings
+from bert_glue_tf.models import saving
+from bert_glue_tf.models.quantization.recipes import FLOAT32, RECIPES, QuantizationRecipe, Rule
 from bert_glue_tf.runs import versions
 from bert_glue_tf.runs.finished import Run
 from bert_glue_tf.training import scoring
@@ -159,20 +169,13 @@ class _ExportRun:
             self._plain.write_bytes(content)
         memory.collect(len(content))
         self._measured_before = set(done)
+        self._trained = saving.trained_grids(run.folder.model)
         self._selection: Selection | None = None
         self._ranges: calibration.Ranges | None = None
 
     def make(self, recipe: QuantizationRecipe) -> None:
         """Quantize, write and score one file."""
-        rules, ranges = recipe.rules, None
-        found: dict[str, Any] = {}
-        if recipe.selects:
-            selection = self._select()
-            rules, ranges = selection.rules, selection.ranges
-            found = _summary(selection)
-            write_atomically(self._folder.int8_report, report(selection))
-        elif recipe.needs_calibration:
-            ranges = self._extremes()
+        rules, ranges, found = self._rules(recipe)
         with doing(f"{recipe.name}: quantizing"):
             model = flatbuffer.read(quantize.quantize(self._plain.read_bytes(), rules, ranges))
         flatbuffer.require_builtin(model, recipe.name)
@@ -190,6 +193,22 @@ class _ExportRun:
                 split.labels,
                 file.evaluations[suffix].logits,
             )
+
+    def _rules(
+        self, recipe: QuantizationRecipe
+    ) -> tuple[Sequence[Rule], Mapping[str, Range] | None, dict[str, Any]]:
+        """Return the rules, the ranges, and what the record says of them."""
+        if self._trained and self._is_trained(recipe):
+            return trained.rules_and_ranges(self._plain.read_bytes(), self._trained)
+        if recipe.selects:
+            selection = self._select()
+            write_atomically(self._folder.int8_report, report(selection))
+            return selection.rules, selection.ranges, summary(selection)
+        return recipe.rules, self._extremes() if recipe.needs_calibration else None, {}
+
+    def _is_trained(self, recipe: QuantizationRecipe) -> bool:
+        """Tell if the run was trained on the grids of a recipe."""
+        return self._trained is not None and self._trained.recipe == recipe.name
 
     def _evaluated(
         self, recipe: QuantizationRecipe, content: bytes, found: dict[str, Any]
@@ -288,7 +307,7 @@ class _ExportRun:
     def _data_provenance(self, recipe: QuantizationRecipe) -> dict[str, Any]:
         splits = list(self._task.scored_splits.values())
         found = {split: dict(self._examples[split].provenance) for split in splits}
-        if recipe.needs_calibration:
+        if recipe.needs_calibration and not self._is_trained(recipe):
             found["calibration"] = dict(self._examples["train"].provenance) | {
                 "examples": self._settings.calibration_examples
             }
@@ -370,23 +389,6 @@ class _ExportRun:
             with doing(f"calibrating on {len(calibration)} training sentences"):
                 self._ranges = extremes(self._plain.read_bytes(), length, calibration)
         return self._ranges
-
-
-def _summary(selection: Selection) -> dict[str, Any]:
-    return {
-        "cut": selection.cut,
-        "noise_by_cut": dict(selection.cuts),
-        "noise": selection.noise,
-        "noise_of_dynamic_int8": selection.dynamic_noise,
-        "noise_of_everything_int8": selection.everything[0],
-        "pieces_of_everything_int8": selection.everything[1],
-        "int8": [finding.unit.label for finding in selection.findings if finding.chosen],
-        "not_int8": {
-            finding.unit.label: finding.reason
-            for finding in selection.findings
-            if not finding.chosen
-        },
-    }
 
 
 def _listed(numbers: Sequence[int]) -> str:

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.core.progress import doing
 from bert_glue_tf.data import readers
-from bert_glue_tf.export import recipes as known
 from bert_glue_tf.export.defaults import CALIBRATION_EXAMPLES, LENGTHS, REPETITIONS, THREADS
 from bert_glue_tf.export.folder import FOLDER, ExportFolder
 from bert_glue_tf.export.lengths import seq_lengths as read_lengths
 from bert_glue_tf.export.record import ExportResult
 from bert_glue_tf.export.settings import ExportSettings, check_data, identity
+from bert_glue_tf.models.quantization import recipes as known
 from bert_glue_tf.runs.finished import Run
 
 

@@ -2,36 +2,33 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from bert_glue_tf.core import quiet
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.export import flatbuffer
+from bert_glue_tf.models.quantization.recipes import Rule
 
-if TYPE_CHECKING:
-    pass
-from bert_glue_tf.export.recipes import Rule
-
-_BLOCKS = (32, 64, 128, 256)  # For which LiteRT has kernels.
+# The smallest and the largest value of a tensor, or of each group of weights that shares a step.
+Range = tuple[float | np.ndarray, float | np.ndarray]
 
 
 def quantize(
     model: bytes,
     rules: Sequence[Rule],
-    ranges: Mapping[str, tuple[float, float]] | None = None,
+    ranges: Mapping[str, Range] | None = None,
 ) -> bytes:
     """Apply rules to a float32 file.
 
     Args:
       model: from `convert`.
       rules: in their order.
-      ranges: name of a tensor -> its smallest and largest value; for rules with
-        activation bits.
+      ranges: name of a tensor -> its smallest and largest value: of activations for rules with
+        activation bits, and of weights whose grid is not to reach to their largest value.
 
     Raises:
       UserError: `ai-edge-quantizer` cannot do what the rules say.
@@ -41,9 +38,10 @@ def quantize(
     with quiet.tools():
         from ai_edge_quantizer import quantizer, recipe_manager
 
+        widths = flatbuffer.dense_input_widths(flatbuffer.read(model))
         recipes = recipe_manager.RecipeManager()
         for rule in rules:
-            _add(recipes, rule, _fitting_block(model, rule.block))
+            _add(recipes, rule, rule.grid(widths).block)
         # The quantizer writes into it, and holds it.
         content = bytearray(model)
         del model
@@ -52,7 +50,10 @@ def quantize(
             None
             if ranges is None
             else {
-                name: {"min": np.array([[low]], np.float32), "max": np.array([[high]], np.float32)}
+                name: {
+                    "min": np.atleast_2d(np.asarray(low, np.float32)),
+                    "max": np.atleast_2d(np.asarray(high, np.float32)),
+                }
                 for name, (low, high) in ranges.items()
             }
         )
@@ -64,14 +65,6 @@ def quantize(
     quantized = bytes(result.quantized_model)
     found = flatbuffer.read(quantized)
     return flatbuffer.write(found) if flatbuffer.replace_zero_scales(found) else quantized
-
-
-def _fitting_block(model: bytes, largest: int) -> int:
-    """Return the largest block size, at most `largest`, that divides every dense layer's input."""
-    if not largest:
-        return 0
-    width = math.gcd(*flatbuffer.dense_input_widths(flatbuffer.read(model)))
-    return max((b for b in _BLOCKS if b <= largest and width % b == 0), default=0)
 
 
 def _add(recipes: Any, rule: Rule, block: int) -> None:

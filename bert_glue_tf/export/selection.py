@@ -15,12 +15,14 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
-from bert_glue_tf.export import flatbuffer, litert, quantize, recipes
+from bert_glue_tf.export import flatbuffer, litert, quantize
 from bert_glue_tf.export.calibration import CUTS, Features, Ranges, calibrate, one_length
-from bert_glue_tf.export.recipes import Rule
+from bert_glue_tf.models.quantization import recipes
+from bert_glue_tf.models.quantization.recipes import Rule
 
 # Noise power over the variance of the float logits that calibrated scales may add to that of
 # scales taken on the fly. At 1 % about 2 % of CoLA's labels flip, those near the boundary, and
@@ -287,6 +289,24 @@ def conclusion(selection: Selection) -> str:
         f"logits' variance; dynamic_int8: {selection.dynamic_noise:.2%}; everything in int8: "
         f"{noise:.1%} and {pieces} pieces)"
     )
+
+
+def summary(selection: Selection) -> dict[str, Any]:
+    """Return what the record of the int8 file says of the selection, in JSON types."""
+    return {
+        "cut": selection.cut,
+        "noise_by_cut": dict(selection.cuts),
+        "noise": selection.noise,
+        "noise_of_dynamic_int8": selection.dynamic_noise,
+        "noise_of_everything_int8": selection.everything[0],
+        "pieces_of_everything_int8": selection.everything[1],
+        "int8": [finding.unit.label for finding in selection.findings if finding.chosen],
+        "not_int8": {
+            finding.unit.label: finding.reason
+            for finding in selection.findings
+            if not finding.chosen
+        },
+    }
 
 
 def report(selection: Selection) -> str:

@@ -19,8 +19,8 @@ from bert_glue_tf.core import records
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.core.records import Record, check_types
 from bert_glue_tf.data import tasks
-from bert_glue_tf.export.recipes import FLOAT32
 from bert_glue_tf.export.record import ExportResult
+from bert_glue_tf.models.quantization.recipes import FLOAT32
 from bert_glue_tf.runs import identity, results
 
 FILE_NAME = "timings.jsonl"

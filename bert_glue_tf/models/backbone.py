@@ -17,6 +17,7 @@ from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data.preprocessing import INPUTS
 from bert_glue_tf.models.importer import Importer
 from bert_glue_tf.models.parts import CAPABILITIES, Cut, Graph, Layers, States, Table
+from bert_glue_tf.models.quantization.recipes import NOT_QUANTIZED
 from bert_glue_tf.models.saved_encoders import TakesOver
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     import tensorflow as tf
     import tf_keras
 
+    from bert_glue_tf.models.quantization.imitation import Trained
     from bert_glue_tf.models.saved_encoders import ProvedEncoder, SavedEncoder
     from bert_glue_tf.models.units import Group
 
@@ -175,7 +177,7 @@ class Backbone(Importer, abc.ABC):
     # Building it.
 
     @abc.abstractmethod
-    def build(self, dropout: float | None = None) -> Self:
+    def build(self, dropout: float | None = None, recipe: str = NOT_QUANTIZED) -> Self:
         """Return the same encoder in variables that are created anew.
 
         Under the scope of a distribution strategy they become variables of that strategy. An
@@ -185,9 +187,11 @@ class Backbone(Importer, abc.ABC):
         Args:
           dropout: rate inside of the encoder, on attention weights and outputs; None keeps the
             encoder's own.
+          recipe: name of the one whose file the encoder is to imitate, with the capability
+            `quantization`.
 
         Raises:
-          UserError: `dropout` is given, and the encoder's cannot be set.
+          UserError: `dropout` is given, and the encoder's cannot be set; or it can imitate none.
         """
 
     # Its weights.
@@ -366,6 +370,16 @@ class Backbone(Importer, abc.ABC):
         Raises:
           UserError: the folder holds no model.
         """
+
+    @classmethod
+    def trained_grids(cls, folder: pathlib.Path) -> Trained | None:
+        """Return the grids that a saved classifier was trained on; None if on none.
+
+        Raises:
+          UserError: the folder holds no model.
+        """
+        del folder
+        return None
 
     @classmethod
     @abc.abstractmethod

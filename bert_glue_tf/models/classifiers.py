@@ -14,6 +14,7 @@ from bert_glue_tf.data.layouts import Layout, Packed, Padded
 from bert_glue_tf.data.tasks import TaskSpec
 from bert_glue_tf.evaluation.evaluator import PredictFn
 from bert_glue_tf.models import heads
+from bert_glue_tf.models.quantization.imitation import is_weight
 
 FEATURES = Padded().signature()
 PACKED_FEATURES = Packed().signature()
@@ -118,8 +119,9 @@ def _part(values: tf.Tensor, parts: int, number: tf.Tensor) -> tf.Tensor:
 
 def count_parameters(model: tf_keras.Model) -> dict[str, int]:
     """Count the weights of a model, and those that are not exactly zero."""
+    weights = [variable for variable in model.weights if is_weight(variable)]
     return {
-        "total": sum(math.prod(weight.shape) for weight in model.weights),
+        "total": sum(math.prod(weight.shape) for weight in weights),
         # One at a time and without a copy: half of a large vocabulary's model is one table.
-        "nonzero": sum(int(np.count_nonzero(weight.read_value())) for weight in model.weights),
+        "nonzero": sum(int(np.count_nonzero(weight.read_value())) for weight in weights),
     }

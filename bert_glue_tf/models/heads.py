@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -10,6 +11,9 @@ import tf_keras
 
 from bert_glue_tf.data import packing
 from bert_glue_tf.data.preprocessing import INPUTS
+from bert_glue_tf.models.quantization.dense import QuantizedDense
+from bert_glue_tf.models.quantization.imitation import recipe_of
+from bert_glue_tf.models.quantization.recipes import NOT_QUANTIZED
 
 CLASSIFIER = "classifier"
 DROPOUT = "dropout"
@@ -20,7 +24,7 @@ def attach(encoder: tf_keras.layers.Layer, num_classes: int, dropout: float, see
     inputs = _inputs(INPUTS)
     pooled = encoder(inputs)["pooled_output"]
     pooled = tf_keras.layers.Dropout(dropout, seed=seed, name=DROPOUT)(pooled)
-    logits = tf_keras.layers.Dense(
+    logits = _dense(encoder)(
         num_classes,
         kernel_initializer=tf_keras.initializers.TruncatedNormal(
             stddev=INITIALIZER_RANGE, seed=seed
@@ -29,6 +33,14 @@ def attach(encoder: tf_keras.layers.Layer, num_classes: int, dropout: float, see
         name=CLASSIFIER,
     )(pooled)
     return tf_keras.Model(inputs, logits)
+
+
+def _dense(encoder: tf_keras.layers.Layer) -> Callable[..., tf_keras.layers.Layer]:
+    """Return what makes the dense layer on an encoder: quantized where the encoder is."""
+    recipe = recipe_of(encoder)
+    if recipe == NOT_QUANTIZED:
+        return tf_keras.layers.Dense
+    return functools.partial(QuantizedDense, recipe=recipe)
 
 
 def over(model: tf_keras.Model, inputs: Iterable[str]) -> tf_keras.Model:

@@ -26,6 +26,8 @@ CAPABILITIES: Mapping[str, str] = MappingProxyType(
         "dropout": "its dropout can only be set in a network that can be built anew",
         "packing": "texts of one row can only be kept apart in a network that can be built anew",
         "states": "the outputs of its layers can only be read in a network that can be built anew",
+        "quantization": "weights can only be put onto a file's grid in a network that can be built "
+        "anew",
         "mixed_precision": "only a network that can be built anew can compute in another precision",
     }
 )

@@ -26,6 +26,7 @@ from bert_glue_tf.models import families, heads
 from bert_glue_tf.models.backbone import Backbone
 from bert_glue_tf.models.classifiers import FEATURES, PACKED_FEATURES
 from bert_glue_tf.models.parts import Graph
+from bert_glue_tf.models.quantization.imitation import Trained
 
 _ARCHITECTURE = "architecture.json"
 # Names of a layout's features -> name of the SavedModel's function that takes them.
@@ -208,6 +209,15 @@ def graph(folder: pathlib.Path) -> Graph:
       UserError: the folder holds no model.
     """
     return family_of(folder).graph(folder)
+
+
+def trained_grids(folder: pathlib.Path) -> Trained | None:
+    """Return the grids that a saved classifier was trained on; None if on none.
+
+    Raises:
+      UserError: the folder holds no model.
+    """
+    return family_of(folder).trained_grids(folder)
 
 
 def load_classifier(folder: pathlib.Path, dropout: float = 0.0) -> tf_keras.Model:

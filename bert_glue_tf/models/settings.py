@@ -1,12 +1,41 @@
-"""The settings of a run's network: the encoder and the classifier on it."""
+"""The settings of a run's network: the encoder, the classifier on it, and their quantization."""
 
 from __future__ import annotations
 
 import dataclasses
 
+from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.core.settings import BELOW_ONE, FRACTION, Limits, Settings, option
 from bert_glue_tf.data.truncation import HEAD, TRUNCATIONS
 from bert_glue_tf.models import encoders
+from bert_glue_tf.models.quantization.recipes import NOT_QUANTIZED, RECIPES, TRAINED
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class QuantizationSettings(Settings):
+    """The quantized file that a training knows of.
+
+    Raises:
+      UserError: there is no such recipe, or none that a training can imitate; the message names
+        the flag.
+    """
+
+    quantize_aware: str = option(
+        NOT_QUANTIZED,
+        "Train for the file of a recipe of export_tflite, with its rounding of weights and "
+        f"activations in every step: {NOT_QUANTIZED}, {', '.join(TRAINED)}.",
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        recipe = RECIPES.get(self.quantize_aware)
+        if self.quantize_aware in (NOT_QUANTIZED, *TRAINED):
+            return
+        reason = f"no training imitates this recipe, since {recipe.untrained}" if recipe else ""
+        raise UserError(
+            f"--quantize_aware={self.quantize_aware}: {reason or 'no such recipe'}. "
+            f"Good values: {', '.join((NOT_QUANTIZED, *TRAINED))}."
+        )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

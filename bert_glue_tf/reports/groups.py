@@ -12,7 +12,7 @@ from absl import logging
 from bert_glue_tf.compression.names import NO_PRUNING
 from bert_glue_tf.data import tasks
 from bert_glue_tf.evaluation import collapse
-from bert_glue_tf.export.recipes import RECIPES
+from bert_glue_tf.models.quantization.recipes import RECIPES
 from bert_glue_tf.reports import names
 from bert_glue_tf.reports.measured import KERAS, Interval, Model, Time, mean_interval
 

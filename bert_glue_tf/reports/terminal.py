@@ -12,6 +12,7 @@ from bert_glue_tf.data import tasks
 from bert_glue_tf.evaluation import operating_point
 from bert_glue_tf.evaluation.defaults import OPERATING_POINTS
 from bert_glue_tf.export.record import ExportResult
+from bert_glue_tf.models.quantization.recipes import NOT_QUANTIZED
 from bert_glue_tf.reports import fitting, formats, tables
 from bert_glue_tf.reports.measured import SAMPLE, Pruned
 from bert_glue_tf.reports.tables import Column, Table
@@ -60,6 +61,7 @@ def rows(result: ExperimentResult) -> list[tuple[str, str]]:
     return [
         *_score_rows(result),
         *_teacher_rows(result),
+        *_quantized_rows(result),
         ("", ""),
         *_sparsity_rows(result),
         *_pruned_rows(result),
@@ -85,6 +87,12 @@ def _score_rows(result: ExperimentResult) -> list[tuple[str, str]]:
                     (key, _score(result.metrics[key], result.intervals.get(key), diverged))
                 )
     return [*lines, *operating_point.rows(result.thresholds, result.config)]
+
+
+def _quantized_rows(result: ExperimentResult) -> list[tuple[str, str]]:
+    """Return the recipe whose rounding the scores have, where the training had it."""
+    recipe = result.config.get("quantize_aware", NOT_QUANTIZED)
+    return [] if recipe == NOT_QUANTIZED else [("rounded as the file", str(recipe))]
 
 
 def _teacher_rows(result: ExperimentResult) -> list[tuple[str, str]]:

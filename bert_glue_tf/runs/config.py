@@ -21,7 +21,8 @@ from bert_glue_tf.core import records, strict_json
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.core.settings import option, whole
 from bert_glue_tf.data.settings import BatchSettings, DataSettings
-from bert_glue_tf.models.settings import EncoderSettings
+from bert_glue_tf.models.quantization.recipes import NOT_QUANTIZED, RECIPES, TRAINED
+from bert_glue_tf.models.settings import EncoderSettings, QuantizationSettings
 from bert_glue_tf.runs.settings import (
     NEEDED,
     START,
@@ -40,6 +41,7 @@ NAMED = ("task", "encoder", "data", "pruning_method", "seed")
 class ExperimentConfig(
     DeviceSettings,
     PruningSettings,
+    QuantizationSettings,
     DistillationSettings,
     OptimizerSettings,
     BatchSettings,
@@ -108,8 +110,9 @@ class ExperimentConfig(
         """Return the run whose weights this one starts from; None: from the pre-trained ones."""
         if not self.finetune_epochs:
             return None
-        # Without a teacher, so that runs with and without one start from the same weights.
-        plain = self.unpruned.untaught
+        # Without a teacher, so that runs with and without one start from the same weights; and in
+        # float, for the same reason.
+        plain = dataclasses.replace(self.unpruned.untaught, **QuantizationSettings.defaults())
         return dataclasses.replace(plain, epochs=self.finetune_epochs, finetune_epochs=0)
 
     @property
@@ -231,10 +234,31 @@ def check_method(settings: ExperimentConfig) -> None:
             "already is taken over by python -m bert_glue_tf.import_classifier."
         )
     registry.check(settings.pruning_method, settings.pruning_options, settings.given_pruning)
+    _require_whole_blocks(settings)
     unused = [name for name in settings.given() if name in settings.unused_teaching]
     if unused:
         needed = next(n for n in NEEDED if unused[0] in NEEDED[n] and not getattr(settings, n))
         raise means_nothing(unused[0], getattr(settings, unused[0]), needed)
+
+
+def _require_whole_blocks(settings: ExperimentConfig) -> None:
+    """Refuse to cut inputs out of matrices after a training on blocks of them.
+
+    Raises:
+      UserError: names the method and the recipe.
+    """
+    recipe = settings.quantize_aware
+    if recipe == NOT_QUANTIZED or not any(rule.block for rule in RECIPES[recipe].imitated):
+        return
+    for name in registry.split(settings.pruning_method):
+        if registry.get(name).shrinks:
+            good = (one for one in TRAINED if not any(r.block for r in RECIPES[one].imitated))
+            raise UserError(
+                f"--quantize_aware={recipe} --pruning_method={name}: {name} cuts inputs out of the "
+                f"matrices after the training, so that the blocks whose step {recipe} has trained "
+                f"are no blocks any more. Good: --quantize_aware={' or '.join(good)}; or cut in a "
+                f"run of its own."
+            )
 
 
 def means_nothing(name: str, value: Any, needed: str) -> UserError:

@@ -14,6 +14,8 @@ from bert_glue_tf.compression.start import Start
 from bert_glue_tf.core.progress import doing
 from bert_glue_tf.models import classifiers, encoders, loading, probing
 from bert_glue_tf.models.backbone import Backbone
+from bert_glue_tf.models.quantization import imitation
+from bert_glue_tf.models.quantization.recipes import NOT_QUANTIZED
 from bert_glue_tf.runs.config import ExperimentConfig
 from bert_glue_tf.runs.inputs import deciding
 from bert_glue_tf.runs.run_folder import RunFolder
@@ -120,8 +122,12 @@ def rehearse(job: Job, inputs: Inputs, plan: Plan) -> None:
 
 
 def finalize(job: Job, plan: Plan, network: Network) -> tf_keras.Model:
-    """Return the trained classifier as it is saved: plain layers, zeros in place, in float32."""
+    """Return the trained classifier as it is saved: plain layers, zeros in place, in float32.
+
+    Of a training for a quantized file the weights stand on the file's grid.
+    """
     with job.strategy.scope():
+        imitation.settle(network.model)
         model = plan.method.finalize(network.model)
         if network.policy != "float32":
             # Scored as it is saved and exported.
@@ -149,6 +155,13 @@ def load_encoder(config: ExperimentConfig, method: PruningMethod) -> Backbone:
     laying_out.require(config, backbone)
     if flag := questions.flag_of(config):
         backbone.require("states", flag, f"Leave the flag out, or {backbone.instead}.")
+    if config.quantize_aware != NOT_QUANTIZED:
+        backbone.require(
+            "quantization",
+            f"--quantize_aware={config.quantize_aware}",
+            "Leave the flag out: what is trained without it can be quantized after the training "
+            f"(python -m bert_glue_tf.export_tflite); or {backbone.instead}.",
+        )
     if config.mixed_precision not in ("auto", "none"):
         backbone.require(
             "mixed_precision",
@@ -185,6 +198,6 @@ def _start(config: ExperimentConfig, backbone: Backbone, inputs: Inputs, **more:
 def _build(config: ExperimentConfig, start: Start) -> tuple[Backbone, tf_keras.Model]:
     """Build the encoder under the strategy of the scope, and the classifier on it."""
     dropout = None if config.encoder_dropout < 0 else config.encoder_dropout
-    backbone = start.backbone.build(dropout)
+    backbone = start.backbone.build(dropout, config.quantize_aware)
     model = start.with_backbone(backbone).classify(config.dropout)
     return backbone, model

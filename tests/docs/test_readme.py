@@ -16,8 +16,8 @@ from absl import flags
 
 from bert_glue_tf.compression import registry
 from bert_glue_tf.data import sample
-from bert_glue_tf.export import recipes
 from bert_glue_tf.models import embedded
+from bert_glue_tf.models.quantization import recipes
 from bert_glue_tf.runs import command_line
 
 ROOT = pathlib.Path(__file__).parents[2]

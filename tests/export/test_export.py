@@ -19,15 +19,11 @@ from slow_fixtures import slow_to_make
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import readers, tasks
 from bert_glue_tf.evaluation import metrics, predictions
-from bert_glue_tf.export import (
-    defaults,
-    exporter,
-    flatbuffer,
-    recipes,
-)
+from bert_glue_tf.export import defaults, exporter, flatbuffer
 from bert_glue_tf.export.folder import FOLDER, ExportFolder
 from bert_glue_tf.export.record import ExportResult
 from bert_glue_tf.export.settings import ExportSettings, check_data, identity
+from bert_glue_tf.models.quantization import recipes
 from bert_glue_tf.runs.config import ExperimentConfig
 from bert_glue_tf.runs.finished import Run
 from bert_glue_tf.runs.run_folder import RunFolder

@@ -15,17 +15,11 @@ from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import tasks
 from bert_glue_tf.data.layouts import Padded
 from bert_glue_tf.data.preprocessing import INPUTS
-from bert_glue_tf.export import (
-    calibration,
-    convert,
-    flatbuffer,
-    litert,
-    quantize,
-    recipes,
-)
+from bert_glue_tf.export import calibration, convert, flatbuffer, litert, quantize
 from bert_glue_tf.export.selection import extremes, select
 from bert_glue_tf.models import classifiers, encoders, loading, saving
 from bert_glue_tf.models.bert.classifier_weights import SavedWeights, from_weights
+from bert_glue_tf.models.quantization import recipes
 
 LENGTHS = (8, 16)
 

@@ -14,7 +14,7 @@ from messages import refuses
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import tasks
 from bert_glue_tf.data.layouts import Padded
-from bert_glue_tf.export import convert, litert, quantize, recipes
+from bert_glue_tf.export import convert, litert, quantize
 from bert_glue_tf.models import classifiers, encoders, heads, loading, saving
 from bert_glue_tf.models.bert import cutting, export_graph, importing, shrinking
 from bert_glue_tf.models.bert.architecture import (
@@ -33,6 +33,7 @@ from bert_glue_tf.models.bert.classifier_weights import (
 from bert_glue_tf.models.bert.layer import BertEncoder
 from bert_glue_tf.models.bert.network import build_encoder
 from bert_glue_tf.models.probing import difference, probe
+from bert_glue_tf.models.quantization import recipes
 
 TASK = tasks.get("mnli")
 LAYERS, HIDDEN, HEADS, SIZE, INNER = 3, 16, 4, 4, 32

@@ -358,6 +358,7 @@ def test_other_settings_give_the_default_folder_another_name():
         "distill_layers": "uniform",
         "distill_tokens": "all",
         "distill_attention": "last",
+        "quantize_aware": "int8",
     }
     for name in one:
         default = getattr(ExperimentConfig(), name)

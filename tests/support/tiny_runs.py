@@ -10,8 +10,8 @@ import numpy as np
 from bert_glue_tf.data import readers
 from bert_glue_tf.export import exporter
 from bert_glue_tf.export.folder import FOLDER, ExportFolder
-from bert_glue_tf.export.recipes import get as recipe_called
 from bert_glue_tf.export.settings import ExportSettings, identity
+from bert_glue_tf.models.quantization.recipes import get as recipe_called
 from bert_glue_tf.runs.config import ExperimentConfig
 from bert_glue_tf.runs.finished import Run
 from bert_glue_tf.runs.run_folder import RunFolder

@@ -57,14 +57,15 @@ class TrainingArithmetic:
 
     def embed(self, inputs: Inputs, words: Any, positions: Any, types: Any) -> tf.Tensor:
         with tf.name_scope("word_embeddings"):
-            total = self._rows(inputs.word_ids, functools.partial(tf.gather, words))
+            total = self._rows(inputs.word_ids, lambda ids: self.row(tf.gather(words, ids)))
         # A product, which is faster than to gather rows where there are few to choose from.
         segments = None
         if types is not None:
             with tf.name_scope("type_embeddings"):
                 one_hot = functools.partial(tf.one_hot, depth=types.shape[0], dtype=self.dtype)
                 segments = self._rows(
-                    inputs.type_ids, lambda ids: tf.matmul(one_hot(ids), self._weight(types))
+                    inputs.type_ids,
+                    lambda ids: tf.matmul(one_hot(ids), self._weight(self.row(types))),
                 )
         with tf.name_scope("position_embedding"):
             if inputs.positions is None:
@@ -85,6 +86,10 @@ class TrainingArithmetic:
                 )
         total = total + places
         return total if segments is None else total + segments
+
+    def row(self, rows: Any) -> Any:
+        """Return what stands for rows of a table of words or types, or for all of them."""
+        return rows
 
     def normalize(self, total: tf.Tensor, name: str, gamma: Any, beta: Any) -> tf.Tensor:
         with tf.name_scope(_layer_name(name)):

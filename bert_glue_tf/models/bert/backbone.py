@@ -22,6 +22,8 @@ from bert_glue_tf.models.bert.architecture import (
 )
 from bert_glue_tf.models.bert.on_demand import OnDemand
 from bert_glue_tf.models.parts import Layers, States, Table
+from bert_glue_tf.models.quantization.imitation import QUANTIZE_AWARE, Trained, recipe_of
+from bert_glue_tf.models.quantization.recipes import NOT_QUANTIZED
 from bert_glue_tf.models.saved_encoders import (
     ProvedEncoder,
     SavedEncoder,
@@ -134,7 +136,9 @@ class BertBackbone(TransformerNames, Backbone):
         return self.architecture.positions
 
     def describe(self, model: tf_keras.Model | None = None) -> dict[str, Any]:
-        return {"family": self.family, "encoder": dataclasses.asdict(self._own(model))}
+        told = {"family": self.family, "encoder": dataclasses.asdict(self._own(model))}
+        recipe = recipe_of(model)
+        return told if recipe == NOT_QUANTIZED else {**told, QUANTIZE_AWARE: recipe}
 
     def widths(self, model: tf_keras.Model | None = None) -> list[dict[str, int]]:
         blocks = self._own(model).each_block()
@@ -150,14 +154,14 @@ class BertBackbone(TransformerNames, Backbone):
         del capability  # The layers are ours.
         return ""
 
-    def build(self, dropout: float | None = None) -> Self:
+    def build(self, dropout: float | None = None, recipe: str = NOT_QUANTIZED) -> Self:
         architecture = self.architecture
         if dropout is not None:
             architecture = dataclasses.replace(
                 architecture, output_dropout=dropout, attention_dropout=dropout
             )
         variables = by_canonical_name(self.layer.variables)
-        return self._built(architecture, lambda name: network.value_of(variables[name]))
+        return self._built(architecture, lambda name: network.value_of(variables[name]), recipe)
 
     def with_first_weights(self, seed: int) -> Self:
         new = self.provenance.get("new_weights", ())
@@ -174,10 +178,16 @@ class BertBackbone(TransformerNames, Backbone):
             ),
         )
 
-    def _built(self, architecture: Architecture, read: Callable[[str], np.ndarray]) -> Self:
-        return dataclasses.replace(
-            self, layer=network.build_encoder(architecture, read), architecture=architecture
-        )
+    def _built(
+        self,
+        architecture: Architecture,
+        read: Callable[[str], np.ndarray],
+        recipe: str = NOT_QUANTIZED,
+    ) -> Self:
+        layer = network.build_encoder(architecture, read, recipe=recipe)
+        if recipe != NOT_QUANTIZED:
+            layer.begin()
+        return dataclasses.replace(self, layer=layer, architecture=architecture)
 
     def weights(self) -> Iterator[tuple[str, np.ndarray]]:
         variables = by_canonical_name(self.layer.variables)
@@ -273,6 +283,12 @@ class BertBackbone(TransformerNames, Backbone):
         from bert_glue_tf.models.bert.export_graph import ExportGraph
 
         return ExportGraph(read_weights(folder))
+
+    @classmethod
+    def trained_grids(cls, folder: pathlib.Path) -> Trained | None:
+        from bert_glue_tf.models.bert.classifier_weights import read_weights
+
+        return read_weights(folder).trained
 
     @classmethod
     def load_classifier(cls, folder: pathlib.Path, dropout: float = 0.0) -> tf_keras.Model:

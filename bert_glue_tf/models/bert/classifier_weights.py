@@ -18,6 +18,9 @@ from bert_glue_tf.models.bert.architecture import (
 )
 from bert_glue_tf.models.bert.network import build_encoder
 from bert_glue_tf.models.bert.on_demand import OnDemand
+from bert_glue_tf.models.bert.quantized_layer import QuantizedEncoder, imitation_of
+from bert_glue_tf.models.quantization.imitation import CLIPS, QUANTIZE_AWARE, RANGES, Trained
+from bert_glue_tf.models.quantization.recipes import NOT_QUANTIZED
 from bert_glue_tf.models.saved_encoders import SavedVariables
 from bert_glue_tf.models.transformer_names import canonical_name
 
@@ -42,10 +45,12 @@ class SavedWeights(EncoderWeights):
     Attributes:
       kernel: float32 [hidden, classes] of the classifier.
       bias: float32 [classes].
+      trained: the grids that it was trained on; None where it was trained for no quantization.
     """
 
     kernel: np.ndarray
     bias: np.ndarray
+    trained: Trained | None = None
 
 
 def read_weights(folder: pathlib.Path) -> SavedWeights:
@@ -54,7 +59,8 @@ def read_weights(folder: pathlib.Path) -> SavedWeights:
     Raises:
       UserError: the folder holds no model, or its encoder is of another family.
     """
-    encoder = saving.read_description(folder).get("encoder")
+    description = saving.read_description(folder)
+    encoder = description.get("encoder")
     if encoder is None:
         raise saving.not_buildable(folder)
     try:
@@ -65,7 +71,18 @@ def read_weights(folder: pathlib.Path) -> SavedWeights:
     saved = SavedVariables(str(folder))
     own = [name for name in saved.names if canonical_name(name)]
     kernel, bias = (saved.read(f"{heads.CLASSIFIER}/{leaf}") for leaf in ("kernel", "bias"))
-    return SavedWeights(architecture, OnDemand(own, saved.read), kernel, bias)
+    recipe = description.get(QUANTIZE_AWARE)
+    trained = _trained(architecture, recipe, saved) if recipe else None
+    return SavedWeights(architecture, OnDemand(own, saved.read), kernel, bias, trained)
+
+
+def _trained(architecture: Architecture, recipe: str, saved: SavedVariables) -> Trained:
+    """Return the grids that a saved classifier was trained on."""
+    values = (
+        saved.read(next(name for name in saved.names if name.endswith(state)))
+        for state in (RANGES, CLIPS)
+    )
+    return imitation_of(architecture, recipe).trained(*values)
 
 
 def weights_of(model: tf_keras.Model, like: Architecture) -> SavedWeights:
@@ -82,7 +99,9 @@ def weights_of(model: tf_keras.Model, like: Architecture) -> SavedWeights:
     architecture = architecture_of(variables, like)
     kernel, bias = model.get_layer(heads.CLASSIFIER).get_weights()
     encoder = {name: variable.numpy() for name, variable in variables.items()}
-    return SavedWeights(architecture, encoder, kernel, bias)
+    layers = (layer for layer in model.layers if isinstance(layer, QuantizedEncoder))
+    trained = next((layer.trained for layer in layers), None)
+    return SavedWeights(architecture, encoder, kernel, bias, trained)
 
 
 def from_weights(
@@ -95,7 +114,10 @@ def from_weights(
       dropout: rate before the classifier.
       origin: where the weights come from, for messages.
     """
-    encoder = build_encoder(weights.architecture, weights.encoder.__getitem__, origin)
+    recipe = weights.trained.recipe if weights.trained else NOT_QUANTIZED
+    encoder = build_encoder(weights.architecture, weights.encoder.__getitem__, origin, recipe)
+    if weights.trained:
+        encoder.take(weights.trained)
     model = heads.attach(encoder, len(weights.bias), dropout, seed=0)
     model.get_layer(heads.CLASSIFIER).set_weights([weights.kernel, weights.bias])
     return model

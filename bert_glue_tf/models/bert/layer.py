@@ -123,14 +123,7 @@ class BertEncoder(networks.BertEncoderV2):
         Of packed features (`data.packing.INPUTS`) pooled_output is [texts, hidden], and
         sequence_output, the last layer's, has the tokens that are pooled alone: [texts, 1, hidden].
         """
-        is_packed = packing.FIRSTS in inputs
-        encoded = self.encode(_packed(inputs) if is_packed else _padded(inputs))
-        return {
-            "sequence_output": encoded.layers[-1],
-            "pooled_output": encoded.pooled,
-            "encoder_outputs": list(encoded.layers),
-            "attention_inputs": [list(parts) for parts in encoded.attention],
-        }
+        return outputs(self.encode(features(inputs)))
 
     # Keras has AutoGraph read a layer's code; this has no branch that depends on a tensor.
     @tf.autograph.experimental.do_not_convert
@@ -171,6 +164,21 @@ class BertEncoder(networks.BertEncoderV2):
             _pooler_activation(self.architecture),
             self.architecture.layer_norm_epsilon,
         )
+
+
+def features(inputs: Mapping[str, tf.Tensor]) -> forward.Inputs:
+    """Return the features of a layer's call, padded or packed, as `forward` takes them."""
+    return _packed(inputs) if packing.FIRSTS in inputs else _padded(inputs)
+
+
+def outputs(encoded: forward.Encoded[tf.Tensor]) -> dict[str, Any]:
+    """Return what a layer's call gives."""
+    return {
+        "sequence_output": encoded.layers[-1],
+        "pooled_output": encoded.pooled,
+        "encoder_outputs": list(encoded.layers),
+        "attention_inputs": [list(parts) for parts in encoded.attention],
+    }
 
 
 def _padded(inputs: Mapping[str, tf.Tensor]) -> forward.Inputs:

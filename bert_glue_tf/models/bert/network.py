@@ -24,6 +24,7 @@ from bert_glue_tf.models.bert.architecture import (
     read_architecture,
 )
 from bert_glue_tf.models.probing import collect, difference
+from bert_glue_tf.models.quantization.recipes import NOT_QUANTIZED
 
 # Two float32 evaluations of one encoder differ by about 1e-6 to 1e-5 (order of
 # summation); a wrong activation shows as 1e-3 and more in a trained BERT.
@@ -55,7 +56,12 @@ def _call_once(encoder: Any) -> None:
     encoder({name: tf.ones((1, 2), tf.int32) for name in INPUTS})
 
 
-def build_encoder(architecture: Architecture, read: Reader, origin: str = "the weights") -> Any:
+def build_encoder(
+    architecture: Architecture,
+    read: Reader,
+    origin: str = "the weights",
+    recipe: str = NOT_QUANTIZED,
+) -> Any:
     """Build the layer `BertEncoder` and assign every variable.
 
     Args:
@@ -63,13 +69,12 @@ def build_encoder(architecture: Architecture, read: Reader, origin: str = "the w
         read: canonical name -> float32 array; a dense kernel may come with its heads
             in one dimension ([in, out]).
         origin: where the weights come from, for messages.
+        recipe: name of the one whose file the layer imitates, as a `QuantizedEncoder`.
 
     Raises:
         UserError: a tensor whose size does not fit, naming it and both shapes.
     """
-    from bert_glue_tf.models.bert.layer import AssignedLater, BertEncoder
-
-    encoder = BertEncoder(architecture, initializer=AssignedLater(stddev=INITIALIZER_RANGE))
+    encoder = _first(architecture, recipe)
     _call_once(encoder)
     for name, variable in by_canonical_name(encoder.variables).items():
         value, expected = read(name), tuple(variable.shape)
@@ -81,6 +86,17 @@ def build_encoder(architecture: Architecture, read: Reader, origin: str = "the w
             )
         _assign(variable, value.reshape(expected))
     return encoder
+
+
+def _first(architecture: Architecture, recipe: str) -> Any:
+    """Return an encoder whose weights are assigned later."""
+    from bert_glue_tf.models.bert.layer import AssignedLater, BertEncoder
+    from bert_glue_tf.models.bert.quantized_layer import QuantizedEncoder
+
+    initializer = AssignedLater(stddev=INITIALIZER_RANGE)
+    if recipe == NOT_QUANTIZED:
+        return BertEncoder(architecture, initializer=initializer)
+    return QuantizedEncoder(architecture, recipe, initializer=initializer)
 
 
 def value_of(variable: Any) -> np.ndarray:

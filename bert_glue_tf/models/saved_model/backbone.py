@@ -11,6 +11,7 @@ import numpy as np
 
 from bert_glue_tf.models.backbone import Backbone, ClassifierWeights
 from bert_glue_tf.models.parts import CAPABILITIES, States
+from bert_glue_tf.models.quantization.recipes import NOT_QUANTIZED
 from bert_glue_tf.models.saved_encoders import SavedEncoder, TakesOver, load_layer, other_variables
 from bert_glue_tf.models.transformer_names import TransformerNames
 
@@ -72,13 +73,15 @@ class SavedModelBackbone(TransformerNames, Backbone):
             return f"{encoder}, so its dropout cannot be set"
         return f"{CAPABILITIES[capability]}, and {encoder}"
 
-    def build(self, dropout: float | None = None) -> Self:
+    def build(self, dropout: float | None = None, recipe: str = NOT_QUANTIZED) -> Self:
         if dropout is not None:
             self.require(
                 "dropout",
                 f"--encoder_dropout={dropout}",
                 f"Leave the flag out, or {self.instead}.",
             )
+        if recipe != NOT_QUANTIZED:
+            raise ValueError(f"{recipe}: {self.why_not('quantization')}")
         return self.with_weights([variable.numpy() for variable in self.layer.variables])
 
     def weights(self) -> Iterator[tuple[str, np.ndarray]]:

@@ -1,25 +1,27 @@
 """The quantization recipes: a new one is one entry of `RECIPES`.
 
-Each is applied to the float32 file by `ai-edge-quantizer` (`quantize`), which can be told what to
-do operator by operator.
+Each is applied to the float32 file by `ai-edge-quantizer` (`export.quantize`), which can be told
+what to do operator by operator. A training that knows of the quantization (`--quantize_aware`)
+reads the same rules.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+import re
+from collections.abc import Iterable, Mapping, Sequence
 
 from bert_glue_tf.core.errors import UserError
-
-if TYPE_CHECKING:
-    pass
-
+from bert_glue_tf.models.quantization.grids import MIN_MAX, OCTAV, WeightGrid, fitting_block
 
 FLOAT32 = "float32"
 
 
-_MATRICES = ("FULLY_CONNECTED", "EMBEDDING_LOOKUP")
+NOT_QUANTIZED = "none"  # Of --quantize_aware: the training imitates no recipe.
+
+
+# LiteRT's names of what reads a matrix of weights: a product, and the rows of a table.
+PRODUCT, TABLE = _MATRICES = ("FULLY_CONNECTED", "EMBEDDING_LOOKUP")
 
 
 _LAYERS = r"layer_\d"  # Stands in the names of the operators inside the encoder's layers.
@@ -47,7 +49,15 @@ class Rule:
     weight_bits: int = 8
     activation_bits: int = 0
     block: int = 0
-    algorithm: str = "min_max_uniform_quantize"
+    algorithm: str = MIN_MAX
+
+    def grid(self, widths: Iterable[int]) -> WeightGrid:
+        """Return the grid of a matrix of the rule.
+
+        Args:
+          widths: of the inputs of all matrix products of the file.
+        """
+        return WeightGrid(self.weight_bits, fitting_block(widths, self.block), self.algorithm)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,17 +68,26 @@ class QuantizationRecipe:
       name: in flags, file names, records and tables.
       summary: what it does, in one line.
       rules: for `ai-edge-quantizer`; none leaves the file as it is.
-      selects: whether `static_int8.select` chooses the operators by measurement.
+      selects: whether `export.selection` chooses the operators by measurement.
+      trained_rules: those that a training imitates, where it is not `rules`.
+      untrained: why no training imitates it, as the end of a sentence; empty where one can.
     """
 
     name: str
     summary: str
     rules: tuple[Rule, ...] = ()
     selects: bool = False
+    trained_rules: tuple[Rule, ...] = ()
+    untrained: str = ""
 
     @property
     def needs_calibration(self) -> bool:
         return self.selects or any(rule.activation_bits for rule in self.rules)
+
+    @property
+    def imitated(self) -> tuple[Rule, ...]:
+        """Return the rules that a training imitates, and the file of that training has."""
+        return self.trained_rules or self.rules
 
 
 # All that LiteRT computes in int16 and BERT's graph contains. (Not the squared difference of
@@ -95,12 +114,24 @@ INT16_OPERATIONS = (
 DYNAMIC_RULES = tuple(Rule(operation) for operation in _MATRICES)
 
 
+# What a training for `int8` puts into int8 with fixed ranges. Not the second feed-forward product:
+# a few channels of its output are so much larger than the others that one step for all leaves those
+# nothing (docs/tflite.md; Bondarenko et al. 2021, https://arxiv.org/abs/2109.12948). Not the pooler
+# and the classifier, which compute one token, and whose answers are to be told apart.
+_STATIC = r"layer_\d+/(?:self_attention/|intermediate)"
+
+
 _RECIPES = (
-    QuantizationRecipe(FLOAT32, "No quantization: the reference of all others."),
+    QuantizationRecipe(
+        FLOAT32,
+        "No quantization: the reference of all others.",
+        untrained="it rounds nothing",
+    ),
     QuantizationRecipe(
         "float16",
         "Weights in float16, arithmetic in float32.",
         tuple(Rule(operation, weight_bits=16) for operation in _MATRICES),
+        untrained="its numbers are float16, which is no grid of whole numbers",
     ),
     QuantizationRecipe(
         "dynamic_int8",
@@ -112,6 +143,7 @@ _RECIPES = (
         "Weights in int8, activations in int8 with calibrated scales wherever the "
         "per-operator report allows it; the rest as dynamic_int8.",
         selects=True,
+        trained_rules=(*DYNAMIC_RULES, Rule(PRODUCT, _STATIC, activation_bits=8)),
     ),
     QuantizationRecipe(
         "int16x8",
@@ -120,12 +152,13 @@ _RECIPES = (
             Rule("EMBEDDING_LOOKUP"),
             *(Rule(operation, activation_bits=16) for operation in INT16_OPERATIONS),
         ),
+        untrained="LiteRT has no fast kernels for it on a CPU, which makes it no file to train for",
     ),
     QuantizationRecipe(
         "int4",
         "Weights of the encoder's dense layers in int4, embeddings and classifier in int8.",
         # The smallest file, with no more noise than the others: docs/tflite.md.
-        (*DYNAMIC_RULES, Rule("FULLY_CONNECTED", _LAYERS, 4, block=128, algorithm="OCTAV")),
+        (*DYNAMIC_RULES, Rule("FULLY_CONNECTED", _LAYERS, 4, block=128, algorithm=OCTAV)),
     ),
 )
 
@@ -142,3 +175,19 @@ def get(name: str) -> QuantizationRecipe:
     if name not in RECIPES:
         raise UserError(f"--recipes={name}: no such recipe. Good values: {', '.join(RECIPES)}.")
     return RECIPES[name]
+
+
+# The recipes that a training can know of.
+TRAINED = tuple(recipe.name for recipe in _RECIPES if not recipe.untrained)
+
+
+def rule_of(rules: Sequence[Rule], operation: str, name: str) -> Rule | None:
+    """Return the rule of an operator, the last one that matches; None where none does.
+
+    Args:
+      rules: of a recipe.
+      operation: LiteRT's name of the operator.
+      name: of the operator's output.
+    """
+    matching = [r for r in rules if r.operation == operation and re.search(r.scope, name)]
+    return matching[-1] if matching else None

@@ -1,0 +1,89 @@
+"""The file of a training that knew of its quantization, with the grids that were trained.
+
+The weights of such a run stand on their grid when they are saved, so that quantizing them again by
+the same computation gives the whole numbers that the training had; where a grid does not reach to
+the largest weight (`OCTAV`), the bound that was trained is handed over. `ai-edge-quantizer` could
+also recover a grid from the weights alone, as the smallest difference of two of them
+(`dequantized_weight_recovery`). With gamma folded into the weights that fails: two weights of one
+whole number then differ by a rounding of float32, and that difference is taken for the step.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from typing import Any
+
+import numpy as np
+
+from bert_glue_tf.export import flatbuffer
+from bert_glue_tf.export.quantize import Range
+from bert_glue_tf.models.quantization import recipes
+from bert_glue_tf.models.quantization.grids import MIN_MAX
+from bert_glue_tf.models.quantization.imitation import Trained, range_of
+from bert_glue_tf.models.quantization.recipes import Rule
+
+TRAINED = "trained"  # Of `ranges` in the record of such a file.
+# The name of a product, as a training has it, in the name of its operator's output.
+_PRODUCT = re.compile(
+    r"layer_\d+/(?:self_attention/(?:query|key|value|attention_output)|intermediate|output)(?=/)"
+)
+
+
+def rules_and_ranges(
+    model: bytes, trained: Trained
+) -> tuple[tuple[Rule, ...], dict[str, Range], dict[str, Any]]:
+    """Return what `quantize.quantize` needs for a file on trained grids, and its description.
+
+    Args:
+      model: float32 file, of the run's own saved model.
+      trained: the grids of that model.
+
+    Returns:
+      The rules; the ranges by the names of the file's tensors; what the record says of them.
+
+    Raises:
+      ValueError: the file lacks a product that was trained.
+    """
+    rules = tuple(
+        # The bounds are handed over.
+        dataclasses.replace(rule, algorithm=MIN_MAX)
+        for rule in recipes.get(trained.recipe).imitated
+    )
+    content = flatbuffer.read(model)
+    found: dict[str, Range] = {}
+    used: set[str] = set()
+    for graph, names in zip(content.subgraphs, flatbuffer.operators(content), strict=True):
+        for place, operation in enumerate(names):
+            product = _PRODUCT.search(flatbuffer.output_name(graph, place))
+            if operation != recipes.PRODUCT or not product:
+                continue
+            operator, name = graph.operators[place], product[0]
+            sides = {"input": operator.inputs[0], "output": operator.outputs[0]}
+            for side, index in sides.items():
+                point = range_of(f"{name}:{side}")
+                if point in trained.ranges:
+                    found[graph.tensors[index].name.decode()] = trained.ranges[point]
+                    used.add(point)
+            if name in trained.clips:
+                weights = graph.tensors[operator.inputs[1]]
+                values = np.frombuffer(content.buffers[weights.buffer].data, np.float32)
+                bound = _bounds(values.reshape(weights.shape), trained.clips[name])
+                found[weights.name.decode()] = -bound, bound
+                used.add(name)
+    lacking = sorted({*trained.ranges, *trained.clips} - used)
+    if lacking:
+        raise ValueError(f"the file has no product for {lacking[0]}")
+    told = {"ranges": TRAINED, "points": len(trained.ranges), "clips": len(trained.clips)}
+    return rules, found, told
+
+
+def _bounds(weights: np.ndarray, clip: np.ndarray) -> np.ndarray:
+    """Return how far the grid of each group reaches: float32 [out, groups].
+
+    Args:
+      weights: float32 [out, in].
+      clip: float32 [groups, out].
+    """
+    largest = np.abs(weights.reshape(len(weights), len(clip), -1)).max(axis=2)
+    return np.minimum(np.maximum(largest, np.float32(1e-9)), clip.T)
