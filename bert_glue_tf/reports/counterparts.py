@@ -1,4 +1,7 @@
-"""Counterparts: the models that lack the pruning or the teacher of another one and nothing else."""
+"""Counterparts: the models that lack the pruning of another one and nothing else.
+
+Or its teacher, or the rounding that its training had.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from bert_glue_tf.reports.groups import Group
 from bert_glue_tf.reports.measured import (
     BUT_PRUNING,
     BUT_PRUNING_AND_TEACHER,
+    BUT_QUANTIZATION,
     BUT_TEACHER,
 )
 
@@ -21,12 +25,15 @@ class Counterparts:
         self._unpruned: dict[str, Group] = {}
         self._plain: dict[str, Group] = {}
         self._untaught: dict[str, Group] = {}
+        self._in_float: dict[str, Group] = {}
         for one in groups:
             is_pruned, is_taught = one.first.method != NO_PRUNING, bool(one.first.teacher)
             if not is_pruned:
                 self._unpruned[one.first.key(BUT_PRUNING)] = one
             if not is_taught:
                 self._untaught[one.first.key(BUT_TEACHER)] = one
+            if not one.first.is_quantize_aware:
+                self._in_float[one.first.key(BUT_QUANTIZATION)] = one
             if not is_pruned and not is_taught:
                 self._plain[one.first.key(BUT_PRUNING_AND_TEACHER)] = one
 
@@ -55,3 +62,14 @@ class Counterparts:
           one: the models of one experiment; None is returned for untaught ones.
         """
         return self._untaught.get(one.first.key(BUT_TEACHER)) if one.first.teacher else None
+
+    def in_float(self, one: Group) -> Group | None:
+        """Return the model of the same settings whose training rounded nothing.
+
+        Of a file it is the file of the same recipe, quantized after the training.
+
+        Args:
+          one: the models of one experiment; None is returned where it is trained in float itself.
+        """
+        model = one.first
+        return self._in_float.get(model.key(BUT_QUANTIZATION)) if model.is_quantize_aware else None

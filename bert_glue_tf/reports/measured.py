@@ -15,6 +15,8 @@ from bert_glue_tf.compression.names import NO_PRUNING
 from bert_glue_tf.data import tasks
 from bert_glue_tf.evaluation.collapse import Mark, Marked
 from bert_glue_tf.export.timings import Timing
+from bert_glue_tf.models.quantization.recipes import NOT_QUANTIZED
+from bert_glue_tf.models.settings import QuantizationSettings
 from bert_glue_tf.runs import identity
 from bert_glue_tf.runs.config import PRUNING
 from bert_glue_tf.runs.settings import TEACHING
@@ -26,6 +28,7 @@ SAMPLE = "sample"  # The name of the generated data.
 BUT_SEED = ("seed",)
 BUT_PRUNING = (*BUT_SEED, "pruning_method", *PRUNING)
 BUT_TEACHER = (*BUT_SEED, *TEACHING)
+BUT_QUANTIZATION = (*BUT_SEED, *QuantizationSettings.names())
 BUT_PRUNING_AND_TEACHER = (*BUT_PRUNING, *TEACHING)
 
 Interval = tuple[float, float]
@@ -156,6 +159,11 @@ class Model:
     def method(self) -> str:
         """The pruning method; `none` without pruning."""
         return str(self.config["pruning_method"])
+
+    @property
+    def is_quantize_aware(self) -> bool:
+        """Whether its training rounded weights and activations."""
+        return bool(self.config["quantize_aware"] != NOT_QUANTIZED)
 
     @property
     def collapsed(self) -> str:

@@ -26,7 +26,7 @@ _BEHIND_METHODS = ("pruning_options", "final_sparsity")
 # What tells figures and tables apart already, or is judged by its content.
 _BY_CONTENT = ("task", "encoder", "data")
 _ALL_EXAMPLES = ("train_examples", 0)
-_TEACHER = "teacher"
+_TEACHER, _QUANTIZE_AWARE = "teacher", "quantize_aware"
 _NO_BREAK_SPACE = "\N{NO-BREAK SPACE}"
 
 
@@ -116,6 +116,8 @@ def _said(name: str, value: Any, model: Model, models: Sequence[Model]) -> str:
         return f"no {short_name}"
     if name == _TEACHER:
         return _teacher(model, models)
+    if name == _QUANTIZE_AWARE:
+        return f"quantize-aware {value}" if model.is_quantize_aware else "not quantize-aware"
     return f"{short_name}={_text(name, value)}"
 
 

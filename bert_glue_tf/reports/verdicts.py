@@ -140,7 +140,8 @@ class Comparison:
 def differences(models: Sequence[Model], margin: float = MARGIN) -> list[Comparison]:
     """Compare every pruned model with the unpruned, every file with float32, seed by seed.
 
-    A model that has learned from a teacher is compared with the untaught one as well.
+    A model that has learned from a teacher is compared with the untaught one as well, and one
+    whose training rounded as a file does with the one whose training did not.
 
     Args:
       models: see `reading.read`.
@@ -152,7 +153,11 @@ def differences(models: Sequence[Model], margin: float = MARGIN) -> list[Compari
     found = []
     for judged in groups:
         model = judged.first
-        bases = [counterparts.unpruned(judged), counterparts.untaught(judged)]
+        bases = [
+            counterparts.unpruned(judged),
+            counterparts.untaught(judged),
+            counterparts.in_float(judged),
+        ]
         if model.recipe not in (KERAS, REFERENCE):
             bases.append(by_key.get(dataclasses.replace(model, recipe=REFERENCE).key()))
         found += [compare(judged, base, margin=margin) for base in bases if base]

@@ -40,7 +40,7 @@ def drawn(inputs=128, outputs=24, seed=0):
 
 
 def theirs(matrix, grid, operation="FULLY_CONNECTED"):
-    """What a file holds of a matrix [in, out]; of a table [rows, width] as it stands."""
+    """Return a matrix [out, in], or a table [rows, width], as a file holds it."""
     granularity = f"BLOCKWISE_{grid.block}" if grid.block else "CHANNELWISE"
     config = qtyping.TensorQuantizationConfig(
         grid.bits, True, qtyping.QuantGranularity(granularity)

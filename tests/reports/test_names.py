@@ -59,6 +59,14 @@ def test_a_teacher_tells_two_models_apart_and_what_means_nothing_does_not(named)
     assert named({}, taught) == ["no pruning, no teacher", "no pruning, teacher=large"]
 
 
+def test_what_a_training_rounded_tells_two_models_apart(named):
+    assert named({}, {"quantize_aware": "int8"}, {"quantize_aware": "int4"}) == [
+        "no pruning, not quantize-aware",
+        "no pruning, quantize-aware int8",
+        "no pruning, quantize-aware int4",
+    ]
+
+
 def test_how_two_models_learned_from_their_teachers_tells_them_apart(named):
     taught = {"teacher": "/runs/large"}
     layers = {**taught, "distill_layers": "uniform", "distill_layers_weight": 3.0}

@@ -169,6 +169,23 @@ def test_a_taught_pruned_run_is_held_against_the_unpruned_and_the_untaught_one(t
     }
 
 
+def test_a_quantize_aware_run_is_held_against_the_float_one_and_its_file_against_that_file(
+    tmp_path,
+):
+    aware = {"quantize_aware": "int8"}
+    write_run(tmp_path / "float", LABELS, right(300))
+    write_export(tmp_path / "float", "int8", LABELS, right(280))
+    write_run(tmp_path / "aware", LABELS, right(310), **aware)
+    write_export(tmp_path / "aware", "int8", LABELS, right(305))
+    write_run(tmp_path / "other", LABELS, right(310), **aware, learning_rate=1e-3)
+    start = "no pruning, {}, learning_rate=2e-05, {}quantize-aware{}"
+    mine, theirs = start.format("{}", "", " int8"), start.format("{}", "not ", "")
+    assert pairs(*sorted(tmp_path.iterdir())) == {
+        (mine.format("keras"), theirs.format("keras")): (1,),
+        (mine.format("int8"), theirs.format("int8")): (1,),
+    }
+
+
 def test_a_teacher_by_another_path_is_the_same_and_another_one_by_the_same_path_is_not(tmp_path):
     for name, teacher, digest, method in (
         ("u", "/runs/large", "a" * 64, "none"),

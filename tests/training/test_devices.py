@@ -99,6 +99,11 @@ def test_two_replicas_train_what_one_device_trains(settings, tmp_path):
         (str(tmp_path / "pruned"), None, pruned.to_json()),
         # `auto` sees no GPU and takes one CPU, where tfmot's wrapper prunes.
         (str(tmp_path / "auto"), None, dataclasses.replace(pruned, strategy="auto").to_json()),
+        (
+            str(tmp_path / "aware"),
+            None,
+            dataclasses.replace(mirrored, quantize_aware="int8", epochs=1).to_json(),
+        ),
     ]
     told = on_two_cpus(runs)
     weights = load_classifier(tmp_path / "one" / "model").get_weights()
@@ -119,6 +124,9 @@ def test_two_replicas_train_what_one_device_trains(settings, tmp_path):
         for name in ("loss", "accuracy", "val_loss", "val_accuracy"):
             assert float(row[name]) == pytest.approx(float(expected[name]), abs=2e-5), name
         assert float(row["accuracy"]) * 97 == pytest.approx(round(float(row["accuracy"]) * 97))
+    # The ranges are the mean of what the replicas have found.
+    aware = read_weights(tmp_path / "aware" / "model").trained
+    assert all(low < 0 < high < 100 for low, high in aware.ranges.values())
     kernels = []
     for name, count in (("pruned", 2), ("auto", 1)):
         (record,) = results.load(tmp_path / name / "results.jsonl")

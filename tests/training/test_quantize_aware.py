@@ -14,6 +14,8 @@ import tiny_runs
 from messages import refuses
 from slow_fixtures import slow_to_make
 
+from bert_glue_tf.compression import registry
+from bert_glue_tf.compression.schedule import PruningContext
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import packing
 from bert_glue_tf.data.preprocessing import INPUTS
@@ -21,6 +23,7 @@ from bert_glue_tf.evaluation import predictions
 from bert_glue_tf.export import card, convert, litert, quantize, trained
 from bert_glue_tf.export.folder import FOLDER, ExportFolder
 from bert_glue_tf.models import heads, saving
+from bert_glue_tf.models.bert import shrinking
 from bert_glue_tf.models.bert.architecture import Block, by_canonical_name
 from bert_glue_tf.models.bert.classifier_weights import read_weights, weights_of
 from bert_glue_tf.models.bert.export_graph import ExportGraph
@@ -252,6 +255,46 @@ def test_the_file_computes_what_the_model_computes(recipe):
     assert difference < ALLOWED
     # The same weights in float arithmetic are farther away.
     assert difference < apart(litert.LiteModel(float32).predict(BATCH), expected)
+
+
+def test_what_is_cut_out_leaves_the_grids_and_the_results(monkeypatch):
+    model = classifier_of("int8")
+    named = by_canonical_name(model.variables)
+    at = "transformer/layer_0/"
+    for name, axis, gone in (
+        ("self_attention/query/kernel", 1, 2),
+        ("self_attention/key/kernel", 1, 2),
+        ("self_attention/value/kernel", 1, 2),
+        ("self_attention/attention_output/kernel", 0, 2),
+        ("intermediate/kernel", 1, 7),
+        ("output/kernel", 0, 7),
+    ):
+        variable = named[at + name]
+        keep = np.arange(variable.shape[axis]) != gone
+        shape = [-1 if i == axis else 1 for i in range(len(variable.shape))]
+        variable.assign(variable.numpy() * keep.reshape(shape))
+    imitation.settle(model)
+    expected = model(dict(BATCH), training=False).numpy()
+    smaller, report = shrinking.shrink_model(model, SHAPES)
+    assert report.layers[0].after == Block(3, 16, 16, 127)
+    assert state_of(smaller).ranges == state_of(model).ranges
+    # What a head and a neuron without inputs had was a constant, which is a bias now.
+    assert apart(smaller(dict(BATCH), training=False).numpy(), expected) < ALLOWED
+
+
+def test_tfmots_wrapper_prunes_the_classifier_of_a_grid():
+    settings = ExperimentConfig(
+        quantize_aware="int8", pruning_method="classifier_magnitude", final_sparsity=0.5
+    )
+    method = registry.build(settings)
+    model = classifier_of("int8")
+    wrapped = method.prepare(model, PruningContext.from_config(settings, 20, method.waits))
+    assert wrapped(dict(BATCH), training=False).shape == (16, 3)
+    imitation.settle(wrapped)
+    final = method.finalize(wrapped)
+    assert imitation.recipe_of(final) == "int8"
+    expected = model(dict(BATCH), training=False).numpy()
+    np.testing.assert_allclose(final(dict(BATCH), training=False), expected, atol=1e-3)
 
 
 # Runs.
