@@ -18,7 +18,7 @@ from typing import Any
 from bert_glue_tf.compression import described
 from bert_glue_tf.reports.measured import BUT_PRUNING, Model
 from bert_glue_tf.runs.config import PRUNING, short
-from bert_glue_tf.runs.settings import START
+from bert_glue_tf.runs.settings import START, TEACHING
 
 SEPARATOR = ", "
 # Settings of the pruning that stand behind each method's own name.
@@ -112,7 +112,7 @@ def _said(name: str, value: Any, model: Model, models: Sequence[Model]) -> str:
       models: all that are named.
     """
     short_name = name.removeprefix("pruning_")
-    if value == "":
+    if value == "" and name in TEACHING:
         return f"no {short_name}"
     if name == _TEACHER:
         return _teacher(model, models)

@@ -19,6 +19,7 @@ from bert_glue_tf.models.quantization.recipes import NOT_QUANTIZED
 from bert_glue_tf.runs.config import ExperimentConfig
 from bert_glue_tf.runs.inputs import deciding
 from bert_glue_tf.runs.run_folder import RunFolder
+from bert_glue_tf.runs.settings import START
 from bert_glue_tf.training import (
     devices,
     laying_out,
@@ -76,7 +77,10 @@ def build(job: Job, inputs: Inputs, plan: Plan, start_run: RunFolder | None) -> 
         logging.info("%s: %s", backbone.provenance["name"], head)
     begun_with = {**provenance, **(teacher.provenance if teacher else {})}
     job.folder.require_same_inputs(begun_with)
-    job.require_agreement("data and encoder", deciding(begun_with))
+    # A teacher that the workers have fine-tuned themselves is the same one, in files of their own.
+    is_own = job.config.teacher == START and bool(job.config.finetune_epochs)
+    agreed = provenance if is_own else begun_with
+    job.require_agreement("data and encoder", deciding(agreed))
     starting_point.require_fitting(job, start_run, inputs, backbone.provenance)
     start = _start(job.config, backbone, inputs, decide=job.decide)
     if start_run is not None:
