@@ -162,7 +162,7 @@ class Model:
 
     @property
     def is_quantize_aware(self) -> bool:
-        """Whether its training rounded weights and activations."""
+        """Tell if its training rounded weights and activations."""
         return bool(self.config["quantize_aware"] != NOT_QUANTIZED)
 
     @property

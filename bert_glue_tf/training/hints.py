@@ -23,7 +23,7 @@ _LOWEST = -1e9  # A product that no softmax counts.
 
 @dataclasses.dataclass(frozen=True)
 class Hint(abc.ABC):
-    """What a teacher has computed for each token of the training texts.
+    """Something that a teacher has computed for each token of the training texts.
 
     Attributes:
       rows: the teacher's, float16 [tokens, ...].

@@ -188,7 +188,7 @@ class Trainee(tf_keras.Model):
 
     @property
     def own_state(self) -> dict[str, Any]:
-        """What it trains besides the classifier, by name, for a checkpoint."""
+        """The variables that it trains besides the classifier, by name, for a checkpoint."""
         return {}
 
     def compile(self, *, is_filled_up: bool, **arguments: Any) -> None:
@@ -292,7 +292,7 @@ class HintedTrainee(Trainee):
 
     @property
     def own_state(self) -> dict[str, Any]:
-        """What it trains besides the classifier, by name, for a checkpoint."""
+        """The variables that it trains besides the classifier, by name, for a checkpoint."""
         return {"projections": self.projections} if self.projections else {}
 
     def call(self, inputs: Any, training: Any = None, mask: Any = None) -> dict[str, tf.Tensor]:

@@ -1,4 +1,4 @@
-"""What a teacher is asked for besides its answers: what its encoder computes for each token."""
+"""Questions to a teacher besides its answers: for values of its encoder, of each token."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Question(abc.ABC):
     @property
     @abc.abstractmethod
     def title(self) -> str:
-        """What it is, for messages."""
+        """The thing that is asked for, for messages."""
 
     @property
     @abc.abstractmethod

@@ -1,4 +1,4 @@
-"""What a teacher has computed for each token, as a training reads it: from disk, batch by batch."""
+"""Values that a teacher has for each token, as a training reads them: from disk, by batches."""
 
 from __future__ import annotations
 

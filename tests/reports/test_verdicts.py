@@ -133,7 +133,7 @@ def pairs(*runs):
 
 
 def test_a_taught_pruned_run_is_held_against_the_unpruned_and_the_untaught_one(tmp_path):
-    """What the pruning costs with a teacher, and what the teacher brings."""
+    """So it is seen what the pruning costs with a teacher, and what the teacher brings."""
     for seed in (1, 2):
         write_run(tmp_path / f"u{seed}", LABELS, right(300), seed=seed)
         write_run(tmp_path / f"p{seed}", LABELS, right(200), seed=seed, **ROW)

@@ -1,4 +1,4 @@
-"""What a student learns of the inside of its teacher's encoder."""
+"""Hints: a student learns of the inside of its teacher's encoder."""
 
 from __future__ import annotations
 

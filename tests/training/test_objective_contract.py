@@ -200,7 +200,7 @@ def test_a_teachers_weight_divides_the_loss_between_the_labels_and_its_answers(k
 
 
 def distilled_states(lengths, are_whole, found, room=0):
-    """What states add to the loss of texts in rows; the teacher's states all point one way."""
+    """The loss that states add to texts in rows; the teacher's states all point one way."""
     splits = np.concatenate([[0], np.cumsum(lengths)])
     rows = np.zeros((splits[-1], 2, 4), np.float16)
     rows[..., 0] = 1.0

@@ -1,4 +1,4 @@
-"""What is said of another run that has seen texts which this one is scored on."""
+"""The warning of another run that has seen texts which this one is scored on."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ GLUE = {"sha256": "a", "examples": 1000}
 
 
 def is_warned(caplog, before, now, held_out=None):
-    """Whether a run that has trained on `before` is warned of by one that trains on `now`."""
+    """Tell if one that trains on `now` is warned of a run that has trained on `before`."""
     caplog.clear()
     record = types.SimpleNamespace(data={"train": before})
     run = types.SimpleNamespace(record=lambda: record)

@@ -1,4 +1,4 @@
-"""What a teacher has computed for the tokens of a batch."""
+"""The values that a teacher has for the tokens of a batch."""
 
 from __future__ import annotations
 

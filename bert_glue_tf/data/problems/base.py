@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import dataclasses
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from bert_glue_tf.core import lazy
 
@@ -101,6 +101,11 @@ class Problem(abc.ABC):
     def title(self) -> str:
         """Return what is predicted, in a few words: `77 classes`."""
 
+    @property
+    def scale(self) -> tuple[float, float] | None:
+        """Return the smallest and the largest label; None where labels are no numbers."""
+        return None
+
     # --- labels ---
 
     def as_labels(self, values: Iterable[float]) -> np.ndarray:
@@ -135,11 +140,7 @@ class Problem(abc.ABC):
         """
 
     def strata(self, labels: np.ndarray) -> list[tuple[str, np.ndarray]]:
-        """Return name and places int64 [m] of the groups that both sides of a division need.
-
-        Args:
-          labels: [n], of `label_dtype`.
-        """
+        """Return name and places int64 [m] of the groups that a division of [n] has to have."""
         return [("any", np.arange(len(labels)))]
 
     def keras_labels(self, labels: tf.Tensor) -> tf.Tensor:
@@ -207,18 +208,6 @@ class Problem(abc.ABC):
           logits: float32 [n, width].
           temperature: above 0; divides the logits before they become probabilities.
         """
-
-    def why_not_on_scale(self, other: Self) -> str:
-        """Return why the answers of another problem of this kind have other values than these.
-
-        Args:
-          other: the problem of a model whose answers are to be learned.
-
-        Returns:
-          A clause for a message, without a full stop; empty where they fit.
-        """
-        del other
-        return ""
 
     def fitted(self, labels: np.ndarray, logits: np.ndarray) -> Problem:
         """Return the problem with its threshold, if it has one, chosen on held-out examples.

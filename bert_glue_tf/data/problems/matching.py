@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from bert_glue_tf.data.problems.base import Problem, listed
 
+# The smallest and the largest label of two files of one scale may differ by this part of the range.
+_ROOM = 0.1
+
 
 def outputs_of(student: Problem, teacher: Problem) -> list[int]:
     """Return, for each output of a student in its order, the place of the teacher's of that name.
@@ -17,9 +20,25 @@ def outputs_of(student: Problem, teacher: Problem) -> list[int]:
     """
     if type(student) is not type(teacher):
         raise ValueError(f"it answers with {teacher.title}, and {student.title} is asked for")
-    if reason := student.why_not_on_scale(teacher):
-        raise ValueError(reason)
+    _require_same_scale(student, teacher)
     names = teacher.output_names
     if strange := sorted(set(names) ^ set(student.output_names)):
         raise ValueError(f"only one of the two has the label(s) {listed(strange)}")
     return [names.index(name) for name in student.output_names]
+
+
+def _require_same_scale(student: Problem, teacher: Problem) -> None:
+    """Refuse numbers whose smallest or largest differs by a tenth of the wider range.
+
+    Raises:
+      ValueError: they do.
+    """
+    if student.scale is None or teacher.scale is None:
+        return
+    (low, high), (lowest, highest) = student.scale, teacher.scale
+    widest = max(high - low, highest - lowest)
+    if max(abs(low - lowest), abs(high - highest)) > _ROOM * widest:
+        raise ValueError(
+            f"its numbers are from {lowest:g} to {highest:g} in training, and those that are "
+            f"asked for from {low:g} to {high:g}"
+        )

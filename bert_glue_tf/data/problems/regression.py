@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from bert_glue_tf.core import lazy
 from bert_glue_tf.data.problems.base import Answer, Metric, Problem
@@ -39,8 +39,6 @@ class Regression(Problem):
     usual_primary_metric = "pearson"
     # Scores that differ by less are the same to a user.
     FLIP = 0.1
-    # The smallest and the largest label of two files differ, of the same scale too.
-    ROOM = 0.1
 
     @property
     def output_names(self) -> tuple[str, ...]:
@@ -53,6 +51,10 @@ class Regression(Problem):
     @property
     def title(self) -> str:
         return f"a number, in training from {self.low:g} to {self.high:g}"
+
+    @property
+    def scale(self) -> tuple[float, float]:
+        return self.low, self.high
 
     def is_label(self, values: np.ndarray) -> np.ndarray:
         return np.isfinite(values)
@@ -100,20 +102,6 @@ class Regression(Problem):
 
         del temperature
         return tf.reduce_mean(tf.square(logits - teacher), axis=-1)
-
-    def why_not_on_scale(self, other: Self) -> str:
-        """Return why the numbers of another one differ: their smallest or largest by a tenth.
-
-        A tenth of the wider one of both ranges is meant.
-        """
-        widest = max(self.high - self.low, other.high - other.low)
-        apart = max(abs(self.low - other.low), abs(self.high - other.high))
-        if apart <= self.ROOM * widest:
-            return ""
-        return (
-            f"its numbers are from {other.low:g} to {other.high:g} in training, and those that are "
-            f"asked for from {self.low:g} to {self.high:g}"
-        )
 
     def _differ(self, before: np.ndarray, after: np.ndarray) -> np.ndarray:
         return np.abs(before - after) >= self.FLIP
