@@ -16,7 +16,7 @@ from bert_glue_tf.core import cli, layout
 from bert_glue_tf.core.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Mapping
 
     from bert_glue_tf.data.tasks import TaskSpec
     from bert_glue_tf.serving.classifier import Classifier
@@ -79,11 +79,13 @@ def main() -> None:
         file = None if _TEXT.value or _SUBMISSION.value else _open_input(stack)
 
         from bert_glue_tf.serving import answers, submission
-        from bert_glue_tf.serving.classifier import Classifier
+        from bert_glue_tf.serving.classifier import Classifier, check_point
 
-        def check(task: TaskSpec) -> None:
+        def check(task: TaskSpec, thresholds: Mapping[str, float]) -> None:
             if _TEXT.value:
                 answers.check_number(_TEXT.value, task)
+            if _AT.value:
+                check_point(_AT.value, task, thresholds)
 
         classifier = Classifier.load(cli.path("model", _MODEL.value), _THREADS.value, check)
         if _AT.value:

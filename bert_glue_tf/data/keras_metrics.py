@@ -1,9 +1,22 @@
-"""The Keras metric that a training on several replicas needs. Imports TensorFlow."""
+"""The loss and the metric that Keras has not. Imports TensorFlow."""
 
 from __future__ import annotations
 
 import tensorflow as tf
 import tf_keras
+
+
+class CrossEntropyOfLabels(tf_keras.losses.Loss):
+    """Cross-entropy of several labels, each yes or no by itself: the sum over an example's labels.
+
+    Keras's BinaryCrossentropy is the mean over them.
+    """
+
+    def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
+        """Return the loss of each example: labels 0 or 1 [b, width], logits [b, width] to [b]."""
+        labels = tf.cast(y_true, y_pred.dtype)
+        losses = tf.nn.sigmoid_cross_entropy_with_logits(labels=labels, logits=y_pred)
+        return tf.reduce_sum(losses, axis=-1)
 
 
 class MeanOfExamples(tf_keras.metrics.MeanMetricWrapper):

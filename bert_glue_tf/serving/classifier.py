@@ -29,6 +29,8 @@ from bert_glue_tf.serving.parallel import ParallelModel
 
 _BATCH = 64  # Of a Keras model, as in evaluation.
 _TOKENIZED = 1 << 20  # Characters: see `_shortened`.
+# A model's task and thresholds, to an error or nothing.
+Check = Callable[[TaskSpec, Mapping[str, float]], None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,15 +77,15 @@ class Classifier:
         cls,
         path: str | pathlib.Path,
         threads: int = THREADS,
-        check: Callable[[TaskSpec], None] = lambda task: None,
+        check: Check = lambda task, thresholds: None,
     ) -> Classifier:
         """Load a .tflite file of an export, or the model of a run.
 
         Args:
           path: of the file or folder; `~` stands for the home folder.
           threads: for a .tflite file: how many texts are predicted at the same time.
-          check: called with the task as soon as it is known, for a run before TensorFlow is
-            imported; what it raises goes through.
+          check: called with the task and the thresholds as soon as they are known, for a run
+            before TensorFlow is imported; what it raises goes through.
 
         Raises:
           UserError: it is neither, it is damaged, or its vocabulary does not fit.
@@ -94,7 +96,7 @@ class Classifier:
         return cls._of_file(path, threads, check)
 
     @classmethod
-    def _of_run(cls, path: pathlib.Path, check: Callable[[TaskSpec], None]) -> Classifier:
+    def _of_run(cls, path: pathlib.Path, check: Check) -> Classifier:
         if ExportFolder(path).settings_file.is_file():
             files = sorted(file.name for file in path.glob("*.tflite"))
             raise UserError(
@@ -102,7 +104,7 @@ class Classifier:
                 f"({', '.join(files) or 'it has none'})."
             )
         run = finished.Run.read(path, "model")
-        check(run.task)
+        check(run.task, run.result.thresholds)
         from bert_glue_tf.models import saving
 
         longest = run.config.seq_length
@@ -121,9 +123,7 @@ class Classifier:
         )
 
     @classmethod
-    def _of_file(
-        cls, path: pathlib.Path, threads: int, check: Callable[[TaskSpec], None]
-    ) -> Classifier:
+    def _of_file(cls, path: pathlib.Path, threads: int, check: Check) -> Classifier:
         try:
             content = path.read_bytes()
         except FileNotFoundError:
@@ -146,7 +146,7 @@ class Classifier:
         metadata = exported_file.read_metadata(path, content)
         _warn_of_sample(path, metadata.data)
         task = metadata.task
-        check(task)
+        check(task, metadata.thresholds)
         if model.classes != task.problem.width:
             raise UserError(
                 f"{path}: damaged: it has {model.classes} logits, and {task.name} has "
@@ -176,18 +176,7 @@ class Classifier:
         Raises:
           UserError: no threshold was chosen for it.
         """
-        if not self.task.problem.has_positives:
-            raise UserError(
-                f"--at={point}: no answer of this model is positive or negative, so that it has no "
-                "threshold. Good: leave --at out; models of two classes or of several labels have "
-                "one."
-            )
-        if point not in self.thresholds:
-            has = f"has one for {', '.join(self.thresholds)}" if self.thresholds else "has none"
-            raise UserError(
-                f"--at={point}: the model {has}: its training has kept no threshold for {point}. "
-                f"Good: train it with --at_{point}, as --at_{point}=0.9."
-            )
+        check_point(point, self.task, self.thresholds)
         problem = self.task.problem.at(self.thresholds[point])
         logging.info(
             "answers are positive from a probability of %.6g on, which was chosen for %s",
@@ -250,6 +239,31 @@ class Classifier:
             Prediction(text, answer.label, answer.probabilities, answer.score)
             for text, answer in zip(texts, self.task.problem.answers(logits), strict=True)
         ]
+
+
+def check_point(point: str, task: TaskSpec, thresholds: Mapping[str, float]) -> None:
+    """Check that a model has the threshold which `Classifier.at` is asked for.
+
+    Args:
+      point: "recall" or "precision".
+      task: the model's.
+      thresholds: the model's, as `Classifier` has them.
+
+    Raises:
+      UserError: it has not.
+    """
+    if not task.problem.has_positives:
+        raise UserError(
+            f"--at={point}: no answer of this model is positive or negative, so that it has no "
+            "threshold. Good: leave --at out; models of two classes or of several labels have "
+            "one."
+        )
+    if point not in thresholds:
+        has = f"has one for {', '.join(thresholds)}" if thresholds else "has none"
+        raise UserError(
+            f"--at={point}: the model {has}: its training has kept no threshold for {point}. "
+            f"Good: train it with --at_{point}, as --at_{point}=0.9."
+        )
 
 
 def _warn_of_sample(path: pathlib.Path, source: Any) -> None:

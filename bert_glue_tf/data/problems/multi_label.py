@@ -112,15 +112,21 @@ class MultiLabel(Problem):
         return probabilities
 
     def _loss(self, labels: np.ndarray, logits: np.ndarray) -> float:
-        """Return the mean cross-entropy over examples and labels."""
+        """Return the mean over the examples of their cross-entropy, the sum over the labels.
+
+        The sum is -log of the probability of an example's whole answer, as the loss of classes
+        is; of a mean over 62 labels the gradients are that much smaller, and drown in Adam's
+        epsilon.
+        """
         logits = logits.astype(np.float64)
         # -log sigmoid(z) is log(1 + exp(-z)), and -log(1 - sigmoid(z)) is z more.
-        return float(np.mean(np.logaddexp(0.0, -logits) + (1 - labels) * logits))
+        each = np.logaddexp(0.0, -logits) + (1 - labels) * logits
+        return float(np.mean(each.sum(axis=-1)))
 
     def keras_loss(self) -> tf_keras.losses.Loss:
-        import tf_keras
+        from bert_glue_tf.data.keras_metrics import CrossEntropyOfLabels
 
-        return tf_keras.losses.BinaryCrossentropy(from_logits=True)
+        return CrossEntropyOfLabels()
 
     def keras_metrics(self, is_filled_up: bool) -> list[tf_keras.metrics.Metric | str]:
         del is_filled_up
@@ -129,7 +135,7 @@ class MultiLabel(Problem):
     def distillation_loss(
         self, teacher: tf.Tensor, logits: tf.Tensor, temperature: float
     ) -> tf.Tensor:
-        """Return the mean over the labels of each one's divergence from the teacher's probability.
+        """Return the sum over the labels of each one's divergence from the teacher's probability.
 
         T^2 KL of two answers, yes and no, of probability sigmoid(logit / T): the softened
         probabilities of `Classification.distillation_loss` for each label by itself.
@@ -139,7 +145,7 @@ class MultiLabel(Problem):
         wanted, found = teacher / temperature, logits / temperature
         yes = tf.sigmoid(wanted) * (tf.math.log_sigmoid(wanted) - tf.math.log_sigmoid(found))
         no = tf.sigmoid(-wanted) * (tf.math.log_sigmoid(-wanted) - tf.math.log_sigmoid(-found))
-        return temperature**2 * tf.reduce_mean(yes + no, axis=-1)
+        return temperature**2 * tf.reduce_sum(yes + no, axis=-1)
 
     def fitted(self, labels: np.ndarray, logits: np.ndarray) -> MultiLabel:
         """Return the problem with the threshold of the largest micro F1 on held-out examples.
