@@ -140,7 +140,7 @@ class Problem(abc.ABC):
         """
 
     def strata(self, labels: np.ndarray) -> list[tuple[str, np.ndarray]]:
-        """Return name and places int64 [m] of the groups that a division of [n] has to have."""
+        """Return the groups that both sides of a division of labels [n] need: name, places [m]."""
         return [("any", np.arange(len(labels)))]
 
     def keras_labels(self, labels: tf.Tensor) -> tf.Tensor:
