@@ -15,7 +15,7 @@ from bert_glue_tf.data.preprocessing import TokenizedTexts
 from bert_glue_tf.models.parts import Attention, States
 from bert_glue_tf.runs.config import ExperimentConfig
 from bert_glue_tf.training import questions
-from bert_glue_tf.training.hints import Relations
+from bert_glue_tf.training.hints import LayerStates, Relations
 from bert_glue_tf.training.token_rows import TokenRows
 
 LENGTHS = np.array([3, 6, 4, 5])
@@ -95,3 +95,36 @@ def test_a_teacher_is_asked_for_queries_keys_and_values_of_one_layer():
     (last, *_) = asked((small, small), (large, large, large), distill_attention="last")
     assert last.record() == {"attention": [2, 3]}
     assert not asked((small, small), (large, large, large))
+
+
+def test_a_tpu_can_compile_what_hints_add_to_the_loss():
+    """Of arrays of one shape, with the gradient; a matrix between the widths is learned as well."""
+    random = np.random.default_rng(4)
+    features = Packed(width=8).features(PIECES, np.arange(4))
+    shape = features["input_word_ids"].shape
+    rows = random.normal(size=(TOKENS, 2, 6)).astype(np.float16)
+    states = LayerStates(TokenRows(rows, SPLITS, 24), 1.0, (1, 2), (True, False), 4)
+    relations = Relations(TokenRows(rows[:, :1], SPLITS, 24), 1.0, part=0, layer=1, heads=HEADS)
+    projection = states.projection(seed=1)
+    assert projection.shape == (4, 6)
+    outputs = {
+        "encoder_outputs": [random.normal(size=(*shape, 4)), random.normal(size=(4, 1, 4))],
+        "attention_inputs": [[random.normal(size=(*shape, 1, 6))]],
+    }
+    outputs = tf.nest.map_structure(lambda one: tf.constant(one, tf.float32), outputs)
+
+    def losses(features, targets, outputs):
+        with tf.GradientTape() as tape:
+            tape.watch(outputs)
+            found = states.losses(targets, states.select(outputs), features, projection)
+            found += relations.losses(targets, relations.select(outputs), features)
+        return found, tape.gradient(found, [outputs, projection])
+
+    hints = {**states.targets(), **relations.targets()}
+    targets = {name: tf.constant(values[np.arange(4)]) for name, values in hints.items()}
+    arguments = tf.nest.map_structure(tf.constant, features), targets, outputs
+    expected = losses(*arguments)
+    compiled = tf.function(losses, jit_compile=True)(*arguments)
+    for mine, theirs in zip(tf.nest.flatten(compiled), tf.nest.flatten(expected), strict=True):
+        np.testing.assert_allclose(mine, theirs, atol=1e-5)
+    assert (expected[0].numpy() > 0.1).all()
