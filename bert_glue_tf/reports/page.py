@@ -101,6 +101,11 @@ class Subject:
         return any(one.has_line for pair in self.scatters for one in pair)
 
     @property
+    def is_timed(self) -> bool:
+        """True where a model has a time."""
+        return "ms" in (*self.models.table.heads, *self.models.same)
+
+    @property
     def has_crosses(self) -> bool:
         """True where a model in one of its scatters is COLLAPSED."""
         return any(one.has_crosses for pair in self.scatters for one in pair)
