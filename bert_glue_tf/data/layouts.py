@@ -305,16 +305,21 @@ def fill_up(
     return np.concatenate([indices, np.full(size - len(indices), shortest)]), weights
 
 
-def share_used(layout: Layout, lengths: np.ndarray, batches: Sequence[np.ndarray]) -> float:
+def share_used(
+    layout: Layout, lengths: np.ndarray, batches: Sequence[np.ndarray], replicas: int = 1
+) -> float:
     """Return the share of the positions of some batches that hold a token.
 
     What a batch is filled up with counts as padding.
 
     Args:
-      layout: of the batches.
+      layout: of the batches, or of the part of them that a replica lays by itself.
       lengths: int [n], tokens of each text of the split.
       batches: int64 [b] each, at least one.
+      replicas: that share a batch.
     """
-    filled = [fill_up(batch, lengths, layout.parts, layout.size)[0] for batch in batches]
-    positions = sum(layout.positions(lengths[batch]) for batch in filled)
+    parts, size = layout.parts * replicas, layout.size * replicas
+    filled = [fill_up(batch, lengths, parts, size)[0] for batch in batches]
+    laid = [part for batch in filled for part in np.split(batch, replicas)]
+    positions = sum(layout.positions(lengths[part]) for part in laid)
     return float(sum(lengths[batch].sum() for batch in batches) / positions)

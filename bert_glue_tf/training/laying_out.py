@@ -39,11 +39,8 @@ class Layouts:
           replicas: that share a batch.
           epoch: its number, from 0.
         """
-        whole = dataclasses.replace(
-            self.training, parts=replicas, size=self.training.size * replicas
-        )
         batches = plan.batching.epoch(split, epoch)
-        return layouts.share_used(whole, split.tokens.lengths, batches)
+        return layouts.share_used(self.training, split.tokens.lengths, batches, replicas)
 
 
 def require(config: ExperimentConfig, backbone: Backbone) -> None:

@@ -86,6 +86,9 @@ def test_the_share_used_counts_fillers_as_padding():
     assert layouts.share_used(Padded(lengths=(8,), size=4), lengths, batches) == 0.25
     assert layouts.share_used(Packed(width=8), lengths, batches) == 1.0
     assert layouts.share_used(Packed(width=8, rows=2, size=2), lengths, batches) == 0.5
+    # Two replicas, each with a text padded to a length of its own: 6 + 2 of 8 + 4.
+    assert layouts.share_used(Padded(lengths=(4, 8)), lengths, batches, replicas=2) == 8 / 12
+    assert layouts.share_used(Padded(lengths=(4, 8)), lengths, batches) == 8 / 16
 
 
 @pytest.mark.parametrize("task", ["cola", "sst2"])
