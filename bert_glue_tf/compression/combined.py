@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bert_glue_tf.compression.hooks import HookedOptimizer
 from bert_glue_tf.compression.masked import MaskedPruning, Masking
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import tensorflow as tf
     import tf_keras
 
+    from bert_glue_tf.compression.gradients import Gradients
     from bert_glue_tf.compression.schedule import PruningContext
     from bert_glue_tf.compression.start import Start
 else:
@@ -67,6 +68,10 @@ class Combined(PruningMethod):
         optimizer.hooks.append(Masking(self._masked))
         return optimizer
 
+    def learn_from(self, gradients: Gradients) -> None:
+        for method in self.methods:
+            method.learn_from(gradients)
+
     def callbacks(self) -> list[tf_keras.callbacks.Callback]:
         from bert_glue_tf.compression.callbacks import UpdateMasks
 
@@ -75,6 +80,13 @@ class Combined(PruningMethod):
 
     def state(self) -> tf.train.Checkpoint:
         return tf.train.Checkpoint(methods=[method.state() for method in self.methods])
+
+    def record(self) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for method in self.methods:
+            for name, value in method.record().items():
+                found[name] = {**found.get(name, {}), **value}
+        return found
 
     def pruned_weights(self, model: tf_keras.Model) -> Mapping[str, tf.Variable]:
         weights: dict[str, tf.Variable] = {}

@@ -10,6 +10,7 @@ tfmot that the context has; the weights are masked inside of the step, on each r
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from absl import logging
 
-from bert_glue_tf.compression import ranking, units
+from bert_glue_tf.compression import gradients, ranking, units
 from bert_glue_tf.compression.hooks import Hook, HookedOptimizer
 from bert_glue_tf.compression.method import PruningMethod, zero_fraction
 from bert_glue_tf.core import lazy
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     import tensorflow as tf
     import tf_keras
 
+    from bert_glue_tf.compression.gradients import Batch, Gradients
     from bert_glue_tf.compression.schedule import PruningContext
     from bert_glue_tf.compression.start import Start
     from bert_glue_tf.models.units import Group, Member
@@ -38,8 +40,10 @@ class MaskedPruning(PruningMethod):
     """Base of the methods that rank units by a score and remove the lowest.
 
     A subclass writes `score`, and `groups` where its units are not single weights. One that
-    learns its score from gradients makes variables with `variable` in `create` and writes
-    `observe`. `scored.ScoredPruning` has the scores of this package already.
+    learns its score from gradients says so by `waits`, makes variables with `variable` in `create`,
+    and writes `observe`; where all units go at once, its score is learned at that moment from the
+    gradients of many training examples (`measure`), since one batch ranks little better than
+    chance. `scored.ScoredPruning` has the scores of this package already.
 
     Attributes:
       backbone: the encoder, which knows the names of its weights; from `reshape` on.
@@ -56,6 +60,7 @@ class MaskedPruning(PruningMethod):
     def __init__(self, options: Mapping[str, Any] | None = None) -> None:
         super().__init__(options)
         self._variables: dict[str, tf.Variable] = {}
+        self._gradients: Gradients | None = None
         # Methods that prune before this one in the same run, set by `combined.Combined`.
         self.earlier: Sequence[MaskedPruning] = ()
         # True: a later one cuts, all that is zero at once, no matter which made it so.
@@ -90,6 +95,17 @@ class MaskedPruning(PruningMethod):
         del group, member
         return gradient
 
+    def measure(self, group: Group, gradient: tf.Tensor, batch: Batch) -> None:
+        """See a gradient of a group's last member while the weights stand still.
+
+        Args:
+          group: of units.
+          gradient: float32 of the weight's shape.
+          batch: whose mean loss it is the gradient of.
+        """
+        del batch
+        self.observe(group, group.members[-1], gradient)
+
     def choose(self, scores: Iterable[np.ndarray], sparsity: float) -> list[np.ndarray]:
         """Return the masks for a sparsity, by the scores and as --ranking says.
 
@@ -97,7 +113,12 @@ class MaskedPruning(PruningMethod):
           scores: of each group; may be an iterator, which can be gone through once.
           sparsity: fraction of the units that go.
         """
-        return ranking.choose(self.all_groups, scores, sparsity, self.plan.ranking, self._alive())
+        alive = self._alive()
+        masks = ranking.choose(self.all_groups, scores, sparsity, self.plan.ranking, alive)
+        if math.isclose(sparsity, self.plan.final_sparsity, rel_tol=1e-6):  # It was a float32.
+            for told in ranking.limits(self.all_groups, masks, sparsity, alive):
+                logging.warning("--pruning_method=%s: %s", self.name, told)
+        return masks
 
     def require_reachable(self) -> None:
         """Raise a UserError where the units cannot come near the final sparsity."""
@@ -130,6 +151,9 @@ class MaskedPruning(PruningMethod):
         for group in self.all_groups:
             for member in group.members:
                 self._parts.setdefault(member.name, []).append((group, member))
+        if self.waits:
+            # The examples by whose gradients all units are ranked at once.
+            self._measured = self.variable("measured", (), tf.int64, 0)
         self.create()
         return model
 
@@ -164,6 +188,9 @@ class MaskedPruning(PruningMethod):
         optimizer.hooks.append(Masking((self,)))
         return optimizer
 
+    def learn_from(self, gradients: Gradients) -> None:
+        self._gradients = gradients
+
     def callbacks(self) -> list[tf_keras.callbacks.Callback]:
         from bert_glue_tf.compression.callbacks import UpdateMasks
 
@@ -179,7 +206,30 @@ class MaskedPruning(PruningMethod):
 
     def update(self, sparsity: float) -> None:
         """Rank the units anew, and mask the weights."""
+        if self.waits and self.plan.kind == "one_shot":
+            self._measure()
         self.set_masks(self.choose(self._scores_now(), sparsity))
+
+    def _measure(self) -> None:
+        """Learn the score from the gradients of training examples, with the weights as they are."""
+        if self._gradients is None:
+            raise ValueError(f"{self.name}: nobody has called `learn_from`")
+
+        def see(found: Sequence[tf.Tensor], batch: Batch) -> None:
+            for group, gradient in zip(self.all_groups, found, strict=True):
+                self.measure(group, gradient, batch)
+
+        weights = [group.members[-1].variable for group in self.all_groups]
+        wanted = self.settings.get("examples", gradients.EXAMPLES["examples"][0])
+        examples = self._gradients.show(weights, wanted, see)
+        self._measured.assign(examples)
+        logging.info(
+            "%s: ranked by the gradients of %s training examples", self.name, f"{examples:,}"
+        )
+
+    def record(self) -> dict[str, Any]:
+        measured = int(self._measured.numpy()) if self.waits else 0
+        return {"ranked_by_examples": {self.name: measured}} if measured else {}
 
     def _scores_now(self) -> Iterator[np.ndarray]:
         # One at a time, which a local ranking makes use of: fresh memory for all of them takes

@@ -6,6 +6,7 @@ The orchestrator calls, in this order and with no `if prune`:
     start = method.reshape(start)               # before the model is built
     model = method.prepare(model, context)      # before compile
     optimizer = method.wrap_optimizer(optimizer)
+    method.learn_from(gradients)
     model.fit(..., callbacks=method.callbacks())
     model = method.finalize(model)              # plain layers, zeros in place or cut out
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     import tensorflow as tf
     import tf_keras
 
+    from bert_glue_tf.compression.gradients import Gradients
     from bert_glue_tf.compression.hooks import HookedOptimizer
     from bert_glue_tf.compression.schedule import PruningContext
     from bert_glue_tf.compression.start import Start
@@ -79,7 +81,8 @@ class PruningMethod:
     needs: tuple[str, ...] = ()
     # True: what can be cut out of the network is cut out at the end of the training.
     shrinks = False
-    # Why it cannot prune before the first step, after the method's name; empty if it can.
+    # Why it cannot prune before the first step, after the method's name; empty if it can. Where all
+    # goes at once, gradients are measured then, and nothing has to wait for them.
     waits = ""
     # Settings that do not come into it: in a run of its own they have to keep their defaults.
     unused: tuple[str, ...] = ()
@@ -158,6 +161,9 @@ class PruningMethod:
         """Return the optimizer to train with; may add to its hooks."""
         return optimizer
 
+    def learn_from(self, gradients: Gradients) -> None:
+        """Take the training examples, whose gradients a method may ask for when it prunes."""
+
     def callbacks(self) -> list[tf_keras.callbacks.Callback]:
         """Return the Keras callbacks that drive the method; they run before the evaluation."""
         return []
@@ -165,6 +171,13 @@ class PruningMethod:
     def state(self) -> tf.train.Checkpoint:
         """Return what a training that goes on has to find again: masks, scores, its step."""
         return tf.train.Checkpoint()
+
+    def record(self) -> dict[str, Any]:
+        """Return what a run's record says of the pruning besides settings and schedule.
+
+        Each value is a dict by the name of the method, so that those of several stand side by side.
+        """
+        return {}
 
     def pruned_weights(self, model: tf_keras.Model) -> Mapping[str, tf.Variable]:
         """Return what the method prunes of a prepared or a finalized model: name -> weight."""

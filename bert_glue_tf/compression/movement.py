@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from absl import logging
 
+from bert_glue_tf.compression import gradients
 from bert_glue_tf.compression.masked import values_of
 from bert_glue_tf.compression.method import Options
 from bert_glue_tf.compression.scores import Score, magnitudes
@@ -17,6 +18,7 @@ from bert_glue_tf.core.errors import UserError
 if TYPE_CHECKING:
     import tensorflow as tf
 
+    from bert_glue_tf.compression.gradients import Batch
     from bert_glue_tf.compression.schedule import PruningContext
     from bert_glue_tf.models.units import Group, Member
 else:
@@ -44,6 +46,10 @@ class Movement(Score):
     weights that sum is over the last of them, and stands still while the unit is masked: what is
     zero in all of its weights has no gradient.
 
+    Where all units go at once the weights stand still while the scores take a step for each batch
+    of `examples`, besides those of the training before. That is the sum of the paper at a learning
+    rate of 0.
+
     `initial=zero` begins with scores of zero, as the paper does, which takes the thousands of
     steps that it trains for: until then the ranking is mere chance. `initial=magnitude` begins
     with the magnitude over its root mean square in the matrix, for short trainings. That is ours,
@@ -65,6 +71,7 @@ class Movement(Score):
             "initial": ("zero", "scores at the start: zero or magnitude"),
             "score_rate": (0.01, "step of the scores"),
             "penalty": (0.1, "of soft: weight of the penalty on sigmoid(score)"),
+            **gradients.EXAMPLES,
         }
     )
     waits = "ranks by gradients, and before the first step there are none"
@@ -95,6 +102,7 @@ class Movement(Score):
                 raise UserError(
                     f"--pruning_options: {name}={self.settings[name]}: must be {wanted}."
                 )
+        gradients.check_examples(self.settings)
 
     def create(self) -> None:
         groups, variable = self.method.all_groups, self.method.variable
@@ -126,31 +134,46 @@ class Movement(Score):
         if member is not group.members[-1]:
             return tf.where(kept, tf.cast(gradient, tf.float32), 0.0)
         gradient = tf.cast(gradient, tf.float32)
+        self._move(group, gradient, self.method.step + 1)
+        return tf.where(kept, gradient, 0.0)
+
+    def measure(self, group: Group, gradient: tf.Tensor, batch: Batch) -> None:
+        seen = self.method.step + tf.cast(batch.number, self.method.step.dtype)
+        self._move(group, gradient, seen)
+
+    def _move(self, group: Group, gradient: tf.Tensor, seen: tf.Tensor) -> None:
+        """Take a step of a group's scores.
+
+        Args:
+          group: whose last member's gradient is given.
+          gradient: float32 of the weight's shape.
+          seen: int64 scalar, the gradients that the scores have taken steps by, with this one.
+        """
+        member = group.members[-1]
         moved = gradient * (member.variable.read_value() + self._hidden[member.name].read_value())
         if member.others:
             moved = tf.reduce_sum(tf.reshape(moved, member.view), member.others)
-        self._take_step(group.name, tf.reshape(moved, group.units))
-        return tf.where(kept, gradient, 0.0)
+        self._take_step(group.name, tf.reshape(moved, group.units), seen)
 
-    def _take_step(self, name: str, moved: tf.Tensor) -> None:
+    def _take_step(self, name: str, moved: tf.Tensor, seen: tf.Tensor) -> None:
         """Take Adam's step of a group's scores.
 
         Args:
           name: of the group.
           moved: float32 of the units' shape, the gradient of the scores.
+          seen: as for `_move`.
         """
         score, rate = self._scores[name], self.settings["score_rate"]
         if self._is_soft:
             gate = tf.sigmoid(score.read_value())
             score.assign_sub(rate * self.settings["penalty"] * gate * (1.0 - gate))
-        seen = tf.cast(self.method.step + 1, tf.float32)
         # Adam without its first moment is RMSProp with another step size. TensorFlow has it in one
         # pass over the arrays and with all threads: two thirds of what XLA takes for the same.
         tf.raw_ops.ResourceApplyRMSProp(
             var=score.handle,
             ms=self._squares[name].handle,
             mom=self._steps[name].handle,
-            lr=rate * tf.sqrt(1.0 - tf.pow(_BETA_2, seen)),
+            lr=rate * tf.sqrt(1.0 - tf.pow(_BETA_2, tf.cast(seen, tf.float32))),
             rho=_BETA_2,
             momentum=0.0,
             epsilon=_TINY,
@@ -158,13 +181,15 @@ class Movement(Score):
         )
 
     def begin(self) -> None:
-        last = self.method.plan.end_step
-        if self.settings["initial"] == "zero" and last < _ENOUGH_STEPS:
+        plan = self.method.plan
+        if self.settings["initial"] == "zero" and plan.end_step < _ENOUGH_STEPS:
+            measured = " and what is measured then" if plan.kind == "one_shot" else ""
             logging.warning(
-                "movement's scores begin with zero and have only %s steps until they rank the "
+                "movement's scores begin with zero and have only %s steps%s until they rank the "
                 "weights for the last time, which may be no better than chance: "
                 "--pruning_options=initial=magnitude is made for short trainings",
-                f"{last:,}",
+                f"{plan.end_step:,}",
+                measured,
             )
 
     def of(self, group: Group) -> np.ndarray:

@@ -103,7 +103,9 @@ def choose(
     live = np.concatenate([mask.reshape(-1) for mask in alive])
     flat = np.concatenate([score.reshape(-1) for score in scores])
     if len({group.unit_size for group in groups}) == 1:
-        kept = _among(flat, live, round(sparsity * np.count_nonzero(live)))
+        # After an earlier method fewer may be left than was asked whether they can go.
+        most = np.count_nonzero(live) - _staying(groups, alive)
+        kept = _among(flat, live, min(round(sparsity * np.count_nonzero(live)), most))
     else:
         sizes = np.concatenate([np.full(group.count, group.unit_size) for group in groups])
         kept = _by_size(flat, live, sizes, sparsity)
@@ -119,6 +121,48 @@ def _among(scores: np.ndarray, alive: np.ndarray, count: int) -> np.ndarray:
     mask = np.ones(scores.shape, bool)
     mask[alive] = lowest(scores[alive], count)
     return mask
+
+
+def _staying(groups: Sequence[Group], alive: Sequence[np.ndarray]) -> int:
+    """Return the number of units that stay in any case: the best that is left of each group."""
+    return sum(
+        not group.is_elementwise and bool(live.any())
+        for group, live in zip(groups, alive, strict=True)
+    )
+
+
+def limits(
+    groups: Sequence[Group],
+    masks: Sequence[np.ndarray],
+    sparsity: float,
+    alive: Sequence[np.ndarray] | None,
+) -> list[str]:
+    """Return what a user has to know of the masks that `choose` returned, a sentence each.
+
+    A matrix whose single weights are all gone passes nothing on ("layer collapse", Tanaka et al.
+    2020, https://arxiv.org/abs/2006.05467). Of larger units one stays, so that the sparsity that is
+    asked for may be missed where earlier methods have left few.
+
+    Args:
+      groups, sparsity, alive: as for `choose`.
+      masks: what it returned.
+    """
+    told = []
+    left = gone = stay = 0
+    for number, (group, mask) in enumerate(zip(groups, masks, strict=True)):
+        live = None if alive is None else alive[number]
+        kept = mask if live is None else mask[live]
+        if kept.size and not kept.any():
+            told.append(f"all {group.what}s of {group.name} are gone: only its bias is left of it")
+        left += group.unit_size * kept.size
+        gone += group.unit_size * (kept.size - np.count_nonzero(kept))
+        stay += group.unit_size * (kept.size > 0) * (not group.is_elementwise)
+    if sparsity * left > left - stay + TOLERANCE * left:
+        told.append(
+            f"{gone / left:.4g} of what earlier methods have left is gone, and not "
+            f"{sparsity:.4g}: one {groups[0].what} of each layer or matrix stays"
+        )
+    return told
 
 
 def _with_one_left(scores: np.ndarray, alive: np.ndarray) -> np.ndarray:

@@ -91,7 +91,8 @@ class PruningContext:
         Args:
           config: the settings.
           total_steps: of the training.
-          waits: why the method cannot prune before the first step; empty if it can.
+          waits: why the method cannot prune before the first step, unless all goes at once; empty
+            if it can.
 
         Raises:
           UserError: the schedule does not fit into the training; the message names the
@@ -185,6 +186,9 @@ class PruningContext:
 def _begin(config: ScheduledRun, total_steps: int, waits: str) -> int:
     """Return the first step that prunes; `waits` as in `PruningContext.from_config`."""
     begin = config.begin_step
+    one_shot = config.pruning_schedule == "one_shot"
+    if one_shot:
+        waits = ""  # Gradients are measured at the moment of the pruning.
     if begin == 0 and waits:
         raise UserError(
             f"--begin_step=0: --pruning_method={config.pruning_method} {waits}. "
@@ -193,7 +197,7 @@ def _begin(config: ScheduledRun, total_steps: int, waits: str) -> int:
     if begin >= 0:
         return begin
     begin = int(total_steps * config.warmup_fraction)
-    if config.pruning_schedule == "one_shot" and config.is_fine_tuned:
+    if one_shot and config.is_fine_tuned:
         begin = 0  # Fine-tuned weights are ranked as they are, before anything moves them.
     begin = max(begin, 1 if waits else 0)
     return min(begin, max(0, config.end_step - 1)) if config.end_step >= 0 else begin

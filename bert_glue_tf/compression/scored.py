@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     import tensorflow as tf
 
+    from bert_glue_tf.compression.gradients import Batch
     from bert_glue_tf.compression.schedule import PruningContext
     from bert_glue_tf.models.units import Group, Member
 
@@ -101,6 +102,9 @@ class ScoredPruning(MaskedPruning):
 
     def observe(self, group: Group, member: Member, gradient: tf.Tensor) -> tf.Tensor:
         return self._score.observe(group, member, gradient)
+
+    def measure(self, group: Group, gradient: tf.Tensor, batch: Batch) -> None:
+        self._score.measure(group, gradient, batch)
 
     def score(self, group: Group) -> np.ndarray:
         return self._score.of(group)

@@ -9,11 +9,11 @@ from __future__ import annotations
 import types
 import zlib
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bert_glue_tf.compression import xla
+from bert_glue_tf.compression import gradients, xla
 from bert_glue_tf.compression.masked import values_of
 from bert_glue_tf.compression.method import Options
 from bert_glue_tf.core import lazy
@@ -21,6 +21,7 @@ from bert_glue_tf.core import lazy
 if TYPE_CHECKING:
     import tensorflow as tf
 
+    from bert_glue_tf.compression.gradients import Batch
     from bert_glue_tf.compression.masked import MaskedPruning
     from bert_glue_tf.compression.schedule import PruningContext
     from bert_glue_tf.models.units import Group, Member
@@ -67,6 +68,18 @@ class Score:
         """See a weight's gradient before the update, and return the one to train with."""
         del group, member
         return gradient
+
+    def measure(self, group: Group, gradient: tf.Tensor, batch: Batch) -> None:
+        """See a gradient of a group's last member while all weights stand still.
+
+        A score that `waits` for gradients is shown those of many training examples where all units
+        go at once.
+
+        Args:
+          group: of units.
+          gradient: float32 of the shape of its last member's weight, of a batch's mean loss.
+          batch: which one; before the first one the score may hold what the training has told it.
+        """
 
     def begin(self) -> None:
         """Do what is due before the first step."""
@@ -129,12 +142,17 @@ class Gradient(Score):
 
     Multiplying a unit by m multiplies its weights w in the matrix where its contribution leaves
     it, so dL/dm is the sum of w * dL/dw over them, and no second backward pass is needed. Its
-    absolute value, for the mean loss of a batch, is averaged over the steps. The gradients are
-    those of the update, clipped to a global norm of 1.
+    absolute value, for the mean loss of a batch, is averaged: over the steps of the training, where
+    the gradients are those of the update, clipped to a global norm of 1; or over the batches of
+    `examples`, where all units go at once, with the weights as they are then and without clipping.
     """
 
     name = "gradient"
+    options = gradients.EXAMPLES
     waits = "ranks by gradients, and before the first step there are none"
+
+    def check_settings(self) -> None:
+        gradients.check_examples(self.settings)
 
     def create(self) -> None:
         xla.can_compile()
@@ -145,17 +163,26 @@ class Gradient(Score):
 
     def observe(self, group: Group, member: Member, gradient: tf.Tensor) -> tf.Tensor:
         if member is group.members[-1]:
-            mean = self._means[group.name]
-            mean.assign(
-                running_mean(
-                    mean.read_value(),
-                    member.variable.read_value(),
-                    gradient,
-                    member.view,
-                    member.others,
-                )
-            )
+            self._take(group, gradient, DECAY, 1.0 - DECAY)
         return gradient
+
+    def measure(self, group: Group, gradient: tf.Tensor, batch: Batch) -> None:
+        self._take(group, gradient, tf.cast(batch.number > 1, tf.float32), batch.share)
+
+    def _take(self, group: Group, gradient: tf.Tensor, past: Any, share: Any) -> None:
+        """Weigh the mean so far by `past`, and add the new value times `share`."""
+        mean, member = self._means[group.name], group.members[-1]
+        mean.assign(
+            running_mean(
+                mean.read_value(),
+                member.variable.read_value(),
+                gradient,
+                past,
+                share,
+                member.view,
+                member.others,
+            )
+        )
 
     def of(self, group: Group) -> np.ndarray:
         return values_of(self._means[group.name])
@@ -167,10 +194,19 @@ def running_mean(
     mean: tf.Tensor,
     weight: tf.Tensor,
     gradient: tf.Tensor,
+    past: Any,
+    share: Any,
     view: tuple[int, ...],
     others: tuple[int, ...],
 ) -> tf.Tensor:
-    """Return the new mean, float32 of the units' shape; `view` and `others` are the member's."""
+    """Return the new mean, float32 of the units' shape.
+
+    Args:
+      mean: the one so far.
+      weight, gradient: of a member.
+      past, share: what the mean so far and the new value are multiplied by.
+      view, others: the member's.
+    """
     terms = tf.reshape(weight * tf.cast(gradient, tf.float32), view)
     now = tf.abs(tf.reduce_sum(terms, others) if others else tf.reshape(terms, mean.shape))
-    return DECAY * mean + (1.0 - DECAY) * now
+    return past * mean + share * now

@@ -14,8 +14,11 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
 from bert_glue_tf.export import flatbuffer, litert
+from bert_glue_tf.models.parts import MASKED
 
 _BINS = 2048
+# exp(-12) is 6e-6: less than half of a step of int16's softmax, 1 / 32768, and of int8's, 1 / 256.
+_NEAR = 12.0
 
 
 Features = Mapping[str, np.ndarray]  # int32 [1, length] by name.
@@ -98,7 +101,8 @@ def one_length(model: bytes, length: int) -> bytes:
 def calibrate(model: bytes, examples: Sequence[Features]) -> dict[str, Histogram]:
     """Return histograms of every float activation of a file with one signature.
 
-    Positions that are padding are left out: nothing of them reaches the logits.
+    Positions that are padding are left out: nothing of them reaches the logits. What a mask has
+    added to their attention scores is shortened, so that int8 keeps its scale for the others.
 
     Args:
       model: float32 file.
@@ -150,17 +154,29 @@ class _Recorder:
             mask = features["input_mask"]
             length, used = mask.shape[1], int(mask.sum())
             yield {
-                name: _without_padding(self._interpreter.get_tensor(index), length, used)
+                name: without_padding(self._interpreter.get_tensor(index), length, used)
                 for name, index in self._outputs.items()
             }
 
 
-def _without_padding(value: np.ndarray, length: int, used: int) -> np.ndarray:
-    """Take the rows of padding out of [length, ...] or [heads, length, ...].
+def without_padding(value: np.ndarray, length: int, used: int) -> np.ndarray:
+    """Return the values of an activation that a quantized file has to tell apart.
 
-    The columns of attention scores keep their padding: the softmax must go on seeing it.
+    Rows of padding are taken out of [..., length, n]. Attention scores [..., length, length] keep
+    their columns of padding, which the softmax must go on seeing; but what is further below the
+    largest score of every row than `_NEAR` is raised to there. After the softmax it is 0 in int8
+    and in int16, be it padding to which a mask has added `MASKED` or a score.
+
+    Args:
+      value: of one text.
+      length: positions of the file's inputs.
+      used: positions that hold a word piece.
     """
-    axis = 1 if value.ndim == 3 else 0
-    if value.ndim in (2, 3) and value.shape[axis] == length:
-        return value[:, :used] if axis else value[:used]
-    return value
+    if value.ndim in (2, 3, 4) and value.shape[-2] == length:
+        value = value[..., :used, :]
+    scores, padding = value[..., :used], value[..., used:]
+    # What adds `MASKED` to scores is left as it is: it is 0 wherever a word piece stands.
+    is_masked = value.shape[-1:] == (length,) and padding.size and padding.max() < MASKED / 2
+    if not is_masked or not scores.any():
+        return value
+    return np.maximum(value, scores.max(axis=-1).min() - _NEAR)

@@ -12,7 +12,7 @@ import numpy as np
 from bert_glue_tf.core import memory, quiet
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.export import flatbuffer, litert
-from bert_glue_tf.models.parts import stand_in
+from bert_glue_tf.models.parts import MASKED, stand_in
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -36,10 +36,10 @@ def convert(model_folder: pathlib.Path, lengths: Sequence[int]) -> bytes:
 
     what = str(model_folder)
     with tempfile.TemporaryDirectory() as folder:
-        lowest, keys, table = _save_light(saving.graph(model_folder), lengths, folder)
+        keys, table = _save_light(saving.graph(model_folder), lengths, folder)
         # The graph holds the weights twice, which are in the folder then.
         memory.collect(sum(path.stat().st_size for path in pathlib.Path(folder).glob("*/*")))
-        return _finished(_converted(folder, keys, what), lowest, what, table)
+        return _finished(_converted(folder, keys, what), what, table)
 
 
 def convert_module(module: Graph, lengths: Sequence[int], what: str, sparse: bool = False) -> bytes:
@@ -60,15 +60,14 @@ def convert_module(module: Graph, lengths: Sequence[int], what: str, sparse: boo
 
     optimizations = [tf.lite.Optimize.EXPERIMENTAL_SPARSITY] if sparse else []
     content = from_converter(module, lengths, what, optimizations)
-    return _finished(content, module.lowest, what)
+    return _finished(content, what)
 
 
-def _finished(content: bytes, lowest: float, what: str, table: Table | None = None) -> bytes:
+def _finished(content: bytes, what: str, table: Table | None = None) -> bytes:
     """Return the converter's file with the operators and constants that LiteRT likes best.
 
     Args:
       content: of the file.
-      lowest: of `Graph`.
       what: names the graph in messages.
       table: reads the word embeddings, where `stand_in` stands for them in the file.
     """
@@ -78,7 +77,7 @@ def _finished(content: bytes, lowest: float, what: str, table: Table | None = No
     flatbuffer.drop_location(model)
     flatbuffer.require_builtin(model, what)
     flatbuffer.use_embedding_lookup(model)
-    flatbuffer.clip_constants(model, lowest)
+    flatbuffer.clip_constants(model, MASKED)
     if table is not None:
         words = table()
         flatbuffer.replace_constant(model, stand_in(words.shape[1]), words)
@@ -106,13 +105,13 @@ def from_converter(
       UserError: the converter refuses the graph.
     """
     with tempfile.TemporaryDirectory() as folder:
-        _, keys = _save(module, lengths, folder)
+        keys = _save(module, lengths, folder)
         return _converted(folder, keys, what, optimizations, examples)
 
 
 def _save_light(
     module: Graph, lengths: Sequence[int], folder: str
-) -> tuple[float, list[str], Table | None]:
+) -> tuple[list[str], Table | None]:
     """Write a graph as `_save`, without its word embeddings where it can, and return their reader.
 
     They are half of the model where the vocabulary is large, and the converter, which does nothing
@@ -120,18 +119,18 @@ def _save_light(
     """
     light = module.without_table()
     if light is None:
-        return *_save(module, lengths, folder), None
-    return *_save(light.graph, lengths, folder), light.table
+        return _save(module, lengths, folder), None
+    return _save(light.graph, lengths, folder), light.table
 
 
-def _save(module: Graph, lengths: Sequence[int], folder: str) -> tuple[float, list[str]]:
-    """Write a graph as a SavedModel; return its lowest constant and its signatures' names."""
+def _save(module: Graph, lengths: Sequence[int], folder: str) -> list[str]:
+    """Write a graph as a SavedModel, and return its signatures' names."""
     import tensorflow as tf
 
     functions = {litert.SIGNATURE.format(length): module.function(length) for length in lengths}
     with quiet.tools():
         tf.saved_model.save(module, folder, signatures=functions)
-    return module.lowest, list(functions)
+    return list(functions)
 
 
 def _converted(

@@ -28,6 +28,7 @@ from bert_glue_tf.export import (
     flatbuffer,
     litert,
     measure,
+    parity,
     quantize,
     timings,
     trained,
@@ -114,13 +115,17 @@ def _export(
 
 @dataclasses.dataclass
 class _File:
-    """One file while it is measured; `marked` says what its answers are worth."""
+    """One file while it is measured.
+
+    `marked` says what its answers are worth, `padded` is of `parity.require_at_every_length`.
+    """
 
     recipe: QuantizationRecipe
     evaluations: dict[str, Evaluation]
     intervals: scoring.Intervals
     quantization: dict[str, Any]
     marked: collapse.Marked
+    padded: Mapping[str, float] = dataclasses.field(default_factory=dict)
     latency: dict[str, dict[str, float]] = dataclasses.field(default_factory=dict)
     busy: str = ""
 
@@ -152,6 +157,7 @@ class _ExportRun:
         }
         for scored in self._validation.values():
             scored.tell_cut(settings.seq_lengths[-1])
+        self._first_split = next(iter(self._validation.values()))
         # float32 without metadata, of which the others are made; each reads it when it needs it.
         self._scratch = tempfile.TemporaryDirectory()
         self._plain = pathlib.Path(self._scratch.name) / FLOAT32
@@ -182,9 +188,12 @@ class _ExportRun:
         flatbuffer.add_metadata(model, self._metadata(recipe))
         content = flatbuffer.write(model)
         memory.collect(self._plain.stat().st_size)
-        write_atomically(self._folder.model(recipe.name), content)
         with doing(f"{recipe.name}: scoring"):
             file = self._evaluated(recipe, content, found)
+        if recipe.name == FLOAT32:
+            loaded = LiteModel(content, self._settings.threads)
+            file.padded = parity.require_at_every_length(self._run, self._first_split, loaded)
+        write_atomically(self._folder.model(recipe.name), content)
         self._files[recipe.name] = file
         for suffix, split in self._validation.items():
             predictions.write(
@@ -275,7 +284,15 @@ class _ExportRun:
             metrics=self._metrics(file),
             intervals=file.intervals,
             flips=self._flips(file),
-            parity=self._parity(file),
+            parity={
+                **parity.compare(
+                    self._run,
+                    self._validation,
+                    file.evaluations,
+                    self._settings.seq_lengths[-1],
+                ),
+                **file.padded,
+            },
             parameters=self._run.result.parameters,
             bytes={**size, "saved_model": self._run.result.bytes["plain"]},
             operators=operators,
@@ -319,24 +336,6 @@ class _ExportRun:
             self._task.problem.flips(reference[suffix].logits, done.logits)
             for suffix, done in file.evaluations.items()
         )
-
-    def _parity(self, file: _File) -> dict[str, float]:
-        """Compare with the logits that the Keras model gave when the run was scored."""
-        largest, labels, compared = 0.0, 0, 0
-        for suffix, split in self._validation.items():
-            path = self._run.folder.predictions_file(split.name)
-            keras = predictions.read(path, self._task, len(split)).logits
-            # A longer example was trimmed by the shorter of the two models only.
-            limit = min(self._settings.seq_lengths[-1], self._run.config.seq_length)
-            same = split.tokens.lengths < limit
-            if limit == self._run.config.seq_length == self._settings.seq_lengths[-1]:
-                same[:] = True
-            mine, theirs = file.evaluations[suffix].logits[same], keras[same]
-            if len(mine):
-                largest = max(largest, float(np.max(np.abs(mine - theirs))))
-            labels += self._task.problem.flips(theirs, mine)
-            compared += int(same.sum())
-        return {"largest_difference": largest, "flips": labels, "examples": compared}
 
     def _metadata(self, recipe: QuantizationRecipe) -> dict[str, Any]:
         return {

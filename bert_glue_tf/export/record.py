@@ -30,7 +30,8 @@ class ExportResult(Record):
       collapsed: the reason why the file is COLLAPSED; empty where it is not.
       flips: examples whose label differs from float32's.
       parity: largest difference of a logit from the Keras model's, over the examples that are
-        not longer than the longest length; labels that differ; and the number of examples.
+        not longer than the longest length; labels that differ; the number of examples; and of
+        float32 the largest difference of padded texts at each length (`parity.PADDED`).
       parameters: of the source run's model.
       bytes: of the file, plain and gzipped, and of the source run's SavedModel.
       operators: name -> number in the signature of the longest length.

@@ -33,15 +33,15 @@ CAPABILITIES: Mapping[str, str] = MappingProxyType(
 )
 
 
+# What the attention mask of an exported graph adds to the scores of padding. float32's exp is 0
+# from -104 on, so that padding is left out to the last bit unless scores differ by almost 900;
+# those of trained networks differ by some tens. With -1e4 or -1e9 the scale of the mask in int8
+# could be more than 256 times as large as that of the sum, which XNNPACK has no kernel for.
+MASKED = -1000.0
+
+
 class Graph(Protocol):
-    """A classifier for the converter of an export.
-
-    Attributes:
-      lowest: constants below it are raised to it, so that a mask of -1e9 does not take an int8
-        scale for itself.
-    """
-
-    lowest: float
+    """A classifier for the converter of an export."""
 
     def function(self, length: int) -> tf.types.experimental.ConcreteFunction:
         """Return int32 [1, length] features, by name, to {"logits": float32 [1, classes]}."""

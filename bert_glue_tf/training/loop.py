@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,6 +24,7 @@ from bert_glue_tf.training import network as networks
 from bert_glue_tf.training import objective as objectives
 from bert_glue_tf.training.best import BestEpoch
 from bert_glue_tf.training.checkpoints import Checkpoints, RunningSums
+from bert_glue_tf.training.gradients import TrainingGradients
 from bert_glue_tf.training.inputs import Inputs
 from bert_glue_tf.training.job import Job
 from bert_glue_tf.training.laying_out import Layouts
@@ -101,7 +103,7 @@ def train(job: Job, inputs: Inputs, plan: Plan, network: Network, start_time: fl
     to_score = validation if held_out is None else {**validation, held_out.name: held_out}
     layouts = laying_out.choose(job, plan, network.backbone, split, to_score)
     usage = _usage(job, plan, network, layouts, split, timing)
-    trainee = _compile(job, inputs, plan, network, layouts)
+    trainee = _compile(job, inputs, plan, network, layouts, split)
     scoring = Scoring(inputs.task, validation, layouts.scoring, held_out)
     predict_fn = scoring.predict_fn(network.model)
     sums = RunningSums()
@@ -202,8 +204,13 @@ def _reports(
     ]
 
 
-def _compile(job: Job, inputs: Inputs, plan: Plan, network: Network, layouts: Layouts) -> Trainee:
-    """Return the classifier with its optimizer, its objective and what is reported of both."""
+def _compile(
+    job: Job, inputs: Inputs, plan: Plan, network: Network, layouts: Layouts, split: Split
+) -> Trainee:
+    """Return the classifier with its optimizer, its objective and what is reported of both.
+
+    The pruning method is given the gradients of its training, those of `split`.
+    """
     with devices.building(job.strategy, network.policy):
         objective = _objective(job, inputs, network)
         trainee = objectives.trainee(
@@ -217,6 +224,11 @@ def _compile(job: Job, inputs: Inputs, plan: Plan, network: Network, layouts: La
             weighted_metrics=inputs.task.problem.keras_metrics(job.is_filled_up),
             is_filled_up=job.is_filled_up,
         )
+    sizes = list(map(len, plan.batching.epoch(split, 0)))
+    dataset = functools.partial(
+        _dataset, job, plan, layouts, split, _Position(0, 0), trainee.objective
+    )
+    plan.method.learn_from(TrainingGradients(job.strategy, trainee, sizes, dataset))
     return trainee
 
 

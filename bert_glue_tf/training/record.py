@@ -54,7 +54,7 @@ def write(
         config=job.config.to_json(),
         data=_data(inputs, trained),
         encoder=network.description,
-        pruning={} if no_pruning else plan.context.to_json(),
+        pruning={} if no_pruning else {**plan.context.to_json(), **plan.method.record()},
         metrics=scoring.flatten(evaluations)
         | scoring.at_points(scored.task, scored.splits, points, evaluations),
         thresholds={  # A diverged model has none.

@@ -4,8 +4,9 @@ The same results as Keras's, in a form that TFLite's kernels take whole:
 
 - every matrix product has two dimensions, so that it becomes FULLY_CONNECTED, for which there
   are int8 and int4 kernels; Keras's einsum becomes a batched product, for which there are none;
-- the attention mask adds -30, not -1e9: one number of that size in a tensor leaves an int8
-  scale nothing for the others (exp(-30) is 1e-13, below float32's resolution of a softmax);
+- the attention mask adds `parts.MASKED`, which leaves padding out to the last bit in float32. Of an
+  int8 scale it would leave nothing for the scores: `export.calibration` gives padding a value that
+  is as good there;
 - gamma and beta of a layer norm go into the dense layers behind it (gamma migration, Wei et
   al. 2022, "Outlier Suppression", section 4.1, https://arxiv.org/abs/2209.13325): gamma is
   what makes a few channels of BERT's activations so large that int8 loses the others;
@@ -24,9 +25,7 @@ import numpy as np
 import tensorflow as tf
 
 from bert_glue_tf.models.bert.forward import Inputs
-
-# See the module's docstring.
-MASKED = -30.0
+from bert_glue_tf.models.parts import MASKED
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,7 +15,7 @@ from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data.preprocessing import INPUTS
 from bert_glue_tf.models import parts
 from bert_glue_tf.models.bert import forward, structure
-from bert_glue_tf.models.bert.arithmetic_export import MASKED, ExportArithmetic
+from bert_glue_tf.models.bert.arithmetic_export import ExportArithmetic
 from bert_glue_tf.models.bert.classifier_weights import SavedWeights
 from bert_glue_tf.models.bert.on_demand import joined
 
@@ -31,8 +31,6 @@ class ExportGraph(tf.Module):
         weight comes as a float32 array, and what is returned for it has to be a value.
       has_table: False puts `parts.stand_in` in the place of the word embeddings.
     """
-
-    lowest = MASKED
 
     def __init__(
         self,

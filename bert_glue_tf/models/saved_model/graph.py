@@ -17,9 +17,6 @@ class SavedGraph(tf.Module):
       folder: of the saved model.
     """
 
-    # exp(-30) is 1e-13, below what float32 resolves in a softmax.
-    lowest = -30.0
-
     def __init__(self, folder: pathlib.Path) -> None:
         super().__init__(name="classifier")
         self._saved = saving.load_saved(folder)
