@@ -10,12 +10,13 @@ from __future__ import annotations
 import abc
 import dataclasses
 import pathlib
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data.preprocessing import INPUTS
 from bert_glue_tf.models.importer import Importer
+from bert_glue_tf.models.naming import Naming
 from bert_glue_tf.models.parts import CAPABILITIES, Cut, Graph, Layers, States, Table
 from bert_glue_tf.models.quantization.recipes import NOT_QUANTIZED
 from bert_glue_tf.models.saved_encoders import TakesOver
@@ -34,7 +35,7 @@ ClassifierWeights = tuple["np.ndarray", "np.ndarray"]
 
 
 @dataclasses.dataclass(frozen=True)
-class Backbone(Importer, abc.ABC):
+class Backbone(Importer, Naming, abc.ABC):
     """An encoder with the preprocessing that belongs to it.
 
     It is never changed: what would change it returns another one.
@@ -232,61 +233,7 @@ class Backbone(Importer, abc.ABC):
         """
         return model
 
-    # Names and units, for pruning.
-
-    @staticmethod
-    @abc.abstractmethod
-    def name_of(variable: tf.Variable) -> str:
-        """Return the name under which masks, records and patterns know a variable."""
-
-    @staticmethod
-    @abc.abstractmethod
-    def scope_of(name: str, rank: int) -> str:
-        """Return the pruning scope of a variable: "" where it belongs to none.
-
-        Args:
-          name: from `name_of`.
-          rank: number of axes of the variable.
-        """
-
-    @classmethod
-    def scopes(cls, variables: Iterable[tf.Variable]) -> dict[str, str]:
-        """Return the pruning scope of each variable by its name; see `scope_of`."""
-        named = ((cls.name_of(variable), variable) for variable in variables)
-        return {name: cls.scope_of(name, len(variable.shape)) for name, variable in named}
-
-    @staticmethod
-    @abc.abstractmethod
-    def matrix_shape(name: str, shape: tuple[int, ...]) -> tuple[int, int]:
-        """Return a kernel's shape as a matrix [in, out]."""
-
-    # Parts of the network, for tables: told from the names in a record, without TensorFlow.
-
-    @classmethod
-    def part_of(cls, name: str) -> str:
-        """Return the part of the network that a weight belongs to; by default one of its own.
-
-        Args:
-          name: from `name_of`.
-        """
-        return name
-
-    @classmethod
-    def place_of(cls, part: str) -> tuple[int, int]:
-        """Return what sorts the parts of `part_of` from bottom to top; by default as they come."""
-        del part
-        return 0, 0
-
-    @classmethod
-    def region_of(cls, names: Collection[str]) -> str:
-        """Return the region of the network that weights make up, for a reader.
-
-        By default these are their parts, separated by commas.
-
-        Args:
-          names: from `name_of`, at least one.
-        """
-        return ", ".join(sorted({cls.part_of(name) for name in names}))
+    # Units that run through several weights, and weights as files hold them.
 
     @classmethod
     def units(
@@ -301,6 +248,21 @@ class Backbone(Importer, abc.ABC):
         """
         del kind, weights, variables
         return []
+
+    @classmethod
+    def rounded(cls, folder: pathlib.Path, recipe: str) -> dict[str, np.ndarray]:
+        """Return weights of a saved classifier as the file of a recipe holds them, in float32.
+
+        Args:
+          folder: of the saved model.
+          recipe: name of a quantization recipe.
+
+        Returns:
+          Name -> value of each weight that is rounded or shifted with it; none where it is not
+          known what the file does with the weights.
+        """
+        del folder, recipe
+        return {}
 
     @classmethod
     def output_of(cls, kind: str) -> str:

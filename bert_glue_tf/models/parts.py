@@ -68,6 +68,28 @@ def stand_in(width: int) -> np.ndarray:
     return np.arange(3 * width, dtype=np.float32).reshape(3, width) + np.float32(0.5)
 
 
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """A part of a network that zeros take out: what is left is what skips it.
+
+    Attributes:
+      kind: layer, attention (all heads of a layer), head, feed_forward, or embedding (a table).
+      name: of the part, as in "layer 3, head 5".
+      layer: its number from 1; 0 for a part of no layer.
+      head: its number from 1; 0 for all others.
+      zeros: names of the weights that become zero -> which entries of their first axis; None for
+        all of them.
+      weights: number of weights that need not be kept without the part.
+    """
+
+    kind: str
+    name: str
+    layer: int
+    head: int
+    zeros: Mapping[str, int | None]
+    weights: int
+
+
 class Cut(Protocol):
     """A report of what was cut out of a network."""
 

@@ -153,13 +153,12 @@ class SavedClassifier:
 
     def predict_fn(self, layout: Layout) -> PredictFn:
         """Return the classifier as a function of features, laid out as that, to logits."""
-        endpoint = _ENDPOINTS[layout.inputs]
+        return lambda features: self.call(layout, features).numpy()
 
-        def predict(features: Mapping[str, np.ndarray]) -> np.ndarray:
-            tensors = {name: tf.constant(value) for name, value in features.items()}
-            return getattr(self.saved, endpoint)(tensors)["logits"].numpy()
-
-        return predict
+    def call(self, layout: Layout, features: Mapping[str, np.ndarray]) -> tf.Tensor:
+        """Return the logits of features, laid out as that, through which gradients pass."""
+        tensors = {name: tf.constant(value) for name, value in features.items()}
+        return getattr(self.saved, _ENDPOINTS[layout.inputs])(tensors)["logits"]
 
 
 def load_predict_fn(folder: pathlib.Path) -> PredictFn:

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING
+
+from bert_glue_tf.models.parts import Part
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -99,6 +101,20 @@ def place_of(part: str) -> tuple[int, int]:
     return (0 if part in _BELOW else 2), order.index(part)
 
 
+def tables(variables: Iterable[tf.Variable]) -> list[Part]:
+    """Return the tables whose rows are summed up for each token; zeros take them out of the sum.
+
+    Args:
+      variables: of the whole model.
+    """
+    sizes = {name_of(variable): math.prod(variable.shape) for variable in variables}
+    return [
+        Part("embedding", part_of(name), 0, 0, {name: None}, size)
+        for name, size in sizes.items()
+        if name.endswith("/embeddings") and canonical_name(name)
+    ]
+
+
 def region_of(names: Collection[str]) -> str:
     """Return the region of the network that weights make up, for a reader.
 
@@ -143,6 +159,11 @@ class TransformerNames:
     def place_of(cls, part: str) -> tuple[int, int]:
         """Return `place_of` of this module."""
         return place_of(part)
+
+    @classmethod
+    def parts(cls, variables: Iterable[tf.Variable]) -> list[Part]:
+        """Return `tables` of this module."""
+        return tables(variables)
 
     @classmethod
     def region_of(cls, names: Collection[str]) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from bert_glue_tf.analysis.record import Sensitivity
 from bert_glue_tf.compression import described
 from bert_glue_tf.compression.names import NO_PRUNING
 from bert_glue_tf.data import tasks
@@ -119,6 +120,7 @@ class Model:
       own_task: what describes a task of the user's own; empty for a known one.
       thresholds: names of operating points -> the probability from which an answer is positive.
       teacher: what its teacher is (`identity.teacher`); empty without one.
+      sensitivity: what its parts are worth; empty where that was not measured.
     """
 
     run: str
@@ -144,6 +146,7 @@ class Model:
     own_task: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     thresholds: Mapping[str, float] = dataclasses.field(default_factory=dict)
     teacher: str = ""
+    sensitivity: Sequence[Sensitivity] = ()
 
     @property
     def task(self) -> tasks.TaskSpec:

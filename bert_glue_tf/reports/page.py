@@ -20,7 +20,7 @@ from bert_glue_tf.evaluation.defaults import MARGIN
 from bert_glue_tf.reports import formats, headline, rows, summary, tables
 from bert_glue_tf.reports.groups import Group
 from bert_glue_tf.reports.measured import KERAS, REFERENCE, Model
-from bert_glue_tf.reports.pictures import confusion, curves, labels, layers, scatter
+from bert_glue_tf.reports.pictures import confusion, curves, labels, layers, scatter, sensitivity
 from bert_glue_tf.reports.tables import Cell, Column, Table, Tone
 from bert_glue_tf.reports.verdicts import Comparison
 
@@ -78,6 +78,7 @@ class Subject:
       curves: of the training.
       confusions: of the answers.
       layers: of the pruned models.
+      sensitivities: of the models whose parts were measured.
       models: the table of them.
       differences: of them.
       rest: the columns of the differences that fold away.
@@ -91,6 +92,7 @@ class Subject:
     curves: list[curves.Curves]
     confusions: list[confusion.Confusion]
     layers: list[layers.Layers]
+    sensitivities: list[sensitivity.Map]
     models: Shown
     differences: Shown
     rest: Shown
@@ -178,6 +180,7 @@ def _subjects(
             curves=curves.curves(models),
             confusions=confusion.confusions(shown),
             layers=layers.layers(models),
+            sensitivities=sensitivity.maps(models),
             models=_shown(_numbered(models)),
             differences=_shown(_but(rows.differences(own), _FOLDED)),
             rest=_shown(rows.differences(own).pick("model", "against", *_FOLDED)),

@@ -12,6 +12,7 @@ import pathlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from bert_glue_tf.analysis import record as sensitivity
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import tasks
 from bert_glue_tf.evaluation import collapse, predictions
@@ -161,6 +162,7 @@ def _trained(
         thresholds=record.thresholds,
         teacher=identity.teacher(record.config, record.teacher),
         folder=folder,
+        sensitivity=sensitivity.newest(sensitivity.load(folder)),
     )
 
 

@@ -21,7 +21,7 @@ from bert_glue_tf.models.bert.architecture import (
     by_canonical_name,
 )
 from bert_glue_tf.models.bert.on_demand import OnDemand
-from bert_glue_tf.models.parts import Layers, States, Table
+from bert_glue_tf.models.parts import Layers, Part, States, Table
 from bert_glue_tf.models.quantization.imitation import QUANTIZE_AWARE, Trained, recipe_of
 from bert_glue_tf.models.quantization.recipes import NOT_QUANTIZED
 from bert_glue_tf.models.saved_encoders import (
@@ -231,6 +231,11 @@ class BertBackbone(TransformerNames, Backbone):
         cls, kind: str, weights: Iterable[str], variables: Iterable[tf.Variable]
     ) -> list[Group]:
         return structure.layer_units(kind, weights, variables)
+
+    @classmethod
+    def parts(cls, variables: Iterable[tf.Variable]) -> list[Part]:
+        named = list(variables)
+        return [*structure.parts(named), *super().parts(named)]
 
     @classmethod
     def output_of(cls, kind: str) -> str:

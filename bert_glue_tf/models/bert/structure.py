@@ -6,11 +6,13 @@ Names are those of `transformer_names`.
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 import types
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
+from bert_glue_tf.models.parts import Part
 from bert_glue_tf.models.transformer_names import name_of
 from bert_glue_tf.models.units import Group, Member
 
@@ -74,3 +76,54 @@ def layer_units(kind: str, weights: Iterable[str], variables: Iterable[tf.Variab
         units = members[-1].view[0]
         groups.append(Group(f"{layer.group(1)}{kind}s", (units,), tuple(members), what=kind))
     return groups
+
+
+def parts(variables: Iterable[tf.Variable]) -> list[Part]:
+    """Return the parts that zeros take out of a BERT's layers: themselves, their halves and heads.
+
+    The attention of a layer, or its feed-forward block, is gone where its last product gives zeros:
+    what comes in then skips it. The layer norms stay.
+
+    Args:
+      variables: of the whole model.
+    """
+    shapes = {name_of(variable): tuple(variable.shape) for variable in variables}
+    found: list[Part] = []
+    numbers = (re.match(r"transformer/layer_(\d+)/", name) for name in shapes)
+    for index in sorted({int(number[1]) for number in numbers if number}):
+        found += _of_layer(f"{LAYERS}layer_{index}/", index + 1, shapes)
+    return found
+
+
+def _of_layer(prefix: str, number: int, shapes: Mapping[str, tuple[int, ...]]) -> list[Part]:
+    """Return the parts of a layer whose weights' names begin with `prefix`, `number` from 1."""
+    sizes = {
+        name.removeprefix(prefix): math.prod(shape)
+        for name, shape in shapes.items()
+        if name.startswith(prefix) and "layer_norm" not in name
+    }
+    attention = sum(size for name, size in sizes.items() if name.startswith("self_attention/"))
+    last = f"{prefix}self_attention/attention_output"
+    ends: list[dict[str, int | None]] = [
+        {f"{end}/{leaf}": None for leaf in ("kernel", "bias")} for end in (last, f"{prefix}output")
+    ]
+    heads = shapes[f"{last}/kernel"][0]
+    # The bias behind the heads belongs to none of them.
+    of_head = (attention - sizes["self_attention/attention_output/bias"]) // heads
+    name = f"layer {number}"
+    return [
+        Part("layer", name, number, 0, ends[0] | ends[1], sum(sizes.values())),
+        Part("attention", f"{name}, attention", number, 0, ends[0], attention),
+        *(
+            Part("head", f"{name}, head {i + 1}", number, i + 1, {f"{last}/kernel": i}, of_head)
+            for i in range(heads)
+        ),
+        Part(
+            "feed_forward",
+            f"{name}, feed-forward",
+            number,
+            0,
+            ends[1],
+            sum(sizes.values()) - attention,
+        ),
+    ]

@@ -1,0 +1,1 @@
+"""The worth of the parts of a finished classifier, measured without training."""
