@@ -11,12 +11,10 @@ from bert_glue_tf.core.errors import UserError
 if TYPE_CHECKING:
     import tensorflow as tf
 
-    from bert_glue_tf.compression.method import Options
-
 # The setting of the scores that are learned from gradients. The number is that of Kwon et al. 2022,
 # "A fast post-training pruning framework for Transformers", section 5.1
 # (https://arxiv.org/abs/2204.09656), who rank heads and neurons by the gradients of 2,000 examples.
-EXAMPLES: Options = types.MappingProxyType(
+EXAMPLES: Mapping[str, tuple[Any, str]] = types.MappingProxyType(
     {
         "examples": (
             2048,

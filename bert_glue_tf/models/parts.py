@@ -33,7 +33,7 @@ CAPABILITIES: Mapping[str, str] = MappingProxyType(
 )
 
 
-# What the attention mask of an exported graph adds to the scores of padding. float32's exp is 0
+# The number that an exported graph adds to the attention scores of padding. float32's exp is 0
 # from -104 on, so that padding is left out to the last bit unless scores differ by almost 900;
 # those of trained networks differ by some tens. With -1e4 or -1e9 the scale of the mask in int8
 # could be more than 256 times as large as that of the sum, which XNNPACK has no kernel for.

@@ -104,3 +104,30 @@ def test_a_sparsity_that_units_cannot_reach(what, count, sparsity, how, named):
         return
     with refuses(UserError, *named):
         ranking.require_reachable(groups, sparsity, how)
+
+
+def test_what_an_earlier_method_has_left_of_a_layer_is_not_emptied():
+    groups = [group("a", (4,), "head", 5), group("b", (4,), "head", 5), group("c", (4,), "head", 5)]
+    scores = [np.arange(4.0) + 1, np.arange(4.0) + 10, np.arange(4.0) + 20]
+    alive = [np.array(one, bool) for one in ([0, 0, 1, 1], [0, 1, 0, 0], [0, 0, 0, 0])]
+    # Of 3 heads that are left 0.9 are 2.7: all three would go.
+    masks = ranking.choose(groups, scores, 0.9, "global", alive)
+    kept = [list(np.flatnonzero(mask & live)) for mask, live in zip(masks, alive, strict=True)]
+    assert kept == [[3], [1], []]
+    (told,) = ranking.limits(groups, masks, 0.9, alive)
+    assert told.startswith("0.3333 of what earlier methods have left is gone, and not 0.9")
+    assert "one head of each" in told
+
+
+def test_a_matrix_that_a_global_ranking_empties_is_named():
+    groups = [group("layer_0/query", (4,)), group("layer_1/query", (4,))]
+    scores = [np.array([1.0, 2.0, 3.0, 4.0]), np.array([5.0, 6.0, 7.0, 8.0])]
+    masks = ranking.choose(groups, scores, 0.5, "global")
+    assert ranking.limits(groups, masks, 0.5, None) == [
+        "all weights of layer_0/query are gone: only its bias is left of it"
+    ]
+    # Weights that an earlier method has left decide, not those that are gone anyway.
+    alive = [np.array([1, 1, 0, 0], bool), np.ones(4, bool)]
+    masks = ranking.choose(groups, scores, 1 / 3, "global", alive)
+    assert len(ranking.limits(groups, masks, 1 / 3, alive)) == 1
+    assert not ranking.limits(groups, ranking.choose(groups, scores, 0.25, "global"), 0.25, None)

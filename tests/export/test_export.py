@@ -21,6 +21,7 @@ from bert_glue_tf.data import readers, tasks
 from bert_glue_tf.evaluation import metrics, predictions
 from bert_glue_tf.export import defaults, exporter, flatbuffer
 from bert_glue_tf.export.folder import FOLDER, ExportFolder
+from bert_glue_tf.export.parity import PADDED, TOLERANCE
 from bert_glue_tf.export.record import ExportResult
 from bert_glue_tf.export.settings import ExportSettings, check_data, identity
 from bert_glue_tf.models.quantization import recipes
@@ -102,6 +103,9 @@ def test_float32_has_the_labels_and_logits_of_the_keras_model(done, run):
     assert parity["examples"] == run.result.data["validation"]["examples"]
     assert parity["flips"] == 0
     assert parity["largest_difference"] < 1e-3
+    # At each length texts were padded, and compared.
+    for length in SETTINGS.seq_lengths:
+        assert parity[PADDED.format(length)] < TOLERANCE
     for name, value in run.result.metrics.items():
         assert done["float32"].metrics[name] == pytest.approx(value, abs=1e-4)
 

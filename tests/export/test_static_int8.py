@@ -18,6 +18,7 @@ from bert_glue_tf.export import (
 from bert_glue_tf.export.calibration import Histogram
 from bert_glue_tf.export.selection import _most_within, conclusion, report, select
 from bert_glue_tf.models.bert import export_graph
+from bert_glue_tf.models.parts import MASKED
 
 LENGTH = 16
 OUTLIER = 100.0
@@ -173,8 +174,32 @@ def test_calibration_leaves_padding_out_and_keeps_the_masks_columns(selections):
     assert rows
     for name in rows:
         assert changed[name].extremes() == pytest.approx(plain[name].extremes())
-    # ... and the scores still show the -30 of the masked columns.
-    assert min(plain[name].low for name in plain if "scores/add" in name) < -25
+    # ... and the scores show how far the masked columns lie below: as far as int8 can tell.
+    masked = [name for name in plain if "scores/add" in name]
+    assert len(masked) == 2
+    for name in masked:
+        assert changed[name].extremes() == pytest.approx(plain[name].extremes())
+        assert -40 < plain[name].low < plain[name].high - 12
+
+
+def test_padding_is_as_far_below_the_scores_as_a_softmax_in_int_can_tell():
+    # Two heads, four positions of which three hold a word piece.
+    scores = np.array(
+        [
+            [[5.0, -30.0, 1.0, 7.0], [2.0, 2.0, 2.0, 9.0], [0.0, 3.0, 0.0, 0.0], [9.0] * 4],
+            [[-4.0, -3.0, -5.0, 7.0], [6.0, 2.0, 2.0, 9.0], [8.0, 3.0, 0.0, 0.0], [9.0] * 4],
+        ],
+        np.float32,
+    )
+    mask = np.array([0.0, 0.0, 0.0, MASKED], np.float32)
+    found = calibration.without_padding(scores + mask, 4, 3)
+    # The row of the last position is gone. The smallest of the rows' largest scores is -3.
+    np.testing.assert_array_equal(found[..., :3].min(), -15.0)  # And not -30.
+    np.testing.assert_array_equal(found[..., 3], np.full((2, 3), -15.0))
+    assert np.exp(-12) < 0.5 / 2**15  # Half a step of a softmax in int16.
+    # What adds the number is left as it is, and what no mask has touched.
+    np.testing.assert_array_equal(calibration.without_padding(mask[None], 4, 3), mask[None])
+    np.testing.assert_array_equal(calibration.without_padding(scores, 4, 3), scores[:, :3])
 
 
 def test_calibration_needs_an_example(selections):

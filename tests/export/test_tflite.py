@@ -19,6 +19,7 @@ from bert_glue_tf.export import calibration, convert, flatbuffer, litert, quanti
 from bert_glue_tf.export.selection import extremes, select
 from bert_glue_tf.models import classifiers, encoders, loading, saving
 from bert_glue_tf.models.bert.classifier_weights import SavedWeights, from_weights
+from bert_glue_tf.models.parts import MASKED
 from bert_glue_tf.models.quantization import recipes
 
 LENGTHS = (8, 16)
@@ -217,11 +218,18 @@ def test_a_saved_model_encoder_converts_too_and_its_mask_is_clipped(keras_model,
     pair = tiny_bert.write_pair(tmp_path / "pair")
     saved_model = tiny_bert.saved_model_backbone(None, pair / "preprocessing")
     saving.save(model, saved_model, tasks.get("mnli"), tmp_path / "model")
-    content = convert.convert(tmp_path / "model", (16,))
+    content = convert.convert(tmp_path / "model", (16, 512))
     expected = classifiers.predict_fn(model, Padded())(batch)
-    np.testing.assert_allclose(litert.LiteModel(content).predict(batch), expected, atol=1e-4)
+    loaded = litert.LiteModel(content)
+    np.testing.assert_allclose(loaded.predict(batch), expected, atol=1e-4)
     parsed = flatbuffer.read(content)
-    assert flatbuffer.clip_constants(parsed, -30.0) == 0  # Nothing below is left.
+    assert flatbuffer.clip_constants(parsed, MASKED) == 0  # Nothing below is left.
+    # Padding is left out to the last bit, whatever stands there.
+    long = {name: np.pad(value[:2], ((0, 0), (0, 496))) for name, value in batch.items()}
+    found = loaded.predict(long)
+    np.testing.assert_allclose(found, expected[:2], atol=2e-5 * np.abs(expected).max())
+    long["input_word_ids"][long["input_mask"] == 0] = 60
+    np.testing.assert_array_equal(loaded.predict(long), found)
 
 
 # --- the file itself ---
@@ -253,7 +261,7 @@ def test_a_mask_of_a_billion_is_clipped_and_nothing_else(files):
     schema = flatbuffer.schema
     graph = model.subgraphs[0]
     buffers = []
-    for value in (-1e9, -29.0, 1e9):
+    for value in (-1e9, -999.0, 1e9):
         buffer = schema.BufferT()
         buffer.data = np.frombuffer(np.float32(value).tobytes(), np.uint8)
         model.buffers.append(buffer)
@@ -265,7 +273,7 @@ def test_a_mask_of_a_billion_is_clipped_and_nothing_else(files):
         )
         graph.tensors.append(tensor)
         buffers.append(buffer)
-    assert flatbuffer.clip_constants(model, -30.0) == 1
+    assert flatbuffer.clip_constants(model, MASKED) == 1
     values = [float(np.frombuffer(bytes(b.data), np.float32)[0]) for b in buffers]
     assert values == [-30.0, -29.0, 1e9]
 

@@ -17,9 +17,8 @@ import tiny_bert
 from official.nlp.modeling import networks
 
 from bert_glue_tf.models import classifiers
-from bert_glue_tf.models.bert import forward
+from bert_glue_tf.models.bert import arithmetic_export, forward
 from bert_glue_tf.models.bert.architecture import ACTIVATIONS, Block, by_canonical_name
-from bert_glue_tf.models.bert.arithmetic_export import MASKED
 from bert_glue_tf.models.bert.classifier_weights import SavedWeights
 from bert_glue_tf.models.bert.export_graph import ExportGraph
 from bert_glue_tf.models.bert.layer import BertEncoder
@@ -374,13 +373,33 @@ def test_an_activation_that_a_callback_changes_is_changed_in_both(point):
 
 
 def test_masked_tokens_weigh_nothing_in_both():
-    assert np.exp(np.float32(MASKED)) < np.finfo(np.float32).eps
     batch = probe(UNIFORM.vocab_size, batch=3, length=12)
     hidden = batch["input_mask"] == 0
     assert hidden.any()
     other = {**batch, "input_word_ids": np.where(hidden, 7, batch["input_word_ids"])}
     encoder, graph = built(BertEncoder, UNIFORM), exported(UNIFORM)
     assert np.array_equal(trained_logits(encoder, other), trained_logits(encoder, batch))
-    np.testing.assert_allclose(
-        exported_logits(graph, other), exported_logits(graph, batch), atol=TOLERANCE
-    )
+    assert np.array_equal(exported_logits(graph, other), exported_logits(graph, batch))
+
+
+@pytest.mark.parametrize("larger", [1.0, 1.5])
+def test_padding_weighs_nothing_at_length_512_where_scores_are_large(larger):
+    """Scores as of a fine-tuned encoder and larger, of which a mask of -30 lets some through."""
+    batch = probe(UNIFORM.vocab_size, batch=2, length=12)
+    long = {name: np.pad(value, ((0, 0), (0, 500))) for name, value in batch.items()}
+    long["input_word_ids"][:, 12:] = 60  # Any other word than the published padding.
+    drawn = tiny_bert.weights(UNIFORM)
+    for name, value in drawn.items():
+        if "self_attention/query" in name:
+            value *= 8 * larger
+    encoder = built(BertEncoder, UNIFORM)
+    for name, variable in by_canonical_name(encoder.variables).items():
+        variable.assign(drawn[name])
+    graph = ExportGraph(SavedWeights(UNIFORM, drawn, *head(UNIFORM)))
+    expected, found = trained_logits(encoder, batch), exported_logits(graph, long)
+    np.testing.assert_allclose(found, expected, atol=2e-5 * np.abs(expected).max())
+    short = ExportGraph(SavedWeights(UNIFORM, drawn, *head(UNIFORM)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(arithmetic_export, "MASKED", -30.0)
+        leaking = np.abs(exported_logits(short, long) - expected).max()
+    assert leaking > 10 * np.abs(found - expected).max()  # Which the test would see.

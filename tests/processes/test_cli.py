@@ -93,7 +93,9 @@ def test_no_tensorflow_before_it_is_needed():
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
-@pytest.mark.parametrize("name", ["benchmark", "compare", "export_tflite", "survey", "train"])
+@pytest.mark.parametrize(
+    "name", ["benchmark", "compare", "export_tflite", "sensitivity", "survey", "train"]
+)
 def test_a_command_knows_its_flags_before_numpy(name):
     code = (
         "import sys\n"

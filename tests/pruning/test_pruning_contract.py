@@ -37,6 +37,7 @@ from bert_glue_tf.models import classifiers, saving
 from bert_glue_tf.models.bert.classifier_weights import load_classifier
 from bert_glue_tf.models.bert.network import build_encoder
 from bert_glue_tf.runs.config import ExperimentConfig
+from bert_glue_tf.training.gradients import TrainingGradients
 from bert_glue_tf.training.objective import LABELS, TaskLoss, Trainee
 from bert_glue_tf.training.optimizer import build_optimizer
 
@@ -114,6 +115,11 @@ class Training:
                 build_optimizer(config, total_steps // self.method.cycles)
             ),
             is_filled_up=False,
+        )
+        self.method.learn_from(
+            TrainingGradients(
+                tf.distribute.get_strategy(), self.trainee, [8, 8], lambda: batches(0, 2)
+            )
         )
         self.callbacks = self.method.callbacks()
         self.checkpoint = tf.train.Checkpoint(
@@ -255,9 +261,10 @@ def test_at_once_it_prunes_at_once(name):
         initial_sparsity=-1.0,
     )
     training = Training(name, config)
-    step = 1 if training.method.waits else 0
-    assert (training.context.begin_step, training.context.end_step) == (step, step)
+    assert (training.context.begin_step, training.context.end_step) == (0, 0)
     training.fit(0, 1)
+    record = training.method.record()
+    assert record == ({"ranked_by_examples": {name: 16}} if training.method.waits else {})
     sparsities = training.method.sparsities(training.model)
     assert sparsities == {weight: FINAL for weight in sparsities}
     assert sparsities

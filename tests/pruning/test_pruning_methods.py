@@ -331,8 +331,8 @@ def test_a_value_that_is_good_for_no_encoder_is_refused_before_one_is_loaded(met
 @pytest.mark.parametrize(
     ("steps", "settings", "last"),
     [
-        (1200, {}, 960),
-        (5000, {"pruning_schedule": "one_shot"}, 500),
+        (1200, {}, "960 steps"),
+        (5000, {"pruning_schedule": "one_shot"}, "500 steps and what is measured then"),
         (5000, {"pruning_options": "initial=magnitude", "pruning_schedule": "one_shot"}, None),
         (2000, {}, None),
     ],
@@ -343,7 +343,9 @@ def test_movement_warns_of_scores_that_have_few_steps(steps, settings, last, cap
     with caplog.at_level("WARNING", "absl"):
         for step in range(2):
             made.advance(step)
-    told = [f"begin with zero and have only {last} steps" in message for message in caplog.messages]
+    told = [
+        f"begin with zero and have only {last} until they rank" in one for one in caplog.messages
+    ]
     assert told == ([True] if last else [])
 
 
@@ -535,6 +537,13 @@ def test_a_methods_own_final_sparsity():
 def test_gradients_are_needed_before_the_first_ranking():
     with refuses(UserError, "--begin_step=0", "--pruning_method=attention_head"):
         prepare("attention_head", begin_step=0)
+    # Where all goes at once they are measured then, with fine-tuned weights before the first step.
+    config = settings("attention_head", pruning_schedule="one_shot", finetune_epochs=1)
+    context = PruningContext.from_config(config, 20, registry.build(config).waits)
+    assert (context.begin_step, context.end_step) == (0, 0)
+    made, _, _ = prepare("attention_head", pruning_schedule="one_shot", begin_step=0)
+    with pytest.raises(ValueError, match="learn_from"):  # A mistake of who wrote the training.
+        made.advance(0)
 
 
 def test_one_shot_prunes_fine_tuned_weights_before_the_first_step():
@@ -576,7 +585,8 @@ def test_each_method_of_a_combination_has_its_own_rounds():
 def test_one_head_of_a_layer_is_left_whatever_the_methods_before_have_done():
     made, _, _ = prepare(
         "attention_head,row",
-        pruning_options="attention_head.final_sparsity=0.75 row.final_sparsity=0.875",
+        pruning_options="attention_head.score=magnitude attention_head.final_sparsity=0.75 "
+        "row.final_sparsity=0.875",
         pruning_schedule="one_shot",
         begin_step=1,
     )
@@ -592,7 +602,12 @@ def test_one_head_of_a_layer_is_left_whatever_the_methods_before_have_done():
 
 
 def test_a_neuron_that_gives_nothing_any_more_is_gone_for_the_next_method():
-    made, _, _ = prepare("column,neuron", pruning_schedule="one_shot", begin_step=1)
+    made, _, _ = prepare(
+        "column,neuron",
+        pruning_options="score=magnitude",
+        pruning_schedule="one_shot",
+        begin_step=1,
+    )
     column, neuron = made.methods
     column.update(0.5)
     output = group_of(column, "transformer/layer_0/output/kernel")
