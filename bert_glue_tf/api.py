@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 # A type checker and an editor see these imports.
 if TYPE_CHECKING:
+    from bert_glue_tf.analysis.launch import launch as measure_sensitivity
+    from bert_glue_tf.analysis.record import Sensitivity
     from bert_glue_tf.compression import units
     from bert_glue_tf.compression.masked import MaskedPruning
     from bert_glue_tf.compression.method import PruningMethod
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     from bert_glue_tf.reports.rows import differences as difference_table
     from bert_glue_tf.reports.rows import groups as group_table
     from bert_glue_tf.reports.rows import models as model_table
+    from bert_glue_tf.reports.sensitivity import parts as sensitivity_table
     from bert_glue_tf.reports.summary import notes as comparison_notes
     from bert_glue_tf.reports.tables import csv, markdown
     from bert_glue_tf.reports.terminal import print_exports, print_rows, print_table
@@ -80,9 +83,12 @@ _HOMES = {
     "Classifier": "serving.classifier",
     "ExportResult": "export.record",
     "Prediction": "serving.classifier",
+    "Sensitivity": "analysis.record",
     "Timed": "export.benchmark",
     "measure_robustness": "evaluation.robustness:measure",
+    "measure_sensitivity": "analysis.launch:launch",
     "print_exports": "reports.terminal",
+    "sensitivity_table": "reports.sensitivity:parts",
     # Comparisons.
     "compare": "reports.verdicts",
     "comparison_notes": "reports.summary:notes",

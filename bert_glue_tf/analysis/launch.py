@@ -21,7 +21,7 @@ MARKDOWN = "sensitivity.md"  # The tables of the newest measurement, made of the
 
 
 def launch(
-    path: pathlib.Path,
+    path: str | pathlib.Path,
     *,
     examples: int = EXAMPLES,
     recipes: Sequence[str] = RECIPES,
@@ -54,6 +54,7 @@ def launch(
                 f"--recipes={recipe}: no such grid of weights. Good values: {', '.join(RECIPES)}; "
                 "empty for none."
             )
+    path = pathlib.Path(path).expanduser()
     run = Run.read(path)
     read = readers.load_for_training(run.task, run.config.data, run.config.train_examples)
     known = record.load(path)
