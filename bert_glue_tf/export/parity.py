@@ -95,8 +95,9 @@ def _judge(run: Run, length: int, difference: float) -> None:
     if difference > _WRONG:
         raise UserError(
             f"{where} differ by {difference:.1e} from those of the Keras model, which is no "
-            "rounding: the encoder does not leave padding out. Export it at the lengths that its "
-            "texts have, with --seq_lengths."
+            "rounding. Either the encoder does not leave padding out: export it at the lengths "
+            "that its texts have, with --seq_lengths. Or this is not the model that was scored: "
+            "copy the whole folder of the run, or train again."
         )
     if difference > TOLERANCE:
         logging.warning(

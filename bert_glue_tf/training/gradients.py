@@ -77,7 +77,8 @@ class TrainingGradients:
 
         def on_replica(scale: tf.Tensor, features: Any, targets: Any, weights: Any = 1.0) -> Any:
             with tf.GradientTape() as tape:
-                losses = trainee.losses(targets, trainee(features, training=False)) * weights
+                outputs = trainee(features, training=False)
+                losses = trainee.example_losses(targets, outputs, features) * weights
                 # Of a batch that is filled up the weights make the sum over the replicas the mean
                 # over its examples.
                 loss = tf.reduce_mean(losses) * scale / replicas

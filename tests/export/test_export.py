@@ -11,6 +11,7 @@ import subprocess
 import sys
 
 import messages
+import numpy as np
 import pytest
 import tiny_bert
 from messages import refuses
@@ -226,6 +227,12 @@ def test_a_model_without_signal_is_marked_collapsed_everywhere(run, examples, tm
     shutil.copytree(tmp_path / "saved" / "variables", copy / "model" / "variables")
     for name in ("saved_model.pb", "fingerprint.pb"):
         shutil.copy(tmp_path / "saved" / name, copy / "model" / name)
+    # The run was scored with these weights.
+    file, labels = run.folder.predictions_file("validation"), examples["validation"].labels
+    answers = np.tile(np.float32([-1.0, 1.0]), (len(labels), 1))
+    with refuses(UserError, "at length", "not the model that was scored"):
+        exported(constant, examples, ["dynamic_int8"], copy / FOLDER)
+    predictions.write(copy / file.relative_to(run.path), run.task, labels, answers)
     records = exported(constant, examples, ["dynamic_int8"], copy / FOLDER)
     for record in records:
         assert record.collapsed == "every prediction is acceptable"
