@@ -13,6 +13,7 @@ from bert_glue_tf.data.tasks import TaskSpec
 from bert_glue_tf.evaluation import predictions
 from bert_glue_tf.evaluation.evaluator import Evaluation
 from bert_glue_tf.export.litert import LiteModel
+from bert_glue_tf.models.quantization.recipes import NOT_QUANTIZED
 from bert_glue_tf.runs.finished import Run
 
 PADDED = "largest_difference_at_{}"  # What a record calls that of padded texts at a length.
@@ -55,9 +56,10 @@ def compare(
 def require_at_every_length(run: Run, split: Split, model: LiteModel) -> dict[str, float]:
     """Compare padded texts at each length of a float32 file, and refuse a file that is wrong.
 
-    The logits are those of the Keras model where it was scored on a CPU, as the file is run; other
-    devices round in other ways (a GPU's matrix products have 10 bits), and what is compared then is
-    the same text at the shortest length that holds it.
+    The logits are those of the Keras model where it was scored on a CPU, as the file is run, and by
+    a float computation. Other devices round in other ways (a GPU's matrix products have 10 bits),
+    and so does a run that was trained for a quantized file: what is compared then is the same text
+    at the shortest length that holds it.
 
     Args:
       run: that the file was made of.
@@ -71,7 +73,8 @@ def require_at_every_length(run: Run, split: Split, model: LiteModel) -> dict[st
     Raises:
       UserError: a difference is too large to come from rounding.
     """
-    is_of_cpu = all("CPU" in device for device in run.result.environment.get("devices", []))
+    devices = run.result.environment.get("devices", [])
+    is_alike = run.config.quantize_aware == NOT_QUANTIZED and all("CPU" in one for one in devices)
     keras = _keras(run, run.task, split)
     good = np.flatnonzero(_comparable(run, split, model.lengths[-1]) & np.isfinite(keras).all(-1))
     found: dict[str, float] = {}
@@ -82,7 +85,7 @@ def require_at_every_length(run: Run, split: Split, model: LiteModel) -> dict[st
         by_length = padded[np.argsort(split.tokens.lengths[padded], kind="stable")]
         chosen = by_length[np.unique(np.linspace(0, len(by_length) - 1, _PROBED).astype(int))]
         logits = model.predict(split.tokens.batch(chosen, length))
-        reference = keras[chosen] if is_of_cpu else _at_shortest(model, split, chosen)
+        reference = keras[chosen] if is_alike else _at_shortest(model, split, chosen)
         difference = float(np.max(np.abs(logits - reference)))
         _judge(run, length, difference / max(1.0, float(np.max(np.abs(reference)))))
         found[PADDED.format(length)] = difference

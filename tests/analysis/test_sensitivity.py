@@ -127,6 +127,30 @@ def test_the_first_order_is_the_slope_of_the_loss(measured, probe):
         np.testing.assert_array_equal(variable.numpy(), now[name])
 
 
+def test_weights_are_rounded_as_a_file_holds_them_part_by_part(measured, probe):
+    run, _ = measured
+    found = {change.part.name: change for change in changes_of(run, probe, ["int8"])[8:]}
+    assert list(found) == [
+        *("words", "types", "layer 1", "layer 1, attention", "layer 1, feed-forward"),
+        *("pooler", "classifier"),
+    ]
+    layer = found["layer 1"]
+    halves = {*found["layer 1, attention"].names, *found["layer 1, feed-forward"].names}
+    assert set(layer.names) == halves
+    assert not any("norm" in name for name in halves)
+    before = probe.variables["word_embeddings/embeddings"].numpy()
+    (rows,) = found["words"].values({}).values()
+    step = np.abs(before).max(axis=1, keepdims=True) / 127
+    np.testing.assert_allclose(rows, np.round(before / step) * step, atol=1e-6)
+    assert np.abs(rows - before).max() > 0
+    # What a file of these integers answers, by NumPy from weights that were read for themselves.
+    rounded = probe.family.rounded(run.folder.model, "int8")
+    with probe.changed(rounded):
+        logits = probe.logits()
+    assert 0 < np.abs(logits - probe.reference).max() < 0.3
+    assert probe.flips(logits) == 0
+
+
 def test_what_is_there_is_not_measured_again_and_a_killed_command_goes_on(measured, tmp_path):
     run, lines = measured
     shutil.copytree(run.path, tmp_path / "run")

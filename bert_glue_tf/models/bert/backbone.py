@@ -238,6 +238,12 @@ class BertBackbone(TransformerNames, Backbone):
         return [*structure.parts(named), *super().parts(named)]
 
     @classmethod
+    def rounded(cls, folder: pathlib.Path, recipe: str) -> dict[str, np.ndarray]:
+        from bert_glue_tf.models.bert.classifier_weights import rounded
+
+        return rounded(folder, recipe)
+
+    @classmethod
     def output_of(cls, kind: str) -> str:
         return structure.LAYER_UNITS[kind].output
 

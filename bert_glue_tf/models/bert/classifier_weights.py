@@ -19,10 +19,17 @@ from bert_glue_tf.models.bert.architecture import (
 from bert_glue_tf.models.bert.network import build_encoder
 from bert_glue_tf.models.bert.on_demand import OnDemand
 from bert_glue_tf.models.bert.quantized_layer import QuantizedEncoder, imitation_of
-from bert_glue_tf.models.quantization.imitation import CLIPS, QUANTIZE_AWARE, RANGES, Trained
+from bert_glue_tf.models.quantization.imitation import (
+    CLIPS,
+    QUANTIZE_AWARE,
+    RANGES,
+    Trained,
+    is_weight,
+    settle,
+)
 from bert_glue_tf.models.quantization.recipes import NOT_QUANTIZED
 from bert_glue_tf.models.saved_encoders import SavedVariables
-from bert_glue_tf.models.transformer_names import canonical_name
+from bert_glue_tf.models.transformer_names import canonical_name, name_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,3 +137,34 @@ def load_classifier(folder: pathlib.Path, dropout: float = 0.0) -> tf_keras.Mode
       UserError: the folder holds no model, or its encoder is of another family.
     """
     return from_weights(read_weights(folder), dropout, str(folder))
+
+
+def rounded(folder: pathlib.Path, recipe: str) -> dict[str, np.ndarray]:
+    """Return the weights of a saved classifier that a recipe's file holds as integers, and biases.
+
+    They are those of a training on the recipe's grids at its end, which has no step.
+
+    Args:
+      folder: of the saved model.
+      recipe: name of the recipe.
+
+    Returns:
+      Name -> float32 value, of each weight that is changed.
+
+    Raises:
+      UserError: the folder holds no model, or its encoder is of another family.
+    """
+    saved = read_weights(folder)
+    read = saved.encoder.__getitem__
+    encoder = build_encoder(saved.architecture, read, str(folder), recipe)
+    encoder.begin()
+    model = heads.attach(encoder, len(saved.bias), dropout=0.0, seed=0)
+    head = {f"{heads.CLASSIFIER}/kernel": saved.kernel, f"{heads.CLASSIFIER}/bias": saved.bias}
+    model.get_layer(heads.CLASSIFIER).set_weights(list(head.values()))
+    settle(model)
+    found = {name_of(variable): variable.numpy() for variable in filter(is_weight, model.variables)}
+    return {
+        name: value
+        for name, value in found.items()
+        if not np.array_equal(value, head[name] if name in head else read(name))
+    }
