@@ -63,10 +63,9 @@ def changes_of(run: Run, probe: Probe, recipes: Sequence[str]) -> list[Change]:
     found: list[Change] = list(map(Removal, family.parts(probe.variables.values())))
     for recipe in recipes:
         rounded = family.rounded(run.folder.model, recipe)
-        found += [
-            Rounding(_part(kind, name, some), recipe, {one: rounded[one] for one in some})
-            for kind, name, some in _rounded_parts(family, rounded)
-        ]
+        for kind, name, some in _rounded_parts(family, rounded):
+            values = {one: rounded[one] for one in some}
+            found.append(Rounding(_part(kind, name, values), recipe, values))
     return found
 
 
