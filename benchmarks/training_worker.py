@@ -69,7 +69,9 @@ class Worker:
             grouped = _Grouped(self._plan.batching.size, self._plan.batching.seed)
             self._plan = dataclasses.replace(self._plan, batching=grouped)
         self._layouts = laying_out.choose(job, self._plan, backbone, self._split, self._validation)
-        self._trainee = loop._compile(job, data, self._plan, self._network, self._layouts)
+        self._trainee = loop._compile(
+            job, data, self._plan, self._network, self._layouts, self._split
+        )
         self._task = data.task
         self._dataset = loop._dataset(
             job,

@@ -42,7 +42,7 @@ class MaskedPruning(PruningMethod):
     A subclass writes `score`, and `groups` where its units are not single weights. One that
     learns its score from gradients says so by `waits`, makes variables with `variable` in `create`,
     and writes `observe`; where all units go at once, its score is learned at that moment from the
-    gradients of many training examples (`measure`), since one batch ranks little better than
+    gradients of many training examples (`learn`), since one batch ranks little better than
     chance. `scored.ScoredPruning` has the scores of this package already.
 
     Attributes:
@@ -95,7 +95,7 @@ class MaskedPruning(PruningMethod):
         del group, member
         return gradient
 
-    def measure(self, group: Group, gradient: tf.Tensor, batch: Batch) -> None:
+    def learn(self, group: Group, gradient: tf.Tensor, batch: Batch) -> None:
         """See a gradient of a group's last member while the weights stand still.
 
         Args:
@@ -217,7 +217,7 @@ class MaskedPruning(PruningMethod):
 
         def see(found: Sequence[tf.Tensor], batch: Batch) -> None:
             for group, gradient in zip(self.all_groups, found, strict=True):
-                self.measure(group, gradient, batch)
+                self.learn(group, gradient, batch)
 
         weights = [group.members[-1].variable for group in self.all_groups]
         wanted = self.settings.get("examples", gradients.EXAMPLES["examples"][0])

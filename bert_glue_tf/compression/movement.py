@@ -137,7 +137,7 @@ class Movement(Score):
         self._move(group, gradient, self.method.step + 1)
         return tf.where(kept, gradient, 0.0)
 
-    def measure(self, group: Group, gradient: tf.Tensor, batch: Batch) -> None:
+    def learn(self, group: Group, gradient: tf.Tensor, batch: Batch) -> None:
         seen = self.method.step + tf.cast(batch.number, self.method.step.dtype)
         self._move(group, gradient, seen)
 

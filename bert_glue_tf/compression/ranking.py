@@ -104,8 +104,9 @@ def choose(
     flat = np.concatenate([score.reshape(-1) for score in scores])
     if len({group.unit_size for group in groups}) == 1:
         # After an earlier method fewer may be left than was asked whether they can go.
-        most = np.count_nonzero(live) - _staying(groups, alive)
-        kept = _among(flat, live, min(round(sparsity * np.count_nonzero(live)), most))
+        there = int(np.count_nonzero(live))
+        most = there - _staying(groups, alive)
+        kept = _among(flat, live, min(round(sparsity * there), most))
     else:
         sizes = np.concatenate([np.full(group.count, group.unit_size) for group in groups])
         kept = _by_size(flat, live, sizes, sparsity)
@@ -155,7 +156,7 @@ def limits(
         if kept.size and not kept.any():
             told.append(f"all {group.what}s of {group.name} are gone: only its bias is left of it")
         left += group.unit_size * kept.size
-        gone += group.unit_size * (kept.size - np.count_nonzero(kept))
+        gone += group.unit_size * (kept.size - int(np.count_nonzero(kept)))
         stay += group.unit_size * (kept.size > 0) * (not group.is_elementwise)
     if sparsity * left > left - stay + TOLERANCE * left:
         told.append(

@@ -103,8 +103,8 @@ class ScoredPruning(MaskedPruning):
     def observe(self, group: Group, member: Member, gradient: tf.Tensor) -> tf.Tensor:
         return self._score.observe(group, member, gradient)
 
-    def measure(self, group: Group, gradient: tf.Tensor, batch: Batch) -> None:
-        self._score.measure(group, gradient, batch)
+    def learn(self, group: Group, gradient: tf.Tensor, batch: Batch) -> None:
+        self._score.learn(group, gradient, batch)
 
     def score(self, group: Group) -> np.ndarray:
         return self._score.of(group)

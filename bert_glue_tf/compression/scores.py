@@ -69,7 +69,7 @@ class Score:
         del group, member
         return gradient
 
-    def measure(self, group: Group, gradient: tf.Tensor, batch: Batch) -> None:
+    def learn(self, group: Group, gradient: tf.Tensor, batch: Batch) -> None:
         """See a gradient of a group's last member while all weights stand still.
 
         A score that `waits` for gradients is shown those of many training examples where all units
@@ -166,7 +166,7 @@ class Gradient(Score):
             self._take(group, gradient, DECAY, 1.0 - DECAY)
         return gradient
 
-    def measure(self, group: Group, gradient: tf.Tensor, batch: Batch) -> None:
+    def learn(self, group: Group, gradient: tf.Tensor, batch: Batch) -> None:
         self._take(group, gradient, tf.cast(batch.number > 1, tf.float32), batch.share)
 
     def _take(self, group: Group, gradient: tf.Tensor, past: Any, share: Any) -> None:
