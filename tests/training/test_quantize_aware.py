@@ -99,8 +99,8 @@ def apart(found, expected):
 )
 def test_without_rounding_it_is_the_encoder_itself(shapes, monkeypatch):
     monkeypatch.setattr(Quantizing, "__call__", lambda self, point, tensor: tensor)
-    monkeypatch.setattr(Quantizing, "weight", lambda self, name, matrix: matrix)
-    monkeypatch.setattr(Quantizing, "bias", lambda self, name, matrix, bias: bias)
+    monkeypatch.setattr(Quantizing, "weight", lambda self, name, matrix: (matrix, 1.0))
+    monkeypatch.setattr(Quantizing, "bias", lambda self, name, bias, step: (0.0, bias))
     monkeypatch.setattr(Quantizing, "rows", lambda self, rows: tf.convert_to_tensor(rows))
     drawn = tiny_bert.weights(shapes)
     found = build_encoder(shapes, drawn.__getitem__, recipe="dynamic_int8")(dict(BATCH))

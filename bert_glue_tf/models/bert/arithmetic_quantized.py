@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from bert_glue_tf.models.bert.arithmetic_export import Normalized
 from bert_glue_tf.models.bert.arithmetic_training import TrainingArithmetic
-from bert_glue_tf.models.bert.forward import Inputs
+from bert_glue_tf.models.bert.forward import PROJECTION, Inputs
 from bert_glue_tf.models.quantization.imitation import Quantizing
 
 Hidden: TypeAlias = Normalized | tf.Tensor
@@ -62,8 +62,12 @@ class QuantizedArithmetic(TrainingArithmetic):
         keep = super().keep_pooled
         return self.change(tokens, lambda values: keep(values, inputs))
 
-    def dense(self, source: Hidden, name: str, kernel: Any, bias: Any) -> tf.Tensor:
-        return self._dense(source, name, kernel, bias)
+    def dense(self, source: Hidden, name: str, kernel: Any, bias: Any) -> Hidden:
+        if name != PROJECTION:
+            return self._dense(source, name, kernel, bias)
+        # TFLite's converter moves its bias into the products behind it, as the export does beta.
+        product, shift = self._multiplied(source, name, kernel, bias)
+        return Normalized(product, name, tf.ones_like(shift), shift)
 
     def project(
         self, source: Hidden, name: str, kernel: Any, bias: Any, scale: float = 1.0
@@ -109,12 +113,24 @@ class QuantizedArithmetic(TrainingArithmetic):
         self, source: Hidden, name: str, kernel: Any, bias: Any, scale: float = 1.0
     ) -> tf.Tensor:
         """Return `(source @ kernel + bias) * scale`; gamma and beta of a norm move into both."""
+        product, shift = self._multiplied(source, name, kernel, bias, scale)
+        return product + self._cast(shift)
+
+    def _multiplied(
+        self, source: Hidden, name: str, kernel: Any, bias: Any, scale: float = 1.0
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return the product of `_dense` and the bias that it lacks, float32 [out]."""
         matrix, shift = self._folded(source, kernel, bias, scale)
-        weights = self._cast(self.grids.weight(_product(name), matrix))
-        shift = self.grids.bias(_product(name), matrix, shift)
-        values = self._cast(source.core if isinstance(source, Normalized) else source)
-        equation = "abc,cd->abd" if len(values.shape) == 3 else "ac,cd->ad"
-        return tf.einsum(equation, values, weights) + self._cast(shift)
+        weights, step = self.grids.weight(_product(name), matrix)
+        whole, scale_of = self.grids.whole(self._core(source))
+        inside, shift = self.grids.bias(_product(name), shift, scale_of * step)
+        equation = "abc,cd->abd" if len(whole.shape) == 3 else "ac,cd->ad"
+        product = tf.einsum(equation, self._cast(whole), self._cast(weights))
+        return (product + self._cast(inside)) * self._cast(scale_of * step), shift
+
+    @staticmethod
+    def _core(source: Hidden) -> tf.Tensor:
+        return source.core if isinstance(source, Normalized) else source
 
     def _folded(
         self, source: Hidden, kernel: Any, bias: Any, scale: float
@@ -135,12 +151,12 @@ class Settling(QuantizedArithmetic):
     the products stay the same.
     """
 
-    def _dense(
+    def _multiplied(
         self, source: Hidden, name: str, kernel: Any, bias: Any, scale: float = 1.0
-    ) -> tf.Tensor:
-        result = super()._dense(source, name, kernel, bias, scale)
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        result = super()._multiplied(source, name, kernel, bias, scale)
         matrix, shift = self._folded(source, kernel, bias, scale)
-        on_grid = self.grids.weight(_product(name), matrix).numpy().astype(np.float64)
+        on_grid = self.grids.on_grid(_product(name), matrix).numpy().astype(np.float64)
         factor = np.full((len(on_grid), 1), scale)
         if isinstance(source, Normalized):
             factor = factor * tf.convert_to_tensor(source.gamma).numpy()[:, None]

@@ -37,7 +37,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 # A name and a tensor (variable, array), to a tensor of the same shape.
 Quantize = Callable[[str, Any], Any]
-_TYPES, _PROJECTION = "type_embeddings/embeddings", "embedding_projection"
+_TYPES, PROJECTION = "type_embeddings/embeddings", "embedding_projection"
 # How an arithmetic holds the output of a layer norm.
 H = TypeVar("H")
 
@@ -204,8 +204,8 @@ class _Forward(Generic[H]):
         total = self.arithmetic.embed(inputs, words, positions, types)
         total = self._normalize("embeddings/layer_norm", total)
         hidden = self.arithmetic.dropout("embeddings", total)
-        if f"{_PROJECTION}/kernel" in self.weights:
-            hidden = self._dense(_PROJECTION, hidden)
+        if f"{PROJECTION}/kernel" in self.weights:
+            hidden = self._dense(PROJECTION, hidden)
         return hidden
 
     def _layer(

@@ -30,11 +30,12 @@ class QuantizedDense(tf_keras.layers.Dense, OnGrid):
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """Return float32 [batch, units] of float [batch, width]."""
-        source = grids.fake_quantize_on_the_fly(tf.cast(inputs, tf.float32))
-        return tf.nn.bias_add(tf.matmul(source, self._on_grid()), self.bias)
+        source, scale = grids.whole_on_the_fly(tf.cast(inputs, tf.float32))
+        kernel, step = grids.whole_weights(tf.convert_to_tensor(self.kernel), self._grid)
+        return tf.nn.bias_add(tf.matmul(source, kernel) * (scale * step), self.bias)
 
     def settle(self) -> None:
-        self.kernel.assign(self._on_grid())
+        self.kernel.assign(grids.fake_quantize(tf.convert_to_tensor(self.kernel), self._grid))
 
     def get_prunable_weights(self) -> list[tf.Variable]:
         """Return what tfmot's wrapper prunes."""
@@ -43,6 +44,3 @@ class QuantizedDense(tf_keras.layers.Dense, OnGrid):
     def get_config(self) -> dict[str, Any]:
         """Return what `from_config` makes the layer from."""
         return {**super().get_config(), "recipe": self.recipe}
-
-    def _on_grid(self) -> tf.Tensor:
-        return grids.fake_quantize(tf.convert_to_tensor(self.kernel), self._grid)

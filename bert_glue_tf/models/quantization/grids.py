@@ -31,6 +31,12 @@ _ITERATIONS = 10  # Of OCTAV, at most.
 _LOW, _HIGH = -128.0, 127.0  # An activation of 8 bits.
 
 
+# Whole numbers, as floats, and the step that they are multiplied by. A product of whole numbers is
+# exact in float32 up to 2 ** 24, as it is in a file; a product of what they stand for is not, and
+# one last bit can round what comes out to another number.
+Whole = tuple["tf.Tensor", "tf.Tensor"]
+
+
 @dataclasses.dataclass(frozen=True)
 class WeightGrid:
     """The grid of a matrix's weights; it is symmetric, so that 0 stays 0.
@@ -87,13 +93,21 @@ def fake_quantize(matrix: Any, grid: WeightGrid, clip: Any = None) -> tf.Tensor:
     matrix = tf.convert_to_tensor(matrix)
     if grid.algorithm == OCTAV and clip is None:
         clip = clips(matrix, grid)
-    grouped, share = _grouped(matrix, grid), None
-    step = _steps(grouped, grid, clip)
-    whole = tf.clip_by_value(tf.round(grouped / step), grid.smallest, grid.largest)
-    if clip is not None:
-        reach = tf.maximum(clip, _SMALLEST)[:, None, :]
-        share = tf.reshape(reach / tf.maximum(tf.abs(grouped), reach), matrix.shape)
-    return _straight_through(tf.reshape(whole * step, matrix.shape), matrix, share)
+    whole, step = _whole_weights(matrix, grid, clip)
+    rounded = tf.reshape(whole * step, matrix.shape)
+    return _straight_through(rounded, matrix, _share(matrix, grid, clip))
+
+
+def whole_weights(matrix: tf.Tensor, grid: WeightGrid, clip: Any = None) -> Whole:
+    """Return what `fake_quantize` returns as whole numbers [in, out] and a step [out].
+
+    Of a grid with blocks, where an output has several steps, the weights themselves and 1.
+    """
+    if grid.block:
+        return fake_quantize(matrix, grid, clip), tf.ones([])
+    whole, step = _whole_weights(matrix, grid, clip)
+    step, share = tf.stop_gradient(step[0, 0]), _share(matrix, grid, clip)
+    return _straight_through(tf.reshape(whole, matrix.shape), matrix / step, share), step
 
 
 def fake_quantize_rows(rows: Any) -> tf.Tensor:
@@ -163,6 +177,17 @@ def fake_quantize_on_the_fly(values: tf.Tensor) -> tf.Tensor:
     Args:
       values: float32 [..., inputs].
     """
+    whole, step = _whole_on_the_fly(values)
+    return _straight_through(whole * step, values)
+
+
+def whole_on_the_fly(values: tf.Tensor) -> Whole:
+    """Return what `fake_quantize_on_the_fly` returns as whole numbers, and a step [..., 1]."""
+    whole, step = map(tf.stop_gradient, _whole_on_the_fly(values))
+    return _straight_through(whole, values / step), step
+
+
+def _whole_on_the_fly(values: tf.Tensor) -> Whole:
     low = tf.minimum(tf.reduce_min(values, axis=-1, keepdims=True), 0.0)
     high = tf.maximum(tf.reduce_max(values, axis=-1, keepdims=True), 0.0)
     width = high - low
@@ -172,7 +197,7 @@ def fake_quantize_on_the_fly(values: tf.Tensor) -> tf.Tensor:
     zero = tf.where(_LOW + low + _HIGH + high > 0.0, _LOW - low, _HIGH - high)
     zero = tf.round(tf.clip_by_value(zero, _LOW, _HIGH))
     whole = tf.clip_by_value(tf.round(values * scale) + zero, _LOW, _HIGH)
-    return _straight_through((whole - zero) * (1.0 / scale), values)
+    return whole - zero, 1.0 / scale
 
 
 def fake_quantize_range(values: tf.Tensor, low: Any, high: Any) -> tf.Tensor:
@@ -185,12 +210,26 @@ def fake_quantize_range(values: tf.Tensor, low: Any, high: Any) -> tf.Tensor:
       low: float32 scalar; the range reaches to 0 at least, as LiteRT's has to.
       high: float32 scalar.
     """
+    whole, step, is_within = _whole_of_range(values, low, high)
+    return _straight_through(whole * step, values, is_within)
+
+
+def whole_of_range(values: tf.Tensor, low: Any, high: Any) -> Whole:
+    """Return what `fake_quantize_range` returns as whole numbers, and a step, a scalar."""
+    whole, step, is_within = _whole_of_range(values, low, high)
+    return _straight_through(whole, values / tf.stop_gradient(step), is_within), step
+
+
+def _whole_of_range(
+    values: tf.Tensor, low: Any, high: Any
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Return whole numbers, the step, and 1 for what lies within the range and 0 elsewhere."""
     low, high = tf.minimum(low, 0.0), tf.maximum(high, 0.0)
     step = range_step(low, high)
     zero = tf.round(_LOW - low / step)
     whole = tf.clip_by_value(tf.round(values / step) + zero, _LOW, _HIGH)
     is_within = (values >= low) & (values <= high)
-    return _straight_through((whole - zero) * step, values, tf.cast(is_within, tf.float32))
+    return whole - zero, step, tf.cast(is_within, tf.float32)
 
 
 def range_step(low: Any, high: Any) -> tf.Tensor:
@@ -198,14 +237,15 @@ def range_step(low: Any, high: Any) -> tf.Tensor:
     return tf.maximum(tf.maximum(high, 0.0) - tf.minimum(low, 0.0), _SMALLEST) / 255.0
 
 
-def fake_quantize_bias(bias: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
-    """Return a bias in int32, as a product with fixed ranges has it.
+def whole_bias(bias: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
+    """Return a bias as the whole numbers of int32 that a product with fixed ranges has.
 
     Args:
       bias: float32 [out].
       step: float32 [out], that of the input times those of the weights.
     """
-    return _straight_through(tf.round(bias / step) * step, bias)
+    step = tf.stop_gradient(step)
+    return _straight_through(tf.round(bias / step), bias / step)
 
 
 def _straight_through(rounded: tf.Tensor, values: tf.Tensor, share: Any = None) -> tf.Tensor:
@@ -217,6 +257,21 @@ def _straight_through(rounded: tf.Tensor, values: tf.Tensor, share: Any = None) 
     if share is not None:
         moving *= tf.stop_gradient(share)
     return tf.stop_gradient(rounded) + moving
+
+
+def _whole_weights(matrix: tf.Tensor, grid: WeightGrid, clip: Any) -> Whole:
+    """Return whole numbers [groups, inputs of a group, out] and steps [groups, 1, out]."""
+    grouped = _grouped(matrix, grid)
+    step = _steps(grouped, grid, clip)
+    return tf.clip_by_value(tf.round(grouped / step), grid.smallest, grid.largest), step
+
+
+def _share(matrix: tf.Tensor, grid: WeightGrid, clip: Any) -> tf.Tensor | None:
+    """Return the share of the gradient of each weight; None for all of it."""
+    if clip is None:
+        return None
+    reach = tf.maximum(clip, _SMALLEST)[:, None, :]
+    return tf.reshape(reach / tf.maximum(tf.abs(_grouped(matrix, grid)), reach), matrix.shape)
 
 
 def _grouped(matrix: tf.Tensor, grid: WeightGrid) -> tf.Tensor:

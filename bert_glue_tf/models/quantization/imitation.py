@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from bert_glue_tf.core import lazy
 from bert_glue_tf.models.quantization import grids, recipes
-from bert_glue_tf.models.quantization.grids import OCTAV, WeightGrid
+from bert_glue_tf.models.quantization.grids import OCTAV, WeightGrid, Whole
 from bert_glue_tf.models.quantization.recipes import Rule
 
 if TYPE_CHECKING:
@@ -155,8 +155,8 @@ class Quantizing:
         self._counts = counts
         self._is_training = is_training
         self._new: dict[str, tf.Tensor] = {}
-        self._limits: dict[str, tuple[tf.Tensor, tf.Tensor]] = {}  # Of ranges that are used.
         self._done: dict[Any, tf.Tensor] = {}
+        self._wholes: dict[Any, Whole] = {}
 
     def __call__(self, point: str, tensor: Any) -> Any:
         """Return what stands for the tensor of a point of `forward`.
@@ -167,37 +167,46 @@ class Quantizing:
         if not side or name not in self._imitation.products:
             return tensor
         key = range_of(point)
-        quantize: Callable[[tf.Tensor], tf.Tensor]
+        quantize: Callable[[tf.Tensor], Whole]
         if key in self._imitation.points:
             quantize = functools.partial(self._fixed, key)
         elif side == "input":
-            quantize = grids.fake_quantize_on_the_fly
+            quantize = grids.whole_on_the_fly
         else:
             return tensor
         # Three products read one tensor, which is quantized once.
         memo = key, tensor.ref()
         if memo not in self._done:
-            self._done[memo] = tf.cast(quantize(tf.cast(tensor, tf.float32)), tensor.dtype)
+            whole, step = quantize(tf.cast(tensor, tf.float32))
+            self._done[memo] = tf.cast(whole * step, tensor.dtype)
+            self._wholes[self._done[memo].ref()] = whole, step
         return self._done[memo]
 
-    def weight(self, name: str, matrix: tf.Tensor) -> tf.Tensor:
+    def whole(self, values: tf.Tensor) -> Whole:
+        """Return the input of a product, as `__call__` gave it, as whole numbers and a step."""
+        return self._wholes.get(values.ref(), (values, tf.ones([])))
+
+    def weight(self, name: str, matrix: tf.Tensor) -> Whole:
+        """Return the weights of a product float32 [in, out] as whole numbers and a step."""
+        grid = self._imitation.grids[name]
+        return grids.whole_weights(matrix, grid, self._clip(name, matrix, grid))
+
+    def on_grid(self, name: str, matrix: tf.Tensor) -> tf.Tensor:
         """Return the weights of a product float32 [in, out] as the file holds them."""
         grid = self._imitation.grids[name]
         return grids.fake_quantize(matrix, grid, self._clip(name, matrix, grid))
 
-    def bias(self, name: str, matrix: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
-        """Return the bias of a product float32 [out] as the file holds it.
+    def bias(self, name: str, bias: tf.Tensor, step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return the parts of a bias that a product adds before and after it is multiplied by step.
 
         Args:
           name: of the product.
-          matrix: its weights, as for `weight`.
-          bias: as the product adds it.
+          bias: float32 [out].
+          step: that of the product's whole numbers.
         """
-        key = range_of(f"{name}:input")
-        if key not in self._limits:
-            return bias
-        step = grids.steps(tf.stop_gradient(matrix), self._imitation.grids[name])[0]
-        return grids.fake_quantize_bias(bias, step * grids.range_step(*self._limits[key]))
+        zero = tf.zeros_like(bias)
+        is_fixed = range_of(f"{name}:input") in self._imitation.points
+        return (grids.whole_bias(bias, step), zero) if is_fixed else (zero, bias)
 
     def rows(self, rows: Any) -> tf.Tensor:
         """Return rows of a table float32 [n, width] as the file holds them."""
@@ -212,7 +221,7 @@ class Quantizing:
         if clipped and self._is_training:
             clips.assign(tf.concat([tf.reshape(self._new[name], [-1]) for name in clipped], 0))
 
-    def _fixed(self, key: str, values: tf.Tensor) -> tf.Tensor:
+    def _fixed(self, key: str, values: tf.Tensor) -> Whole:
         limits = self._ranges[self._imitation.points.index(key)]
         if self._is_training:
             counted, mask = values, self._counts(key)
@@ -225,8 +234,7 @@ class Quantizing:
             is_first = limits[0] == limits[1]
             limits = tf.where(is_first, seen, limits + (1.0 - _KEPT) * (seen - limits))
             self._new[key] = limits
-        self._limits[key] = limits[0], limits[1]
-        return grids.fake_quantize_range(values, *self._limits[key])
+        return grids.whole_of_range(values, limits[0], limits[1])
 
     def _clip(self, name: str, matrix: tf.Tensor, grid: WeightGrid) -> Any:
         if name not in self._clips:
@@ -240,9 +248,9 @@ class Quantizing:
 class Beginning(Quantizing):
     """A computation, outside of a graph, that finds the first clips of a network's weights."""
 
-    def _fixed(self, key: str, values: tf.Tensor) -> tf.Tensor:
+    def _fixed(self, key: str, values: tf.Tensor) -> Whole:
         self._new[key] = self._ranges[self._imitation.points.index(key)]
-        return values
+        return values, tf.ones([])
 
     def _clip(self, name: str, matrix: tf.Tensor, grid: WeightGrid) -> Any:
         if name in self._clips:
