@@ -62,9 +62,8 @@ class DistillationSettings(Settings):
 
     The defaults of weight and temperature are those of Hugging Face's example of DistilBERT's
     authors, which fine-tunes with a teacher (Sanh et al. 2019, https://arxiv.org/abs/1910.01108).
-    The layers weigh about as much beside the answers as in CoFi (Xia et al. 2022,
-    https://arxiv.org/abs/2204.00408): 0.9 to 0.1, with the sum over four layers of squared errors
-    that are about a quarter of those of the directions here.
+    The weight of the layers is chosen to be near the ratio that CoFi has between layers and answers
+    (Xia et al. 2022, https://arxiv.org/abs/2204.00408: 0.9 to 0.1).
     """
 
     teacher: str = option(

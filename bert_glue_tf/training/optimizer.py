@@ -95,8 +95,8 @@ def build_optimizer(
 ) -> AdamW:
     """Build AdamW (Loshchilov and Hutter 2019) with BERT's betas, clipped to a global norm of 1.
 
-    `optimization.create_optimizer` of tf-models-official builds the same one, with the weight
-    decay fixed at 0.01; here it is a setting.
+    `optimization.create_optimizer` of tf-models-official has the same schedule and decay, with the
+    decay fixed at 0.01; here it is a setting. Epsilon counts as in Adam's paper (`AdamW`).
 
     Args:
       settings: learning rate, warm-up and weight decay.

@@ -12,6 +12,7 @@ from absl import logging
 from bert_glue_tf.compression.start import Start
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.runs.finished import Run
+from bert_glue_tf.runs.results import ExperimentResult
 from bert_glue_tf.runs.run_folder import RunFolder
 from bert_glue_tf.training.inputs import Inputs
 from bert_glue_tf.training.job import Job
@@ -79,13 +80,23 @@ def warn_of_seen(flag: str, run: RunFolder, inputs: Inputs) -> None:
     # A table that is divided by the run has the checksum of its file besides that of its part.
     if before.get("file_sha256", before.get("sha256")) != now.get("file_sha256", now.get("sha256")):
         return
-    is_held_out = inputs.held_out is not None and before.get("examples") != now.get("examples")
+    is_held_out = inputs.held_out is not None and (
+        before.get("examples") != now.get("examples")
+        or _taken(record, before) != len(inputs.read["train"])
+    )
     if is_held_out or _is_divided_otherwise(before, now):
         logging.warning(
             "%s: that run has divided the same training texts in another way, and may have been "
             "trained on some that this one is scored on or chooses a threshold on",
             flag,
         )
+
+
+def _taken(record: ExperimentResult | None, before: Mapping[str, Any]) -> int:
+    """Return of how many training examples a run has held some out, if it has."""
+    whole = int(before.get("split_examples", 0))
+    limit = int(record.config.get("train_examples", 0)) if record else 0
+    return min(limit or whole, whole)
 
 
 def _is_divided_otherwise(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:

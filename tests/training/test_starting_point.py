@@ -9,16 +9,20 @@ import pytest
 from bert_glue_tf.training import starting_point
 
 FILE = {"file_sha256": "a", "examples": 90, "validation_seed": 1, "validation_fraction": 0.1}
-GLUE = {"sha256": "a", "examples": 1000}
+GLUE = {"sha256": "a", "examples": 1000, "split_examples": 1000}
 
 
-def is_warned(caplog, before, now, held_out=None):
-    """Tell if one that trains on `now` is warned of a run that has trained on `before`."""
+def is_warned(caplog, before, now, held_out=None, limit=0, taken=1000):
+    """Tell if one that trains on `now` is warned of a run that has trained on `before`.
+
+    `limit` is the earlier run's --train_examples, `taken` what this one has read of the file.
+    """
     caplog.clear()
-    record = types.SimpleNamespace(data={"train": before})
+    record = types.SimpleNamespace(data={"train": before}, config={"train_examples": limit})
     run = types.SimpleNamespace(record=lambda: record)
     train = types.SimpleNamespace(provenance=now)
-    inputs = types.SimpleNamespace(train=train, held_out=held_out)
+    read = {"train": range(taken)}
+    inputs = types.SimpleNamespace(train=train, held_out=held_out, read=read)
     starting_point.warn_of_seen("--teacher=x", run, inputs)
     assert all(text.startswith("--teacher=x: ") for text in caplog.messages)
     return bool(caplog.messages)
@@ -46,3 +50,7 @@ def test_another_division_of_the_same_file_is_warned_of(caplog):
 def test_what_is_held_out_for_a_choice_is_seen_unless_both_hold_it_out(caplog):
     assert not is_warned(caplog, GLUE, GLUE, held_out=object())
     assert is_warned(caplog, GLUE, {**GLUE, "examples": 900}, held_out=object())
+    held = {**GLUE, "examples": 900}
+    assert not is_warned(caplog, held, held, held_out=object())
+    # As many, and others: 900 of the 1,000 that were taken, beside 100 held out of all.
+    assert is_warned(caplog, held, held, held_out=object(), limit=900)
