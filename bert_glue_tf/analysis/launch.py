@@ -62,7 +62,8 @@ def launch(
         from bert_glue_tf.analysis import sensitivity, texts
 
     chosen = texts.choose(run, read, examples)
-    with doing(f"loading the classifier, and scoring {len(chosen.examples):,} training texts"):
+    number = f"{len(chosen.examples):,}"
+    with doing(f"loading the classifier, and estimating by the gradients of {number} texts"):
         plan = sensitivity.plan(run, chosen, recipes=recipes, each_head=each_head, known=known)
     total, begin = len(plan.changes), time.perf_counter()
     logging.info("measuring %s changes of its parts", f"{total:,}")

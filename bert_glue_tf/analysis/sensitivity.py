@@ -102,24 +102,23 @@ class Plan:
     Attributes:
       base: the classifier and the texts.
       changes: those that were not measured before.
+      estimates: their costs to first order.
       probe: with the classifier.
       each_head: False leaves single heads at their first-order estimates.
     """
 
     base: Base
     changes: Sequence[Change]
+    estimates: Sequence[Estimate]
     probe: Probe
     each_head: bool
 
     def measured(self) -> Iterator[Sensitivity]:
         """Yield the cost of each change, as soon as it is measured."""
-        if not self.changes:
-            return
-        estimates = first_order(self.probe, self.changes)
         now = {name: variable.numpy() for name, variable in self.probe.variables.items()}
         devices = [device.name for device in tf.config.list_logical_devices()]
         environment = versions.environment(devices)
-        for change, estimate in zip(self.changes, estimates, strict=True):
+        for change, estimate in zip(self.changes, self.estimates, strict=True):
             is_made = self.each_head or change.part.kind != "head"
             cost = _cost(self.probe, change, now) if is_made else _UNKNOWN
             yield Sensitivity(
@@ -144,7 +143,7 @@ def plan(
     each_head: bool = True,
     known: Sequence[Sensitivity] = (),
 ) -> Plan:
-    """Load a classifier, and list the changes that are to be measured.
+    """Load a classifier, list the changes that are to be measured, and estimate their costs.
 
     Args:
       run: a finished one.
@@ -166,7 +165,8 @@ def plan(
     }
     changes = _require_some(run, changes_of(run, probe, recipes))
     wanted = [one for one in changes if (one.part.name, one.name) not in done]
-    return Plan(base, wanted, probe, each_head)
+    estimates = first_order(probe, wanted) if wanted else []
+    return Plan(base, wanted, estimates, probe, each_head)
 
 
 def first_order(probe: Probe, changes: Sequence[Change]) -> list[Estimate]:
