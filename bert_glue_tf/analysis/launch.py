@@ -62,8 +62,8 @@ def launch(
         from bert_glue_tf.analysis import sensitivity, texts
 
     chosen = texts.choose(run, read, examples)
-    number = f"{len(chosen.examples):,}"
-    with doing(f"loading the classifier, and estimating by the gradients of {number} texts"):
+    texts_of = f"{len(chosen.examples):,} texts"
+    with doing(f"loading the classifier, and estimating by the gradients of {texts_of}"):
         plan = sensitivity.plan(run, chosen, recipes=recipes, each_head=each_head, known=known)
     total, begin = len(plan.changes), time.perf_counter()
     logging.info("measuring %s changes of its parts", f"{total:,}")
