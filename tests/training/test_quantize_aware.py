@@ -153,6 +153,10 @@ def test_ranges_are_a_moving_average_of_what_reaches_the_logits():
     pooled = seen["layer_1/intermediate:input"][:, 0]
     assert first["layer_1/intermediate:input"] == (pooled.min(), pooled.max())
 
+    outer = seen["layer_0/intermediate:output"][mask]
+    assert outer.min() < -4.0  # Where GELU is 0.
+    assert first["layer_0/intermediate:output"] == (-4.0, outer.max())
+
     layer(dict(BATCH), training=False)
     assert layer.trained.ranges == first
     other = {name: value[:1] for name, value in BATCH.items()}

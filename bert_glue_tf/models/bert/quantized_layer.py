@@ -29,6 +29,9 @@ from bert_glue_tf.models.quantization.imitation import (
     Trained,
 )
 
+# Below it GELU gives 0, to 2e-4; what is far below takes half of a range for nothing.
+_GELU_IS_ZERO = -4.0
+
 
 def imitation_of(architecture: Architecture, recipe: str) -> Imitation:
     """Return the grids that a recipe has for an encoder of an architecture."""
@@ -45,7 +48,10 @@ def imitation_of(architecture: Architecture, recipe: str) -> Imitation:
             f"layer_{index}/intermediate": (hidden, block.inner_dim),
             f"layer_{index}/output": (block.inner_dim, hidden),
         }
-    return Imitation(recipe, products | {"pooler_transform": (hidden, hidden)})
+    floor = 0.0 if architecture.activation == "relu" else _GELU_IS_ZERO
+    layers = range(architecture.layers)
+    floors = {f"layer_{index}/intermediate:output": floor for index in layers}
+    return Imitation(recipe, products | {"pooler_transform": (hidden, hidden)}, floors)
 
 
 class QuantizedEncoder(BertEncoder, OnGrid):

@@ -59,10 +59,13 @@ class Imitation:
       recipe: name of the recipe.
       products: name -> inputs and outputs of each matrix product, in the order in which they are
         computed; the classifier's, whose grid is its own affair, is not among them.
+      floors: point -> the value below which all activations count as that value, since what is
+        computed of them is the same.
     """
 
     recipe: str
     products: Mapping[str, tuple[int, int]]
+    floors: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
     @functools.cached_property
     def grids(self) -> dict[str, WeightGrid]:
@@ -230,7 +233,8 @@ class Quantizing:
                 mask = tf.reshape(mask, tf.concat([tf.shape(mask), ones], axis=0))
                 counted = tf.where(mask, values, tf.zeros_like(values))
             seen = tf.stop_gradient(tf.stack([tf.reduce_min(counted), tf.reduce_max(counted)]))
-            seen = tf.stack([tf.minimum(seen[0], 0.0), tf.maximum(seen[1], 0.0)])
+            low = tf.maximum(seen[0], self._imitation.floors.get(key, -math.inf))
+            seen = tf.stack([tf.minimum(low, 0.0), tf.maximum(seen[1], 0.0)])
             is_first = limits[0] == limits[1]
             limits = tf.where(is_first, seen, limits + (1.0 - _KEPT) * (seen - limits))
             self._new[key] = limits
