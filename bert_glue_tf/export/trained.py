@@ -18,12 +18,13 @@ import numpy as np
 
 from bert_glue_tf.export import flatbuffer
 from bert_glue_tf.export.quantize import Range
-from bert_glue_tf.models.quantization import recipes
+from bert_glue_tf.models.quantization import grids, recipes
 from bert_glue_tf.models.quantization.grids import MIN_MAX
 from bert_glue_tf.models.quantization.imitation import Trained, range_of
 from bert_glue_tf.models.quantization.recipes import Rule
 
 TRAINED = "trained"  # Of `ranges` in the record of such a file.
+_LARGEST_BIAS = 2.0**30  # Half of what int32 holds: the product is added to it.
 # The name of a product, as a training has it, in the name of its operator's output.
 _PRODUCT = re.compile(
     r"layer_\d+/(?:self_attention/(?:query|key|value|attention_output)|intermediate|output)(?=/)"
@@ -65,17 +66,57 @@ def rules_and_ranges(
                 if point in trained.ranges:
                     found[graph.tensors[index].name.decode()] = trained.ranges[point]
                     used.add(point)
+            weights, *bias = (graph.tensors[index] for index in operator.inputs[1:] if index >= 0)
+            matrix = _values(content, weights)
+            shift = _values(content, bias[0]) if bias else np.zeros(len(matrix), np.float32)
+            bound = None
             if name in trained.clips:
-                weights = graph.tensors[operator.inputs[1]]
-                values = np.frombuffer(content.buffers[weights.buffer].data, np.float32)
-                bound = _bounds(values.reshape(weights.shape), trained.clips[name])
-                found[weights.name.decode()] = -bound, bound
+                bound = _bounds(matrix, trained.clips[name])
                 used.add(name)
+            elif range_of(f"{name}:input") in trained.ranges:
+                bound = _wide_enough(matrix, shift, trained.ranges[range_of(f"{name}:input")])
+            if bound is not None:
+                found[weights.name.decode()] = -bound, bound
     lacking = sorted({*trained.ranges, *trained.clips} - used)
     if lacking:
         raise ValueError(f"the file has no product for {lacking[0]}")
-    told = {"ranges": TRAINED, "points": len(trained.ranges), "clips": len(trained.clips)}
+    widths = flatbuffer.dense_input_widths(content)
+    block = max(rule.grid(widths).block for rule in rules)
+    told = {
+        "ranges": TRAINED,
+        "block": block,
+        "points": len(trained.ranges),
+        "clips": len(trained.clips),
+    }
     return rules, found, told
+
+
+def _values(content: Any, tensor: Any) -> np.ndarray:
+    """Return a float32 constant of a file."""
+    return np.frombuffer(content.buffers[tensor.buffer].data, np.float32).reshape(tensor.shape)
+
+
+def _wide_enough(
+    weights: np.ndarray, bias: np.ndarray, limits: tuple[float, float]
+) -> np.ndarray | None:
+    """Return how far the grids of int8 weights reach: float32 [out, 1].
+
+    The step of a bias in int32 is that of the input times that of the weights. An output without
+    weights would have so small a step that its bias is no int32.
+
+    Args:
+      weights: float32 [out, in].
+      bias: float32 [out].
+      limits: range of the input.
+
+    Returns:
+      None where each grid reaches to its largest weight.
+    """
+    largest = np.abs(weights).max(axis=1, keepdims=True)
+    needed = 127 * np.abs(bias[:, None]) / (_LARGEST_BIAS * float(grids.range_step(*limits)))
+    if (needed <= largest).all():
+        return None
+    return np.maximum(largest, needed).astype(np.float32)
 
 
 def _bounds(weights: np.ndarray, clip: np.ndarray) -> np.ndarray:

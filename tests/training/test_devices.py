@@ -124,7 +124,7 @@ def test_two_replicas_train_what_one_device_trains(settings, tmp_path):
         for name in ("loss", "accuracy", "val_loss", "val_accuracy"):
             assert float(row[name]) == pytest.approx(float(expected[name]), abs=2e-5), name
         assert float(row["accuracy"]) * 97 == pytest.approx(round(float(row["accuracy"]) * 97))
-    # The ranges are the mean of what the replicas have found.
+    # Both replicas have moved the ranges.
     aware = read_weights(tmp_path / "aware" / "model").trained
     assert all(low < 0 < high < 100 for low, high in aware.ranges.values())
     kernels = []

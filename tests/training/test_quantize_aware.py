@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import json
 
 import numpy as np
 import pytest
@@ -100,6 +101,7 @@ def apart(found, expected):
 def test_without_rounding_it_is_the_encoder_itself(shapes, monkeypatch):
     monkeypatch.setattr(Quantizing, "__call__", lambda self, point, tensor: tensor)
     monkeypatch.setattr(Quantizing, "weight", lambda self, name, matrix: (matrix, 1.0))
+    monkeypatch.setattr(Quantizing, "whole", lambda self, values: (values, 1.0))
     monkeypatch.setattr(Quantizing, "bias", lambda self, name, bias, step: (0.0, bias))
     monkeypatch.setattr(Quantizing, "rows", lambda self, rows: tf.convert_to_tensor(rows))
     drawn = tiny_bert.weights(shapes)
@@ -167,6 +169,24 @@ def test_ranges_are_a_moving_average_of_what_reaches_the_logits():
     np.testing.assert_allclose(moved, was, rtol=0.02)
 
 
+def test_before_the_first_step_a_range_is_that_of_the_batch():
+    """So a ranking that looks at gradients before the training sees some."""
+    layer = encoder_of("int8")
+    found = layer(dict(BATCH), training=False)["pooled_output"].numpy()
+    assert set(layer.trained.ranges.values()) == {(0.0, 0.0)}
+    assert found.std() > 0.1
+
+
+def test_a_number_that_is_none_does_not_spoil_a_range():
+    layer = encoder_of("int8")
+    layer(dict(BATCH), training=True)
+    before = layer.trained.ranges
+    table = by_canonical_name(layer.variables)["word_embeddings/embeddings"]
+    table.assign(table * np.nan)
+    layer(dict(BATCH), training=True)
+    assert layer.trained.ranges == before
+
+
 def test_packed_texts_are_computed_as_padded_ones():
     model = classifier_of("int8")
     lengths = BATCH["input_mask"].sum(1)
@@ -183,7 +203,11 @@ def test_packed_texts_are_computed_as_padded_ones():
     assert apart(found.numpy(), expected.numpy()) < 1e-3
 
 
-def test_in_bfloat16_the_weights_are_rounded_to_their_grid_in_float32(monkeypatch):
+@pytest.mark.parametrize("recipe", recipes.TRAINED)
+@pytest.mark.parametrize("name", ["bfloat16", "float16"])
+def test_in_half_precision_the_weights_are_rounded_to_their_grid_in_float32(
+    name, recipe, monkeypatch
+):
     seen = []
     weight = Quantizing.weight
 
@@ -192,15 +216,15 @@ def test_in_bfloat16_the_weights_are_rounded_to_their_grid_in_float32(monkeypatc
         return weight(self, name, matrix)
 
     monkeypatch.setattr(Quantizing, "weight", keep)
-    tf_keras.mixed_precision.set_global_policy("mixed_bfloat16")
+    tf_keras.mixed_precision.set_global_policy(f"mixed_{name}")
     try:
-        layer = QuantizedEncoder(SHAPES, "int8")
+        layer = QuantizedEncoder(SHAPES, recipe)
         found = layer(dict(BATCH), training=True)
     finally:
         tf_keras.mixed_precision.set_global_policy("float32")
     assert set(seen) == {tf.float32}
     assert {variable.dtype for variable in layer.variables} == {tf.float32}
-    assert found["pooled_output"].dtype == tf.bfloat16
+    assert found["pooled_output"].dtype == name
     assert np.isfinite(tf.cast(found["sequence_output"], tf.float32)).all()
 
 
@@ -259,6 +283,32 @@ def test_the_file_computes_what_the_model_computes(recipe):
     assert difference < ALLOWED
     # The same weights in float arithmetic are farther away.
     assert difference < apart(litert.LiteModel(float32).predict(BATCH), expected)
+
+
+def test_an_output_without_weights_has_its_bias_in_the_file():
+    model = classifier_of("int8")
+    named = by_canonical_name(model.variables)
+    kernel = named["transformer/layer_0/intermediate/kernel"]
+    kernel.assign(kernel.numpy() * (np.arange(kernel.shape[1]) != 3))
+    bias = named["transformer/layer_0/intermediate/bias"]
+    bias.assign(bias.numpy() + 2.0 * (np.arange(bias.shape[0]) == 3))
+    imitation.settle(model)
+    weights = weights_of(model, SHAPES)
+    float32 = convert.convert_module(ExportGraph(weights), (12,), "zeros")
+    file = litert.LiteModel(
+        quantize.quantize(float32, *trained.rules_and_ranges(float32, weights.trained)[:2])
+    )
+    assert apart(file.predict(BATCH), model(dict(BATCH), training=False).numpy()) < ALLOWED
+
+
+def test_a_model_of_an_unknown_recipe_is_refused_by_its_folder(tmp_path):
+    described = dataclasses.asdict(SHAPES)
+    (tmp_path / "architecture.json").write_text(
+        json.dumps({"family": "bert", "encoder": described, "quantize_aware": "int2"})
+    )
+    (tmp_path / "saved_model.pb").write_bytes(b"")
+    with refuses(UserError, str(tmp_path), "int2", "int8"):
+        read_weights(tmp_path)
 
 
 def test_what_is_cut_out_leaves_the_grids_and_the_results(monkeypatch):

@@ -125,8 +125,13 @@ class QuantizedArithmetic(TrainingArithmetic):
         whole, scale_of = self.grids.whole(self._core(source))
         inside, shift = self.grids.bias(_product(name), shift, scale_of * step)
         equation = "abc,cd->abd" if len(whole.shape) == 3 else "ac,cd->ad"
-        product = tf.einsum(equation, self._cast(whole), self._cast(weights))
-        return (product + self._cast(inside)) * self._cast(scale_of * step), shift
+        if self.dtype == tf.float32:
+            product = tf.einsum(equation, whole, weights) + inside
+            return product * (scale_of * step), shift
+        # Of whole numbers it would be beyond the largest float16.
+        source_of, matrix_of = self._cast(whole * scale_of), self._cast(weights * step)
+        product = tf.einsum(equation, source_of, matrix_of)
+        return product + self._cast(inside * (scale_of * step)), shift
 
     @staticmethod
     def _core(source: Hidden) -> tf.Tensor:

@@ -27,7 +27,7 @@ from bert_glue_tf.models.quantization.imitation import (
     is_weight,
     settle,
 )
-from bert_glue_tf.models.quantization.recipes import NOT_QUANTIZED
+from bert_glue_tf.models.quantization.recipes import NOT_QUANTIZED, TRAINED
 from bert_glue_tf.models.saved_encoders import SavedVariables
 from bert_glue_tf.models.transformer_names import canonical_name, name_of
 
@@ -74,11 +74,16 @@ def read_weights(folder: pathlib.Path) -> SavedWeights:
         architecture = Architecture(**encoder)
     except (TypeError, ValueError) as error:
         raise UserError(f"{folder}: the description of its encoder is not whole: {error}") from None
+    recipe = description.get(QUANTIZE_AWARE)
+    if recipe and recipe not in TRAINED:
+        raise UserError(
+            f"{folder}: was trained for the recipe {recipe}, which this version does not have "
+            f"(it has {', '.join(TRAINED)}). Train it again."
+        )
     saving.require_model(folder)
     saved = SavedVariables(str(folder))
     own = [name for name in saved.names if canonical_name(name)]
     kernel, bias = (saved.read(f"{heads.CLASSIFIER}/{leaf}") for leaf in ("kernel", "bias"))
-    recipe = description.get(QUANTIZE_AWARE)
     trained = _trained(architecture, recipe, saved) if recipe else None
     return SavedWeights(architecture, OnDemand(own, saved.read), kernel, bias, trained)
 
@@ -157,7 +162,10 @@ def rounded(folder: pathlib.Path, recipe: str) -> dict[str, np.ndarray]:
     saved = read_weights(folder)
     read = saved.encoder.__getitem__
     encoder = build_encoder(saved.architecture, read, str(folder), recipe)
-    encoder.begin()
+    if saved.trained and saved.trained.recipe == recipe:
+        encoder.take(saved.trained)
+    else:
+        encoder.begin()
     model = heads.attach(encoder, len(saved.bias), dropout=0.0, seed=0)
     head = {f"{heads.CLASSIFIER}/kernel": saved.kernel, f"{heads.CLASSIFIER}/bias": saved.bias}
     model.get_layer(heads.CLASSIFIER).set_weights(list(head.values()))

@@ -187,7 +187,7 @@ class Quantizing:
 
     def whole(self, values: tf.Tensor) -> Whole:
         """Return the input of a product, as `__call__` gave it, as whole numbers and a step."""
-        return self._wholes.get(values.ref(), (values, tf.ones([])))
+        return self._wholes[values.ref()]
 
     def weight(self, name: str, matrix: tf.Tensor) -> Whole:
         """Return the weights of a product float32 [in, out] as whole numbers and a step."""
@@ -225,20 +225,27 @@ class Quantizing:
             clips.assign(tf.concat([tf.reshape(self._new[name], [-1]) for name in clipped], 0))
 
     def _fixed(self, key: str, values: tf.Tensor) -> Whole:
-        limits = self._ranges[self._imitation.points.index(key)]
+        limits, seen = self._ranges[self._imitation.points.index(key)], self._seen(key, values)
+        is_first = limits[0] == limits[1]
         if self._is_training:
-            counted, mask = values, self._counts(key)
-            if mask is not None:  # 0 is in each range anyway.
-                ones = [1] * (len(values.shape) - len(mask.shape))
-                mask = tf.reshape(mask, tf.concat([tf.shape(mask), ones], axis=0))
-                counted = tf.where(mask, values, tf.zeros_like(values))
-            seen = tf.stop_gradient(tf.stack([tf.reduce_min(counted), tf.reduce_max(counted)]))
-            low = tf.maximum(seen[0], self._imitation.floors.get(key, -math.inf))
-            seen = tf.stack([tf.minimum(low, 0.0), tf.maximum(seen[1], 0.0)])
-            is_first = limits[0] == limits[1]
-            limits = tf.where(is_first, seen, limits + (1.0 - _KEPT) * (seen - limits))
+            moved = tf.where(is_first, seen, limits + (1.0 - _KEPT) * (seen - limits))
+            # One batch with a number that is none must not spoil the average for good.
+            limits = tf.where(tf.reduce_all(tf.math.is_finite(seen)), moved, limits)
             self._new[key] = limits
+        else:  # A ranking may look at gradients before the first step.
+            limits = tf.where(is_first, seen, limits)
         return grids.whole_of_range(values, limits[0], limits[1])
+
+    def _seen(self, key: str, values: tf.Tensor) -> tf.Tensor:
+        """Return the smallest and the largest activation of a batch: float32 [2]."""
+        mask = self._counts(key)
+        if mask is not None:  # 0 is in each range anyway.
+            ones = [1] * (len(values.shape) - len(mask.shape))
+            mask = tf.reshape(mask, tf.concat([tf.shape(mask), ones], axis=0))
+            values = tf.where(mask, values, tf.zeros_like(values))
+        low = tf.maximum(tf.reduce_min(values), self._imitation.floors.get(key, -math.inf))
+        seen = tf.stack([tf.minimum(low, 0.0), tf.maximum(tf.reduce_max(values), 0.0)])
+        return tf.stop_gradient(seen)
 
     def _clip(self, name: str, matrix: tf.Tensor, grid: WeightGrid) -> Any:
         if name not in self._clips:
