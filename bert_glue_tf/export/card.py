@@ -10,8 +10,7 @@ from bert_glue_tf.data.preprocessing import INPUTS
 from bert_glue_tf.data.tasks import TaskSpec
 from bert_glue_tf.evaluation import collapse, operating_point
 from bert_glue_tf.export import litert
-from bert_glue_tf.export.record import ExportResult
-from bert_glue_tf.export.trained import TRAINED
+from bert_glue_tf.export.record import TRAINED, ExportResult
 from bert_glue_tf.models.quantization import recipes
 
 

@@ -11,6 +11,9 @@ from typing import Any, ClassVar, Self
 from bert_glue_tf.core.records import Record, check_types, with_nan
 from bert_glue_tf.data import tasks
 
+# `ranges` in what a record says of the quantization, where the grids were trained with the weights.
+TRAINED = "trained"
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ExportResult(Record):

@@ -18,12 +18,12 @@ import numpy as np
 
 from bert_glue_tf.export import flatbuffer
 from bert_glue_tf.export.quantize import Range
+from bert_glue_tf.export.record import TRAINED
 from bert_glue_tf.models.quantization import grids, recipes
 from bert_glue_tf.models.quantization.grids import MIN_MAX
 from bert_glue_tf.models.quantization.imitation import Trained, range_of
 from bert_glue_tf.models.quantization.recipes import Rule
 
-TRAINED = "trained"  # Of `ranges` in the record of such a file.
 _LARGEST_BIAS = 2.0**30  # Half of what int32 holds: the product is added to it.
 # The name of a product, as a training has it, in the name of its operator's output.
 _PRODUCT = re.compile(

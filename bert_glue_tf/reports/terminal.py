@@ -11,7 +11,7 @@ from bert_glue_tf.core import layout, quantities
 from bert_glue_tf.data import tasks
 from bert_glue_tf.evaluation import operating_point
 from bert_glue_tf.evaluation.defaults import OPERATING_POINTS
-from bert_glue_tf.export.record import ExportResult
+from bert_glue_tf.export.record import TRAINED, ExportResult
 from bert_glue_tf.models.quantization.recipes import NOT_QUANTIZED
 from bert_glue_tf.reports import fitting, formats, tables
 from bert_glue_tf.reports.measured import SAMPLE, Pruned
@@ -239,15 +239,19 @@ def print_exports(records: Sequence[ExportResult]) -> None:
             layout.say(f"{record.recipe}: {formats.COLLAPSED}: {record.collapsed}")
         if record.at_chance:
             layout.say(f"{record.recipe}: {record.at_chance}")
-    for line in _export_notes(first):
+    for line in _export_notes(records):
         layout.say(line)
 
 
-def _export_notes(first: ExportResult) -> list[str]:
+def _export_notes(records: Sequence[ExportResult]) -> list[str]:
     """Return the facts that a reader of an export's table has to know, a line each."""
-    parity, longest = first.parity, list(first.latency)[-1]
+    first = records[0]
+    # The file that computes what the Keras model does.
+    like = next((one for one in records if one.quantization.get("ranges") == TRAINED), first)
+    parity, longest = like.parity, list(first.latency)[-1]
     notes = [
-        f"float32 against Keras: largest difference of a logit {parity['largest_difference']:.1e}, "
+        f"{like.recipe} against Keras: largest difference of a logit "
+        f"{parity['largest_difference']:.1e}, "
         f"{parity['flips']} of {parity['examples']:,} labels differ. Flips: labels that differ "
         "from float32's.",
         f"The float32 SavedModel has {quantities.size(first.bytes['saved_model'])}. ms/{longest}: "
