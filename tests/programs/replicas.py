@@ -201,6 +201,38 @@ def dropped(strategy: tf.distribute.Strategy, seed: int) -> dict[str, np.ndarray
     return {str(first + number): np.stack(parts) for number, parts in enumerate(replicas)}
 
 
+def ranges(strategy: tf.distribute.Strategy) -> np.ndarray:
+    """Return the ranges of an encoder on int8's grids after a step: float32 [runs, points, 2].
+
+    Of one device there is a run for each half of a batch, of two replicas one for both halves.
+    """
+    shapes = tiny_bert.architecture(layers=1, heads=4, output_dropout=0.0, attention_dropout=0.0)
+    ids = np.random.default_rng(3).integers(5, 90, (8, LENGTH)).astype(np.int32)
+    ones = np.ones_like(ids)
+    features = {"input_word_ids": ids, "input_mask": ones, "input_type_ids": 0 * ones}
+    replicas = strategy.num_replicas_in_sync
+
+    def step(first: int) -> np.ndarray:
+        with strategy.scope():
+            drawn = tiny_bert.weights(shapes).__getitem__
+            encoder = build_encoder(shapes, drawn, recipe="int8")
+
+        @tf.function
+        def train() -> object:
+            def one() -> tf.Tensor:
+                number = tf.distribute.get_replica_context().replica_id_in_sync_group
+                at = 4 * (first + number)
+                own = {name: tf.slice(value, [at, 0], [4, -1]) for name, value in features.items()}
+                return encoder(own, training=True)["pooled_output"]
+
+            return strategy.run(one)
+
+        train()
+        return np.array(list(encoder.trained.ranges.values()), np.float32)
+
+    return np.stack([step(first) for first in range(0, 2, replicas)])
+
+
 if kind == "devices":
     strategies = {
         "one": tf.distribute.OneDeviceStrategy("/cpu:0"),
@@ -219,3 +251,4 @@ for title, strategy in strategies.items():
     }
     np.savez(pathlib.Path(folder) / f"{title}.npz", **outcome)
     np.savez(pathlib.Path(folder) / f"dropout-{title}.npz", **dropped(strategy, seed=1))
+    np.savez(pathlib.Path(folder) / f"ranges-{title}.npz", ranges=ranges(strategy))
