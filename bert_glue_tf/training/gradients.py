@@ -54,7 +54,7 @@ class TrainingGradients:
         compute, hand_over = self._compute(variables), self._hand_over(see)
         logging.info("measuring the gradients of %s training examples", f"{sum(sizes):,}")
         # Within an epoch there is its bar already.
-        is_drawn = not int(self._trainee.optimizer.iterations)
+        is_drawn = not int(self._trainee.optimizer.iterations.numpy())
         with Bar(len(sizes), "gradients") if is_drawn else contextlib.nullcontext() as bar:
             for number, (size, batch) in enumerate(zip(sizes, self._dataset(), strict=False), 1):
                 found = self._finite(compute, batch)

@@ -6,7 +6,7 @@ workers joined:
     python tests/programs/replicas.py devices FOLDER METHOD ...        one device, and two replicas
     python tests/programs/replicas.py multi_worker FOLDER METHOD ...   a worker (TF_CONFIG)
 
-METHOD@saved_model prunes an encoder that is a SavedModel.
+METHOD@saved_model prunes an encoder that is a SavedModel, METHOD#one_shot all at once.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ from bert_glue_tf.models.bert.network import build_encoder  # noqa: E402
 from bert_glue_tf.models.saved_encoders import load_layer  # noqa: E402
 from bert_glue_tf.runs.config import ExperimentConfig  # noqa: E402
 from bert_glue_tf.training import cluster, devices  # noqa: E402
+from bert_glue_tf.training.gradients import TrainingGradients  # noqa: E402
 from bert_glue_tf.training.objective import TaskLoss, Trainee  # noqa: E402
 from bert_glue_tf.training.optimizer import build_optimizer  # noqa: E402
 
@@ -95,13 +96,16 @@ def train(name: str, strategy: tf.distribute.Strategy) -> dict[str, np.ndarray]:
     """Weights and masks after a short training; fails where two replicas differ."""
     tf_keras.utils.set_random_seed(1)
     whole_name = name
+    name, _, schedule = name.partition("#")
     name, _, is_saved_model = name.partition("@")
+    steps = {"begin_step": 2} if schedule else {"begin_step": 2, "end_step": 8}
     config = ExperimentConfig(
         task="mnli",
         pruning_method=name,
         final_sparsity=0.5,
         # Its prunings are at the ends of its rounds, and it takes no steps of others.
-        **({} if name == "lottery_ticket" else {"begin_step": 2, "end_step": 8}),
+        **({} if name == "lottery_ticket" else steps),
+        pruning_schedule=schedule or "gradual",
         learning_rate=1e-3,
         dropout=0.0,
         # Embeddings too, whose gradients are rows of a table.
@@ -132,6 +136,9 @@ def train(name: str, strategy: tf.distribute.Strategy) -> dict[str, np.ndarray]:
             optimizer=method.wrap_optimizer(build_optimizer(config, STEPS // method.cycles)),
             is_filled_up=strategy.num_replicas_in_sync > 1,
         )
+    sizes = list(map(len, BATCHES.epoch(split(), 0)))
+    source = functools.partial(dataset, strategy, whole_name)
+    method.learn_from(TrainingGradients(strategy, trainee, sizes, source))
     trainee.fit(
         dataset(strategy, whole_name),
         steps_per_epoch=STEPS,
