@@ -30,7 +30,7 @@ class Heads:
 
     @property
     def least(self) -> Sensitivity:
-        """The head whose removal costs least; to first order where no head was measured."""
+        """The head whose removal costs least; as estimated where no head was measured."""
         return min(self.lines, key=_cost)
 
     @property
@@ -40,7 +40,7 @@ class Heads:
 
 
 def _cost(one: Sensitivity) -> float:
-    return one.rise if one.is_measured else one.first_order
+    return one.rise if one.is_measured else one.predicted
 
 
 def parts(found: Sequence[Sensitivity]) -> Table[Sensitivity]:
@@ -50,7 +50,8 @@ def parts(found: Sequence[Sensitivity]) -> Table[Sensitivity]:
         Column("part", lambda one: one.part, may_wrap=True),
         Column("change", lambda one: one.change),
         Column("weights", lambda one: one.weights, formats.count, spare=3),
-        Column("first order", lambda one: one.first_order, formats.number),
+        Column("gradient", lambda one: one.first_order, formats.number),
+        Column("estimate", lambda one: one.predicted, formats.signed),
         Column("loss", lambda one: one.rise, formats.signed),
         Column("+-", lambda one: one.rise_error, formats.number, spare=2),
         Column(metric, lambda one: one.score_rise, formats.signed),
@@ -88,32 +89,39 @@ def notes(found: Sequence[Sensitivity]) -> list[str]:
         f"Measured on {base.examples:,} texts of the training split {kept}, without training; the "
         f"loss is {base.loss:.4f} and {base.metric} {base.score:.4f} there. Validation and test "
         "texts are not looked at.",
-        "first order: mean over batches of |sum of change * gradient|, without making the change. "
-        "loss: by how much the mean loss rises where it is made; +-: its standard error. labels: "
-        "texts whose label changes.",
+        "To first order, without making the change: estimate, the rise of the loss (the sum of "
+        "change * gradient), and gradient, the mean over batches of its absolute value, by which "
+        "pruning by gradient ranks. Measured: loss, by how much it rises; +-, the standard error "
+        "of that; labels, the texts whose label changes.",
         "removed: zeros in the part's last product, so that what comes in skips it; its layer "
         "norms stay. Recipes: the part's weights on the grid of the recipe's file, activations in "
         "float.",
     ]
     for kind, name in _KINDS.items():
-        agreement = agrees(found, kind)
-        if not math.isnan(agreement):
-            told.append(f"First order orders the {name} as measured: Spearman {agreement:+.2f}.")
+        estimated, by_size = agrees(found, kind)
+        if not math.isnan(estimated):
+            told.append(
+                f"The order of the {name} as measured: Spearman {estimated:+.2f} with that of "
+                f"their estimates, {by_size:+.2f} with that of their gradients."
+            )
     return told
 
 
-def agrees(found: Sequence[Sensitivity], kind: str) -> float:
-    """Return Spearman's correlation of first order and measured rise over the removals of a kind.
+def agrees(found: Sequence[Sensitivity], kind: str) -> tuple[float, float]:
+    """Return Spearman's correlations of the measured rise with `predicted` and `first_order`.
 
-    NaN where there are too few, or all cost the same.
+    Over the removals of a kind; NaN where there are too few, or all cost the same.
     """
     some = [one for one in found if one.what == kind and one.change == REMOVED and one.is_measured]
-    pairs = [(one.first_order, one.rise) for one in some]
-    if len(pairs) < _FEW or any(len(set(values)) == 1 for values in zip(*pairs, strict=True)):
-        return math.nan
+    columns = [[one.rise for one in some]]
+    columns += [[one.predicted for one in some], [one.first_order for one in some]]
+    if len(some) < _FEW or any(len(set(values)) == 1 for values in columns):
+        return math.nan, math.nan
     from scipy import stats
 
-    return float(stats.spearmanr(*zip(*pairs, strict=True)).statistic)
+    measured, *others = columns
+    estimated, by_size = (float(stats.spearmanr(measured, one).statistic) for one in others)
+    return estimated, by_size
 
 
 def markdown(found: Sequence[Sensitivity]) -> str:
@@ -143,5 +151,5 @@ def _by_layer(found: Sequence[Sensitivity]) -> list[Heads]:
 
 def _head(one: Sensitivity) -> str:
     if not one.is_measured:
-        return f"{one.head} ({formats.number(one.first_order)} first order)"
+        return f"{one.head} ({formats.signed(one.predicted)} estimated)"
     return f"{one.head} ({formats.signed(one.rise)})"

@@ -92,7 +92,8 @@ class TrainingGradients:
             finite = [tf.reduce_all(tf.math.is_finite(one)) for one in dense]
             return dense, tf.reduce_all(tf.stack(finite))
 
-        @tf.function
+        # Batches that are packed differ in their rows; for each number of them it would be traced.
+        @tf.function(reduce_retracing=True)
         def compute(batch: Any, scale: tf.Tensor) -> Any:
             return strategy.run(on_replica, args=(scale, *batch))
 
