@@ -53,9 +53,9 @@ def parts(found: Sequence[Sensitivity]) -> Table[Sensitivity]:
         Column("gradient", lambda one: one.first_order, formats.number),
         Column("estimate", lambda one: one.predicted, formats.signed),
         Column("loss", lambda one: one.rise, formats.signed),
-        Column("+-", lambda one: one.rise_error, formats.number, spare=2),
+        Column("+-", lambda one: one.rise_error, formats.number, spare=1),
         Column(metric, lambda one: one.score_rise, formats.signed),
-        Column("labels", lambda one: one.flips, formats.count, spare=1),
+        Column("labels", lambda one: one.flips, formats.count, spare=2),
     )
     rows = (one for one in found if one.what != HEAD)
     return Table(columns, tuple(sorted(rows, key=lambda one: one.change != REMOVED)))
