@@ -29,7 +29,7 @@ from bert_glue_tf.export.folder import ExportFolder
 from bert_glue_tf.runs import results
 from bert_glue_tf.serving import exported_file, parallel, submission, text_input
 from bert_glue_tf.serving.answers import CHUNK, check_number, format_prediction, header, stream
-from bert_glue_tf.serving.classifier import Classifier, Prediction, _shortened
+from bert_glue_tf.serving.classifier import Classifier, Prediction, _shortened, check_point
 from bert_glue_tf.serving.text_input import TextReader
 
 COLA, SST2, MRPC, STSB, MNLI = (tasks.get(n) for n in ("cola", "sst2", "mrpc", "stsb", "mnli"))
@@ -767,10 +767,17 @@ def test_a_run_whose_texts_are_too_few_is_refused_before_its_model_is_loaded(tmp
     path = write_run(tmp_path / "pair", [0, 1], wrong_at([0, 1], []), task="mrpc")
     (path / "model" / "saved_model.pb").write_bytes(b"no model")
     with refuses(UserError, "--text given 1 time(s): mrpc takes 2"):
-        Classifier.load(path, 1, functools.partial(check_number, ["one text"]))
+        Classifier.load(path, 1, lambda task, thresholds: check_number(["one text"], task))
     # With as many as it takes, the model is looked at.
     with pytest.raises(UserError, match="cannot be loaded"):
-        Classifier.load(path, 1, functools.partial(check_number, ["one", "two"]))
+        Classifier.load(path, 1, lambda task, thresholds: check_number(["one", "two"], task))
+
+
+def test_a_run_without_a_threshold_is_refused_before_its_model_is_loaded(tmp_path):
+    path = write_run(tmp_path / "pair", [0, 1], wrong_at([0, 1], []), task="mrpc")
+    (path / "model" / "saved_model.pb").write_bytes(b"no model")
+    with refuses(UserError, "--at=recall", "has none", "--at_recall=0.9"):
+        Classifier.load(path, 1, functools.partial(check_point, "recall"))
 
 
 def test_a_collapsed_run_says_so_once(tmp_path, monkeypatch, caplog):
