@@ -30,8 +30,7 @@ _RECIPES = flags.DEFINE_list(
 _EACH_HEAD = flags.DEFINE_bool(
     "each_head",
     True,
-    "Measure each head too; else single heads have their estimates alone, which takes half of the "
-    "time.",
+    "Measure each head too; else single heads have their estimates alone, which takes less time.",
 )
 
 

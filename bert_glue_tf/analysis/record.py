@@ -127,9 +127,17 @@ def load(folder: pathlib.Path) -> list[Sensitivity]:
     return records.load(path, Sensitivity) if path.exists() else []
 
 
-def newest(found: Sequence[Sensitivity]) -> list[Sensitivity]:
-    """Return the lines of the measurement that the last one is of, each part and change once."""
-    return of_texts(found, found[-1].of_what) if found else []
+def to_show(found: Sequence[Sensitivity]) -> list[Sensitivity]:
+    """Return the lines that a comparison draws: each part and change of the newest weights once.
+
+    Of several measurements the one on held-out texts, then the one on the most texts: which was
+    asked for last no line says, since what is known is not measured again.
+    """
+    if not found:
+        return []
+    weights = found[-1].of_what.weights_sha256
+    bases = [one.of_what for one in reversed(found) if one.of_what.weights_sha256 == weights]
+    return of_texts(found, max(bases, key=lambda base: (base.held_out, base.examples)))
 
 
 def of_texts(found: Sequence[Sensitivity], base: Base) -> list[Sensitivity]:

@@ -74,7 +74,9 @@ def require_at_every_length(run: Run, split: Split, model: LiteModel) -> dict[st
       UserError: a difference is too large to come from rounding.
     """
     devices = run.result.environment.get("devices", [])
-    is_alike = run.config.quantize_aware == NOT_QUANTIZED and all("CPU" in one for one in devices)
+    # Of a record without devices nobody knows where it was scored.
+    is_on_cpu = bool(devices) and all("CPU" in one for one in devices)
+    is_alike = is_on_cpu and run.config.quantize_aware == NOT_QUANTIZED
     keras = _keras(run, run.task, split)
     good = np.flatnonzero(_comparable(run, split, model.lengths[-1]) & np.isfinite(keras).all(-1))
     found: dict[str, float] = {}

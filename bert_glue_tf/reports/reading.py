@@ -162,7 +162,7 @@ def _trained(
         thresholds=record.thresholds,
         teacher=identity.teacher(record.config, record.teacher),
         folder=folder,
-        sensitivity=sensitivity.newest(sensitivity.load(folder)),
+        sensitivity=sensitivity.to_show(sensitivity.load(folder)),
     )
 
 

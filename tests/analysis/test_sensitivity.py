@@ -84,7 +84,11 @@ def test_every_part_has_a_line_and_the_file_holds_them(measured):
     assert [one.part for one in lines] == [*PARTS, *TABLES]
     assert {one.change for one in lines} == {REMOVED}
     assert record.load(run.path) == lines
-    assert record.newest(lines) == lines
+    assert record.to_show(lines) == lines
+    # Few texts after many: drawn is still the measurement on the many.
+    fewer = [dataclasses.replace(one, base={**one.base, "examples": 2}) for one in lines]
+    assert record.to_show([*lines, *fewer]) == lines
+    assert record.to_show([]) == []
     by_part = {one.part: one for one in lines}
     assert (by_part[HEADS[1]].layer, by_part[HEADS[1]].head) == (1, 2)
     layer, halves = by_part["layer 1"], (by_part[name] for name in PARTS if name.count("-"))
