@@ -294,7 +294,8 @@ def _made(models: Sequence[Model]) -> str:
     runs = len({model.run for model in models})
     today = datetime.datetime.now(datetime.UTC).date().isoformat()
     return (
-        f"{len(models)} models of {runs} run{'s' if runs != 1 else ''}. Made by "
+        f"{len(models)} model{'s' if len(models) != 1 else ''} of "
+        f"{runs} run{'s' if runs != 1 else ''}. Made by "
         f"bert_glue_tf {__version__} on {today} from result records."
     )
 

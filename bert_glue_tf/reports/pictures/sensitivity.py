@@ -13,7 +13,7 @@ from bert_glue_tf.reports.measured import KERAS
 
 _LEFT, _TOP, _HIGH, _GAP = 66.0, 30.0, 20.0, 2.0
 _WIDE, _NARROW = 56.0, 16.0  # Of a part of a layer, and of a head.
-# Kind and change -> head of the column, from left to right; the heads follow.
+# Kind and change -> head of the column, from left to right; heads stand below.
 _COLUMNS = {
     ("layer", REMOVED): "layer",
     ("attention", REMOVED): "attention",
@@ -100,28 +100,33 @@ def _map(number: int, name: str, seed: int, lines: Sequence[Sensitivity]) -> Map
     layers = sorted({one.layer for one in lines if one.layer}, reverse=True)  # The last on top.
     largest = max((_rise(one) for one in lines if one.layer), default=0.0)
     columns = [key for key in _COLUMNS if any((one.what, one.change) == key for one in lines)]
+    heads = max((one.head for one in lines if one.is_measured), default=0)
+    # Below the others, so that the picture is no wider than a phone.
+    lower = _TOP + len(layers) * (_HIGH + _GAP) + _TOP
     squares, labels = [], []
     for place, layer in enumerate(layers):
-        y = _TOP + place * (_HIGH + _GAP)
-        labels.append(Label(_LEFT - 6, y + _HIGH * 0.7, f"layer {layer}", "end"))
+        y = place * (_HIGH + _GAP)
+        for top in (_TOP, lower) if heads else (_TOP,):
+            labels.append(Label(_LEFT - 6, top + y + _HIGH * 0.7, f"layer {layer}", "end"))
         for one in (line for line in lines if line.layer == layer):
             x, wide = _place(one, columns)
             if x is not None:
                 share = math.sqrt(_rise(one) / largest) if largest else 0.0
                 text = "" if one.head else formats.signed(one.rise)
                 told = f"{one.part}, {one.change}: loss {formats.signed(one.rise)}"
-                squares.append(Square(x, y, wide, _HIGH, text, told, round(share, 3)))
-    heads = max((one.head for one in lines), default=0)
+                top = lower if one.head else _TOP
+                squares.append(Square(x, top + y, wide, _HIGH, text, told, round(share, 3)))
     for place, key in enumerate(columns):
         labels.append(Label(_LEFT + place * (_WIDE + _GAP), _TOP - 8, _COLUMNS[key], "start"))
     if heads:
-        labels.append(Label(_LEFT + len(columns) * (_WIDE + _GAP), _TOP - 8, "heads", "start"))
+        labels.append(Label(_LEFT, lower - 8, "heads, removed", "start"))
+    height = len(layers) * (_HIGH + _GAP)
     return Map(
         number,
         name,
         seed,
-        width=_LEFT + len(columns) * (_WIDE + _GAP) + heads * (_NARROW + _GAP),
-        height=_TOP + len(layers) * (_HIGH + _GAP),
+        width=_LEFT + max(len(columns) * (_WIDE + _GAP), heads * (_NARROW + _GAP)),
+        height=(lower if heads else _TOP) + height,
         squares=squares,
         labels=labels,
         description=_description(lines),
@@ -136,8 +141,8 @@ def _rise(one: Sensitivity) -> float:
 def _place(one: Sensitivity, columns: Sequence[tuple[str, str]]) -> tuple[float | None, float]:
     """Return left end and width of a part's square; no left end where it has none."""
     if one.head:
-        right = _LEFT + len(columns) * (_WIDE + _GAP)
-        return (right + (one.head - 1) * (_NARROW + _GAP) if one.is_measured else None), _NARROW
+        left = _LEFT + (one.head - 1) * (_NARROW + _GAP)
+        return (left if one.is_measured else None), _NARROW
     key = one.what, one.change
     return (_LEFT + columns.index(key) * (_WIDE + _GAP) if key in columns else None), _WIDE
 
