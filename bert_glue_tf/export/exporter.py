@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-import tempfile
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 from absl import logging
 
 from bert_glue_tf import __version__
@@ -16,7 +14,7 @@ from bert_glue_tf.core import files, memory, records
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.core.files import write_atomically
 from bert_glue_tf.core.progress import doing
-from bert_glue_tf.data import batching, preprocessing, tasks
+from bert_glue_tf.data import batching, tasks
 from bert_glue_tf.data.examples import Examples
 from bert_glue_tf.data.layouts import Padded
 from bert_glue_tf.evaluation import collapse, cost, evaluator, operating_point, predictions
@@ -24,37 +22,22 @@ from bert_glue_tf.evaluation.evaluator import Evaluation
 from bert_glue_tf.export import (
     benchmark,
     calibration,
-    convert,
     flatbuffer,
     litert,
     measure,
     parity,
-    quantize,
     timings,
-    trained,
 )
-from bert_glue_tf.export.calibration import Features
 from bert_glue_tf.export.card import card
 from bert_glue_tf.export.folder import ExportFolder
 from bert_glue_tf.export.litert import LiteModel
-from bert_glue_tf.export.quantize import Range
+from bert_glue_tf.export.making import Maker
 from bert_glue_tf.export.record import ExportResult
-from bert_glue_tf.export.selection import (
-    Selection,
-    conclusion,
-    extremes,
-    report,
-    select,
-    summary,
-)
 from bert_glue_tf.export.settings import ExportSettings
-from bert_glue_tf.models import saving
-from bert_glue_tf.models.quantization.recipes import FLOAT32, RECIPES, QuantizationRecipe, Rule
+from bert_glue_tf.models.quantization.recipes import FLOAT32, RECIPES, QuantizationRecipe
 from bert_glue_tf.runs import versions
 from bert_glue_tf.runs.finished import Run
 from bert_glue_tf.training import scoring
-
-PROBE_EXAMPLES = 64  # Training sentences on which int8's selection measures noise.
 
 
 def export(
@@ -145,49 +128,35 @@ class _ExportRun:
         self._examples = examples
         self._files: dict[str, _File] = {}
         folder.copy_tokenizer(run.folder.model / "preprocessing")
-        self._preprocessor = preprocessing.build(
-            preprocessing.load(str(folder.preprocessing), str(folder.preprocessing)),
-            self._task.text_fields,
-            settings.seq_lengths[-1],
-            run.config.truncation,
+        self._maker = Maker(
+            run,
+            settings.seq_lengths,
+            examples["train"],
+            settings.calibration_examples,
+            folder.preprocessing,
         )
         self._validation = {
-            suffix: batching.tokenize(self._preprocessor, split, examples[split])
+            suffix: batching.tokenize(self._maker.preprocessor, split, examples[split])
             for suffix, split in self._task.scored_splits.items()
         }
         for scored in self._validation.values():
             scored.tell_cut(settings.seq_lengths[-1])
         self._first_split = next(iter(self._validation.values()))
-        # float32 without metadata, of which the others are made; each reads it when it needs it.
-        self._scratch = tempfile.TemporaryDirectory()
-        self._plain = pathlib.Path(self._scratch.name) / FLOAT32
-        file = folder.model(FLOAT32)
         done = folder.records()
         if FLOAT32 in done:
-            content = file.read_bytes()
+            content = folder.model(FLOAT32).read_bytes()
             self._files[FLOAT32] = self._evaluated(RECIPES[FLOAT32], content, {})
-            model = flatbuffer.read(content)
-            flatbuffer.drop_metadata(model)  # Each file gets its own.
-            self._plain.write_bytes(flatbuffer.write(model))
+            self._maker.take(content)
         else:
-            with doing(f"converting to TFLite, lengths {_listed(settings.seq_lengths)}"):
-                content = convert.convert(run.folder.model, settings.seq_lengths)
-            self._plain.write_bytes(content)
-        memory.collect(len(content))
+            self._maker.convert()
         self._measured_before = set(done)
-        self._trained = saving.trained_grids(run.folder.model)
-        self._selection: Selection | None = None
-        self._ranges: calibration.Ranges | None = None
 
     def make(self, recipe: QuantizationRecipe) -> None:
         """Quantize, write and score one file."""
-        rules, ranges, found = self._rules(recipe)
-        with doing(f"{recipe.name}: quantizing"):
-            model = flatbuffer.read(quantize.quantize(self._plain.read_bytes(), rules, ranges))
-        flatbuffer.require_builtin(model, recipe.name)
+        model, found = self._maker.make(recipe, self._folder.int8_report)
         flatbuffer.add_metadata(model, self._metadata(recipe))
         content = flatbuffer.write(model)
-        memory.collect(self._plain.stat().st_size)
+        memory.collect(self._maker.plain_bytes)
         with doing(f"{recipe.name}: scoring"):
             file = self._evaluated(recipe, content, found)
         if recipe.name == FLOAT32:
@@ -202,22 +171,6 @@ class _ExportRun:
                 split.labels,
                 file.evaluations[suffix].logits,
             )
-
-    def _rules(
-        self, recipe: QuantizationRecipe
-    ) -> tuple[Sequence[Rule], Mapping[str, Range] | None, dict[str, Any]]:
-        """Return the rules, the ranges, and what the record says of them."""
-        if self._trained and self._is_trained(recipe):
-            return trained.rules_and_ranges(self._plain.read_bytes(), self._trained)
-        if recipe.selects:
-            selection = self._select()
-            write_atomically(self._folder.int8_report, report(selection))
-            return selection.rules, selection.ranges, summary(selection)
-        return recipe.rules, self._extremes() if recipe.needs_calibration else None, {}
-
-    def _is_trained(self, recipe: QuantizationRecipe) -> bool:
-        """Tell if the run was trained on the grids of a recipe."""
-        return self._trained is not None and self._trained.recipe == recipe.name
 
     def _evaluated(
         self, recipe: QuantizationRecipe, content: bytes, found: dict[str, Any]
@@ -263,7 +216,7 @@ class _ExportRun:
 
     def records(self) -> list[ExportResult]:
         """Return the records of the files that were made now."""
-        self._scratch.cleanup()  # Everything is made.
+        self._maker.close()
         made = [file for name, file in self._files.items() if name not in self._measured_before]
         with doing(f"size and memory of {len(made)} file(s), each in processes of its own"):
             return [self._record(file) for file in made]
@@ -324,7 +277,7 @@ class _ExportRun:
     def _data_provenance(self, recipe: QuantizationRecipe) -> dict[str, Any]:
         splits = list(self._task.scored_splits.values())
         found = {split: dict(self._examples[split].provenance) for split in splits}
-        if recipe.needs_calibration and not self._is_trained(recipe):
+        if recipe.needs_calibration and not self._maker.is_trained(recipe):
             found["calibration"] = dict(self._examples["train"].provenance) | {
                 "examples": self._settings.calibration_examples
             }
@@ -355,40 +308,3 @@ class _ExportRun:
             "licence": self._run.result.encoder.get("licence") or "that of the encoder",
             "vocabulary_sha256": files.sha256(self._folder.vocabulary),
         }
-
-    def _sentences(self) -> tuple[list[Features], list[Features], int]:
-        """Return calibration and probe sentences, and the exported length that holds them all."""
-        train = self._examples["train"]
-        number = min(len(train), self._settings.calibration_examples + PROBE_EXAMPLES)
-        if number < 2:
-            raise UserError("calibration needs at least 2 training sentences.")
-        chosen = np.random.default_rng(0).choice(len(train), number, replace=False)
-        texts = tuple([column[i] for i in chosen] for column in train.texts)
-        tokens = preprocessing.tokenize(self._preprocessor, texts)
-        length = next(n for n in self._settings.seq_lengths if n >= tokens.lengths.max())
-        features: list[Features] = [tokens.batch([i], length) for i in range(number)]
-        # Too few training sentences for both: two thirds for the ranges.
-        cut = min(self._settings.calibration_examples, max(1, number * 2 // 3))
-        return features[:cut], features[cut:], length
-
-    def _select(self) -> Selection:
-        if self._selection is None:
-            calibration, probe, length = self._sentences()
-            with doing(
-                f"int8: calibrating on {len(calibration)} training sentences, then each operator "
-                f"by itself on {len(probe)} others at length {length} (a minute or two)"
-            ):
-                self._selection = select(self._plain.read_bytes(), length, calibration, probe)
-            logging.info("int8: %s", conclusion(self._selection))
-        return self._selection
-
-    def _extremes(self) -> calibration.Ranges:
-        if self._ranges is None:
-            calibration, _, length = self._sentences()
-            with doing(f"calibrating on {len(calibration)} training sentences"):
-                self._ranges = extremes(self._plain.read_bytes(), length, calibration)
-        return self._ranges
-
-
-def _listed(numbers: Sequence[int]) -> str:
-    return ", ".join(map(str, numbers))

@@ -20,7 +20,7 @@ from slow_fixtures import slow_to_make
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import readers, tasks
 from bert_glue_tf.evaluation import metrics, predictions
-from bert_glue_tf.export import defaults, exporter, flatbuffer
+from bert_glue_tf.export import defaults, exporter, flatbuffer, making
 from bert_glue_tf.export.folder import FOLDER, ExportFolder
 from bert_glue_tf.export.parity import PADDED, TOLERANCE
 from bert_glue_tf.export.record import ExportResult
@@ -334,7 +334,7 @@ def real(request, glue_dir, tmp_path_factory):
     settings = ExportSettings(lengths, calibration_examples=64, latency_repetitions=15)
     with pytest.MonkeyPatch.context() as patch:
         # Of 64, and for each of some fifty operators: most of the time.
-        patch.setattr(exporter, "PROBE_EXAMPLES", 16)
+        patch.setattr(making, "PROBE_EXAMPLES", 16)
         records = exported(
             run, examples, ["dynamic_int8", "int8", "int4"], run.path / "tflite", settings
         )
