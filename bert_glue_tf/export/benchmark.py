@@ -119,7 +119,7 @@ def find(folders: Iterable[pathlib.Path], wanted: Sequence[str] = ()) -> list[Fi
       UserError: there is no such folder or recipe, no run has a file (of a recipe that is asked
         for), or a file of records is damaged.
     """
-    names = [recipes.get(name).name for name in wanted or recipes.RECIPES]
+    names = [recipes.get(name).name for name in wanted]
     held: dict[pathlib.Path, list[File]] = {}
     for folder in _existing(folders):
         export = ExportFolder(folder / FOLDER)
@@ -142,6 +142,8 @@ def find(folders: Iterable[pathlib.Path], wanted: Sequence[str] = ()) -> list[Fi
         if own and lacking:
             told = ", ".join(lacking), ", ".join(own)
             logging.warning("%s: no %s file; it has %s", layout.near(folder), *told)
+    if not wanted:
+        return found
     return [one for one in found if one.recipe in names or one == _reference(found, one)]
 
 

@@ -19,7 +19,7 @@ def card(record: ExportResult) -> str:
     task: TaskSpec = tasks.of(record)
     is_sample = record.config["data"] == "sample"
     title = f"{task.name}{' (sample data)' if is_sample else ''}, {record.recipe}"
-    lines = [f"# {record.file}: {title}", "", recipes.RECIPES[record.recipe].summary, ""]
+    lines = [f"# {record.file}: {title}", "", recipes.get(record.recipe).summary, ""]
     if record.quantization.get("ranges") == TRAINED:
         lines += ["Its grids were trained with the network (`--quantize_aware`).", ""]
     if record.collapsed:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import pathlib
+import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -29,6 +30,7 @@ from bert_glue_tf.export.selection import (
     summary,
 )
 from bert_glue_tf.models import saving
+from bert_glue_tf.models.quantization import recipes
 from bert_glue_tf.models.quantization.recipes import FLOAT32, QuantizationRecipe, Rule
 from bert_glue_tf.runs.finished import Run
 
@@ -96,8 +98,10 @@ class Maker:
             writes none.
 
         Raises:
-          UserError: `ai-edge-quantizer` cannot make it, or it needs an operator of TensorFlow's.
+          UserError: `ai-edge-quantizer` cannot make it, it needs an operator of TensorFlow's, or
+            its recipe names a layer that the network has not.
         """
+        require_halves(self._plain.read_bytes(), recipe)
         rules, ranges, found = self._rules(recipe, int8_report)
         with doing(f"{recipe.name}: quantizing"):
             model = flatbuffer.read(quantize.quantize(self._plain.read_bytes(), rules, ranges))
@@ -160,3 +164,31 @@ class Maker:
         calibration, _, length = self._sentences
         with doing(f"calibrating on {len(calibration)} training sentences"):
             return extremes(self._plain.read_bytes(), length, calibration)
+
+
+def require_halves(model: bytes, recipe: QuantizationRecipe) -> None:
+    """Refuse a mixed recipe that names halves of layers which a file does not have.
+
+    Args:
+      model: float32 file.
+      recipe: any.
+
+    Raises:
+      UserError: naming the recipe and the half.
+    """
+    halves = recipes.halves_of(recipe.name)
+    if not halves:
+        return
+    content = flatbuffer.read(model)
+    graph, operators = content.subgraphs[0], flatbuffer.operators(content)[0]
+    products = [
+        flatbuffer.output_name(graph, place)
+        for place, operation in enumerate(operators)
+        if operation == recipes.PRODUCT
+    ]
+    for (layer, half), rule in zip(halves, recipe.rules[-len(halves) :], strict=True):
+        if not any(re.search(rule.scope, name) for name in products):
+            raise UserError(
+                f"--recipes={recipe.name}: the network has no {layer}{half}: layers count from 1, "
+                "a is the attention of one and f its feed-forward."
+            )

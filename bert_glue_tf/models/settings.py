@@ -8,7 +8,7 @@ from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.core.settings import BELOW_ONE, FRACTION, Limits, Settings, option
 from bert_glue_tf.data.truncation import HEAD, TRUNCATIONS
 from bert_glue_tf.models import encoders
-from bert_glue_tf.models.quantization.recipes import NOT_QUANTIZED, RECIPES, TRAINED
+from bert_glue_tf.models.quantization.recipes import NOT_QUANTIZED, TRAINED, find
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -28,8 +28,8 @@ class QuantizationSettings(Settings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        recipe = RECIPES.get(self.quantize_aware)
-        if self.quantize_aware in (NOT_QUANTIZED, *TRAINED):
+        recipe = find(self.quantize_aware)
+        if self.quantize_aware == NOT_QUANTIZED or (recipe and not recipe.untrained):
             return
         reason = f"no training imitates this recipe, since {recipe.untrained}" if recipe else ""
         raise UserError(

@@ -21,7 +21,7 @@ from bert_glue_tf.core import records, strict_json
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.core.settings import option, whole
 from bert_glue_tf.data.settings import BatchSettings, DataSettings
-from bert_glue_tf.models.quantization.recipes import NOT_QUANTIZED, RECIPES, TRAINED
+from bert_glue_tf.models.quantization.recipes import NOT_QUANTIZED, RECIPES, TRAINED, get
 from bert_glue_tf.models.settings import EncoderSettings, QuantizationSettings
 from bert_glue_tf.runs.settings import (
     NEEDED,
@@ -248,7 +248,7 @@ def _require_whole_blocks(settings: ExperimentConfig) -> None:
       UserError: names the method and the recipe.
     """
     recipe = settings.quantize_aware
-    if recipe == NOT_QUANTIZED or not any(rule.block for rule in RECIPES[recipe].imitated):
+    if recipe == NOT_QUANTIZED or not any(rule.block for rule in get(recipe).imitated):
         return
     for name in registry.split(settings.pruning_method):
         if registry.get(name).shrinks:

@@ -15,7 +15,7 @@ from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import tasks
 from bert_glue_tf.data.layouts import Padded
 from bert_glue_tf.data.preprocessing import INPUTS
-from bert_glue_tf.export import calibration, convert, flatbuffer, litert, quantize
+from bert_glue_tf.export import calibration, convert, flatbuffer, litert, making, quantize
 from bert_glue_tf.export.selection import extremes, select
 from bert_glue_tf.models import classifiers, encoders, loading, saving
 from bert_glue_tf.models.bert.classifier_weights import SavedWeights, from_weights
@@ -171,6 +171,60 @@ def test_the_weights_have_the_types_that_the_recipes_say(files):
         assert weight_types(files[recipe]) == {(dense, "INT8"), (rows, "INT8")}
     # The classifier and the pooler stay in int8.
     assert weight_types(files["int4"]) == {(dense, "INT4"), (dense, "INT8"), (rows, "INT8")}
+
+
+def products(content):
+    """Name of each matrix product's output -> the type of its weights, in the first signature."""
+    model = flatbuffer.read(content)
+    names = {v: k for k, v in vars(flatbuffer.schema.TensorType).items() if isinstance(v, int)}
+    graph = model.subgraphs[0]
+    return {
+        flatbuffer.output_name(graph, place): names[graph.tensors[op.inputs[1]].type]
+        for place, (name, op) in enumerate(
+            zip(flatbuffer.operators(model)[0], graph.operators, strict=True)
+        )
+        if name == "FULLY_CONNECTED"
+    }
+
+
+def test_a_mixed_file_has_int8_where_its_name_says(float32, files, batch):
+    recipe = recipes.get("int4_but_1f_2a")
+    content = quantize.quantize(float32, recipe.rules)
+    found = products(content)
+    halves = {
+        "layer_0/self_attention": "INT4",
+        "layer_0/intermediate": "INT8",
+        "layer_0/output": "INT8",
+        "layer_1/self_attention": "INT8",
+        "layer_1/intermediate": "INT4",
+        "layer_1/output": "INT4",
+    }
+    for place, wanted in halves.items():
+        assert {kind for name, kind in found.items() if name.startswith(place)} == {wanted}
+    assert len(files["int4"]) < len(content) < len(files["dynamic_int8"])
+    logits = (litert.LiteModel(one).predict(batch) for one in (content, files["float32"]))
+    noise = np.subtract(*logits)
+    assert np.sqrt(np.mean(np.square(noise))) < NOISE["int4"]
+
+
+@pytest.mark.parametrize("name", ["int4_but_9f", "int4_but_1f_3a"])
+def test_a_mixed_recipe_of_a_layer_that_is_not_there_is_refused(float32, name):
+    with refuses(UserError, f"--recipes={name}", name.split("_")[-1]):
+        making.require_halves(float32, recipes.get(name))
+
+
+def test_the_name_of_a_mixed_recipe_says_what_it_is():
+    recipe = recipes.mixed([(3, "a"), (1, "f"), (3, "a")])
+    assert recipe.name == "int4_but_1f_3a"
+    assert recipes.get(recipe.name) == recipe
+    assert recipes.halves_of(recipe.name) == ((1, "f"), (3, "a"))
+    assert "the feed-forward of layer 1, the attention of layer 3" in recipe.summary
+    assert recipes.mixed([]) is recipes.get("int4")
+    # One file has one name.
+    with refuses(UserError, "--recipes=int4_but_3a_1f", "int4_but_1f_3a"):
+        recipes.get("int4_but_3a_1f")
+    for name in ("int4_but", "int4_but_0a", "int4_but_1b", "int8_but_1a"):
+        assert recipes.find(name) is None
 
 
 def test_files_become_smaller(files):

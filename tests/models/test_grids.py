@@ -151,6 +151,12 @@ def test_the_last_rule_that_matches_counts():
     assert recipes.rule_of(rules, "FULLY_CONNECTED", "classifier").grid([64]).bits == 8
     assert recipes.rule_of(rules, "EMBEDDING_LOOKUP", "word_embeddings").weight_bits == 8
     assert recipes.rule_of(rules, "ADD", "layer_0/add") is None
+    # A training for a mixed file reads the same rules, by the names of its products.
+    mixed = recipes.get("int4_but_1f").imitated
+    halves = ("layer_0/output", "layer_0/intermediate", "layer_0/self_attention/key")
+    bits = [recipes.rule_of(mixed, "FULLY_CONNECTED", name).weight_bits for name in halves]
+    assert bits == [8, 8, 4]
+    assert recipes.rule_of(mixed, "FULLY_CONNECTED", "layer_10/output").weight_bits == 4
     static = recipes.get("int8").imitated
     bits = {
         name: recipes.rule_of(static, "FULLY_CONNECTED", name).activation_bits

@@ -27,7 +27,7 @@ from bert_glue_tf.models.quantization.imitation import (
     is_weight,
     settle,
 )
-from bert_glue_tf.models.quantization.recipes import NOT_QUANTIZED, TRAINED
+from bert_glue_tf.models.quantization.recipes import NOT_QUANTIZED, TRAINED, find
 from bert_glue_tf.models.saved_encoders import SavedVariables
 from bert_glue_tf.models.transformer_names import canonical_name, name_of
 
@@ -75,7 +75,8 @@ def read_weights(folder: pathlib.Path) -> SavedWeights:
     except (TypeError, ValueError) as error:
         raise UserError(f"{folder}: the description of its encoder is not whole: {error}") from None
     recipe = description.get(QUANTIZE_AWARE)
-    if recipe and recipe not in TRAINED:
+    known = find(recipe) if recipe else None
+    if recipe and (known is None or known.untrained):
         raise UserError(
             f"{folder}: was trained for the recipe {recipe}, which this version does not have "
             f"(it has {', '.join(TRAINED)}). Train it again."

@@ -1,4 +1,4 @@
-"""The quantization recipes: a new one is one entry of `RECIPES`.
+"""The quantization recipes: a new one is one entry of `RECIPES`. Mixed ones are made by their name.
 
 Each is applied to the float32 file by `ai-edge-quantizer` (`export.quantize`), which can be told
 what to do operator by operator. A training that knows of the quantization (`--quantize_aware`)
@@ -166,18 +166,78 @@ _RECIPES = (
 RECIPES: Mapping[str, QuantizationRecipe] = {recipe.name: recipe for recipe in _RECIPES}
 
 
+# A layer's two halves, by the letter that a mixed recipe's name has for them: the word for it, and
+# where the products stand whose weights they are.
+ATTENTION, FEED_FORWARD = "a", "f"
+_HALVES = {
+    ATTENTION: ("attention", r"self_attention"),
+    FEED_FORWARD: ("feed-forward", r"(?:intermediate|output)"),
+}
+_MIXED = "int4_but"  # The parts that stay in int8 follow: `int4_but_1f_3a`.
+_PARTS = re.compile(rf"{_MIXED}((?:_[1-9]\d{{0,3}}[{''.join(_HALVES)}])+)")
+
+# The number of a layer, from 1, and the letter of one of its halves.
+Half = tuple[int, str]
+
+
+def mixed(halves: Iterable[Half]) -> QuantizationRecipe:
+    """Return the recipe that is int4, but for some halves of layers, whose weights are int8.
+
+    Its name says which, as `int4_but_1f_3a`: the feed-forward of layer 1, the attention of layer 3.
+
+    Args:
+      halves: in any order; none gives int4.
+    """
+    chosen = sorted(set(halves))
+    int4 = RECIPES["int4"]
+    if not chosen:
+        return int4
+    told = [f"the {_HALVES[half][0]} of layer {layer}" for layer, half in chosen]
+    return QuantizationRecipe(
+        "_".join([_MIXED, *(f"{layer}{half}" for layer, half in chosen)]),
+        f"As int4, but {', '.join(told)} in int8.",
+        (
+            *int4.rules,
+            *(Rule(PRODUCT, rf"layer_{layer - 1}/{_HALVES[half][1]}\b") for layer, half in chosen),
+        ),
+    )
+
+
+def halves_of(name: str) -> tuple[Half, ...]:
+    """Return the halves of layers that a mixed recipe leaves in int8; none for any other name."""
+    found = _PARTS.fullmatch(name)
+    parts = found[1].split("_")[1:] if found else []
+    return tuple((int(part[:-1]), part[-1]) for part in parts)
+
+
+def find(name: str) -> QuantizationRecipe | None:
+    """Return the recipe called `name`, also a mixed one; None where there is none."""
+    if name in RECIPES:
+        return RECIPES[name]
+    halves = halves_of(name)
+    recipe = mixed(halves) if halves else None
+    # One file has one name: `int4_but_3a_1f` is none.
+    return recipe if recipe and recipe.name == name else None
+
+
 def get(name: str) -> QuantizationRecipe:
-    """Return the recipe called `name`.
+    """Return the recipe called `name`, also a mixed one.
 
     Raises:
       UserError: there is no such recipe.
     """
-    if name not in RECIPES:
-        raise UserError(f"--recipes={name}: no such recipe. Good values: {', '.join(RECIPES)}.")
-    return RECIPES[name]
+    recipe = find(name)
+    if recipe is not None:
+        return recipe
+    if halves := halves_of(name):
+        raise UserError(
+            f"--recipes={name}: the parts in int8 stand in their order, and each once. Good: "
+            f"{mixed(halves).name}."
+        )
+    raise UserError(f"--recipes={name}: no such recipe. Good values: {', '.join(RECIPES)}.")
 
 
-# The recipes that a training can know of.
+# The recipes that a training can know of, besides the mixed ones.
 TRAINED = tuple(recipe.name for recipe in _RECIPES if not recipe.untrained)
 
 
