@@ -45,6 +45,11 @@ class Group:
         return tuple(model.seed for model in self.models)
 
     @property
+    def metric(self) -> str:
+        """The name of the task's primary metric."""
+        return self.first.task.primary_metric
+
+    @property
     def mean(self) -> float:
         """Mean of the primary metric over the seeds."""
         return float(np.mean([model.primary for model in self.models]))

@@ -8,27 +8,21 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import functools
 import math
-import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bert_glue_tf import __version__
 from bert_glue_tf.core import layout
 from bert_glue_tf.evaluation.defaults import MARGIN
-from bert_glue_tf.reports import formats, headline, rows, summary, tables
+from bert_glue_tf.reports import formats, headline, rows, summary, tables, templating
 from bert_glue_tf.reports.groups import Group
 from bert_glue_tf.reports.measured import KERAS, REFERENCE, Model
-from bert_glue_tf.reports.pictures import confusion, curves, labels, layers, scatter, sensitivity
-from bert_glue_tf.reports.tables import Cell, Column, Table, Tone
+from bert_glue_tf.reports.pictures import confusion, curves, layers, scatter, sensitivity
+from bert_glue_tf.reports.tables import Column, Table
 from bert_glue_tf.reports.verdicts import Comparison
 
-if TYPE_CHECKING:
-    import jinja2
-
 _TEMPLATE = "comparison.html.j2"
-_CLASSES = {Tone.GOOD: "good", Tone.BAD: "bad", Tone.NOISE: "noise"}
 # A column of these that says the same in every row is said once, above the table.
 _SAID_ONCE = (
     *("task", "encoder", "pruning", "metric", "examples", "seeds", "seed"),
@@ -42,14 +36,9 @@ _COSTS = (
     *("pruned", "non-zero parameters", "size", "gzipped", "peak memory"),
     *("ms", "timed at", "speed"),
 )
-_NUMBER = re.compile(r"[-+]?(< )?[\d.,]+(x|%|\s?([kMG]?B|%)| to [-+]?[\d.,]+)?")
 _WIDE, _NARROW = 1120, 372  # Of a scatter, on a laptop and on a phone.
 _FEW = 5
 _SAME_SCORE = 5e-5  # Half a unit of the last digit that is shown.
-_UNFOLDED = 6  # So many small pictures stand open, the others fold away.
-_UNFOLDED_ROWS = 12  # Tables of every number fold away where they are longer.
-_LONG = 30  # Words that are longer may be broken, after the signs below; a setting is shorter.
-_BREAKS = re.compile(r"(?<=[_,/=:;.-])(?=[^\s])")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,7 +114,7 @@ def page(groups: Sequence[Group], comparisons: Sequence[Comparison], margin: flo
       UserError: a file of answers is missing or damaged.
     """
     models = [model for one in groups for model in one.models]
-    return _template().render(
+    return templating.template(_TEMPLATE).render(
         made=_made(models),
         notes=[_lines(note) for note in summary.notes(models)],
         tests=summary.legend(comparisons),
@@ -134,29 +123,6 @@ def page(groups: Sequence[Group], comparisons: Sequence[Comparison], margin: flo
         numbers=_numbers(models),
         settings=_settings(models),
     )
-
-
-@functools.cache
-def _template() -> jinja2.Template:
-    """Return the page's template, which takes a third of a page's time to compile."""
-    import jinja2
-
-    templates = jinja2.Environment(
-        loader=jinja2.PackageLoader("bert_glue_tf.reports"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    templates.globals |= {
-        "classes": _classes,
-        "row_header": _row_header,
-        "unfolded": _UNFOLDED,
-        "unfolded_rows": _UNFOLDED_ROWS,
-    }
-    templates.filters["breakable"] = _breakable
-    return templates.get_template(_TEMPLATE)
 
 
 def _subjects(
@@ -251,43 +217,12 @@ def _numbers(models: Sequence[Model]) -> dict[str, Shown]:
     }
 
 
-def _row_header(table: Table[Any]) -> int:
-    """Return the place of the column that names a row: the first that may be broken into lines."""
-    return next((i for i, column in enumerate(table.columns) if column.may_wrap), 0)
-
-
-def _breakable(text: str) -> Any:
-    """Return a text, escaped, whose long words may be broken after an underscore and the like.
-
-    A column of a page may be too narrow for a value with spaces that a terminal never breaks.
-    """
-    from markupsafe import Markup, escape
-
-    words = re.split(r"( +)", labels.loosened(text))
-    return Markup("").join(
-        Markup("<wbr>").join(map(escape, _BREAKS.split(word))) if len(word) > _LONG else word
-        for word in words
-    )
-
-
 def _lines(note: str) -> list[tuple[str, list[str]]]:
     """Return the lines of a note: each a text and no words, or no text and a command's words."""
     return [
         ("", line.strip().split(" ")) if layout.is_command(line) else (line, [])
         for line in note.split("\n")
     ]
-
-
-def _classes(cell: Cell) -> str:
-    """Return the classes of a cell, by which the page's style colours and breaks it."""
-    names = ["number"] if _NUMBER.fullmatch(cell.text) else []
-    if any(len(piece) > _LONG for word in cell.text.split() for piece in _BREAKS.split(word)):
-        names.append("long")
-    if cell.may_wrap:
-        names.append("name")
-    if cell.tone in _CLASSES:
-        names.append(_CLASSES[cell.tone])
-    return " ".join(names)
 
 
 def _made(models: Sequence[Model]) -> str:

@@ -8,14 +8,50 @@ import functools
 import itertools
 import math
 from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
+from bert_glue_tf.evaluation.collapse import Mark
 from bert_glue_tf.reports import formats
-from bert_glue_tf.reports.groups import Group
 from bert_glue_tf.reports.pictures import axes, labels
 from bert_glue_tf.reports.pictures.labels import Box, Label
 from bert_glue_tf.reports.plots import pareto
 
 RADIUS = 5.0  # Of a point; its label begins 8 from its centre.
+
+
+class Shown(Protocol):
+    """What a point stands for: a model over its seeds, or a file.
+
+    Attributes:
+      name: which tells it from the others.
+      metric: name of its score.
+      mean: the score, over its seeds.
+      interval: 95 % interval of the score; None where there is none.
+      spread: smallest and largest score over the seeds.
+      seeds: of its trainings.
+      collapsed: 0 where it is not COLLAPSED.
+      mark: that it is shown with; None where it needs none.
+      session: of its time; None where it has none.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def metric(self) -> str: ...
+    @property
+    def mean(self) -> float: ...
+    @property
+    def interval(self) -> tuple[float, float] | None: ...
+    @property
+    def spread(self) -> tuple[float, float]: ...
+    @property
+    def seeds(self) -> tuple[int, ...]: ...
+    @property
+    def collapsed(self) -> int: ...
+    @property
+    def mark(self) -> Mark | None: ...
+    @property
+    def session(self) -> str | None: ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,14 +61,16 @@ class Cost:
     Attributes:
       name: of it, `size`.
       axis: the title of its axis, with the unit.
-      of: group -> the number on the axis; None for a model that lacks it.
+      of: what is shown -> the number on the axis; None for what lacks it.
       text: number -> text with its unit.
+      is_timed: True for times, of which those of two sessions have no common axis.
     """
 
     name: str
     axis: str
-    of: Callable[[Group], float | None]
+    of: Callable[[Any], float | None]
     text: Callable[[float], str]
+    is_timed: bool = False
 
 
 SIZE = Cost(
@@ -46,6 +84,7 @@ TIME = Cost(
     "ms an example, in one session",
     lambda g: g.milliseconds,
     lambda milliseconds: f"{milliseconds:.2f} ms an example",
+    is_timed=True,
 )
 
 
@@ -120,7 +159,7 @@ class Scatter:
 
 
 def scatter(
-    models: Sequence[tuple[int, Group]], cost: Cost, width: int, height: int, has_names: bool
+    models: Sequence[tuple[int, Shown]], cost: Cost, width: int, height: int, has_names: bool
 ) -> Scatter | None:
     """Place the models that have the cost and a score.
 
@@ -139,7 +178,7 @@ def scatter(
         if (value := cost.of(one)) is not None and not math.isnan(one.mean)
     ]
     sessions = {one.session for _, one, _ in known if one.session}
-    if len(known) < 2 or (cost is TIME and len(sessions) > 1):
+    if len(known) < 2 or (cost.is_timed and len(sessions) > 1):
         return None
     area = Box(48.0, 30.0, width - 14.0, height - 44.0)
     x = axes.of_costs([value for *_, value in known], area.left, area.right)
@@ -174,7 +213,7 @@ def scatter(
         x_ticks=x.ticks(8 if has_names else 4),
         y_ticks=y.ticks(5),
         x_title=cost.axis,
-        y_title=known[0][1].first.task.primary_metric,
+        y_title=known[0][1].metric,
         front=steps,
         points=points,
         description=_description(known, cost, front),
@@ -182,7 +221,7 @@ def scatter(
 
 
 def _labels(
-    known: Sequence[tuple[int, Group, float]],
+    known: Sequence[tuple[int, Shown, float]],
     places: Sequence[tuple[float, float]],
     front: Sequence[int],
     steps: Sequence[tuple[float, float]],
@@ -233,23 +272,23 @@ def _shortened(
     return shorter
 
 
-def _name(number: int, one: Group) -> str:
+def _name(number: int, one: Shown) -> str:
     return formats.with_mark(f"{number} {one.name}", one.mark)
 
 
-def _interval(one: Group, y: axes.Axis) -> tuple[float, float] | None:
+def _interval(one: Shown, y: axes.Axis) -> tuple[float, float] | None:
     return (y.place(one.interval[0]), y.place(one.interval[1])) if one.interval else None
 
 
-def _kind(one: Group, is_on_front: bool) -> Kind:
+def _kind(one: Shown, is_on_front: bool) -> Kind:
     if one.collapsed:
         return Kind.COLLAPSED
     return Kind.FRONT if is_on_front else Kind.BEATEN
 
 
-def _title(number: int, one: Group, cost: str, is_on_front: bool) -> str:
+def _title(number: int, one: Shown, cost: str, is_on_front: bool) -> str:
     """Return the numbers of a model, a line each."""
-    score = f"{one.first.task.primary_metric} {formats.number(one.mean)}"
+    score = f"{one.metric} {formats.number(one.mean)}"
     if one.interval:
         score += f" (95 % interval {formats.span(one.interval)})"
     if len(one.seeds) > 1:
@@ -270,9 +309,9 @@ def _steps(places: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
 
 
 def _description(
-    known: Sequence[tuple[int, Group, float]], cost: Cost, front: Sequence[int]
+    known: Sequence[tuple[int, Shown, float]], cost: Cost, front: Sequence[int]
 ) -> str:
-    metric = known[0][1].first.task.primary_metric
+    metric = known[0][1].metric
     best = "; ".join(
         f"{known[i][1].name}: {cost.text(known[i][2])}, {formats.number(known[i][1].mean)}"
         for i in front
