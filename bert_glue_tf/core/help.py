@@ -55,6 +55,8 @@ def _head(flag: flags.Flag[Any]) -> str:
     if flag.boolean:
         return f"--[no]{flag.name}" + (" (on)" if flag.default else "")
     default = flag.default
+    if default is None:  # A number that need not be given.
+        default = ""
     if isinstance(default, list):
         default = ",".join(map(str, default))
     return layout.quoted(f"--{flag.name}={default}").removesuffix("''")

@@ -6,7 +6,7 @@ import contextlib
 import math
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from absl import logging
@@ -30,18 +30,25 @@ class Sweep:
       failures: run -> why it failed.
     """
 
-    def __init__(self, runs: Sequence[Run], executor: base.Executor[Any] | None = None) -> None:
+    def __init__(
+        self,
+        runs: Sequence[Run],
+        executor: base.Executor[Any] | None = None,
+        told: Callable[[ExperimentResult], str] = table.scores,
+    ) -> None:
         """Read the records of the runs that are finished.
 
         Args:
           runs: of the plan, each after the runs that it needs.
           executor: where they are run; by default one process at a time of this machine.
+          told: record -> what is said of a finished run.
 
         Raises:
           UserError: a folder holds another run, or a record that cannot be read.
         """
         self._runs = {run.name: run for run in runs}
         self._executor: base.Executor[Any] = executor or choice.executor()
+        self._told = told
         self._running: dict[str, base.Job] = {}
         self._looked: dict[str, float] = {}
         self._measured: list[tuple[float, int]] = []  # Seconds and epochs of runs done here.
@@ -137,7 +144,7 @@ class Sweep:
             self._measured.append((ended.seconds, run.config.epochs))
         self.records[run.name] = ended.record
         took = "by another process" if ended.seconds is None else f"{ended.seconds:.0f} s"
-        return self._line(run, f"{table.scores(ended.record)}, {took}")
+        return self._line(run, f"{self._told(ended.record)}, {took}")
 
     def _failed(self, run: Run, message: str) -> str:
         self.failures[run.name] = message

@@ -8,6 +8,9 @@ from absl import flags
 
 from bert_glue_tf.sweeps.executors import base
 
+# The flags count as those of the command that defines them, so that its --help shows them.
+flags.disclaim_key_flags()
+
 
 def define_flags() -> None:
     """Define the flags that choose the executor."""
