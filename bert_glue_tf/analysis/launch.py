@@ -26,6 +26,7 @@ def launch(
     examples: int = EXAMPLES,
     recipes: Sequence[str] = RECIPES,
     each_head: bool = True,
+    removals: bool = True,
 ) -> list[Sensitivity]:
     """Measure what the parts of a finished run's classifier are worth, and add it to its folder.
 
@@ -38,6 +39,7 @@ def launch(
       examples: texts of the training split, those that the run has held out where there are some.
       recipes: names of those on whose grids weights are rounded; empty for none.
       each_head: False leaves single heads at their first-order estimates.
+      removals: False leaves out what the parts cost when they are gone.
 
     Returns:
       The lines of all parts.
@@ -64,7 +66,14 @@ def launch(
     chosen = texts.choose(run, read, examples)
     texts_of = f"{len(chosen.examples):,} texts"
     with doing(f"loading the classifier, and estimating by the gradients of {texts_of}"):
-        plan = sensitivity.plan(run, chosen, recipes=recipes, each_head=each_head, known=known)
+        plan = sensitivity.plan(
+            run,
+            chosen,
+            recipes=recipes,
+            each_head=each_head,
+            removals=removals,
+            known=known,
+        )
     total, begin = len(plan.changes), time.perf_counter()
     logging.info("measuring %s changes of its parts", f"{total:,}")
     with Bar(total, "parts") as bar:
@@ -73,6 +82,6 @@ def launch(
             known.append(one)
             left = (time.perf_counter() - begin) / number * (total - number)
             bar.show(number, f"{one.part}, {one.change}; {duration(left)} left")
-    wanted = {record.REMOVED, *recipes}
+    wanted = {*([record.REMOVED] if removals else []), *recipes}
     found = record.of_texts(known, plan.base)
     return [one for one in found if one.change in wanted]

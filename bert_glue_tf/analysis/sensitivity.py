@@ -51,16 +51,21 @@ class Cost:
 _UNKNOWN = Cost(math.nan, math.nan, math.nan, 0)
 
 
-def changes_of(run: Run, probe: Probe, recipes: Sequence[str]) -> list[Change]:
+def changes_of(
+    run: Run, probe: Probe, recipes: Sequence[str], removals: bool = True
+) -> list[Change]:
     """Return all changes of a classifier: removals from its first layer to its tables, roundings.
 
     Args:
       run: of the classifier.
       probe: with the classifier.
       recipes: names of those on whose grids weights are rounded.
+      removals: False leaves the removals out.
     """
     family = probe.family
-    found: list[Change] = list(map(Removal, family.parts(probe.variables.values())))
+    found: list[Change] = []
+    if removals:
+        found += map(Removal, family.parts(probe.variables.values()))
     for recipe in recipes:
         rounded = family.rounded(run.folder.model, recipe)
         for kind, name, some in _rounded_parts(family, rounded):
@@ -141,6 +146,7 @@ def plan(
     *,
     recipes: Sequence[str] = RECIPES,
     each_head: bool = True,
+    removals: bool = True,
     known: Sequence[Sensitivity] = (),
 ) -> Plan:
     """Load a classifier, list the changes that are to be measured, and estimate their costs.
@@ -150,6 +156,7 @@ def plan(
       texts: of its training split.
       recipes: names of those on whose grids weights are rounded.
       each_head: False leaves single heads at their first-order estimates.
+      removals: False leaves out what the parts cost when they are gone.
       known: what was found before; of the same weights and texts it is not measured again.
 
     Raises:
@@ -163,7 +170,7 @@ def plan(
         for one in known
         if one.of_what.texts == base.texts and (one.is_measured or not each_head)
     }
-    changes = _require_some(run, changes_of(run, probe, recipes))
+    changes = _require_some(run, changes_of(run, probe, recipes, removals))
     wanted = [one for one in changes if (one.part.name, one.name) not in done]
     estimates = first_order(probe, wanted) if wanted else []
     return Plan(base, wanted, estimates, probe, each_head)
