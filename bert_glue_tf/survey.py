@@ -19,7 +19,12 @@ arguments.define_flags(
     pruning_schedule="gradual",
     pruning_scope="encoder",
 )
-_METHODS = flags.DEFINE_list("methods", [], "Methods, separated by commas; by default all.")
+_METHODS = flags.DEFINE_list(
+    "methods",
+    [],
+    "Methods, separated by commas; by default all, and the hybrids that the survey names. A hybrid "
+    "has + between its parts: methods, teacher, a recipe of --quantize_aware.",
+)
 _OPTIONS = flags.DEFINE_string(
     "pruning_options", "", "Settings of the methods' own, as METHOD.NAME=VALUE and spaces."
 )

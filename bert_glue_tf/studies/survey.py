@@ -2,32 +2,24 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
-import math
 import pathlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
-
-import numpy as np
 
 from bert_glue_tf.compression import registry
 from bert_glue_tf.compression.names import NO_PRUNING
 from bert_glue_tf.core.errors import UserError
-from bert_glue_tf.data import tasks
 from bert_glue_tf.evaluation.collapse import Mark
 from bert_glue_tf.export.folder import FOLDER, ExportFolder
-from bert_glue_tf.export.record import ExportResult
-from bert_glue_tf.models import families
-from bert_glue_tf.reports import formats, plots, reading, tables, times
-from bert_glue_tf.reports.formats import Score
+from bert_glue_tf.reports import plots, reading, tables, times
 from bert_glue_tf.reports.groups import Group
-from bert_glue_tf.reports.tables import Column, Table
+from bert_glue_tf.reports.tables import Table
 from bert_glue_tf.reports.verdicts import Comparison
-from bert_glue_tf.runs.results import ExperimentResult
-from bert_glue_tf.studies import columns, survey_measure, words
+from bert_glue_tf.studies import hybrids, survey_measure, words
 from bert_glue_tf.studies.cells import Cell, cell
-from bert_glue_tf.studies.survey_measure import FLOAT32, INT8, Costs, MeasureSettings
+from bert_glue_tf.studies.survey_measure import INT8, Costs, MeasureSettings
+from bert_glue_tf.studies.survey_rows import COLUMNS, Row
 from bert_glue_tf.studies.swept import Section, SweptStudy
 
 # Name of a figure, with the cost on its axis -> its text.
@@ -36,161 +28,20 @@ _FIGURES = {
     "survey_size": "score against size",
 }
 
-
-# --- rows ---
-
-
-@dataclasses.dataclass(frozen=True)
-class Row:
-    """One method.
-
-    Attributes:
-      method: its name, or `unpruned`.
-      group: its finished models; None where there is none.
-      difference: to the unpruned model.
-      costs: of the model of the first seed; None where it was not trained.
-      base: those of the unpruned model.
-      reason: why it was not trained or exported; empty where it was.
-      int8_mark: of its dynamic_int8 file; None where it has none.
-    """
-
-    method: str
-    group: Group | None
-    difference: Comparison | None
-    costs: Costs | None
-    base: Costs
-    reason: str
-    int8_mark: Mark | None
-
-    @property
-    def int8(self) -> ExportResult | None:
-        """The record of its dynamic_int8 file."""
-        return self.costs.files[INT8] if self.costs and self.costs.files else None
-
-    @property
-    def milliseconds(self) -> float | None:
-        """Median time of one example in the dynamic_int8 file, at the longest length."""
-        return _longest(self.costs)["p50"] if self.costs and self.costs.files else None
-
-
-def _longest(costs: Costs) -> Mapping[str, float]:
-    return costs.latency[max(costs.latency, key=int)]
-
-
-def scope(record: ExperimentResult) -> str:
-    """Return the part of the model that a method has pruned, by the names in its run's record."""
-    if not record.sparsity:
-        return ""
-    method = registry.of_finished(record.config["pruning_method"])
-    family = families.get(record.encoder["family"])
-    return method.prunes or family.region_of(record.sparsity)
-
-
-def robust_score(costs: Costs, kind: str) -> float | None:
-    """Return the primary metric's mean over the validation splits; None where it is not known.
-
-    Args:
-      costs: of the model.
-      kind: of the examples, a key of `Costs.robustness`.
-    """
-    name = tasks.of(costs.record).primary_metric
-    found = [split[kind] for split in costs.robustness.values()]
-    if not found or any(values is None for values in found):
-        return None
-    values = [math.nan if split[name] is None else split[name] for split in found]
-    return float(np.mean(values))
-
-
-def _sparsity(costs: Costs) -> float | None:
-    prunable = costs.record.parameters.get("prunable", 0)
-    return costs.record.parameters["pruned"] / prunable if prunable else None
-
-
-def _share(row: Row) -> float | None:
-    """Return the share of the unpruned model's weights among which was pruned."""
-    prunable = row.costs.record.parameters.get("prunable", 0) if row.costs else 0
-    return prunable / row.base.record.parameters["total"] if prunable else None
-
-
-def _of_costs(head: str, value: Callable[[Costs], Any], text: Callable[[Any], str]) -> Column[Row]:
-    return Column(head, lambda row: None if row.costs is None else value(row.costs), text)
-
-
-def _robust(head: str, kind: str) -> Column[Row]:
-    return _of_costs(head, lambda costs: robust_score(costs, kind), formats.number)
-
-
-def _size(head: str, recipe: str, kind: str) -> Column[Row]:
-    def value(costs: Costs) -> int | None:
-        return costs.files[recipe].bytes[kind] if costs.files else None
-
-    return _of_costs(head, value, formats.megabytes(2))
-
-
-def _smaller(row: Row) -> float | None:
-    """Return the weights of the unpruned model over those that are not zero."""
-    if row.costs is None:
-        return None
-    return row.base.record.parameters["total"] / row.costs.record.parameters["nonzero"]
-
-
-def _gzip_ratio(row: Row) -> float | None:
-    if row.int8 is None:
-        return None
-    return row.base.files[INT8].bytes["gzip"] / row.int8.bytes["gzip"]
-
-
-def _int8_score(row: Row) -> Score | None:
-    if row.costs is None or row.int8 is None:
-        return None
-    task = tasks.of(row.costs.record)
-    names = [f"{task.primary_metric}{suffix}" for suffix in task.validation_splits]
-    mean = float(np.mean([row.int8.metrics[name] for name in names]))
-    return Score(mean, row.int8_mark)
-
-
-def _speed(row: Row) -> float | None:
-    if row.milliseconds is None:
-        return None
-    return _longest(row.base)["float32_p50"] / row.milliseconds
-
-
-def _two_digits(share: float | None) -> str:
-    return "" if share is None else f"{share:.2%}"
-
-
-_COLUMNS: tuple[Column[Row], ...] = (
-    Column("method", lambda row: row.method),
-    _of_costs("scope", lambda costs: scope(costs.record), formats.plain),
-    _of_costs("sparsity", _sparsity, formats.percent),
-    Column("of all weights", _share, _two_digits),
-    columns.score("score", lambda row: row.group),
-    columns.spread("range", lambda row: row.group),
-    *columns.difference(lambda row: row.difference),
-    _robust("typos", "typos"),
-    _robust("in domain", "in_domain"),
-    _robust("out of domain", "out_of_domain"),
-    _of_costs("parameters", lambda costs: costs.record.parameters["total"], formats.count),
-    _of_costs("non-zero", lambda costs: costs.record.parameters["nonzero"], formats.count),
-    Column("ratio", _smaller, formats.ratio),
-    _size("float32 MB", FLOAT32, "plain"),
-    _size("float32 gzip", FLOAT32, "gzip"),
-    _size("int8 MB", INT8, "plain"),
-    _size("int8 gzip", INT8, "gzip"),
-    Column("gzip ratio", _gzip_ratio, formats.ratio),
-    Column("int8 score", _int8_score, lambda score: formats.score(score) if score else ""),
-    Column("ms", lambda row: row.milliseconds, lambda value: formats.number(value, 2)),
-    Column("speed", _speed, formats.ratio),
-    Column(
-        "peak MB",
-        lambda row: row.int8.peak_memory_bytes["total"] if row.int8 else None,
-        formats.megabytes(0),
-    ),
-    Column("why not", lambda row: row.reason),
+# What a terminal shows of the table, in two parts.
+_BOUGHT = ("score", "difference", "95 % interval", "verdict", "typos", "out of domain")
+_COST = ("scope", "sparsity", "ratio", "int8 MB", "int8 gzip", "gzip ratio", "ms", "peak MB")
+# What a reader of the page wants first, narrow enough for a laptop's screen.
+_FIRST = (
+    "sparsity",
+    "score",
+    "range",
+    "difference",
+    "95 % interval",
+    "verdict",
+    "int8 MB",
+    "speed",
 )
-
-
-# --- the study ---
 
 
 class Survey(SweptStudy):
@@ -259,7 +110,7 @@ class Survey(SweptStudy):
         base, *pruned = self.cells
         found = self.compare_together([(one, base) for one in pruned])
         rows = zip(self.cells, (None, *found), strict=True)
-        return Table(_COLUMNS, tuple(self._row(one, difference) for one, difference in rows))
+        return Table(COLUMNS, tuple(self._row(one, difference) for one, difference in rows))
 
     def _row(self, one: Cell, difference: Comparison | None) -> Row:
         own = self.costs.get(one.label)
@@ -285,10 +136,8 @@ class Survey(SweptStudy):
     def sections(self) -> Iterator[Section]:
         """Yield the table in two parts, and the notes on it."""
         title = f"{self.cells[0].task}{self.sample_mark}"
-        bought = ("score", "difference", "95 % interval", "verdict", "typos", "out of domain")
-        cost = ("scope", "sparsity", "ratio", "int8 MB", "int8 gzip", "gzip ratio", "ms", "peak MB")
-        yield Section(f"{title}: Scores", self.table.pick("method", *bought))
-        costs = self.table.pick("method", *cost)
+        yield Section(f"{title}: Scores", self.table.pick("method", *_BOUGHT))
+        costs = self.table.pick("method", *_COST)
         yield Section(f"{title}: Costs (files: {INT8})", costs)
         yield Section(lines=(*self.findings(), *self.explanations(), *self.notes()))
 
@@ -336,8 +185,22 @@ class Survey(SweptStudy):
             "can have one; in and out of domain: on sources that the training split has, and that "
             "it has not.",
         ]
-        told = {one.label: registry.of_finished(one.label).sparsity_note for one in self.cells[1:]}
-        return [*lines, *(f"{label}: {note}." for label, note in told.items() if note)]
+        used = [name for one in self.cells[1:] for name in hybrids.methods(one.label)]
+        told = {name: registry.of_finished(name).sparsity_note for name in dict.fromkeys(used)}
+        lines += [f"{name}: {note}." for name, note in told.items() if note]
+        return [*lines, *self._hybrids()]
+
+    def _hybrids(self) -> list[str]:
+        """Return the meaning of the rows with several parts; nothing where there are none."""
+        labels = [one.label for one in self.cells if hybrids.is_one(one.label)]
+        if not labels:
+            return []
+        said = [f"{name}: {words}" for words, name in hybrids.NAMED.items() if name in labels]
+        return [
+            "A + between parts: methods that prune one after the other, each what is left; "
+            f"{hybrids.TEACHER}: learns from the fine-tuned model that it starts from; a recipe: "
+            "rounds in training as that file does (--quantize_aware). " + "; ".join(said) + "."
+        ]
 
     def text(self) -> str:
         """Return the whole survey in Markdown."""
@@ -351,7 +214,7 @@ class Survey(SweptStudy):
                 f"{task}: {self.examples(self.base.record)}. Differences: to the unpruned model. "
                 f"{words.tests('all methods')}",
                 "",
-                tables.markdown(self.table.filled()),
+                tables.markdown(self.table.pick("method", *_FIRST).filled()),
                 *(f"- {line}" for line in self.findings()),
                 *(f"- {line}" for line in self.explanations()),
                 *(f"- {line}" for line in self.notes()),
@@ -361,6 +224,12 @@ class Survey(SweptStudy):
                     for name, title in _FIGURES.items()
                     if name in figures
                 ),
+                "## All columns",
+                "",
+                "survey.csv has them as well.",
+                "",
+                tables.markdown(self.table.filled()),
+                "",
                 *self.failed_section(),
             ]
         )
@@ -369,21 +238,46 @@ class Survey(SweptStudy):
 def _cells(
     methods: Sequence[str], given: Mapping[str, str], options: str, seeds: Sequence[int]
 ) -> list[Cell]:
-    asked = map(registry.canonical, methods or registry.names())
-    chosen = [name for name in asked if name != NO_PRUNING]
+    chosen = _chosen(methods, given)
     if not chosen:
         raise UserError(f"--methods={','.join(methods)}: give methods to compare with no pruning.")
     own: dict[str, list[str]] = {name: [] for name in chosen}
     for name, value in registry.parse_options(registry.canonical_options(options)).items():
         method = name.partition(".")[0]
-        if method not in own or "." not in name:
+        takers = [one for one in chosen if method in hybrids.methods(one)] if "." in name else []
+        if not takers:
             raise UserError(
                 f"--pruning_options={options}: {name} is not METHOD.OPTION of a method that is "
                 "run. Good: --pruning_options='block.block=8x8 lottery_ticket.rounds=2'."
             )
-        own[method].append(f"{name}={value}")
-    pruned = [
-        cell(name, {**given, "pruning_options": " ".join(found)} if found else given, name, seeds)
-        for name, found in own.items()
-    ]
+        for one in takers:
+            own[one].append(f"{name}={value}")
+    pruned = [_cell(name, given, " ".join(found), seeds) for name, found in own.items()]
     return [cell("unpruned", given, NO_PRUNING, seeds), *pruned]
+
+
+def _chosen(methods: Sequence[str], given: Mapping[str, str]) -> list[str]:
+    """Return the names of the rows: the methods and hybrids that are asked for, each once."""
+    finetuned = int(given.get("finetune_epochs", "0"))
+    if methods:
+        asked = [
+            hybrids.canonical(name) if hybrids.is_one(name) else registry.canonical(name)
+            for name in methods
+        ]
+        hybrids.require_start(asked, finetuned)
+    else:  # Without a fine-tuned model there is no teacher.
+        named = [hybrids.canonical(name) for name in hybrids.NAMED.values() if finetuned]
+        asked = [*registry.names(), *named]
+    return list(dict.fromkeys(name for name in asked if name != NO_PRUNING))
+
+
+def _cell(name: str, given: Mapping[str, str], options: str, seeds: Sequence[int]) -> Cell:
+    """Return a row's model; `options` are those of its methods' own."""
+    own = {"pruning_options": options} if options else {}
+    if not hybrids.is_one(name):
+        return cell(name, {**given, **own}, name, seeds)
+    method = hybrids.settings(name).pop("pruning_method")
+    others = {
+        key: value for key, value in hybrids.settings(name).items() if key != "pruning_method"
+    }
+    return cell(name, {**given, **others, **own}, method, seeds)

@@ -21,7 +21,7 @@ from bert_glue_tf.evaluation import cost, predictions, robustness
 from bert_glue_tf.evaluation.defaults import TYPOS
 from bert_glue_tf.export.folder import FOLDER, ExportFolder
 from bert_glue_tf.reports import plots
-from bert_glue_tf.studies import survey, survey_measure
+from bert_glue_tf.studies import hybrids, survey_measure, survey_rows
 from bert_glue_tf.studies.survey import Survey
 from bert_glue_tf.studies.survey_measure import Costs, MeasureSettings
 
@@ -149,7 +149,11 @@ def test_the_command_reports_a_method_that_cannot_be_run(surveyed):
     figures = {f"survey_{cost}.{kind}" for cost in ("latency", "size") for kind in ("svg", "png")}
     assert names == {"survey.md", "survey.csv", "measured.json", *figures}
     text = (output / "survey.md").read_text()
-    assert "| attention_head | attention | 50.0 % |" in text
+    first, everything = text.split("## All columns")
+    assert "| attention_head | 50.0 % |" in first
+    heads = next(line for line in first.splitlines() if line.startswith("| method"))
+    assert len(heads.split("|")) - 2 <= 9  # What a laptop shows side by side.
+    assert "| attention_head | attention | 50.0 % |" in everything
 
 
 def test_the_figure_has_the_surveys_own_latency(surveyed):
@@ -210,6 +214,52 @@ def test_every_method_is_a_row():
     assert len({one.configs[0].run_name for one in cells}) == len(cells)
 
 
+def test_the_hybrids_that_the_survey_names_are_rows_where_there_is_a_model_to_learn_from():
+    given = {"task": "cola", "finetune_epochs": "3"}
+    cells = {one.label: one.configs[0] for one in Survey([], given, "", [1]).cells}
+    assert list(cells) == ["unpruned", *registry.names()[1:], *hybrids.NAMED.values()]
+    both = cells["attention_head+neuron+magnitude"]
+    assert (both.pruning_method, both.teacher) == ("attention_head,neuron,magnitude", "")
+    rounded = cells["neuron+dynamic_int8"]
+    assert (rounded.pruning_method, rounded.quantize_aware) == ("neuron", "dynamic_int8")
+    taught = cells["layer+magnitude+teacher"]
+    assert (taught.teacher, taught.distill_layers) == ("start", "uniform")
+    everything = cells["magnitude+dynamic_int8+teacher"]
+    assert (everything.quantize_aware, everything.teacher) == ("dynamic_int8", "start")
+    # Without one, the others are.
+    cells = [one.label for one in Survey([], {"task": "cola"}, "", [1]).cells]
+    assert cells == ["unpruned", *registry.names()[1:]]
+
+
+def test_a_hybrid_of_ones_own_is_its_parts_and_takes_their_options():
+    given = {"task": "cola", "finetune_epochs": "1"}
+    study = Survey(["int8+teacher+irregular", "block"], given, "irregular.final_sparsity=0.3", [1])
+    _, hybrid, block = study.cells
+    assert hybrid.label == "magnitude+int8+teacher"
+    assert hybrid.configs[0].pruning_options == "magnitude.final_sparsity=0.3"
+    assert block.configs[0].pruning_options == ""
+    told = study._hybrids()
+    assert len(told) == 1
+    assert hybrids.TEACHER in told[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "named"),
+    [
+        ("magnitude+distil", "'distil'"),
+        ("teacher+int8", "magnitude+teacher+int8"),
+        ("row+int8+int4", "row+int8"),
+        ("magnitude+irregular", "twice"),
+        ("row+teacher+teacher", "twice"),
+        ("row+none", "'none'"),
+        ("row+teacher", "--finetune_epochs=0"),
+    ],
+)
+def test_a_hybrid_that_is_none_is_refused(name, named):
+    with refuses(UserError, f"--methods={name}", named):
+        Survey([name], {"task": "cola", "finetune_epochs": "0"}, "", [1])
+
+
 def test_a_methods_option_is_its_own():
     cells = Survey(["block", "attention_head"], {"task": "cola"}, "block.block=4x4", [1]).cells
     assert [one.configs[0].pruning_options for one in cells] == ["", "block.block=4x4", ""]
@@ -257,7 +307,7 @@ def test_the_scope_is_told_by_the_method_or_by_the_names_of_the_weights(method, 
         encoder: ClassVar = {"family": "bert"}
         sparsity: ClassVar = dict.fromkeys(names, 0.5)
 
-    assert survey.scope(Record()) == told
+    assert survey_rows.scope(Record()) == told
 
 
 def test_robustness_is_the_mean_over_the_splits_and_empty_where_unknown():
@@ -272,10 +322,10 @@ def test_robustness_is_the_mean_over_the_splits_and_empty_where_unknown():
         own_task: ClassVar = {}
 
     one = Costs(cell.configs[0], Record(), {}, {}, splits, "")
-    assert survey.robust_score(one, "typos") == 0.375
-    assert survey.robust_score(one, "out_of_domain") is None
+    assert survey_rows.robust_score(one, "typos") == 0.375
+    assert survey_rows.robust_score(one, "out_of_domain") is None
     splits["b"]["typos"]["matthews"] = math.nan
-    assert math.isnan(survey.robust_score(one, "typos"))
+    assert math.isnan(survey_rows.robust_score(one, "typos"))
 
 
 @pytest.mark.parametrize(
