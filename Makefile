@@ -28,7 +28,7 @@ VERSION := import sys; print("%d.%d" % sys.version_info[:2])
 .DEFAULT_GOAL := help
 .PHONY: help install same-python demo export-tflite benchmark reproduce-report reproduce-structured \
     reproduce-local-global survey notebooks bench-peers bench-finetuning bench-training need-run \
-    test test-fast test-messages lint docs audit lock clean
+    test test-fast test-messages lint claims docs audit lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 26
@@ -48,7 +48,7 @@ $(INSTALLED): constraints.txt setup.cfg
 # A PYTHON that is asked for cannot change an environment that is there already. After the
 # installation, so that one that is built anew is silent.
 install demo export-tflite benchmark reproduce-report reproduce-structured reproduce-local-global survey \
-    notebooks test test-fast test-messages lint docs lock: | same-python
+    notebooks test test-fast test-messages lint claims docs lock: | same-python
 same-python: $(INSTALLED)
 ifneq ($(filter command environment,$(origin PYTHON)),)
 	@asked=$$($(PYTHON) -c '$(VERSION)') && built=$$($(BIN)/python -c '$(VERSION)') && \
@@ -124,10 +124,14 @@ lint: $(INSTALLED)  ## style, types, layers of the rooms, lengths
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/mypy
 
+claims: $(INSTALLED)  ## what the four documents claim, and what was found: docs/results/claims.md
+	$(BIN)/python docs/write_claims.py
+
 docs: $(INSTALLED)  ## write anew what README and docs/ show of the code and of the records
 	$(BIN)/python docs/draw_rooms.py
 	$(BIN)/python docs/draw_survey.py
 	$(BIN)/python docs/fill_in.py
+	$(BIN)/python docs/write_claims.py
 
 AUDIT_FLAGS := --strict --no-deps --disable-pip --progress-spinner=off
 audit: $(AUDIT)  ## known vulnerabilities of the versions in constraints.txt

@@ -27,6 +27,7 @@ def main() -> None:
         local_global.sparsities(_SPARSITIES.value),
         arguments.numbers("seeds"),
     )
+    study.made_by = arguments.command_line("reproduce_local_global")
     arguments.run(study)
     arguments.present(study, "local_global.md, tables and figures")
 

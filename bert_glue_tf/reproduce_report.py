@@ -47,7 +47,7 @@ def main() -> None:
         "epochs": str(_EPOCHS.value),
         "learning_rate": str(_RATE.value),
     }
-    from bert_glue_tf.studies import report_plan
+    from bert_glue_tf.studies import arguments, report_plan
     from bert_glue_tf.studies.report import Report
 
     root = cli.path("workdir", _WORKDIR.value)
@@ -59,6 +59,7 @@ def main() -> None:
         terminal.print_plan(root, report_plan.dry_rows(plans))
         return
     study = Report(plans, settings)
+    study.made_by = arguments.command_line("reproduce_report")
     study.run()
     study.write(root)
     print(study.text())

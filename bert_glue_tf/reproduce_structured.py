@@ -1,4 +1,4 @@
-"""Command: magnitude, row, column and block pruning at one ratio, beside the paper's Table 1.
+"""Command: magnitude, row, column and block pruning at one ratio, beside the report's Table 1.
 
 python -m bert_glue_tf.reproduce_structured --tasks=mrpc,sst2,stsb --data=/folder/with/glue
 """
@@ -10,7 +10,7 @@ from absl import flags
 from bert_glue_tf.core import cli
 from bert_glue_tf.studies import arguments
 
-# 1.428 times smaller, as the second report has it: 1 - 1 / 1.428 is 30 %.
+# 1.428 times smaller, as the report has it: 1 - 1 / 1.428 is 30 %.
 arguments.define_flags("structured", finetune_epochs=3, final_sparsity=0.3)
 _TASKS = flags.DEFINE_list("tasks", ["mrpc", "sst2", "stsb"], "Tasks of GLUE.")
 _BLOCK = flags.DEFINE_string("block", "16x16", "Size of a block, inputs x outputs.")
@@ -29,6 +29,7 @@ def main() -> None:
         block=_BLOCK.value,
         sst2_examples=_SST2.value,
     )
+    study.made_by = arguments.command_line("reproduce_structured")
     arguments.run(study)
     arguments.present(study, "structured.md and structured.csv")
 

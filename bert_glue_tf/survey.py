@@ -49,6 +49,7 @@ def main() -> None:
         arguments.numbers("seeds"),
         MeasureSettings(lengths, _THREADS.value, _TIMED.value, _TYPOS.value),
     )
+    study.made_by = arguments.command_line("survey")
     arguments.run(study)
     study.measure(arguments.folder("output"))
     arguments.present(study, "survey.md, survey.csv and the figures")

@@ -19,6 +19,6 @@ class Magnitude(ScoredPruning):
     """
 
     name = "magnitude"
-    # Its name in the report on irregular, row, column and block pruning.
+    # Its name in the second report ("Cloud Computing Final Report").
     aliases = ("irregular",)
     takes_score = False

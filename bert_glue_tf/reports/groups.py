@@ -57,7 +57,15 @@ class Group:
     @property
     def spread(self) -> Interval:
         """Smallest and largest primary metric over the seeds."""
-        values = [model.primary for model in self.models]
+        return self.spread_of(self.first.task.primary_metric)
+
+    def mean_of(self, metric: str) -> float:
+        """Return the mean of one of the task's metrics over the seeds."""
+        return float(np.mean([model.score(metric) for model in self.models]))
+
+    def spread_of(self, metric: str) -> Interval:
+        """Return the smallest and the largest value of a metric over the seeds."""
+        values = [model.score(metric) for model in self.models]
         return min(values), max(values)
 
     @property

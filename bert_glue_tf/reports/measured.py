@@ -196,7 +196,11 @@ class Model:
     @property
     def primary(self) -> float:
         """The task's primary metric, its mean over the validation splits."""
-        names = self.primary_names
+        return self.score(self.task.primary_metric)
+
+    def score(self, metric: str) -> float:
+        """Return one of the task's metrics, its mean over the validation splits."""
+        names = [f"{metric}{suffix}" for suffix in self.task.validation_splits]
         return float(np.mean([self.metrics[name] for name in names]))
 
     @property

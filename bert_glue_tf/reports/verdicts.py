@@ -204,6 +204,17 @@ def compare(
     )
 
 
+def constant_answer(model: Model, metric: str) -> float:
+    """Return the score of the best answer that does not look at the text, as the majority class.
+
+    Args:
+      model: whose validation examples are asked for.
+      metric: its name.
+    """
+    labels, _ = _answers(Group((model,), model.run), [model.seed])
+    return model.task.problem.chance(metrics.METRICS[metric], labels)
+
+
 def mean_difference(pairs: Sequence[tuple[Group, Group]]) -> Difference | None:
     """Return the mean of several differences (judged, base) on the same examples.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pathlib
 import re
+import shlex
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from absl import flags
 
 from bert_glue_tf.core import cli, layout
 from bert_glue_tf.core.errors import UserError
-from bert_glue_tf.runs import command_line
+from bert_glue_tf.runs import command_line as train_flags
 from bert_glue_tf.runs.config import ExperimentConfig
 from bert_glue_tf.sweeps.executors import choice
 
@@ -48,7 +49,7 @@ def define_flags(name: str, **defaults: Any) -> None:
       defaults: further settings of `ExperimentConfig`, or other defaults than its own.
     """
     own = ExperimentConfig().to_json()
-    command_line.define_settings({key: own[key] for key in _SETTINGS} | defaults)
+    train_flags.define_settings({key: own[key] for key in _SETTINGS} | defaults)
     flags.DEFINE_list("seeds", ["1"], "Seeds, separated by commas; tables show their mean.")
     flags.DEFINE_string(
         "runs_dir", "runs", "Folder of the runs; what is finished there is not run again."
@@ -78,6 +79,25 @@ def settings(*names: str) -> dict[str, str]:
 def folder(flag: str) -> pathlib.Path:
     """Return the folder that a flag names."""
     return cli.path(flag, flags.FLAGS[flag].value)
+
+
+# The runs are the same wherever they lie, and however many are made at a time.
+_OF_THE_PLACE = ("runs_dir", "workdir", "output", "workers", "dry_run", "flagfile")
+
+
+def command_line(command: str) -> str:
+    """Return the command with the given flags that decide its runs, as one would type it.
+
+    Args:
+      command: name of its module.
+    """
+    values = flags.FLAGS
+    given = [
+        values[name].serialize()
+        for name in sorted(values)
+        if values[name].present and name not in _OF_THE_PLACE
+    ]
+    return " ".join([f"python -m bert_glue_tf.{command}", *map(shlex.quote, given)])
 
 
 def run(study: SweptStudy) -> None:

@@ -17,7 +17,7 @@ R = TypeVar("R")
 
 def score(head: str, group: Callable[[R], Group | None]) -> Column[R]:
     """Return a column of the primary metric's mean over the seeds."""
-    return Column(head, lambda row: group_score(group(row)), score_text, _score_tone)
+    return Column(head, lambda row: group_score(group(row)), score_text, score_tone)
 
 
 def group_score(group: Group | None) -> Score | None:
@@ -30,7 +30,8 @@ def score_text(value: Score | None) -> str:
     return "failed" if value is None else formats.score(value)
 
 
-def _score_tone(value: Score | None) -> Tone:
+def score_tone(value: Score | None) -> Tone:
+    """Return the meaning of a score; bad where there is none."""
     return Tone.BAD if value is None else rows.score_tone(value)
 
 

@@ -15,13 +15,14 @@ from bert_glue_tf.reports import formats, plots, tables
 from bert_glue_tf.reports.groups import Group
 from bert_glue_tf.reports.tables import Column, Table
 from bert_glue_tf.reports.verdicts import Comparison, Outcome
-from bert_glue_tf.studies import columns, words, zeros
+from bert_glue_tf.studies import columns, local_global_claims, printed, words, zeros
 from bert_glue_tf.studies.cells import Cell, cell
+from bert_glue_tf.studies.claims import Answer
 from bert_glue_tf.studies.swept import Section, SweptStudy
-from bert_glue_tf.studies.words import ABSENT
 from bert_glue_tf.studies.zeros import RANKINGS, Zeros
 
 METHOD = "magnitude"
+CLAIM = "local pruning is more effective than global pruning"
 TASKS = tuple(
     name for name, task in tasks.TASKS.items() if task.file_format == "aspects"
 )  # The study's domain.
@@ -157,7 +158,7 @@ class LocalGlobal(SweptStudy):
             raise UserError(f"--tasks=: give some of {', '.join(TASKS)}.")
         self.grids = [Grid(name, given, at, seeds) for name in names]
         super().__init__([one for grid in self.grids for one in grid.cells])
-        self._paper = words.published(self.name)
+        self._facts = printed.document(self.name)
 
     # --- scores ---
 
@@ -220,6 +221,20 @@ class LocalGlobal(SweptStudy):
         claim = f"{grid.task}: the claim that local is the better one {verdict}"
         return [*lines, f"{claim}{words.these_models(seeds)}."]
 
+    def answers(self) -> list[Answer]:
+        """Return the answers to the claims on rankings and on where the zeros are."""
+        compared = {
+            grid.task: {s: c for s, c in self._local_against_global(grid).items() if c is not None}
+            for grid in self.grids
+        }
+        found = [local_global_claims.ranking(compared)]
+        for grid in self.grids:
+            groups = [group for one in grid.cells if (group := self.group(one)) is not None]
+            if groups:
+                found.append(local_global_claims.zeros(groups[0], self.zeros[grid.task]))
+        named = {one.claim: one for one in reversed(found) if one is not None}
+        return list(reversed(named.values()))  # Of one claim, the first task's.
+
     # --- where the zeros are ---
 
     @functools.cached_property
@@ -265,7 +280,7 @@ class LocalGlobal(SweptStudy):
                 shown = zeros.table(self.zeros[grid.task], (ranking,))
                 yield Section(f"{title}: percent of zeros in each part, {ranking}", shown)
             yield Section(lines=tuple(self.finding(grid)))
-        yield Section(lines=(f"The study's claim: {self._paper['claim']}.", *self.notes()))
+        yield Section(lines=(f"The study's claim: {CLAIM}.", *self.notes()))
 
     def figures(self) -> dict[str, Any]:
         """Return score against sparsity and the zeros over the model's parts, for each task."""
@@ -302,9 +317,10 @@ class LocalGlobal(SweptStudy):
         lines = [
             f"# Local and global pruning{mark}",
             "",
-            f"Study: {self._paper['source']} {self._paper['note']}",
+            f"Study: {self._facts['source']} Its curves are pictures, so that no number of them "
+            f"stands beside ours. Its authors' code: {self._facts['authors_code']['note']}",
             "",
-            f"Its claim: {self._paper['claim']}.",
+            f"Its claim: {CLAIM}.",
             "",
             self.settings_line(),
             "Ours classifies the polarity of aspects that are given, prunes once and for good "
@@ -332,11 +348,8 @@ class LocalGlobal(SweptStudy):
         lines += [f"![scores]({grid.task}_scores.png)", ""]
         found = self.zeros[grid.task]
         if found:
-            figures = [f"Figure {n}: {self._paper['figures'][n] or ABSENT}" for n in "56"]
             lines += [
                 f"## {grid.task}: percent of zeros in each part of the model{mark}",
-                "",
-                f"The study's: {', '.join(figures)}.",
                 "",
                 tables.markdown(zeros.table(found)),
                 f"![zeros]({grid.task}_zeros.png)",

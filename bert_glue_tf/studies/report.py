@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -13,20 +12,21 @@ import numpy as np
 from bert_glue_tf.compression.names import DEFAULT_METHOD, NO_PRUNING
 from bert_glue_tf.evaluation.collapse import Mark
 from bert_glue_tf.evaluation.significance import Equal
-from bert_glue_tf.reports import formats, tables
+from bert_glue_tf.reports import formats, tables, verdicts
 from bert_glue_tf.reports.groups import Group
 from bert_glue_tf.reports.measured import REFERENCE, SAMPLE, Model
-from bert_glue_tf.reports.tables import Column, Table, Tone
+from bert_glue_tf.reports.tables import Table
 from bert_glue_tf.reports.verdicts import Comparison, Outcome
-from bert_glue_tf.studies import report_plan, words
+from bert_glue_tf.studies import printed, report_claims, report_plan, words
+from bert_glue_tf.studies.claims import Answer
 from bert_glue_tf.studies.report_plan import QUANTIZED, RECIPE, Plan
+from bert_glue_tf.studies.report_rows import CURVE, QUANTIZATION, CurveRow, QuantizationRow
+from bert_glue_tf.studies.report_rows import CURVES as CURVE_NAMES
 from bert_glue_tf.studies.study import Study
-from bert_glue_tf.studies.words import ABSENT
 
 CURVES = ("1", "2")  # Tables of loss and accuracy per epoch.
 PRUNED = ("mrpc", "cola")
 _METRIC = "accuracy"  # The one of both hypotheses.
-_CURVES = ("loss", "accuracy", "val_loss", "val_accuracy")
 
 
 # --- rows ---
@@ -43,87 +43,6 @@ class Trained:
     def label(self) -> str:
         """Its name in messages."""
         return f"{self.task}, {self.method}"
-
-
-@dataclasses.dataclass(frozen=True)
-class CurveRow:
-    """One epoch: the report's values and the means of ours over the seeds, by their names."""
-
-    is_pruned: bool
-    epoch: int
-    theirs: Mapping[str, float | None]
-    ours: Mapping[str, float]
-
-
-@dataclasses.dataclass(frozen=True)
-class QuantizationRow:
-    """The files of a task, quantized or not.
-
-    Attributes:
-      task: its name.
-      examples: how many it was trained and scored on, in words.
-      is_quantized: which of the two files.
-      theirs: the report's values of the task, by name.
-      accuracy: ours, mean over the seeds.
-      bytes: of our files, mean over the seeds.
-      saved: the fraction of the float32 file that quantization saves; None for float32 itself.
-      is_collapsed: whether one of our files is worthless.
-    """
-
-    task: str
-    examples: str
-    is_quantized: bool
-    theirs: Mapping[str, float | None]
-    accuracy: float
-    bytes: float
-    saved: float | None
-    is_collapsed: bool
-
-    def published(self, name: str) -> float | None:
-        """Return the report's value for this file."""
-        return self.theirs[f"quantized_{name}" if self.is_quantized else name]
-
-
-def _published(digits: int) -> Any:
-    return lambda value: ABSENT if value is None else f"{value:.{digits}f}"
-
-
-def _yes(value: bool) -> str:
-    return "yes" if value else "no"
-
-
-def _percent(value: float | None) -> str:
-    return "" if value is None else f"{value:.2%}"
-
-
-def _curve(name: str) -> tuple[Column[CurveRow], Column[CurveRow]]:
-    return (
-        Column(f"{name}: report", lambda row: row.theirs.get(name), _published(4)),
-        Column(f"{name}: ours", lambda row: row.ours[name], lambda value: f"{value:.4f}"),
-    )
-
-
-_CURVE: tuple[Column[CurveRow], ...] = (
-    Column("pruning", lambda row: row.is_pruned, lambda value: "with" if value else "without"),
-    Column("epoch", lambda row: row.epoch),
-    *itertools.chain.from_iterable(map(_curve, _CURVES)),
-)
-_QUANTIZATION: tuple[Column[QuantizationRow], ...] = (
-    Column("task", lambda row: f"{row.task}, {row.examples}"),
-    Column("quantized", lambda row: row.is_quantized, _yes),
-    Column("accuracy: report", lambda row: row.published("accuracy"), _published(4)),
-    Column("accuracy: ours", lambda row: row.accuracy, lambda value: f"{value:.4f}"),
-    Column("MB: report", lambda row: row.published("mb"), _published(2)),
-    Column("MB: ours", lambda row: row.bytes, formats.megabytes(2)),
-    Column("smaller by", lambda row: row.saved, _percent),
-    Column("report's", lambda row: row.theirs["reduction"] if row.is_quantized else None, _percent),
-    Column(
-        formats.COLLAPSED,
-        lambda row: row.is_collapsed,
-        lambda value: "yes" if value else "",
-        lambda value: Tone.BAD if value else Tone.PLAIN,
-    ),
-)
 
 
 # --- the study ---
@@ -143,7 +62,6 @@ class Report(Study[Trained]):
         super().__init__(dict.fromkeys(Trained(plan.task, plan.method) for plan in trainings))
         self.plans = tuple(trainings)
         self.settings = settings
-        self._paper = words.published(self.name)
 
     def run(self) -> None:
         """Train and export what is missing, and read all records.
@@ -168,24 +86,24 @@ class Report(Study[Trained]):
     def tables(self) -> dict[str, Table[Any]]:
         """Return the three tables; one without a finished run has no rows."""
         found: dict[str, Table[Any]] = {
-            f"table_{number}": Table(_CURVE, tuple(self._curve_rows(number))) for number in CURVES
+            f"table_{number}": Table(CURVE, tuple(self._curve_rows(number))) for number in CURVES
         }
-        return found | {"table_3": Table(_QUANTIZATION, tuple(self._quantization_rows()))}
+        return found | {"table_3": Table(QUANTIZATION, tuple(self._quantization_rows()))}
 
     def _curve_rows(self, number: str) -> Iterator[CurveRow]:
         """Yield the epochs of Table 1 or 2."""
-        table = self._paper["tables"][number]
+        theirs = printed.curves(number)
         for method in (NO_PRUNING, DEFAULT_METHOD):
-            group = self.group(Trained(table["task"], method))
+            group = self.group(Trained(printed.task_of_curves(number), method))
             histories = [model.history for model in group.models] if group else []
             for epoch in range(max(map(len, histories), default=0)):
                 yield CurveRow(
                     is_pruned=method == DEFAULT_METHOD,
                     epoch=epoch + 1,
-                    theirs=table[method][epoch] if epoch < len(table[method]) else {},
+                    theirs=theirs[method][epoch] if epoch < len(theirs[method]) else {},
                     ours={
-                        name: float(np.mean([float(history[epoch][name]) for history in histories]))
-                        for name in _CURVES
+                        name: _mean_and_ends([float(history[epoch][name]) for history in histories])
+                        for name in CURVE_NAMES
                     },
                 )
 
@@ -205,8 +123,10 @@ class Report(Study[Trained]):
                     task=task,
                     examples=_examples(group.first),
                     is_quantized=group is quantized,
-                    theirs=self._paper["tables"]["3"][task],
-                    accuracy=float(np.mean([model.metrics["accuracy"] for model in group.models])),
+                    theirs=printed.quantization()[task],
+                    accuracy=group.mean_of(_METRIC),
+                    spread=group.spread_of(_METRIC),
+                    majority=verdicts.constant_answer(float32.first, _METRIC),
                     bytes=group.bytes("plain"),
                     saved=saved,
                     is_collapsed=bool(group.collapsed),
@@ -216,6 +136,11 @@ class Report(Study[Trained]):
 
     def findings(self) -> list[str]:
         """Return whether the report's two hypotheses hold here, with intervals."""
+        pruning, quantization = self._compared()
+        return [*self._pruning(pruning), *self._quantization(quantization)]
+
+    def _compared(self) -> tuple[list[Comparison | None], list[Comparison | None]]:
+        """Return the differences by pruning and by quantization, tested together."""
         pruning = [
             self.compare(Trained(task, DEFAULT_METHOD), Trained(task, NO_PRUNING), metric=_METRIC)
             for task in PRUNED
@@ -225,7 +150,21 @@ class Report(Study[Trained]):
             for cell in (Trained(task, NO_PRUNING) for task in QUANTIZED)
         ]
         found = self.corrected([*pruning, *quantization])
-        return [*self._pruning(found[: len(PRUNED)]), *self._quantization(found[len(PRUNED) :])]
+        return found[: len(PRUNED)], found[len(PRUNED) :]
+
+    def answers(self) -> list[Answer]:
+        """Return the answers to the report's claims, as far as it was run."""
+        pruning, quantization = (
+            dict(zip(names, found, strict=True))
+            for names, found in zip((PRUNED, QUANTIZED), self._compared(), strict=True)
+        )
+        files = self.group(Trained("mrpc", NO_PRUNING), RECIPE)
+        return report_claims.answers(
+            pruning,
+            quantization,
+            flips=[model.flips for model in files.models] if files else [],
+            curves=[row for row in self._curve_rows("1") if row.is_pruned],
+        )
 
     def _pruning(self, comparisons: Sequence[Comparison | None]) -> Iterator[str]:
         """Yield for each task whether pruning raises the accuracy."""
@@ -256,10 +195,11 @@ class Report(Study[Trained]):
     def text(self) -> str:
         """Return the whole comparison in Markdown."""
         sample = f" ({SAMPLE})" if self.settings["data"] == SAMPLE else ""
+        facts = printed.document(self.name)
         lines = [
             "# The report's tables, reproduced",
             "",
-            f"Report: {self._paper['source']} {self._paper['note']}",
+            f"Report: {facts['source']}",
             "",
             self._settings_line(),
             "",
@@ -271,8 +211,7 @@ class Report(Study[Trained]):
             table = found[f"table_{number}"]
             if not table.rows:
                 continue
-            title = self._paper["tables"][number]["title"]
-            lines += [f"## Table {number}. {title}{sample}", ""]
+            lines += [f"## Table {number}. {printed.TITLES[number]}{sample}", ""]
             if number == "3":
                 told = (
                     f"Ours: float32 and {RECIPE} .tflite files; the report: PyTorch's checkpoints."
@@ -290,19 +229,24 @@ class Report(Study[Trained]):
             data = "the generated sample (its scores say nothing about GLUE)"
         told = ", ".join(f"{k} {v}" for k, v in given.items() if k not in ("encoder", "data"))
         seeds = words.listed_seeds(sorted({plan.seed for plan in self.plans}))
-        theirs = self._paper["encoder"]
+        theirs = printed.REPORT_ENCODER
         other = f"The report used {theirs}: the values are of another, larger encoder."
         return f"Ours: encoder `{given['encoder']}`, data {data}, {told}, {seeds}. " + (
             "" if given["encoder"] == theirs else other
         )
 
     def _counts(self) -> dict[str, str]:
-        """Return task -> how many examples it was trained and scored on."""
+        """Return task -> how many examples it was trained and scored on, and the majority class."""
         groups = {cell.task: self.group(cell) for cell in self.cells}
-        return {task: _examples(group.first) for task, group in groups.items() if group}
+        return {
+            task: f"{_examples(group.first)}; accuracy of the most frequent class "
+            f"{verdicts.constant_answer(group.first, _METRIC):.3f}"
+            for task, group in groups.items()
+            if group
+        }
 
     def write(self, output: pathlib.Path) -> None:
-        """Write the text, which holds all tables.
+        """Write the text, which holds all tables, and the answers to the report's claims.
 
         Args:
           output: the folder.
@@ -310,7 +254,12 @@ class Report(Study[Trained]):
         Raises:
           UserError: the folder cannot be written.
         """
-        self.write_files(output, {f"{self.name}.md": self.text()})
+        self.write_files(output, {f"{self.name}.md": self.text()} | self.answers_file())
+
+
+def _mean_and_ends(values: Sequence[float]) -> tuple[float, float, float]:
+    """Return the mean, the smallest and the largest."""
+    return float(np.mean(values)), min(values), max(values)
 
 
 def _examples(model: Model) -> str:

@@ -1,48 +1,73 @@
-"""Table 1 of the paper on structured pruning beside ours: magnitude, row, column, block."""
+"""Table 1 of the second report beside ours: magnitude, row, column and block pruning."""
 
 from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 from collections.abc import Iterator, Mapping, Sequence
 
 from bert_glue_tf.compression.names import NO_PRUNING
 from bert_glue_tf.core.errors import UserError
-from bert_glue_tf.reports import formats, tables
+from bert_glue_tf.data import tasks
+from bert_glue_tf.reports import formats, tables, verdicts
+from bert_glue_tf.reports.formats import Score
 from bert_glue_tf.reports.groups import Group
+from bert_glue_tf.reports.measured import Interval
 from bert_glue_tf.reports.tables import Column, Table
 from bert_glue_tf.reports.verdicts import Comparison, Outcome
-from bert_glue_tf.studies import columns, words
+from bert_glue_tf.studies import columns, printed, words
 from bert_glue_tf.studies.cells import Cell, cell
+from bert_glue_tf.studies.claims import Answer, Verdict
 from bert_glue_tf.studies.swept import Section, SweptStudy
-from bert_glue_tf.studies.words import ABSENT, Published
 
 METHODS = ("magnitude", "row", "column", "block")
 UNPRUNED = "unpruned"
 FINE_TUNED = "fine-tuned only"
-# The paper's seven tasks are not at hand; these of GLUE have a score of their own.
+# The report's seven and two more of GLUE.
 TASKS = ("cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte", "wnli")
+MAJORITY = "always one answer"
 
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """A task's model beside the paper's.
+    """A task's model beside the report's.
 
     Attributes:
       task: its name.
       model: the cell's label.
-      paper: the paper's score; None for a model that it has not.
+      metric: of the report for the task, by which all are scored.
+      theirs: the report's score as a fraction; None for a model or a task that it has not.
+      is_above: whether that is above the answer that is always the same.
       group: the finished models; None where there is none.
+      constant: the score of that answer, in its own row; else None.
       difference: to the unpruned model.
       reason: why runs failed; empty where none did.
     """
 
     task: str
     model: str
-    paper: Published | None
-    group: Group | None
-    difference: Comparison | None
-    reason: str
+    metric: str
+    theirs: float | None = None
+    is_above: bool = True
+    group: Group | None = None
+    constant: float | None = None
+    difference: Comparison | None = None
+    reason: str = ""
+
+    @property
+    def ours(self) -> Score | None:
+        """Mean over the seeds of our score, or the constant answer's."""
+        if self.constant is not None:
+            return Score(self.constant, None)
+        return Score(self.group.mean_of(self.metric), self.group.mark) if self.group else None
+
+    @property
+    def spread(self) -> Interval | None:
+        """Smallest and largest score over the seeds; None of one seed."""
+        if self.group is None or len(self.group.seeds) < 2:
+            return None
+        return self.group.spread_of(self.metric)
 
     @property
     def sparsity(self) -> float | None:
@@ -51,19 +76,21 @@ class Row:
         return sum(found) / len(found) if found else None
 
 
-def _paper_text(value: Published | None) -> str:
+def _theirs(found: tuple[float | None, bool]) -> str:
+    value, is_above = found
     if value is None:
         return ""
-    return ABSENT if value.value is None else f"{value.value:g}"
+    return f"{value:.3f}" if is_above else f"{value:.3f} (*)"
 
 
 _COLUMNS: tuple[Column[Row], ...] = (
     Column("task", lambda row: row.task),
     Column("model", lambda row: row.model),
-    Column("paper", lambda row: row.paper, _paper_text),
-    columns.score("ours", lambda row: row.group),
+    Column("metric", lambda row: row.metric),
+    Column("report", lambda row: (row.theirs, row.is_above), _theirs),
+    Column("ours", lambda row: row.ours, columns.score_text, columns.score_tone),
     Column("seeds", lambda row: row.group.seeds if row.group else (), formats.listed),
-    columns.spread("range", lambda row: row.group),
+    Column("range", lambda row: row.spread, formats.span),
     Column(
         "sparsity",
         lambda row: row.sparsity,
@@ -120,47 +147,69 @@ class Structured(SweptStudy):
                 options = {"pruning_options": f"block={block}"} if method == "block" else {}
                 self.by_task[task].append(cell(method, {**own, **options}, method, seeds))
         super().__init__([one for models in self.by_task.values() for one in models])
-        self._paper = words.published(self.name)
+        self._theirs = printed.structures()
 
     def tables(self) -> dict[str, Table[Row]]:
         """Return one table: a row for each task and model, each against the unpruned one."""
         rows = [row for task in self.by_task for row in self._rows(task)]
         return {self.name: Table(_COLUMNS, tuple(rows))}
 
+    def metric(self, task: str) -> str:
+        """Return the report's metric of a task: F1 of MRPC, Spearman's correlation of STS-B."""
+        return printed.metric_of(task, tasks.get(task).primary_metric)
+
     def _rows(self, task: str) -> Iterator[Row]:
         base, *pruned = self.by_task[task]
+        metric = self.metric(task)
         start = base.starting_point
         shown = [base, *([Cell(FINE_TUNED, start.configs)] if start else []), *pruned]
-        found = self.compare_together([(one, base) for one in shown[1:]])
+        found = self.compare_together([(one, base) for one in shown[1:]], metric)
+        constant = self._constant(task)
         for one, difference in zip(shown, (None, *found), strict=True):
+            theirs = None if one.label == FINE_TUNED else self._published(one.label, task)
             yield Row(
                 task=task,
                 model=one.label,
-                paper=None if one.label == FINE_TUNED else self._published(one.label, task),
+                metric=metric,
+                theirs=theirs,
+                is_above=theirs is None or not constant or printed.is_above(theirs, *constant),
                 group=self.group(one),
                 difference=difference,
                 reason=self.reason(one),
             )
+        if constant:
+            yield Row(task=task, model=MAJORITY, metric=metric, constant=constant[0])
 
-    def _published(self, method: str, task: str) -> Published:
-        values = self._paper["tables"]["1"]["none" if method == UNPRUNED else method]
-        return Published((values or {}).get(task))
+    def _constant(self, task: str) -> tuple[float, int] | None:
+        """Return the score of the answer that is always the same, and the number of examples.
+
+        None where no model of the task is finished, and for correlations, which it has not.
+        """
+        groups = [group for one in self.by_task[task] if (group := self.group(one)) is not None]
+        if not groups or not tasks.get(task).problem.is_right_or_wrong:
+            return None
+        first = groups[0].first
+        return verdicts.constant_answer(first, self.metric(task)), first.examples
+
+    def _published(self, method: str, task: str) -> float | None:
+        return self._theirs[NO_PRUNING if method == UNPRUNED else method].get(task)
 
     def findings(self) -> list[str]:
-        """Return whether the paper's ranking of the four holds on each task."""
+        """Return whether the report's ranking of the four holds on each task."""
         return [line for task in self.by_task for line in self.ranking(task)]
 
     def ranking(self, task: str) -> list[str]:
-        """Return whether the paper's ranking of the four holds on a task, with intervals."""
+        """Return whether the report's ranking of the four holds on a task, with intervals."""
         pruned = [one for one in self.by_task[task][1:] if self.group(one)]
         missing = [one.label for one in self.by_task[task][1:] if one not in pruned]
         if len(pruned) < 2:
             return [f"{task}: fewer than two of the methods were run, so nothing is ranked."]
         # A score that is undefined is the worst.
-        ours = sorted(pruned, key=self._mean, reverse=True)
+        metric = self.metric(task)
+        ours = sorted(pruned, key=lambda one: self._mean(one, metric), reverse=True)
         pairs = list(itertools.combinations(ours, 2))
-        found = self.compare_together(pairs)
-        scores = [columns.score_text(columns.group_score(self.group(one))) for one in ours]
+        found = self.compare_together(pairs, metric)
+        scores = [columns.score_text(self._score(one, metric)) for one in ours]
         told = [
             f"{task}: ours, best first: "
             + ", ".join(f"{one.label} {score}" for one, score in zip(ours, scores, strict=True))
@@ -181,22 +230,27 @@ class Structured(SweptStudy):
         told.append(f"{task}: {self._verdict(task, pruned)}")
         return told
 
-    def _mean(self, one: Cell) -> float:
+    def _mean(self, one: Cell, metric: str) -> float:
+        score = self._score(one, metric).value
+        return float("-inf") if math.isnan(score) else score
+
+    def _score(self, one: Cell, metric: str) -> Score:
         group = self.group(one)
         assert group is not None
-        return group.mean if group.mean == group.mean else float("-inf")
+        return Score(group.mean_of(metric), group.mark)
 
     def _verdict(self, task: str, pruned: Sequence[Cell]) -> str:
-        """Return the paper's order of each two methods against ours."""
-        theirs = {one: self._published(one.label, task).value for one in pruned}
+        """Return the report's order of each two methods against ours."""
+        theirs = {one: self._published(one.label, task) for one in pruned}
         known = [one for one in pruned if theirs[one] is not None]
         if len(known) < 2:
-            return f"the paper's ranking is {ABSENT}, so it is neither confirmed nor contradicted."
+            return "the report has no such task, so its ranking is not asked for here."
         order = sorted(known, key=lambda one: theirs[one] or 0.0, reverse=True)
         told: dict[str, list[str]] = {"confirmed": [], "contradicted": [], "not shown": []}
         kinds = {Outcome.BETTER: "confirmed", Outcome.WORSE: "contradicted"}
         pairs = [(a, b) for a, b in itertools.combinations(order, 2) if theirs[a] != theirs[b]]
-        for (a, b), found in zip(pairs, self.compare_together(pairs), strict=True):
+        compared = self.compare_together(pairs, self.metric(task))
+        for (a, b), found in zip(pairs, compared, strict=True):
             kind, numbers = "not shown", ""
             if found:
                 numbers = f" {words.interval(found)}"
@@ -208,34 +262,79 @@ class Structured(SweptStudy):
             verdict = "is not contradicted" if told["not shown"] else "holds"
         parts = [f"{kind}: {'; '.join(pairs)}" for kind, pairs in told.items() if pairs]
         return (
-            f"the paper's ranking ({', '.join(one.label for one in order)}) {verdict}. "
+            f"the report's ranking ({', '.join(one.label for one in order)}) {verdict}. "
             + (". ".join(parts) or "It tells none of them apart")
             + "."
         )
 
+    def answers(self) -> list[Answer]:
+        """Return the answers to the report's two claims, from all tasks that were run."""
+        return [
+            self._answer("structured.irregular", [("magnitude", m) for m in METHODS[1:]]),
+            self._answer("structured.column_block", [("column", "row"), ("row", "block")]),
+        ]
+
+    def _answer(self, claim: str, order: Sequence[tuple[str, str]]) -> Answer:
+        """Return whether each first of two methods is the better one, on every task.
+
+        Args:
+          claim: its name.
+          order: pairs (better, worse) that it states.
+        """
+        told: dict[Outcome, list[str]] = {one: [] for one in Outcome}
+        examples, seeds, encoder = 0, 0, ""
+        for task, (_, *pruned) in self.by_task.items():
+            by_label = {one.label: one for one in pruned}
+            pairs = [(by_label[a], by_label[b]) for a, b in order]
+            for (a, b), found in zip(
+                pairs, self.compare_together(pairs, self.metric(task)), strict=True
+            ):
+                if found is None:
+                    continue
+                examples += found.examples if (a, b) == pairs[0] else 0
+                seeds = max(seeds, len(found.difference.by_seed))
+                encoder = found.encoder
+                told[found.outcome].append(
+                    f"{task}: {a.label} over {b.label} {words.interval(found)}"
+                )
+        verdict = _of_pairs(told)
+        numbers = ". ".join(
+            f"{_KINDS[kind]}: {'; '.join(some)}" for kind, some in told.items() if some
+        )
+        own = {
+            "structured.irregular": printed.irregular_is_best(),
+            "structured.column_block": printed.column_best_block_worst(),
+        }[claim][1]
+        numbers += f". Its own table contradicts it on {printed.names(own)}"
+        return Answer(claim, verdict, numbers, examples, seeds, encoder)
+
     def sections(self) -> Iterator[Section]:
         """Yield each task's table and ranking."""
         table = self.tables()[self.name].pick(
-            "model", "paper", "ours", "sparsity", "difference", "95 % interval", "verdict"
+            "model", "report", "ours", "sparsity", "difference", "95 % interval", "verdict"
         )
         for task in self.by_task:
-            yield Section(f"{task}{self.sample_mark}", _of_task(table, task))
+            title = f"{task}, {self.metric(task)}{self.sample_mark}"
+            yield Section(title, _of_task(table, task))
             yield Section(lines=tuple(self.ranking(task)))
-        yield Section(lines=tuple(self.notes()))
+        yield Section(lines=(_STAR, *self.notes()))
 
     def text(self) -> str:
         """Return the whole comparison in Markdown."""
         mark = self.sample_mark
+        facts = printed.document(self.name)
         table = self.tables()[self.name]
         lines = [
-            f"# {self._paper['tables']['1']['title']}{mark}",
+            f"# {facts['table1']['title']}{mark}",
             "",
-            f"Paper: {self._paper['source']} {self._paper['note']}",
+            f"Report: {facts['source']}",
             "",
             self.settings_line(),
             f"A row of `{FINE_TUNED}` is the model that the others start from; `{UNPRUNED}` has "
             "trained on as long as they, and is what each difference is taken to. "
             + words.tests("the models of a task against the unpruned one, and each two methods"),
+            "",
+            _STAR,
             "",
         ]
         for task, models in self.by_task.items():
@@ -248,10 +347,47 @@ class Structured(SweptStudy):
             own = _of_task(table, task)
             own = own.pick(*(head for head in own.filled().heads if head != "task"))
             lines += [tables.markdown(own)]
-        lines += [f"## The paper's ranking{mark}", ""]
+        lines += ["## The whole table of the report", "", tables.markdown(_whole_table()), ""]
+        lines += [f"## The report's ranking{mark}", ""]
         lines += [f"- {line}" for line in self.findings()]
         lines += ["", *(f"- {line}" for line in self.notes()), "", *self.failed_section()]
         return "\n".join(lines)
+
+
+def _of_pairs(told: Mapping[Outcome, Sequence[str]]) -> Verdict:
+    """Return the answer to a claim that is made of differences, by their outcomes."""
+    if told[Outcome.WORSE]:
+        return Verdict.DOES_NOT_HOLD
+    if not any(told.values()):
+        return Verdict.NOT_RUN
+    open_ones = [*told[Outcome.NO_DIFFERENCE], *told[Outcome.UNDEFINED]]
+    return Verdict.CANNOT_BE_TOLD if open_ones else Verdict.HOLDS
+
+
+_KINDS = {
+    Outcome.BETTER: "shown",
+    Outcome.WORSE: "the other way round",
+    Outcome.NO_DIFFERENCE: "not shown",
+    Outcome.UNDEFINED: "undefined",
+}
+_STAR = (
+    "(*): the report's score is not above the answer that is always the same by more than the "
+    "noise of so many examples."
+)
+
+
+def _whole_table() -> Table[Mapping[str, str]]:
+    """Return the report's own Table 1, with its claims about it."""
+    scores = printed.structures()
+    rows = []
+    for method, of_task in scores.items():
+        cells = {"model": UNPRUNED if method == NO_PRUNING else method}
+        for task, score in of_task.items():
+            known = printed.MAJORITY.get(task)
+            star = "" if known is None or printed.is_above(score, *known) else " (*)"
+            cells[printed.names([task])] = f"{score:.3f}{star}"
+        rows.append(cells)
+    return tables.of(rows)
 
 
 def _of_task(table: Table[Row], task: str) -> Table[Row]:

@@ -21,6 +21,7 @@ from bert_glue_tf.reports.groups import Group
 from bert_glue_tf.reports.measured import KERAS, Model
 from bert_glue_tf.reports.tables import Table
 from bert_glue_tf.reports.verdicts import Comparison
+from bert_glue_tf.studies import claims
 
 
 class AnyCell(Protocol):
@@ -49,9 +50,11 @@ class Study(abc.ABC, Generic[C]):
     Attributes:
       name: of its text file, and of the flags' default folder.
       cells: the models of its tables.
+      made_by: the command that has run it, for whoever wants the same; empty in Python.
     """
 
     name: ClassVar[str]
+    made_by = ""
 
     def __init__(self, cells: Iterable[C]) -> None:
         self.cells: tuple[C, ...] = tuple(cells)
@@ -71,12 +74,16 @@ class Study(abc.ABC, Generic[C]):
     def text(self) -> str:
         """Return the whole study in Markdown."""
 
+    def answers(self) -> list[claims.Answer]:
+        """Return the answers to the document's claims of `claims.CLAIMS`, as far as it was run."""
+        return []
+
     def figures(self) -> dict[str, Any]:
         """Return the figures by the names of their files, without an ending."""
         return {}
 
     def write(self, output: pathlib.Path) -> None:
-        """Write the text, the tables as CSV, and each figure as SVG and PNG.
+        """Write the text, the tables as CSV, each figure as SVG and PNG, and the answers to claims.
 
         They are made from the records alone, so that nothing is lost by it.
 
@@ -88,7 +95,13 @@ class Study(abc.ABC, Generic[C]):
         """
         texts = {f"{self.name}.md": self.text()}
         texts |= {f"{name}.csv": tables.csv(table) for name, table in self.tables().items()}
-        self.write_files(output, texts, self.figures())
+        self.write_files(output, texts | self.answers_file(), self.figures())
+
+    def answers_file(self) -> dict[str, str]:
+        """Return the name and the JSON of the answers to claims; empty where there are none."""
+        found = self.answers()
+        file = f"{self.name}{claims.ENDING}"
+        return {file: claims.text(self.name, found, self.made_by)} if found else {}
 
     @staticmethod
     def write_files(
@@ -165,13 +178,19 @@ class Study(abc.ABC, Generic[C]):
             )
         return self._compared[key]
 
-    def compare_together(self, pairs: Sequence[tuple[C, C]]) -> list[Comparison | None]:
+    def compare_together(
+        self, pairs: Sequence[tuple[C, C]], metric: str = ""
+    ) -> list[Comparison | None]:
         """Compare several pairs (judged, base), their p-values corrected for their number.
+
+        Args:
+          pairs: of cells.
+          metric: its name; by default the task's primary metric.
 
         Returns:
           A comparison for each pair; None where a cell is missing.
         """
-        return self.corrected([self.compare(judged, base) for judged, base in pairs])
+        return self.corrected([self.compare(judged, base, metric=metric) for judged, base in pairs])
 
     @staticmethod
     def corrected(found: Sequence[Comparison | None]) -> list[Comparison | None]:

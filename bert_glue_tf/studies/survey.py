@@ -16,8 +16,9 @@ from bert_glue_tf.reports import plots, reading, tables, times
 from bert_glue_tf.reports.groups import Group
 from bert_glue_tf.reports.tables import Table
 from bert_glue_tf.reports.verdicts import Comparison
-from bert_glue_tf.studies import hybrids, survey_measure, words
+from bert_glue_tf.studies import hybrids, survey_claims, survey_measure, words
 from bert_glue_tf.studies.cells import Cell, cell
+from bert_glue_tf.studies.claims import Answer
 from bert_glue_tf.studies.survey_measure import INT8, Costs, MeasureSettings
 from bert_glue_tf.studies.survey_rows import COLUMNS, Row
 from bert_glue_tf.studies.swept import Section, SweptStudy
@@ -157,6 +158,12 @@ class Survey(SweptStudy):
         models = times.share(reading.every(labels), self.base.session)
         by_label = {labels[model.folder]: model for model in models if model.recipe == INT8}
         return [Group((by_label[label],), name=label) for label in labels.values()]
+
+    def answers(self) -> list[Answer]:
+        """Return the answers to the claims on layers and on blocks."""
+        rows = {row.method: row for row in self.table.rows}
+        found = [survey_claims.layer(rows.get("layer")), survey_claims.block(rows.get("block"))]
+        return [one for one in found if one is not None]
 
     def figures(self) -> dict[str, Any]:
         """Return score against latency and against size."""

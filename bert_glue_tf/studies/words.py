@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import importlib.resources
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,19 +12,6 @@ from bert_glue_tf.reports import formats
 from bert_glue_tf.reports.verdicts import Comparison
 
 ABSENT = "not at hand"
-
-
-@dataclasses.dataclass(frozen=True)
-class Published:
-    """A value that a document prints; None where the document is not at hand."""
-
-    value: float | None
-
-
-def published(name: str) -> dict[str, Any]:
-    """Return the values of one document, committed as data with their source."""
-    file = importlib.resources.files("bert_glue_tf.studies") / "published" / f"{name}.json"
-    return dict(json.loads(file.read_text(encoding="utf-8")))
 
 
 def interval(found: Comparison) -> str:

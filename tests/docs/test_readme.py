@@ -230,7 +230,8 @@ def test_the_code_for_the_saved_model_classifies_a_sentence(exported, tmp_path):
 
 
 @pytest.mark.processes
-def test_the_readme_shows_the_numbers_of_the_records():
-    command = [sys.executable, "docs/fill_in.py", "--check"]
+@pytest.mark.parametrize("program", ["fill_in.py", "write_claims.py"])
+def test_the_pages_show_the_numbers_of_the_records(program):
+    command = [sys.executable, f"docs/{program}", "--check"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert (done.stdout, done.returncode) == ("", 0), done.stderr

@@ -324,6 +324,10 @@ def real(request, glue_dir, tmp_path_factory):
         encoder_dropout=0.0,
         learning_rate=1e-4,
         train_examples=2400 if request.param == "cola" else 1600,
+        # Half of the layers train and are quantized in half of the time.
+        pruning_method="layer",
+        pruning_options="order=top",
+        final_sparsity=0.5,
     )
     experiment.train_and_evaluate(config, RunFolder.open(root / "run", config))
     run = Run.read(root / "run")
@@ -355,9 +359,9 @@ def test_int8_keeps_the_score_and_is_not_slower_than_float32(real):
         assert timed["min"] < timed["float32_p50"]
     assert records["int8"].pieces == records["float32"].pieces
     found = records["int8"].quantization
-    assert len([name for name in found["int8"] if name.startswith("layer_")]) > 24
+    assert len([name for name in found["int8"] if name.startswith("layer_")]) > 12
     assert found["noise"] < found["noise_of_dynamic_int8"] + 0.01 + 1e-9
-    assert found["pieces_of_everything_int8"] > 30
+    assert found["pieces_of_everything_int8"] > 15
 
 
 def test_float32_equals_keras_on_every_example(real):

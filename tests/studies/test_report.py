@@ -23,7 +23,8 @@ from bert_glue_tf.export.record import ExportResult
 from bert_glue_tf.reports import terminal
 from bert_glue_tf.reports.verdicts import Comparison
 from bert_glue_tf.runs import results
-from bert_glue_tf.studies import report, report_plan, words
+from bert_glue_tf.studies import claims, printed, report, report_plan
+from bert_glue_tf.studies.claims import Verdict
 from bert_glue_tf.studies.report import Report
 from bert_glue_tf.studies.report_plan import Plan
 
@@ -181,32 +182,10 @@ def test_a_command_that_fails_ends_all(called, tmp_path):
     assert len(called) == 2  # Nothing is exported.
 
 
-# --- the published values ---
-
-
-def test_published_values_have_a_source_and_the_tables_their_cells():
-    theirs = words.published("report")
-    assert theirs["source"].startswith("Report on pruning and quantizing BERT on GLUE")
-    assert theirs["encoder"] == "bert_en_uncased_L-12_H-768_A-12"
-    for number in report.CURVES:
-        table = theirs["tables"][number]
-        for method in ("none", "classifier_magnitude"):
-            assert len(table[method]) == 3
-            for row in table[method]:
-                assert set(row) == {"loss", "accuracy", "val_loss", "val_accuracy"}
-    assert [theirs["tables"][n]["task"] for n in report.CURVES] == ["mrpc", "cola"]
-    for task in report_plan.QUANTIZED:
-        assert theirs["tables"]["3"][task]["mb"] == 438.000505
-        assert theirs["tables"]["3"][task]["quantized_mb"] == 181.479765
-
-
 # --- tables ---
 
 
-def test_curves_are_means_over_the_seeds_beside_the_reports(tmp_path, monkeypatch):
-    theirs = words.published("report")
-    theirs["tables"]["1"]["classifier_magnitude"][1]["val_accuracy"] = 0.8125
-    monkeypatch.setattr(words, "published", lambda name: theirs)
+def test_curves_are_means_over_the_seeds_beside_the_reports(tmp_path):
     done = [
         trained(plan(tmp_path, "mrpc"), right(300), [(0.6, 0.7, 0.5, 0.8), (0.4, 0.8, 0.4, 0.9)]),
         trained(
@@ -223,12 +202,17 @@ def test_curves_are_means_over_the_seeds_beside_the_reports(tmp_path, monkeypatc
     ]
     shown = read(done).tables()
     rows = [list(row.values()) for row in shown["table_1"].texts()]
-    absent = "not at hand"
     assert rows == [
-        ["without", "1", absent, "0.6000", absent, "0.7000", absent, "0.5000", absent, "0.8000"],
-        ["without", "2", absent, "0.4000", absent, "0.8000", absent, "0.4000", absent, "0.9000"],
-        ["with", "1", absent, "0.6000", absent, "0.5000", absent, "0.5000", absent, "0.5000"],
-        ["with", "2", absent, "0.3000", absent, "0.7000", absent, "0.1500", "0.8125", "0.7500"],
+        ["without", "1", "0.681", "0.600", "0.634", "0.700", "0.574", "0.500", "0.755", "0.800"],
+        ["without", "2", "0.479", "0.400", "0.792", "0.800", "0.483", "0.400", "0.797", "0.900"],
+        [
+            *("with", "1", "0.671", "0.600 (0.500 to 0.700)", "0.625", "0.500"),
+            *("0.490", "0.500", "0.779", "0.500"),
+        ],
+        [
+            *("with", "2", "0.434", "0.300 (0.250 to 0.350)", "0.803", "0.700 (0.600 to 0.800)"),
+            *("0.447", "0.150 (0.100 to 0.200)", "0.810", "0.750 (0.700 to 0.800)"),
+        ],
     ]
     assert len(shown["table_2"].rows) == 1
 
@@ -236,7 +220,7 @@ def test_curves_are_means_over_the_seeds_beside_the_reports(tmp_path, monkeypatc
 def test_more_epochs_than_the_report_had(tmp_path):
     done = [trained(plan(tmp_path, "cola"), right(300), [(0.5, 0.5, 0.5, 0.5)] * 5)]
     rows = read(done).tables()["table_2"].texts()
-    assert [row["loss: report"] for row in rows] == ["not at hand"] * 5
+    assert [row["loss: report"] for row in rows] == ["0.569", "0.384", "0.271", "", ""]
 
 
 def test_accuracy_and_size_with_and_without_quantization(tmp_path):
@@ -250,10 +234,13 @@ def test_accuracy_and_size_with_and_without_quantization(tmp_path):
     sst2 = "sst2, trained on 500 of its 2,000 examples, scored on 400"
     assert [row["task"] for row in rows] == [mrpc, mrpc, sst2, sst2]
     assert [list(row.values())[1:] for row in rows] == [
-        ["no", "not at hand", "0.7750", "438.00", "90.00", "", "", ""],
-        ["yes", "not at hand", "0.7700", "181.48", "25.00", "72.22%", "58.62%", ""],
-        ["no", "not at hand", "0.8750", "438.00", "90.00", "", "", ""],
-        ["yes", "not at hand", "0.8725", "181.48", "25.00", "72.22%", "58.62%", ""],
+        ["no", "0.8021", "0.775 (0.750 to 0.800)", "0.500", "438.00", "90.00", "", "", ""],
+        [
+            *("yes", "0.8529", "0.770 (0.740 to 0.800)", "0.500"),
+            *("181.48", "25.00", "72.22%", "58.62%", ""),
+        ],
+        ["no", "0.9243", "0.875", "0.500", "438.00", "90.00", "", "", ""],
+        ["yes", "0.9140", "0.873", "0.500", "181.48", "25.00", "72.22%", "58.62%", ""],
     ]
 
 
@@ -383,6 +370,80 @@ def test_pruning_that_collapses_is_named(tmp_path):
     assert line.endswith(" COLLAPSED: with pruning: every prediction is not_equivalent.")
 
 
+# --- the answers to its claims ---
+
+
+def answered(plans):
+    """The answers to claims by their names without the study's."""
+    return {one.claim.removeprefix("report."): one for one in read(plans).answers()}
+
+
+def test_the_answers_say_how_many_and_what_could_have_been_shown(tmp_path):
+    done = [
+        trained(plan(tmp_path, "mrpc", method, seed), right(number))
+        for seed in (1, 2, 3)
+        for method, number in (("none", 300 + seed), ("classifier_magnitude", 302))
+    ]
+    found = answered(done)
+    assert set(found) == {"pruning_mrpc", "pruning_points", "size"}
+    one = found["pruning_mrpc"]
+    assert (one.examples, one.seeds) == (400, 3)
+    assert one.verdict in (Verdict.CANNOT_BE_TOLD, Verdict.DOES_NOT_HOLD)
+    assert "3 seeds; shown four times of five would be 0.0" in one.numbers
+    # No gain of ours, and its interval does not hold the report's.
+    assert found["pruning_points"].verdict is Verdict.DOES_NOT_HOLD
+    assert "does not hold the report's +0.023" in found["pruning_points"].numbers
+    assert found["size"].verdict is Verdict.DOES_NOT_HOLD
+    assert found["size"].numbers.endswith("give 58.57%")
+
+
+@pytest.mark.parametrize(
+    ("int8", "flips", "verdict"),
+    [(302, 6, Verdict.DOES_NOT_HOLD), (322, 30, Verdict.CANNOT_BE_TOLD)],
+)
+def test_a_gain_by_rounding_takes_that_many_answers(tmp_path, int8, flips, verdict):
+    one = quantized(plan(tmp_path, "mrpc", exported=True), right(300), right(int8), flips=flips)
+    found = answered([one])["quantization_points"]
+    assert found.verdict is verdict
+    # 0.8529 - 0.8021 of 400.
+    assert found.numbers.startswith("it takes 20 more right answers of 400; our quantized files")
+    assert f"change {flips} answers at all" in found.numbers
+
+
+def test_the_second_epoch_is_read_off_the_curves(tmp_path):
+    rows = [(0.6, 0.7, 0.5, 0.8), (0.5, 0.80, 0.4, 0.81)]
+    done = [
+        trained(plan(tmp_path, "mrpc"), right(300), rows),
+        trained(plan(tmp_path, "mrpc", "classifier_magnitude"), right(300), rows),
+    ]
+    assert answered(done)["second_epoch"].verdict is Verdict.HOLDS
+    other = [rows[0], (0.5, 0.80, 0.6, 0.81)]
+    done[1] = trained(plan(tmp_path, "mrpc", "classifier_magnitude"), right(300), other)
+    assert answered(done)["second_epoch"].verdict is Verdict.DOES_NOT_HOLD
+
+
+def test_the_answers_are_written_and_read_again(tmp_path):
+    study = read(everything(tmp_path / "runs"))
+    study.made_by = "python -m bert_glue_tf.reproduce_report --data=/glue"
+    study.write(tmp_path / "out")
+    command, answers = claims.read(tmp_path / "out" / f"report{claims.ENDING}")
+    assert command == study.made_by
+    assert answers == study.answers()
+    assert {one.claim for one in answers} <= {one.name for one in claims.CLAIMS}
+    file = tmp_path / "broken.json"
+    file.write_text("[]")
+    with refuses(UserError, file):
+        claims.read(file)
+
+
+def test_a_claim_that_nobody_ran_says_so_and_what_would_answer_it():
+    rows = claims.table(claims.rows([])).texts()
+    assert len(rows) == len(claims.CLAIMS)
+    assert {row["answer"] for row in rows} == {"not run"}
+    told = {row["claim"]: row["what was found"] for row in rows}
+    assert told["Quantization keeps MRPC's accuracy"] == "make reproduce-report would answer it"
+
+
 # --- the whole ---
 
 
@@ -417,8 +478,9 @@ def test_the_text_has_tables_settings_limit_and_conclusion(tmp_path):
         "The report used bert_en_uncased_L-12_H-768_A-12: the values are of another, larger "
         "encoder."
     ) in text
-    assert "- mrpc: trained on all 2,000 examples, scored on 400\n" in text
-    assert "- sst2: trained on 500 of its 67,349 examples, scored on 400\n" in text
+    majority = "accuracy of the most frequent class 0.500"
+    assert f"- mrpc: trained on all 2,000 examples, scored on 400; {majority}\n" in text
+    assert f"- sst2: trained on 500 of its 67,349 examples, scored on 400; {majority}\n" in text
     table = text[text.index("## Table 3") : text.index("## The two")]
     assert table.count("| sst2, trained on 500 of its 67,349 examples, scored on 400 |") == 2
     conclusion = text[text.index("## The two") :].strip().splitlines()[4:]
@@ -432,8 +494,7 @@ def test_the_text_has_tables_settings_limit_and_conclusion(tmp_path):
 
 
 def test_with_the_reports_own_encoder_nothing_is_said_of_another(tmp_path):
-    encoder = words.published("report")["encoder"]
-    text = read(everything(tmp_path), encoder=encoder).text()
+    text = read(everything(tmp_path), encoder=printed.REPORT_ENCODER).text()
     assert "another, larger encoder" not in text
 
 

@@ -9,7 +9,7 @@ from messages import refused
 from slow_fixtures import slow_to_make
 from study_runs import TINY, command, finished, read, right, train, width, write
 
-from bert_glue_tf.studies import words
+from bert_glue_tf.studies.claims import Verdict
 from bert_glue_tf.studies.structured import Structured
 
 # --- structured pruning: the real path ---
@@ -76,12 +76,17 @@ def test_the_command_runs_what_is_missing_and_writes_the_tables(trained, tmp_pat
     )
     assert done.returncode == 0, done.stderr
     assert (root / missing / "results.jsonl").is_file()
-    assert "the paper's ranking is not at hand" in done.stdout
+    assert "sst2: the report's ranking (magnitude, block, column, row)" in done.stdout
     rows = read(tmp_path / "out" / "structured.csv")
     assert rows == finished(study, root).tables()["structured"].texts()
     text = (tmp_path / "out" / "structured.md").read_text()
     assert "sst2: trained on 120 of its 160 examples, scored on 60 (accuracy)." in text
-    assert text.count("| not at hand |") == 5
+    assert "| unpruned | accuracy | 0.927 |" in text
+    assert "| always one answer | accuracy |" in text
+    # Of the whole table, RTE's scores that are not above the majority class of its 277 pairs.
+    (rte,) = (line for line in text.splitlines() if line.startswith("| block | 0.788 |"))
+    assert rte.endswith("| 0.531 (*) |")
+    assert (tmp_path / "out" / "structured_claims.json").exists()
 
 
 # --- structured pruning: words ---
@@ -89,9 +94,15 @@ def test_the_command_runs_what_is_missing_and_writes_the_tables(trained, tmp_pat
 WRITTEN = {"encoder": "tiny", "data": "tsv", "finetune_epochs": "3"}
 
 
-def written(root, scores, seeds=(1,)):
-    """A study of MRPC with a number of right answers for each model and seed."""
+def written(root, scores, seeds=(1,), theirs=None):
+    """A study of MRPC with a number of right answers for each model and seed.
+
+    As many wrong answers are yes as no, so that F1 is the accuracy.
+    """
     study = Structured(["mrpc"], WRITTEN, seeds, block="16x16", sst2_examples=0)
+    if theirs is not None:
+        study._theirs = {name: {} for name in study._theirs}
+        study._theirs |= {name: {"mrpc": value} for name, value in theirs.items()}
     for cell in study.cells:
         write(cell, root, [right(number) for number in scores[cell.label]])
     write(study.cells[0].starting_point, root, [right(300) for _ in seeds])
@@ -101,8 +112,8 @@ def written(root, scores, seeds=(1,)):
 SCORES = {"unpruned": [340], "magnitude": [338], "row": [300], "column": [298], "block": [336]}
 
 
-def test_the_ranking_without_the_papers(tmp_path):
-    study = written(tmp_path, SCORES)
+def test_the_ranking_without_the_reports(tmp_path):
+    study = written(tmp_path, SCORES, theirs={})
     first, apart, noise, verdict = study.findings()
     assert first == (
         "mrpc: ours, best first: magnitude 0.8450, block 0.8400, row 0.7500, column 0.7450."
@@ -117,9 +128,7 @@ def test_the_ranking_without_the_papers(tmp_path):
     ]
     assert "magnitude and block +0.005 (" in noise
     assert "row and column +0.005 (" in noise
-    assert verdict == (
-        "mrpc: the paper's ranking is not at hand, so it is neither confirmed nor contradicted."
-    )
+    assert verdict == ("mrpc: the report has no such task, so its ranking is not asked for here.")
 
 
 def test_the_table_fits_a_terminal(tmp_path):
@@ -130,25 +139,52 @@ def test_the_table_fits_a_terminal(tmp_path):
 @pytest.mark.parametrize(
     ("theirs", "verdict"),
     [
-        ({"magnitude": 90, "row": 80}, "(magnitude, row) holds. confirmed: magnitude over row +0"),
-        ({"magnitude": 80, "row": 90}, "(row, magnitude) does not hold. contradicted: row over"),
         (
-            {"magnitude": 90, "block": 88, "row": 80},
+            {"magnitude": 0.9, "row": 0.8},
+            "(magnitude, row) holds. confirmed: magnitude over row",
+        ),
+        ({"magnitude": 0.8, "row": 0.9}, "(row, magnitude) does not hold. contradicted: row over"),
+        (
+            {"magnitude": 0.9, "block": 0.88, "row": 0.8},
             "(magnitude, block, row) is not contradicted. confirmed: magnitude over row",
         ),
-        ({"magnitude": 90, "block": 90}, "(magnitude, block) holds. It tells none of them apart."),
+        (
+            {"magnitude": 0.9, "block": 0.9},
+            "(magnitude, block) holds. It tells none of them apart.",
+        ),
     ],
 )
-def test_the_papers_ranking_where_it_is_known(tmp_path, monkeypatch, theirs, verdict):
-    paper = words.published("structured")
-    for method, value in theirs.items():
-        paper["tables"]["1"][method] = {"mrpc": value}
-    monkeypatch.setattr(words, "published", lambda name: paper)
-    study = written(tmp_path, SCORES)
+def test_the_reports_ranking(tmp_path, theirs, verdict):
+    study = written(tmp_path, SCORES, theirs=theirs)
     told = study.findings()[-1]
-    assert told.startswith(f"mrpc: the paper's ranking {verdict}")
+    assert told.startswith(f"mrpc: the report's ranking {verdict}")
     (row,) = [row for row in study.tables()["structured"].texts() if row["model"] == "magnitude"]
-    assert row["paper"] == f"{theirs['magnitude']}"
+    assert row["report"] == f"{theirs['magnitude']:.3f}"
+
+
+def test_the_metric_is_the_reports_and_a_score_of_yes_to_all_is_marked(tmp_path):
+    study = written(tmp_path, SCORES)
+    rows = {row["model"]: row for row in study.tables()["structured"].texts()}
+    assert {row["metric"] for row in rows.values()} == {"f1"}
+    # Of 400 written answers half are yes: always yes has an F1 of 2/3, and 0.716 is above it by
+    # more than the noise of 400 examples.
+    assert rows["always one answer"]["ours"] == "0.6667"
+    assert [rows[name]["report"] for name in ("unpruned", "block")] == ["0.898", "0.792"]
+    low = written(tmp_path, SCORES, theirs={"row": 0.71, "column": 0.72})
+    rows = {row["model"]: row for row in low.tables()["structured"].texts()}
+    assert (rows["row"]["report"], rows["column"]["report"]) == ("0.710 (*)", "0.720")
+
+
+def test_the_answers_to_its_claims(tmp_path):
+    irregular, columns = written(tmp_path, SCORES).answers()
+    # Shown against rows and columns, not against blocks.
+    assert irregular.verdict is Verdict.CANNOT_BE_TOLD
+    assert irregular.numbers.startswith("shown: mrpc: magnitude over row")
+    assert irregular.numbers.endswith("Its own table contradicts it on QQP, STS-B")
+    assert (irregular.examples, irregular.seeds) == (400, 1)
+    # The blocks are better than the rows.
+    assert columns.verdict is Verdict.DOES_NOT_HOLD
+    assert "the other way round: mrpc: row over block -0.090" in columns.numbers
 
 
 def test_seeds_have_a_mean_and_a_range(tmp_path):

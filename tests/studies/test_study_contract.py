@@ -13,7 +13,7 @@ from written_runs import write_export, write_run, write_session
 from bert_glue_tf import studies
 from bert_glue_tf.evaluation import significance
 from bert_glue_tf.export.folder import FOLDER, ExportFolder
-from bert_glue_tf.studies import report_plan, zeros
+from bert_glue_tf.studies import claims, report_plan, zeros
 from bert_glue_tf.studies.local_global import LocalGlobal
 from bert_glue_tf.studies.report import Report
 from bert_glue_tf.studies.structured import Structured
@@ -49,9 +49,9 @@ def structured(root):
     given = {**GIVEN, "finetune_epochs": "3"}
     study = written(Structured(["mrpc"], given, [1], block="16x16", sst2_examples=0), root)
     write(study.cells[0].starting_point, root, [right(200)])
-    # So that the paper's order is another than ours, and pairs are asked for both ways.
+    # So that the report's order is another than ours, and pairs are asked for both ways.
     for place, method in enumerate(("magnitude", "row", "column", "block")):
-        study._paper["tables"]["1"][method] = {"mrpc": float(place)}
+        study._theirs[method]["mrpc"] = float(place)
     return finished(study, root)
 
 
@@ -61,7 +61,7 @@ def local_global(root):
 
 def survey(root):
     given = {**GIVEN, "task": "mrpc"}
-    study = finished(written(Survey(["row", "block"], given, "", [1]), root), root)
+    study = finished(written(Survey(["layer", "block"], given, "", [1]), root), root)
     latency = {"32": {"p50": 2.0, "p90": 3.0, "min": 1.0, "float32_p50": 4.0}}
     for place, cell in enumerate(study.cells):
         (config,) = cell.configs
@@ -111,6 +111,14 @@ def test_it_has_cells_tables_findings_and_a_text(study):
     assert text.endswith("\n")
     for line in study.findings():
         assert f"- {line}\n" in text
+
+
+def test_its_answers_are_to_claims_of_the_documents(study):
+    names = {claim.name for claim in claims.CLAIMS if claim.name.startswith(f"{study.name}.")}
+    answers = study.answers()
+    assert answers
+    assert {one.claim for one in answers} <= names
+    assert all(one.verdict is not claims.Verdict.NOT_RUN and one.numbers for one in answers)
 
 
 def test_its_rows_hold_values_and_no_texts_of_numbers(study):

@@ -1,0 +1,288 @@
+"""Claims of the four documents, and what a finished study answers to them."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import json
+import pathlib
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from bert_glue_tf.core import strict_json
+from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.core.records import FORMAT
+from bert_glue_tf.reports import formats
+from bert_glue_tf.reports.tables import Column, Table
+from bert_glue_tf.reports.verdicts import Comparison
+from bert_glue_tf.studies import words
+
+VERSION = 1  # Of the file of answers.
+ENDING = "_claims.json"  # Of that file's name, behind the study's.
+# In standard errors: half of a 95 % interval, and the difference that a test at 5 % finds in four
+# cases of five.
+_HALF, _FOUND = 1.96, 1.96 + 0.84
+
+
+class Verdict(enum.Enum):
+    """The answer to a claim in words."""
+
+    HOLDS = "holds"
+    DOES_NOT_HOLD = "does not hold"
+    CANNOT_BE_TOLD = "cannot be told"
+    NOT_RUN = "not run"
+
+
+@dataclasses.dataclass(frozen=True)
+class Claim:
+    """A sentence of a document that an experiment can answer.
+
+    Attributes:
+      name: which tells it from the others; its first part is the study's, before a dot.
+      document: short name of the document.
+      text: the claim.
+      asked_by: the command whose runs answer it; empty where there is none yet.
+    """
+
+    name: str
+    document: str
+    text: str
+    asked_by: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Answer:
+    """What was found about a claim.
+
+    Attributes:
+      claim: its name.
+      verdict: in a word.
+      numbers: what it rests on, in words.
+      examples: that were scored; 0 where none were, as of arithmetic.
+      seeds: of the trainings.
+      encoder: name of it; empty where none was trained.
+    """
+
+    claim: str
+    verdict: Verdict
+    numbers: str
+    examples: int = 0
+    seeds: int = 0
+    encoder: str = ""
+
+
+_REPORT, _STRUCTURED = "report", "second report"
+_LOCAL_GLOBAL, _SURVEY = "local and global", "survey"
+_ASK_REPORT = "make reproduce-report"
+_ASK_STRUCTURED = "make reproduce-structured"
+_ASK_LOCAL_GLOBAL = "make reproduce-local-global"
+_ASK_SURVEY = "make survey"
+
+CLAIMS: tuple[Claim, ...] = (
+    Claim(
+        "report.pruning_mrpc",
+        _REPORT,
+        "Pruning the classifier raises MRPC's validation accuracy (80.2 to 82.6)",
+        _ASK_REPORT,
+    ),
+    Claim(
+        "report.pruning_cola",
+        _REPORT,
+        "Pruning the classifier raises CoLA's validation accuracy (81.1 to 82.1)",
+        _ASK_REPORT,
+    ),
+    Claim(
+        "report.pruning_points",
+        _REPORT,
+        "Pruning 0.003 % of the weights raises MRPC by 2.3 points",
+        _ASK_REPORT,
+    ),
+    Claim("report.quantization_mrpc", _REPORT, "Quantization keeps MRPC's accuracy", _ASK_REPORT),
+    Claim("report.quantization_sst2", _REPORT, "Quantization keeps SST-2's accuracy", _ASK_REPORT),
+    Claim(
+        "report.quantization_points",
+        _REPORT,
+        "Quantization raises MRPC by 5.1 points (80.21 to 85.29)",
+        _ASK_REPORT,
+    ),
+    Claim(
+        "report.second_epoch",
+        _REPORT,
+        "On MRPC with pruning, training and validation accuracy are nearly the same at the second "
+        "epoch, and validation loss is below training loss",
+        _ASK_REPORT,
+    ),
+    Claim("report.size", _REPORT, "Quantization takes 58.62 % of the size", _ASK_REPORT),
+    Claim(
+        "structured.irregular",
+        _STRUCTURED,
+        "Irregular pruning is best, at 1.428 times fewer weights",
+        _ASK_STRUCTURED,
+    ),
+    Claim(
+        "structured.column_block",
+        _STRUCTURED,
+        "Of the structures column is best and whole block is worst",
+        _ASK_STRUCTURED,
+    ),
+    Claim(
+        "structured.shared",
+        _STRUCTURED,
+        "Models of different sparsity that share their weights hardly differ in accuracy",
+        "",
+    ),
+    Claim(
+        "local_global.local",
+        _LOCAL_GLOBAL,
+        "Local pruning is more effective than global pruning",
+        _ASK_LOCAL_GLOBAL,
+    ),
+    Claim(
+        "local_global.bert_until_60",
+        _LOCAL_GLOBAL,
+        "BERT's taggers: local keeps a considerable score until 60 %, global drops after 30 %",
+        "",
+    ),
+    Claim(
+        "local_global.de_cnn_until_80",
+        _LOCAL_GLOBAL,
+        "DE-CNN: local keeps a considerable F1 until 80 %, global drops right after 30 %",
+        "",
+    ),
+    Claim(
+        "local_global.conv",
+        _LOCAL_GLOBAL,
+        "Conv-4 and Conv-6: local is more effective for the extraction of aspects",
+        "",
+    ),
+    Claim(
+        "local_global.de_cnn_zeros",
+        _LOCAL_GLOBAL,
+        "DE-CNN: global pruning empties every layer but the embeddings first",
+        "",
+    ),
+    Claim(
+        "local_global.bert_zeros",
+        _LOCAL_GLOBAL,
+        "BERT: global pruning empties the embeddings of positions and of token types ahead of "
+        "those of words",
+        _ASK_LOCAL_GLOBAL,
+    ),
+    Claim(
+        "survey.layer",
+        _SURVEY,
+        "Greedy layer pruning costs BERT 0.5 points at 62 to 76 % of its weights",
+        _ASK_SURVEY,
+    ),
+    Claim("survey.block", _SURVEY, "Block pruning makes it 1.2 to 1.5 times as fast", _ASK_SURVEY),
+)
+
+
+# --- numbers in words ---
+
+
+def difference(found: Comparison) -> str:
+    """Return a difference with its interval, seeds, and the smallest one that could be shown."""
+    if not found.difference.is_defined:
+        return "the score is undefined"
+    p = formats.p_value(found.difference.p)
+    seeds = len(found.difference.by_seed)
+    return (
+        f"{words.interval(found)} {found.metric}, p {p}, {seeds} seed{'s' if seeds > 1 else ''}; "
+        f"shown four times of five would be {smallest(found):.3f}"
+    )
+
+
+def smallest(found: Comparison) -> float:
+    """Return the difference that a test at 5 % would find in four cases of five."""
+    low, high = found.difference.interval
+    return (high - low) / (2 * _HALF) * _FOUND
+
+
+# --- the file of a study's answers ---
+
+
+def text(study: str, answers: Sequence[Answer], made_by: str) -> str:
+    """Return the JSON of a study's answers.
+
+    Args:
+      study: its name.
+      answers: to its claims.
+      made_by: the command whose runs they rest on.
+    """
+    rows = [{**dataclasses.asdict(one), "verdict": one.verdict.value} for one in answers]
+    values = {FORMAT: VERSION, "study": study, "made_by": made_by, "answers": rows}
+    return json.dumps(values, indent=1, ensure_ascii=False) + "\n"
+
+
+def read(path: pathlib.Path) -> tuple[str, list[Answer]]:
+    """Return the command and the answers of a study's file.
+
+    Raises:
+      UserError: it is not what a study has written.
+    """
+    try:
+        values: dict[str, Any] = dict(strict_json.loads(path.read_text(encoding="utf-8")))
+        answers = [
+            Answer(**{**row, "verdict": Verdict(row["verdict"])}) for row in values["answers"]
+        ]
+        return str(values["made_by"]), answers
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"{path}: not the answers that a study writes ({error}). Make them anew with its "
+            "command."
+        ) from None
+
+
+# --- the table of all of them ---
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """A claim with its answer; without one it was not run."""
+
+    claim: Claim
+    answer: Answer
+    made_by: str
+
+
+def rows(found: Iterable[tuple[str, Answer]]) -> list[Row]:
+    """Return the claims in their order, a row for each answer, and one where there is none.
+
+    Args:
+      found: commands, and what they answered.
+    """
+    by_claim: dict[str, list[tuple[str, Answer]]] = {}
+    for command, answer in found:
+        by_claim.setdefault(answer.claim, []).append((command, answer))
+    return [
+        Row(claim, answer, command)
+        for claim in CLAIMS
+        for command, answer in by_claim.get(
+            claim.name, [("", Answer(claim.name, Verdict.NOT_RUN, _not_run(claim)))]
+        )
+    ]
+
+
+def _not_run(claim: Claim) -> str:
+    return f"{claim.asked_by} would answer it" if claim.asked_by else "no command of ours asks it"
+
+
+def table(found: Iterable[Row]) -> Table[Row]:
+    """Return the table of claims."""
+    return Table(_COLUMNS, tuple(found))
+
+
+def _several(count: int) -> str:
+    return f"{count:,}" if count else ""
+
+
+_COLUMNS: tuple[Column[Row], ...] = (
+    Column("document", lambda row: row.claim.document),
+    Column("claim", lambda row: row.claim.text, may_wrap=True),
+    Column("answer", lambda row: row.answer.verdict.value),
+    Column("what was found", lambda row: row.answer.numbers, may_wrap=True),
+    Column("examples", lambda row: row.answer.examples, _several),
+    Column("seeds", lambda row: row.answer.seeds, _several),
+    Column("encoder", lambda row: row.answer.encoder),
+)

@@ -1,0 +1,167 @@
+"""Printed values of the four documents, as our tables need them: as fractions, by our names.
+
+The values themselves lie in `published/`, one JSON file a document, as the document prints them;
+null where it prints no number.
+"""
+
+from __future__ import annotations
+
+import importlib.resources
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bert_glue_tf.compression.names import DEFAULT_METHOD, NO_PRUNING
+
+Scores = Mapping[str, Mapping[str, float]]
+
+PRUNED = DEFAULT_METHOD  # What the report calls pruning.
+_COLUMNS = {NO_PRUNING: "no_pruning", PRUNED: "pruning"}
+REPORT_ENCODER = "bert_en_uncased_L-12_H-768_A-12"
+# Table of the report with the curves of a task -> its key in the file, and the task.
+_CURVES = {"1": ("table1_mrpc", "mrpc"), "2": ("table2_cola", "cola")}
+_CURVE_NAMES = {
+    "loss": "training_loss",
+    "accuracy": "training_accuracy",
+    "val_loss": "validation_loss",
+    "val_accuracy": "validation_accuracy",
+}
+TITLES = {
+    "1": "MRPC: loss and accuracy per epoch, without and with pruning",
+    "2": "CoLA: loss and accuracy per epoch, without and with pruning",
+    "3": "Accuracy and size without and with quantization",
+}
+_TASKS = {
+    "MNLI": "mnli",
+    "QQP": "qqp",
+    "QNLI": "qnli",
+    "SST-2": "sst2",
+    "STS-B": "stsb",
+    "MRPC": "mrpc",
+    "RTE": "rte",
+}
+# Model of the second report's Table 1 -> our method; the first two are not pruned.
+STRUCTURES = {
+    "bert_base_own": NO_PRUNING,
+    "irregular": "magnitude",
+    "row": "row",
+    "column": "column",
+    "whole_block": "block",
+}
+# The metrics of that table; accuracy for the others.
+_METRICS = {"mrpc": "f1", "stsb": "spearman"}
+# Task -> share of its most frequent class and number of its dev examples, where the data is not
+# among what this project is tested with: of RTE's 277 pairs 146 are entailment.
+MAJORITY: Mapping[str, tuple[float, int]] = {"rte": (146 / 277, 277)}
+NORMAL_95 = 1.96  # Standard errors of a 95 % interval.
+
+
+def document(name: str) -> dict[str, Any]:
+    """Return the facts of one document, as committed.
+
+    Args:
+      name: report, structured, local_global or survey.
+    """
+    file = importlib.resources.files("bert_glue_tf.studies") / "published" / f"{name}.json"
+    return dict(json.loads(file.read_text(encoding="utf-8")))
+
+
+def task_of_curves(number: str) -> str:
+    """Return the task of the report's Table 1 or 2."""
+    return _CURVES[number][1]
+
+
+def curves(number: str) -> dict[str, list[dict[str, float]]]:
+    """Return the report's Table 1 or 2: method -> for each epoch its losses and accuracies.
+
+    Losses as the training gives them, accuracies as fractions; the report prints both in percent.
+    """
+    table = document("report")[_CURVES[number][0]]
+    place = {method: table["columns"].index(name) for method, name in _COLUMNS.items()}
+    epochs = range(len(table["training_loss"]))
+    return {
+        method: [
+            {name: table[key][epoch][column] / 100 for name, key in _CURVE_NAMES.items()}
+            for epoch in epochs
+        ]
+        for method, column in place.items()
+    }
+
+
+def quantization() -> dict[str, dict[str, float]]:
+    """Return the report's Table 3: task -> accuracies as fractions, sizes in MB, `reduction`."""
+    facts = document("report")
+    found = {}
+    for row in facts["table3_quantization"]:
+        found[_TASKS[row["task"]]] = {
+            "accuracy": row["accuracy"] / 100,
+            "quantized_accuracy": row["quantized_accuracy"] / 100,
+            "mb": row["mb"],
+            "quantized_mb": row["quantized_mb"],
+            "reduction": facts["reduction_percent"] / 100,
+        }
+    return found
+
+
+def metric_of(task: str, primary: str) -> str:
+    """Return the metric of a task in the second report's Table 1.
+
+    Args:
+      task: its name.
+      primary: the task's primary metric here, for a task that the table has not.
+    """
+    return _METRICS.get(task, "accuracy" if task in _TASKS.values() else primary)
+
+
+def structures() -> Scores:
+    """Return the second report's Table 1: our method -> task -> score as a fraction."""
+    table = document("structured")["table1"]
+    tasks = [_TASKS[name] for name in table["tasks"]]
+    return {
+        method: {task: value / 100 for task, value in zip(tasks, table[name], strict=True)}
+        for name, method in STRUCTURES.items()
+    }
+
+
+def irregular_is_best() -> tuple[list[str], list[str]]:
+    """Return the tasks on which the second report's own table says so, and the others."""
+    table = structures()
+    pruned = [method for method in table if method != NO_PRUNING]
+    return _divided(
+        table, lambda task: max(pruned, key=lambda method: table[method][task]) == "magnitude"
+    )
+
+
+def column_best_block_worst() -> tuple[list[str], list[str]]:
+    """Return the tasks on which its own table has the columns first and the blocks last."""
+    table = structures()
+
+    def holds(task: str) -> bool:
+        row, column, block = (table[method][task] for method in ("row", "column", "block"))
+        return column >= row >= block
+
+    return _divided(table, holds)
+
+
+def _divided(table: Scores, holds: Any) -> tuple[list[str], list[str]]:
+    tasks = list(table[NO_PRUNING])
+    return [one for one in tasks if holds(one)], [one for one in tasks if not holds(one)]
+
+
+def names(tasks: Sequence[str]) -> str:
+    """Return tasks by the names that documents give them, as `MRPC, SST-2`."""
+    known = {ours: theirs for theirs, ours in _TASKS.items()} | {"cola": "CoLA"}
+    return ", ".join(known.get(task, task) for task in tasks)
+
+
+def is_above(score: float, majority: float, examples: int) -> bool:
+    """Tell if a printed score is above the answer that is always the same by more than its noise.
+
+    Args:
+      score: as a fraction.
+      majority: the score of the best answer that does not look at the text.
+      examples: of the split; a share of them has a standard error of sqrt(p (1 - p) / n).
+    """
+    noise = math.sqrt(majority * (1 - majority) / examples)
+    return score > majority + NORMAL_95 * noise

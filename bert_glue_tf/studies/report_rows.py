@@ -1,0 +1,106 @@
+"""Rows of the report's tables, and the columns that show them."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Mapping
+from typing import Any
+
+from bert_glue_tf.reports import formats
+from bert_glue_tf.reports.measured import Interval
+from bert_glue_tf.reports.tables import Column, Tone
+
+CURVES = ("loss", "accuracy", "val_loss", "val_accuracy")
+
+
+@dataclasses.dataclass(frozen=True)
+class CurveRow:
+    """One epoch: the report's values, and of ours mean, smallest and largest over the seeds."""
+
+    is_pruned: bool
+    epoch: int
+    theirs: Mapping[str, float]
+    ours: Mapping[str, tuple[float, float, float]]
+
+
+@dataclasses.dataclass(frozen=True)
+class QuantizationRow:
+    """The files of a task, quantized or not.
+
+    Attributes:
+      task: its name.
+      examples: how many it was trained and scored on, in words.
+      is_quantized: which of the two files.
+      theirs: the report's values of the task, by name.
+      accuracy: ours, mean over the seeds.
+      spread: the smallest and the largest of ours; both ends are `accuracy` of one seed.
+      majority: the accuracy of the most frequent class.
+      bytes: of our files, mean over the seeds.
+      saved: the fraction of the float32 file that quantization saves; None for float32 itself.
+      is_collapsed: whether one of our files is worthless.
+    """
+
+    task: str
+    examples: str
+    is_quantized: bool
+    theirs: Mapping[str, float]
+    accuracy: float
+    spread: Interval
+    majority: float
+    bytes: float
+    saved: float | None
+    is_collapsed: bool
+
+    def published(self, name: str) -> float:
+        """Return the report's value for this file."""
+        return self.theirs[f"quantized_{name}" if self.is_quantized else name]
+
+
+def _number(digits: int) -> Any:
+    return lambda value: "" if value is None else f"{value:.{digits}f}"
+
+
+def _over_seeds(value: tuple[float, float, float]) -> str:
+    """Return `0.812`, or with several seeds `0.812 (0.799 to 0.821)`."""
+    mean, low, high = value
+    return f"{mean:.3f}" if low == high else f"{mean:.3f} ({low:.3f} to {high:.3f})"
+
+
+def _yes(value: bool) -> str:
+    return "yes" if value else "no"
+
+
+def _percent(value: float | None) -> str:
+    return "" if value is None else f"{value:.2%}"
+
+
+def _curve(name: str) -> tuple[Column[CurveRow], Column[CurveRow]]:
+    return (
+        Column(f"{name}: report", lambda row: row.theirs.get(name), _number(3)),
+        Column(f"{name}: ours", lambda row: row.ours[name], _over_seeds),
+    )
+
+
+CURVE: tuple[Column[CurveRow], ...] = (
+    Column("pruning", lambda row: row.is_pruned, lambda value: "with" if value else "without"),
+    Column("epoch", lambda row: row.epoch),
+    *itertools.chain.from_iterable(map(_curve, CURVES)),
+)
+QUANTIZATION: tuple[Column[QuantizationRow], ...] = (
+    Column("task", lambda row: f"{row.task}, {row.examples}"),
+    Column("quantized", lambda row: row.is_quantized, _yes),
+    Column("accuracy: report", lambda row: row.published("accuracy"), _number(4)),
+    Column("accuracy: ours", lambda row: (row.accuracy, *row.spread), _over_seeds),
+    Column("majority", lambda row: row.majority, _number(3)),
+    Column("MB: report", lambda row: row.published("mb"), _number(2)),
+    Column("MB: ours", lambda row: row.bytes, formats.megabytes(2)),
+    Column("smaller by", lambda row: row.saved, _percent),
+    Column("report's", lambda row: row.theirs["reduction"] if row.is_quantized else None, _percent),
+    Column(
+        formats.COLLAPSED,
+        lambda row: row.is_collapsed,
+        lambda value: "yes" if value else "",
+        lambda value: Tone.BAD if value else Tone.PLAIN,
+    ),
+)
