@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,15 +9,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from bert_glue_tf.compression.names import NO_PRUNING
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import tasks
-from bert_glue_tf.reports import formats, tables, verdicts
+from bert_glue_tf.reports import tables, verdicts
 from bert_glue_tf.reports.formats import Score
-from bert_glue_tf.reports.groups import Group
-from bert_glue_tf.reports.measured import Interval
-from bert_glue_tf.reports.tables import Column, Table
-from bert_glue_tf.reports.verdicts import Comparison, Outcome
+from bert_glue_tf.reports.tables import Table
+from bert_glue_tf.reports.verdicts import Outcome
 from bert_glue_tf.studies import columns, printed, words
 from bert_glue_tf.studies.cells import Cell, cell
 from bert_glue_tf.studies.claims import Answer, Verdict
+from bert_glue_tf.studies.structured_rows import COLUMNS, Row
 from bert_glue_tf.studies.swept import Section, SweptStudy
 
 METHODS = ("magnitude", "row", "column", "block")
@@ -27,78 +25,6 @@ FINE_TUNED = "fine-tuned only"
 # The report's seven and two more of GLUE.
 TASKS = ("cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte", "wnli")
 MAJORITY = "always one answer"
-
-
-@dataclasses.dataclass(frozen=True)
-class Row:
-    """A task's model beside the report's.
-
-    Attributes:
-      task: its name.
-      model: the cell's label.
-      metric: of the report for the task, by which all are scored.
-      theirs: the report's score as a fraction; None for a model or a task that it has not.
-      is_above: whether that is above the answer that is always the same.
-      group: the finished models; None where there is none.
-      constant: the score of that answer, in its own row; else None.
-      difference: to the unpruned model.
-      reason: why runs failed; empty where none did.
-    """
-
-    task: str
-    model: str
-    metric: str
-    theirs: float | None = None
-    is_above: bool = True
-    group: Group | None = None
-    constant: float | None = None
-    difference: Comparison | None = None
-    reason: str = ""
-
-    @property
-    def ours(self) -> Score | None:
-        """Mean over the seeds of our score, or the constant answer's."""
-        if self.constant is not None:
-            return Score(self.constant, None)
-        return Score(self.group.mean_of(self.metric), self.group.mark) if self.group else None
-
-    @property
-    def spread(self) -> Interval | None:
-        """Smallest and largest score over the seeds; None of one seed."""
-        if self.group is None or len(self.group.seeds) < 2:
-            return None
-        return self.group.spread_of(self.metric)
-
-    @property
-    def sparsity(self) -> float | None:
-        """Mean sparsity over the seeds; None without pruning."""
-        found = [m.sparsity for m in self.group.models if m.sparsity] if self.group else []
-        return sum(found) / len(found) if found else None
-
-
-def _theirs(found: tuple[float | None, bool]) -> str:
-    value, is_above = found
-    if value is None:
-        return ""
-    return f"{value:.3f}" if is_above else f"{value:.3f} (*)"
-
-
-_COLUMNS: tuple[Column[Row], ...] = (
-    Column("task", lambda row: row.task),
-    Column("model", lambda row: row.model),
-    Column("metric", lambda row: row.metric),
-    Column("report", lambda row: (row.theirs, row.is_above), _theirs),
-    Column("ours", lambda row: row.ours, columns.score_text, columns.score_tone),
-    Column("seeds", lambda row: row.group.seeds if row.group else (), formats.listed),
-    Column("range", lambda row: row.spread, formats.span),
-    Column(
-        "sparsity",
-        lambda row: row.sparsity,
-        lambda value: "" if value is None else f"{value:.2%}",
-    ),
-    *columns.difference(lambda row: row.difference),
-    Column("why it failed", lambda row: row.reason),
-)
 
 
 class Structured(SweptStudy):
@@ -152,7 +78,7 @@ class Structured(SweptStudy):
     def tables(self) -> dict[str, Table[Row]]:
         """Return one table: a row for each task and model, each against the unpruned one."""
         rows = [row for task in self.by_task for row in self._rows(task)]
-        return {self.name: Table(_COLUMNS, tuple(rows))}
+        return {self.name: Table(COLUMNS, tuple(rows))}
 
     def metric(self, task: str) -> str:
         """Return the report's metric of a task: F1 of MRPC, Spearman's correlation of STS-B."""
@@ -332,6 +258,8 @@ class Structured(SweptStudy):
             self.settings_line(),
             f"A row of `{FINE_TUNED}` is the model that the others start from; `{UNPRUNED}` has "
             "trained on as long as they, and is what each difference is taken to. "
+            "`loss, last epoch`: the change of the training loss in it, since the report trains on "
+            "until it stands still. "
             + words.tests("the models of a task against the unpruned one, and each two methods"),
             "",
             _STAR,
