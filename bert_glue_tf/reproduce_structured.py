@@ -18,6 +18,13 @@ _SST2 = flags.DEFINE_integer(
     "sst2_train_examples", 0, "Train SST-2 on so many of its 67,349 sentences only; 0 = all."
 )
 
+_OWN = flags.DEFINE_list(
+    "own_data",
+    [],
+    "Folders of texts of one's own, each a task more, named after the task of GLUE that they are "
+    "drawn from: /folder/with/mnli_9k.",
+)
+
 
 def main() -> None:
     from bert_glue_tf.studies.structured import Structured
@@ -28,6 +35,7 @@ def main() -> None:
         arguments.numbers("seeds"),
         block=_BLOCK.value,
         sst2_examples=_SST2.value,
+        own_data=_OWN.value,
     )
     study.made_by = arguments.command_line("reproduce_structured")
     arguments.run(study)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 
 from bert_glue_tf.compression.names import NO_PRUNING
@@ -39,6 +40,8 @@ class Structured(SweptStudy):
       seeds: of each.
       block: size of a block, inputs x outputs.
       sst2_examples: training examples of SST-2, 0 = all.
+      own_data: folders of one's own texts, each a task more. A folder is named after the task of
+        the report that its texts are drawn from, as `mnli_9k`.
 
     Raises:
       UserError: there is no such task, or a setting is none of a run.
@@ -54,8 +57,9 @@ class Structured(SweptStudy):
         *,
         block: str,
         sst2_examples: int,
+        own_data: Sequence[str] = (),
     ) -> None:
-        if not tasks or any(task not in TASKS for task in tasks):
+        if not (tasks or own_data) or any(task not in TASKS for task in tasks):
             raise UserError(f"--tasks={','.join(tasks)}: give some of {', '.join(TASKS)}.")
         if sst2_examples < 0:
             raise UserError(f"--sst2_train_examples={sst2_examples}: must be 0 (all) or more.")
@@ -64,8 +68,9 @@ class Structured(SweptStudy):
                 "--finetune_epochs=0: the study prunes fine-tuned models. Give 1 or more."
             )
         self.by_task: dict[str, list[Cell]] = {}
-        for task in tasks:
-            own = {**given, "task": task, "pruning_schedule": "one_shot", "ranking": "local"}
+        for task, data in {**dict.fromkeys(tasks, given["data"]), **_named(own_data)}.items():
+            own = {**given, "task": task, "data": data}
+            own |= {"pruning_schedule": "one_shot", "ranking": "local"}
             if task == "sst2" and sst2_examples:
                 own["train_examples"] = str(sst2_examples)
             self.by_task[task] = [cell(UNPRUNED, own, NO_PRUNING, seeds)]
@@ -82,7 +87,8 @@ class Structured(SweptStudy):
 
     def metric(self, task: str) -> str:
         """Return the report's metric of a task: F1 of MRPC, Spearman's correlation of STS-B."""
-        return printed.metric_of(task, tasks.get(task).primary_metric)
+        known = _printed_task(task)
+        return printed.metric_of(known, tasks.get(known).primary_metric)
 
     def _rows(self, task: str) -> Iterator[Row]:
         base, *pruned = self.by_task[task]
@@ -112,13 +118,13 @@ class Structured(SweptStudy):
         None where no model of the task is finished, and for correlations, which it has not.
         """
         groups = [group for one in self.by_task[task] if (group := self.group(one)) is not None]
-        if not groups or not tasks.get(task).problem.is_right_or_wrong:
+        if not groups or not groups[0].first.task.problem.is_right_or_wrong:
             return None
         first = groups[0].first
         return verdicts.constant_answer(first, self.metric(task)), first.examples
 
     def _published(self, method: str, task: str) -> float | None:
-        return self._theirs[NO_PRUNING if method == UNPRUNED else method].get(task)
+        return self._theirs[NO_PRUNING if method == UNPRUNED else method].get(_printed_task(task))
 
     def findings(self) -> list[str]:
         """Return whether the report's ranking of the four holds on each task."""
@@ -280,6 +286,31 @@ class Structured(SweptStudy):
         lines += [f"- {line}" for line in self.findings()]
         lines += ["", *(f"- {line}" for line in self.notes()), "", *self.failed_section()]
         return "\n".join(lines)
+
+
+def _printed_task(name: str) -> str:
+    """Return the task of GLUE that one is, or that its texts are drawn from."""
+    return name if name in TASKS else name.split("_")[0]
+
+
+def _named(folders: Sequence[str]) -> dict[str, str]:
+    """Return task -> folder of one's own texts.
+
+    Raises:
+      UserError: a folder is named after no task, or two have one name.
+    """
+    found: dict[str, str] = {}
+    for folder in folders:
+        name = pathlib.PurePath(folder).name
+        if _printed_task(name) not in TASKS or name in TASKS:
+            raise UserError(
+                f"--own_data={folder}: the folder's name is the task's, and begins with that of "
+                f"the task of GLUE that its texts are drawn from, as mnli_9k: {', '.join(TASKS)}."
+            )
+        if name in found:
+            raise UserError(f"--own_data={folder}: {found[name]} has the same name. Rename one.")
+        found[name] = folder
+    return found
 
 
 def _of_pairs(told: Mapping[Outcome, Sequence[str]]) -> Verdict:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import shutil
 
 import pytest
-from messages import refused
+from messages import refused, refuses
 from slow_fixtures import slow_to_make
 from study_runs import TINY, command, finished, read, right, train, width, write
 
+from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.studies.claims import Verdict
 from bert_glue_tf.studies.structured import Structured
 
@@ -173,6 +174,29 @@ def test_the_metric_is_the_reports_and_a_score_of_yes_to_all_is_marked(tmp_path)
     low = written(tmp_path, SCORES, theirs={"row": 0.71, "column": 0.72})
     rows = {row["model"]: row for row in low.tables()["structured"].texts()}
     assert (rows["row"]["report"], rows["column"]["report"]) == ("0.710 (*)", "0.720")
+
+
+def test_folders_of_ones_own_are_tasks_beside_the_reports_scores():
+    study = Structured(
+        ["mrpc"],
+        {**WRITTEN, "data": "/glue"},
+        [1],
+        block="16x16",
+        sst2_examples=0,
+        own_data=["/own/mnli_9k"],
+    )
+    assert list(study.by_task) == ["mrpc", "mnli_9k"]
+    datas = {one.configs[0].data for one in study.by_task["mnli_9k"]}
+    assert datas == {"/own/mnli_9k"}
+    assert {one.configs[0].data for one in study.by_task["mrpc"]} == {"/glue"}
+    assert study.metric("mnli_9k") == "accuracy"
+    assert study._published("block", "mnli_9k") == pytest.approx(0.788)
+
+
+@pytest.mark.parametrize("folders", [["/own/letters"], ["/own/mnli"], ["/a/qqp_9k", "/b/qqp_9k"]])
+def test_folders_that_name_no_task_are_refused(folders):
+    with refuses(UserError, f"--own_data={folders[-1]}"):
+        Structured([], WRITTEN, [1], block="16x16", sst2_examples=0, own_data=folders)
 
 
 def test_the_answers_to_its_claims(tmp_path):
