@@ -136,10 +136,10 @@ class Report(Study[Trained]):
 
     def findings(self) -> list[str]:
         """Return whether the report's two hypotheses hold here, with intervals."""
-        pruning, quantization = self._compared()
+        pruning, quantization = self._tested_together()
         return [*self._pruning(pruning), *self._quantization(quantization)]
 
-    def _compared(self) -> tuple[list[Comparison | None], list[Comparison | None]]:
+    def _tested_together(self) -> tuple[list[Comparison | None], list[Comparison | None]]:
         """Return the differences by pruning and by quantization, tested together."""
         pruning = [
             self.compare(Trained(task, DEFAULT_METHOD), Trained(task, NO_PRUNING), metric=_METRIC)
@@ -156,7 +156,7 @@ class Report(Study[Trained]):
         """Return the answers to the report's claims, as far as it was run."""
         pruning, quantization = (
             dict(zip(names, found, strict=True))
-            for names, found in zip((PRUNED, QUANTIZED), self._compared(), strict=True)
+            for names, found in zip((PRUNED, QUANTIZED), self._tested_together(), strict=True)
         )
         files = self.group(Trained("mrpc", NO_PRUNING), RECIPE)
         return report_claims.answers(

@@ -281,10 +281,5 @@ def _chosen(methods: Sequence[str], given: Mapping[str, str]) -> list[str]:
 def _cell(name: str, given: Mapping[str, str], options: str, seeds: Sequence[int]) -> Cell:
     """Return a row's model; `options` are those of its methods' own."""
     own = {"pruning_options": options} if options else {}
-    if not hybrids.is_one(name):
-        return cell(name, {**given, **own}, name, seeds)
-    method = hybrids.settings(name).pop("pruning_method")
-    others = {
-        key: value for key, value in hybrids.settings(name).items() if key != "pruning_method"
-    }
-    return cell(name, {**given, **others, **own}, method, seeds)
+    method = ",".join(hybrids.methods(name))
+    return cell(name, {**given, **hybrids.settings(name), **own}, method, seeds)

@@ -101,6 +101,7 @@ def test_the_command_writes_scores_zeros_and_figures(studied, tmp_path):
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert names == {
         "local_global.md",
+        "local_global_claims.json",
         "sst2_scores.csv",
         "sst2_zeros.csv",
         *(f"sst2_{what}.{kind}" for what in ("scores", "zeros") for kind in ("svg", "png")),

@@ -418,8 +418,11 @@ def test_the_second_epoch_is_read_off_the_curves(tmp_path):
     ]
     assert answered(done)["second_epoch"].verdict is Verdict.HOLDS
     other = [rows[0], (0.5, 0.80, 0.6, 0.81)]
-    done[1] = trained(plan(tmp_path, "mrpc", "classifier_magnitude"), right(300), other)
-    assert answered(done)["second_epoch"].verdict is Verdict.DOES_NOT_HOLD
+    others = [
+        trained(plan(tmp_path / "b", "mrpc"), right(300), rows),
+        trained(plan(tmp_path / "b", "mrpc", "classifier_magnitude"), right(300), other),
+    ]
+    assert answered(others)["second_epoch"].verdict is Verdict.DOES_NOT_HOLD
 
 
 def test_the_answers_are_written_and_read_again(tmp_path):

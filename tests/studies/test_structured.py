@@ -37,8 +37,9 @@ def test_a_table_of_real_runs_says_what_the_records_say(trained):
         "row",
         "column",
         "block",
+        "always one answer",
     ]
-    for row, cell in zip([rows[0], *rows[2:]], study.cells, strict=True):
+    for row, cell in zip([rows[0], *rows[2:-1]], study.cells, strict=True):
         (record,) = study.records_of(cell)
         assert row["ours"] == f"{record.metrics['accuracy']:.4f}"
         assert record.data["train"]["examples"] == 120
@@ -171,7 +172,7 @@ def test_the_metric_is_the_reports_and_a_score_of_yes_to_all_is_marked(tmp_path)
     # more than the noise of 400 examples.
     assert rows["always one answer"]["ours"] == "0.6667"
     assert [rows[name]["report"] for name in ("unpruned", "block")] == ["0.898", "0.792"]
-    low = written(tmp_path, SCORES, theirs={"row": 0.71, "column": 0.72})
+    low = written(tmp_path / "low", SCORES, theirs={"row": 0.71, "column": 0.72})
     rows = {row["model"]: row for row in low.tables()["structured"].texts()}
     assert (rows["row"]["report"], rows["column"]["report"]) == ("0.710 (*)", "0.720")
 

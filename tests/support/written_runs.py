@@ -130,6 +130,7 @@ def write_export(
     collapsed: str = "",
     at_chance: str | None = "",
     content: bytes = b"",
+    flips: int = 3,
 ) -> ExportFolder:
     """One .tflite file (not a real one without `content`) of the run at `path`, with its record.
 
@@ -160,7 +161,7 @@ def write_export(
         intervals=intervals,
         collapsed=collapsed,
         at_chance=at_chance,
-        flips=3,
+        flips=flips,
         parity={
             "largest_difference": 0.0,
             "flips": 0,
