@@ -11,6 +11,10 @@ INSTALLED := $(VENV)/.installed
 PEERS_VENV := .venv-peers
 PEERS_BIN := $(PEERS_VENV)/bin
 PEERS_INSTALLED := $(PEERS_VENV)/.installed
+# So do the clients that exported files are tested with.
+CLIENTS_VENV := .venv-clients
+CLIENTS_BIN := $(CLIENTS_VENV)/bin
+CLIENTS_INSTALLED := $(CLIENTS_VENV)/.installed
 # So does pip-audit, with what it needs.
 AUDIT_VENV := .venv-audit
 AUDIT := $(AUDIT_VENV)/bin/pip-audit
@@ -28,7 +32,7 @@ VERSION := import sys; print("%d.%d" % sys.version_info[:2])
 .DEFAULT_GOAL := help
 .PHONY: help install same-python demo export-tflite benchmark reproduce-report reproduce-structured \
     reproduce-local-global survey notebooks bench-peers bench-finetuning bench-training need-run \
-    test test-fast test-messages lint claims docs audit lock clean
+    clients test-clients test test-fast test-messages lint claims docs audit lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 26
@@ -48,7 +52,7 @@ $(INSTALLED): constraints.txt setup.cfg
 # A PYTHON that is asked for cannot change an environment that is there already. After the
 # installation, so that one that is built anew is silent.
 install demo export-tflite benchmark reproduce-report reproduce-structured reproduce-local-global survey \
-    notebooks test test-fast test-messages lint claims docs lock: | same-python
+    notebooks test test-fast test-messages test-clients lint claims docs lock: | same-python
 same-python: $(INSTALLED)
 ifneq ($(filter command environment,$(origin PYTHON)),)
 	@asked=$$($(PYTHON) -c '$(VERSION)') && built=$$($(BIN)/python -c '$(VERSION)') && \
@@ -108,6 +112,17 @@ $(PEERS_INSTALLED): benchmarks/peers_requirements.txt | $(INSTALLED)
 	$(PEERS_BIN)/python -m pip install --quiet --disable-pip-version-check -r benchmarks/peers_requirements.txt
 	@touch $@
 
+clients: $(CLIENTS_INSTALLED)  ## build .venv-clients: the clients that files are tested with (200 MB)
+
+# Without what MediaPipe asks for to draw pictures and to record sound: 300 MB, and a display.
+$(CLIENTS_INSTALLED): tests/clients/requirements.txt
+	$(PYTHON) -m venv --clear $(CLIENTS_VENV)
+	$(CLIENTS_BIN)/python -m $(PIP_INSTALL) --no-deps -r $<
+	@touch $@
+
+test-clients: $(INSTALLED) clients  ## exported files in MediaPipe, and in browsers
+	$(BIN)/python -m pytest tests/clients
+
 test: $(INSTALLED)  ## the whole test suite; GLUE's files are found through BERT_GLUE_TF_GLUE_DIR
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
@@ -151,4 +166,4 @@ lock: $(INSTALLED)  ## pin every version anew in constraints.txt
 	    --no-header --no-annotate --output-file constraints.txt
 
 clean:  ## remove the environments and what tools left behind; runs/ stays
-	rm -rf $(VENV) $(PEERS_VENV) $(AUDIT_VENV) .pytest_cache .ruff_cache .mypy_cache build *.egg-info
+	rm -rf $(VENV) $(PEERS_VENV) $(CLIENTS_VENV) $(AUDIT_VENV) .pytest_cache .ruff_cache .mypy_cache build *.egg-info

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from bert_glue_tf.data.tasks import get as get_task
     from bert_glue_tf.evaluation.robustness import measure as measure_robustness
     from bert_glue_tf.export.benchmark import Timed
+    from bert_glue_tf.export.launch import ForClient
     from bert_glue_tf.export.record import ExportResult
     from bert_glue_tf.models.units import Group, Member
     from bert_glue_tf.reports.files import write as write_comparison
@@ -82,6 +83,7 @@ _HOMES = {
     # Files and predictions.
     "Classifier": "serving.classifier",
     "ExportResult": "export.record",
+    "ForClient": "export.launch",
     "Prediction": "serving.classifier",
     "Sensitivity": "analysis.record",
     "Timed": "export.benchmark",
@@ -196,8 +198,8 @@ def export(
     Args:
       run: folder of the run.
       recipes: names of quantization recipes; empty for all.
-      **options: of `export.launch.launch`: seq_lengths, output, threads, calibration_examples
-        and latency_repetitions.
+      **options: of `export.launch.launch`: seq_lengths, output, threads, calibration_examples,
+        latency_repetitions, outputs, batch_sizes and client.
 
     Raises:
       UserError: as the export command.

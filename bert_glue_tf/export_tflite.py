@@ -9,9 +9,11 @@ from absl import flags
 
 from bert_glue_tf.core import cli, layout
 from bert_glue_tf.core.errors import UserError
-from bert_glue_tf.export.defaults import CALIBRATION_EXAMPLES, LENGTHS, REPETITIONS, THREADS
+from bert_glue_tf.export.defaults import CALIBRATION_EXAMPLES, LOGITS, OUTPUTS, REPETITIONS, THREADS
 from bert_glue_tf.export.folder import FOLDER
-from bert_glue_tf.export.launch import launch
+from bert_glue_tf.export.launch import ForClient, launch
+from bert_glue_tf.export.mediapipe.client import USUAL_PYTHON
+from bert_glue_tf.export.mediapipe.refusals import CLIENT
 
 _RUN = flags.DEFINE_string("run", "", "Folder of a finished run of the train command.")
 _RECIPES = flags.DEFINE_list(
@@ -19,12 +21,40 @@ _RECIPES = flags.DEFINE_list(
 )
 _LENGTHS = flags.DEFINE_list(
     "seq_lengths",
-    [str(length) for length in LENGTHS],
+    [],
     "Lengths in word pieces at which the files can run, separated by commas; the run's own "
-    "--seq_length stands for any above it.",
+    "--seq_length stands for any above it. By default those that hold 50, 90 and 100 % of the "
+    "training texts, in multiples of 8; in a folder with an export, the lengths of that one.",
 )
 _OUTPUT = flags.DEFINE_string(
     "output", "", f"Folder of the files; by default {FOLDER}/ in the run."
+)
+_OUTPUTS = flags.DEFINE_enum(
+    "outputs", LOGITS, OUTPUTS, "What the files give: logits, or probabilities made of them inside."
+)
+_BATCHES = flags.DEFINE_list(
+    "batch_sizes",
+    ["1"],
+    "Numbers of texts at a time, separated by commas: the files get a signature for each of them "
+    "at each length. 1 is always among them.",
+)
+_CLIENT = flags.DEFINE_enum(
+    "client",
+    None,
+    (CLIENT,),
+    "Make of each file another one for a client that reads no others: MediaPipe's TextClassifier.",
+)
+_LENGTH = flags.DEFINE_integer(
+    "seq_length",
+    0,
+    "Length of the client's file in word pieces; by default the shortest that holds 99 % of the "
+    "training texts.",
+)
+_PYTHON = flags.DEFINE_string(
+    "client_python",
+    "",
+    "A Python that has the client's package (mediapipe), which is asked to answer the validation "
+    f"texts; by default {USUAL_PYTHON}, if it is there.",
 )
 _THREADS = flags.DEFINE_integer("threads", THREADS, "Threads of LiteRT.")
 _CALIBRATION = flags.DEFINE_integer(
@@ -40,6 +70,15 @@ _REPETITIONS = flags.DEFINE_integer(
 def main() -> None:
     if not _RUN.value:
         raise UserError("--run is missing. Give the folder of a finished run.")
+    if _OUTPUT.value in OUTPUTS:
+        raise UserError(
+            f"--output={_OUTPUT.value} is the folder of the files. For what the files give: "
+            f"--outputs={_OUTPUT.value}; for a folder of that name: --output=./{_OUTPUT.value}."
+        )
+    for flag in (_LENGTH, _PYTHON):
+        if flag.value and not _CLIENT.value:
+            raise UserError(f"--{flag.name}={flag.value} is of the file of a --client. Give one.")
+    client = ForClient(_CLIENT.value, _LENGTH.value, _PYTHON.value) if _CLIENT.value else None
     folder, records = launch(
         cli.path("run", _RUN.value),
         recipes=_RECIPES.value,
@@ -48,10 +87,15 @@ def main() -> None:
         threads=_THREADS.value,
         calibration_examples=_CALIBRATION.value,
         latency_repetitions=_REPETITIONS.value,
+        outputs=_OUTPUTS.value,
+        batch_sizes=_BATCHES.value,
+        client=client,
     )
     from bert_glue_tf.reports import terminal
 
     terminal.print_exports(records)
+    if client:
+        layout.say(f"The files *_{client.name}.tflite are for that client: docs/clients/README.md.")
     layout.say(f"The files, their cards and checksums are in {folder.path}.")
     if not _OUTPUT.value:  # Elsewhere a comparison does not look for them.
         layout.say("This compares them:\n" + layout.command("compare", runs=_RUN.value))

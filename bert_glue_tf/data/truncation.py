@@ -28,6 +28,8 @@ def budgets(lengths: Sequence[tf.Tensor], limit: int) -> list[tf.Tensor]:
     if len(lengths) == 1:
         return [tf.minimum(lengths[0], limit)]
     first, second = lengths
+    # A graph takes the type of the numbers from their first one.
+    limit = tf.cast(limit, first.dtype)
     half = limit // 2
     # A segment of less than half leaves its rest to the other; of an odd rest the first has more.
     return [

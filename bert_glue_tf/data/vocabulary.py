@@ -14,15 +14,19 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-import string
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from bert_glue_tf.core import lazy
 from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.data import switches
+
+if TYPE_CHECKING:
+    import numpy as np
+else:
+    np = lazy.module("numpy")  # Commands import this module with their flags.
 
 CONTINUATION = "##"
 UNKNOWN = "[UNK]"
@@ -49,6 +53,20 @@ def read(preprocessing: Path) -> tuple[str, ...]:
         return tuple(assets[0].read_bytes().removesuffix(b"\n").decode("utf-8").split("\n"))
     except (OSError, ValueError) as error:
         raise UserError(f"{assets[0]}: cannot be read as UTF-8 text: {error}") from None
+
+
+def switches_of(preprocessing: Path, tokenizer: Any) -> switches.Switches:
+    """Return the switches of a preprocessing SavedModel's tokenizer.
+
+    Args:
+        preprocessing: its folder.
+        tokenizer: its `tokenize`, loaded.
+
+    Raises:
+        UserError: it is no preprocessing model for BERT.
+    """
+    special = (*SPECIAL_TOKENS, MASK)
+    return switches.of(tokenizer, read(preprocessing), special, preprocessing)
 
 
 def choose(
@@ -121,8 +139,8 @@ def prune(
         raise UserError(f"{folder}: exists already. Give the name of a new folder.")
     pieces = read(preprocessing)
     tokenizer = _tokenizer(preprocessing)
-    lower_case = _lowers_case(tokenizer, preprocessing)
-    strip_accents = _strips_accents(tokenizer, preprocessing)
+    lower_case = switches.lowers_case(tokenizer, pieces, preprocessing)
+    strip_accents = switches.strips_accents(tokenizer, pieces)
     ids = choose(pieces, used, share)
     with tempfile.TemporaryDirectory() as temporary:
         path = Path(temporary) / "vocab.txt"
@@ -229,24 +247,3 @@ def _split(
         encoded = [preprocessing.encode(text) for text in texts[start : start + batch]]
         for words in tokenizer(encoded).to_list():
             yield [[pieces[i] for i in word] for word in words]
-
-
-def _lowers_case(tokenizer: Any, folder: Path) -> bool:
-    """Find out if a SavedModel's tokenizer lower-cases: it does not tell, so it is tried."""
-    small, large = (
-        tokenizer(list(letters)).to_list()
-        for letters in (string.ascii_lowercase, string.ascii_uppercase)
-    )
-    pieces = read(folder)
-    known = [i for i, letter in enumerate(string.ascii_lowercase) if letter in pieces]
-    if not known:
-        raise UserError(f"{folder}: no letter in its vocabulary: not a BERT vocabulary")
-    return all(small[i] == large[i] for i in known)
-
-
-def _strips_accents(tokenizer: Any, folder: Path) -> bool:
-    """Find out, in the same way, if it takes the accents off the letters."""
-    plain, accented = (tokenizer(list(letters)).to_list() for letters in ("aeou", "äéôú"))
-    pieces = read(folder)
-    known = [i for i, letter in enumerate("aeou") if letter in pieces]
-    return bool(known) and all(plain[i] == accented[i] for i in known)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from bert_glue_tf.core import quantities
 from bert_glue_tf.data import tasks
@@ -13,9 +14,16 @@ from bert_glue_tf.export import litert
 from bert_glue_tf.export.record import TRAINED, ExportResult
 from bert_glue_tf.models.quantization import recipes
 
+_SHOWN = 24  # Ids of a golden example.
 
-def card(record: ExportResult) -> str:
-    """Return a file's card in Markdown: its scores, its cost and its use."""
+
+def card(record: ExportResult, described: Mapping[str, Any] | None = None) -> str:
+    """Return a file's card in Markdown: its scores, its cost, its use, and what a port needs.
+
+    Args:
+      record: of the file.
+      described: its metadata; None leaves out what a port needs.
+    """
     task: TaskSpec = tasks.of(record)
     is_sample = record.config["data"] == "sample"
     title = f"{task.name}{' (sample data)' if is_sample else ''}, {record.recipe}"
@@ -38,7 +46,10 @@ def card(record: ExportResult) -> str:
     lines += [line for line in (record.busy, record.cut) if line]
     if is_sample:
         lines.append("Trained on the generated sample: its scores say nothing about GLUE.")
-    return "\n".join([*lines, *_use(record, task)]) + "\n"
+    lines += _use(record, task)
+    if described:
+        lines += port(described, record.recipe)
+    return "\n".join([*lines, *_source(record)]) + "\n"
 
 
 def _scores(record: ExportResult, task: TaskSpec) -> Iterator[tuple[str, str]]:
@@ -88,7 +99,66 @@ def _use(record: ExportResult, task: TaskSpec) -> list[str]:
         f"python -m bert_glue_tf.predict --model={record.file}"
         + " --text='...'" * len(task.text_fields),
         "```",
+    ]
+
+
+def _source(record: ExportResult) -> list[str]:
+    return [
         "",
         f"Source run: `{record.run}`, encoder `{record.encoder['name']}`, "
         f"seed {record.config['seed']}, pruning `{record.config['pruning_method']}`.",
     ]
+
+
+def port(described: Mapping[str, Any], name: str) -> list[str]:
+    """Return the lines for who writes a client in another language.
+
+    Args:
+      described: the metadata of the file.
+      name: of the file and of its metadata beside it, without the ending.
+    """
+    inputs = ", ".join(f"`{one}`" for one in described["inputs"])
+    made_with = ", ".join(f"{name} {version}" for name, version in described["made_with"].items())
+    return [
+        "",
+        "## For a client in another language",
+        "",
+        f"- Inputs by name, never by position: in the file they are {inputs}.",
+        f"- Tokenizer: {_tokenizer(described['tokenizer'])}.",
+        f"- Made and tested with {made_with}; measured {described['measured']}.",
+        f"- `{name}.json` holds this and the golden examples whole, as the file itself does. "
+        f"`python -m bert_glue_tf.predict --model={name}.tflite --check` compares them; an output "
+        f"may differ by {described['tolerance']:g}, in proportion where it is larger than 1.",
+        "",
+        f"| golden example | word pieces | ids | `{described['output']}` |",
+        "|---|---|---|---|",
+        *(_golden(one, described["output"]) for one in described["golden"]),
+    ]
+
+
+def _tokenizer(switches: Mapping[str, Any]) -> str:
+    """Return the switches of a tokenizer in words."""
+    longest = (
+        f"{switches['bytes_a_word']} bytes"
+        if switches["characters_a_word"] is None
+        else f"{switches['characters_a_word']} characters"
+    )
+    special = ", ".join(f"`{token}` {number}" for token, number in switches["special_ids"].items())
+    return (
+        f"`{switches['kind']}` (docs/tokenization.md), "
+        f"{'lower case' if switches['lower_case'] else 'case kept'}, accents "
+        f"{'taken off' if switches['strip_accents'] else 'kept'}, words of more than {longest} are "
+        f"one `[UNK]`; {special}"
+    )
+
+
+def _golden(example: Mapping[str, Any], output: str) -> str:
+    texts = " / ".join(_short(text, 60) for text in example["texts"]).replace("|", "\\|")
+    ids: Sequence[int] = example["ids"]
+    shown = ", ".join(map(str, ids[:_SHOWN])) + (", ..." if len(ids) > _SHOWN else "")
+    numbers = ", ".join(f"{value:.5f}" for value in example[output])
+    return f"| {texts} | {len(ids)} at length {example['length']} | {shown} | {numbers} |"
+
+
+def _short(text: str, length: int) -> str:
+    return text if len(text) <= length else text[: length - 4] + " ..."

@@ -22,11 +22,18 @@ if TYPE_CHECKING:
 Table = Callable[[], np.ndarray]  # Reads word embeddings, float32 [pieces, width].
 
 
-def convert(model_folder: pathlib.Path, lengths: Sequence[int]) -> bytes:
-    """Convert a saved model to a float32 file, one signature (`length_<n>`) for each length.
+def convert(
+    model_folder: pathlib.Path, lengths: Sequence[int], batches: Sequence[int] = (1,)
+) -> bytes:
+    """Convert a saved model to a float32 file, one signature for each length and batch.
 
-    The signatures share their weights. Inputs int32 [1, length] by name, output `logits`
-    float32 [1, classes].
+    The signatures (`litert.signature`) share their weights. Inputs int32 [batch, length] by name,
+    output `logits` float32 [batch, classes].
+
+    Args:
+      model_folder: of the saved model.
+      lengths: in word pieces.
+      batches: numbers of texts at a time, 1 among them.
 
     Raises:
       UserError: the folder holds no model, a length is above what the encoder's positions
@@ -36,7 +43,7 @@ def convert(model_folder: pathlib.Path, lengths: Sequence[int]) -> bytes:
 
     what = str(model_folder)
     with tempfile.TemporaryDirectory() as folder:
-        keys, table = _save_light(saving.graph(model_folder), lengths, folder)
+        keys, table = _save_light(saving.graph(model_folder), lengths, folder, batches)
         # The graph holds the weights twice, which are in the folder then.
         memory.collect(sum(path.stat().st_size for path in pathlib.Path(folder).glob("*/*")))
         return _finished(_converted(folder, keys, what), what, table)
@@ -110,7 +117,7 @@ def from_converter(
 
 
 def _save_light(
-    module: Graph, lengths: Sequence[int], folder: str
+    module: Graph, lengths: Sequence[int], folder: str, batches: Sequence[int]
 ) -> tuple[list[str], Table | None]:
     """Write a graph as `_save`, without its word embeddings where it can, and return their reader.
 
@@ -119,15 +126,21 @@ def _save_light(
     """
     light = module.without_table()
     if light is None:
-        return _save(module, lengths, folder), None
-    return _save(light.graph, lengths, folder), light.table
+        return _save(module, lengths, folder, batches), None
+    return _save(light.graph, lengths, folder, batches), light.table
 
 
-def _save(module: Graph, lengths: Sequence[int], folder: str) -> list[str]:
+def _save(
+    module: Graph, lengths: Sequence[int], folder: str, batches: Sequence[int] = (1,)
+) -> list[str]:
     """Write a graph as a SavedModel, and return its signatures' names."""
     import tensorflow as tf
 
-    functions = {litert.SIGNATURE.format(length): module.function(length) for length in lengths}
+    functions = {
+        litert.signature(length, batch): module.function(length, batch)
+        for batch in batches
+        for length in lengths
+    }
     with quiet.tools():
         tf.saved_model.save(module, folder, signatures=functions)
     return list(functions)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from absl import logging
 
-from bert_glue_tf import __version__
 from bert_glue_tf.core import files, memory, records
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.core.files import write_atomically
@@ -23,12 +23,16 @@ from bert_glue_tf.export import (
     benchmark,
     calibration,
     flatbuffer,
+    golden,
     litert,
     measure,
+    metadata,
     parity,
+    signatures,
     timings,
 )
 from bert_glue_tf.export.card import card
+from bert_glue_tf.export.defaults import LOGITS
 from bert_glue_tf.export.folder import ExportFolder
 from bert_glue_tf.export.litert import LiteModel
 from bert_glue_tf.export.making import Maker
@@ -88,7 +92,8 @@ def _export(
     export_run.measure()
     for record in export_run.records():
         records.append(folder.results_file, record)
-        write_atomically(folder.card(record.recipe), card(record))
+        described = export_run.described[record.recipe]
+        write_atomically(folder.card(record.recipe), card(record, described))
         done[record.recipe] = record
     folder.write_checksums()
     if refused:
@@ -127,6 +132,7 @@ class _ExportRun:
         self._task = run.task
         self._examples = examples
         self._files: dict[str, _File] = {}
+        self.described: dict[str, dict[str, Any]] = {}  # Recipe -> metadata of a file made now.
         folder.copy_tokenizer(run.folder.model / "preprocessing")
         self._maker = Maker(
             run,
@@ -134,7 +140,9 @@ class _ExportRun:
             examples["train"],
             settings.calibration_examples,
             folder.preprocessing,
+            settings.batch_sizes,
         )
+        self._switches = self._maker.switches()
         self._validation = {
             suffix: batching.tokenize(self._maker.preprocessor, split, examples[split])
             for suffix, split in self._task.scored_splits.items()
@@ -145,7 +153,9 @@ class _ExportRun:
         done = folder.records()
         if FLOAT32 in done:
             content = folder.model(FLOAT32).read_bytes()
-            self._files[FLOAT32] = self._evaluated(RECIPES[FLOAT32], content, {})
+            loaded = LiteModel(content, settings.threads, FLOAT32)
+            self._files[FLOAT32] = self._evaluated(RECIPES[FLOAT32], loaded, {})
+            del loaded  # It holds the file a second time.
             self._maker.take(content)
         else:
             self._maker.convert()
@@ -154,14 +164,19 @@ class _ExportRun:
     def make(self, recipe: QuantizationRecipe) -> None:
         """Quantize, write and score one file."""
         model, found = self._maker.make(recipe, self._folder.int8_report)
-        flatbuffer.add_metadata(model, self._metadata(recipe))
+        inputs = signatures.inputs(model)
         content = flatbuffer.write(model)
         memory.collect(self._maker.plain_bytes)
+        loaded = LiteModel(content, self._settings.threads, recipe.name)
         with doing(f"{recipe.name}: scoring"):
-            file = self._evaluated(recipe, content, found)
+            file = self._evaluated(recipe, loaded, found)
         if recipe.name == FLOAT32:
-            loaded = LiteModel(content, self._settings.threads)
             file.padded = parity.require_at_every_length(self._run, self._first_split, loaded)
+        del loaded  # It holds the file a second time.
+        content, values = self._described(recipe, content, inputs)
+        self.described[recipe.name] = values
+        memory.collect(self._maker.plain_bytes)
+        write_atomically(self._folder.metadata(recipe.name), metadata.as_json(values))
         write_atomically(self._folder.model(recipe.name), content)
         self._files[recipe.name] = file
         for suffix, split in self._validation.items():
@@ -172,13 +187,40 @@ class _ExportRun:
                 file.evaluations[suffix].logits,
             )
 
+    def _described(
+        self, recipe: QuantizationRecipe, content: bytes, inputs: Sequence[str]
+    ) -> tuple[bytes, dict[str, Any]]:
+        """Return a file of logits with the output that is asked for and its metadata, and these."""
+        settings, model = self._settings, flatbuffer.read(content)
+        if settings.output != LOGITS:
+            signatures.add_probabilities(model, self._task.problem.to_probabilities)
+            content = flatbuffer.write(model)
+            model = flatbuffer.read(content)
+        loaded = LiteModel(content, settings.threads, recipe.name)
+        values = metadata.of(
+            self._run,
+            recipe,
+            self._folder,
+            self._switches,
+            settings.seq_lengths,
+            {
+                "inputs": list(inputs),
+                "output": settings.output,
+                "batch_sizes": list(settings.batch_sizes),
+            },
+            golden.examples(
+                self._maker.preprocessor, len(self._task.text_fields), loaded, settings.seq_lengths
+            ),
+        )
+        flatbuffer.add_metadata(model, values)
+        return flatbuffer.write(model), values
+
     def _evaluated(
-        self, recipe: QuantizationRecipe, content: bytes, found: dict[str, Any]
+        self, recipe: QuantizationRecipe, model: LiteModel, found: dict[str, Any]
     ) -> _File:
-        model = LiteModel(content, self._settings.threads, recipe.name)
         evaluations = {
             suffix: evaluator.evaluate(
-                model.predict,
+                functools.partial(litert.logits, self._task.problem, model),
                 split,
                 self._task,
                 batch_size=evaluator.EVALUATION_BATCH,
@@ -289,22 +331,3 @@ class _ExportRun:
             self._task.problem.flips(reference[suffix].logits, done.logits)
             for suffix, done in file.evaluations.items()
         )
-
-    def _metadata(self, recipe: QuantizationRecipe) -> dict[str, Any]:
-        return {
-            "format": 1,
-            "made_by": f"bert_glue_tf {__version__}",
-            "task": self._task.name,
-            "own_task": tasks.describe(self._task),
-            "data": self._run.result.data["train"]["name"],
-            "labels": list(self._task.problem.labels),
-            "thresholds": dict(self._run.result.thresholds),
-            "seq_lengths": list(self._settings.seq_lengths),
-            "truncation": self._run.config.truncation,
-            "recipe": recipe.name,
-            "source_run": self._run.path.name,
-            "source_commit": self._run.result.environment.get("commit"),
-            "encoder": self._run.result.encoder["name"],
-            "licence": self._run.result.encoder.get("licence") or "that of the encoder",
-            "vocabulary_sha256": files.sha256(self._folder.vocabulary),
-        }

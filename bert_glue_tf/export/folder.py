@@ -1,6 +1,6 @@
 """The folder that holds the exported files of a run.
 
-<recipe>.tflite     the file; <recipe>.md is its card
+<recipe>.tflite     the file; <recipe>.md is its card, <recipe>.json its metadata
 vocab.txt           the vocabulary, for the phone's tokenizer
 preprocessing/      the same tokenizer as a SavedModel, for `predict`
 int8_report.tsv     noise and pieces of every operator, and whether it is int8
@@ -83,16 +83,34 @@ class ExportFolder:
             yield  # Outside of the try: what fails in the block is no lock.
 
     def _take(self, settings: Mapping[str, Any]) -> None:
+        self.require_free()
         if self.settings_file.is_file():
             self._require(settings)
-        elif any(not entry.name.startswith(".") for entry in self.path.iterdir()):
+        else:
+            versioned = {**settings, _VERSIONS: versions.installed(versions.QUANTIZER)}
+            write_atomically(self.settings_file, json.dumps(versioned, indent=2) + "\n")
+
+    def require_free(self) -> None:
+        """Refuse a folder that holds something else than an export.
+
+        Raises:
+          UserError: naming it.
+        """
+        if self.settings_file.is_file() or not self.path.is_dir():
+            return
+        if any(not entry.name.startswith(".") for entry in self.path.iterdir()):
             raise UserError(
                 f"--output={self.path}: holds files, but no export (no "
                 f"{self.settings_file.name}). Give an empty or a new folder."
             )
-        else:
-            versioned = {**settings, _VERSIONS: versions.installed(versions.QUANTIZER)}
-            write_atomically(self.settings_file, json.dumps(versioned, indent=2) + "\n")
+
+    def seq_lengths(self) -> tuple[int, ...]:
+        """Return the lengths of the export that is here, ascending; empty where there is none."""
+        try:
+            found = strict_json.loads(self.settings_file.read_text(encoding="utf-8"))
+            return tuple(int(length) for length in found["seq_lengths"])
+        except (OSError, ValueError, LookupError, TypeError):
+            return ()  # `open` tells of a damaged one.
 
     def note_versions(self) -> None:
         """Warn where files are added with other versions than the export was begun with."""
@@ -152,6 +170,9 @@ class ExportFolder:
     def card(self, recipe: str) -> pathlib.Path:
         return self.path / f"{recipe}.md"
 
+    def metadata(self, recipe: str) -> pathlib.Path:
+        return self.path / f"{recipe}.json"
+
     def predictions_file(self, recipe: str, split: str) -> pathlib.Path:
         return self.path / "predictions" / f"{recipe}.{split}.tsv"
 
@@ -194,8 +215,10 @@ class ExportFolder:
         return found
 
     def write_checksums(self) -> None:
-        """Write SHA256SUMS anew, over the .tflite files and the vocabulary."""
-        files = [*sorted(self.path.glob("*.tflite")), self.vocabulary]
+        """Write SHA256SUMS anew: over the .tflite files, their metadata and the vocabulary."""
+        models = sorted(self.path.glob("*.tflite"))
+        described = [file for model in models if (file := self.metadata(model.stem)).is_file()]
+        files = [*models, *described, self.vocabulary]
         write_atomically(
             self.checksums, "".join(f"{sha256(file)}  {file.name}\n" for file in files)
         )

@@ -7,7 +7,7 @@ import pathlib
 import re
 import sys
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
@@ -15,12 +15,20 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from bert_glue_tf.core import quiet
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data.preprocessing import INPUTS
+from bert_glue_tf.data.problems import Problem
+from bert_glue_tf.data.problems.probabilities import to_logits
 from bert_glue_tf.export import flatbuffer
-from bert_glue_tf.export.defaults import THREADS
+from bert_glue_tf.export.defaults import LOGITS, OUTPUTS, THREADS
 
-# One signature for each length that the file was exported for.
-SIGNATURE = "length_{}"
-_SIGNATURE = re.compile(r"length_(\d+)")
+# One signature for each length that the file was exported for, and for each batch of more texts
+# than one at each of them.
+SIGNATURE, BATCH = "length_{}", "length_{}_batch_{}"
+_SIGNATURE = re.compile(r"length_(\d+)(?:_batch_(\d+))?")
+
+
+def signature(length: int, batch: int) -> str:
+    """Return the name of the signature of texts of a length, so many at a time."""
+    return SIGNATURE.format(length) if batch == 1 else BATCH.format(length, batch)
 
 
 def environment() -> dict[str, str]:
@@ -30,7 +38,7 @@ def environment() -> dict[str, str]:
 
 
 class LiteModel:
-    """A classifier in a .tflite file, with a signature for each of its lengths.
+    """A classifier in a .tflite file, with a signature for each of its lengths and batches.
 
     Args:
       model: the file's content.
@@ -40,7 +48,8 @@ class LiteModel:
         operators run in LiteRT's own kernels.
 
     Attributes:
-      classes: number of logits of an answer.
+      classes: number of outputs of an answer.
+      output: name of the output, one of `OUTPUTS`.
 
     Raises:
       UserError: no .tflite file, or not one of this project's classifiers.
@@ -67,8 +76,12 @@ class LiteModel:
         except (ValueError, RuntimeError) as error:
             reason = str(error).splitlines()[0]
             raise UserError(f"{name}: no .tflite file, or a damaged one ({reason}).") from None
-        found = {int(match[1]): key for key in keys if (match := _SIGNATURE.fullmatch(key))}
-        if not found:
+        found = {
+            (int(match[1]), int(match[2] or 1)): key
+            for key in keys
+            if (match := _SIGNATURE.fullmatch(key))
+        }
+        if 1 not in {batch for _, batch in found}:
             raise UserError(
                 f"{name}: a .tflite file, but not one of this project's classifiers: it has no "
                 f"signature named {SIGNATURE.format('<number>')} (it has: "
@@ -76,27 +89,29 @@ class LiteModel:
             )
         try:
             with quiet.native_output():
-                self._runners: dict[int, Any] = {
-                    length: self._interpreter.get_signature_runner(key)
-                    for length, key in sorted(found.items())
+                self._runners: dict[tuple[int, int], Any] = {
+                    place: self._interpreter.get_signature_runner(key)
+                    for place, key in sorted(found.items())
                 }
                 # LiteRT prepares a signature, and speaks, when it is first run.
-                shapes = {
-                    np.shape(
-                        runner(**{name: np.zeros((1, length), np.int32) for name in INPUTS})[
-                            "logits"
-                        ]
-                    )
-                    for length, runner in self._runners.items()
+                answers = {
+                    place: runner(**{name: np.zeros(place[::-1], np.int32) for name in INPUTS})
+                    for place, runner in self._runners.items()
                 }
-            if {len(shape) for shape in shapes} != {2} or len(shapes) > 1:
-                raise ValueError(f"its logits have the shapes {sorted(shapes)}")
+            names = {name for one in answers.values() for name in one}
+            if len(names) != 1 or not names.issubset(OUTPUTS):
+                raise ValueError(f"its outputs are {', '.join(sorted(names)) or 'none'}")
+            (self.output,) = names
+            shapes = {place: np.shape(one[self.output]) for place, one in answers.items()}
+            widths = {shape[1] for (_, batch), shape in shapes.items() if shape[:-1] == (batch,)}
+            if len(widths) != 1 or any(len(shape) != 2 for shape in shapes.values()):
+                raise ValueError(f"its {self.output} have the shapes {sorted(shapes.values())}")
         except (ValueError, RuntimeError, KeyError) as error:
             raise UserError(
                 f"{name}: cannot be run by LiteRT ({str(error).splitlines()[0]})."
             ) from None
         self._name = name
-        ((_, self.classes),) = shapes
+        (self.classes,) = widths
 
     @classmethod
     def load(cls, path: pathlib.Path, threads: int = THREADS) -> LiteModel:
@@ -113,30 +128,51 @@ class LiteModel:
     @property
     def lengths(self) -> tuple[int, ...]:
         """The lengths in word pieces that the file can run at, ascending."""
-        return tuple(self._runners)
+        return tuple(length for length, batch in self._runners if batch == 1)
+
+    def batch_sizes(self, length: int) -> list[int]:
+        """Return how many texts of a length the file can take at a time, the most first."""
+        return sorted((batch for one, batch in self._runners if one == length), reverse=True)
 
     def predict(self, features: Mapping[str, np.ndarray]) -> np.ndarray:
-        """Return the logits, float32 [batch, classes], of int32 [batch, length] features.
+        """Return the outputs, float32 [batch, classes], of int32 [batch, length] features.
 
-        The file takes one example at a time. `length` must be one of `lengths`.
+        The file takes as many texts at a time as its largest batch that they fill, and the rest
+        one by one. `length` must be one of `lengths`.
 
         Raises:
           UserError: LiteRT fails on them, as where the file has no embedding for an id.
         """
-        rows = next(iter(features.values()))
-        runner = self._runners[rows.shape[1]]
+        number, length = next(iter(features.values())).shape
+        found, done = [], 0
         try:
-            return np.concatenate(
-                [
-                    runner(**{name: value[i : i + 1] for name, value in features.items()})["logits"]
-                    for i in range(len(rows))
-                ]
-            )
+            for batch in self.batch_sizes(length):
+                runner = self._runners[length, batch]
+                while number - done >= batch:
+                    part = {k: value[done : done + batch] for k, value in features.items()}
+                    found.append(runner(**part)[self.output])
+                    done += batch
         except (ValueError, RuntimeError) as error:
             raise UserError(
                 f"{self._name}: cannot be run by LiteRT ({str(error).splitlines()[0]}). The file "
                 "is damaged; copy it again."
             ) from None
+        return np.concatenate(found)
+
+
+class Answers(Protocol):
+    """A file that is run: `LiteModel`, or copies of it."""
+
+    output: str
+
+    def predict(self, features: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Return the outputs, float32 [batch, classes], of int32 [batch, length] features."""
+
+
+def logits(problem: Problem, model: Answers, features: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Return logits, float32 [batch, classes], also of a file whose output is probabilities."""
+    found = model.predict(features)
+    return found if model.output == LOGITS else to_logits(problem.to_probabilities, found)
 
 
 def pieces(model: bytes, threads: int = THREADS) -> int:

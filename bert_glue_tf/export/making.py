@@ -16,9 +16,10 @@ from bert_glue_tf.core import memory
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.core.files import write_atomically
 from bert_glue_tf.core.progress import doing
-from bert_glue_tf.data import preprocessing
+from bert_glue_tf.data import preprocessing, vocabulary
 from bert_glue_tf.data.examples import Examples
-from bert_glue_tf.export import calibration, convert, flatbuffer, quantize, trained
+from bert_glue_tf.data.switches import Switches
+from bert_glue_tf.export import calibration, convert, flatbuffer, quantize, signatures, trained
 from bert_glue_tf.export.calibration import Features
 from bert_glue_tf.export.quantize import Range
 from bert_glue_tf.export.selection import (
@@ -46,6 +47,7 @@ class Maker:
       train: the training split, whose sentences static recipes are calibrated on.
       calibration_examples: how many of them.
       tokenizer: folder of the preprocessing that the files' clients use.
+      batches: numbers of texts at a time, 1 among them.
     """
 
     def __init__(
@@ -55,9 +57,11 @@ class Maker:
         train: Examples,
         calibration_examples: int,
         tokenizer: pathlib.Path,
+        batches: Sequence[int] = (1,),
     ) -> None:
         self._run, self._lengths, self._train = run, tuple(lengths), train
-        self._calibration_examples = calibration_examples
+        self._calibration_examples, self._batches = calibration_examples, tuple(batches)
+        self._tokenizer = tokenizer
         self.preprocessor = preprocessing.build(
             preprocessing.load(str(tokenizer), str(tokenizer)),
             run.task.text_fields,
@@ -76,14 +80,15 @@ class Maker:
           UserError: the converter refuses the model.
         """
         with doing(f"converting to TFLite, lengths {', '.join(map(str, self._lengths))}"):
-            content = convert.convert(self._run.folder.model, self._lengths)
+            content = convert.convert(self._run.folder.model, self._lengths, self._batches)
         self._plain.write_bytes(content)
         memory.collect(len(content))
 
     def take(self, content: bytes) -> None:
-        """Take a float32 file that was made before; each file gets metadata of its own."""
+        """Take a float32 file that was made before; each gets its own metadata and output."""
         model = flatbuffer.read(content)
         flatbuffer.drop_metadata(model)
+        signatures.drop_probabilities(model)
         self._plain.write_bytes(flatbuffer.write(model))
         memory.collect(len(content))
 
@@ -115,6 +120,11 @@ class Maker:
     def close(self) -> None:
         """Remove the float32 file without metadata: everything is made."""
         self._scratch.cleanup()
+
+    def switches(self) -> Switches:
+        """Return the switches of the tokenizer."""
+        tokenizer = self.preprocessor.get_layer(preprocessing.TOKENIZER).resolved_object
+        return vocabulary.switches_of(self._tokenizer, tokenizer)
 
     @property
     def plain_bytes(self) -> int:

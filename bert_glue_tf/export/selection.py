@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from bert_glue_tf.export import flatbuffer, litert, quantize
+from bert_glue_tf.export import alignment, flatbuffer, litert, quantize
 from bert_glue_tf.export.calibration import CUTS, Features, Ranges, calibrate, one_length
 from bert_glue_tf.models.quantization import recipes
 from bert_glue_tf.models.quantization.recipes import Rule
@@ -135,7 +135,7 @@ def select(
     judged = tuple(_judge(finding, chosen, float_pieces) for finding in findings)
     everything = measure.file([*products, *others], ranges)
     return Selection(
-        rules=_rules(_output_names(model), [f.unit for f in judged if f.chosen]),
+        rules=_rules(_aligned(model, length), [f.unit for f in judged if f.chosen]),
         ranges=_for_all_signatures(model, length, ranges),
         cut=best,
         cuts=cuts,
@@ -188,7 +188,7 @@ class _Measure:
 
     def __init__(self, single: bytes, probe: Sequence[Features]) -> None:
         self._single = single
-        self._names = _output_names(single)
+        self._names = [_output_names(single)]
         self._probe = {name: np.concatenate([f[name] for f in probe]) for name in probe[0]}
         self._logits = litert.LiteModel(single).predict(self._probe)
 
@@ -225,16 +225,19 @@ def _label(name: str) -> str:
     return re.sub(r"/MatMul\d*$", "", name.split(";")[0])
 
 
-def _output_names(model: bytes) -> list[list[str]]:
-    """Return the names of the operators' outputs, for each subgraph."""
-    return [
-        [flatbuffer.output_name(graph, place) for place in range(len(graph.operators))]
-        for graph in flatbuffer.read(model).subgraphs
-    ]
+def _output_names(model: bytes) -> dict[int, str]:
+    """Return the names of the operators' outputs of a file with one signature, by their places."""
+    graph = flatbuffer.read(model).subgraphs[0]
+    return {place: flatbuffer.output_name(graph, place) for place in range(len(graph.operators))}
 
 
-def _rules(names: Sequence[Sequence[str]], units: Sequence[Unit]) -> tuple[Rule, ...]:
-    """Return rules that put these units into int8 in every signature of a file."""
+def _rules(names: Sequence[Mapping[int, str]], units: Sequence[Unit]) -> tuple[Rule, ...]:
+    """Return rules that put these units into int8.
+
+    Args:
+      names: of each subgraph, the operators' outputs by the places that units have.
+      units: to be put into int8.
+    """
     rules = list(recipes.DYNAMIC_RULES)
     for unit in units:
         if unit.place is None:
@@ -246,11 +249,15 @@ def _rules(names: Sequence[Sequence[str]], units: Sequence[Unit]) -> tuple[Rule,
     return tuple(rules)
 
 
-def _for_all_signatures(model: bytes, length: int, ranges: Ranges) -> Ranges:
-    """Return the ranges under the names that the tensors have in each signature's subgraph.
+def _aligned(model: bytes, length: int) -> list[dict[int, str]]:
+    """Return the names of the operators' outputs of each subgraph, by the places of one of them.
 
-    All subgraphs come from the same function, so that the n-th operator of one is the n-th of
-    another; that is checked.
+    Args:
+      model: file with any number of signatures.
+      length: of the signature of one text whose places count.
+
+    Raises:
+      ValueError: the subgraphs do not compute the same.
     """
     content = flatbuffer.read(model)
     key = litert.SIGNATURE.format(length)
@@ -259,17 +266,25 @@ def _for_all_signatures(model: bytes, length: int, ranges: Ranges) -> Ranges:
         for signature in content.signatureDefs
         if signature.signatureKey.decode() == key
     )
-    names = flatbuffer.operators(content)
-    if any(other != names[measured] for other in names):
-        raise ValueError("the signatures' subgraphs differ in their operators")
-    source = content.subgraphs[measured]
-    found = {}
-    for graph in content.subgraphs:
-        for place in range(len(graph.operators)):
-            name = flatbuffer.output_name(source, place)
-            if name in ranges:
-                found[flatbuffer.output_name(graph, place)] = ranges[name]
+    names, source = flatbuffer.operators(content), content.subgraphs[measured]
+    found = []
+    for graph, own in zip(content.subgraphs, names, strict=True):
+        places = alignment.places(source, graph, names[measured], own)
+        found.append(
+            {place: flatbuffer.output_name(graph, there) for place, there in places.items()}
+        )
     return found
+
+
+def _for_all_signatures(model: bytes, length: int, ranges: Ranges) -> Ranges:
+    """Return the ranges under the names that the tensors have in each signature's subgraph."""
+    own = _output_names(one_length(model, length))
+    return {
+        name: ranges[own[place]]
+        for names in _aligned(model, length)
+        for place, name in names.items()
+        if own[place] in ranges
+    }
 
 
 def extremes(model: bytes, length: int, examples: Sequence[Features]) -> Ranges:

@@ -9,7 +9,8 @@ from typing import Any
 from bert_glue_tf.core import files
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data.examples import Examples
-from bert_glue_tf.export.defaults import CALIBRATION_EXAMPLES, REPETITIONS, THREADS
+from bert_glue_tf.data.tasks import TaskSpec
+from bert_glue_tf.export.defaults import CALIBRATION_EXAMPLES, LOGITS, OUTPUTS, REPETITIONS, THREADS
 from bert_glue_tf.runs.finished import Run
 
 _WEIGHTS = "variables.data-00000-of-00001"
@@ -24,22 +25,48 @@ class ExportSettings:
       calibration_examples: training sentences for the ranges of static recipes.
       threads: of LiteRT, for evaluation and latency.
       latency_repetitions: timed runs of each file at each length.
+      output: of the signatures, one of `litert.OUTPUTS`.
+      batch_sizes: numbers of texts at a time, ascending, 1 among them.
     """
 
     seq_lengths: tuple[int, ...]
     calibration_examples: int = CALIBRATION_EXAMPLES
     threads: int = THREADS
     latency_repetitions: int = REPETITIONS
+    output: str = LOGITS
+    batch_sizes: tuple[int, ...] = (1,)
 
 
 def identity(run: Run, settings: ExportSettings) -> dict[str, Any]:
     """Return the facts that decide the content of the files; `ExportFolder.open` compares them."""
+    more: dict[str, Any] = {}
+    # An export that is older than these settings has their defaults.
+    if settings.output != LOGITS:
+        more["output"] = settings.output
+    if settings.batch_sizes != (1,):
+        more["batch_sizes"] = list(settings.batch_sizes)
     return {
         "run": run.path.name,
         "weights_sha256": files.sha256(run.folder.model / "variables" / _WEIGHTS),
         "seq_lengths": list(settings.seq_lengths),
         "calibration_examples": settings.calibration_examples,
+        **more,
     }
+
+
+def require_outputs(task: TaskSpec, outputs: str) -> None:
+    """Check that the files of a task can have an output.
+
+    Raises:
+      UserError: they cannot.
+    """
+    if outputs not in OUTPUTS:
+        raise UserError(f"--outputs={outputs}: no such output. Good values: {', '.join(OUTPUTS)}.")
+    if outputs != LOGITS and not task.problem.to_probabilities:
+        raise UserError(
+            f"--outputs={outputs}: {task.name} asks for {task.problem.title}, which has no "
+            "probabilities. Leave the flag out."
+        )
 
 
 def check_data(run: Run, examples: Mapping[str, Examples]) -> None:

@@ -43,8 +43,8 @@ MASKED = -1000.0
 class Graph(Protocol):
     """A classifier for the converter of an export."""
 
-    def function(self, length: int) -> tf.types.experimental.ConcreteFunction:
-        """Return int32 [1, length] features, by name, to {"logits": float32 [1, classes]}."""
+    def function(self, length: int, texts: int = 1) -> tf.types.experimental.ConcreteFunction:
+        """Return int32 [texts, length] features, by name, to {"logits": [texts, classes]}."""
 
     def without_table(self) -> WithoutTable | None:
         """Return the graph with a few rows in the place of its word embeddings, if it can."""

@@ -33,14 +33,43 @@ _ARCHITECTURE = "architecture.json"
 _ENDPOINTS = {preprocessing.INPUTS: "serve", packing.INPUTS: "serve_packed"}
 
 
-def save(model: tf_keras.Model, backbone: Backbone, task: TaskSpec, folder: pathlib.Path) -> None:
+# The signature that a server answers by where it is not told another.
+SERVING = "serving_default"
+# Its inputs: a text, or a pair.
+TEXTS = ("text", "text_pair")
+
+
+@dataclasses.dataclass(frozen=True)
+class Reading:
+    """The way a saved classifier reads texts.
+
+    Attributes:
+      seq_length: the longest, in word pieces.
+      truncation: which pieces of longer texts are read.
+    """
+
+    seq_length: int
+    truncation: str
+
+
+def save(
+    model: tf_keras.Model,
+    backbone: Backbone,
+    task: TaskSpec,
+    folder: pathlib.Path,
+    reading: Reading | None = None,
+) -> None:
     """Write `folder` as a whole: SavedModel, preprocessing, and how to build the model again.
 
     The architecture that is written is that of the model's own weights, which may be smaller
     than `backbone`'s; the preprocessing is the folder that `backbone` names.
 
     The SavedModel's signature is int32 [batch, length] features in, `logits` out. Where the encoder
-    can keep packed texts apart it has a second one, `serve_packed`, of `data.packing.INPUTS`.
+    can keep packed texts apart it has a second one, `serve_packed`, of `data.packing.INPUTS`. With
+    `reading` it has `serving_default` for servers: string [batch] in, one or two as the task takes
+    texts, and what `Problem.served` gives out. It holds the operators of TensorFlow Text, which
+    `tensorflow_model_server` is built with; Python has to import tensorflow_text before it loads
+
     Keras's own `model.save` is not used: a BERT encoder makes its weights when it is first
     called, and loaded that way it comes back with random ones, silently (tf-keras 2.20).
     """
@@ -48,7 +77,7 @@ def save(model: tf_keras.Model, backbone: Backbone, task: TaskSpec, folder: path
         shutil.rmtree(leftover, ignore_errors=True)
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}")
     try:
-        _write(model, backbone, task, temporary)
+        _write(model, backbone, task, temporary, reading)
         if folder.exists():  # Left by an attempt that did not come to its result record.
             shutil.rmtree(folder)
         os.replace(temporary, folder)
@@ -56,7 +85,13 @@ def save(model: tf_keras.Model, backbone: Backbone, task: TaskSpec, folder: path
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _write(model: tf_keras.Model, backbone: Backbone, task: TaskSpec, folder: pathlib.Path) -> None:
+def _write(
+    model: tf_keras.Model,
+    backbone: Backbone,
+    task: TaskSpec,
+    folder: pathlib.Path,
+    reading: Reading | None,
+) -> None:
     archive = _Archive()
     archive.track(model)
     archive.add_endpoint(
@@ -71,6 +106,8 @@ def _write(model: tf_keras.Model, backbone: Backbone, task: TaskSpec, folder: pa
             fn=lambda inputs: {"logits": packed(inputs, training=False)},
             input_signature=[PACKED_FEATURES],
         )
+    if reading:
+        _add_texts(archive, backbone, task, reading)
     with contextlib.redirect_stdout(io.StringIO()):  # It prints each captured variable.
         archive.write_out(str(folder))
     shutil.copytree(backbone.preprocessing_path, folder / "preprocessing")
@@ -82,6 +119,21 @@ def _write(model: tf_keras.Model, backbone: Backbone, task: TaskSpec, folder: pa
         **backbone.describe(model),
     }
     (folder / _ARCHITECTURE).write_text(json.dumps(description, indent=2) + "\n")
+
+
+def _add_texts(archive: _Archive, backbone: Backbone, task: TaskSpec, reading: Reading) -> None:
+    """Add the signature from text to labels, which goes through the function of features."""
+    preprocessor = backbone.tokenizer(task.text_fields, reading.seq_length, reading.truncation)
+    archive.track(backbone.preprocessing)  # Its vocabulary.
+    serve = getattr(archive, _ENDPOINTS[preprocessing.INPUTS])
+
+    def answer(*texts: tf.Tensor) -> dict[str, tf.Tensor]:
+        logits = serve(preprocessing.packed(preprocessor, texts))["logits"]
+        return task.problem.served(tf.cast(logits, tf.float32))
+
+    names = TEXTS[: len(task.text_fields)]
+    signature = [tf.TensorSpec([None], tf.string, name) for name in names]
+    archive.add_endpoint(name=SERVING, fn=answer, input_signature=signature)
 
 
 class _Archive(tf_keras.export.ExportArchive):
@@ -104,6 +156,8 @@ def load_saved(folder: pathlib.Path) -> Any:
       UserError: the folder holds no model.
     """
     require_model(folder)
+    import tensorflow_text  # noqa: F401  (registers the operators of `serving_default`)
+
     return tf.saved_model.load(str(folder))
 
 

@@ -60,7 +60,12 @@ def packages() -> dict[str, str | None]:
 def installed(more: Sequence[str] = ()) -> dict[str, str | None]:
     """Return name -> version of this package, Python, `packages` and further ones."""
     own = {"bert_glue_tf": bert_glue_tf.__version__, "python": platform.python_version()}
-    return {**own, **packages(), **{name: _version(name) for name in more}}
+    return {**own, **packages(), **of(more)}
+
+
+def of(names: Sequence[str]) -> dict[str, str | None]:
+    """Return name -> version of some packages; None where one is not installed."""
+    return {name: _version(name) for name in names}
 
 
 def note_others(where: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:

@@ -20,7 +20,7 @@ from bert_glue_tf.data.truncation import HEAD
 from bert_glue_tf.evaluation import evaluator
 from bert_glue_tf.evaluation.collapse import Mark
 from bert_glue_tf.evaluation.evaluator import PredictFn
-from bert_glue_tf.export import flatbuffer, try_out
+from bert_glue_tf.export import flatbuffer, litert, try_out
 from bert_glue_tf.export.defaults import THREADS
 from bert_glue_tf.export.folder import ExportFolder
 from bert_glue_tf.runs import finished
@@ -149,7 +149,7 @@ class Classifier:
         check(task, metadata.thresholds)
         if model.classes != task.problem.width:
             raise UserError(
-                f"{path}: damaged: it has {model.classes} logits, and {task.name} has "
+                f"{path}: damaged: it has {model.classes} {model.output}, and {task.name} has "
                 f"{task.problem.width}. Copy it again."
             )
         exported_file.check_vocabulary(path, folder, metadata.vocabulary)
@@ -159,7 +159,7 @@ class Classifier:
         layout = Padded(lengths=tuple(model.lengths), moves_up=False)
         return cls(
             task,
-            model.predict,
+            functools.partial(litert.logits, task.problem, model),
             layout,
             model.lengths[-1],
             folder.preprocessing,

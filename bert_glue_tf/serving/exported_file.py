@@ -6,7 +6,8 @@ import dataclasses
 import hashlib
 import pathlib
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from absl import logging
 
@@ -30,6 +31,10 @@ class Metadata:
       data: where its training examples came from.
       truncation: which pieces of longer text it reads.
       thresholds: names of operating points -> the probability that its run chose for them.
+      golden: its golden examples, as `export.golden.examples` gives them; of a file that is older
+        than they are, none.
+      tolerance: by how much an output up to 1 of theirs may differ on another processor.
+      made_by: name and version of what wrote the file.
     """
 
     task: TaskSpec
@@ -37,6 +42,9 @@ class Metadata:
     data: str
     truncation: str
     thresholds: Mapping[str, float]
+    golden: Sequence[Mapping[str, Any]] = ()
+    tolerance: float = 0.0
+    made_by: str = ""
 
 
 def read_metadata(path: pathlib.Path, content: bytes) -> Metadata:
@@ -56,6 +64,9 @@ def read_metadata(path: pathlib.Path, content: bytes) -> Metadata:
             str(metadata.get("data")),
             truncation,
             {name: float(value) for name, value in metadata.get("thresholds", {}).items()},
+            [dict(one) for one in metadata.get("golden", [])],
+            float(metadata.get("tolerance", 0.0)),
+            str(metadata.get("made_by", "")),
         )
     except (ValueError, LookupError, TypeError, AttributeError, struct.error, UserError):
         raise UserError(

@@ -12,7 +12,9 @@ import numpy as np
 
 from bert_glue_tf.export.litert import LiteModel
 
-_SLICE = 8  # Texts that a thread takes at a time: few enough to share a chunk out evenly.
+# Texts that a thread takes at a time, if no batch of the file has more: few enough to share a chunk
+# out evenly.
+_SLICE = 8
 
 
 class ParallelModel:
@@ -36,17 +38,19 @@ class ParallelModel:
         self._content, self._name = content, name
         self._number = max(1, min(threads, os.cpu_count() or 1))
         first = LiteModel(content, 1, name)
-        self.lengths, self.classes = first.lengths, first.classes
+        self.lengths, self.classes, self.output = first.lengths, first.classes, first.output
+        batches = (first.batch_sizes(length)[0] for length in first.lengths)
+        self._slice = max(_SLICE, *batches)
         self._idle: queue.SimpleQueue[LiteModel] = queue.SimpleQueue()
         self._idle.put(first)
         self._pool: concurrent.futures.ThreadPoolExecutor | None = None
 
     def predict(self, features: Mapping[str, np.ndarray]) -> np.ndarray:
-        """Return the logits, float32 [batch, classes], of int32 [batch, length] features."""
+        """Return the outputs, float32 [batch, classes], of int32 [batch, length] features."""
         rows = len(next(iter(features.values())))
         if rows == 1 or self._number == 1:
             return self._predict(features)
-        width = min(_SLICE, math.ceil(rows / self._number))
+        width = min(self._slice, math.ceil(rows / self._number))
         if self._pool is None:
             for _ in range(self._number - 1):
                 self._idle.put(LiteModel(self._content, 1, self._name))

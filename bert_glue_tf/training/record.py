@@ -45,7 +45,8 @@ def write(
         intervals = scoring.intervals(inputs.task, trained.scoring.splits, evaluations)
         warnings, marked = _write_predictions(job, trained, evaluations, intervals)
     with doing("saving the model"):
-        saving.save(trained.model, network.backbone, inputs.task, folder.model)
+        reading = saving.Reading(job.config.seq_length, job.config.truncation)
+        saving.save(trained.model, network.backbone, inputs.task, folder.model, reading)
     # Half a minute for BERT-base.
     with doing("measuring its size, plain and gzipped"):
         size = cost.size_on_disk(folder.model)

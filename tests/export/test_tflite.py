@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tiny_bert
 from messages import refuses
+from scipy import special
 from slow_fixtures import slow_to_make
 from tiny_classifier import classifier
 
@@ -15,7 +16,16 @@ from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import tasks
 from bert_glue_tf.data.layouts import Padded
 from bert_glue_tf.data.preprocessing import INPUTS
-from bert_glue_tf.export import calibration, convert, flatbuffer, litert, making, quantize
+from bert_glue_tf.data.problems.probabilities import SIGMOID, SOFTMAX, of_logits, to_logits
+from bert_glue_tf.export import (
+    calibration,
+    convert,
+    flatbuffer,
+    litert,
+    making,
+    quantize,
+    signatures,
+)
 from bert_glue_tf.export.selection import extremes, select
 from bert_glue_tf.models import classifiers, encoders, loading, saving
 from bert_glue_tf.models.bert.classifier_weights import SavedWeights, from_weights
@@ -361,3 +371,55 @@ def test_a_foreign_file_is_refused(files):
 def test_a_missing_file_is_refused(tmp_path):
     with refuses(UserError, tmp_path / "none.tflite"):
         litert.LiteModel.load(tmp_path / "none.tflite")
+
+
+# --- what goes in and out ---
+
+
+def test_a_batch_has_the_logits_of_its_texts(folder, batch, examples):
+    model = convert.convert(folder, (16,), (1, 4))
+    ranges = extremes(model, 16, examples[:4])
+    for content in (model, quantize.quantize(model, recipes.get("int16x8").rules, ranges)):
+        loaded = litert.LiteModel(content)
+        assert (loaded.lengths, loaded.batch_sizes(16)) == ((16,), [4, 1])
+        alone = np.concatenate([loaded.predict(one) for one in examples])
+        np.testing.assert_allclose(loaded.predict(batch), alone, atol=1e-5)
+
+
+def test_probabilities_are_those_of_the_logits_and_can_be_taken_off(files, batch):
+    content = files["dynamic_int8"]
+    logits = litert.LiteModel(content).predict(batch)
+    for function, expected in ((SOFTMAX, special.softmax(logits, -1)), (SIGMOID, None)):
+        model = flatbuffer.read(content)
+        signatures.add_probabilities(model, function)
+        made = flatbuffer.write(model)
+        loaded = litert.LiteModel(made)
+        assert loaded.output == "probabilities"
+        expected = special.expit(logits) if expected is None else expected
+        np.testing.assert_allclose(loaded.predict(batch), expected, atol=1e-6)
+        again = to_logits(function, loaded.predict(batch))
+        np.testing.assert_allclose(of_logits(function, again), expected, atol=1e-6)
+        model = flatbuffer.read(made)
+        signatures.drop_probabilities(model)
+        np.testing.assert_array_equal(
+            litert.LiteModel(flatbuffer.write(model)).predict(batch), logits
+        )
+
+
+def test_inputs_are_told_in_the_order_of_the_file(files):
+    model = flatbuffer.read(files["float32"])
+    names = {t.tensorIndex: t.name.decode() for t in model.signatureDefs[0].inputs}
+    graph = model.subgraphs[model.signatureDefs[0].subgraphIndex]
+    assert signatures.inputs(model) == [names[index] for index in graph.inputs]
+    assert set(signatures.inputs(model)) == set(INPUTS)
+
+
+def test_one_signature_leaves_the_others_constants_out(files, batch):
+    content = files["dynamic_int8"]
+    model = flatbuffer.read(content)
+    signatures.keep_one(model, "length_16")
+    kept = flatbuffer.write(model)
+    assert len(kept) < len(content)
+    np.testing.assert_array_equal(
+        litert.LiteModel(kept).predict(batch), litert.LiteModel(content).predict(batch)
+    )

@@ -12,6 +12,7 @@ import tomllib
 
 import numpy as np
 import pytest
+import tensorflow as tf
 import tiny_bert
 from messages import refuses
 from slow_fixtures import slow_to_make
@@ -70,7 +71,7 @@ def model(backbone):
 @slow_to_make
 def saved(backbone, model, tmp_path_factory):
     folder = tmp_path_factory.mktemp("saved") / "model"
-    saving.save(model, backbone, TASK, folder)
+    saving.save(model, backbone, TASK, folder, saving.Reading(16, "tail"))
     return folder
 
 
@@ -241,6 +242,18 @@ def test_it_is_a_value(backbone):
 
 def test_it_knows_its_positions(backbone):
     assert backbone.positions == tiny_bert.architecture().positions
+
+
+def test_its_saved_model_answers_texts_as_their_features(backbone, saved):
+    texts = ["the cat sat", "a " * 20], ["a b c", "x"]
+    tokens = preprocessing.tokenize(backbone.tokenizer(TASK.text_fields, 16, "tail"), texts)
+    logits = saving.load_predict_fn(saved)(tokens.batch([0, 1], 16))
+    served = saving.load_saved(saved).signatures["serving_default"]
+    found = served(**dict(zip(saving.TEXTS, map(tf.constant, texts), strict=True)))
+    wanted = TASK.problem.answers(logits)
+    assert [label.decode() for label in found["label"].numpy()] == [one.label for one in wanted]
+    expected = [list(one.probabilities.values()) for one in wanted]
+    np.testing.assert_allclose(found["probabilities"], expected, atol=1e-5)
 
 
 def test_it_describes_itself_in_json_and_names_its_family(backbone, model, saved):

@@ -15,9 +15,10 @@ from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import tasks
 from bert_glue_tf.evaluation import predictions
 from bert_glue_tf.evaluation.defaults import MARGIN
-from bert_glue_tf.export import flatbuffer
+from bert_glue_tf.export import flatbuffer, litert
 from bert_glue_tf.export.card import card
 from bert_glue_tf.reports import finished, groups, page, reading, verdicts
+from bert_glue_tf.serving import golden_check
 from bert_glue_tf.serving.classifier import Classifier
 
 LABELS = ("bad", "good", "great", "long")
@@ -36,7 +37,7 @@ def write_rows(path, number, seed):
 @pytest.fixture(scope="module")
 @slow_to_make
 def own(tiny_encoder, tmp_path_factory):
-    """A run on several labels a text, and its files; never to be changed."""
+    """A run on several labels a text, and its files of probabilities; never to be changed."""
     folder = tmp_path_factory.mktemp("own") / "topics"
     folder.mkdir()
     write_rows(folder / "train.jsonl", 160, 1)
@@ -51,7 +52,8 @@ def own(tiny_encoder, tmp_path_factory):
         keep="best",
         at_recall=0.9,
     )
-    return run, tiny_runs.export(run, ["float32", "dynamic_int8"], (16,))
+    more = {"output": "probabilities", "batch_sizes": (1, 4)}
+    return run, tiny_runs.export(run, ["float32", "dynamic_int8"], (16,), **more)
 
 
 def test_the_record_has_the_task_with_its_labels_by_name(own):
@@ -100,6 +102,29 @@ def test_a_file_has_the_labels_in_its_metadata_and_card(own):
         run.result.metrics["recall_at_recall"], abs=0.1
     )
     assert ", ".join(LABELS) in told
+
+
+def test_a_file_of_probabilities_and_batches_answers_as_the_run(own, caplog):
+    run, folder = own
+    content = folder.model("float32").read_bytes()
+    metadata = flatbuffer.read_metadata(content)
+    assert (metadata["output"], metadata["batch_sizes"]) == ("probabilities", [1, 4])
+    assert metadata["kind"] == "multi_label"
+    model = litert.LiteModel(content)
+    assert (model.output, model.lengths, model.batch_sizes(16)) == ("probabilities", (16,), [4, 1])
+    # Six texts: four together, and two one by one.
+    texts = [("good " * n,) for n in (1, 2, 3)] + [("bad a film",), ("great",), ("the",)]
+    found = Classifier.load(folder.model("float32"), 1).predict(texts)
+    wanted = Classifier.load(run.path).predict(texts)
+    for one, other in zip(found, wanted, strict=True):
+        assert one.label == other.label
+        assert one.probabilities == pytest.approx(other.probabilities, abs=1e-5)
+    given = [folder.model("dynamic_int8"), 1]
+    assert len(list(golden_check.check(*given))) == 3
+    # One in each signature: that of float32 was taken off before the other file was made of it.
+    content = folder.model("dynamic_int8").read_bytes()
+    operators = flatbuffer.operator_counts(flatbuffer.read(content))
+    assert operators["LOGISTIC"] == 2
 
 
 def test_texts_that_are_cut_are_counted_and_told_of(own, caplog):

@@ -8,6 +8,7 @@ import io
 import json
 import logging
 import os
+import re
 import shutil
 import tracemalloc
 
@@ -27,7 +28,7 @@ from bert_glue_tf.evaluation.predictions import read as read_predictions
 from bert_glue_tf.export import flatbuffer, litert
 from bert_glue_tf.export.folder import ExportFolder
 from bert_glue_tf.runs import results
-from bert_glue_tf.serving import exported_file, parallel, submission, text_input
+from bert_glue_tf.serving import exported_file, golden_check, parallel, submission, text_input
 from bert_glue_tf.serving.answers import CHUNK, check_number, format_prediction, header, stream
 from bert_glue_tf.serving.classifier import Classifier, Prediction, _shortened, check_point
 from bert_glue_tf.serving.text_input import TextReader
@@ -627,6 +628,84 @@ def test_folders_that_hold_no_run(exported, tmp_path):
     assert message(Classifier.load, copy, 1).startswith(f"{copy / 'model'}: ")
     (copy / "results.jsonl").unlink()
     assert message(Classifier.load, copy, 1).startswith(f"--model={copy}: ")
+
+
+# --- golden examples ---
+
+
+def check(path):
+    return list(golden_check.check(path, 1))
+
+
+def test_a_file_meets_its_golden_examples(exported):
+    _, folder = exported
+    for recipe in ("float32", "dynamic_int8"):
+        lines = check(folder.model(recipe))
+        assert [line.split(":")[0] for line in lines] == [f"golden example {n}" for n in (1, 2, 3)]
+        for line in lines:
+            (difference,) = re.findall(r"word pieces as written; logits differ by (\S+) ", line)
+            assert float(difference) < 1e-6
+
+
+def golden(folder, change):
+    """The file with golden examples that `change` has changed."""
+    values = flatbuffer.read_metadata(folder.model("dynamic_int8").read_bytes())
+    change(values["golden"][1])
+    return rewritten(folder, values)
+
+
+def another_id(example):
+    example["ids"][2] += 1
+
+
+def one_id_less(example):
+    example["ids"].pop()
+    example["type_ids"].pop()
+
+
+def other_logits(example):
+    example["logits"][0] += 0.1 * max(1, *map(abs, example["logits"]))
+
+
+def no_number(example):
+    example["logits"][0] = "much"
+
+
+def another_length(example):
+    example["length"] = 9
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (another_id, "id of a word piece 3 is"),
+        (one_id_less, "id of a word piece"),
+        (other_logits, "its logits by"),
+        (no_number, "cannot be read"),
+        (another_length, "cannot be read"),
+        (dict.clear, "cannot be read"),
+    ],
+)
+def test_a_golden_example_that_is_not_met_is_told_of(copied, change, told):
+    path = golden(copied, change)
+    with refuses(UserError, f"--check: {path}: ", "golden example 2", told):
+        check(path)
+
+
+def test_a_file_without_golden_examples_is_used_and_not_checked(copied):
+    values = flatbuffer.read_metadata(copied.model("dynamic_int8").read_bytes())
+    for name in ("golden", "tolerance", "tokenizer", "output", "inputs"):
+        values.pop(name)
+    path = rewritten(copied, values)
+    assert Classifier.load(path, 1).predict([("a good film",)])[0].label == "positive"
+    with refuses(UserError, f"--check: {path}: ", "no golden examples", "bert_glue_tf"):
+        check(path)
+
+
+def test_only_a_file_is_checked(exported):
+    run, _ = exported
+    with refuses(UserError, f"--check: --model={run.path} is a folder"):
+        check(run.path)
 
 
 # --- submissions ---

@@ -66,11 +66,11 @@ def train(path: pathlib.Path, encoder: str, source: pathlib.Path, **settings: ob
 
 
 def export(
-    run: Run, recipes: Sequence[str], lengths: tuple[int, ...] = (8, 16, 32)
+    run: Run, recipes: Sequence[str], lengths: tuple[int, ...] = (8, 16, 32), **more: object
 ) -> ExportFolder:
-    """The run's files, timed a few times only."""
+    """The run's files, timed a few times only; `more` are further settings."""
 
-    settings = ExportSettings(lengths, 8, 1, 3)
+    settings = ExportSettings(lengths, 8, 1, 3, **more)  # type: ignore[arg-type]
     folder = ExportFolder.open(run.path / FOLDER, identity(run, settings))
     examples = readers.load_for_training(run.task, run.config.data, run.config.train_examples)
     exporter.export(run, settings, [recipe_called(name) for name in recipes], folder, examples)

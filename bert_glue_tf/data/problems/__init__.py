@@ -13,9 +13,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from bert_glue_tf.data.problems.answers import Answer, LabelScore
 from bert_glue_tf.data.problems.base import (
-    Answer,
-    LabelScore,
     Metric,
     NoLabelError,
     Problem,

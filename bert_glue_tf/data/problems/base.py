@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import abc
-import dataclasses
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from bert_glue_tf.core import lazy
+from bert_glue_tf.data.problems.answers import Answer, LabelScore
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,49 +17,6 @@ else:
     np = lazy.module("numpy")  # Any command that has settings imports this module.
 
 Metric: TypeAlias = "Callable[[np.ndarray, np.ndarray], float]"
-
-
-@dataclasses.dataclass(frozen=True)
-class Answer:
-    """A model's answer to one example, as `predict` shows it.
-
-    Attributes:
-      label: the most probable class; for regression the score as text.
-      probabilities: class -> probability; empty for regression.
-      score: the probability of `label`; for regression the score itself.
-    """
-
-    label: str
-    probabilities: dict[str, float]
-    score: float
-
-
-@dataclasses.dataclass(frozen=True)
-class LabelScore:
-    """Hold the precision and recall of one label.
-
-    Attributes:
-      label: its name.
-      examples: that have it.
-      precision, recall, f1: 0.0 where they are not defined, as in scikit-learn.
-    """
-
-    label: str
-    examples: int
-    precision: float
-    recall: float
-    f1: float
-
-    @classmethod
-    def of(cls, label: str, right: int, examples: int, answered: int) -> LabelScore:
-        """Return the scores of a label that `answered` examples get, `right` of them rightly."""
-        return cls(
-            label,
-            int(examples),
-            float(right / answered) if answered else 0.0,
-            float(right / examples) if examples else 0.0,
-            float(2 * right / (examples + answered)) if examples + answered else 0.0,
-        )
 
 
 class Problem(abc.ABC):
@@ -77,6 +34,8 @@ class Problem(abc.ABC):
     is_right_or_wrong: bool
     # Whether `fitted` chooses a threshold on held-out examples.
     fits_threshold = False
+    # The function of `probabilities` that makes them of logits; empty where there are none.
+    to_probabilities = ""
     # The metrics of a task of the user's own, and which of them is primary.
     usual_metrics: tuple[str, ...]
     usual_primary_metric: str
@@ -363,6 +322,10 @@ class Problem(abc.ABC):
     @abc.abstractmethod
     def answers(self, logits: np.ndarray) -> list[Answer]:
         """Return what `predict` shows for each row of finite logits float32 [n, width]."""
+
+    @abc.abstractmethod
+    def served(self, logits: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Return what a server answers, by name, each [n, ...], of logits float32 [n, width]."""
 
     @abc.abstractmethod
     def submission(self, logits: np.ndarray, spellings: Sequence[str]) -> list[str]:

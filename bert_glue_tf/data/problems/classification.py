@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from bert_glue_tf.core import lazy
-from bert_glue_tf.data.problems.base import Answer, LabelScore, Metric, Problem, listed
+from bert_glue_tf.data.problems.answers import Answer, LabelScore
+from bert_glue_tf.data.problems.base import Metric, Problem, listed
+from bert_glue_tf.data.problems.probabilities import SOFTMAX, of_logits
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,6 +32,7 @@ class Classification(Problem):
     label_dtype = "int32"
     wide_dtype = "int64"
     score_name = "probability"
+    to_probabilities = SOFTMAX
     is_right_or_wrong = True
     usual_metrics = ("accuracy", "macro_f1")
     usual_primary_metric = "macro_f1"
@@ -119,7 +122,7 @@ class Classification(Problem):
     def positives(self, labels: np.ndarray, logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         if not self.has_positives:
             return super().positives(labels, logits)
-        return labels == 1, _probabilities(logits)[:, 1]
+        return labels == 1, of_logits(SOFTMAX, logits)[:, 1]
 
     def at(self, threshold: float) -> Problem:
         if not self.has_positives:
@@ -148,11 +151,22 @@ class Classification(Problem):
 
     def answers(self, logits: np.ndarray) -> list[Answer]:
         answers = []
-        for row, found in zip(_probabilities(logits), self.decode(logits), strict=True):
+        for row, found in zip(of_logits(SOFTMAX, logits), self.decode(logits), strict=True):
             named = dict(zip(self.labels, map(float, row), strict=True))
             label = self._name(found)
             answers.append(Answer(label, named, named[label]))
         return answers
+
+    def served(self, logits: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Return `label`, `probabilities` and, beside these, the names of the `classes`."""
+        import tensorflow as tf
+
+        classes = tf.constant(self.labels)
+        return {
+            "label": tf.gather(classes, tf.argmax(logits, axis=-1)),
+            "probabilities": tf.nn.softmax(logits),
+            "classes": tf.repeat(classes[None], tf.shape(logits)[0], axis=0),
+        }
 
     def submission(self, logits: np.ndarray, spellings: Sequence[str]) -> list[str]:
         return [spellings[int(index)] for index in self.decode(logits)]
@@ -165,12 +179,4 @@ class _TwoClasses(Classification):
     threshold: float
 
     def _decode(self, logits: np.ndarray) -> np.ndarray:
-        return (_probabilities(logits)[:, 1] >= self.threshold).astype(self.wide_dtype)
-
-
-def _probabilities(logits: np.ndarray) -> np.ndarray:
-    """Return float64 [n, classes]."""
-    from scipy import special  # Here, since a wrong flag is answered without it.
-
-    probabilities: np.ndarray = special.softmax(logits.astype(np.float64), axis=-1)
-    return probabilities
+        return (of_logits(SOFTMAX, logits)[:, 1] >= self.threshold).astype(self.wide_dtype)

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from bert_glue_tf.core import lazy
+from bert_glue_tf.data.problems.answers import Answer, LabelScore
 from bert_glue_tf.data.problems.base import (
-    Answer,
-    LabelScore,
     Metric,
     NoLabelError,
     Problem,
     listed,
 )
+from bert_glue_tf.data.problems.probabilities import SIGMOID, of_logits
 
 if TYPE_CHECKING:
     import numpy as np
@@ -44,6 +44,7 @@ class MultiLabel(Problem):
     label_dtype = "int8"
     wide_dtype = "int64"
     score_name = "probability"
+    to_probabilities = SIGMOID
     is_right_or_wrong = False
     fits_threshold = True
     has_positives = True
@@ -103,13 +104,7 @@ class MultiLabel(Problem):
         return labels
 
     def _decode(self, logits: np.ndarray) -> np.ndarray:
-        return (self._probabilities(logits) >= self.threshold).astype(self.wide_dtype)
-
-    def _probabilities(self, logits: np.ndarray) -> np.ndarray:
-        from scipy import special  # Here, since a wrong flag is answered without it.
-
-        probabilities: np.ndarray = special.expit(logits.astype(np.float64))
-        return probabilities
+        return (of_logits(SIGMOID, logits) >= self.threshold).astype(self.wide_dtype)
 
     def _loss(self, labels: np.ndarray, logits: np.ndarray) -> float:
         """Return the mean over the examples of their cross-entropy, the sum over the labels.
@@ -156,7 +151,7 @@ class MultiLabel(Problem):
         """
         if not np.all(np.isfinite(logits)):
             return self
-        probabilities = self._probabilities(logits).ravel()
+        probabilities = of_logits(SIGMOID, logits).ravel()
         order = np.argsort(-probabilities, kind="stable")
         found = np.cumsum(labels.ravel()[order])
         answered = np.arange(1, len(order) + 1)
@@ -167,7 +162,7 @@ class MultiLabel(Problem):
         return dataclasses.replace(self, threshold=float(probabilities[order][best]))
 
     def positives(self, labels: np.ndarray, logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return labels.ravel() > 0, self._probabilities(logits).ravel()
+        return labels.ravel() > 0, of_logits(SIGMOID, logits).ravel()
 
     def at(self, threshold: float) -> MultiLabel:
         return dataclasses.replace(self, threshold=threshold)
@@ -230,10 +225,24 @@ class MultiLabel(Problem):
     def answers(self, logits: np.ndarray) -> list[Answer]:
         """Return the labels that apply, commas between; the score is that of the surest one."""
         answers = []
-        for row, found in zip(self._probabilities(logits), self.decode(logits), strict=True):
+        for row, found in zip(of_logits(SIGMOID, logits), self.decode(logits), strict=True):
             named = dict(zip(self.labels, map(float, row), strict=True))
             answers.append(Answer(self._name(found), named, float(row.max())))
         return answers
+
+    def served(self, logits: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Return `label` (all that apply), `probabilities` and, beside these, their `classes`."""
+        import tensorflow as tf
+
+        probabilities = tf.sigmoid(logits)
+        classes = tf.repeat(tf.constant(self.labels)[None], tf.shape(logits)[0], axis=0)
+        found = tf.ragged.boolean_mask(classes, probabilities >= self.threshold)
+        joined = tf.strings.reduce_join(found, axis=-1, separator=", ")
+        return {
+            "label": tf.where(joined == "", _NONE, joined),
+            "probabilities": probabilities,
+            "classes": classes,
+        }
 
     def submission(self, logits: np.ndarray, spellings: Sequence[str]) -> list[str]:
         rows = (np.flatnonzero(found) for found in self.decode(logits))

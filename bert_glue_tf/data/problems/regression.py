@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from bert_glue_tf.core import lazy
-from bert_glue_tf.data.problems.base import Answer, Metric, Problem
+from bert_glue_tf.data.problems.answers import Answer
+from bert_glue_tf.data.problems.base import Metric, Problem
 
 if TYPE_CHECKING:
     import numpy as np
@@ -116,6 +117,10 @@ class Regression(Problem):
 
     def answers(self, logits: np.ndarray) -> list[Answer]:
         return [Answer(f"{value:.3f}", {}, float(value)) for value in logits[:, 0]]
+
+    def served(self, logits: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Return the `score` of each text."""
+        return {"score": logits[:, 0]}
 
     def submission(self, logits: np.ndarray, spellings: Sequence[str]) -> list[str]:
         """Return the scores, kept within the smallest and the largest label."""

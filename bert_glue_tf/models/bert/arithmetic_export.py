@@ -1,4 +1,4 @@
-"""The steps of BERT's computation laid out for TFLite, one text at a time.
+"""The steps of BERT's computation laid out for TFLite, one text at a time or a few.
 
 The same results as Keras's, in a form that TFLite's kernels take whole:
 
@@ -45,19 +45,22 @@ class Normalized:
 class ExportArithmetic:
     """The `forward.Arithmetic` of a graph for TFLite.
 
-    Weights are float32 arrays, features int32 [length], the mask int32 [1, length].
+    Weights are float32 arrays, features int32 [texts * length], the mask int32 [1, length] of one
+    text and [texts, 1, 1, length] of several. The tokens of all texts are the rows of a product.
 
     Attributes:
       activation: one of `architecture.ACTIVATIONS`.
       pooler_activation: "tanh", or one of them.
       share: name and value -> the variable that holds the value for all functions of a graph.
       epsilon: of the layer norms.
+      texts: number of them that are computed together, all of one length.
     """
 
     activation: str
     pooler_activation: str
     share: Callable[[str, np.ndarray], tf.Variable]
     epsilon: float
+    texts: int = 1
 
     def scope(self, name: str) -> contextlib.AbstractContextManager[Any]:
         return tf.name_scope(name)
@@ -74,7 +77,8 @@ class ExportArithmetic:
         total = tf.nn.embedding_lookup(table("word_embeddings", words), inputs.word_ids)
         if types is not None:
             total += tf.nn.embedding_lookup(table("type_embeddings", types), inputs.type_ids)
-        return total + positions[: inputs.word_ids.shape[0]]
+        each = positions[: inputs.word_ids.shape[0] // self.texts]
+        return total + np.tile(each, [self.texts, 1])
 
     def normalize(
         self, total: tf.Tensor, name: str, gamma: np.ndarray, beta: np.ndarray
@@ -98,7 +102,13 @@ class ExportArithmetic:
     def enter_layer(self, hidden: Any, is_last: bool) -> tuple[Any, Any]:
         # Keys and values need every position, what comes after the attention only those
         # that somebody reads.
-        return self.change(hidden, lambda rows: rows[:1]) if is_last else hidden, hidden
+        if not is_last:
+            return hidden, hidden
+        return self.change(hidden, self._firsts), hidden
+
+    def _firsts(self, rows: tf.Tensor) -> tf.Tensor:
+        """Return the first row of each text."""
+        return rows[:1] if self.texts == 1 else rows[:: rows.shape[0] // self.texts]
 
     def keep_pooled(self, tokens: Normalized | tf.Tensor, inputs: Inputs) -> Any:
         return tokens  # `enter_layer` has left no other.
@@ -118,7 +128,9 @@ class ExportArithmetic:
     ) -> tf.Tensor:
         heads, size = kernel.shape[1:]
         flat = self._dense(source, name, kernel, bias, scale)
-        return tf.transpose(tf.reshape(flat, [-1, heads, size]), [1, 0, 2])
+        if self.texts == 1:
+            return tf.transpose(tf.reshape(flat, [-1, heads, size]), [1, 0, 2])
+        return tf.transpose(tf.reshape(flat, [self.texts, -1, heads, size]), [0, 2, 1, 3])
 
     def project_query(
         self, source: Normalized | tf.Tensor, name: str, kernel: np.ndarray, bias: np.ndarray
@@ -132,8 +144,9 @@ class ExportArithmetic:
         return tf.nn.softmax(scores + mask)
 
     def context(self, weights: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
-        heads, _, size = value.shape
-        context = tf.transpose(tf.matmul(weights, value), [1, 0, 2])
+        heads, _, size = value.shape[-3:]
+        order = [1, 0, 2] if self.texts == 1 else [0, 2, 1, 3]
+        context = tf.transpose(tf.matmul(weights, value), order)
         return tf.reshape(context, [-1, heads * size])
 
     def add(self, left: Any, right: Any) -> tf.Tensor:

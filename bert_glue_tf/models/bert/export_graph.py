@@ -21,7 +21,7 @@ from bert_glue_tf.models.bert.on_demand import joined
 
 
 class ExportGraph(tf.Module):
-    """The classifier for one example at a time; shapes are static, for one length a function.
+    """The classifier for texts of one length; shapes are static, a function for each.
 
     Args:
       weights: of the trained classifier. The number of heads, the sizes of keys and values
@@ -49,8 +49,8 @@ class ExportGraph(tf.Module):
         self._has_table = has_table
         self._shared: dict[str, tf.Variable] = {}
 
-    def function(self, length: int) -> tf.types.experimental.ConcreteFunction:
-        """Return int32 [1, length] features, by name, to {"logits": float32 [1, classes]}.
+    def function(self, length: int, texts: int = 1) -> tf.types.experimental.ConcreteFunction:
+        """Return int32 [texts, length] features, by name, to {"logits": [texts, classes]}.
 
         Raises:
           UserError: the encoder has fewer positions than `length`.
@@ -58,15 +58,18 @@ class ExportGraph(tf.Module):
         positions = self._architecture.positions
         if length > positions:
             raise UserError(f"length {length}: the encoder has only {positions} positions.")
-        specs = [tf.TensorSpec([1, length], tf.int32, name=name) for name in INPUTS]
+        specs = [tf.TensorSpec([texts, length], tf.int32, name=name) for name in INPUTS]
 
         # The parameters' names become the names of the signature's inputs.
         @tf.function
         def classify(
             input_word_ids: tf.Tensor, input_mask: tf.Tensor, input_type_ids: tf.Tensor
         ) -> dict[str, tf.Tensor]:
-            inputs = forward.Inputs(input_word_ids[0], input_type_ids[0], input_mask)
-            return {"logits": self._logits(inputs)}
+            words, types, mask = input_word_ids[0], input_type_ids[0], input_mask
+            if texts > 1:
+                words, types = (tf.reshape(one, [-1]) for one in (input_word_ids, input_type_ids))
+                mask = tf.reshape(input_mask, [texts, 1, 1, length])
+            return {"logits": self._logits(forward.Inputs(words, types, mask), texts)}
 
         return classify.get_concrete_function(*specs)
 
@@ -77,12 +80,13 @@ class ExportGraph(tf.Module):
             lambda: self._at(structure.TABLE, self._weights()[structure.TABLE]),
         )
 
-    def _logits(self, inputs: forward.Inputs) -> tf.Tensor:
+    def _logits(self, inputs: forward.Inputs, texts: int) -> tf.Tensor:
         arithmetic = ExportArithmetic(
             self._architecture.activation,
             self._architecture.pooler_activation,
             self._share,
             self._architecture.layer_norm_epsilon,
+            texts,
         )
         layers = self._architecture.layers
         encoded = forward.encode(self._weights(), inputs, arithmetic, layers, self._at)

@@ -21,9 +21,9 @@ class SavedGraph(tf.Module):
         super().__init__(name="classifier")
         self._saved = saving.load_saved(folder)
 
-    def function(self, length: int) -> tf.types.experimental.ConcreteFunction:
-        """Return int32 [1, length] features, by name, to {"logits": float32 [1, classes]}."""
-        specs = [tf.TensorSpec([1, length], tf.int32, name=name) for name in INPUTS]
+    def function(self, length: int, texts: int = 1) -> tf.types.experimental.ConcreteFunction:
+        """Return int32 [texts, length] features, by name, to {"logits": [texts, classes]}."""
+        specs = [tf.TensorSpec([texts, length], tf.int32, name=name) for name in INPUTS]
 
         @tf.function
         def classify(

@@ -1,0 +1,81 @@
+"""The metadata of an exported file: what it says of itself, in JSON.
+
+It stands in the file, under the name `bert_glue_tf`, and in <recipe>.json beside it, for clients
+that read no flatbuffer.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bert_glue_tf import __version__
+from bert_glue_tf.core import files
+from bert_glue_tf.data import problems, tasks
+from bert_glue_tf.data.switches import Switches
+from bert_glue_tf.export import golden
+from bert_glue_tf.export.folder import ExportFolder
+from bert_glue_tf.models.quantization.recipes import QuantizationRecipe
+from bert_glue_tf.runs import versions
+from bert_glue_tf.runs.finished import Run
+
+# Whoever measures on a phone's GPU or NPU finds other times, and other roundings.
+MEASURED = "on a CPU with XNNPACK only"
+
+
+def of(
+    run: Run,
+    recipe: QuantizationRecipe,
+    folder: ExportFolder,
+    switches: Switches,
+    lengths: Sequence[int],
+    signature: Mapping[str, Any],
+    examples: Sequence[Mapping[str, Any]],
+) -> dict[str, Any]:
+    """Return the metadata of a file.
+
+    Args:
+      run: that it is made of.
+      recipe: that it is quantized by.
+      folder: that it lies in, with its vocabulary.
+      switches: of its tokenizer.
+      lengths: of the file in word pieces, ascending.
+      signature: `inputs` (in the order that they have in the file), `output` and `batch_sizes`.
+      examples: from `golden.examples`.
+    """
+    task, result = run.task, run.result
+    described = problems.to_json(task.problem)
+    return {
+        "format": 1,
+        "made_by": f"bert_glue_tf {__version__}",
+        "made_with": versions.of(versions.QUANTIZER),
+        "measured": MEASURED,
+        "task": task.name,
+        "own_task": tasks.describe(task),
+        "kind": described["kind"],
+        "texts": list(task.text_fields),
+        "data": result.data["train"]["name"],
+        "labels": list(task.problem.labels),
+        "scale": task.problem.scale,
+        "threshold": described.get("threshold"),
+        "thresholds": dict(result.thresholds),
+        "seq_lengths": list(lengths),
+        **signature,
+        "tokenizer": dataclasses.asdict(switches),
+        "truncation": run.config.truncation,
+        "recipe": recipe.name,
+        "source_run": run.path.name,
+        "source_commit": result.environment.get("commit"),
+        "encoder": result.encoder["name"],
+        "licence": result.encoder.get("licence") or "that of the encoder",
+        "vocabulary_sha256": files.sha256(folder.vocabulary),
+        "tolerance": golden.tolerance(recipe),
+        "golden": list(examples),
+    }
+
+
+def as_json(values: Mapping[str, Any]) -> str:
+    """Return metadata as the text of the file beside the .tflite file."""
+    return json.dumps(values, sort_keys=True, ensure_ascii=False, indent=1) + "\n"
