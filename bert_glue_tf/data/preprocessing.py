@@ -54,6 +54,17 @@ class TokenizedTexts:
         """Return int64 [n]: tokens per example, special tokens included."""
         return np.diff(self.row_splits)
 
+    def take(self, indices: Sequence[int] | np.ndarray) -> TokenizedTexts:
+        """Return some examples, int [b], in that order."""
+        indices = np.asarray(indices, dtype=np.int64)
+        lengths = self.lengths[indices]
+        splits = np.concatenate([[0], np.cumsum(lengths)])
+        within = np.arange(splits[-1]) - np.repeat(splits[:-1], lengths)
+        places = np.repeat(self.row_splits[indices], lengths) + within
+        return dataclasses.replace(
+            self, ids=self.ids[places], type_ids=self.type_ids[places], row_splits=splits
+        )
+
     def batch(self, indices: Sequence[int] | np.ndarray, length: int) -> dict[str, np.ndarray]:
         """Return the encoder's inputs for some examples, padded.
 

@@ -237,12 +237,12 @@ def session(
         lengths,
         {str(layout.near(f.path)): m.lengths for f, (m, _) in zip(files, models, strict=True)},
     )
-    now, before, work = datetime.datetime.now(datetime.UTC), os.getloadavg()[0], _Work()
+    now, before, work = datetime.datetime.now(datetime.UTC), os.getloadavg()[0], Work()
     found = _times([model for model, _ in models], at, repetitions, clock)
     common: dict[str, Any] = {
         "session": f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}",
         "started": now.isoformat(timespec="seconds"),
-        "machine": {"cpu": versions.processor(), "cores": os.cpu_count()},
+        "machine": versions.machine(),
         "threads": threads,
         "load": {"before": before, "after": os.getloadavg()[0], "others": work.of_others()},
         "files": len(files),
@@ -263,7 +263,7 @@ def session(
     return timings
 
 
-class _Work:
+class Work:
     """The cores that the machine keeps at work, from now on.
 
     The average load tells nothing of a short session: it is that of the minute before as well, in

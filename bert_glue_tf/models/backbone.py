@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import tensorflow as tf
     import tf_keras
 
+    from bert_glue_tf.models.blocks import Blocks, EncoderSizes
     from bert_glue_tf.models.quantization.imitation import Trained
     from bert_glue_tf.models.saved_encoders import ProvedEncoder, SavedEncoder
     from bert_glue_tf.models.units import Group
@@ -63,6 +64,7 @@ class Backbone(Importer, Naming, abc.ABC):
     no_decay: ClassVar[tuple[str, ...]] = ("LayerNorm", "layer_norm", "bias")
     inputs: ClassVar[tuple[str, ...]] = INPUTS
     takes_over_from: ClassVar[TakesOver] = TakesOver.NONE
+    shows_blocks: ClassVar[bool] = False  # True: `blocks`, `sizes` and `sized` work.
     # What has the capabilities that it lacks, as the end of a remedy.
     instead: ClassVar[str] = "give an encoder of another family"
 
@@ -217,6 +219,8 @@ class Backbone(Importer, Naming, abc.ABC):
     def start_from(self, folder: pathlib.Path, classes: int) -> tuple[Self, ClassifierWeights]:
         """Return this encoder with the weights of a saved classifier, and that classifier's head.
 
+        Where units or word pieces of the saved one are gone, they are gone here as well.
+
         Args:
           folder: of a model that was saved of the same encoder.
           classes: width of the head.
@@ -342,6 +346,38 @@ class Backbone(Importer, Naming, abc.ABC):
         """
         del folder
         return None
+
+    @classmethod
+    def blocks(cls, folder: pathlib.Path) -> Blocks:
+        """Return a saved classifier as a row of blocks, which are looked into and cut.
+
+        Raises:
+          UserError: the folder holds no model, or its blocks cannot be told apart.
+        """
+        raise NotImplementedError(f"{cls.family} does not show its blocks")
+
+    @classmethod
+    def sizes(cls, folder: pathlib.Path) -> EncoderSizes:
+        """Return the sizes of a saved classifier's encoder that a file's cost depends on.
+
+        Raises:
+          UserError: as `blocks`.
+        """
+        raise NotImplementedError(f"{cls.family} does not show its blocks")
+
+    @classmethod
+    def sized(cls, folder: pathlib.Path, widths: Sequence[tuple[int, int]], pieces: int) -> Graph:
+        """Return a graph as a saved classifier's would be with other widths, of random weights.
+
+        Args:
+          folder: of the saved model.
+          widths: heads and neurons of each layer, of as many layers as wanted.
+          pieces: rows of the word embeddings.
+
+        Raises:
+          UserError: as `blocks`.
+        """
+        raise NotImplementedError(f"{cls.family} does not show its blocks")
 
     @classmethod
     @abc.abstractmethod

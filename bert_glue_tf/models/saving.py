@@ -28,6 +28,7 @@ from bert_glue_tf.models.classifiers import FEATURES, PACKED_FEATURES
 from bert_glue_tf.models.parts import Graph
 from bert_glue_tf.models.quantization.imitation import Trained
 
+PREPROCESSING = "preprocessing"  # Of a saved classifier.
 _ARCHITECTURE = "architecture.json"
 # Names of a layout's features -> name of the SavedModel's function that takes them.
 _ENDPOINTS = {preprocessing.INPUTS: "serve", packing.INPUTS: "serve_packed"}
@@ -110,7 +111,7 @@ def _write(
         _add_texts(archive, backbone, task, reading)
     with contextlib.redirect_stdout(io.StringIO()):  # It prints each captured variable.
         archive.write_out(str(folder))
-    shutil.copytree(backbone.preprocessing_path, folder / "preprocessing")
+    shutil.copytree(backbone.preprocessing_path, folder / PREPROCESSING)
     saved_models.remove_chance(folder)
     description = {
         "task": task.name,

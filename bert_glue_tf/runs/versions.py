@@ -51,6 +51,11 @@ def processor() -> str:
     return found[1] if found else platform.machine()
 
 
+def machine() -> dict[str, Any]:
+    """Return what a time was measured on: `cpu`, the model of the processor, and `cores`."""
+    return {"cpu": processor(), "cores": os.cpu_count()}
+
+
 def packages() -> dict[str, str | None]:
     """Return package -> version (None: not installed), TensorFlow by its build's name."""
     builds = {name: version for name in _TENSORFLOW if (version := _version(name))}

@@ -263,7 +263,7 @@ def test_what_others_keep_at_work_is_told_from_the_sessions_own_work(monkeypatch
     monkeypatch.setattr(benchmark.psutil, "Process", Process)
     monkeypatch.setattr(benchmark.time, "monotonic", lambda: next(seconds))
     # Of 15 seconds of work in 10 seconds, 10 were the session's.
-    assert benchmark._Work().of_others() == 0.5
+    assert benchmark.Work().of_others() == 0.5
 
 
 @pytest.mark.parametrize(

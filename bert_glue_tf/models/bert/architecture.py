@@ -11,6 +11,7 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from bert_glue_tf.models.blocks import EncoderSizes, LayerSize
 from bert_glue_tf.models.parts import Attention, States
 from bert_glue_tf.models.saved_encoders import NotOfFamilyError
 from bert_glue_tf.models.transformer_names import canonical_name
@@ -130,6 +131,21 @@ class Architecture:
         told = {name: getattr(like, name) for name in _TOLD_BY_NO_SHAPE}
         return dataclasses.replace(self, **told)
 
+    def is_part_of(self, other: Architecture) -> bool:
+        """Tell whether this is `other`, or `other` without some units and word pieces."""
+        same = ("layers", "hidden_size", "positions", "type_vocab_size", "embedding_size")
+        if any(getattr(self, name) != getattr(other, name) for name in same):
+            return False
+        most = {
+            size: max(getattr(block, size) for block in other.each_block())
+            for size in ("heads", "key_dim", "value_dim", "inner_dim")
+        }
+        return self.vocab_size <= other.vocab_size and all(
+            getattr(block, size) <= largest
+            for block in self.each_block()
+            for size, largest in most.items()
+        )
+
     def each_block(self) -> tuple[Block, ...]:
         """Return the widths of each layer, uniform or not."""
         size = self.hidden_size // self.heads
@@ -143,6 +159,22 @@ class Architecture:
             for one in self.each_block()
         )
         return States(self.layers, self.hidden_size, attention)
+
+    def sizes(self, classes: int) -> EncoderSizes:
+        """Return what the cost of a classifier's file depends on, whose head is `classes` wide."""
+        layers = tuple(
+            LayerSize(block.heads, block.value_dim, block.inner_dim) for block in self.each_block()
+        )
+        same = {
+            "hidden_size": self.hidden_size,
+            "key_size": max(block.key_dim for block in self.each_block()),
+            "embedding_size": self.embedding_size or self.hidden_size,
+            "positions": self.positions,
+            "type_vocab_size": self.type_vocab_size,
+            "activation": self.activation,
+            "classes": classes,
+        }
+        return EncoderSizes(layers, self.vocab_size, self.positions, same)
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Return the shape of every variable of the encoder, by its name."""

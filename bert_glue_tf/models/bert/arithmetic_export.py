@@ -11,7 +11,8 @@ The same results as Keras's, in a form that TFLite's kernels take whole:
   al. 2022, "Outlier Suppression", section 4.1, https://arxiv.org/abs/2209.13325): gamma is
   what makes a few channels of BERT's activations so large that int8 loses the others;
 - 1/sqrt(size of a key) goes into the query's weights;
-- the last layer computes its first position only, the one that the pooler reads.
+- the last layer computes its first position only, the one that the pooler reads;
+- half a layer whose last product is zero, since all its heads or neurons are gone, is its bias.
 """
 
 from __future__ import annotations
@@ -165,6 +166,12 @@ class ExportArithmetic:
 
     def activate_pooled(self, pooled: tf.Tensor) -> tf.Tensor:
         return _activate(self.pooler_activation, pooled)
+
+    def is_nothing(self, kernel: np.ndarray) -> bool:
+        return not kernel.any()
+
+    def constant(self, name: str, bias: np.ndarray) -> tf.Variable:
+        return self.share(f"{name}/bias", bias.astype(np.float32))
 
     def _dense(
         self,

@@ -162,6 +162,12 @@ class TrainingArithmetic:
         with tf.name_scope("/".join([tf.get_current_name_scope(), _POOLER, ""]).lstrip("/")):
             return self.pooler_activation(pooled)
 
+    def is_nothing(self, kernel: Any) -> bool:
+        return kernel.shape[0] == 0  # A zero may be trained to be another number.
+
+    def constant(self, name: str, bias: Any) -> tf.Tensor:
+        return self._weight(tf.convert_to_tensor(bias))
+
     def _product(
         self, equation: str, source: tf.Tensor, name: str, kernel: Any, bias: Any
     ) -> tf.Tensor:

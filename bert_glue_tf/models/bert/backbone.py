@@ -36,9 +36,11 @@ if TYPE_CHECKING:
     import tensorflow as tf
     import tf_keras
 
+    from bert_glue_tf.models.bert.blocks import BertBlocks
     from bert_glue_tf.models.bert.classifier_weights import EncoderWeights
     from bert_glue_tf.models.bert.export_graph import ExportGraph
     from bert_glue_tf.models.bert.shrinking import Report
+    from bert_glue_tf.models.blocks import EncoderSizes
     from bert_glue_tf.models.foreign_heads import ForeignHead
     from bert_glue_tf.models.units import Group
 
@@ -60,6 +62,7 @@ class BertBackbone(TransformerNames, Backbone):
     family = "bert"
     imports = ("embedded", "huggingface", "tf_checkpoint")
     takes_over_from = TakesOver.ITS_OWN
+    shows_blocks = True
 
     @classmethod
     def reads(cls, kind: str, folder: pathlib.Path) -> bool:
@@ -198,17 +201,17 @@ class BertBackbone(TransformerNames, Backbone):
         return self._built(self.architecture, dict(zip(names, values, strict=True)).__getitem__)
 
     def start_from(self, folder: pathlib.Path, classes: int) -> tuple[Self, ClassifierWeights]:
+        from bert_glue_tf.models import saving
         from bert_glue_tf.models.bert.classifier_weights import read_weights
 
         saved = read_weights(folder)
-        own = by_canonical_name(self.layer.variables)
-        shapes = {name: tuple(variable.shape) for name, variable in own.items()}
-        if saved.bias.shape != (classes,) or shapes != {
-            name: value.shape for name, value in saved.encoder.items()
-        }:
+        if saved.bias.shape != (classes,) or not saved.architecture.is_part_of(self.architecture):
             raise other_variables(folder)
         # The dropout rates are this run's own.
-        started = self._built(self.architecture, saved.encoder.__getitem__)
+        architecture = saved.architecture.told_by(self.architecture)
+        started = self._built(architecture, saved.encoder.__getitem__)
+        if architecture.vocab_size < self.architecture.vocab_size:
+            started = started._reading(folder / saving.PREPROCESSING)
         return started, (saved.kernel, saved.bias)
 
     def in_float32(self, model: tf_keras.Model) -> tf_keras.Model:
@@ -281,9 +284,12 @@ class BertBackbone(TransformerNames, Backbone):
         return Table(structure.TABLE, rows, width)
 
     def keep_pieces(self, ids: Sequence[int] | np.ndarray, folder: pathlib.Path) -> Self:
-        smaller = self._with(cutting.keep_pieces(self._encoder(), ids))
+        return self._with(cutting.keep_pieces(self._encoder(), ids))._reading(folder)
+
+    def _reading(self, folder: pathlib.Path) -> Self:
+        """Return the encoder with the preprocessing SavedModel of a smaller vocabulary."""
         return dataclasses.replace(
-            smaller,
+            self,
             preprocessing=preprocessing.load(str(folder), str(folder)),
             preprocessing_path=str(folder),
         )
@@ -300,6 +306,29 @@ class BertBackbone(TransformerNames, Backbone):
         from bert_glue_tf.models.bert.classifier_weights import read_weights
 
         return read_weights(folder).trained
+
+    @classmethod
+    def blocks(cls, folder: pathlib.Path) -> BertBlocks:
+        from bert_glue_tf.models.bert.blocks import BertBlocks
+
+        return BertBlocks(folder)
+
+    @classmethod
+    def sizes(cls, folder: pathlib.Path) -> EncoderSizes:
+        from bert_glue_tf.models.bert.classifier_weights import read_weights
+
+        saved = read_weights(folder)
+        return saved.architecture.sizes(len(saved.bias))
+
+    @classmethod
+    def sized(
+        cls, folder: pathlib.Path, widths: Sequence[tuple[int, int]], pieces: int
+    ) -> ExportGraph:
+        from bert_glue_tf.models.bert import blocks
+        from bert_glue_tf.models.bert.classifier_weights import read_weights
+
+        saved = read_weights(folder)
+        return blocks.sized(saved.architecture, widths, pieces, len(saved.bias))
 
     @classmethod
     def load_classifier(cls, folder: pathlib.Path, dropout: float = 0.0) -> tf_keras.Model:

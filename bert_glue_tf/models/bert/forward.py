@@ -77,12 +77,13 @@ class Encoded(Generic[H]):
       layers: the output of each layer, as the arithmetic holds it; of the last one only the tokens
         that are pooled, [texts, 1, hidden], where the inputs name them.
       pooled: [texts, hidden].
-      attention: the queries, keys and values of each layer, by head, as they are used.
+      attention: the queries, keys and values of each layer, by head, as they are used; of one
+        whose attention gives a constant none.
     """
 
     layers: tuple[H, ...]
     pooled: Any
-    attention: tuple[tuple[Any, Any, Any], ...]
+    attention: tuple[tuple[Any, ...], ...]
 
 
 class Arithmetic(Protocol[H]):
@@ -146,6 +147,12 @@ class Arithmetic(Protocol[H]):
     def activate_pooled(self, pooled: Any) -> Any:
         """Return the activation behind the pooler's product."""
 
+    def is_nothing(self, kernel: Any) -> bool:
+        """Tell whether a product with this kernel, the last one of half a layer, is zero."""
+
+    def constant(self, name: str, bias: Any) -> Any:
+        """Return the output of the product called `name` whose kernel is nothing."""
+
 
 def encode(
     weights: Mapping[str, Any],
@@ -163,12 +170,12 @@ def encode(
       layers: number of them.
       quantize: is given each of the module's points by name, and returns what is used instead.
     """
-    return _Forward(weights, arithmetic, layers, quantize).encode(inputs)
+    return Forward(weights, arithmetic, layers, quantize).encode(inputs)
 
 
 @dataclasses.dataclass(frozen=True)
-class _Forward(Generic[H]):
-    """The arguments of `encode` that all parts of the computation need."""
+class Forward(Generic[H]):
+    """The steps of `encode`, whose arguments they share: `begin`, each `layer`, and `pool`."""
 
     weights: Mapping[str, Any]
     arithmetic: Arithmetic[H]
@@ -176,22 +183,40 @@ class _Forward(Generic[H]):
     quantize: Quantize
 
     def encode(self, inputs: Inputs) -> Encoded[H]:
-        scope, last = self.arithmetic.scope, self.layers - 1
-        with scope("embeddings"):
-            hidden = self._embed(inputs)
-        mask = self.arithmetic.prepare_mask(inputs.mask, hidden)
+        """Return the outputs of the encoder."""
+        hidden, mask = self.begin(inputs)
         outputs, attention = [], []
         for index in range(self.layers):
-            with scope(f"layer_{index}"):
-                pooled_of = inputs if index == last else None
-                hidden, parts = self._layer(f"transformer/layer_{index}", hidden, mask, pooled_of)
+            hidden, parts = self.layer(index, hidden, mask, inputs)
             outputs.append(hidden)
             attention.append(parts)
-        with scope("pooler"):
+        return Encoded(tuple(outputs), self.pool(hidden, inputs), tuple(attention))
+
+    def begin(self, inputs: Inputs) -> tuple[H, Any]:
+        """Return the embeddings, and the mask that every layer takes."""
+        with self.arithmetic.scope("embeddings"):
+            hidden = self._embed(inputs)
+        return hidden, self.arithmetic.prepare_mask(inputs.mask, hidden)
+
+    def layer(self, index: int, hidden: H, mask: Any, inputs: Inputs) -> tuple[H, tuple[Any, ...]]:
+        """Return a layer's output, and the queries, keys and values of its attention.
+
+        Args:
+          index: of the layer, from 0.
+          hidden: the output of the one before, or the embeddings.
+          mask: of `begin`.
+          inputs: features.
+        """
+        pooled_of = inputs if index == self.layers - 1 else None
+        with self.arithmetic.scope(f"layer_{index}"):
+            return self._layer(f"transformer/layer_{index}", hidden, mask, pooled_of)
+
+    def pool(self, hidden: H, inputs: Inputs) -> Any:
+        """Return the pooled output of the last layer's output `hidden`."""
+        with self.arithmetic.scope("pooler"):
             first = self.arithmetic.firsts(hidden, inputs)
             pooled = self.arithmetic.activate_pooled(self._dense("pooler_transform", first))
-            pooled = self.quantize("pooler:output", pooled)
-        return Encoded(tuple(outputs), pooled, tuple(attention))
+            return self.quantize("pooler:output", pooled)
 
     def _embed(self, inputs: Inputs) -> H:
         words = self._read("word_embeddings/embeddings")
@@ -210,37 +235,58 @@ class _Forward(Generic[H]):
 
     def _layer(
         self, prefix: str, hidden: H, mask: Any, pooled_of: Inputs | None
-    ) -> tuple[H, tuple[Any, Any, Any]]:
+    ) -> tuple[H, tuple[Any, ...]]:
         """Compute a layer; `pooled_of` are the inputs in the last one, whose tokens are pooled.
 
         Returns:
           Its output, and the queries, keys and values of its attention.
         """
-        arithmetic, scope, point = self.arithmetic, self.arithmetic.scope, _point(prefix)
+        arithmetic, scope = self.arithmetic, self.arithmetic.scope
         asking, read = arithmetic.enter_layer(hidden, pooled_of is not None)
         with scope("self_attention"):
-            name = f"{prefix}/self_attention"
-            context, parts = self._attention(name, asking, read, mask)
-            if pooled_of is not None:
-                context = arithmetic.keep_pooled(context, pooled_of)
-                asking = arithmetic.keep_pooled(asking, pooled_of)
-            with scope("attention_output"):
-                attention = self._dense(f"{name}/attention_output", context)
-        attention = arithmetic.dropout(f"{point}/self_attention/attention_output", attention)
+            attention, parts, asking = self._attended(prefix, asking, read, mask, pooled_of)
+        point = f"{_point(prefix)}/self_attention/attention_output"
+        attention = arithmetic.dropout(point, attention)
         with scope("self_attention_layer_norm"):
             # The two are in Keras's order, here and below, so that its graph is the same.
             total = arithmetic.add(asking, attention)
             attended = self._normalize(f"{prefix}/self_attention_layer_norm", total)
+        output = self._feed_forward(prefix, attended)
+        with scope("output_layer_norm"):
+            total = arithmetic.add(output, attended)
+            return self._normalize(f"{prefix}/output_layer_norm", total), parts
+
+    def _attended(
+        self, prefix: str, asking: H, read: H, mask: Any, pooled_of: Inputs | None
+    ) -> tuple[Any, tuple[Any, ...], H]:
+        """Return the attention's output, what it was made of, and the tokens it is of."""
+        arithmetic, name = self.arithmetic, f"{prefix}/self_attention"
+        last = f"{name}/attention_output"
+        if arithmetic.is_nothing(self.weights[f"{last}/kernel"]):
+            if pooled_of is not None:
+                asking = arithmetic.keep_pooled(asking, pooled_of)
+            return arithmetic.constant(last, self._read(f"{last}/bias")), (), asking
+        context, parts = self._attention(name, asking, read, mask)
+        if pooled_of is not None:
+            context = arithmetic.keep_pooled(context, pooled_of)
+            asking = arithmetic.keep_pooled(asking, pooled_of)
+        with arithmetic.scope("attention_output"):
+            return self._dense(last, context), parts, asking
+
+    def _feed_forward(self, prefix: str, attended: H) -> Any:
+        """Return the output of a layer's feed-forward block."""
+        arithmetic, scope, point = self.arithmetic, self.arithmetic.scope, _point(prefix)
+        last = f"{prefix}/output"
+        if arithmetic.is_nothing(self.weights[f"{last}/kernel"]):
+            with scope("output"):
+                return arithmetic.constant(last, self._read(f"{last}/bias"))
         with scope("intermediate"):
             inner = self._dense(f"{prefix}/intermediate", attended)
             inner = arithmetic.activate(f"{point}/intermediate", inner)
             inner = arithmetic.dropout(f"{point}/intermediate", inner)
         with scope("output"):
-            output = self._dense(f"{prefix}/output", inner)
-            output = arithmetic.dropout(f"{point}/output", output)
-        with scope("output_layer_norm"):
-            total = arithmetic.add(output, attended)
-            return self._normalize(f"{prefix}/output_layer_norm", total), parts
+            output = self._dense(last, inner)
+            return arithmetic.dropout(f"{point}/output", output)
 
     def _attention(
         self, prefix: str, asking: H, read: H, mask: Any

@@ -18,6 +18,8 @@ from bert_glue_tf.models.transformer_names import TransformerNames
 if TYPE_CHECKING:
     import tf_keras
 
+    from bert_glue_tf.models.blocks import Blocks, EncoderSizes
+    from bert_glue_tf.models.parts import Graph
     from bert_glue_tf.models.saved_model.graph import SavedGraph
 
 
@@ -123,6 +125,24 @@ class SavedModelBackbone(TransformerNames, Backbone):
         from bert_glue_tf.models.saved_model.graph import SavedGraph
 
         return SavedGraph(folder)
+
+    @classmethod
+    def blocks(cls, folder: pathlib.Path) -> Blocks:
+        from bert_glue_tf.models import saving
+
+        raise saving.not_buildable(folder)
+
+    @classmethod
+    def sizes(cls, folder: pathlib.Path) -> EncoderSizes:
+        from bert_glue_tf.models import saving
+
+        raise saving.not_buildable(folder)
+
+    @classmethod
+    def sized(cls, folder: pathlib.Path, widths: Sequence[tuple[int, int]], pieces: int) -> Graph:
+        from bert_glue_tf.models import saving
+
+        raise saving.not_buildable(folder)
 
     @classmethod
     def load_classifier(cls, folder: pathlib.Path, dropout: float = 0.0) -> tf_keras.Model:

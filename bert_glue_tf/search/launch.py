@@ -1,0 +1,29 @@
+"""What a search needs of a run, judged without TensorFlow."""
+
+from __future__ import annotations
+
+from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.models import families
+from bert_glue_tf.runs.finished import Run
+
+
+def check(run: Run) -> None:
+    """Refuse a run whose encoder does not show its heads, neurons and word pieces.
+
+    Args:
+      run: a finished one.
+
+    Raises:
+      UserError: the encoder is held as a SavedModel, or is of a family without such blocks; the
+        message says why, and what works with it.
+    """
+    encoder = run.result.encoder
+    if families.get(str(encoder.get("family"))).shows_blocks:
+        return
+    reason = encoder.get("family_reason") or "it is of a family that does not show its layers"
+    raise UserError(
+        f"--run={run.path}: heads, neurons and word pieces cannot be cut out, since the encoder "
+        f"{encoder.get('name')} is held as a SavedModel ({reason}). What works with it: files in "
+        "fewer bits (python -m bert_glue_tf.export_tflite --recipes=dynamic_int8,int8). Good for a "
+        "search: a run of a standard BERT, DistilBERT or ELECTRA."
+    )

@@ -1,0 +1,337 @@
+"""The making of a cost table: small networks that are converted, quantized and timed in turns.
+
+Each file has one width that the others have not. What it takes more than the file of empty blocks
+is what its units cost. All files of a recipe are timed in one session, so that whatever else the
+machine does meets all of them alike (`cost.interleaved_latency`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import pathlib
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import psutil
+from absl import logging
+
+from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.core.progress import Bar, duration
+from bert_glue_tf.data.preprocessing import INPUTS
+from bert_glue_tf.evaluation import cost
+from bert_glue_tf.export import benchmark, convert, quantize, selection
+from bert_glue_tf.export.defaults import THREADS
+from bert_glue_tf.export.litert import LiteModel
+from bert_glue_tf.models import imported, saving
+from bert_glue_tf.models.backbone import Backbone
+from bert_glue_tf.models.blocks import ATTENTION, KINDS, EncoderSizes
+from bert_glue_tf.models.quantization import recipes
+from bert_glue_tf.models.quantization.recipes import QuantizationRecipe
+from bert_glue_tf.runs import versions
+from bert_glue_tf.runs.finished import Run
+from bert_glue_tf.search import costs
+from bert_glue_tf.search.costs import LAST, PIECES, CostTable, Key
+
+FOLDER = "costs"  # In the user's cache.
+_INNER = 2  # Layers before the last one that are measured together, of networks that have them.
+_PIECES = (1000, 5000)  # Rows of the tables of word embeddings that are measured.
+_SECONDS = 20.0  # That the files of a recipe are timed for.
+_REPETITIONS = (30, 300)  # At least and at most.
+_SHARES = (1 / 16, 1 / 4, 1 / 2, 1)  # Of the neurons, measured; the last layer has two of them.
+_CALIBRATION = 4  # Random texts that give activations some range: it changes no time.
+
+Widths = tuple[tuple[int, int], ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Small:
+    """A small network whose file is measured.
+
+    Attributes:
+      widths: heads and neurons of each layer.
+      pieces: rows of the word embeddings.
+    """
+
+    widths: Widths
+    pieces: int = _PIECES[0]
+
+
+@dataclasses.dataclass(frozen=True)
+class Design:
+    """The small networks of a table, and what each of them tells.
+
+    Attributes:
+      alone: one layer, empty, with few and with many pieces.
+      empty: the empty layers that all others have.
+      curves: name of `costs.CURVES` -> units -> the network that has them.
+      inner: layers before the last one.
+    """
+
+    alone: tuple[Small, Small]
+    empty: Small
+    curves: Mapping[str, Mapping[int, Small]]
+    inner: int
+
+    @classmethod
+    def of(cls, sizes: EncoderSizes) -> Design:
+        """Return the networks for an encoder."""
+        inner = min(_INNER, len(sizes.layers) - 1)
+        curves: dict[str, dict[int, Small]] = {name: {} for name in costs.CURVES}
+        for kind in KINDS:
+            most = max(layer.units(kind) for layer in sizes.layers)
+            knots, last = _knots(kind, most)
+            for units in knots if inner else ():
+                one = (units, 0) if kind == ATTENTION else (0, units)
+                curves[kind][units] = Small(((one,) * inner) + ((0, 0),))
+            for units in last:
+                one = (units, 0) if kind == ATTENTION else (0, units)
+                curves[LAST[kind]][units] = Small(((0, 0),) * inner + (one,))
+        few, many = (Small(((0, 0),), pieces) for pieces in _PIECES)
+        return cls((few, many), Small(((0, 0),) * (inner + 1)), curves, inner)
+
+    @property
+    def networks(self) -> list[Small]:
+        """Return all networks, each once."""
+        found = [
+            *self.alone,
+            self.empty,
+            *(s for one in self.curves.values() for s in one.values()),
+        ]
+        return list(dict.fromkeys(found))
+
+    def table(self, measured: Mapping[Small, tuple[float, float]]) -> dict[str, list]:
+        """Return `rest`, `layer` and `curves` of a table.
+
+        Args:
+          measured: bytes and milliseconds of each network's file.
+        """
+        few, many = (np.array(measured[one]) for one in self.alone)
+        empty = np.array(measured[self.empty])
+        piece = np.array([(many[0] - few[0]) / (_PIECES[1] - _PIECES[0]), 0.0])
+        layer = np.maximum(0.0, (empty - few) / self.inner) if self.inner else np.zeros(2)
+        found: dict[str, list] = {"rest": list(few - _PIECES[0] * piece), "layer": list(layer)}
+        curves: dict[str, list] = {PIECES: [(0, 0.0, 0.0), (_PIECES[1], *(_PIECES[1] * piece))]}
+        for name, networks in self.curves.items():
+            if name == PIECES:
+                continue
+            share = 1 if name in LAST.values() else max(1, self.inner)
+            knots, before = [(0, 0.0, 0.0)], np.zeros(2)
+            for units, network in networks.items():
+                # More units never cost less: what says so is the noise of the clock.
+                before = np.maximum(before, (np.array(measured[network]) - empty) / share)
+                knots.append((units, *map(float, before)))
+            curves[name] = knots
+        return {**found, "curves": curves}  # type: ignore[dict-item]
+
+
+def _knots(kind: str, most: int) -> tuple[list[int], list[int]]:
+    """Return the units that are measured of a block: in the inner layers, and in the last one."""
+    if kind == ATTENTION:
+        inner = {1, max(1, most // 4), max(1, most // 2), most}
+        return sorted(inner), sorted({1, most})
+    inner = {max(1, round(most * share)) for share in _SHARES}
+    return sorted(inner), sorted({max(1, most // 16), most})
+
+
+def key_of(
+    run: Run, recipe: str, length: int, threads: int = THREADS, lengths: Sequence[int] = ()
+) -> Key:
+    """Return the facts that decide the table of a run.
+
+    Args:
+      run: a finished one.
+      recipe: of the file.
+      length: in word pieces, that is timed.
+      threads: of LiteRT.
+      lengths: that the file has, `length` among them; none for that one alone.
+
+    Raises:
+      UserError: there is no such recipe, the encoder has no such length, or its blocks cannot be
+        told apart.
+    """
+    recipes.get(recipe)
+    sizes = saving.family_of(run.folder.model).sizes(run.folder.model)
+    for one in (length, *lengths):
+        if not 1 <= one <= sizes.positions:
+            raise UserError(
+                f"--at_length={one}: the encoder of {run.path} reads 1 to {sizes.positions} word "
+                "pieces."
+            )
+    largest = {
+        "heads": max(layer.heads for layer in sizes.layers),
+        "head_size": max(layer.head_size for layer in sizes.layers),
+        "neurons": max(layer.neurons for layer in sizes.layers),
+        "inner": min(_INNER, len(sizes.layers) - 1),
+    }
+    installed = versions.installed(versions.QUANTIZER)
+    return Key(
+        recipe=recipe,
+        length=length,
+        lengths=tuple(sorted({length, *lengths})),
+        threads=threads,
+        machine=versions.machine(),
+        versions={name: installed[name] for name in versions.QUANTIZER},
+        shape={**largest, **sizes.same},
+    )
+
+
+def tables(
+    run: Run,
+    names: Sequence[str],
+    *,
+    length: int,
+    threads: int = THREADS,
+    lengths: Sequence[int] = (),
+    cache: pathlib.Path | None = None,
+    again: bool = False,
+) -> dict[str, CostTable]:
+    """Return the costs of the parts of a run's network, measured now where no cache has them.
+
+    Args:
+      run: a finished one.
+      names: of the recipes.
+      length: in word pieces, that is timed.
+      threads: of LiteRT.
+      lengths: that the files have, as in `key_of`.
+      cache: folder of the tables; None for the user's own.
+      again: True measures even what is in the cache.
+
+    Returns:
+      Recipe -> its table.
+
+    Raises:
+      UserError: as `key_of`; or the cache cannot be written.
+    """
+    folder = imported.cache_root() / FOLDER if cache is None else cache
+    keys = {name: key_of(run, name, length, threads, lengths) for name in names}
+    found = {name: None if again else costs.read(folder, key) for name, key in keys.items()}
+    lacking = [recipes.get(name) for name, table in found.items() if table is None]
+    if lacking:
+        for made in _make(run, lacking, keys):
+            try:
+                path = costs.write(folder, made)
+            except OSError as error:
+                raise UserError(
+                    f"{folder}: cannot be written ({error.strerror}). Set BERT_GLUE_TF_CACHE to a "
+                    "folder of your own."
+                ) from None
+            logging.info("costs of %s: measured, and kept in %s", made.of_what.recipe, path)
+            found[made.of_what.recipe] = made
+    return {name: table for name, table in found.items() if table is not None}
+
+
+def _make(
+    run: Run, lacking: Sequence[QuantizationRecipe], keys: Mapping[str, Key]
+) -> list[CostTable]:
+    """Measure the tables of some recipes, whose networks are converted once."""
+    begin, folder = time.perf_counter(), run.folder.model
+    family = saving.family_of(folder)
+    design = Design.of(family.sizes(folder))
+    length, lengths = keys[lacking[0].name].length, keys[lacking[0].name].lengths
+    logging.info(
+        "costs of a network's parts at length %d: %d small files for each of %s are made and run",
+        length,
+        len(design.networks),
+        ", ".join(recipe.name for recipe in lacking),
+    )
+    with tempfile.TemporaryDirectory() as scratch:
+        files = _files(family, folder, design, lacking, lengths, pathlib.Path(scratch))
+        found = []
+        for recipe in lacking:
+            threads = keys[recipe.name].threads
+            measured, busy = _timed(files[recipe.name], length, threads)
+            found.append(
+                CostTable(
+                    key=dataclasses.asdict(keys[recipe.name]),
+                    busy=busy,
+                    seconds=round((time.perf_counter() - begin) / len(lacking), 1),
+                    **design.table(measured),  # type: ignore[arg-type]
+                )
+            )
+    return found
+
+
+def _files(
+    family: type[Backbone],
+    folder: pathlib.Path,
+    design: Design,
+    wanted: Sequence[QuantizationRecipe],
+    lengths: Sequence[int],
+    scratch: pathlib.Path,
+) -> dict[str, dict[Small, pathlib.Path]]:
+    """Make the files: recipe -> network -> its file."""
+    found: dict[str, dict[Small, pathlib.Path]] = {recipe.name: {} for recipe in wanted}
+    networks, begin = design.networks, time.perf_counter()
+    with Bar(len(networks), "small networks") as bar:
+        for number, network in enumerate(networks, start=1):
+            graph = family.sized(folder, network.widths, network.pieces)
+            plain = convert.convert_module(graph, lengths, f"a network of {network.widths}")
+            for recipe in wanted:
+                path = scratch / f"{recipe.name}-{number}.tflite"
+                path.write_bytes(quantized(plain, recipe, lengths[-1], network.pieces))
+                found[recipe.name][network] = path
+            left = (time.perf_counter() - begin) / number * (len(networks) - number)
+            bar.show(number, f"{duration(left)} left")
+    return found
+
+
+def quantized(plain: bytes, recipe: QuantizationRecipe, length: int, pieces: int) -> bytes:
+    """Return a file of random weights in a recipe.
+
+    Of a recipe that selects its operators by what each of them loses, which random weights cannot
+    tell, it is the file of a training for that recipe.
+
+    Args:
+      plain: float32 file.
+      recipe: of the file.
+      length: the longest that it has.
+      pieces: rows of its word embeddings.
+    """
+    rules = recipe.imitated
+    if not any(rule.activation_bits for rule in rules):
+        return quantize.quantize(plain, rules)
+    ids = np.random.default_rng(0).integers(0, pieces, (_CALIBRATION, 1, length)).astype(np.int32)
+    ones = np.ones((1, length), np.int32)
+    texts = [dict(zip(INPUTS, (one, ones, 0 * ones), strict=True)) for one in ids]
+    return quantize.quantize(plain, rules, selection.extremes(plain, length, texts))
+
+
+def _timed(
+    files: Mapping[Small, pathlib.Path], length: int, threads: int
+) -> tuple[dict[Small, tuple[float, float]], str]:
+    """Time the files in turns: network -> bytes and milliseconds; a warning where others worked."""
+    models = {one: LiteModel.load(path, threads) for one, path in files.items()}
+    features = {name: np.ones((1, length), np.int32) for name in INPUTS}
+    calls: dict[str, Callable[[], object]] = {
+        str(place): functools.partial(model.predict, features)
+        for place, model in enumerate(models.values())
+    }
+    begin = time.perf_counter()
+    for call in calls.values():
+        call()
+    turn = time.perf_counter() - begin
+    least, most = _REPETITIONS
+    repetitions = min(most, max(least, round(_SECONDS / turn)))
+    work = benchmark.Work()
+    timed = cost.interleaved_latency(calls, repetitions)
+    measured = {
+        one: (float(path.stat().st_size), timed[str(place)]["p50"])
+        for place, (one, path) in enumerate(files.items())
+    }
+    return measured, _busy(work.of_others(), threads)
+
+
+def _busy(others: float, threads: int) -> str:
+    """Return a warning that others left too few cores; empty where they did not."""
+    cores = psutil.cpu_count() or 1
+    if others <= max(0, cores - threads) + 0.5:
+        return ""
+    text = (
+        f"other processes kept {others:.1f} of {cores} cores at work while these costs were "
+        "measured: the times are too long. Measure them again when the machine is idle."
+    )
+    logging.warning("%s", text)
+    return text
