@@ -24,7 +24,7 @@ from bert_glue_tf.training import objective as objectives
 
 @dataclasses.dataclass(frozen=True)
 class Distance:
-    """How far the answers of a cut network are from those of the whole one.
+    """The distance of a cut network's answers from those of the whole one.
 
     Attributes:
       rise: mean distance of the answers (`Problem.distillation_loss`), 0 for the same.

@@ -84,7 +84,7 @@ class Key:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class CostTable(Record):
-    """What the parts of a network cost, measured.
+    """The costs of a network's parts, measured.
 
     Attributes:
       key: fields of `Key`: of what the table is.

@@ -1,4 +1,4 @@
-"""What a search needs of a run, judged without TensorFlow."""
+"""The look at a run before a search, without TensorFlow."""
 
 from __future__ import annotations
 

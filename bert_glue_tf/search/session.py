@@ -104,7 +104,7 @@ class Search:
 
     @functools.cached_property
     def basis(self) -> Basis:
-        """What the levels are measured of, and on which texts."""
+        """The classifier and the texts that the levels are measured on."""
         return Basis(
             run=self.run.path.name,
             weights_sha256=imported.folder_sha256(self.run.folder.model / "variables"),

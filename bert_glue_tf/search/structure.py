@@ -38,7 +38,7 @@ class Sizes:
 
 @dataclasses.dataclass(frozen=True)
 class Structure:
-    """What stays of a run's classifier, as indices of its own units, ascending.
+    """The parts of a run's classifier that stay, as indices of its own units, ascending.
 
     Attributes:
       heads: of each layer; a layer may have none.

@@ -22,7 +22,7 @@ _BATCH_TOKENS = 4096  # Whose values of a layer are in memory at once.
 
 @dataclasses.dataclass(frozen=True)
 class Effort:
-    """How much is computed.
+    """The amount of texts that a search computes with.
 
     Attributes:
       examples: texts that levels are judged by, at most.

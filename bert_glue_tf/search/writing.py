@@ -52,7 +52,7 @@ METHOD = "structure_search"  # What a run's record and tables call it; no traini
 
 
 class Found(PruningMethod):
-    """What was removed before the run, for its record.
+    """The account of what was removed before the run, for its record.
 
     Args:
       told: what the record says.

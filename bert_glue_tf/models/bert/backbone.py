@@ -303,9 +303,9 @@ class BertBackbone(TransformerNames, Backbone):
 
     @classmethod
     def trained_grids(cls, folder: pathlib.Path) -> Trained | None:
-        from bert_glue_tf.models.bert.classifier_weights import read_weights
+        from bert_glue_tf.models.bert.classifier_weights import trained_of_file
 
-        return read_weights(folder).trained
+        return trained_of_file(folder)
 
     @classmethod
     def blocks(cls, folder: pathlib.Path) -> BertBlocks:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
+import re
 from collections.abc import Mapping
 
 import numpy as np
@@ -11,6 +12,7 @@ import tf_keras
 
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.models import heads, saving
+from bert_glue_tf.models.bert import structure
 from bert_glue_tf.models.bert.architecture import (
     Architecture,
     architecture_of,
@@ -96,6 +98,35 @@ def _trained(architecture: Architecture, recipe: str, saved: SavedVariables) -> 
         for state in (RANGES, CLIPS)
     )
     return imitation_of(architecture, recipe).trained(*values)
+
+
+def trained_of_file(folder: pathlib.Path) -> Trained | None:
+    """Return the grids that a saved classifier was trained on, as far as its file has the products.
+
+    Half a layer whose last product is zero is its bias there (`arithmetic_export`).
+
+    Raises:
+      UserError: as `read_weights`.
+    """
+    saved = read_weights(folder)
+    if saved.trained is None:
+        return None
+    gone: list[str] = []
+    for index in range(saved.architecture.layers):
+        for kind in structure.LAYER_UNITS.values():
+            if not saved.encoder[f"{structure.LAYERS}layer_{index}/{kind.output}"].any():
+                first = {name.split("/")[0] for name in (kind.output, *kind.others)}
+                gone += [f"layer_{index}/{name}" for name in first]
+    is_there = [re.compile(rf"{re.escape(name)}(?=[/:]|$)").match for name in gone]
+
+    def of_file(name: str) -> bool:
+        return not any(match(name) for match in is_there)
+
+    return dataclasses.replace(
+        saved.trained,
+        ranges={name: one for name, one in saved.trained.ranges.items() if of_file(name)},
+        clips={name: one for name, one in saved.trained.clips.items() if of_file(name)},
+    )
 
 
 def weights_of(model: tf_keras.Model, like: Architecture) -> SavedWeights:

@@ -69,9 +69,16 @@ class Imitation:
 
     @functools.cached_property
     def grids(self) -> dict[str, WeightGrid]:
-        """The grid of each product's weights."""
-        widths = [inputs for inputs, _ in self.products.values()]
-        return {name: self._rule(name).grid(widths) for name in self.products}
+        """The grid of each product's weights.
+
+        One number is what a network keeps of a block without units, which its file leaves out: it
+        decides about no blocks of others.
+        """
+        widths = [inputs for inputs, _ in self.products.values() if inputs > 1]
+        return {
+            name: self._rule(name).grid(widths if inputs > 1 else [inputs])
+            for name, (inputs, _) in self.products.items()
+        }
 
     @functools.cached_property
     def points(self) -> tuple[str, ...]:
