@@ -28,7 +28,7 @@ from bert_glue_tf.export.litert import LiteModel
 from bert_glue_tf.models import imported, saving
 from bert_glue_tf.models.backbone import Backbone
 from bert_glue_tf.models.blocks import ATTENTION, KINDS, EncoderSizes
-from bert_glue_tf.models.quantization import recipes
+from bert_glue_tf.models.quantization import grids, recipes
 from bert_glue_tf.models.quantization.recipes import QuantizationRecipe
 from bert_glue_tf.runs import versions
 from bert_glue_tf.runs.finished import Run
@@ -290,7 +290,11 @@ def quantized(plain: bytes, recipe: QuantizationRecipe, length: int, pieces: int
       length: the longest that it has.
       pieces: rows of its word embeddings.
     """
-    rules = recipe.imitated
+    # Blocks divide all widths of a file: those that divide most structures' count for all of them.
+    rules = [
+        dataclasses.replace(rule, block=min(rule.block, grids.BLOCKS[0]))
+        for rule in recipe.imitated
+    ]
     if not any(rule.activation_bits for rule in rules):
         return quantize.quantize(plain, rules)
     ids = np.random.default_rng(0).integers(0, pieces, (_CALIBRATION, 1, length)).astype(np.int32)

@@ -82,3 +82,16 @@ def test_too_long_a_text_is_refused():
 @pytest.mark.parametrize(("longest", "width"), [(1, 8), (8, 8), (9, 16), (47, 48), (128, 128)])
 def test_a_row_is_as_wide_as_the_longest_text_rounded_up(longest, width):
     assert packing.row_width(longest) == width
+
+
+def test_some_texts_are_taken_in_the_order_that_is_asked_for():
+    all_texts = tokens([3, 1, 4])
+    some = all_texts.take([2, 0])
+    np.testing.assert_array_equal(some.lengths, [4, 3])
+    np.testing.assert_array_equal(
+        some.batch([1], 4)["input_word_ids"], all_texts.batch([0], 4)["input_word_ids"]
+    )
+    np.testing.assert_array_equal(
+        some.batch([0], 4)["input_type_ids"], all_texts.batch([2], 4)["input_type_ids"]
+    )
+    assert len(all_texts.take([])) == 0

@@ -17,6 +17,7 @@ from ai_edge_quantizer.algorithms.uniform_quantize import (
 
 from bert_glue_tf.models.quantization import grids, recipes
 from bert_glue_tf.models.quantization.grids import MIN_MAX, OCTAV, WeightGrid
+from bert_glue_tf.models.quantization.imitation import Imitation
 
 ALGORITHMS = {MIN_MAX: naive_min_max_quantize, OCTAV: octav}
 GRIDS = [
@@ -143,6 +144,14 @@ def test_blocks_divide_all_widths():
     assert grids.fitting_block([384, 96], 128) == 32
     assert grids.fitting_block([20, 40], 128) == 0
     assert grids.fitting_block([128], 0) == 0
+    # One number is what is kept of a block without units, which is not in the file.
+    products = {"layer_0/query": (96, 1), "layer_0/output": (1, 96), "layer_1/output": (64, 96)}
+    found = Imitation("int4", products).grids
+    assert {name: grid.block for name, grid in found.items()} == {
+        "layer_0/query": 32,
+        "layer_0/output": 0,
+        "layer_1/output": 32,
+    }
 
 
 def test_the_last_rule_that_matches_counts():

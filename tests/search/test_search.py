@@ -7,6 +7,7 @@ import types
 
 import numpy as np
 import pytest
+import tensorflow as tf
 import tiny_bert
 import tiny_runs
 from messages import refuses
@@ -18,6 +19,7 @@ from bert_glue_tf.evaluation import evaluator
 from bert_glue_tf.models import classifiers, encoders, loading, saving
 from bert_glue_tf.models.bert.classifier_weights import read_weights
 from bert_glue_tf.models.blocks import ATTENTION, FEED_FORWARD, KINDS, BlockCut
+from bert_glue_tf.models.saved_model.backbone import SavedModelBackbone
 from bert_glue_tf.runs.finished import Run
 from bert_glue_tf.search import launch, levels_record, writing
 from bert_glue_tf.search.costs import Cost
@@ -227,6 +229,13 @@ def test_a_structure_is_written_as_a_finished_run(run, search, tmp_path):
     logits = evaluator.predict(saved_model.predict_fn(layout), split.tokens, 16, layout)
     distance = search.answers.distance(logits).rise
     assert distance == pytest.approx(told["fitted_rise"], rel=1e-3)
+    # So does its graph for a file, in which the block without heads is its bias.
+    graph = saving.graph(found.folder.model).function(32)
+    batch = split.tokens.batch([3], 32)
+    answer = graph(**{name: tf.constant(value) for name, value in batch.items()})
+    np.testing.assert_allclose(answer["logits"], logits[3:4], atol=1e-4)
+    softmaxes = [one.name for one in graph.graph.get_operations() if one.type == "Softmax"]
+    assert len(softmaxes) == 1
     # The same call gives the record at once, and the run of another structure is another one.
     assert writing.write(search, candidate_of(structure), tmp_path / "small") == found.result
     with refuses(UserError, "--workdir", "pruning_options"):
@@ -242,9 +251,11 @@ def test_a_structure_is_written_as_a_finished_run(run, search, tmp_path):
         started.start_from(run.folder.model, 2)
 
 
-def test_an_encoder_whose_blocks_cannot_be_told_apart_is_refused():
+def test_an_encoder_whose_blocks_cannot_be_told_apart_is_refused(tmp_path):
     encoder = {"family": "saved_model", "name": "their_encoder", "family_reason": "it is no BERT"}
     run = types.SimpleNamespace(path="runs/a", result=types.SimpleNamespace(encoder=encoder))
+    with refuses(UserError, tmp_path, "SavedModel"):
+        SavedModelBackbone.blocks(tmp_path)
     with refuses(UserError, "--run=runs/a", "their_encoder", "it is no BERT", "export_tflite"):
         launch.check(run)
     launch.check(types.SimpleNamespace(result=types.SimpleNamespace(encoder={"family": "bert"})))
