@@ -115,7 +115,7 @@ class Problem:
         """Return the bytes of the smallest and the milliseconds of the fastest network."""
         return Cost(*map(float, self.rest + sum(one.min(axis=0) for one in self.costs)))
 
-    def weighted(self, weights: Sequence[float]) -> Problem:
+    def weighted(self, weights: Sequence[float] | np.ndarray) -> Problem:
         """Return the same problem with the rises of each block times its weight."""
         rises = [one * weight for one, weight in zip(self.rises, weights, strict=True)]
         return dataclasses.replace(self, rises=rises)

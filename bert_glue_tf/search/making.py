@@ -33,7 +33,7 @@ from bert_glue_tf.models.quantization.recipes import QuantizationRecipe
 from bert_glue_tf.runs import versions
 from bert_glue_tf.runs.finished import Run
 from bert_glue_tf.search import costs
-from bert_glue_tf.search.costs import LAST, PIECES, CostTable, Key
+from bert_glue_tf.search.costs import LAST, PIECES, CostTable, Key, Knot
 
 FOLDER = "costs"  # In the user's cache.
 _INNER = 2  # Layers before the last one that are measured together, of networks that have them.
@@ -118,11 +118,12 @@ class Design:
             if name == PIECES:
                 continue
             share = 1 if name in LAST.values() else max(1, self.inner)
-            knots, before = [(0, 0.0, 0.0)], np.zeros(2)
+            knots: list[Knot] = [(0, 0.0, 0.0)]
+            before = np.zeros(2)
             for units, network in networks.items():
                 # More units never cost less: what says so is the noise of the clock.
                 before = np.maximum(before, (np.array(measured[network]) - empty) / share)
-                knots.append((units, *map(float, before)))
+                knots.append((units, float(before[0]), float(before[1])))
             curves[name] = knots
         return {**found, "curves": curves}  # type: ignore[dict-item]
 

@@ -33,7 +33,7 @@ from bert_glue_tf.search.texts import Effort, Texts
 GRID = 1  # Version of the levels that are measured; raised when they are chosen in another way.
 # Shares of a block's units that are levels.
 _HEADS = (0, 1 / 12, 1 / 6, 1 / 4, 1 / 3, 1 / 2, 2 / 3, 5 / 6, 1)
-_NEURONS = (0, 1 / 32, 1 / 16, 1 / 8, 1 / 4, 3 / 8, 1 / 2, 5 / 8, 3 / 4, 7 / 8, 1)
+_NEURONS = (0, 1 / 48, 1 / 24, 1 / 12, 1 / 8, 1 / 4, 3 / 8, 1 / 2, 5 / 8, 3 / 4, 1)
 # Kernels read so many inputs at a time, and int4 shares a step among them.
 _MULTIPLE = 32
 

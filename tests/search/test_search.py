@@ -146,7 +146,7 @@ def test_levels_go_from_nothing_to_all_and_rise_where_units_go(search, levels):
     [
         (ATTENTION, 12, [0, 1, 2, 3, 4, 6, 8, 10, 12]),
         (ATTENTION, 1, [0, 1]),
-        (FEED_FORWARD, 1536, [0, 64, 96, 192, 384, 576, 768, 960, 1152, 1344, 1536]),
+        (FEED_FORWARD, 1536, [0, 32, 64, 128, 192, 384, 576, 768, 960, 1152, 1536]),
         (FEED_FORWARD, 5, [0, 1, 2, 3, 4, 5]),
     ],
 )

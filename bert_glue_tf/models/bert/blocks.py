@@ -84,7 +84,7 @@ class BertBlocks(Blocks):
 
     def output(self, index: int, kind: str) -> Output:
         kernel, bias = (
-            np.array(self._weights[f"transformer/layer_{index}/{_LAST[kind]}/{leaf}"])
+            self._weights[f"transformer/layer_{index}/{_LAST[kind]}/{leaf}"].numpy()
             for leaf in ("kernel", "bias")
         )
         return kernel.reshape(-1, len(bias)), bias
