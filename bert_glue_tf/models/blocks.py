@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -132,6 +132,22 @@ class Blocks(abc.ABC):
     @abc.abstractmethod
     def look(self, index: int, state: State, cuts: Cuts) -> tuple[State, dict[str, Seen]]:
         """Return what `layer` returns, and kind of block -> its values."""
+
+    @abc.abstractmethod
+    def gradients(
+        self, features: Mapping[str, np.ndarray], direction: Callable[[np.ndarray], np.ndarray]
+    ) -> dict[tuple[int, str], tuple[Seen, np.ndarray]]:
+        """Return layer and kind of each block -> its values, and how logits depend on its total.
+
+        Args:
+          features: packed.
+          direction: logits float32 [texts, width] -> that in which they are to move, of their
+            shape.
+
+        Returns:
+          With the values the gradient of the sum of logits times direction, of the shape of
+          `Seen.total`.
+        """
 
     @abc.abstractmethod
     def logits(self, state: State) -> np.ndarray:

@@ -3,11 +3,13 @@
 A block gives `Z W + b`. Of a part of its units, whose columns of Z are Z_S, the product that comes
 nearest to wanted outputs T is the solution of (C_SS + r I) W' = C_ST + r W_S, C being the
 covariances of Z and T over tokens: towards T where the tokens tell, and towards the old weights
-where they do not. Which unit goes next is told by the same covariances, as by the optimal brain
-surgeon (Hassibi and Stork 1993; for groups of weights of a layer Frantar and Alistarh 2022,
-"Optimal Brain Compression", https://arxiv.org/abs/2208.11580, and Kurtic et al. 2023, "ZipLM",
-https://arxiv.org/abs/2302.04089, section 3.1): the one without which the outputs that are fitted
-anew are off by the least.
+where they do not. Each token counts by one over the variance that the layer norm behind the block
+divides by: else a few tokens with huge numbers, which the norm makes small again, decide alone.
+
+Which unit goes next is told by the same covariances, as by the optimal brain surgeon (Hassibi and
+Stork 1993; for groups of weights of a layer Frantar and Alistarh 2022, "Optimal Brain Compression",
+https://arxiv.org/abs/2208.11580, and Kurtic et al. 2023, "ZipLM", https://arxiv.org/abs/2302.04089,
+section 3.1): the one without which the outputs that are fitted anew are off by the least.
 """
 
 from __future__ import annotations
@@ -25,17 +27,17 @@ _STEPS = 96  # Units are removed in so many steps at most, since each one costs 
 
 @dataclasses.dataclass
 class Moments:
-    """Sums over tokens of a block's inputs z and of wanted outputs t.
+    """Sums over tokens, each with its weight, of a block's inputs z and of wanted outputs t.
 
     Attributes:
-      count: of the tokens.
+      count: sum of the weights.
       inputs: float64 [n], the sum of z.
       targets: float64 [hidden], the sum of t.
       squares: float64 [n, n], the sum of z z'.
       products: float64 [n, hidden], the sum of z t'.
     """
 
-    count: int
+    count: float
     inputs: np.ndarray
     targets: np.ndarray
     squares: np.ndarray
@@ -45,16 +47,27 @@ class Moments:
     def empty(cls, columns: int, hidden: int) -> Moments:
         """Return the sums over no tokens."""
         shapes = (columns,), (hidden,), (columns, columns), (columns, hidden)
-        return cls(0, *(np.zeros(shape) for shape in shapes))
+        return cls(0.0, *(np.zeros(shape) for shape in shapes))
 
-    def add(self, inputs: np.ndarray, targets: np.ndarray | None = None) -> None:
-        """Add tokens: float32 [tokens, n] and [tokens, hidden], or none to be computed by `own`."""
-        self.count += len(inputs)
-        self.inputs += inputs.sum(axis=0, dtype=np.float64)
-        self.squares += inputs.T @ inputs
+    def add(
+        self, inputs: np.ndarray, weights: np.ndarray, targets: np.ndarray | None = None
+    ) -> None:
+        """Add tokens.
+
+        Args:
+          inputs: float32 [tokens, n].
+          weights: float32 [tokens].
+          targets: float32 [tokens, hidden]; None where `own` computes them.
+        """
+        roots = np.sqrt(weights)[:, None]
+        scaled = inputs * roots
+        self.count += float(weights.sum(dtype=np.float64))
+        self.inputs += (scaled * roots).sum(axis=0, dtype=np.float64)
+        self.squares += scaled.T @ scaled
         if targets is not None:
-            self.targets += targets.sum(axis=0, dtype=np.float64)
-            self.products += inputs.T @ targets
+            targets = targets * roots
+            self.targets += (targets * roots).sum(axis=0, dtype=np.float64)
+            self.products += scaled.T @ targets
 
     def covariance(self) -> np.ndarray:
         """Return that of the inputs, float64 [n, n]."""

@@ -10,12 +10,12 @@ Compression" (https://arxiv.org/abs/2208.11580), section 4.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from bert_glue_tf.core.progress import Bar
-from bert_glue_tf.models.blocks import KINDS, BlockCut, Blocks, Cuts, State
+from bert_glue_tf.models.blocks import KINDS, BlockCut, Blocks, Cuts, Seen, State
 from bert_glue_tf.search import texts
 from bert_glue_tf.search.fitting import RIDGE, Fit, Moments
 from bert_glue_tf.search.session import Search, columns_of, kept_units
@@ -29,12 +29,14 @@ class _Batch:
     Attributes:
       whole: its state in the whole network.
       own: its state in the cut one.
-      wanted: kind of block -> float32 [tokens, hidden], the sums in the whole network's layer.
+      wanted: kind of block -> its values in the whole network's layer.
+      weights: layer and kind of a block -> float32 [tokens], how much each token counts.
     """
 
     whole: State
     own: State
-    wanted: dict[str, np.ndarray]
+    wanted: dict[str, Seen]
+    weights: Mapping[tuple[int, str], np.ndarray]
 
 
 def reconstruct(search: Search, structure: Structure, ridge: float = RIDGE) -> Cuts:
@@ -46,18 +48,18 @@ def reconstruct(search: Search, structure: Structure, ridge: float = RIDGE) -> C
       ridge: see `fitting.Fit`.
     """
     blocks = search.blocks
+    weights = search.weights
     batches = []
-    for _, features in texts.batches(search.texts.fitted):
+    for (_, features), own in zip(texts.batches(search.texts.fitted), weights, strict=True):
         state = blocks.begin(features)
-        batches.append(_Batch(state, state, {}))
+        batches.append(_Batch(state, state, {}, own))
     cuts: dict[tuple[int, str], BlockCut] = {}
     is_cut = False
     units = {(layer, kind): kept for layer, kind, kept in kept_units(structure)}
     with Bar(len(blocks.sizes.layers), "layers fitted") as bar:
         for layer, size in enumerate(blocks.sizes.layers):
             for batch in batches:
-                batch.whole, seen = blocks.look(layer, batch.whole, {})
-                batch.wanted = {kind: values.total for kind, values in seen.items()}
+                batch.whole, batch.wanted = blocks.look(layer, batch.whole, {})
             for kind in KINDS:
                 kept = units[layer, kind]
                 is_cut = is_cut or len(kept) < size.units(kind)
@@ -86,7 +88,8 @@ def _fitted(
     for batch in batches:
         _, seen = blocks.look(layer, batch.own, trial)
         values = seen[kind]
-        sums.add(values.inputs, batch.wanted[kind] - values.skipped)
+        wanted = batch.wanted[kind].total - values.skipped
+        sums.add(values.inputs, batch.weights[layer, kind], wanted)
     # Towards what the block's own outputs ask for, which is known of more than these tokens.
     fit = Fit.of(sums, kernel[columns], ridge)
     return BlockCut(kept, fit.output(np.arange(len(columns))))

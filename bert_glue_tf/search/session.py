@@ -16,11 +16,13 @@ from absl import logging
 
 from bert_glue_tf.core import records
 from bert_glue_tf.core.progress import Bar, doing, duration
+from bert_glue_tf.data.batching import Split
 from bert_glue_tf.data.examples import Examples
+from bert_glue_tf.data.problems import Problem
 from bert_glue_tf.models import imported, saving
 from bert_glue_tf.models.blocks import KINDS, BlockCut, Blocks, Cuts
 from bert_glue_tf.runs.finished import Run
-from bert_glue_tf.search import fitting, levels_record
+from bert_glue_tf.search import fitting, importance, levels_record
 from bert_glue_tf.search import texts as search_texts
 from bert_glue_tf.search.answers import Answers
 from bert_glue_tf.search.costs import PIECES
@@ -30,12 +32,16 @@ from bert_glue_tf.search.pieces import Vocabularies
 from bert_glue_tf.search.structure import Structure
 from bert_glue_tf.search.texts import Effort, Texts
 
-GRID = 1  # Version of the levels that are measured; raised when they are chosen in another way.
+GRID = 3  # Version of the levels that are measured; raised when they are chosen in another way.
 # Shares of a block's units that are levels.
 _HEADS = (0, 1 / 12, 1 / 6, 1 / 4, 1 / 3, 1 / 2, 2 / 3, 5 / 6, 1)
 _NEURONS = (0, 1 / 48, 1 / 24, 1 / 12, 1 / 8, 1 / 4, 3 / 8, 1 / 2, 5 / 8, 3 / 4, 1)
 # Kernels read so many inputs at a time, and int4 shares a step among them.
 _MULTIPLE = 32
+
+
+# Of each batch, layer and kind of a block -> float32 [tokens], how much each token counts.
+Weights = list[dict[tuple[int, str], np.ndarray]]
 
 
 class Search:
@@ -89,12 +95,21 @@ class Search:
         with doing(f"answers of the whole network to {len(judged):,} texts"):
             return Answers(self.run, self.blocks, judged)
 
-    @functools.cached_property
+    @property
     def fits(self) -> dict[tuple[int, str], Fit]:
         """Layer and kind of each block -> the fit of its own outputs."""
+        return self._looked[0]
+
+    @property
+    def weights(self) -> Weights:
+        """How much each token of the texts that outputs are fitted on counts."""
+        return self._looked[1]
+
+    @functools.cached_property
+    def _looked(self) -> tuple[dict[tuple[int, str], Fit], Weights]:
         fitted = self.texts.fitted
         with doing(f"looking into the blocks on {len(fitted):,} training texts"):
-            return own_fits(self.blocks, search_texts.batches(fitted))
+            return own_fits(self.blocks, fitted, self.run.task.problem)
 
     @functools.cached_property
     def vocabularies(self) -> Vocabularies:
@@ -235,24 +250,30 @@ def columns_of(units: Sequence[int], size: int) -> np.ndarray:
 
 
 def own_fits(
-    blocks: Blocks, batches: Sequence[tuple[np.ndarray, dict[str, np.ndarray]]]
-) -> dict[tuple[int, str], Fit]:
-    """Return layer and kind of each block -> the fit of its own outputs on some texts."""
+    blocks: Blocks, split: Split, problem: Problem
+) -> tuple[dict[tuple[int, str], Fit], Weights]:
+    """Return layer and kind of each block -> the fit of its own outputs, and the tokens' weights.
+
+    Args:
+      blocks: of the whole network.
+      split: texts to fit on.
+      problem: of the task.
+    """
     sums: dict[tuple[int, str], Moments] = {}
-    for _, features in batches:
-        state = blocks.begin(features)
-        for layer in range(len(blocks.sizes.layers)):
-            state, seen = blocks.look(layer, state, {})
-            for kind, values in seen.items():
-                if (layer, kind) not in sums:
-                    width = values.inputs.shape[1], values.total.shape[1]
-                    sums[layer, kind] = Moments.empty(*width)
-                sums[layer, kind].add(values.inputs)
-    found = {}
+    weights: Weights = []
+    for _, features in search_texts.batches(split):
+        found = blocks.gradients(features, lambda logits: importance.direction(problem, logits))
+        weights.append({})
+        for one, (seen, slopes) in found.items():
+            weights[-1][one] = importance.weights(seen, slopes)
+            if one not in sums:
+                sums[one] = Moments.empty(seen.inputs.shape[1], seen.total.shape[1])
+            sums[one].add(seen.inputs, weights[-1][one])
+    fits = {}
     for one in list(sums):
         output = blocks.output(*one)
-        found[one] = Fit.of(fitting.own(sums.pop(one), output), output[0])
-    return found
+        fits[one] = Fit.of(fitting.own(sums.pop(one), output), output[0])
+    return fits, weights
 
 
 def _told(block: Block, seconds: float, left: float) -> str:

@@ -17,7 +17,7 @@ from bert_glue_tf.runs.finished import Run
 from bert_glue_tf.training import task_settings
 
 _TRAIN = "train"
-_BATCH_TOKENS = 4096  # Whose values of a layer are in memory at once.
+_BATCH_TOKENS = 2048  # Whose values of a layer are in memory at once.
 
 
 @dataclasses.dataclass(frozen=True)

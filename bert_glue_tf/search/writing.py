@@ -198,7 +198,7 @@ def _finish(
     )
     plan = Plan(
         method=method,
-        context=PruningContext.from_config(config, 0, method.waits),
+        context=PruningContext.from_config(config.unpruned, 0).with_sparsity(config.final_sparsity),
         batching=Batching(config.batch_size, config.seed),
         epochs=0,
     )

@@ -23,7 +23,7 @@ def block(columns=6, hidden=5, copies=3):
 def fit_of(inputs, kernel, bias, ridge=1e-9):
     sums = Moments.empty(inputs.shape[1], len(bias))
     for part in np.array_split(inputs, 3):
-        sums.add(part)
+        sums.add(part, np.ones(len(part), np.float32))
     return Fit.of(fitting.own(sums, (kernel, bias)), kernel, ridge)
 
 
@@ -48,6 +48,19 @@ def test_the_solution_is_that_of_numpy():
     np.testing.assert_allclose(np.vstack([smaller, shift]), found, atol=1e-3)
 
 
+def test_tokens_count_by_their_weights():
+    """Half of the tokens are noise of no weight."""
+    inputs, kernel, bias = block(copies=0)
+    outputs = inputs @ kernel + bias
+    outputs[::2] = 100 * RANDOM.normal(size=outputs[::2].shape)
+    weights = np.tile([0.0, 3.0], TOKENS // 2).astype(np.float32)
+    sums = Moments.empty(6, 5)
+    sums.add(inputs, weights, outputs)
+    found = Fit.of(sums, np.zeros((6, 5)), 1e-9).output(np.arange(6))
+    np.testing.assert_allclose(found[0], kernel, atol=1e-3)
+    np.testing.assert_allclose(found[1], bias, atol=1e-2)
+
+
 def test_without_units_the_mean_is_left_and_a_strong_ridge_keeps_the_kernel():
     inputs, kernel, bias = block()
     none, shift = fit_of(inputs, kernel, bias).output(np.array([], np.int64))
@@ -60,8 +73,9 @@ def test_without_units_the_mean_is_left_and_a_strong_ridge_keeps_the_kernel():
 def test_wanted_outputs_of_tokens_are_those_of_the_block_itself():
     inputs, kernel, bias = block()
     seen, known = (Moments.empty(6, 5) for _ in range(2))
-    seen.add(inputs, inputs @ kernel + bias)
-    known.add(inputs)
+    weights = RANDOM.uniform(0.1, 2.0, TOKENS).astype(np.float32)
+    seen.add(inputs, weights, inputs @ kernel + bias)
+    known.add(inputs, weights)
     known = fitting.own(known, (kernel, bias))
     np.testing.assert_allclose(known.products, seen.products, rtol=1e-4, atol=1e-2)
     np.testing.assert_allclose(known.cross(), seen.cross(), rtol=1e-3, atol=1e-4)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 from collections import ChainMap
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -78,9 +78,43 @@ class BertBlocks(Blocks):
         seen = {kind: _seen(found, index, kind, state.tokens) for kind in KINDS}
         return dataclasses.replace(state, hidden=hidden), seen
 
+    def gradients(
+        self, features: Mapping[str, np.ndarray], direction: Callable[[np.ndarray], np.ndarray]
+    ) -> dict[tuple[int, str], tuple[Seen, np.ndarray]]:
+        found: dict[str, tf.Tensor] = {}
+        state, layers = self.begin(features), range(len(self.sizes.layers))
+        norms = {f"layer_{i}/{_NORM[kind]}:input": (i, kind) for i in layers for kind in KINDS}
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+
+            def keep(point: str, tensor: Any) -> Any:
+                found[point] = tensor
+                if point in norms:
+                    tape.watch(tensor)
+                return tensor
+
+            steps = self._forward({}, quantize=keep)
+            hidden = state.hidden
+            for index in layers:
+                hidden, _ = steps.layer(index, hidden, state.mask, state.features)
+            logits = self._logits(steps, hidden, state)
+            moved = tf.reduce_sum(logits * direction(logits.numpy()))
+        slopes = tape.gradient(moved, [found[point] for point in norms])
+        return {
+            (index, kind): (
+                _seen(found, index, kind, state.tokens),
+                _read(slope, slope, state.tokens),
+            )
+            for (index, kind), slope in zip(norms.values(), slopes, strict=True)
+        }
+
     def logits(self, state: State) -> np.ndarray:
-        pooled = self._forward({}).pool(state.hidden, state.features)
-        return pooled.numpy() @ self._saved.kernel + self._saved.bias
+        return self._logits(self._forward({}), state.hidden, state).numpy()
+
+    def _logits(
+        self, steps: forward.Forward[tf.Tensor], hidden: tf.Tensor, state: State
+    ) -> tf.Tensor:
+        pooled = steps.pool(hidden, state.features)
+        return tf.matmul(pooled, self._saved.kernel) + self._saved.bias
 
     def output(self, index: int, kind: str) -> Output:
         kernel, bias = (
@@ -141,18 +175,27 @@ def _seen(found: Mapping[str, tf.Tensor], index: int, kind: str, tokens: np.ndar
     """Return the values of a block at the tokens that are read."""
     product, norm = f"layer_{index}/{_LAST[kind]}", f"layer_{index}/{_NORM[kind]}"
     total = found[f"{norm}:input"]
-    # Of the last layer's output there are only the tokens that are pooled.
-    mask = tokens if tuple(total.shape[:2]) == tokens.shape else np.ones(total.shape[:2], bool)
-
-    def of(tensor: tf.Tensor) -> np.ndarray:
-        return tf.reshape(tensor, [*total.shape[:2], -1]).numpy()[mask]
-
     if f"{product}:input" in found:
-        inputs, output = of(found[f"{product}:input"]), found[f"{product}:output"]
+        inputs = _read(found[f"{product}:input"], total, tokens)
+        output = found[f"{product}:output"]
     else:  # An empty block gives its bias.
-        inputs = np.zeros((int(mask.sum()), 0), np.float32)
-        output = found[f"transformer/{product}/bias"]
-    return Seen(inputs, of(total - output), of(total))
+        inputs, output = None, found[f"transformer/{product}/bias"]
+    skipped, total = _read(total - output, total, tokens), _read(total, total, tokens)
+    if inputs is None:
+        inputs = np.zeros((len(total), 0), np.float32)
+    return Seen(inputs, skipped, total)
+
+
+def _read(tensor: tf.Tensor, total: tf.Tensor, tokens: np.ndarray) -> np.ndarray:
+    """Return the rows of the tokens that are read, as float32 [tokens, n].
+
+    Args:
+      tensor: float32 [rows, width, ...], or of the pooled tokens alone, as `total`.
+      total: a block's sum; of the last layer's there are only the tokens that are pooled.
+      tokens: bool [rows, width], False for padding.
+    """
+    mask = tokens if tuple(total.shape[:2]) == tokens.shape else np.ones(total.shape[:2], bool)
+    return tf.reshape(tensor, [*total.shape[:2], -1]).numpy()[mask]
 
 
 def sized(
