@@ -17,11 +17,11 @@ from absl import logging
 from bert_glue_tf.core.progress import Bar, duration
 from bert_glue_tf.search import find
 from bert_glue_tf.search.costs import CostTable
+from bert_glue_tf.search.defaults import TRIES
 from bert_glue_tf.search.find import Budget, Candidate, Problem
 from bert_glue_tf.search.levels_record import Levels
 from bert_glue_tf.search.session import Search
 
-TRIES = 16
 _SPREAD = 0.7  # Of the logarithms of weights, at first; half of it at the end.
 
 

@@ -26,11 +26,12 @@ from bert_glue_tf.search import fitting, importance, levels_record
 from bert_glue_tf.search import texts as search_texts
 from bert_glue_tf.search.answers import Answers
 from bert_glue_tf.search.costs import PIECES
+from bert_glue_tf.search.defaults import Effort
 from bert_glue_tf.search.fitting import Fit, Moments
 from bert_glue_tf.search.levels_record import FILE_NAME, Basis, Block, BlockRecord, Level, Levels
 from bert_glue_tf.search.pieces import Vocabularies
 from bert_glue_tf.search.structure import Structure
-from bert_glue_tf.search.texts import Effort, Texts
+from bert_glue_tf.search.texts import Texts
 
 GRID = 3  # Version of the levels that are measured; raised when they are chosen in another way.
 # Shares of a block's units that are levels.

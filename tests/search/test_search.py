@@ -23,12 +23,12 @@ from bert_glue_tf.models.saved_model.backbone import SavedModelBackbone
 from bert_glue_tf.runs.finished import Run
 from bert_glue_tf.search import launch, levels_record, writing
 from bert_glue_tf.search.costs import Cost
+from bert_glue_tf.search.defaults import Effort
 from bert_glue_tf.search.find import Candidate
 from bert_glue_tf.search.levels_record import FILE_NAME
 from bert_glue_tf.search.reconstruct import reconstruct
 from bert_glue_tf.search.session import Search, level_counts
 from bert_glue_tf.search.structure import Structure
-from bert_glue_tf.search.texts import Effort
 
 HELD_OUT = 40
 EFFORT = Effort(examples=HELD_OUT, tokens=10_000, fitted_tokens=10_000)
