@@ -27,10 +27,14 @@ VULNERABLE := pip==9.0.1
 # and fails for want of what its setup.py asks for.
 PIP_INSTALL := pip install --quiet --disable-pip-version-check --use-pep517
 
+# The runtimes of the page in docs/clients/web come from npm.
+WEB := docs/clients/web
+WEB_INSTALLED := $(WEB)/node_modules/.package-lock.json
+
 VERSION := import sys; print("%d.%d" % sys.version_info[:2])
 
 .DEFAULT_GOAL := help
-.PHONY: help install same-python demo export-tflite benchmark reproduce-report reproduce-structured \
+.PHONY: help install same-python demo export-tflite web-demo benchmark reproduce-report reproduce-structured \
     reproduce-local-global survey notebooks bench-peers bench-finetuning bench-training need-run \
     clients test-clients test test-fast test-messages lint claims docs audit lock clean
 
@@ -51,8 +55,8 @@ $(INSTALLED): constraints.txt setup.cfg
 
 # A PYTHON that is asked for cannot change an environment that is there already. After the
 # installation, so that one that is built anew is silent.
-install demo export-tflite benchmark reproduce-report reproduce-structured reproduce-local-global survey \
-    notebooks test test-fast test-messages test-clients lint claims docs lock: | same-python
+install demo export-tflite web-demo benchmark reproduce-report reproduce-structured reproduce-local-global survey \
+    notebooks test test-fast test-messages test-clients lint docs lock: | same-python
 same-python: $(INSTALLED)
 ifneq ($(filter command environment,$(origin PYTHON)),)
 	@asked=$$($(PYTHON) -c '$(VERSION)') && built=$$($(BIN)/python -c '$(VERSION)') && \
@@ -72,6 +76,16 @@ demo: $(INSTALLED)  ## fine-tune, prune, quantize and compare, on the sample cor
 export-tflite: $(INSTALLED)  ## .tflite files of RUN=runs/... (by default the last) and their scores
 	@test -n "$(RUN)" || { echo "error: no finished run in runs/. Train one, or give RUN=folder."; exit 2; }
 	$(BIN)/python -m bert_glue_tf.export_tflite --run="$(RUN)" $(ARGS)
+
+web-demo: need-run $(WEB_INSTALLED) $(INSTALLED)  ## the files of RUN=runs/... in a page, served on this machine (ARGS="--port=8000 ...")
+	$(BIN)/python $(WEB)/serve.py --run="$(RUN)" $(ARGS)
+
+$(WEB_INSTALLED): $(WEB)/package-lock.json
+	@command -v npm >/dev/null || { echo "error: npm is not installed; the page's runtime comes from there." \
+	"Debian and Ubuntu: sudo apt-get install nodejs npm. macOS: brew install node. Others:" \
+	"https://nodejs.org/en/download" >&2; exit 2; }
+	cd $(WEB) && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
 
 benchmark: $(INSTALLED)  ## time the files of all runs in turns (ARGS="--runs=... --recipes=...")
 	$(BIN)/python -m bert_glue_tf.benchmark $(ARGS)

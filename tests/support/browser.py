@@ -68,9 +68,16 @@ class Browser:
         self._folder.cleanup()
 
     def open(
-        self, path: pathlib.Path, width: int, *, is_dark: bool = False, media: str = "screen"
+        self, page: pathlib.Path | str, width: int, *, is_dark: bool = False, media: str = "screen"
     ) -> None:
-        """Show a file in a window of so many CSS pixels, with its folds open or closed as it is."""
+        """Show a page in a window of so many CSS pixels, with its folds open or closed as it is.
+
+        Args:
+            page: a file, or an address.
+            width: of the window.
+            is_dark: whether the reader prefers a dark scheme.
+            media: "screen" or "print".
+        """
         scheme = {"name": "prefers-color-scheme", "value": "dark" if is_dark else "light"}
         self._do("Emulation.setEmulatedMedia", media=media, features=[scheme])
         self._do(
@@ -80,10 +87,15 @@ class Browser:
             deviceScaleFactor=1,
             mobile=width < 600,
         )
-        self._do("Page.navigate", url=path.resolve().as_uri())
+        address = page if isinstance(page, str) else page.resolve().as_uri()
+        self._do("Page.navigate", url=address)
         self.evaluate(
             "document.readyState == 'complete' || new Promise(done => onload = () => done(true))"
         )
+
+    def before_each_page(self, script: str) -> None:
+        """Run JavaScript in every page that is opened from now on, before the page's own."""
+        self._do("Page.addScriptToEvaluateOnNewDocument", source=script)
 
     def evaluate(self, script: str) -> Any:
         """Return the value of a JavaScript expression, in JSON types."""
@@ -92,6 +104,10 @@ class Browser:
         )
         assert "exceptionDetails" not in answer, answer
         return answer["result"].get("value")
+
+    def type(self, text: str) -> None:
+        """Type a text where the cursor is."""
+        self._do("Input.insertText", text=text)
 
     def press(self, key: str) -> None:
         """Press and release a key, as `KeyboardEvent.key` names it."""

@@ -1,7 +1,8 @@
 """The code blocks of the README and of the pages in docs/.
 
 A block says its language behind the fence: `sh` (commands, run in the page's order), `python` (a
-program of its own), `ipython` (cells of a notebook), `text` and `mermaid` (shown, not run). A
+program of its own), `ipython` (cells of a notebook), `javascript`, `kotlin`, `swift`, `text` and
+`mermaid` (shown, not run; tests/clients runs the JavaScript). A
 comment before a block, `<!-- not run: reason -->`, keeps the tests from running it; readers of the
 page do not see it.
 """
@@ -13,7 +14,7 @@ import pathlib
 import re
 
 ROOT = pathlib.Path(__file__).parents[2]
-LANGUAGES = ("sh", "python", "ipython", "text", "mermaid")
+LANGUAGES = ("sh", "python", "ipython", "javascript", "kotlin", "swift", "text", "mermaid")
 RUN = ("sh", "python")
 _BLOCK = re.compile(
     r"(?:^<!-- not run: (?P<reason>[^\n]+?) -->\n+)?"
@@ -43,7 +44,9 @@ class Block:
 
 def paths() -> list[pathlib.Path]:
     """Return the README, CONTRIBUTING and the pages below docs/."""
-    pages = sorted((ROOT / "docs").rglob("*.md"))
+    pages = sorted(
+        path for path in (ROOT / "docs").rglob("*.md") if "node_modules" not in path.parts
+    )
     return [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *pages]
 
 

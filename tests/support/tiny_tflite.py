@@ -37,18 +37,20 @@ class _Model:
             made.version = 1
             self.model.operatorCodes.append(made)
 
-    def kernel(self, narrow: int, wide: int) -> int:
+    def kernel(self, narrow: int, wide: int, are_apart: bool) -> int:
         """Return the place of the constants of a dense layer; layers of one shape share them."""
         if (narrow, wide) not in self.kernels:
             made = schema.BufferT()
             values = np.full((narrow, wide), 1 / wide, np.float32)
+            if are_apart:
+                values *= np.linspace(0.1, -0.1, narrow, dtype=np.float32)[:, None]
             made.data = np.frombuffer(values.tobytes(), np.uint8)
             self.kernels[narrow, wide] = len(self.model.buffers)
             self.model.buffers.append(made)
         return self.kernels[narrow, wide]
 
-    def add(self, length: int, width: int, layers: int) -> None:
-        """Add a signature: the sum of the inputs, then dense layers, the last of two logits."""
+    def add(self, length: int, width: int, layers: int, logits: int) -> None:
+        """Add a signature: the sum of the inputs, then dense layers, the last of the logits."""
         self.graph = schema.SubGraphT()
         self.graph.tensors, self.graph.operators = [], []
         inputs = [self.tensor((1, length), _INT, name) for name in INPUTS]
@@ -61,9 +63,10 @@ class _Model:
         options = schema.CastOptionsT()
         options.inDataType, options.outDataType = _INT, _FLOAT
         self.operator(_CAST, [total], value, options, "CastOptions")
-        widths = [length, *[width] * layers, 2]
+        widths = [length, *[width] * layers, logits]
         for place, (wide, narrow) in enumerate(itertools.pairwise(widths)):
-            weights = self.tensor((narrow, wide), _FLOAT, f"w{place}", self.kernel(narrow, wide))
+            kernel = self.kernel(narrow, wide, are_apart=place == layers and logits != 2)
+            weights = self.tensor((narrow, wide), _FLOAT, f"w{place}", kernel)
             result = self.tensor((1, narrow), _FLOAT, f"dense{place}")
             dense = schema.FullyConnectedOptionsT()
             self.operator(_DENSE, [value, weights, -1], result, dense, "FullyConnectedOptions")
@@ -100,9 +103,12 @@ class _Model:
         self.graph.operators.append(made)
 
 
-def write(*lengths: int, width: int = 8, layers: int = 1) -> bytes:
-    """Return a file's content; its cost rises with `width` squared times `layers`."""
+def write(*lengths: int, width: int = 8, layers: int = 1, logits: int = 2) -> bytes:
+    """Return a file's content; its cost rises with `width` squared times `layers`.
+
+    Its two logits are equal; of another number of them the first is the largest.
+    """
     made = _Model()
     for length in lengths:
-        made.add(length, width, layers)
+        made.add(length, width, layers, logits)
     return flatbuffer.write(made.model)
