@@ -109,7 +109,7 @@ _HOMES = {
     "write_comparison": "reports.files:write",
 }
 
-__all__ = ["benchmark", "export", "import_classifier", "train", *_HOMES]
+__all__ = ["benchmark", "export", "export_hf", "import_classifier", "train", *_HOMES]
 
 
 def __getattr__(name: str) -> Any:
@@ -210,6 +210,24 @@ def export(
     logs.show_in_python()
     _, records = launch(pathlib.Path(run).expanduser(), recipes=recipes, **options)
     return records
+
+
+def export_hf(run: str | pathlib.Path, output: str | pathlib.Path = "") -> pathlib.Path:
+    """Write a finished run as a folder that Hugging Face's transformers loads, and return it.
+
+    Args:
+      run: folder of the run.
+      output: folder to write; by default hugging_face/ in the run.
+
+    Raises:
+      UserError: as the export_hf command.
+    """
+    from bert_glue_tf.core import logs
+    from bert_glue_tf.export import hugging_face
+
+    logs.show_in_python()
+    folder = pathlib.Path(output).expanduser() if output else None
+    return hugging_face.export(pathlib.Path(run).expanduser(), folder)
 
 
 def benchmark(

@@ -85,6 +85,8 @@ def test_a_wrong_setting_is_answered_as_by_the_command(tmp_path):
     assert not (tmp_path / "run").exists()
     with refuses(api.UserError, tmp_path / "run"):
         api.export(tmp_path / "run")
+    with refuses(api.UserError, tmp_path / "run"):
+        api.export_hf(str(tmp_path / "run"))
     with refuses(api.UserError, f"--model={tmp_path}/nothing"):
         api.import_classifier(tmp_path / "nothing", task="mnli")
     with refuses(api.UserError, "epochs=2", "nothing is trained"):

@@ -47,11 +47,16 @@ def identity(run: Run, settings: ExportSettings) -> dict[str, Any]:
         more["batch_sizes"] = list(settings.batch_sizes)
     return {
         "run": run.path.name,
-        "weights_sha256": files.sha256(run.folder.model / "variables" / _WEIGHTS),
+        "weights_sha256": weights_sha256(run),
         "seq_lengths": list(settings.seq_lengths),
         "calibration_examples": settings.calibration_examples,
         **more,
     }
+
+
+def weights_sha256(run: Run) -> str:
+    """Return the SHA-256 of the file that holds the weights of a run's model."""
+    return files.sha256(run.folder.model / "variables" / _WEIGHTS)
 
 
 def require_outputs(task: TaskSpec, outputs: str) -> None:

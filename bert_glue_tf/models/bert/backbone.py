@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from bert_glue_tf.models.bert.export_graph import ExportGraph
     from bert_glue_tf.models.bert.shrinking import Report
     from bert_glue_tf.models.blocks import EncoderSizes
+    from bert_glue_tf.models.foreign_classifiers import ForeignClassifier
     from bert_glue_tf.models.foreign_heads import ForeignHead
     from bert_glue_tf.models.units import Group
 
@@ -335,3 +336,10 @@ class BertBackbone(TransformerNames, Backbone):
         from bert_glue_tf.models.bert.classifier_weights import load_classifier
 
         return load_classifier(folder, dropout)
+
+    @classmethod
+    def to_hugging_face(cls, folder: pathlib.Path, dropout: float) -> ForeignClassifier:
+        from bert_glue_tf.models.bert import to_hugging_face
+        from bert_glue_tf.models.bert.classifier_weights import read_weights
+
+        return to_hugging_face.classifier(read_weights(folder), str(folder), dropout)
