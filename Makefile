@@ -37,6 +37,8 @@ VERSION := import sys; print("%d.%d" % sys.version_info[:2])
 .PHONY: help install same-python demo export-tflite web-demo benchmark reproduce-report reproduce-structured \
     reproduce-local-global survey notebooks bench-peers bench-finetuning bench-training need-run \
     clients test-clients test test-fast test-messages lint claims docs audit lock clean
+    reproduce-local-global survey notebooks bench-peers bench-finetuning bench-training need-run need-browser \
+    test test-fast test-messages lint docs audit lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 26
@@ -79,6 +81,12 @@ export-tflite: $(INSTALLED)  ## .tflite files of RUN=runs/... (by default the la
 
 web-demo: need-run $(WEB_INSTALLED) $(INSTALLED)  ## the files of RUN=runs/... in a page, served on this machine (ARGS="--port=8000 ...")
 	$(BIN)/python $(WEB)/serve.py --run="$(RUN)" $(ARGS)
+
+need-browser:
+	@for name in chromium chromium-browser google-chrome; do command -v $$name >/dev/null && exit 0; done; \
+	echo "error: no Chromium is installed, in which the page is tested. Debian: sudo apt-get install chromium." \
+	"Ubuntu: sudo snap install chromium. macOS: brew install --cask google-chrome, and google-chrome in the" \
+	"PATH" >&2; exit 2
 
 $(WEB_INSTALLED): $(WEB)/package-lock.json
 	@command -v npm >/dev/null || { echo "error: npm is not installed; the page's runtime comes from there." \
