@@ -9,8 +9,8 @@ from typing import Any
 
 import browser
 import numpy as np
-import pages
 import pytest
+import snippet_browser
 import web_site
 from page_checks import LOW_CONTRAST, SEEN, TOO_WIDE
 from slow_fixtures import slow_to_make
@@ -340,33 +340,15 @@ def test_a_browser_without_webassembly_is_told(broken):
         assert "WebAssembly" in shown(old, only(broken, "good.tflite"))
 
 
-# --- Snippets --------------------------------------------------------------------------------
-
-
-def run_snippet(chromium: browser.Browser, code: str) -> list[list[Any]]:
-    """Run a block of JavaScript, which begins with an import, and return what it logs."""
-    imports, _, body = code.partition("\n\n")
-    head = imports.replace("import {", "const {").replace("} from ", "} = await import(")
-    head = head.rstrip(";") + ");"
-    return list(
-        chromium.evaluate(
-            "(async () => { const logged = []; const console = {log: (...all) => logged.push(all)};"
-            f"{head}\n{body}\nreturn logged; }})()"
-        )
-    )
-
-
-def snippets() -> list[str]:
-    found = pages.blocks(web_site.WEB / "README.md")
-    return [block.code for block in found if block.language == "javascript"]
+# --- The snippet of web/README.md -------------------------------------------------------------
 
 
 def test_the_snippet_for_a_page_of_ones_own_answers(site, chromium):
     shown(chromium, site)
-    code = snippets()[0]
-    # The page has started the runtime, which can be done once.
+    code, _ = snippet_browser.blocks(web_site.WEB / "README.md")
+    # The page that is open has started the runtime, which can be done once.
     code = code.replace('await start("./litert/wasm/")', "{threads: true}")
-    logged = run_snippet(chromium, code.replace("The cat sat.", "a bad film"))
+    logged = snippet_browser.run(chromium, code.replace("The cat sat.", "a bad film"))
     assert logged[0][0] == "negative"
     assert [row[0] for row in logged[1:]] == ["negative", "positive"]
     assert logged[0][1] == pytest.approx(logged[1][1])
