@@ -33,7 +33,7 @@ def page(trained_run, tmp_path_factory) -> Iterator[browser.Browser]:
     """A browser with an empty page, beside which the file and npm's folder lie."""
     folder = tmp_path_factory.mktemp("mediapipe")
     (folder / "index.html").write_text("<!doctype html><title>MediaPipe</title>")
-    (folder / NAME).symlink_to(trained_run / FOLDER / NAME)
+    (folder / NAME).symlink_to(trained_run.path / FOLDER / NAME)
     (folder / "node_modules").symlink_to(web_site.serve.MODULES)
     with web_site.served(folder) as address, browser.Browser() as chromium:
         chromium.open(address, 800)
@@ -49,7 +49,7 @@ def test_the_snippet_classifies_as_predict_does(trained_run, page, glue_dir):
     texts = list(examples.texts[0][:TEXTS])
     assert '"The cat sat."' in code
     once = code.replace('"The cat sat."', json.dumps(texts[0]))
-    own = Classifier.load(trained_run / FOLDER / NAME).predict([(text,) for text in texts])
+    own = Classifier.load(trained_run.path / FOLDER / NAME).predict([(text,) for text in texts])
     ((label, score),) = snippet_browser.run(page, once)
     assert (label, score) == (own[0].label, pytest.approx(own[0].score, abs=0.01))
 

@@ -16,6 +16,7 @@ from messages import refuses
 from safetensors.numpy import save_file
 
 from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.data import vocabulary
 from bert_glue_tf.data.problems import Classification, MultiLabel, Regression
 from bert_glue_tf.data.switches import Switches
 from bert_glue_tf.export import hugging_face, hugging_face_tokenizer
@@ -30,10 +31,9 @@ from bert_glue_tf.models.bert import (
 )
 from bert_glue_tf.models.bert.architecture import Architecture, Block
 from bert_glue_tf.models.bert.classifier_weights import SavedWeights
+from bert_glue_tf.models.bert.network import build_encoder
 from bert_glue_tf.models.foreign_classifiers import ForeignClassifier
 from bert_glue_tf.models.saved_model.backbone import SavedModelBackbone
-from bert_glue_tf.training.launch import Launch
-from bert_glue_tf.training.launch import untrained as settings_of_import
 
 PROGRAM = pathlib.Path(__file__).parents[1] / "programs" / "transformers_answers.py"
 PIECES = tiny_bert.VOCABULARY
@@ -194,16 +194,20 @@ def test_a_run_becomes_a_folder_and_is_never_overwritten(exported_hf, tmp_path):
         hugging_face.export(run.path, tmp_path / "config.json")
 
 
-def test_import_classifier_brings_it_back(exported_hf, tmp_path):
+def test_what_an_import_reads_of_it_gives_the_logits_of_the_run(exported_hf):
+    """`import_classifier` makes a run of these parts; tests/training/test_taken_over.py does."""
     run, folder = exported_hf
-    values = {"task": "sst2", "data": run.config.data, "seq_length": run.config.seq_length}
-    launch = Launch(settings_of_import(folder, values), tmp_path / "back")
-    back = launch.take_over(launch.foreign_head(), (), launch.check())
-    assert back.metrics == pytest.approx(dict(run.result.metrics), abs=1e-6)
-    ids = np.array([[2, 40, 60, 3]], np.int32)
-    batch = {"input_word_ids": ids, "input_mask": ids * 0 + 1, "input_type_ids": ids * 0}
-    found = saving.load_predict_fn(tmp_path / "back" / "model")(batch)
-    np.testing.assert_allclose(found, saving.load_predict_fn(run.folder.model)(batch), atol=1e-6)
+    found = foreign_weights.judge("huggingface", folder)
+    kernel, bias = foreign_head.read(folder).for_task(run.task)
+    encoder = build_encoder(found.architecture, foreign_weights.reader(found))
+    ids = np.array([[2, 40, 60, 70, 3], [2, 9, 80, 3, 0]], np.int32)
+    batch = {"input_word_ids": ids, "input_mask": (ids > 0).astype(np.int32)}
+    batch["input_type_ids"] = ids * 0
+    logits = encoder(batch)["pooled_output"] @ kernel + bias
+    own = saving.load_predict_fn(run.folder.model)(batch)
+    np.testing.assert_allclose(logits, own, atol=1e-5)
+    assert found.tokenizer.pieces == vocabulary.read(run.folder.model / "preprocessing")
+    assert (found.notes, found.warnings) == ((found.tokenizer.told(),), ())
 
 
 @peers.needs_peers
