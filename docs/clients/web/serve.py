@@ -44,7 +44,7 @@ RUNTIME = {
 HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Embedder-Policy": "require-corp",
-    "Cache-Control": "no-cache",  # A file that is exported anew is the one that is shown.
+    "Cache-Control": "no-store",  # A file that is exported anew is the one that is shown.
 }
 HOST = "127.0.0.1"
 _FLOAT32 = "float32"
