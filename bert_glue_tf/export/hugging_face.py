@@ -145,6 +145,7 @@ def _write(folder: pathlib.Path, texts: dict[str, str], tensors: Any) -> None:
             files.write_atomically(temporary / name, text)
         # Transformers loads no file that does not say this.
         save_file(dict(tensors), temporary / WEIGHTS, metadata={"format": "pt"})
+        (temporary / WEIGHTS).chmod(0o644)  # It comes readable by its owner alone.
         if folder.exists():
             folder.rmdir()  # It is empty.
         os.replace(temporary, folder)

@@ -22,7 +22,7 @@ def card(run: Run, foreign: ForeignClassifier, notes: Sequence[str]) -> str:
     Args:
       run: that the classifier is of.
       foreign: the classifier.
-      notes: sentences on what differs from the run.
+      notes: sentences on what a user should know besides.
     """
     result, config, task = run.result, run.config, run.task
     is_sample = config.data == "sample"
@@ -31,8 +31,8 @@ def card(run: Run, foreign: ForeignClassifier, notes: Sequence[str]) -> str:
         f"# {task.name}{' (sample data)' if is_sample else ''}: {foreign.model}",
         "",
         f"It answers {'pairs of texts' if len(task.text_fields) == 2 else 'texts'} with "
-        f"{task.problem.title}. Fine-tuned from the encoder `{result.encoder['name']}` by "
-        f"bert_glue_tf {__version__}.",
+        f"{task.problem.title} ({task.problem.output_text}). Fine-tuned from the encoder "
+        f"`{result.encoder['name']}` by bert_glue_tf {__version__}.",
         "",
     ]
     if is_sample:
@@ -46,7 +46,7 @@ def card(run: Run, foreign: ForeignClassifier, notes: Sequence[str]) -> str:
     lines += [f"| {name} | {value} |" for name, value in [*_scores(run), *_facts(run)]]
     lines += ["", "In brackets: 95 % bootstrap interval over the validation examples.", ""]
     lines += _use(task)
-    lines += ["", "## What differs from the run", "", *(f"- {note}" for note in notes)]
+    lines += ["", "## To know", "", *(f"- {note}" for note in notes)]
     return "\n".join(lines) + "\n"
 
 
