@@ -37,8 +37,11 @@ def files(
 def notes(switches: Switches, truncation: str) -> list[str]:
     """Return sentences on what transformers' tokenizer does in another way than the run's."""
     found = [
-        "`[SEP]`, `[CLS]` and `[MASK]` that are written in a text are special tokens there; here "
-        "they are punctuation and letters."
+        "`[SEP]`, `[CLS]` and `[MASK]` that are written in a text are special tokens in "
+        "transformers; in the run they were punctuation and letters.",
+        "Transformers takes a word of more than 100 characters for unknown; the run did so from "
+        f"{switches.characters_a_word or switches.bytes_a_word} "
+        f"{'characters' if switches.characters_a_word else 'bytes'} on.",
     ]
     if switches.characters_a_word is None:
         found.append(

@@ -158,7 +158,8 @@ def test_the_settings_of_the_tokenizer_are_said():
     published = dataclasses.replace(cased, kind="published", characters_a_word=None)
     published = dataclasses.replace(published, bytes_a_word=100)
     notes = hugging_face_tokenizer.notes(published, "head_tail")
-    assert ["TF-Hub" in notes[1], "--truncation=head_tail" in notes[2]] == [True, True]
+    named = ("[SEP]", "100 bytes", "TF-Hub", "--truncation=head_tail")
+    assert [name in note for name, note in zip(named, notes, strict=True)] == [True] * 4
 
 
 # --- A run ---
