@@ -36,9 +36,7 @@ VERSION := import sys; print("%d.%d" % sys.version_info[:2])
 .DEFAULT_GOAL := help
 .PHONY: help install same-python demo export-tflite web-demo benchmark reproduce-report reproduce-structured \
     reproduce-local-global survey notebooks bench-peers bench-finetuning bench-training need-run \
-    clients test-clients test test-fast test-messages lint claims docs audit lock clean
-    reproduce-local-global survey notebooks bench-peers bench-finetuning bench-training need-run need-browser \
-    test test-fast test-messages lint docs audit lock clean
+    need-browser web-runtime clients test-clients test test-fast test-messages lint claims docs audit lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 26
@@ -87,6 +85,8 @@ need-browser:
 	echo "error: no Chromium is installed, in which the page is tested. Debian: sudo apt-get install chromium." \
 	"Ubuntu: sudo snap install chromium. macOS: brew install --cask google-chrome, and google-chrome in the" \
 	"PATH" >&2; exit 2
+
+web-runtime: $(WEB_INSTALLED)
 
 $(WEB_INSTALLED): $(WEB)/package-lock.json
 	@command -v npm >/dev/null || { echo "error: npm is not installed; the page's runtime comes from there." \
@@ -142,7 +142,7 @@ $(CLIENTS_INSTALLED): tests/clients/requirements.txt
 	$(CLIENTS_BIN)/python -m $(PIP_INSTALL) --no-deps -r $<
 	@touch $@
 
-test-clients: $(INSTALLED) clients  ## exported files in MediaPipe, and in browsers
+test-clients: need-browser web-runtime $(INSTALLED) clients  ## exported files in MediaPipe, and in browsers
 	$(BIN)/python -m pytest tests/clients
 
 test: $(INSTALLED)  ## the whole test suite; GLUE's files are found through BERT_GLUE_TF_GLUE_DIR
@@ -188,4 +188,4 @@ lock: $(INSTALLED)  ## pin every version anew in constraints.txt
 	    --no-header --no-annotate --output-file constraints.txt
 
 clean:  ## remove the environments and what tools left behind; runs/ stays
-	rm -rf $(VENV) $(PEERS_VENV) $(CLIENTS_VENV) $(AUDIT_VENV) .pytest_cache .ruff_cache .mypy_cache build *.egg-info
+	rm -rf $(VENV) $(PEERS_VENV) $(CLIENTS_VENV) $(AUDIT_VENV) $(WEB)/node_modules .pytest_cache .ruff_cache .mypy_cache build *.egg-info
