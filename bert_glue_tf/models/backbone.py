@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     import tf_keras
 
     from bert_glue_tf.models.blocks import Blocks, EncoderSizes
-    from bert_glue_tf.models.foreign_classifiers import ForeignClassifier
     from bert_glue_tf.models.quantization.imitation import Trained
     from bert_glue_tf.models.saved_encoders import ProvedEncoder, SavedEncoder
     from bert_glue_tf.models.units import Group
@@ -392,21 +391,3 @@ class Backbone(Importer, Naming, abc.ABC):
         Raises:
           UserError: the folder holds no model, or its layers cannot be built again.
         """
-
-    @classmethod
-    def to_hugging_face(cls, folder: pathlib.Path, dropout: float) -> ForeignClassifier:
-        """Return a saved classifier in the form of Hugging Face's transformers.
-
-        Args:
-          folder: of the saved model.
-          dropout: rate before the head.
-
-        Raises:
-          UserError: the folder holds no model, or that form cannot say how it computes.
-        """
-        del dropout
-        raise UserError(
-            f"{folder}: its encoder is of the family {cls.family}, which transformers has no model "
-            "for. What works: the folder itself (a TensorFlow SavedModel), and the files of "
-            "export_tflite."
-        )

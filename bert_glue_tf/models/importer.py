@@ -1,4 +1,4 @@
-"""The import of foreign weights by a family of encoders: what it reads, judges and writes.
+"""The import of foreign weights by a family of encoders, what it reads, judges and writes; and back.
 
 Nothing here needs TensorFlow, so that a folder that is wrong is refused at once.
 """
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 from bert_glue_tf.core.errors import UserError
 
 if TYPE_CHECKING:
+    from bert_glue_tf.models.foreign_classifiers import ForeignClassifier
     from bert_glue_tf.models.foreign_heads import ForeignHead
 
 
@@ -77,3 +78,21 @@ class Importer:
           UserError: the folder holds none that can be taken over.
         """
         raise UserError(f"{folder}: no classification head of its kind ({kind}) can be taken over")
+
+    @classmethod
+    def to_hugging_face(cls, folder: pathlib.Path, dropout: float) -> ForeignClassifier:
+        """Return a saved classifier in the form of Hugging Face's transformers.
+
+        Args:
+          folder: of the saved model.
+          dropout: rate before the head.
+
+        Raises:
+          UserError: the folder holds no model, or that form cannot say how it computes.
+        """
+        del dropout
+        raise UserError(
+            f"{folder}: its encoder is of the family {cls.family}, which transformers has no model "
+            "for. What works: the folder itself (a TensorFlow SavedModel), and the files of "
+            "export_tflite."
+        )
