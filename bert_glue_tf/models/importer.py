@@ -1,4 +1,4 @@
-"""The import of foreign weights by a family of encoders, what it reads, judges and writes; and back.
+"""The import of foreign weights by a family of encoders: what it reads, judges, writes, gives back.
 
 Nothing here needs TensorFlow, so that a folder that is wrong is refused at once.
 """
