@@ -52,7 +52,7 @@ class Claim:
 
 @dataclasses.dataclass(frozen=True)
 class Answer:
-    """What was found about a claim.
+    """Hold what was found about a claim.
 
     Attributes:
       claim: its name.
