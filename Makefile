@@ -68,10 +68,11 @@ endif
 RUN ?= $(patsubst %/results.jsonl,%,$(firstword $(shell ls -t runs/*/results.jsonl 2>/dev/null)))
 DEMO := runs/demo
 
-demo: $(INSTALLED)  ## fine-tune, prune, quantize and compare, on the sample corpus
+demo: $(INSTALLED)  ## fine-tune, prune, quantize, compare, make smaller, on the sample corpus
 	$(BIN)/python -m bert_glue_tf.train --flagfile=configs/demo.flags
 	$(BIN)/python -m bert_glue_tf.export_tflite --run=$(DEMO) --recipes=dynamic_int8,int8,int4
 	$(BIN)/python -m bert_glue_tf.compare --runs=$(DEMO) --output=$(DEMO)/comparison
+	$(BIN)/python -m bert_glue_tf.compress --run=$(DEMO) --max_mb=6 --at_length=32 --recipes=int4 --search_only
 
 export-tflite: $(INSTALLED)  ## .tflite files of RUN=runs/... (by default the last) and their scores
 	@test -n "$(RUN)" || { echo "error: no finished run in runs/. Train one, or give RUN=folder."; exit 2; }

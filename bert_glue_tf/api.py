@@ -22,6 +22,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from bert_glue_tf.analysis.launch import launch as measure_sensitivity
     from bert_glue_tf.analysis.record import Sensitivity
+    from bert_glue_tf.budget.record import Outcome as Compressed
+    from bert_glue_tf.budget.tables import bought as compression_table
     from bert_glue_tf.compression import units
     from bert_glue_tf.compression.masked import MaskedPruning
     from bert_glue_tf.compression.method import PruningMethod
@@ -82,6 +84,8 @@ _HOMES = {
     "load_examples": "data.readers:load",
     # Files and predictions.
     "Classifier": "serving.classifier",
+    "Compressed": "budget.record:Outcome",
+    "compression_table": "budget.tables:bought",
     "ExportResult": "export.record",
     "ForClient": "export.launch",
     "Prediction": "serving.classifier",
@@ -109,7 +113,7 @@ _HOMES = {
     "write_comparison": "reports.files:write",
 }
 
-__all__ = ["benchmark", "export", "export_hf", "import_classifier", "train", *_HOMES]
+__all__ = ["benchmark", "compress", "export", "export_hf", "import_classifier", "train", *_HOMES]
 
 
 def __getattr__(name: str) -> Any:
@@ -250,3 +254,23 @@ def benchmark(
 
     folders = [pathlib.Path(run).expanduser() for run in runs]
     return measure(folders, recipes=recipes, **options)
+
+
+def compress(run: str | pathlib.Path, **options: Any) -> Compressed:
+    """Make the best file of a finished run that keeps a budget, and return the result.
+
+    A compression that was interrupted goes on, and a finished one is not repeated.
+
+    Args:
+      run: folder of the run.
+      **options: of `budget.launch.compress`: max_mb, max_ms and max_drop, at least one of them;
+        at_length, seq_lengths, recipes, epochs, trainings, search_only, workdir and so on.
+
+    Raises:
+      UserError: as the compress command.
+    """
+    from bert_glue_tf.budget.launch import compress as launched
+    from bert_glue_tf.core import logs
+
+    logs.show_in_python()
+    return launched(run, **options)

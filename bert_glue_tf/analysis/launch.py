@@ -5,6 +5,7 @@ from __future__ import annotations
 import pathlib
 import time
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from absl import logging
 
@@ -16,6 +17,9 @@ from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.core.progress import Bar, doing, duration
 from bert_glue_tf.data import readers
 from bert_glue_tf.runs.finished import Run
+
+if TYPE_CHECKING:
+    from bert_glue_tf.analysis.sensitivity import Plan
 
 MARKDOWN = "sensitivity.md"  # The tables of the newest measurement, made of the records.
 
@@ -74,6 +78,14 @@ def launch(
             removals=removals,
             known=known,
         )
+    _measure(plan, path, known)
+    wanted = {*([record.REMOVED] if removals else []), *recipes}
+    found = record.of_texts(known, plan.base)
+    return [one for one in found if one.change in wanted]
+
+
+def _measure(plan: Plan, path: pathlib.Path, known: list[Sensitivity]) -> None:
+    """Measure the changes of a plan, and add each line to the run's folder and to those known."""
     total, begin = len(plan.changes), time.perf_counter()
     logging.info("measuring %s changes of its parts", f"{total:,}")
     with Bar(total, "parts") as bar:
@@ -82,6 +94,3 @@ def launch(
             known.append(one)
             left = (time.perf_counter() - begin) / number * (total - number)
             bar.show(number, f"{one.part}, {one.change}; {duration(left)} left")
-    wanted = {*([record.REMOVED] if removals else []), *recipes}
-    found = record.of_texts(known, plan.base)
-    return [one for one in found if one.change in wanted]

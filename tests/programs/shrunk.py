@@ -3,8 +3,8 @@
 The commands of the README and of docs/ run through it as they stand (tests/docs/test_snippets.py).
 Whatever encoder a run names, it gets the one of the variable TINY_ENCODER; what TFDS would load
 comes from the embedded sample; a training takes one epoch of a few examples. Of what takes minutes
-by itself only the command line is checked: a study and a sweep show their plan, a benchmark has to
-know the flags that it is given, and pytest has to find what it is asked to run.
+by itself only the command line is checked: a study, a sweep and a compression show their plan, a
+benchmark has to know the flags that it is given, and pytest has to find what it is asked to run.
 """
 
 from __future__ import annotations
@@ -77,6 +77,8 @@ def main() -> int:
         return _knows_flags(arguments[0], arguments[1:])
     if arguments[0] == "-m" and arguments[1].removeprefix("bert_glue_tf.") in PLANNED:
         arguments.append("--dry_run")
+    if arguments[:2] == ["-m", "bert_glue_tf.compress"]:
+        arguments.append("--plan")
     _run(arguments)
     return 0
 

@@ -20,7 +20,7 @@ RADIUS = 5.0  # Of a point; its label begins 8 from its centre.
 
 
 class Shown(Protocol):
-    """What a point stands for: a model over its seeds, or a file.
+    """A model over its seeds, or a file: it has a score, and is a point of a scatter.
 
     Attributes:
       name: which tells it from the others.

@@ -1,0 +1,76 @@
+"""A run and a budget to the best file that keeps it; TensorFlow comes when all else is sure."""
+
+from __future__ import annotations
+
+import pathlib
+from typing import Any
+
+from absl import logging
+
+from bert_glue_tf.budget.checked import Launch
+from bert_glue_tf.budget.folder import CompressFolder
+from bert_glue_tf.budget.record import Outcome
+from bert_glue_tf.budget.settings import CompressSettings
+from bert_glue_tf.core import layout
+from bert_glue_tf.core.progress import doing
+from bert_glue_tf.sweeps.executors import choice as executors
+
+
+def compress(
+    path: str | pathlib.Path,
+    *,
+    workdir: str | pathlib.Path = "",
+    search_only: bool = False,
+    workers: int = 1,
+    **settings: Any,
+) -> Outcome:
+    """Make the best file of a finished run that keeps a budget, and return the result.
+
+    Killed, the same call goes on.
+
+    Args:
+      path: folder of the run.
+      workdir: folder of the compression; by default beside the run.
+      search_only: True stops before any training.
+      workers: trainings at a time.
+      **settings: `max_mb`, `max_ms` and `max_drop`, at least one of them; and those of
+        `CompressSettings`.
+
+    Raises:
+      UserError: as `Launch.check` and `work`.
+    """
+    launch = Launch.check(
+        pathlib.Path(path).expanduser(),
+        CompressSettings.from_json(settings),
+        pathlib.Path(workdir).expanduser() if workdir else None,
+        is_search_only=search_only,
+        workers=workers,
+    )
+    return work(launch)
+
+
+def work(launch: Launch) -> Outcome:
+    """Do what is not done yet of a compression, and return its result.
+
+    Args:
+      launch: what was checked.
+
+    Raises:
+      UserError: no network is so small, a training has failed, or a file cannot be made.
+    """
+    folder = CompressFolder.open(launch.folder, launch.run.path, launch.settings)
+    finished = folder.outcome(launch.stage)
+    if finished is not None:
+        logging.info("%s: this compression is finished; this is its result", launch.folder)
+        return finished
+    if not launch.own_held_out and not launch.is_trained_again:
+        logging.warning(
+            "%s has held out no training texts: files are chosen by texts that it has learned "
+            "from, and knows better than others. A run with --held_out=%d keeps some apart",
+            layout.near(launch.run.path),
+            launch.held_out,
+        )
+    with doing("starting TensorFlow"):
+        from bert_glue_tf.budget import phases
+
+    return phases.compress(launch, folder, executors.executor(launch.workers))

@@ -1,0 +1,295 @@
+"""The work of a compression: from the costs and the worth of parts to the files that are chosen."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from absl import logging
+
+from bert_glue_tf.analysis.launch import launch as measure_sensitivity
+from bert_glue_tf.budget import choice, mixed, training
+from bert_glue_tf.budget.candidates import TIGHTENINGS, Candidates, Found, keeps
+from bert_glue_tf.budget.folder import CompressFolder
+from bert_glue_tf.budget.record import (
+    QUANTIZE_AWARE,
+    SEARCHED,
+    TRAINED,
+    Choice,
+    Trial,
+)
+from bert_glue_tf.budget.settings import CompressSettings
+from bert_glue_tf.budget.trials import HeldOut, Trials
+from bert_glue_tf.core import quantities
+from bert_glue_tf.data.examples import Examples
+from bert_glue_tf.models.quantization import recipes as known
+from bert_glue_tf.models.quantization.recipes import Half
+from bert_glue_tf.runs.finished import Run
+from bert_glue_tf.search import writing
+from bert_glue_tf.search.costs import Cost, CostTable
+from bert_glue_tf.search.session import Search
+from bert_glue_tf.sweeps.executors import base
+
+# The cost of quantization is worth a remedy where it is above noise, in standard errors, and the
+# loss rises by so much at least: less moves no score.
+_ABOVE_NOISE, _LEAST_RISE = 2.0, 1e-3
+_WRITTEN = 4  # Structures that are written of a ladder, at most; a bisection needs no more.
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """The run, the examples and the settings that a compression works with.
+
+    Attributes:
+      original: the run that is made smaller, and the teacher.
+      settings: of the compression.
+      folder: of it.
+      lengths: in word pieces, at which files can run, ascending.
+      length: at which they are timed.
+      read: split -> examples of the run.
+      held_out: those that files are chosen by.
+      held_out_count: how many training texts no training sees.
+      executor: where trainings are run.
+    """
+
+    original: Run
+    settings: CompressSettings
+    folder: CompressFolder
+    lengths: tuple[int, ...]
+    length: int
+    read: Mapping[str, Examples]
+    held_out: HeldOut
+    held_out_count: int
+    executor: base.Executor[Any] | None = None
+
+
+class Work:
+    """The phases after costs and levels; each goes on where an earlier process has stopped.
+
+    Args:
+      job: what is worked on.
+      search: in the original's classifier.
+      candidates: finds the structures.
+      tables: recipe -> the cost of a network's parts.
+    """
+
+    def __init__(
+        self,
+        job: Job,
+        search: Search,
+        candidates: Candidates,
+        tables: Mapping[str, CostTable],
+    ) -> None:
+        self._job, self._search = job, search
+        self._candidates, self._tables = candidates, tables
+        self._limits = job.settings.limits
+        self._trials = Trials(
+            job.folder, job.settings, job.lengths, job.held_out, job.original, job.read["train"]
+        )
+        self._tried: list[Trial] = []
+        self._networks: dict[str, tuple[Found, Run]] = {}
+        self._keeping: set[str] = set()  # Those whose file was measured to keep the budget.
+
+    def search(self) -> str:
+        """Write the smaller networks, try their files, and return what came of it in words."""
+        if self._limits.is_of_costs:
+            for found in _different(self._candidates.first()):
+                self._searched_within(found)
+        else:
+            ladder = self._candidates.ladder()
+            self._searched(ladder[0])  # The whole network, quantized: nothing may lose less.
+            self._bisect(ladder, _WRITTEN, self._searched)
+        return f"{len(self._networks)} smaller network(s), {len(self._tried)} file(s) of them tried"
+
+    def train(self) -> str:
+        """Train the most promising networks with their teacher, and try their files."""
+        most = self._job.settings.trainings
+        if self._limits.is_of_costs:
+            self._trained([found for found, _ in self._most_promising(most)])
+        else:
+            self._bisect(self._candidates.ladder(), max(most, _WRITTEN - 1), self._train_one)
+        trained = sum(one.stage == TRAINED for one in self._tried)
+        return f"{trained} file(s) of trained networks tried"
+
+    def train_for_grids(self) -> str:
+        """Train on for the grids of the best file, where its quantization costs more than noise."""
+        chosen = self.choose(TRAINED)
+        best = next(one for one in self._tried if one.key == (chosen.run, chosen.recipe))
+        recipe = known.get(best.recipe)
+        is_above = _is_above_noise(best)
+        if best.stage != TRAINED or recipe.untrained or not is_above:
+            return (
+                f"not needed: what {best.recipe} costs the best file so far is within noise"
+                if not is_above
+                else "not possible for the best file so far"
+            )
+        found, run = self._networks[best.run]
+        name = f"aware-{best.run.removeprefix(f'{TRAINED}-')}-{best.recipe}"
+        done = self._train_runs({name: training.aware(run, best.recipe)})
+        self._try(found, done[name], QUANTIZE_AWARE, {best.recipe: _predicted(best)})
+        return f"{best.run} trained on for {best.recipe}"
+
+    def choose(self, stage: str) -> Choice:
+        """Return the choice among all files so far, made once and then kept."""
+        kept = self._job.folder.choice(stage)
+        if kept is not None:
+            return kept
+        base, contenders, session = self._trials.timed(self._tried, self._job.length)
+        chosen = choice.choose(contenders, self._limits)
+        made = Choice(
+            stage=stage,
+            run=chosen.contender.trial.run,
+            recipe=chosen.contender.trial.recipe,
+            missed=chosen.missed,
+            reason=chosen.reason,
+            milliseconds={" ".join(c.trial.key): c.ms for c in [base, *contenders]},
+            session=session,
+        )
+        self._job.folder.add(made)
+        return made
+
+    def run_of(self, name: str) -> Run:
+        """Return the run of a network by the name of its folder."""
+        return self._networks[name][1]
+
+    def _searched_within(self, found: Found) -> None:
+        """Write a structure and try its file; while it is above the budget, a smaller one."""
+        for number in range(TIGHTENINGS + 1):
+            trials = self._searched(found)
+            own = next(one for one in trials if one.recipe == found.candidate.recipe)
+            measured = self._candidates.measured(found, functools.partial(self._cost, own))
+            if keeps(measured, self._limits):
+                self._keeping.add(found.name)
+                return
+            logging.info(
+                "%s: %s and %s ms, above the budget",
+                found.name,
+                quantities.size(measured.bytes),
+                quantities.significant(measured.ms),
+            )
+            other = self._candidates.tightened(found, number + 1, measured)
+            if number == TIGHTENINGS or other is None:
+                return
+            found = other
+
+    def _cost(self, trial: Trial) -> Cost:
+        """Return the bytes of a file, and its milliseconds in a session with the original's."""
+        _, (timed,), _ = self._trials.timed([trial], self._job.length)
+        return Cost(trial.bytes, timed.ms)
+
+    def _searched(self, found: Found) -> list[Trial]:
+        """Write a structure as a run, and try its files."""
+        found, path = self._candidates.refined(found), self._job.folder.path / found.name
+        writing.write(self._search, found.candidate, path)
+        return self._try(found, Run.read(path), SEARCHED)
+
+    def _train_one(self, found: Found) -> list[Trial]:
+        if found.name not in self._networks:
+            self._searched(found)
+        return self._trained([found])
+
+    def _trained(self, some: Sequence[Found]) -> list[Trial]:
+        """Train networks that are written, and try their files, mixed ones too."""
+        job = self._job
+        configs = {
+            one.name.replace(SEARCHED, TRAINED, 1): training.student(
+                job.original,
+                self._networks[one.name][1],
+                job.settings,
+                job.held_out_count,
+                job.held_out.train,
+            )
+            for one in some
+        }
+        trials = []
+        for found, run in zip(some, self._train_runs(configs).values(), strict=True):
+            trials += self._try(found, run, TRAINED)
+            trials += self._try(found, run, TRAINED, self._mixed(found, run))
+        return trials
+
+    def _train_runs(self, configs: Mapping[str, Any]) -> dict[str, Run]:
+        return training.run_all(configs, self._job.folder.path, self._job.executor)
+
+    def _try(
+        self,
+        found: Found,
+        run: Run,
+        stage: str,
+        recipes: Mapping[str, Cost | None] | None = None,
+    ) -> list[Trial]:
+        """Try files of a network: by default in all recipes that can keep the budget."""
+        if recipes is None:
+            recipes = self._candidates.predicted(found, self._limits)
+        self._networks[run.path.name] = found, run
+        trials = self._trials.of_run(run, stage, recipes) if recipes else []
+        self._tried += [one for one in trials if one not in self._tried]
+        return trials
+
+    def _mixed(self, found: Found, run: Run) -> dict[str, Cost | None]:
+        """Return mixed recipes for a network whose int4 costs more than noise, and their costs."""
+        int4 = next(
+            (t for t in self._tried if t.key == (run.path.name, mixed.INT4)),
+            None,
+        )
+        if int4 is None or not _is_above_noise(int4):
+            return {}
+        tables = self._tables.get(mixed.INT4), self._tables.get(mixed.INT8)
+        if None in tables:
+            return {}
+        sizes = found.candidate.structure.sizes
+
+        def cost(halves: Sequence[Half]) -> Cost:
+            predicted = mixed.cost(sizes, halves, *tables)  # type: ignore[arg-type]
+            # Tables are off by as much for it as for the file in int4.
+            share = int4.bytes / int4.predicted["bytes"]
+            return Cost(predicted.bytes * share, predicted.ms)
+
+        lines = measure_sensitivity(run.path, recipes=[mixed.INT4], removals=False)
+        some = mixed.choices(mixed.costly(lines), lambda halves: keeps(cost(halves), self._limits))
+        return {known.mixed(halves).name: cost(halves) for halves in some}
+
+    def _most_promising(self, most: int) -> list[tuple[Found, Run]]:
+        """Return the networks to train: those whose files lose least before any training.
+
+        A network above the budget is among them only where none keeps it.
+        """
+        best: dict[str, float] = {}
+        for trial in self._tried:
+            if trial.stage == SEARCHED and trial.run in (self._keeping or self._networks):
+                best[trial.run] = min(trial.loss, best.get(trial.run, float("inf")))
+        return [self._networks[name] for name in sorted(best, key=lambda one: best[one])[:most]]
+
+    def _bisect(self, ladder: Sequence[Found], most: int, attempt: Any) -> None:
+        """Try the structures of a ladder, the middle one first, for the smallest that is within.
+
+        Args:
+          ladder: from the largest to the smallest.
+          most: how many are tried.
+          attempt: tries one, and returns its trials.
+        """
+        largest, smallest = -1, len(ladder)
+        for _ in range(most):
+            if smallest - largest <= 1:
+                return
+            middle = (largest + smallest) // 2
+            drops = [one.drop for one in attempt(ladder[middle]) if not one.collapsed]
+            if drops and min(drops) <= (self._limits.max_drop or 0.0):
+                largest = middle
+            else:
+                smallest = middle
+
+
+def _different(some: Sequence[Found]) -> list[Found]:
+    """Return the structures that differ, the first of each."""
+    return list({one.candidate.structure: one for one in reversed(some)}.values())[::-1]
+
+
+def _is_above_noise(trial: Trial) -> bool:
+    """Tell if what quantization costs a file is worth a remedy."""
+    return trial.rise > max(_LEAST_RISE, _ABOVE_NOISE * trial.rise_error)
+
+
+def _predicted(trial: Trial) -> Cost | None:
+    return Cost(trial.predicted["bytes"], trial.predicted["ms"]) if trial.predicted else None

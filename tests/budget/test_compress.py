@@ -1,0 +1,220 @@
+"""A real, tiny compression from the run to the file, interrupted in every phase."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import shutil
+
+import pytest
+from messages import refuses
+from slow_fixtures import slow_to_make
+
+from bert_glue_tf.budget import final, launch, phases, shown, training
+from bert_glue_tf.budget.checked import Launch
+from bert_glue_tf.budget.folder import CompressFolder
+from bert_glue_tf.budget.settings import CompressSettings, Limits
+from bert_glue_tf.budget.work import Work
+from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.export import exporter
+from bert_glue_tf.export.folder import ExportFolder
+from bert_glue_tf.export.making import Maker
+from bert_glue_tf.runs.finished import Run
+from bert_glue_tf.runs.run_folder import RunFolder
+from bert_glue_tf.search import making
+from bert_glue_tf.search.costs import CURVES, CostTable
+from bert_glue_tf.sweeps.executors import base
+from bert_glue_tf.training import experiment
+
+SETTINGS = {
+    "limits": Limits(max_mb=0.5),
+    "at_length": 16,
+    "threads": 1,
+    "recipes": ("dynamic_int8",),
+    "epochs": 2,
+    "trainings": 1,
+    "held_out": 40,
+}
+
+
+class Here(base.Executor):
+    """Trains in this process, which spares a test the start of others."""
+
+    def watch(self, finished, missing):
+        pass
+
+    def begin(self, run):
+        config = run.config
+        record = experiment.train_and_evaluate(config, RunFolder.open(run.folder.path, config))
+        return base.Finished(record, 1.0)
+
+    def collect(self, job):
+        raise AssertionError("there are no jobs")
+
+    def stop(self, jobs):
+        pass
+
+    def close(self):
+        pass
+
+
+def table(run, recipe, *, length, threads, lengths):
+    """Costs by which half a megabyte is about half of the network: ten times the real ones."""
+    key = making.key_of(run, recipe, length, threads, lengths)
+    sizes = {"attention": (2, 1e5), "feed_forward": (32, 1e4), "pieces": (200, 1e2)}
+    curves = {}
+    for name in CURVES:
+        units, size = sizes[name.removeprefix("last_")]
+        curves[name] = [[0, 0.0, 0.0], [units, units * size, 0.01 * units]]
+    return CostTable(key=dataclasses.asdict(key), rest=[1e5, 0.1], layer=[0.0, 0.0], curves=curves)
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ends a phase of a test."""
+
+
+@contextlib.contextmanager
+def killed_after(patch, owner, name):
+    """End the compression when a function has done its work for the first time."""
+    original = getattr(owner, name)
+
+    def wrapped(*arguments, **options):
+        original(*arguments, **options)
+        raise Interrupted(name)
+
+    patch.setattr(owner, name, wrapped)
+    with pytest.raises(Interrupted, match=name):
+        yield
+    patch.setattr(owner, name, original)
+
+
+@pytest.fixture(scope="module")
+@slow_to_make
+def compressed(exported, tmp_path_factory):
+    """A compression that was killed in each of its phases: its launch, results, and what it did."""
+    root = tmp_path_factory.mktemp("compress")
+    shutil.copytree(exported[0].path, root / "run", ignore=shutil.ignore_patterns("tflite"))
+    settings = CompressSettings(**SETTINGS)
+    search = Launch.check(root / "run", settings, is_search_only=True)
+    whole = Launch.check(root / "run", settings)
+    made = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(launch.executors, "executor", lambda workers: Here())
+        patch.setattr(
+            making,
+            "tables",
+            lambda run, names, **options: {name: table(run, name, **options) for name in names},
+        )
+        convert = Maker.convert
+        patch.setattr(Maker, "convert", lambda self: (made.append(self), convert(self))[1])
+        with killed_after(patch, phases.Work, "search"):
+            launch.work(search)
+        with killed_after(patch, Work, "choose"):
+            launch.work(search)
+        first = launch.work(search)
+        searched = len(made)
+        with killed_after(patch, training, "run_all"):
+            launch.work(whole)
+        with killed_after(patch, final, "export"):
+            launch.work(whole)
+        second = launch.work(whole)
+    return whole, first, second, (searched, len(made))
+
+
+def test_the_file_keeps_the_budget_and_is_what_the_record_says(compressed):
+    whole, first, second, _ = compressed
+    for outcome in (first, second):
+        file = whole.folder / outcome.file["path"]
+        assert file.stat().st_size == outcome.file["bytes"] < 0.5e6
+        assert outcome.missed == {}
+        assert outcome.file["recipe"] == "dynamic_int8"
+        assert outcome.times_smaller > 1
+        assert outcome.length == 16
+    assert first.file["run"] == "searched-dynamic_int8"
+    # Half of the network is gone, and its outputs are fitted.
+    after = second.widths["after"][0]
+    assert after["heads"] < 2 or after["neurons"] < 32
+    assert second.held_out["examples"] == 40
+    assert second.held_out["was_seen"]
+
+
+def test_what_is_killed_goes_on_and_makes_nothing_twice(compressed):
+    whole, _, _, (searched, everything) = compressed
+    # The original's, that of the searched network, and both again with their records.
+    assert searched == 4
+    # The trained network's, and that again with its record if it was chosen.
+    assert everything - searched in (1, 2)
+    folder = CompressFolder(whole.folder)
+    assert [one.name for one in folder.steps()] == [
+        *("costs", "worth", "structures", "result"),
+        *("trainings", "quantize-aware", "result"),
+    ]
+    lines = (whole.folder / "trials.jsonl").read_text().splitlines()
+    assert len(lines) == len(folder.trials())  # No file was tried twice.
+
+
+def test_the_student_learns_from_the_original_without_the_held_out_texts(compressed):
+    whole, *_ = compressed
+    config = Run.read(whole.folder / "trained-dynamic_int8").config
+    assert config.teacher == str(whole.run.path.resolve())
+    assert config.start == str((whole.folder / "searched-dynamic_int8").resolve())
+    assert (config.held_out, config.epochs) == (40, 2)
+    assert config.distill_layers == "uniform"
+    assert config.pruning_method == "none"
+
+
+def test_the_score_is_that_of_the_exported_file_on_validation(compressed):
+    whole, _, second, _ = compressed
+    folder = ExportFolder((whole.folder / second.file["path"]).parent)
+    record = folder.records()["dynamic_int8"]
+    assert second.file["score"] == record.metrics["accuracy"]
+    assert second.examples == record.examples == 60
+    assert second.difference["mean"] == pytest.approx(
+        second.file["score"] - second.original["score"]
+    )
+    card = folder.card("dynamic_int8").read_text()
+    assert "How it was made smaller" in card
+    assert "times smaller" in card
+
+
+def test_a_finished_compression_is_shown_and_nothing_is_made(compressed, capsys, monkeypatch):
+    whole, _, second, _ = compressed
+    monkeypatch.setattr(exporter, "export", None)
+    assert launch.work(whole) == second
+    shown.show(whole, second)
+    printed = capsys.readouterr().out
+    assert "What was bought" in printed
+    assert f"{second.times_smaller:.1f} times smaller" in printed
+    assert (whole.folder / "report.html").is_file()
+
+
+def test_a_loss_of_the_score_asks_for_texts_that_nobody_has_seen(exported, tmp_path):
+    settings = CompressSettings(**{**SETTINGS, "limits": Limits(max_drop=0.01)})
+    asked = Launch.check(exported[0].path, settings, tmp_path / "c")
+    assert asked.is_trained_again
+    first = asked.planned()[0]
+    assert first.name == "held-out"
+    assert "40 of its training texts held out" in first.text
+
+
+def test_a_loss_of_a_classifier_that_cannot_be_trained_again_is_refused(exported, tmp_path):
+    settings = CompressSettings(**{**SETTINGS, "limits": Limits(max_drop=0.01)})
+    asked = Launch.check(exported[0].path, settings, tmp_path / "c")
+    foreign = dataclasses.replace(asked.run, config=dataclasses.replace(asked.run.config, epochs=0))
+    with refuses(UserError, "--max_drop=0.01", "another program"):
+        dataclasses.replace(asked, run=foreign)._require_held_out()
+
+
+@pytest.mark.parametrize(
+    ("changed", "named"),
+    [
+        ({"at_length": 64}, "--at_length=64"),
+        ({"seq_lengths": (8, 64)}, "--seq_lengths=64"),
+        ({"seq_lengths": (8, 32)}, "--at_length=16"),
+        ({"held_out": 160}, "--held_out=160"),
+    ],
+)
+def test_lengths_and_numbers_that_the_run_has_not_are_refused(exported, changed, named):
+    settings = CompressSettings(**{**SETTINGS, **changed})
+    with refuses(UserError, named):
+        Launch.check(exported[0].path, settings).held_out  # noqa: B018

@@ -1,0 +1,140 @@
+"""The tables, sentences and page of a compression."""
+
+from __future__ import annotations
+
+import re
+
+import budgets
+import pytest
+
+from bert_glue_tf.budget import page, steps, tables
+from bert_glue_tf.budget.folder import CompressFolder
+from bert_glue_tf.budget.record import Outcome, Step
+from bert_glue_tf.budget.settings import CompressSettings, Limits
+from bert_glue_tf.budget.steps import Planned, Steps
+from bert_glue_tf.reports import terminal
+
+
+def test_the_result_says_sizes_speed_and_the_difference_with_its_interval():
+    found = budgets.outcome()
+    assert tables.headline(found) == (
+        "90.5 MB to 6.00 MB, 10.0 times as fast, accuracy -0.0049 (95 % interval -0.031 to +0.020)."
+    )
+    rows = {row[""]: row for row in tables.bought(found).texts()}
+    assert rows["size"]["bought"] == "15.1 times smaller"
+    assert rows["one text of 64 pieces"]["file"] == "2.50 ms"
+    assert rows["accuracy"]["original"] == "0.8088"
+    assert rows["accuracy"]["bought"] == "-0.0049 (-0.031 to +0.020)"
+
+
+def test_predicted_and_measured_stand_side_by_side():
+    size, time = tables.predicted(budgets.outcome()).texts()
+    assert (size["predicted"], size["measured"], size["off by"]) == ("5.90 MB", "6.00 MB", "1.7 %")
+    assert (time["predicted"], time["measured"], time["off by"]) == ("2.40 ms", "2.50 ms", "4.2 %")
+    assert not tables.predicted(budgets.outcome(predicted={})).rows
+
+
+def test_a_budget_that_is_not_kept_is_said_with_what_is_nearest():
+    kept = tables.notes(budgets.outcome())
+    assert kept[0] == "The budget is kept: at most 6 MB and 3 ms."
+    missed = tables.notes(budgets.outcome(missed={"max_mb": 6.31, "max_drop": 0.0213}))
+    assert missed[0].startswith("No file keeps the budget (at most 6 MB and 3 ms).")
+    assert "6.31 MB and 0.0213 of the score lost" in missed[0]
+
+
+def test_who_reads_the_result_is_told_of_the_sample_and_of_texts_that_were_seen():
+    seen = {**budgets.outcome().held_out, "was_seen": True}
+    text = "\n".join(tables.notes(budgets.outcome(source="sample", held_out=seen, busy="Busy.")))
+    assert "sample, generated" in text
+    assert "that the original has learned from" in text
+    assert "Busy." in text
+
+
+def test_a_result_with_an_undefined_score_comes_back_from_its_line():
+    found = budgets.outcome()
+    nan = {**found.difference, "mean": float("nan"), "low": float("nan")}
+    again = Outcome.from_line(budgets.outcome(difference=nan).to_line())
+    assert str(again.difference["mean"]) == "nan"
+    assert again.difference["high"] == 0.02
+    assert "undefined" in tables.headline(again)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A folder with two files that were tried, the original and a result."""
+    settings = CompressSettings.from_json(budgets.outcome().settings)
+    found = CompressFolder.open(tmp_path / "compressed", tmp_path / "run", settings)
+    original = budgets.trial(
+        "original", stage="original", recipe="float32", bytes=90_500_000, score=0.8, drop=0.0
+    )
+    found.add(original)
+    found.add(budgets.trial("searched-int4", stage="searched", score=0.7, drop=0.1))
+    found.add(budgets.trial("searched-int4", stage="searched", recipe="float32", file=""))
+    found.add(budgets.trial("trained-int4"))
+    found.add(budgets.choice("trained-int4"))
+    found.add(Step(name="costs", text="the costs of a network's parts", seconds=100.0))
+    return found
+
+
+def test_every_file_that_was_tried_is_a_row_and_the_chosen_one_says_so(folder):
+    settings = CompressSettings(limits=Limits(max_mb=6))
+    rows = tables.tried(folder.trials(), folder.choice("trained"), settings).texts()
+    assert [row["network"] for row in rows] == ["searched-int4", "trained-int4"]
+    assert [row[""] for row in rows] == ["", "chosen"]
+    assert [row["ms"] for row in rows] == ["", "2.60"]
+    assert rows[1]["heads"] == "2"
+    assert rows[1]["neurons"] == "40"
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_the_tables_fit_a_terminal(folder, columns, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    settings = CompressSettings(limits=Limits(max_mb=6))
+    terminal.print_rows("Tried", tables.tried(folder.trials(), None, settings))
+    terminal.print_rows("Bought", tables.bought(budgets.outcome()))
+    terminal.print_rows("Steps", tables.path(folder.steps()))
+    printed = capsys.readouterr().out
+    assert max(map(len, printed.splitlines())) <= columns
+    assert "15.1 times smaller" in printed
+
+
+def test_the_page_has_the_front_the_path_and_the_layers(folder):
+    page.write(folder, budgets.outcome())
+    text = folder.page.read_text()
+    assert "10.0 times as fast" in text
+    assert text.count('class="scatter wide"') == 2  # Against size and against time.
+    assert "original, float32" in text
+    assert "What is left of each layer" in text
+    assert "Of 30,522 word pieces 12,000 are left." in text
+    assert "1 of 2 files keeps the budget." in text
+    assert not re.search(r"<script|https?://", text.replace("http://www.w3.org", ""))
+    assert "| trained-int4 | int4 |" in folder.markdown.read_text()
+
+
+def test_the_steps_say_what_is_left_and_are_kept_with_their_time(tmp_path, caplog):
+    folder = CompressFolder(tmp_path)
+    planned = [Planned("costs", "costs", 60.0, is_done=True), Planned("worth", "the worth", 120.0)]
+    taken = Steps(planned, folder)
+    with caplog.at_level("INFO", logger="absl"):
+        with taken.take("costs") as step:
+            step.text = "known"
+        with taken.take("worth") as step:
+            step.text = "measured"
+    told = [record.getMessage() for record in caplog.records]
+    assert told == ["step 1 of 2: costs (done before)", "step 2 of 2: the worth (about 2 min left)"]
+    assert [(one.name, one.text) for one in folder.steps()] == [("worth", "measured")]
+    assert steps.left(planned) == 120.0
+    assert [row["time"] for row in steps.rows(planned)] == ["done", "about 2 min"]
+
+
+def test_a_step_that_is_interrupted_is_not_kept(tmp_path):
+    taken = Steps([Planned("costs", "costs", 60.0)], CompressFolder(tmp_path))
+
+    def interrupted():
+        with taken.take("costs") as step:
+            step.text = "half"
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert CompressFolder(tmp_path).steps() == []
