@@ -58,8 +58,14 @@ def weights(seen: Seen, slopes: np.ndarray, shared: float = SHARED) -> np.ndarra
       shared: part of the weights that tokens have alike, but for their layer norm.
     """
     told = np.square(slopes).sum(axis=1)
-    # A layer norm divides a token by its own deviation, and an error with it.
-    alike = 1.0 / np.maximum(seen.total.var(axis=1), 1e-12)
-    parts = (one / max(float(one.mean()), 1e-30) for one in (told, alike))
-    first, second = parts
-    return ((1 - shared) * first + shared * second).astype(np.float32)
+    told /= max(float(told.mean()), 1e-30)
+    return ((1 - shared) * told + shared * alike(seen)).astype(np.float32)
+
+
+def alike(seen: Seen) -> np.ndarray:
+    """Return the weights of tokens that matter alike, float32 [tokens], 1 on average.
+
+    A layer norm divides a token by its own deviation, and an error with it.
+    """
+    found = 1.0 / np.maximum(seen.total.var(axis=1), 1e-12)
+    return (found / found.mean()).astype(np.float32)

@@ -48,7 +48,7 @@ def reconstruct(search: Search, structure: Structure, ridge: float = RIDGE) -> C
       ridge: see `fitting.Fit`.
     """
     blocks = search.blocks
-    weights = search.weights
+    weights = search.looked.weights
     batches = []
     for (_, features), own in zip(texts.batches(search.texts.fitted), weights, strict=True):
         state = blocks.begin(features)
@@ -63,7 +63,9 @@ def reconstruct(search: Search, structure: Structure, ridge: float = RIDGE) -> C
             for kind in KINDS:
                 kept = units[layer, kind]
                 is_cut = is_cut or len(kept) < size.units(kind)
-                if is_cut:  # Before the first cut there is nothing to make up for.
+                if not kept:
+                    cuts[layer, kind] = search.fitted(layer, kind, ())
+                elif is_cut:  # Before the first cut there is nothing to make up for.
                     cuts[layer, kind] = _fitted(blocks, batches, layer, kind, kept, cuts, ridge)
             for batch in batches:
                 batch.own = blocks.layer(layer, batch.own, cuts)

@@ -6,10 +6,12 @@ for the first time, so that a search whose levels are all known asks for none of
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import pathlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from absl import logging
@@ -33,7 +35,7 @@ from bert_glue_tf.search.pieces import Vocabularies
 from bert_glue_tf.search.structure import Structure
 from bert_glue_tf.search.texts import Texts
 
-GRID = 3  # Version of the levels that are measured; raised when they are chosen in another way.
+GRID = 4  # Version of the levels that are measured; raised when they are chosen in another way.
 # Shares of a block's units that are levels.
 _HEADS = (0, 1 / 12, 1 / 6, 1 / 4, 1 / 3, 1 / 2, 2 / 3, 5 / 6, 1)
 _NEURONS = (0, 1 / 48, 1 / 24, 1 / 12, 1 / 8, 1 / 4, 3 / 8, 1 / 2, 5 / 8, 3 / 4, 1)
@@ -41,8 +43,22 @@ _NEURONS = (0, 1 / 48, 1 / 24, 1 / 12, 1 / 8, 1 / 4, 3 / 8, 1 / 2, 5 / 8, 3 / 4,
 _MULTIPLE = 32
 
 
-# Of each batch, layer and kind of a block -> float32 [tokens], how much each token counts.
-Weights = list[dict[tuple[int, str], np.ndarray]]
+Place = tuple[int, str]  # The layer of a block, from 0, and its kind.
+
+
+@dataclasses.dataclass(frozen=True)
+class Looked:
+    """The blocks of the whole network, looked into on some texts.
+
+    Attributes:
+      fits: block -> the fit of its own outputs.
+      weights: of each batch, block -> float32 [tokens], how much each token counts.
+      means: block -> float32 [hidden], the mean of its outputs where all tokens count alike.
+    """
+
+    fits: Mapping[Place, Fit]
+    weights: Sequence[Mapping[Place, np.ndarray]]
+    means: Mapping[Place, np.ndarray]
 
 
 class Search:
@@ -66,6 +82,7 @@ class Search:
         self.folder = folder
         self.read = read
         self._effort = effort
+        self._biases: dict[Place, BlockCut] = {}
 
     @functools.cached_property
     def blocks(self) -> Blocks:
@@ -96,21 +113,12 @@ class Search:
         with doing(f"answers of the whole network to {len(judged):,} texts"):
             return Answers(self.run, self.blocks, judged)
 
-    @property
-    def fits(self) -> dict[tuple[int, str], Fit]:
-        """Layer and kind of each block -> the fit of its own outputs."""
-        return self._looked[0]
-
-    @property
-    def weights(self) -> Weights:
-        """How much each token of the texts that outputs are fitted on counts."""
-        return self._looked[1]
-
     @functools.cached_property
-    def _looked(self) -> tuple[dict[tuple[int, str], Fit], Weights]:
+    def looked(self) -> Looked:
+        """The blocks of the whole network on the texts that outputs are fitted on."""
         fitted = self.texts.fitted
         with doing(f"looking into the blocks on {len(fitted):,} training texts"):
-            return own_fits(self.blocks, fitted, self.run.task.problem)
+            return look(self.blocks, fitted, self.run.task.problem)
 
     @functools.cached_property
     def vocabularies(self) -> Vocabularies:
@@ -182,7 +190,7 @@ class Search:
         """Yield the levels of a block, from no unit to all."""
         size = self.blocks.sizes.layers[layer]
         units = size.units(kind)
-        order = fitting.removal_order(self.fits[layer, kind], size.unit_size(kind))
+        order = fitting.removal_order(self.looked.fits[layer, kind], size.unit_size(kind))
         for count in level_counts(kind, units):
             kept = tuple(sorted(order[units - count :]))
             if count == units:
@@ -204,8 +212,23 @@ class Search:
 
     def fitted(self, layer: int, kind: str, units: Sequence[int]) -> BlockCut:
         """Return a block with some of its units, its product fitted to its own outputs."""
+        if not len(units):
+            return self._empty(layer, kind)
         columns = columns_of(units, self.blocks.sizes.layers[layer].unit_size(kind))
-        return BlockCut(tuple(units), self.fits[layer, kind].output(columns))
+        return BlockCut(tuple(units), self.looked.fits[layer, kind].output(columns))
+
+    def _empty(self, layer: int, kind: str) -> BlockCut:
+        """Return a block without units: its bias is the one of three that the answers say is best.
+
+        What a first-order weight of tokens tells of small errors it does not tell of so large one.
+        """
+        if (layer, kind) not in self._biases:
+            kernel, mean = self.looked.fits[layer, kind].output(np.zeros(0, np.int64))
+            biases = (mean, self.looked.means[layer, kind], np.zeros_like(mean))
+            cuts = [BlockCut((), (kernel, bias)) for bias in biases]
+            rises = [self.answers.cut({(layer, kind): cut}).rise for cut in cuts]
+            self._biases[layer, kind] = cuts[int(np.argmin(rises))]
+        return self._biases[layer, kind]
 
     def cuts(self, structure: Structure) -> dict[tuple[int, str], BlockCut]:
         """Return the cuts of a structure, each block fitted to its own outputs."""
@@ -250,18 +273,17 @@ def columns_of(units: Sequence[int], size: int) -> np.ndarray:
     return (first + np.arange(size)).ravel()
 
 
-def own_fits(
-    blocks: Blocks, split: Split, problem: Problem
-) -> tuple[dict[tuple[int, str], Fit], Weights]:
-    """Return layer and kind of each block -> the fit of its own outputs, and the tokens' weights.
+def look(blocks: Blocks, split: Split, problem: Problem) -> Looked:
+    """Return what the blocks of a network are fitted by.
 
     Args:
       blocks: of the whole network.
       split: texts to fit on.
       problem: of the task.
     """
-    sums: dict[tuple[int, str], Moments] = {}
-    weights: Weights = []
+    sums: dict[Place, Moments] = {}
+    plain: dict[Place, list[Any]] = {}
+    weights: list[dict[Place, np.ndarray]] = []
     for _, features in search_texts.batches(split):
         found = blocks.gradients(features, lambda logits: importance.direction(problem, logits))
         weights.append({})
@@ -269,12 +291,18 @@ def own_fits(
             weights[-1][one] = importance.weights(seen, slopes)
             if one not in sums:
                 sums[one] = Moments.empty(seen.inputs.shape[1], seen.total.shape[1])
+                plain[one] = [0.0, 0.0]
             sums[one].add(seen.inputs, weights[-1][one])
-    fits = {}
+            same = importance.alike(seen)
+            plain[one][0] += float(same.sum())
+            plain[one][1] += same.astype(np.float64) @ seen.inputs
+    fits, means = {}, {}
     for one in list(sums):
-        output = blocks.output(*one)
-        fits[one] = Fit.of(fitting.own(sums.pop(one), output), output[0])
-    return fits, weights
+        kernel, bias = blocks.output(*one)
+        fits[one] = Fit.of(fitting.own(sums.pop(one), (kernel, bias)), kernel)
+        count, total = plain[one]
+        means[one] = (total / count @ kernel + bias).astype(np.float32)
+    return Looked(fits, weights, means)
 
 
 def _told(block: Block, seconds: float, left: float) -> str:
