@@ -17,9 +17,12 @@ import numpy as np
 from bert_glue_tf.core.progress import Bar
 from bert_glue_tf.models.blocks import KINDS, BlockCut, Blocks, Cuts, Seen, State
 from bert_glue_tf.search import texts
-from bert_glue_tf.search.fitting import RIDGE, Fit, Moments
+from bert_glue_tf.search.fitting import Fit, Moments
 from bert_glue_tf.search.session import Search, columns_of, kept_units
 from bert_glue_tf.search.structure import Structure
+
+# As `fitting.RIDGE`. Larger, since what is wanted of a block holds what others have lost.
+RIDGE = 0.3
 
 
 @dataclasses.dataclass
