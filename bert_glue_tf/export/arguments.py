@@ -32,7 +32,8 @@ def define_timing() -> None:
     flags.DEFINE_integer(
         "at_length",
         0,
-        "Length in word pieces at which files are timed; 0: the longest that all of them have.",
+        "Length in word pieces at which files are timed; 0: the longest that all of them have, or "
+        "all of a task where the tasks share none.",
     )
     flags.DEFINE_integer("threads", THREADS, "Threads of LiteRT.")
     flags.DEFINE_integer("repetitions", REPETITIONS, "Timed runs of each file.")

@@ -15,7 +15,7 @@ import os
 import pathlib
 import secrets
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,7 @@ from bert_glue_tf.core import layout, progress, records
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data.preprocessing import INPUTS
 from bert_glue_tf.evaluation import cost
+from bert_glue_tf.export import timed_lengths
 from bert_glue_tf.export.defaults import REPETITIONS, THREADS
 from bert_glue_tf.export.folder import FOLDER, ExportFolder
 from bert_glue_tf.export.litert import LiteModel
@@ -33,8 +34,6 @@ from bert_glue_tf.export.record import ExportResult
 from bert_glue_tf.export.timings import FILE_NAME, Timing, identity_of, reference_order
 from bert_glue_tf.models.quantization import recipes
 from bert_glue_tf.runs import results, versions
-
-_NAMED = 5  # Files in a message; the others are counted.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,7 +81,8 @@ def measure(
       folders: of the runs.
       recipes: names of the files' recipes; empty for all. The unpruned float32 file, with which
         the others are compared, is always among them.
-      at_length: in word pieces; 0 for the longest length that all files have.
+      at_length: in word pieces; 0 for the longest length that all files have, or, where there is
+        none, all of a task, its data and its encoder, which are compared with each other.
       threads: of LiteRT.
       repetitions: timed runs of each file.
 
@@ -215,7 +215,7 @@ def session(
 
     Args:
       files: to be timed.
-      lengths: in word pieces; none stands for the longest that all files have.
+      lengths: in word pieces; none stands for the longest in common (`timed_lengths.choose`).
       threads: of LiteRT.
       repetitions: timed runs of each file at each length.
       clock: tells the time in seconds.
@@ -233,10 +233,11 @@ def session(
             )
     _note_memory(files)
     models = [_load(file, threads) for file in files]
-    at = _lengths(
-        lengths,
-        {str(layout.near(f.path)): m.lengths for f, (m, _) in zip(files, models, strict=True)},
-    )
+    held = [
+        timed_lengths.Held(str(layout.near(file.path)), file.subject, model.lengths)
+        for file, (model, _) in zip(files, models, strict=True)
+    ]
+    at = timed_lengths.choose(lengths, held)
     now, before, work = datetime.datetime.now(datetime.UTC), os.getloadavg()[0], Work()
     found = _times([model for model, _ in models], at, repetitions, clock)
     common: dict[str, Any] = {
@@ -308,64 +309,39 @@ def _note_memory(files: Iterable[File]) -> None:
         )
 
 
-def _lengths(asked: Sequence[int], held: Mapping[str, Sequence[int]]) -> list[int]:
-    """Return the lengths to time at.
-
-    Args:
-      asked: lengths; none stands for the longest that all files have.
-      held: path of a file -> the lengths that it has.
-
-    Raises:
-      UserError: a file lacks one of them; the message names it and the lengths that it has.
-    """
-    common = sorted(set.intersection(*map(set, held.values())))
-    for length in asked:
-        for path, own in held.items():
-            if length not in own:
-                raise UserError(
-                    f"--at_length={length}: {path} runs at {_listed(own)} only. All files run at: "
-                    f"{_listed(common) or 'no length together; leave some out (--runs)'}."
-                )
-    if not common:
-        shown = [f"{path} at {_listed(own)}" for path, own in held.items()]
-        raise UserError(
-            "--runs: there is no length at which all files run, and times at different ones do "
-            f"not compare: {'; '.join(shown[:_NAMED])}{'; ...' if len(shown) > _NAMED else ''}. "
-            "Give runs whose files share a length, or export them again with --seq_lengths."
-        )
-    return list(asked) or common[-1:]
-
-
-def _listed(numbers: Sequence[int]) -> str:
-    return ", ".join(map(str, numbers))
-
-
 def _times(
     models: Sequence[LiteModel],
-    lengths: Sequence[int],
+    lengths: Sequence[Sequence[int]],
     repetitions: int,
     clock: Callable[[], float],
 ) -> list[dict[str, dict[str, float]]]:
-    """Time the models in turns; return length -> milliseconds of each, in their order."""
+    """Time the models in turns; return length -> milliseconds of each, in their order.
+
+    Args:
+      models: to be timed.
+      lengths: of each of them.
+      repetitions: timed runs of each at each length.
+      clock: tells the time in seconds.
+    """
     found: list[dict[str, dict[str, float]]] = [{} for _ in models]
-    turns = (cost.WARMUP + repetitions) * len(lengths)
-    with _Progress(turns) as shown:
-        for length in lengths:
+    at = sorted({length for own in lengths for length in own})
+    with _Progress((cost.WARMUP + repetitions) * len(at)) as shown:
+        for length in at:
+            timed = [place for place, own in enumerate(lengths) if length in own]
             logging.info(
                 "timing %d file(s) in turns at length %d: %d turns to warm up, then %d that count",
-                len(models),
+                len(timed),
                 length,
                 cost.WARMUP,
                 repetitions,
             )
             features = {name: np.ones((1, length), np.int32) for name in INPUTS}
             calls = {
-                str(place): functools.partial(model.predict, features)
-                for place, model in enumerate(models)
+                str(place): functools.partial(models[place].predict, features) for place in timed
             }
-            timed = cost.interleaved_latency(calls, repetitions, clock=clock, after_turn=shown.step)
-            for place, one in enumerate(found):
-                one[str(length)] = timed[str(place)]
+            taken = cost.interleaved_latency(calls, repetitions, clock=clock, after_turn=shown.step)
+            for place in timed:
+                found[place][str(length)] = taken[str(place)]
     return found
 
 

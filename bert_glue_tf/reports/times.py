@@ -191,7 +191,7 @@ def _spread(one: Timed) -> Interval:
 
 
 def _only_length(one: Timed) -> str:
-    """Return the length of a benchmark, which times at one."""
+    """Return the length of a benchmark, which times a file at one."""
     return next(iter(one.timing.latency))
 
 
@@ -219,14 +219,18 @@ def table(found: Sequence[Timed]) -> Table[Timed]:
     The table's notes say what the speed compares, and warn where the machine was busy.
     """
     rows = tuple(sorted(found, key=lambda one: one.file.subject))
-    return Table(_TIMED, rows, tuple(_explanations(found)))
+    columns = _TIMED
+    if len({_only_length(one) for one in found}) > 1:
+        columns = (*_TIMED[:2], Column("word pieces", _only_length), *_TIMED[2:])
+    return Table(columns, rows, tuple(_explanations(found)))
 
 
 def title(found: Sequence[Timed]) -> str:
     """Return what one session has measured: of how many files, and how."""
     one = found[0].timing
+    lengths = sorted({_only_length(timed) for timed in found}, key=int)
     return (
-        f"ms of one example of {_only_length(found[0])} word pieces on {one.threads} "
+        f"ms of one example of {' or '.join(lengths)} word pieces on {one.threads} "
         f"thread{'s' if one.threads > 1 else ''}, {_in_turns(one)}, {one.repetitions} times each"
     )
 

@@ -102,7 +102,7 @@ def _require_same(found: Sequence[int], wanted: Sequence[int], what: str) -> Non
     for place, (one, other) in enumerate(itertools.zip_longest(found, wanted)):
         if one != other:
             raise _DifferentError(
-                f"{what} {place + 1} is {_told(one)}, and {_told(other)} is written. The "
+                f"{what} {place + 1} is {_told(one)} here and {_told(other)} in the example. The "
                 "tokenizer beside the file is not the one that it was made with: copy the whole "
                 "folder of the export."
             )

@@ -225,8 +225,10 @@ def test_the_code_for_the_saved_model_classifies_a_sentence(exported, tmp_path):
     done = execute(code, tmp_path)
     assert done.returncode == 0, done.stderr
     description = json.loads((run.path / "model" / "architecture.json").read_text())
-    labels = [description["labels"][int(index)] for index in re.findall(r"\d", done.stdout)]
+    *answers, indices = done.stdout.splitlines()
+    labels = [description["labels"][int(index)] for index in re.findall(r"\d", indices)]
     assert labels == ["positive", "negative"]
+    assert answers[0].startswith("[b'positive' b'negative'] [[")
 
 
 @pytest.mark.processes

@@ -150,6 +150,23 @@ def test_all_files_have_the_length(tmp_path):
     assert not (long / "tflite" / "timings.jsonl").exists()
 
 
+def test_tasks_without_a_common_length_are_timed_each_at_its_own(tmp_path):
+    long = run(tmp_path / "long", content=tiny_tflite.write(32, 64), lengths=("32", "64"))
+    half = run(tmp_path / "half", lengths=("16", "32"), pruning_method="row")
+    other = run(tmp_path / "other", content=SHORT, lengths=("16",), task="sst2")
+    found = measure(long, half, other)
+    assert {one.file.run: list(one.timing.latency) for one in found} == {
+        **{"half": ["32"], "long": ["32"]},
+        "other": ["16"],
+    }
+    assert len({one.timing.session for one in found}) == 1
+    shown = times.table(found)
+    assert [column.head for column in shown.columns][:3] == ["run", "recipe", "word pieces"]
+    assert "16 or 32 word pieces" in times.title(found)
+    by_run = {one.run: one.time.length for one in reading.read([long, half, other]) if one.time}
+    assert set(by_run.values()) == {"16", "32"}
+
+
 def test_runs_without_files(tmp_path, caplog):
     bare = write_run(tmp_path / "bare", LABELS, wrong_at(LABELS, [0]))
     whole = run(tmp_path / "whole")
