@@ -62,6 +62,12 @@ class EncoderSizes:
     positions: int
     same: Mapping[str, Any]
 
+    @property
+    def weights(self) -> int:
+        """Return the weights of the layers, about: those of their products."""
+        of_layers = (4 * one.heads * one.head_size + 2 * one.neurons for one in self.layers)
+        return int(self.same["hidden_size"]) * sum(of_layers)
+
 
 @dataclasses.dataclass(frozen=True)
 class BlockCut:

@@ -1,8 +1,8 @@
 """The making of a cost table: small networks that are converted, quantized and timed in turns.
 
-Each file has one width that the others have not. What it takes more than the file of empty blocks
-is what its units cost. All files of a recipe are timed in one session, so that whatever else the
-machine does meets all of them alike (`cost.interleaved_latency`).
+`design` says which they are, and what their files tell. All files of a recipe are timed in one
+session, so that whatever else the machine does meets all of them alike
+(`cost.interleaved_latency`).
 """
 
 from __future__ import annotations
@@ -27,114 +27,18 @@ from bert_glue_tf.export.defaults import THREADS
 from bert_glue_tf.export.litert import LiteModel
 from bert_glue_tf.models import imported, saving
 from bert_glue_tf.models.backbone import Backbone
-from bert_glue_tf.models.blocks import ATTENTION, KINDS, EncoderSizes
 from bert_glue_tf.models.quantization import grids, recipes
 from bert_glue_tf.models.quantization.recipes import QuantizationRecipe
 from bert_glue_tf.runs import versions
 from bert_glue_tf.runs.finished import Run
 from bert_glue_tf.search import costs
-from bert_glue_tf.search.costs import LAST, PIECES, CostTable, Key, Knot
+from bert_glue_tf.search.costs import CostTable, Key
+from bert_glue_tf.search.design import Design, Small
 
 FOLDER = "costs"  # In the user's cache.
-_INNER = 2  # Layers before the last one that are measured together, of networks that have them.
-_PIECES = (1000, 5000)  # Rows of the tables of word embeddings that are measured.
 _SECONDS = 20.0  # That the files of a recipe are timed for.
 _REPETITIONS = (30, 300)  # At least and at most.
-_SHARES = (1 / 16, 1 / 4, 1 / 2, 1)  # Of the neurons, measured; the last layer has two of them.
 _CALIBRATION = 4  # Random texts that give activations some range: it changes no time.
-
-Widths = tuple[tuple[int, int], ...]
-
-
-@dataclasses.dataclass(frozen=True)
-class Small:
-    """A small network whose file is measured.
-
-    Attributes:
-      widths: heads and neurons of each layer.
-      pieces: rows of the word embeddings.
-    """
-
-    widths: Widths
-    pieces: int = _PIECES[0]
-
-
-@dataclasses.dataclass(frozen=True)
-class Design:
-    """The small networks of a table, and what each of them tells.
-
-    Attributes:
-      alone: one layer, empty, with few and with many pieces.
-      empty: the empty layers that all others have.
-      curves: name of `costs.CURVES` -> units -> the network that has them.
-      inner: layers before the last one.
-    """
-
-    alone: tuple[Small, Small]
-    empty: Small
-    curves: Mapping[str, Mapping[int, Small]]
-    inner: int
-
-    @classmethod
-    def of(cls, sizes: EncoderSizes) -> Design:
-        """Return the networks for an encoder."""
-        inner = min(_INNER, len(sizes.layers) - 1)
-        curves: dict[str, dict[int, Small]] = {name: {} for name in costs.CURVES}
-        for kind in KINDS:
-            most = max(layer.units(kind) for layer in sizes.layers)
-            knots, last = _knots(kind, most)
-            for units in knots if inner else ():
-                one = (units, 0) if kind == ATTENTION else (0, units)
-                curves[kind][units] = Small(((one,) * inner) + ((0, 0),))
-            for units in last:
-                one = (units, 0) if kind == ATTENTION else (0, units)
-                curves[LAST[kind]][units] = Small(((0, 0),) * inner + (one,))
-        few, many = (Small(((0, 0),), pieces) for pieces in _PIECES)
-        return cls((few, many), Small(((0, 0),) * (inner + 1)), curves, inner)
-
-    @property
-    def networks(self) -> list[Small]:
-        """Return all networks, each once."""
-        found = [
-            *self.alone,
-            self.empty,
-            *(s for one in self.curves.values() for s in one.values()),
-        ]
-        return list(dict.fromkeys(found))
-
-    def table(self, measured: Mapping[Small, tuple[float, float]]) -> dict[str, list]:
-        """Return `rest`, `layer` and `curves` of a table.
-
-        Args:
-          measured: bytes and milliseconds of each network's file.
-        """
-        few, many = (np.array(measured[one]) for one in self.alone)
-        empty = np.array(measured[self.empty])
-        piece = np.array([(many[0] - few[0]) / (_PIECES[1] - _PIECES[0]), 0.0])
-        layer = np.maximum(0.0, (empty - few) / self.inner) if self.inner else np.zeros(2)
-        found: dict[str, list] = {"rest": list(few - _PIECES[0] * piece), "layer": list(layer)}
-        curves: dict[str, list] = {PIECES: [(0, 0.0, 0.0), (_PIECES[1], *(_PIECES[1] * piece))]}
-        for name, networks in self.curves.items():
-            if name == PIECES:
-                continue
-            share = 1 if name in LAST.values() else max(1, self.inner)
-            knots: list[Knot] = [(0, 0.0, 0.0)]
-            before = np.zeros(2)
-            for units, network in networks.items():
-                # More units never cost less: what says so is the noise of the clock.
-                before = np.maximum(before, (np.array(measured[network]) - empty) / share)
-                knots.append((units, float(before[0]), float(before[1])))
-            curves[name] = knots
-        return {**found, "curves": curves}  # type: ignore[dict-item]
-
-
-def _knots(kind: str, most: int) -> tuple[list[int], list[int]]:
-    """Return the units that are measured of a block: in the inner layers, and in the last one."""
-    if kind == ATTENTION:
-        inner = {1, max(1, most // 4), max(1, most // 2), most}
-        return sorted(inner), sorted({1, most})
-    inner = {max(1, round(most * share)) for share in _SHARES}
-    return sorted(inner), sorted({max(1, most // 16), most})
 
 
 def key_of(
@@ -165,7 +69,7 @@ def key_of(
         "heads": max(layer.heads for layer in sizes.layers),
         "head_size": max(layer.head_size for layer in sizes.layers),
         "neurons": max(layer.neurons for layer in sizes.layers),
-        "inner": min(_INNER, len(sizes.layers) - 1),
+        "layers": len(sizes.layers),
     }
     installed = versions.installed(versions.QUANTIZER)
     return Key(
@@ -249,7 +153,7 @@ def _make(
                     key=dataclasses.asdict(keys[recipe.name]),
                     busy=busy,
                     seconds=round((time.perf_counter() - begin) / len(lacking), 1),
-                    **design.table(measured),  # type: ignore[arg-type]
+                    **design.table(measured),
                 )
             )
     return found

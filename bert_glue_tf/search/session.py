@@ -98,11 +98,7 @@ class Search:
     def texts(self) -> Texts:
         """The texts that outputs are fitted on, and those that levels are judged by."""
         sizes = self.blocks.sizes
-        hidden = int(sizes.same["hidden_size"])
-        weights = sum(
-            hidden * (4 * one.heads * one.head_size + 2 * one.neurons) for one in sizes.layers
-        )
-        effort = self._effort or Effort.for_weights(weights)
+        effort = self._effort or Effort.for_weights(sizes.weights)
         with doing("tokenizing the training texts"):
             return search_texts.choose(self.run, self.read, effort, sizes.pieces)
 

@@ -11,7 +11,7 @@ from search_tables import key, table_of
 from bert_glue_tf.models.blocks import EncoderSizes, LayerSize
 from bert_glue_tf.search import costs
 from bert_glue_tf.search.costs import Cost, CostTable
-from bert_glue_tf.search.making import Design, Small
+from bert_glue_tf.search.design import Design, Small
 from bert_glue_tf.search.structure import Sizes
 
 TABLE = table_of(
