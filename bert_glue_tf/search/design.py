@@ -72,11 +72,7 @@ class Design:
                 networks.append(Small(((0, 0),) * inner + (_only(kind, units),)))
         heads, neurons = (max(one.units(kind) for one in sizes.layers) for kind in KINDS)
         networks.append(Small(((max(1, heads // 2), max(1, neurons // 2)),) * layers))
-        hidden = int(sizes.same["hidden_size"])
-        weights = hidden * sum(
-            4 * one.heads * one.head_size + 2 * one.neurons for one in sizes.layers
-        )
-        if weights <= _LARGE:
+        if sizes.weights <= _LARGE:
             networks.append(Small(((heads, neurons),) * layers))
         return cls(tuple(dict.fromkeys(networks)), knots, layers)
 
