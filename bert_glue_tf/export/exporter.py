@@ -212,6 +212,7 @@ class _ExportRun:
                 self._maker.preprocessor, len(self._task.text_fields), loaded, settings.seq_lengths
             ),
         )
+        del loaded  # It holds the file a second time.
         flatbuffer.add_metadata(model, values)
         return flatbuffer.write(model), values
 

@@ -172,6 +172,7 @@ class MediaPipeExport:
             {"inputs": inputs, "output": PROBABILITIES, "batch_sizes": [1]},
             golden.examples(self._preprocessor(self._length), 1, loaded, [self._length]),
         )
+        del loaded  # It holds the file a second time.
         model = flatbuffer.read(content)
         packing.add_metadata(model, inputs, described["task"], described["licence"])
         flatbuffer.add_metadata(model, described)
