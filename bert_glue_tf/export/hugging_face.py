@@ -22,7 +22,6 @@ from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.core.progress import doing
 from bert_glue_tf.data import problems
 from bert_glue_tf.data.problems import Problem
-from bert_glue_tf.export import hugging_face_card, hugging_face_tokenizer
 from bert_glue_tf.export.settings import weights_sha256
 from bert_glue_tf.runs.finished import Run
 
@@ -59,6 +58,7 @@ def export(path: pathlib.Path, output: pathlib.Path | None = None) -> pathlib.Pa
         return folder
     with doing("starting TensorFlow"):
         from bert_glue_tf.data import preprocessing, vocabulary
+        from bert_glue_tf.export import hugging_face_card, hugging_face_tokenizer
         from bert_glue_tf.models import saving
     family = saving.family_of(run.folder.model)
     foreign = family.to_hugging_face(run.folder.model, run.config.dropout)

@@ -94,7 +94,11 @@ def test_no_tensorflow_before_it_is_needed():
 
 
 @pytest.mark.parametrize(
-    "name", ["benchmark", "compare", "compress", "export_tflite", "sensitivity", "survey", "train"]
+    "name",
+    [
+        *("benchmark", "compare", "compress", "export_hf", "export_tflite", "sensitivity"),
+        *("survey", "train"),
+    ],
 )
 def test_a_command_knows_its_flags_before_numpy(name):
     code = (
