@@ -211,7 +211,11 @@ def quantized(plain: bytes, recipe: QuantizationRecipe, length: int, pieces: int
 def _timed(
     files: Mapping[Small, pathlib.Path], length: int, threads: int
 ) -> tuple[dict[Small, tuple[float, float]], str]:
-    """Time the files in turns: network -> bytes and milliseconds; a warning where others worked."""
+    """Time the files in turns: network -> bytes and milliseconds; a warning where others worked.
+
+    The milliseconds are the median. Where others worked they are those of the fastest run, which
+    meets the others the least: by it parts add up to their network as on an idle machine.
+    """
     models = {one: LiteModel.load(path, threads) for one, path in files.items()}
     features = {name: np.ones((1, length), np.int32) for name in INPUTS}
     calls: dict[str, Callable[[], object]] = {
@@ -226,11 +230,13 @@ def _timed(
     repetitions = min(most, max(least, round(_SECONDS / turn)))
     work = benchmark.Work()
     timed = cost.interleaved_latency(calls, repetitions)
+    busy = _busy(work.of_others(), threads)
+    statistic = "min" if busy else "p50"
     measured = {
-        one: (float(path.stat().st_size), timed[str(place)]["p50"])
+        one: (float(path.stat().st_size), timed[str(place)][statistic])
         for place, (one, path) in enumerate(files.items())
     }
-    return measured, _busy(work.of_others(), threads)
+    return measured, busy
 
 
 def _busy(others: float, threads: int) -> str:
@@ -240,7 +246,8 @@ def _busy(others: float, threads: int) -> str:
         return ""
     text = (
         f"other processes kept {others:.1f} of {cores} cores at work while these costs were "
-        "measured: the times are too long. Measure them again when the machine is idle."
+        "measured: the times are those of the fastest runs, and are less certain. Measure them "
+        "again when the machine is idle."
     )
     logging.warning("%s", text)
     return text
