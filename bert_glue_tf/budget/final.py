@@ -12,6 +12,7 @@ import numpy as np
 from bert_glue_tf.budget import tables
 from bert_glue_tf.budget.checked import Launch
 from bert_glue_tf.budget.record import ORIGINAL, Choice, Outcome, Trial
+from bert_glue_tf.budget.trials import milliseconds
 from bert_glue_tf.budget.work import Job
 from bert_glue_tf.core.files import write_atomically
 from bert_glue_tf.data import problems, tasks
@@ -115,7 +116,7 @@ def _outcome(
             "examples": trial.examples,
             "was_seen": trial.was_seen,
         },
-        missed=_missed(launch, file, timings[1].latency[str(launch.length)]["p50"], trial),
+        missed=_missed(launch, file, milliseconds(timings[1], launch.length), trial),
         metric=launch.run.task.primary_metric,
         difference=_difference(launch.run, run, original, file),
         examples=file.record.examples,
