@@ -24,7 +24,7 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any, Self, TypeVar
 
-from bert_glue_tf.budget.record import Choice, Outcome, Step, Trial
+from bert_glue_tf.budget.record import TRAINED, Choice, Outcome, Step, Trial
 from bert_glue_tf.budget.settings import CompressSettings
 from bert_glue_tf.core import locks, records, strict_json
 from bert_glue_tf.core.errors import UserError
@@ -34,6 +34,8 @@ from bert_glue_tf.runs.config import canonical_place
 
 _R = TypeVar("_R", bound=Record)
 _RUN = "run"
+# They may change as long as nothing has been trained.
+_OF_TRAININGS = ("epochs", "learning_rate", "trainings")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,9 +69,8 @@ class CompressFolder:
             path.mkdir(parents=True, exist_ok=True)
             folder._lock()
             folder._judge(run, settings)
-            if not folder.settings_file.exists():
-                values = {_RUN: canonical_place(str(run)), **settings.to_json()}
-                write_atomically(folder.settings_file, json.dumps(values, indent=2) + "\n")
+            values = {_RUN: canonical_place(str(run)), **settings.to_json()}
+            write_atomically(folder.settings_file, json.dumps(values, indent=2) + "\n")
         except (OSError, ValueError) as error:
             raise UserError(
                 f"--workdir={path}: cannot be written ({reason(error)}). "
@@ -99,10 +100,12 @@ class CompressFolder:
                 )
             return
         earlier, of_run = self._read_settings()
+        free = () if any(self.path.glob(f"{TRAINED}-*")) else _OF_TRAININGS
         different = {
             name: (old, new)
             for name, new in {**settings.to_json(), _RUN: canonical_place(str(run))}.items()
             if (old := {**earlier.to_json(), _RUN: canonical_place(of_run)}[name]) != new
+            and name not in free
         }
         if different:
             listed = ", ".join(

@@ -88,12 +88,22 @@ def test_a_folder_goes_on_with_the_same_settings_and_refuses_others(tmp_path):
     folder = CompressFolder.open(path, run, SETTINGS)
     folder.add(Step(name="costs", text="measured", seconds=3.0))
     assert [one.text for one in CompressFolder.open(path, run, SETTINGS).steps()] == ["measured"]
-    other = dataclasses.replace(SETTINGS, epochs=3)
-    with refuses(UserError, "epochs is 10 there and 3 here", str(path)):
-        CompressFolder.open(path, run, other)
+    with refuses(UserError, "at_length is 64 there and 32 here", str(path)):
+        CompressFolder.open(path, run, dataclasses.replace(SETTINGS, at_length=32))
     with refuses(UserError, "run is", "another-run"):
         CompressFolder.open(path, tmp_path / "another-run", SETTINGS)
     assert json.loads(folder.settings_file.read_text())["epochs"] == 10
+
+
+def test_the_trainings_may_be_others_until_one_has_begun(tmp_path):
+    run, path = tmp_path / "run", tmp_path / "compressed"
+    CompressFolder.open(path, run, SETTINGS)
+    other = dataclasses.replace(SETTINGS, epochs=3, trainings=1)
+    folder = CompressFolder.open(path, run, other)
+    assert json.loads(folder.settings_file.read_text())["epochs"] == 3
+    (path / "trained-int4").mkdir()
+    with refuses(UserError, "epochs is 3 there and 10 here", str(path)):
+        CompressFolder.open(path, run, SETTINGS)
 
 
 def test_a_folder_of_other_files_is_refused_and_untouched(tmp_path):
