@@ -91,9 +91,9 @@ def killed_after(patch, owner, name):
 @pytest.fixture(scope="module")
 @slow_to_make
 def compressed(exported, tmp_path_factory):
-    """A compression that was killed in each of its phases: its launch, results, and what it did."""
+    """A compression that was killed in its phases: its launch, result, and files that it made."""
     root = tmp_path_factory.mktemp("compress")
-    shutil.copytree(exported[0].path, root / "run", ignore=shutil.ignore_patterns("tflite"))
+    shutil.copytree(exported[0].path, root / "run")  # With its float32 file.
     settings = CompressSettings(**SETTINGS)
     search = Launch.check(root / "run", settings, is_search_only=True)
     whole = Launch.check(root / "run", settings)
@@ -111,44 +111,39 @@ def compressed(exported, tmp_path_factory):
             launch.work(search)
         with killed_after(patch, Work, "choose"):
             launch.work(search)
-        first = launch.work(search)
-        searched = len(made)
         with killed_after(patch, training, "run_all"):
             launch.work(whole)
         with killed_after(patch, final, "export"):
             launch.work(whole)
-        second = launch.work(whole)
-    return whole, first, second, (searched, len(made))
+        outcome = launch.work(whole)
+    return whole, outcome, len(made)
 
 
 def test_the_file_keeps_the_budget_and_is_what_the_record_says(compressed):
-    whole, first, second, _ = compressed
-    for outcome in (first, second):
-        file = whole.folder / outcome.file["path"]
-        assert file.stat().st_size == outcome.file["bytes"] < 0.5e6
-        assert outcome.missed == {}
-        assert outcome.file["recipe"] == "dynamic_int8"
-        assert outcome.times_smaller > 1
-        assert outcome.length == 16
-    assert first.file["run"] == "searched-dynamic_int8"
-    # Half of the network is gone, and its outputs are fitted.
-    after = second.widths["after"][0]
+    whole, outcome, _ = compressed
+    file = whole.folder / outcome.file["path"]
+    assert file.stat().st_size == outcome.file["bytes"] < 0.5e6
+    assert outcome.missed == {}
+    assert outcome.file["recipe"] == "dynamic_int8"
+    assert outcome.times_smaller > 1
+    assert outcome.length == 16
+    # A part of the network is gone.
+    after = outcome.widths["after"][0]
     assert after["heads"] < 2 or after["neurons"] < 32
-    assert second.held_out["examples"] == 40
-    assert second.held_out["was_seen"]
+    assert outcome.held_out["examples"] == 40
+    assert outcome.held_out["was_seen"]
 
 
 def test_what_is_killed_goes_on_and_makes_nothing_twice(compressed):
-    whole, _, _, (searched, everything) = compressed
-    # The original's, that of the searched network, and both again with their records.
-    assert searched == 4
-    # The trained network's, and that again with its record if it was chosen.
-    assert everything - searched in (1, 2)
+    whole, _, made = compressed
+    # The float32 files of the original, of the searched network and of the trained one; and that of
+    # the chosen one again, with its record.
+    assert made == 4
     folder = CompressFolder(whole.folder)
     assert [one.name for one in folder.steps()] == [
-        *("costs", "worth", "structures", "result"),
-        *("trainings", "quantize-aware", "result"),
+        *("costs", "worth", "structures", "trainings", "quantize-aware", "result")
     ]
+    assert folder.choice("searched").run == "searched-dynamic_int8"
     lines = (whole.folder / "trials.jsonl").read_text().splitlines()
     assert len(lines) == len(folder.trials())  # No file was tried twice.
 
@@ -164,7 +159,7 @@ def test_the_student_learns_from_the_original_without_the_held_out_texts(compres
 
 
 def test_the_score_is_that_of_the_exported_file_on_validation(compressed):
-    whole, _, second, _ = compressed
+    whole, second, _ = compressed
     folder = ExportFolder((whole.folder / second.file["path"]).parent)
     record = folder.records()["dynamic_int8"]
     assert second.file["score"] == record.metrics["accuracy"]
@@ -178,7 +173,7 @@ def test_the_score_is_that_of_the_exported_file_on_validation(compressed):
 
 
 def test_a_finished_compression_is_shown_and_nothing_is_made(compressed, capsys, monkeypatch):
-    whole, _, second, _ = compressed
+    whole, second, _ = compressed
     monkeypatch.setattr(exporter, "export", None)
     assert launch.work(whole) == second
     shown.show(whole, second)
