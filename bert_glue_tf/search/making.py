@@ -113,6 +113,9 @@ def tables(
     folder = imported.cache_root() / FOLDER if cache is None else cache
     keys = {name: key_of(run, name, length, threads, lengths) for name in names}
     found = {name: None if again else costs.read(folder, key) for name, key in keys.items()}
+    for name, table in found.items():
+        if table is not None and table.busy:
+            logging.warning("%s: %s", folder / keys[name].file_name, table.busy)
     lacking = [recipes.get(name) for name, table in found.items() if table is None]
     if lacking:
         for made in _make(run, lacking, keys):

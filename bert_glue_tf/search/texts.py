@@ -18,7 +18,7 @@ from bert_glue_tf.search.defaults import Effort
 from bert_glue_tf.training import task_settings
 
 _TRAIN = "train"
-_BATCH_TOKENS = 2048  # Whose values of a layer are in memory at once.
+_BATCH_TOKENS = 512  # Whose values in all layers are in memory at once.
 
 
 @dataclasses.dataclass(frozen=True)

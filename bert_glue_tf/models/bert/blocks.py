@@ -83,11 +83,14 @@ class BertBlocks(Blocks):
     ) -> dict[tuple[int, str], tuple[Seen, np.ndarray]]:
         found: dict[str, tf.Tensor] = {}
         state, layers = self.begin(features), range(len(self.sizes.layers))
+        kept = tuple(f"/{name}:{side}" for name in _LAST.values() for side in ("input", "output"))
+        kept += tuple(f"/{name}:input" for name in _NORM.values())
         norms = {f"layer_{i}/{_NORM[kind]}:input": (i, kind) for i in layers for kind in KINDS}
         with tf.GradientTape(watch_accessed_variables=False) as tape:
 
             def keep(point: str, tensor: Any) -> Any:
-                found[point] = tensor
+                if point.endswith(kept):  # All others would fill the memory.
+                    found[point] = tensor
                 if point in norms:
                     tape.watch(tensor)
                 return tensor
