@@ -289,6 +289,7 @@ BROKEN = {
     ),
     "words.tflite": web_site.file(vocabulary_sha256="0" * 64),
     "labels.tflite": web_site.file(labels=["one", "two", "three"]),
+    "kind.tflite": web_site.file(kind="tagging"),
     "foreign.tflite": b"\0\0\0\0TFL2",
     "good.tflite": web_site.file(),
 }
@@ -298,6 +299,7 @@ SAID = {
     "answers": 'answers "" with',
     "words": "not the vocabulary of this file",
     "labels": "2 outputs for 3 labels",
+    "kind": "the kind tagging",
     "foreign": "no .tflite file",
     "gone": "status 404",
     "good": "",

@@ -13,6 +13,7 @@ import {readMetadata} from "./metadata.js";
 import {Tokenizer} from "./tokenizer.js";
 
 const SIGNATURE = /^length_(\d+)$/;
+const KINDS = ["classification", "multi_label", "regression"];
 
 /**
  * Load LiteRT's runtime, once in a page.
@@ -54,6 +55,9 @@ export class Classifier {
       throw new Error(
         `${file}: does not say how it takes texts, as files of older versions; export it again`,
       );
+    }
+    if (!KINDS.includes(metadata.kind)) {
+      throw new Error(`${file}: answers of the kind ${metadata.kind} are not known here`);
     }
     await checkVocabulary(pieces, vocabulary, metadata.vocabulary_sha256);
     const tokenizer = new Tokenizer(new TextDecoder().decode(pieces), {

@@ -2,8 +2,8 @@
 
 make web-demo RUN=runs/demo
 
-The folder can be copied to any web server as it is. With threads the runtime is faster; browsers
-allow them to pages that come with the headers of `HEADERS`.
+The folder can be copied to any web server as it is. Browsers allow threads to pages that come with
+the headers of `HEADERS`; without them the runtime has one.
 """
 
 from __future__ import annotations
