@@ -24,7 +24,8 @@ Written by `make claims` from the answers of the studies in this folder; [studie
 names the documents. *holds* and *does not hold* are of the encoder and the data that the row names,
 which are smaller than the documents'. *cannot be told* says which difference so many examples would
 have shown four times of five. Differences: mean over the seeds, 95 % interval, p corrected for the
-number of tests of its study (Holm). *not run*: no run of it is among the committed results.
+number of tests of its study (Holm). *not run*: no committed run has written an answer; those of
+before this page was are described in [studies.md](../studies.md).
 
 """
 

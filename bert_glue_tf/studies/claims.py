@@ -195,7 +195,7 @@ def difference(found: Comparison) -> str:
 
 def smallest(found: Comparison) -> float:
     """Return the difference that a test at 5 % would find in four cases of five."""
-    low, high = found.difference.interval
+    low, high = found.difference.interval  # NaN where it is not defined.
     return (high - low) / (2 * _HALF) * _FOUND
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 from bert_glue_tf.evaluation.collapse import Mark
 from bert_glue_tf.reports.groups import Group
 from bert_glue_tf.reports.verdicts import Comparison, Outcome
-from bert_glue_tf.studies import words
+from bert_glue_tf.studies import claims, words
 from bert_glue_tf.studies.claims import Answer, Verdict
 from bert_glue_tf.studies.zeros import Zeros
 
@@ -22,6 +23,9 @@ _KINDS = {
 
 def ranking(compared: Mapping[str, Mapping[float, Comparison]]) -> Answer | None:
     """Return whether local is the better ranking, over all tasks and sparsities.
+
+    It holds where local is shown to be better at more of them than global is; the numbers say at
+    how many each is, so that a reader may ask for more.
 
     Args:
       compared: task -> sparsity -> local minus global.
@@ -42,12 +46,20 @@ def ranking(compared: Mapping[str, Mapping[float, Comparison]]) -> Answer | None
         examples += max((found.examples for found in by_sparsity.values()), default=0)
     if not any(told.values()):
         return None
+    better, worse = len(told[Outcome.BETTER]), len(told[Outcome.WORSE])
     verdict = Verdict.CANNOT_BE_TOLD
-    if told[Outcome.WORSE]:
-        verdict = Verdict.DOES_NOT_HOLD
-    elif told[Outcome.BETTER]:
+    if better > worse:
         verdict = Verdict.HOLDS
-    numbers = ". ".join(f"{_KINDS[kind]}: {'; '.join(some)}" for kind, some in told.items() if some)
+    elif worse > better:
+        verdict = Verdict.DOES_NOT_HOLD
+    total = sum(map(len, told.values()))
+    least = [claims.smallest(one) for by in compared.values() for one in by.values()]
+    numbers = f"local is better at {better} of {total}, global at {worse}. " + ". ".join(
+        f"{_KINDS[kind]}: {'; '.join(some)}" for kind, some in told.items() if some
+    )
+    known = [one for one in least if not math.isnan(one)]
+    if known:
+        numbers += f". Shown four times of five would be {min(known):.3f} to {max(known):.3f}"
     return Answer("local_global.local", verdict, numbers, examples, seeds, encoder)
 
 

@@ -14,7 +14,7 @@ from bert_glue_tf.reports import tables, verdicts
 from bert_glue_tf.reports.formats import Score
 from bert_glue_tf.reports.tables import Table
 from bert_glue_tf.reports.verdicts import Outcome
-from bert_glue_tf.studies import columns, printed, words
+from bert_glue_tf.studies import claims, columns, printed, words
 from bert_glue_tf.studies.cells import Cell, cell
 from bert_glue_tf.studies.claims import Answer, Verdict
 from bert_glue_tf.studies.structured_rows import COLUMNS, Row
@@ -215,6 +215,7 @@ class Structured(SweptStudy):
         """
         told: dict[Outcome, list[str]] = {one: [] for one in Outcome}
         examples, seeds, encoder = 0, 0, ""
+        least: list[float] = []  # Differences that could be shown.
         for task, (_, *pruned) in self.by_task.items():
             by_label = {one.label: one for one in pruned}
             pairs = [(by_label[a], by_label[b]) for a, b in order]
@@ -226,6 +227,8 @@ class Structured(SweptStudy):
                 examples += found.examples if (a, b) == pairs[0] else 0
                 seeds = max(seeds, len(found.difference.by_seed))
                 encoder = found.encoder
+                if found.difference.is_defined:
+                    least.append(claims.smallest(found))
                 told[found.outcome].append(
                     f"{task}: {a.label} over {b.label} {words.interval(found)}"
                 )
@@ -237,6 +240,8 @@ class Structured(SweptStudy):
             "structured.irregular": printed.irregular_is_best(),
             "structured.column_block": printed.column_best_block_worst(),
         }[claim][1]
+        if least:
+            numbers += f". Shown four times of five would be {min(least):.3f} to {max(least):.3f}"
         numbers += f". Its own table contradicts it on {printed.names(own)}"
         return Answer(claim, verdict, numbers, examples, seeds, encoder)
 
