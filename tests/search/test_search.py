@@ -272,9 +272,9 @@ def test_an_encoder_whose_blocks_cannot_be_told_apart_is_refused(tmp_path):
 
 
 def test_without_held_out_texts_levels_are_judged_by_others_than_outputs_are_fitted_on(
-    exported, tmp_path, caplog
+    run, tmp_path, caplog
 ):
-    run, _ = exported
+    run = dataclasses.replace(run, config=dataclasses.replace(run.config, held_out=0))
     found = Search(run, writing.examples_of(run), tmp_path, EFFORT).texts
     assert not found.held_out
     assert "--held_out" in caplog.text
