@@ -195,6 +195,14 @@ def test_a_python_without_mediapipe_is_told_of(tmp_path):
         client.ask(program, tmp_path / "x.tflite", ["a"], ["text"])
 
 
+def test_a_client_that_answers_other_labels_is_told_of(tmp_path):
+    program = tmp_path / "python"
+    program.write_text("#!/bin/sh\ncat >/dev/null\necho '\"9.9\"'\necho '{\"yes\": 1.0}'\n")
+    program.chmod(0o755)
+    with refuses(UserError, f"--client_python={program}", "'no'"):
+        client.ask(program, tmp_path / "x.tflite", ["no", "yes"], ["a"])
+
+
 def test_answers_of_a_client_are_put_in_the_labels_order(tmp_path):
     lines = ['"9.9"', json.dumps({"yes": 0.75, "no": 0.25}), json.dumps({"no": 1.0, "yes": 0.0})]
     program = tmp_path / "python"

@@ -21,6 +21,9 @@ else:
 # Where `make clients` builds it.
 USUAL_PYTHON = pathlib.Path(".venv-clients/bin/python")
 _SECONDS = 3600
+_GOOD = (
+    "Give a Python that has the package mediapipe, as .venv-clients/bin/python of 'make clients'."
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,10 +52,7 @@ def python(given: str) -> pathlib.Path | None:
     if os.access(path, os.X_OK) and path.is_file():
         return path.absolute()
     if given:
-        raise UserError(
-            f"--client_python={given}: no such program. Give a Python that has the package "
-            "mediapipe, as .venv-clients/bin/python of 'make clients'."
-        )
+        raise UserError(f"--client_python={given}: no such program. {_GOOD}")
     return None
 
 
@@ -70,21 +70,27 @@ def ask(
     Raises:
       UserError: the program has no MediaPipe, or it refuses the file.
     """
-    done = subprocess.run(
-        # Apart from this project's modules, and from what PYTHONPATH names.
-        [program, "-I", pathlib.Path(__file__).with_name("ask.py"), file],
-        input="".join(json.dumps(text) + "\n" for text in texts),
-        capture_output=True,
-        text=True,
-        timeout=_SECONDS,
-    )
+    refused = f"--client_python={program}: MediaPipe has not answered"
+    try:
+        done = subprocess.run(
+            # Apart from this project's modules, and from what PYTHONPATH names.
+            [program, "-I", pathlib.Path(__file__).with_name("ask.py"), file],
+            input="".join(json.dumps(text) + "\n" for text in texts),
+            capture_output=True,
+            text=True,
+            timeout=_SECONDS,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise UserError(f"{refused} ({error}). {_GOOD}") from None
     if done.returncode:
         reason = next(iter(reversed(done.stderr.strip().splitlines())), f"{done.returncode}")
+        raise UserError(f"{refused} ({reason[:300]}). {_GOOD}")
+    try:
+        version, *answers = map(json.loads, done.stdout.splitlines())
+        rows = [[float(answer[label]) for label in labels] for answer in answers]
+        probabilities = np.array(rows, np.float32).reshape(len(texts), len(labels))
+    except (ValueError, LookupError, TypeError) as error:
         raise UserError(
-            f"--client_python={program}: MediaPipe has not answered ({reason[:300]}). Give a "
-            "Python that has the package mediapipe, as .venv-clients/bin/python of "
-            "'make clients'."
-        )
-    version, *answers = map(json.loads, done.stdout.splitlines())
-    rows = [[answer[label] for label in labels] for answer in answers]
-    return Answers(version, np.array(rows, np.float32).reshape(len(texts), len(labels)))
+            f"{refused} every text, or not with its labels ({error}). {_GOOD}"
+        ) from None
+    return Answers(str(version), probabilities)
