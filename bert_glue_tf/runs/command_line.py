@@ -120,7 +120,8 @@ def read_flags(flag_values: flags.FlagValues) -> ExperimentConfig:
     if flag_values["config"].value:
         kept = _read(flag_values["config"].value)
         values |= {name: kept[name] for name in names if not flag_values[name].present}
-    if values["start"]:
+    # A run that is repeated has all its settings, whatever the run has that it starts from.
+    if values["start"] and (flag_values["start"].present or not flag_values["config"].value):
         values["start"] = canonical_place(values["start"])
         begun = Run.read(pathlib.Path(values["start"]), "start").config
         names = (*DataSettings.names(), *EncoderSettings.names())

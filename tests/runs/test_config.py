@@ -6,7 +6,9 @@ import dataclasses
 import json
 import os
 
+import numpy as np
 import pytest
+import written_runs
 from absl import flags
 from messages import refuses
 
@@ -233,6 +235,17 @@ def test_a_run_needs_the_one_that_it_starts_from():
     settings = ExperimentConfig(pruning_method="random", epochs=2, finetune_epochs=3)
     (start,) = settings.needs
     assert start == ExperimentConfig(epochs=3)
+
+
+def test_a_run_that_is_repeated_keeps_its_settings_beside_those_of_its_start(tmp_path):
+    labels = np.array([0, 1] * 4)
+    run = written_runs.write_run(tmp_path / "run", labels, written_runs.wrong_at(labels, [0]))
+    settings = ExperimentConfig(task="mrpc", encoder="tiny", data="tsv", start=str(run), held_out=7)
+    file = tmp_path / "config.json"
+    file.write_text(settings.to_text())
+    assert parse(f"--config={file}").held_out == 7
+    # Another start brings its own.
+    assert parse(f"--config={file}", f"--start={run}").held_out == 0
 
 
 def test_a_teacher_that_is_the_start_asks_for_one():
