@@ -137,7 +137,12 @@ class Work:
         if kept is not None:
             return kept
         base, contenders, session = self._trials.timed(self._tried, self._job.length)
-        chosen = choice.choose(contenders, self._limits)
+        judged = contenders
+        if stage != SEARCHED and self._job.held_out.was_seen:
+            # What was not trained since still knows the held-out texts by heart, and would win.
+            trained = [one for one in contenders if one.trial.stage != SEARCHED]
+            judged = trained or contenders
+        chosen = choice.choose(judged, self._limits)
         made = Choice(
             stage=stage,
             run=chosen.contender.trial.run,
