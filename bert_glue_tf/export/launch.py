@@ -130,18 +130,21 @@ class ForClient:
         """Check, before TensorFlow is started, that the client can answer a run's task.
 
         Raises:
-          UserError: it cannot, or a value is none.
+          UserError: it cannot, a value is none, or the Python has no such client.
         """
         if self.name != refusals.CLIENT:
             raise UserError(f"--client={self.name}: no such client. Good value: {refusals.CLIENT}.")
         refusals.require_task(run.task)
-        finding.python(self.python)
+        program = finding.python(self.python)
         low, high = encoders.MIN_SEQ_LENGTH, run.config.seq_length
         if self.seq_length and not low <= self.seq_length <= high:
             raise UserError(
                 f"--seq_length={self.seq_length}: must be from {low} to {high}, the --seq_length "
                 "of the run."
             )
+        if program:
+            with doing(f"asking {program} for MediaPipe"):
+                finding.require(program)
 
     def of(self, run: Run, examples: Mapping[str, Examples]) -> MediaPipeExport:
         """Return what makes the files of a run for the client; starts TensorFlow.

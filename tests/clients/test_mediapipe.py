@@ -69,6 +69,7 @@ def test_its_tokenizer_is_the_one_that_texts_are_counted_with(program, tmp_path)
     loaded = litert.LiteModel(path.read_bytes())
     expected = loaded.predict(tokens.batch(range(len(TEXTS)), 32))
     assert len(np.unique(expected[:, 0])) > len(TEXTS) / 2
+    client.require(program)
     found = client.ask(program, path, ["no", "yes, ja"], TEXTS).probabilities
     np.testing.assert_allclose(found, expected, atol=1e-5)
 

@@ -6,6 +6,7 @@ import dataclasses
 import io
 import json
 import pathlib
+import sys
 import zipfile
 
 import numpy as np
@@ -184,6 +185,17 @@ def test_values_of_a_client_are_checked_before_anything_is_made(tmp_path, monkey
     ]:
         with refuses(UserError, told):
             ForClient(**values).require(run)
+
+
+def test_a_python_is_asked_for_mediapipe_before_anything_is_made(tmp_path):
+    run = Run.read(write_run(tmp_path / "run", [0, 1], wrong_at([0, 1], []), task="cola"))
+    program = tmp_path / "python"
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')  # Its name is on no machine.
+    program.chmod(0o755)
+    with refuses(UserError, f"--client_python={program}", "No module named 'mediapipe'"):
+        ForClient(python=str(program)).require(run)
+    program.write_text('#!/bin/sh\n[ "$2" ] && [ -z "$3" ] && echo \'"9.9"\'\n')  # No file.
+    ForClient(python=str(program)).require(run)
 
 
 def test_a_python_without_mediapipe_is_told_of(tmp_path):

@@ -1,9 +1,10 @@
 """Ask MediaPipe's TextClassifier, in a Python that has the package `mediapipe` and not this one.
 
-    PYTHON ask.py FILE < texts
+    PYTHON ask.py [FILE] < texts
 
 Texts are lines of JSON, a string each. The first line that is printed is MediaPipe's version, each
-further one an object of JSON of a text: label -> probability, the most probable first.
+further one an object of JSON of a text: label -> probability, the most probable first. Without a
+file the version is all that is asked.
 """
 
 import importlib.util
@@ -39,6 +40,9 @@ def main() -> None:
     from mediapipe.tasks import python as tasks
     from mediapipe.tasks.python import text
 
+    if not sys.argv[1:]:
+        print(json.dumps(mediapipe.__version__))
+        return
     options = text.TextClassifierOptions(
         base_options=tasks.BaseOptions(model_asset_path=sys.argv[1])
     )

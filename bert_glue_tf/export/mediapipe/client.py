@@ -8,7 +8,7 @@ import os
 import pathlib
 import subprocess
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bert_glue_tf.core import lazy
 from bert_glue_tf.core.errors import UserError
@@ -20,7 +20,7 @@ else:
 
 # Where `make clients` builds it.
 USUAL_PYTHON = pathlib.Path(".venv-clients/bin/python")
-_SECONDS = 3600
+_SECONDS = 3600  # For all texts.
 _GOOD = (
     "Give a Python that has the package mediapipe, as .venv-clients/bin/python of 'make clients'."
 )
@@ -70,27 +70,49 @@ def ask(
     Raises:
       UserError: the program has no MediaPipe, or it refuses the file.
     """
-    refused = f"--client_python={program}: MediaPipe has not answered"
+    written = _output(program, [file], texts)
+    try:
+        version, *answers = map(json.loads, written.splitlines())
+        rows = [[float(answer[label]) for label in labels] for answer in answers]
+        probabilities = np.array(rows, np.float32).reshape(len(texts), len(labels))
+    except (ValueError, LookupError, TypeError) as error:
+        raise UserError(
+            f"{_refused(program)} every text, or not with its labels ({error}). {_GOOD}"
+        ) from None
+    return Answers(str(version), probabilities)
+
+
+def require(program: pathlib.Path) -> None:
+    """Check that a Python has MediaPipe, which takes the seconds of its import.
+
+    Raises:
+      UserError: it has none.
+    """
+    _output(program, [], [])
+
+
+def _output(program: pathlib.Path, arguments: Sequence[Any], texts: Sequence[str]) -> str:
+    """Return the output of `ask.py` in another Python.
+
+    Raises:
+      UserError: it has failed.
+    """
     try:
         done = subprocess.run(
             # Apart from this project's modules, and from what PYTHONPATH names.
-            [program, "-I", pathlib.Path(__file__).with_name("ask.py"), file],
+            [program, "-I", pathlib.Path(__file__).with_name("ask.py"), *arguments],
             input="".join(json.dumps(text) + "\n" for text in texts),
             capture_output=True,
             text=True,
             timeout=_SECONDS,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise UserError(f"{refused} ({error}). {_GOOD}") from None
+        raise UserError(f"{_refused(program)} ({error}). {_GOOD}") from None
     if done.returncode:
         reason = next(iter(reversed(done.stderr.strip().splitlines())), f"{done.returncode}")
-        raise UserError(f"{refused} ({reason[:300]}). {_GOOD}")
-    try:
-        version, *answers = map(json.loads, done.stdout.splitlines())
-        rows = [[float(answer[label]) for label in labels] for answer in answers]
-        probabilities = np.array(rows, np.float32).reshape(len(texts), len(labels))
-    except (ValueError, LookupError, TypeError) as error:
-        raise UserError(
-            f"{refused} every text, or not with its labels ({error}). {_GOOD}"
-        ) from None
-    return Answers(str(version), probabilities)
+        raise UserError(f"{_refused(program)} ({reason[:300]}). {_GOOD}")
+    return done.stdout
+
+
+def _refused(program: pathlib.Path) -> str:
+    return f"--client_python={program}: MediaPipe has not answered"
