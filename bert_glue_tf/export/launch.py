@@ -104,6 +104,8 @@ def _export(
 
     # What it refuses is refused before minutes are spent.
     further = client.of(run, examples) if client else None
+    if further:
+        further.require(folder, chosen)
     records = exporter.export(run, settings, chosen, folder, examples)
     if further:
         further.make(folder, settings, chosen)

@@ -15,14 +15,18 @@ import tiny_tflite
 from messages import refuses
 from written_runs import write_run, wrong_at
 
+from bert_glue_tf.core import files, records
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import tasks
 from bert_glue_tf.data.problems import Classification
 from bert_glue_tf.data.switches import Switches
-from bert_glue_tf.export import flatbuffer, litert, signatures
+from bert_glue_tf.export import exporter, flatbuffer, launch, litert, signatures
+from bert_glue_tf.export.folder import ExportFolder
 from bert_glue_tf.export.launch import ForClient
 from bert_glue_tf.export.mediapipe import client, packing, refusals, tokenizer
-from bert_glue_tf.export.mediapipe.record import ClientResult
+from bert_glue_tf.export.mediapipe.exporter import MediaPipeExport
+from bert_glue_tf.export.mediapipe.record import FILE_NAME, ClientResult, require_length
+from bert_glue_tf.models.quantization import recipes
 from bert_glue_tf.runs.finished import Run
 
 PIECES = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "##a", "cat", "##s", ".", "é", "京", "ca", "x")
@@ -229,3 +233,30 @@ def test_a_record_names_a_file_of_its_folder_alone():
     values = dict.fromkeys((field.name for field in dataclasses.fields(ClientResult)), "")
     with pytest.raises(ValueError, match=r"'\.\./x\.tflite'|its seq_length"):
         ClientResult.of({**values, "file": "../x.tflite"})
+
+
+def test_a_file_of_another_length_is_not_replaced(tmp_path, monkeypatch):
+    name, other = "int8_mediapipe.tflite", "float32_mediapipe.tflite"
+    require_length(tmp_path, [name], 64)  # Nothing is there.
+    file = tmp_path / name
+    file.write_bytes(b"a file of 32 word pieces")
+    values: dict[str, object] = {
+        field.name: {"str": "", "int": 0, "float": 0.0}.get(str(field.type), {})
+        for field in dataclasses.fields(ClientResult)
+    }
+    values |= {"file": name, "sha256": files.sha256(file), "seq_length": 32}
+    records.append(tmp_path / FILE_NAME, ClientResult.of(values))
+    with refuses(UserError, "--client=mediapipe", name, "32", "64", "--seq_length=32", "--output"):
+        require_length(tmp_path, [other, name], 64)
+    further = MediaPipeExport.__new__(MediaPipeExport)  # Of no run.
+    further._length = 64
+    monkeypatch.setattr(ForClient, "of", lambda *_: further)
+    monkeypatch.setattr(exporter, "export", None)  # Nothing is exported before.
+    with refuses(UserError, "--client=mediapipe", name):
+        launch._export(None, None, [recipes.get("int8")], ExportFolder(tmp_path), {}, ForClient())
+    require_length(tmp_path, [other, name], 32)
+    require_length(tmp_path, [other], 64)
+    file.write_bytes(b"killed before its record was written")
+    require_length(tmp_path, [name], 64)
+    file.unlink()
+    require_length(tmp_path, [name], 64)

@@ -27,7 +27,7 @@ from bert_glue_tf.export.litert import LiteModel
 from bert_glue_tf.export.making import Maker
 from bert_glue_tf.export.mediapipe import client, packing, refusals, tokenizer
 from bert_glue_tf.export.mediapipe.client import Answers
-from bert_glue_tf.export.mediapipe.record import FILE_NAME, ClientResult, card
+from bert_glue_tf.export.mediapipe.record import FILE_NAME, ClientResult, card, require_length
 from bert_glue_tf.export.settings import ExportSettings
 from bert_glue_tf.models.quantization.recipes import QuantizationRecipe
 from bert_glue_tf.runs import versions
@@ -70,6 +70,15 @@ class MediaPipeExport:
         (length,) = lengths.holding(pieces, (_SHARE,), self._run.config.seq_length)
         logging.info("length %d: the shortest that holds 99 %% of the training texts", length)
         return length
+
+    def require(self, folder: ExportFolder, recipes: Sequence[QuantizationRecipe]) -> None:
+        """Check that no file of another length would be replaced.
+
+        Raises:
+          UserError: naming the file.
+        """
+        names = [folder.model(_stem(recipe)).name for recipe in recipes]
+        require_length(folder.path, names, self._length)
 
     def make(
         self,
@@ -120,7 +129,7 @@ class MediaPipeExport:
         maker: Maker | None,
     ) -> tuple[ClientResult, dict[str, Any]]:
         """Write the file of a recipe, score it, and return its record and its metadata."""
-        stem = f"{recipe.name}_{refusals.CLIENT}"
+        stem = _stem(recipe)
         path = folder.model(stem)
         if maker:
             model, _ = maker.make(recipe)
@@ -229,6 +238,11 @@ class MediaPipeExport:
         logits, also = self._logits(answered), self._task.problem.always_scored
         scores = metrics.compute(self._task, split.labels, logits, also=also)
         return {f"{name}{suffix}": value for name, value in scores.items()}
+
+
+def _stem(recipe: QuantizationRecipe) -> str:
+    """Return the name of the client's file of a recipe, without the ending."""
+    return f"{recipe.name}_{refusals.CLIENT}"
 
 
 class _Total:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import pathlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
-from bert_glue_tf.core import quantities
+from bert_glue_tf.core import files, layout, quantities, records
+from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.core.records import Record, check_types, with_nan
 from bert_glue_tf.export.card import port
 from bert_glue_tf.export.mediapipe.refusals import CLIENT
@@ -105,6 +107,33 @@ class ClientResult(Record):
             f"{self.client_difference:.1e} at most from those of the file in LiteRT, run with the "
             "word pieces of its tokenizer.",
         ]
+
+
+def require_length(folder: pathlib.Path, names: Sequence[str], length: int) -> None:
+    """Refuse to replace files of a client by files of another length.
+
+    A file that is not whole, or that nothing is recorded of, is no reason.
+
+    Args:
+      folder: of the export.
+      names: of the files that are to be written.
+      length: that they are to have, in word pieces.
+
+    Raises:
+      UserError: naming the first file of another length; or the records cannot be read.
+    """
+    path = folder / FILE_NAME
+    if not path.exists():
+        return
+    earlier = {(one.file, one.sha256): one for one in records.load(path, ClientResult)}
+    for file in (folder / name for name in names):
+        there = earlier.get((file.name, files.sha256(file))) if file.is_file() else None
+        if there and there.seq_length != length:
+            raise UserError(
+                f"--client={CLIENT}: {layout.near(file)} reads {there.seq_length} word pieces, and "
+                f"a file of {length} would replace it. Good: --seq_length={there.seq_length}, "
+                "another --output, or this file deleted."
+            )
 
 
 def card(record: ClientResult, described: Mapping[str, Any]) -> str:
