@@ -45,6 +45,41 @@ def test_a_folder_has_the_page_the_runtime_and_the_files(installed, tmp_path):
     assert (site / "litert" / "index.js").read_text() == "@litertjs/core/dist/index.js"
 
 
+def test_only_a_page_is_replaced(installed, tmp_path):
+    site = web_site.write(tmp_path, {"a.tflite": b"a"})
+    vocabulary = tmp_path / "files" / "vocab.txt"
+    serve.write(vocabulary, [], site)
+    assert json.loads((site / "models.json").read_text())["files"] == []
+    own = tmp_path / "own"
+    own.mkdir()
+    (own / ".git").mkdir()  # As of an empty repository.
+    serve.write(vocabulary, [], own)
+    for content in (None, "[", "[]", '{"models": []}'):
+        folder = tmp_path / "somebodys"
+        folder.mkdir(exist_ok=True)
+        (folder / "index.html").write_text("somebody's")
+        if content is not None:
+            (folder / "models.json").write_text(content)
+        with refuses(UserError, f"--output={folder}", "models.json", "empty or a new folder"):
+            serve.write(vocabulary, [], folder)
+        assert (folder / "index.html").read_text() == "somebody's"
+        assert not (folder / "page.js").exists()
+
+
+def test_a_copy_that_was_killed_is_begun_anew(installed, tmp_path, monkeypatch):
+    site = web_site.write(tmp_path, {})
+    vocabulary = tmp_path / "files" / "vocab.txt"
+    shutil.rmtree(site)
+    with monkeypatch.context() as patched:
+        copied = [shutil.copyfile] * 2
+        patched.setattr(shutil, "copyfile", lambda *paths: copied.pop()(*paths))
+        with pytest.raises(IndexError):
+            serve.write(vocabulary, [], site)
+    assert not (site / "vocab.txt").exists()
+    serve.write(vocabulary, [], site)
+    assert (site / "vocab.txt").exists()
+
+
 def test_every_file_of_the_page_is_there():
     names = {
         path.name for path in web_site.WEB.iterdir() if path.suffix in (".js", ".css", ".html")

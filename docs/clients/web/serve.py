@@ -12,6 +12,7 @@ import errno
 import functools
 import http.server
 import json
+import os
 import pathlib
 import shutil
 from collections.abc import Sequence
@@ -48,6 +49,7 @@ HEADERS = {
 }
 HOST = "127.0.0.1"
 _FLOAT32 = "float32"
+_LISTED = "models.json"  # Names the vocabulary and the files of the page.
 
 _RUN = flags.DEFINE_string("run", "", "Folder of a run whose files are exported.")
 _RECIPES = flags.DEFINE_list(
@@ -70,8 +72,8 @@ def build(run: pathlib.Path, recipes: Sequence[str], output: pathlib.Path) -> li
       output: the folder; what lies there under other names stays.
 
     Raises:
-      UserError: there is no such file, the runtime is not installed, or the folder cannot be
-        written.
+      UserError: there is no such file, the runtime is not installed, or the folder holds something
+        else or cannot be written.
     """
     exported = ExportFolder(run / FOLDER)
     chosen = _chosen(run, exported.records(), recipes)
@@ -83,7 +85,8 @@ def write(vocabulary: pathlib.Path, files: Sequence[pathlib.Path], output: pathl
     """Write the folder of the page for some files of one vocabulary.
 
     Raises:
-      UserError: the runtime is not installed, or the folder cannot be written.
+      UserError: the runtime is not installed, or the folder holds something else or cannot be
+        written.
     """
     lacking = next((name for name in RUNTIME if not (MODULES / name).is_file()), "")
     if lacking:
@@ -94,17 +97,40 @@ def write(vocabulary: pathlib.Path, files: Sequence[pathlib.Path], output: pathl
     sources = {name: HERE / name for name in PAGE}
     sources |= {name: MODULES / source for source, name in RUNTIME.items()}
     sources |= {"vocab.txt": vocabulary, **{file.name: file for file in files}}
+    listed = {"vocabulary": "vocab.txt", "files": [file.name for file in files]}
     try:
+        _require_own(output)
+        # Before all others: where a copy is killed, the folder is known for this page's.
+        write_atomically(output / _LISTED, json.dumps(listed) + "\n")
         for name, source in sources.items():
             (output / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, output / name)
-        listed = {"vocabulary": "vocab.txt", "files": [file.name for file in files]}
-        write_atomically(output / "models.json", json.dumps(listed) + "\n")
     except OSError as error:
         raise UserError(
             f"--output={output}: cannot be written ({error.strerror}). Give a folder that you may "
             "write, on a disk with space left."
         ) from None
+
+
+def _require_own(output: pathlib.Path) -> None:
+    """Refuse a folder with anything but an earlier page.
+
+    Raises:
+      OSError: it cannot be read.
+      UserError: it holds something else.
+    """
+    names = os.listdir(output) if output.exists() else []
+    if all(name.startswith(".") for name in names):
+        return
+    try:
+        found = json.loads((output / _LISTED).read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        found = None
+    if not isinstance(found, dict) or set(found) != {"vocabulary", "files"}:
+        raise UserError(
+            f"--output={output}: holds files, but no page of this program (no {_LISTED} of one). "
+            "Give an empty or a new folder."
+        )
 
 
 def _chosen(
