@@ -38,6 +38,7 @@ def compress(launch: Launch, folder: CompressFolder, executor: base.Executor[Any
     taken = Steps(launch.planned(), folder)
     original = _original(launch, folder, executor, taken)
     settings, limits = launch.settings, launch.settings.limits
+    search = Search(original, launch.read, original.path / _SEARCH)  # Refuses before it measures.
     with taken.take(steps.COSTS) as step:
         tables = making.tables(
             original,
@@ -48,7 +49,6 @@ def compress(launch: Launch, folder: CompressFolder, executor: base.Executor[Any
         )
         step.text = f"the costs of a network's parts as {', '.join(tables)}"
     with taken.take(steps.WORTH) as step:
-        search = Search(original, launch.read, original.path / _SEARCH)
         levels = search.levels()
         step.text = f"what {len(levels.blocks)} blocks of the network are worth"
     job = _job(launch, folder, original, executor)

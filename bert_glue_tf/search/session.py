@@ -17,6 +17,8 @@ import numpy as np
 from absl import logging
 
 from bert_glue_tf.core import records
+from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.core.files import reason
 from bert_glue_tf.core.progress import Bar, doing, duration
 from bert_glue_tf.data.batching import Split
 from bert_glue_tf.data.examples import Examples
@@ -69,6 +71,9 @@ class Search:
       read: split -> examples, as `readers.load_for_training` gives them for the run.
       folder: of what is found, which is made where it is missing.
       effort: how much is computed; None for what fits the size of the network.
+
+    Raises:
+      UserError: the folder cannot be made.
     """
 
     def __init__(
@@ -83,6 +88,14 @@ class Search:
         self.read = read
         self._effort = effort
         self._biases: dict[Place, BlockCut] = {}
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(
+                f"{folder}: cannot be made ({reason(error)}), and a search keeps there what it has "
+                "measured. Move away what stands in its place, or give a run in a folder that you "
+                "may write."
+            ) from None
 
     @functools.cached_property
     def blocks(self) -> Blocks:
@@ -145,7 +158,6 @@ class Search:
         Raises:
           UserError: the classifier, its data or the folder cannot be used.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
         known = levels_record.known(levels_record.load(self.folder), self.basis)
         wanted = [(kind, layer) for layer in range(len(self.blocks.sizes.layers)) for kind in KINDS]
         wanted.append((PIECES, -1))

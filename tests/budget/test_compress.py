@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import shutil
+import types
 
 import pytest
 from messages import refuses
 from slow_fixtures import slow_to_make
+from written_runs import write_run, wrong_at
 
 from bert_glue_tf.budget import final, launch, phases, shown, training
 from bert_glue_tf.budget.checked import Launch
@@ -213,3 +215,17 @@ def test_lengths_and_numbers_that_the_run_has_not_are_refused(exported, changed,
     settings = CompressSettings(**{**SETTINGS, **changed})
     with refuses(UserError, named):
         Launch.check(exported[0].path, settings).held_out  # noqa: B018
+
+
+def test_a_run_that_cannot_hold_its_search_is_refused_before_costs_are_measured(tmp_path):
+    run = Run.read(write_run(tmp_path / "run", [0, 1], wrong_at([0, 1], [])))
+    (run.path / "search").touch()
+    asked = types.SimpleNamespace(
+        planned=list,  # No step is taken.
+        is_trained_again=False,
+        run=run,
+        read={},
+        settings=types.SimpleNamespace(limits=None),
+    )
+    with refuses(UserError, run.path / "search", "may write"):
+        phases.compress(asked, CompressFolder(tmp_path / "c"), Here())

@@ -12,6 +12,7 @@ import tiny_bert
 import tiny_runs
 from messages import refuses
 from slow_fixtures import slow_to_make
+from written_runs import write_run, wrong_at
 
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import layouts
@@ -182,6 +183,14 @@ def test_a_search_that_was_killed_measures_what_is_lacking(search, levels, monke
     assert len(levels_record.load(search.folder)) == 5
     other = dataclasses.replace(again.basis, examples=3)  # Of other texts nothing is known.
     assert levels_record.known(levels_record.load(search.folder), other) == {}
+
+
+def test_a_folder_that_cannot_be_made_is_refused_before_anything_is_read(tmp_path):
+    run = Run.read(write_run(tmp_path / "run", [0, 1], wrong_at([0, 1], [])))
+    folder = run.path / "search"
+    folder.touch()
+    with refuses(UserError, folder, "File exists", "may write"):
+        Search(run, {}, folder)
 
 
 def test_outputs_fitted_in_order_are_nearer_than_zeros(search):
