@@ -179,6 +179,8 @@ class CostTable(Record):
 def read(folder: pathlib.Path, key: Key) -> CostTable | None:
     """Return the table of a cache; None where there is none, or a damaged one, which is said.
 
+    It is said as well where the table is of a busy machine.
+
     Args:
       folder: of the cache.
       key: of the table.
@@ -191,7 +193,27 @@ def read(folder: pathlib.Path, key: Key) -> CostTable | None:
     except (OSError, ValueError, TypeError, KeyError) as error:
         logging.warning("%s: cannot be read (%s): its costs are measured anew", path, error)
         return None
-    return table if table.of_what == key else None
+    if table.of_what != key:
+        return None
+    tell_busy(path, table)
+    return table
+
+
+def tell_busy(path: pathlib.Path, table: CostTable) -> None:
+    """Warn of the costs of a busy machine, with the way to new ones.
+
+    Args:
+      path: of the table's file.
+      table: any; of an idle machine nothing is said.
+    """
+    if table.busy:
+        logging.warning(
+            "%s: %s To have them measured anew, delete this file and repeat the command on an idle "
+            "machine, with another --workdir: in this one the structures stay that were found by "
+            "these costs.",
+            path,
+            table.busy,
+        )
 
 
 def write(folder: pathlib.Path, table: CostTable) -> pathlib.Path:

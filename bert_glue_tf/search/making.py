@@ -91,7 +91,6 @@ def tables(
     threads: int = THREADS,
     lengths: Sequence[int] = (),
     cache: pathlib.Path | None = None,
-    again: bool = False,
 ) -> dict[str, CostTable]:
     """Return the costs of the parts of a run's network, measured now where no cache has them.
 
@@ -102,7 +101,6 @@ def tables(
       threads: of LiteRT.
       lengths: that the files have, as in `key_of`.
       cache: folder of the tables; None for the user's own.
-      again: True measures even what is in the cache.
 
     Returns:
       Recipe -> its table.
@@ -112,10 +110,7 @@ def tables(
     """
     folder = imported.cache_root() / FOLDER if cache is None else cache
     keys = {name: key_of(run, name, length, threads, lengths) for name in names}
-    found = {name: None if again else costs.read(folder, key) for name, key in keys.items()}
-    for name, table in found.items():
-        if table is not None and table.busy:
-            logging.warning("%s: %s", folder / keys[name].file_name, table.busy)
+    found = {name: costs.read(folder, key) for name, key in keys.items()}
     lacking = [recipes.get(name) for name, table in found.items() if table is None]
     if lacking:
         for made in _make(run, lacking, keys):
@@ -127,6 +122,7 @@ def tables(
                     "folder of your own."
                 ) from None
             logging.info("costs of %s: measured, and kept in %s", made.of_what.recipe, path)
+            costs.tell_busy(path, made)
             found[made.of_what.recipe] = made
     return {name: table for name, table in found.items() if table is not None}
 
@@ -247,10 +243,7 @@ def _busy(others: float, threads: int) -> str:
     cores = psutil.cpu_count() or 1
     if others <= max(0, cores - threads) + 0.5:
         return ""
-    text = (
+    return (
         f"other processes kept {others:.1f} of {cores} cores at work while these costs were "
-        "measured: the times are those of the fastest runs, and are less certain. Measure them "
-        "again when the machine is idle."
+        "measured: the times are those of the fastest runs, and are less certain."
     )
-    logging.warning("%s", text)
-    return text

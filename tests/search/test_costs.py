@@ -6,6 +6,7 @@ import dataclasses
 import json
 
 import pytest
+from messages import says
 from search_tables import key, table_of
 
 from bert_glue_tf.models.blocks import EncoderSizes, LayerSize
@@ -51,6 +52,20 @@ def test_a_table_comes_back_from_its_cache_and_another_one_is_none(tmp_path):
     assert costs.read(tmp_path, other) is None
     path.rename(tmp_path / other.file_name)  # What is in a file counts, and not its name.
     assert costs.read(tmp_path, other) is None
+
+
+def test_a_table_of_a_busy_machine_is_told_of_whenever_it_is_read(tmp_path, caplog):
+    costs.write(tmp_path, TABLE)
+    assert costs.read(tmp_path, key()).busy == ""
+    assert caplog.messages == []
+    path = costs.write(tmp_path, dataclasses.replace(TABLE, busy="Others were at work."))
+    for _ in range(2):
+        caplog.clear()
+        assert costs.read(tmp_path, key()).busy
+        (told,) = caplog.messages
+        says(told, path, "Others were at work.", "delete this file", "idle", "--workdir")
+    path.unlink()
+    assert costs.read(tmp_path, key()) is None  # It is measured anew.
 
 
 @pytest.mark.parametrize("damage", ["cut", "field", "curve", "order", "none"])
