@@ -33,9 +33,16 @@ def test_features_go_in_beside_texts(exported):
     assert {"serve", "serving_default"} <= set(signatures)
 
 
-def test_pairs_are_cut_and_packed_in_a_graph_as_before(tmp_path):
-    folder = str(tiny_bert.write_preprocessing(tmp_path / "preprocessing"))
-    built = preprocessing.build(preprocessing.load(folder, folder), ("a", "b"), 12, "head_tail")
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory):
+    """A preprocessing SavedModel, loaded once for all truncations."""
+    folder = str(tiny_bert.write_preprocessing(tmp_path_factory.mktemp("server") / "preprocessing"))
+    return preprocessing.load(folder, folder)
+
+
+@pytest.mark.parametrize("truncation", ["head", "tail", "head_tail"])
+def test_pairs_are_cut_and_packed_in_a_graph_as_before(loaded, truncation):
+    built = preprocessing.build(loaded, ("a", "b"), 12, truncation)
     texts = ["one two three four five six seven eight", "a"], ["nine ten", "b c"]
     tokens = preprocessing.tokenize(built, texts)
     packed = tf.function(lambda *columns: preprocessing.packed(built, columns))
