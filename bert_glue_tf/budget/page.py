@@ -12,7 +12,6 @@ from bert_glue_tf import __version__
 from bert_glue_tf.budget import tables
 from bert_glue_tf.budget.folder import CompressFolder
 from bert_glue_tf.budget.record import ORIGINAL, Choice, Outcome, Trial
-from bert_glue_tf.budget.settings import CompressSettings
 from bert_glue_tf.core import quantities
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.core.files import reason, write_atomically
@@ -120,8 +119,7 @@ def write(folder: CompressFolder, outcome: Outcome) -> None:
     """
     choice = folder.choice(outcome.stage)
     trials = folder.trials()
-    settings = CompressSettings.from_json(outcome.settings)
-    tried = tables.tried(trials, choice, settings)
+    tried = tables.tried(trials, choice)
     text = "\n".join(
         [
             f"# {_title(outcome)}\n",
@@ -135,7 +133,7 @@ def write(folder: CompressFolder, outcome: Outcome) -> None:
     )
     try:
         write_atomically(folder.markdown, text)
-        write_atomically(folder.page, page(folder, outcome, trials, choice, settings))
+        write_atomically(folder.page, page(folder, outcome, trials, choice))
     except OSError as error:
         raise UserError(
             f"--workdir={folder.path}: cannot be written ({reason(error)}). "
@@ -148,7 +146,6 @@ def page(
     outcome: Outcome,
     trials: Sequence[Trial],
     choice: Choice | None,
-    settings: CompressSettings,
 ) -> str:
     """Return the page.
 
@@ -157,10 +154,9 @@ def page(
       outcome: its result.
       trials: the files that were tried.
       choice: the one that was made.
-      settings: of the compression.
     """
     numbered = list(enumerate(_points(trials, choice), start=1))
-    shown = tables.tried(trials, choice, settings)
+    shown = tables.tried(trials, choice)
     number: rooms.Column[Trial] = rooms.Column(
         "no.", lambda t: next(n for n, p in numbered if p.trial.key == t.key)
     )

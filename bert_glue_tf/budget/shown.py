@@ -22,7 +22,7 @@ def show(launch: Launch, outcome: Outcome) -> None:
     """
     folder = CompressFolder(launch.folder)
     page.write(folder, outcome)
-    tried = tables.tried(folder.trials(), folder.choice(outcome.stage), launch.settings)
+    tried = tables.tried(folder.trials(), folder.choice(outcome.stage))
     terminal.print_rows("Files that were tried", tried)
     terminal.print_rows("Predicted and measured", tables.predicted(outcome))
     terminal.print_rows("What was bought", tables.bought(outcome))

@@ -109,18 +109,15 @@ def predicted(outcome: Outcome) -> Table[Mapping[str, str]]:
     )
 
 
-def tried(
-    trials: Sequence[Trial], choice: Choice | None, settings: CompressSettings
-) -> Table[Trial]:
-    """Return every file that was tried, with its score on held-out examples.
+def tried(trials: Sequence[Trial], choice: Choice | None) -> Table[Trial]:
+    """Return every file that was tried, the original's first, with its score on held-out examples.
 
     Args:
       trials: of the compression; float32 files that were not kept are left out.
       choice: the one that was made; None before.
-      settings: of the compression.
     """
     times = choice.milliseconds if choice else {}
-    shown = [one for one in trials if one.file and one.stage != ORIGINAL]
+    shown = sorted((one for one in trials if one.file), key=lambda one: one.stage != ORIGINAL)
     chosen = (choice.run, choice.recipe) if choice else ("", "")
 
     def ms(trial: Trial) -> float | None:

@@ -101,7 +101,7 @@ class Work:
             ladder = self._candidates.ladder()
             self._searched(ladder[0])  # The whole network, quantized: nothing may lose less.
             self._bisect(ladder, _WRITTEN, self._searched)
-        return f"{len(self._networks)} smaller network(s), {len(self._tried)} file(s) of them tried"
+        return f"smaller networks, untrained: {_scores(self._tried, SEARCHED)}"
 
     def train(self) -> str:
         """Train the most promising networks with their teacher, and try their files."""
@@ -110,8 +110,7 @@ class Work:
             self._trained([found for found, _ in self._most_promising(most)])
         else:
             self._bisect(self._candidates.ladder(), max(most, _WRITTEN - 1), self._train_one)
-        trained = sum(one.stage == TRAINED for one in self._tried)
-        return f"{trained} file(s) of trained networks tried"
+        return f"trained with the original as teacher: {_scores(self._tried, TRAINED)}"
 
     def train_for_grids(self) -> str:
         """Train on for the grids of the best file, where its quantization costs more than noise."""
@@ -129,7 +128,7 @@ class Work:
         name = f"aware-{best.run.removeprefix(f'{TRAINED}-')}-{best.recipe}"
         done = self._train_runs({name: training.aware(run, best.recipe)})
         self._try(found, done[name], QUANTIZE_AWARE, {best.recipe: _predicted(best)})
-        return f"{best.run} trained on for {best.recipe}"
+        return f"trained on for its grids: {_scores(self._tried, QUANTIZE_AWARE)}"
 
     def choose(self, stage: str) -> Choice:
         """Return the choice among all files so far, made once and then kept."""
@@ -289,6 +288,18 @@ class Work:
 def _different(some: Sequence[Found]) -> list[Found]:
     """Return the structures that differ, the first of each."""
     return list({one.candidate.structure: one for one in reversed(some)}.values())[::-1]
+
+
+def _scores(trials: Sequence[Trial], stage: str) -> str:
+    """Return the best file of each network of a stage, with its score on held-out examples."""
+    best: dict[str, Trial] = {}
+    for one in trials:
+        if one.stage == stage and one.score >= best.get(one.run, one).score:
+            best[one.run] = one
+    return ", ".join(
+        f"{one.run} as {one.recipe} ({one.metric} {one.score:.3f}, {quantities.size(one.bytes)})"
+        for one in best.values()
+    )
 
 
 def _is_above_noise(trial: Trial) -> bool:

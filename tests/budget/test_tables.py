@@ -10,7 +10,7 @@ import pytest
 from bert_glue_tf.budget import page, steps, tables
 from bert_glue_tf.budget.folder import CompressFolder
 from bert_glue_tf.budget.record import Outcome, Step
-from bert_glue_tf.budget.settings import CompressSettings, Limits
+from bert_glue_tf.budget.settings import CompressSettings
 from bert_glue_tf.budget.steps import Planned, Steps
 from bert_glue_tf.reports import terminal
 
@@ -77,20 +77,18 @@ def folder(tmp_path):
 
 
 def test_every_file_that_was_tried_is_a_row_and_the_chosen_one_says_so(folder):
-    settings = CompressSettings(limits=Limits(max_mb=6))
-    rows = tables.tried(folder.trials(), folder.choice("trained"), settings).texts()
-    assert [row["network"] for row in rows] == ["searched-int4", "trained-int4"]
-    assert [row[""] for row in rows] == ["", "chosen"]
-    assert [row["ms"] for row in rows] == ["", "2.60"]
-    assert rows[1]["heads"] == "2"
-    assert rows[1]["neurons"] == "40"
+    rows = tables.tried(folder.trials(), folder.choice("trained")).texts()
+    assert [row["network"] for row in rows] == ["original", "searched-int4", "trained-int4"]
+    assert [row[""] for row in rows] == ["", "", "chosen"]
+    assert [row["ms"] for row in rows] == ["25.00", "", "2.60"]
+    assert rows[2]["heads"] == "2"
+    assert rows[2]["neurons"] == "40"
 
 
 @pytest.mark.parametrize("columns", [80, 120])
 def test_the_tables_fit_a_terminal(folder, columns, monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", str(columns))
-    settings = CompressSettings(limits=Limits(max_mb=6))
-    terminal.print_rows("Tried", tables.tried(folder.trials(), None, settings))
+    terminal.print_rows("Tried", tables.tried(folder.trials(), None))
     terminal.print_rows("Bought", tables.bought(budgets.outcome()))
     terminal.print_rows("Steps", tables.path(folder.steps()))
     printed = capsys.readouterr().out
