@@ -264,7 +264,8 @@ def compress(run: str | pathlib.Path, **options: Any) -> Compressed:
     Args:
       run: folder of the run.
       **options: of `budget.launch.compress`: max_mb, max_ms and max_drop, at least one of them;
-        at_length, seq_lengths, recipes, epochs, trainings, search_only, workdir and so on.
+        at_length, seq_lengths, recipes, epochs, trainings, search_only, workdir and so on. The
+        folder then holds the page too.
 
     Raises:
       UserError: as the compress command.

@@ -7,11 +7,13 @@ from typing import Any
 
 from absl import logging
 
+from bert_glue_tf.budget import page
 from bert_glue_tf.budget.checked import Launch
 from bert_glue_tf.budget.folder import CompressFolder
 from bert_glue_tf.budget.record import Outcome
 from bert_glue_tf.budget.settings import CompressSettings
 from bert_glue_tf.core import layout
+from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.core.progress import doing
 from bert_glue_tf.sweeps.executors import choice as executors
 
@@ -26,7 +28,7 @@ def compress(
 ) -> Outcome:
     """Make the best file of a finished run that keeps a budget, and return the result.
 
-    Killed, the same call goes on.
+    The page is written as by the command. Killed, the same call goes on.
 
     Args:
       path: folder of the run.
@@ -37,16 +39,20 @@ def compress(
         `CompressSettings`.
 
     Raises:
-      UserError: as `Launch.check` and `work`.
+      UserError: as `CompressSettings.of_call`, `Launch.check` and `work`.
     """
+    if workers < 1:
+        raise UserError(f"workers={workers}: must be 1 or more.")
     launch = Launch.check(
         pathlib.Path(path).expanduser(),
-        CompressSettings.from_json(settings),
+        CompressSettings.of_call(settings),
         pathlib.Path(workdir).expanduser() if workdir else None,
         is_search_only=search_only,
         workers=workers,
     )
-    return work(launch)
+    outcome = work(launch)
+    page.write(CompressFolder(launch.folder), outcome)
+    return outcome
 
 
 def work(launch: Launch) -> Outcome:

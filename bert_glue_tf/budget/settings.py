@@ -6,7 +6,7 @@ import dataclasses
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Self
 
 from bert_glue_tf.core import quantities
@@ -89,6 +89,10 @@ class Limits:
         return f"at most {head} and {parts[-1]}" if head else f"at most {parts[-1]}"
 
 
+_LIMITS = {field.name for field in dataclasses.fields(Limits)}
+_LISTS = {"recipes", "seq_lengths"}
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class CompressSettings:
     """The settings that decide what a compression finds.
@@ -149,18 +153,43 @@ class CompressSettings:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
-        """Return the settings that `to_json` gave.
+        """Return the settings that `to_json` gave; one that is missing has its default.
 
         Raises:
           UserError: a value is none.
           TypeError: a name is none of a setting.
         """
-        names = {field.name for field in dataclasses.fields(Limits)}
-        limits = Limits(**{name: values.get(name) for name in names})
-        others = {name: value for name, value in values.items() if name not in names}
-        for name in ("recipes", "seq_lengths"):
-            others[name] = tuple(others.get(name, ()))
+        limits = Limits(**{name: values.get(name) for name in _LIMITS})
+        others = {name: value for name, value in values.items() if name not in _LIMITS}
+        for name in others.keys() & _LISTS:
+            others[name] = tuple(others[name])
         return cls(limits=limits, **others)
+
+    @classmethod
+    def of_call(cls, values: Mapping[str, Any]) -> Self:
+        """Return the settings that a call from Python asks for.
+
+        Args:
+          values: name -> value; lists may be texts too, separated by commas as in its flag.
+
+        Raises:
+          UserError: a name is none of a setting, or a value is none; the message names it.
+        """
+        fields = (*dataclasses.fields(Limits), *dataclasses.fields(cls))
+        defaults = {field.name: field.default for field in fields if field.name != "limits"}
+        good: dict[str, Any] = {}
+        for name, value in values.items():
+            if name not in defaults:
+                raise UserError(
+                    f"{name}={value!r}: no setting of a compression. Good: {', '.join(defaults)}."
+                )
+            if name == "recipes":
+                good[name] = list(dict.fromkeys(map(str, _listed(value))))
+            elif name == "seq_lengths":
+                good[name] = sorted({_number(name, one, is_whole=True) for one in _listed(value)})
+            elif value is not None or name not in _LIMITS:
+                good[name] = _number(name, value, is_whole=isinstance(defaults[name], int))
+        return cls.from_json(good)
 
     def to_text(self) -> str:
         """Return the text of the file that a folder of compression has."""
@@ -178,6 +207,28 @@ class CompressSettings:
         parts += [f"{limits.max_ms:g}ms"] if limits.max_ms is not None else []
         parts += [f"drop{limits.max_drop:g}"] if limits.max_drop is not None else []
         return re.sub(r"[^\w.-]", "_", "-".join(parts))
+
+
+def _listed(value: Any) -> Iterable[Any]:
+    """Return the values of a list that a call gives; of a text those between its commas."""
+    if isinstance(value, str):
+        return value.split(",")
+    return value if isinstance(value, Iterable) else [value]
+
+
+def _number(name: str, value: Any, *, is_whole: bool) -> float:
+    """Return a value of a call as a number, which a text may hold.
+
+    Raises:
+      UserError: it is none.
+    """
+    try:
+        if isinstance(value, bool) or (is_whole and int(value) != float(value)):
+            raise ValueError
+        return int(value) if is_whole else float(value)
+    except (TypeError, ValueError, OverflowError):
+        kind = "whole number" if is_whole else "number"
+        raise UserError(f"{name}={value!r}: no {kind}. Give one, as {name}=8.") from None
 
 
 def _require_recipes(names: Sequence[str]) -> None:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import dataclasses
 import json
 
+import budgets
 import pytest
 from messages import refuses
 
+from bert_glue_tf import api
+from bert_glue_tf.budget import launch
 from bert_glue_tf.budget.folder import CompressFolder
 from bert_glue_tf.budget.record import Choice, Step
 from bert_glue_tf.budget.settings import CompressSettings, Limits, held_out_of
@@ -67,6 +70,65 @@ def test_settings_come_back_from_json():
     assert again == SETTINGS
     assert SETTINGS.to_json()["max_mb"] == 6.0
     assert SETTINGS.to_json()["max_ms"] is None
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"max_ms": 3, "at_length": 64}, {"at_length": 64, "recipes": ("dynamic_int8", "int4")}),
+        ({"recipes": "int4"}, {"recipes": ("int4",)}),
+        ({"recipes": ["int4", "int8", "int4"]}, {"recipes": ("int4", "int8")}),
+        ({"seq_lengths": "64,32"}, {"seq_lengths": (32, 64)}),
+        ({"seq_lengths": 64, "max_drop": None}, {"seq_lengths": (64,)}),
+        ({"learning_rate": 1}, {"learning_rate": 1.0}),
+    ],
+)
+def test_a_call_from_python_may_leave_out_what_has_a_default(given, expected):
+    found = CompressSettings.of_call({"max_mb": 6, **given})
+    assert found.limits.max_mb == 6.0
+    assert {name: getattr(found, name) for name in expected} == expected
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({"max_gb": 1}, "max_gb=1"),
+        ({"limits": None}, "limits=None"),
+        ({"max_ms": "three"}, "max_ms='three'"),
+        ({"epochs": 2.5}, "epochs=2.5"),
+        ({"threads": None}, "threads=None"),
+        ({"seq_lengths": [64, "x"]}, "seq_lengths='x'"),
+        ({"recipes": "int5"}, "--recipes=int5"),
+    ],
+)
+def test_a_call_from_python_with_what_is_no_setting_is_refused(given, named):
+    with refuses(UserError, named):
+        CompressSettings.of_call({"max_mb": 6, **given})
+
+
+def test_the_documented_call_gives_the_result_and_writes_the_page(tmp_path, monkeypatch):
+    asked = []
+
+    def check(path, settings, workdir, **options):
+        asked.append((path, settings, workdir, options))
+        return launch.Launch(None, settings, tmp_path / "c", {}, (64,))
+
+    def work(checked):
+        CompressFolder.open(checked.folder, tmp_path / "mrpc", checked.settings)
+        return budgets.outcome()
+
+    monkeypatch.setattr(launch.Launch, "check", check)
+    monkeypatch.setattr(launch, "work", work)
+    found = api.compress("runs/mrpc", max_mb=6, max_ms=3, at_length=64)
+    assert found == budgets.outcome()
+    assert "15.1 times smaller" in (tmp_path / "c" / "report.html").read_text()
+    assert "90.5 MB to 6.00 MB" in (tmp_path / "c" / "report.md").read_text()
+    ((path, settings, workdir, options),) = asked
+    assert (str(path), workdir) == ("runs/mrpc", None)
+    assert settings == CompressSettings(limits=Limits(max_mb=6.0, max_ms=3.0), at_length=64)
+    assert options == {"is_search_only": False, "workers": 1}
+    with refuses(UserError, "workers=0"):
+        api.compress("runs/mrpc", max_mb=6, workers=0)
 
 
 def test_the_folder_is_called_by_the_run_and_the_budget():
