@@ -76,8 +76,9 @@ class Chosen:
 def choose(contenders: Sequence[Contender], limits: Limits) -> Chosen:
     """Choose the best file that keeps the budget; where none does, the one that comes nearest.
 
-    With a limit of size or time the best score within the budget is chosen; with one of the score
-    alone, the file with the least product of size and time within it.
+    With a limit of size or time the best score within these is chosen, whether the loss is within
+    its limit too or not: the best score has the least loss. With a limit of the score alone, it is
+    the file with the least product of size and time within it.
 
     Args:
       contenders: all files that were tried, timed in one session.
@@ -95,7 +96,14 @@ def choose(contenders: Sequence[Contender], limits: Limits) -> Chosen:
         )
     keeping = [one for one in sound if not one.missed(limits)]
     if not keeping:
-        nearest = min(sound, key=lambda one: (one.excess(limits), -one.trial.score))
+        # Size and time come first: a file that misses these is no answer to a limit of them.
+        costs = dataclasses.replace(limits, max_drop=None) if limits.is_of_costs else limits
+        within = [one for one in sound if not one.missed(costs)]
+        nearest = (
+            max(within, key=_worth)
+            if within
+            else min(sound, key=lambda one: (one.excess(limits), -one.trial.score))
+        )
         return Chosen(nearest, nearest.missed(limits), _nearest(nearest, limits, len(sound)))
     count = f"{len(keeping)} of {len(sound)} files keep the budget"
     if len(keeping) == 1:
@@ -105,12 +113,17 @@ def choose(contenders: Sequence[Contender], limits: Limits) -> Chosen:
             else "It keeps the budget"
         )
     if limits.is_of_costs:
-        best = max(keeping, key=lambda one: (one.trial.score, -one.trial.loss, -one.trial.bytes))
+        best = max(keeping, key=_worth)
         why = "its score on held-out training examples is the best"
     else:
         best = min(keeping, key=lambda one: (one.cost, -one.trial.score))
         why = "it has the least product of size and time"
     return Chosen(best, {}, f"{count}; {why}." if len(keeping) > 1 else f"{count}.")
+
+
+def _worth(one: Contender) -> tuple[float, float, float]:
+    """Return what the best of some files has most of: its score, a small loss, a small size."""
+    return one.trial.score, -one.trial.loss, -one.trial.bytes
 
 
 _UNITS = {"max_mb": "MB", "max_ms": "ms", "max_drop": "of the score lost"}

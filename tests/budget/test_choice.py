@@ -46,12 +46,21 @@ def test_a_score_that_is_lost_to_the_limit_exactly_is_within_it():
 
 
 def test_where_none_keeps_the_budget_the_nearest_is_chosen_and_says_what_it_misses():
+    found = choice.choose([SMALL, LARGE, GOOD], Limits(max_mb=6, max_ms=1.9))
+    # Missed by a twentieth of 1.9 ms; the others by more than half.
+    assert found.contender is SMALL
+    assert found.missed == {"max_ms": 2.0}
+    assert "None of 3 files keeps the budget" in found.reason
+    assert "2.00 ms (--max_ms=1.9)" in found.reason
+
+
+def test_size_and_time_come_before_the_loss_where_no_file_keeps_all_of_them():
     found = choice.choose(ALL, Limits(max_mb=6, max_ms=2, max_drop=0.01))
-    # Missed by half of 2 ms; the others by twice and four times 0.01, and by all of 2 ms.
-    assert found.contender is GOOD
-    assert found.missed == {"max_ms": 3.0}
-    assert "None of 4 files keeps the budget" in found.reason
-    assert "3.00 ms (--max_ms=2)" in found.reason
+    # GOOD misses by half of 2 ms alone, and FAST by twice 0.01: FAST has the best score within
+    # size and time.
+    assert found.contender is FAST
+    assert found.missed == {"max_drop": 0.03}
+    assert "0.0300 of the score lost (--max_drop=0.01)" in found.reason
 
 
 def test_a_file_that_collapsed_or_has_no_score_is_never_chosen():
