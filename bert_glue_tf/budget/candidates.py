@@ -215,12 +215,26 @@ class Candidates:
         if not path.exists():
             return []
         try:
-            return [Found.from_json(one) for one in strict_json.loads(path.read_text("utf-8"))]
+            found = [Found.from_json(one) for one in strict_json.loads(path.read_text("utf-8"))]
         except (OSError, ValueError, TypeError, KeyError) as error:
             raise UserError(
                 f"{path}: not the structures of a compression ({error}). Remove it, and the same "
                 "command finds them again."
             ) from error
+        if not all(self._is_of_levels(one.candidate) for one in found):
+            raise UserError(
+                f"{path}: its structures are made of other levels than those that are measured now "
+                "(of another version of this program, or measured anew). Give another --workdir; "
+                "this one is untouched."
+            )
+        return found
+
+    def _is_of_levels(self, candidate: Candidate) -> bool:
+        """Tell if the choice of a structure still means the same by these levels."""
+        try:
+            return self._levels.structure(candidate.choice) == candidate.structure
+        except (IndexError, ValueError):
+            return False
 
 
 def keeps(cost: Cost, limits: Limits) -> bool:

@@ -18,6 +18,7 @@ from bert_glue_tf.budget.folder import CompressFolder
 from bert_glue_tf.budget.record import ORIGINAL, SEARCHED, Trial
 from bert_glue_tf.budget.settings import CompressSettings
 from bert_glue_tf.core import files
+from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.core.files import write_atomically
 from bert_glue_tf.core.progress import doing
 from bert_glue_tf.data import batching, problems
@@ -101,6 +102,28 @@ class Trials:
         if missing:
             self._make(run, name, stage, dict.fromkeys(missing), recipes)
         return [self._known[name, recipe] for recipe in recipes]
+
+    def known_of(self, name: str) -> list[Trial]:
+        """Return the files of a run that were tried, and are kept."""
+        return [one for one in self._known.values() if one.run == name and one.file]
+
+    def known(self, name: str, recipe: str) -> Trial:
+        """Return a file that was tried, by this process or by an earlier one.
+
+        Args:
+          name: of the run.
+          recipe: of the file.
+
+        Raises:
+          UserError: it is not there any more.
+        """
+        if (name, recipe) not in self._known:
+            path = self._path(name, recipe)
+            raise UserError(
+                f"{path}: this file was chosen, and is not there or not whole. Restore it, or give "
+                "another --workdir."
+            )
+        return self._known[name, recipe]
 
     def _make(
         self,

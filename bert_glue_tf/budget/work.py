@@ -89,7 +89,8 @@ class Work:
             job.folder, job.settings, job.lengths, job.held_out, job.original, job.read["train"]
         )
         self._tried: list[Trial] = []
-        self._networks: dict[str, tuple[Found, Run]] = {}
+        self._found: dict[str, Found] = {}  # By the names of their runs.
+        self._networks: dict[str, Run] = {}
         self._keeping: set[str] = set()  # Those whose file was measured to keep the budget.
 
     def search(self) -> str:
@@ -107,7 +108,7 @@ class Work:
         """Train the most promising networks with their teacher, and try their files."""
         most = self._job.settings.trainings
         if self._limits.is_of_costs:
-            self._trained([found for found, _ in self._most_promising(most)])
+            self._trained(self._most_promising(most))
         else:
             self._bisect(self._candidates.ladder(), max(most, _WRITTEN - 1), self._train_one)
         return f"trained with the original as teacher: {_scores(self._tried, TRAINED)}"
@@ -115,7 +116,7 @@ class Work:
     def train_for_grids(self) -> str:
         """Train on for the grids of the best file, where its quantization costs more than noise."""
         chosen = self.choose(TRAINED)
-        best = next(one for one in self._tried if one.key == (chosen.run, chosen.recipe))
+        best = self._trials.known(chosen.run, chosen.recipe)
         recipe = known.get(best.recipe)
         is_above = _is_above_noise(best)
         if best.stage != TRAINED or recipe.untrained or not is_above:
@@ -124,10 +125,9 @@ class Work:
                 if not is_above
                 else "not possible for the best file so far"
             )
-        found, run = self._networks[best.run]
         name = f"aware-{best.run.removeprefix(f'{TRAINED}-')}-{best.recipe}"
-        done = self._train_runs({name: training.aware(run, best.recipe)})
-        self._try(found, done[name], QUANTIZE_AWARE, {best.recipe: _predicted(best)})
+        done = self._train_runs({name: training.aware(self.run_of(best.run), best.recipe)})
+        self._try(done[name], QUANTIZE_AWARE, {best.recipe: _predicted(best)})
         return f"trained on for its grids: {_scores(self._tried, QUANTIZE_AWARE)}"
 
     def choose(self, stage: str) -> Choice:
@@ -155,8 +155,10 @@ class Work:
         return made
 
     def run_of(self, name: str) -> Run:
-        """Return the run of a network by the name of its folder."""
-        return self._networks[name][1]
+        """Return the run of a network by the name of its folder, an earlier process's too."""
+        if name not in self._networks:
+            self._networks[name] = Run.read(self._job.folder.path / name)
+        return self._networks[name]
 
     def _searched_within(self, found: Found) -> None:
         """Write a structure and try its file; while it is above the budget, a smaller one."""
@@ -187,10 +189,11 @@ class Work:
         """Write a structure as a run, and try its files."""
         found, path = self._candidates.refined(found), self._job.folder.path / found.name
         writing.write(self._search, found.candidate, path)
-        return self._try(found, Run.read(path), SEARCHED)
+        self._found[found.name] = found
+        return self._try(Run.read(path), SEARCHED, self._predicted(found))
 
     def _train_one(self, found: Found) -> list[Trial]:
-        if found.name not in self._networks:
+        if found.name not in self._found:
             self._searched(found)
         return self._trained([found])
 
@@ -200,7 +203,7 @@ class Work:
         configs = {
             one.name.replace(SEARCHED, TRAINED, 1): training.student(
                 job.original,
-                self._networks[one.name][1],
+                self._networks[one.name],
                 job.settings,
                 job.held_out_count,
                 job.held_out.train,
@@ -209,25 +212,26 @@ class Work:
         }
         trials = []
         for found, run in zip(some, self._train_runs(configs).values(), strict=True):
-            trials += self._try(found, run, TRAINED)
-            trials += self._try(found, run, TRAINED, self._mixed(found, run))
+            trials += self._try(run, TRAINED, self._predicted(found))
+            trials += self._try(run, TRAINED, self._mixed(found, run))
         return trials
 
     def _train_runs(self, configs: Mapping[str, Any]) -> dict[str, Run]:
         return training.run_all(configs, self._job.folder.path, self._job.executor)
 
-    def _try(
-        self,
-        found: Found,
-        run: Run,
-        stage: str,
-        recipes: Mapping[str, Cost | None] | None = None,
-    ) -> list[Trial]:
-        """Try files of a network: by default in all recipes that can keep the budget."""
-        if recipes is None:
-            recipes = self._candidates.predicted(found, self._limits)
-        self._networks[run.path.name] = found, run
-        trials = self._trials.of_run(run, stage, recipes) if recipes else []
+    def _predicted(self, found: Found) -> Mapping[str, Cost | None]:
+        """Return all recipes in which a structure can keep the budget, and the predicted costs."""
+        return self._candidates.predicted(found, self._limits)
+
+    def _try(self, run: Run, stage: str, recipes: Mapping[str, Cost | None]) -> list[Trial]:
+        """Try files of a network: in some recipes, and in those that an earlier process has tried.
+
+        Costs that were measured anew since then may predict another set of recipes.
+        """
+        self._networks[run.path.name] = run
+        earlier = {one.recipe: _predicted(one) for one in self._trials.known_of(run.path.name)}
+        wanted = {**recipes, **{n: cost for n, cost in earlier.items() if n not in recipes}}
+        trials = self._trials.of_run(run, stage, wanted) if wanted else []
         self._tried += [one for one in trials if one not in self._tried]
         return trials
 
@@ -254,16 +258,16 @@ class Work:
         some = mixed.choices(mixed.costly(lines), lambda halves: keeps(cost(halves), self._limits))
         return {known.mixed(halves).name: cost(halves) for halves in some}
 
-    def _most_promising(self, most: int) -> list[tuple[Found, Run]]:
+    def _most_promising(self, most: int) -> list[Found]:
         """Return the networks to train: those whose files lose least before any training.
 
         A network above the budget is among them only where none keeps it.
         """
         best: dict[str, float] = {}
         for trial in self._tried:
-            if trial.stage == SEARCHED and trial.run in (self._keeping or self._networks):
+            if trial.stage == SEARCHED and trial.run in (self._keeping or self._found):
                 best[trial.run] = min(trial.loss, best.get(trial.run, float("inf")))
-        return [self._networks[name] for name in sorted(best, key=lambda one: best[one])[:most]]
+        return [self._found[name] for name in sorted(best, key=lambda one: best[one])[:most]]
 
     def _bisect(self, ladder: Sequence[Found], most: int, attempt: Any) -> None:
         """Try the structures of a ladder, the middle one first, for the smallest that is within.

@@ -46,9 +46,14 @@ def table(recipe="int4", factor=1.0):
 WHOLE = Cost(2e5 + 2 * (4e5 + 8e4) + 5e5, 0.3 + 2 * (0.4 + 0.16))
 
 
-def candidates(path, limits, refine=lambda one, budget: dataclasses.replace(one, measured=0.5)):
+def candidates(
+    path,
+    limits,
+    refine=lambda one, budget: dataclasses.replace(one, measured=0.5),
+    measured=None,
+):
     tables = {"int4": table(), "dynamic_int8": table("dynamic_int8", 2.0)}
-    return Candidates(CompressFolder(path), limits, levels(), tables, refine)
+    return Candidates(CompressFolder(path), limits, measured or levels(), tables, refine)
 
 
 def test_the_best_structure_of_each_recipe_keeps_the_budget(tmp_path):
@@ -110,6 +115,24 @@ def test_a_damaged_file_of_structures_is_refused(tmp_path):
     file.write_text(json.dumps([{"name": "searched-int4"}]))
     with refuses(UserError, str(file)):
         candidates(tmp_path, Limits(max_mb=1.2))
+
+
+@pytest.mark.parametrize("change", ["other units", "fewer levels", "fewer blocks"])
+def test_structures_of_other_levels_than_those_of_now_are_refused(tmp_path, change):
+    candidates(tmp_path, Limits(max_mb=1.2)).first()
+    first, *others = levels().blocks
+    if change == "other units":
+        some = tuple(
+            dataclasses.replace(one, units=tuple(HEADS - 1 - unit for unit in reversed(one.units)))
+            for one in first.levels
+        )
+        blocks = (dataclasses.replace(first, levels=some), *others)
+    elif change == "fewer levels":
+        blocks = (dataclasses.replace(first, levels=first.levels[:1]), *others)
+    else:
+        blocks = tuple(others[1:])
+    with refuses(UserError, "other levels", "--workdir"):
+        candidates(tmp_path, Limits(max_mb=1.2), measured=Levels(blocks))
 
 
 def test_a_limit_of_the_score_alone_asks_for_a_ladder_from_the_whole_network_down(tmp_path):

@@ -1,0 +1,165 @@
+"""The work of a compression with files, networks and trainings that are only told of."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+from typing import Any
+
+import pytest
+from budgets import choice, trial
+from messages import refuses
+
+from bert_glue_tf.budget import training, work
+from bert_glue_tf.budget.candidates import Found
+from bert_glue_tf.budget.choice import Contender
+from bert_glue_tf.budget.folder import CompressFolder
+from bert_glue_tf.budget.settings import CompressSettings, Limits
+from bert_glue_tf.budget.trials import HeldOut, Trials
+from bert_glue_tf.budget.work import Job, Work
+from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.search.costs import Cost
+from bert_glue_tf.search.find import Budget, Candidate
+from bert_glue_tf.search.structure import Structure
+
+
+@dataclasses.dataclass(frozen=True)
+class FakeRun:
+    """A run of which only the folder is asked."""
+
+    path: pathlib.Path
+
+
+class FakeTrials:
+    """Files that are there as soon as they are asked for, with values that a test gives.
+
+    Args:
+      given: "run recipe" -> what differs from `budgets.trial`.
+      earlier: files that an earlier process has tried.
+    """
+
+    def __init__(self, given=None, earlier=()):
+        self.given, self.all = given or {}, {one.key: one for one in earlier}
+
+    def of_run(self, run, stage, recipes):
+        for recipe, cost in recipes.items():
+            name = run.path.name
+            predicted = dataclasses.asdict(cost) if cost else {}
+            changed = {"stage": stage, "recipe": recipe, "predicted": predicted}
+            made = trial(name, **{**changed, **self.given.get(f"{name} {recipe}", {})})
+            self.all.setdefault(made.key, made)
+        return [self.all[run.path.name, recipe] for recipe in recipes]
+
+    def known_of(self, name):
+        return [one for one in self.all.values() if one.run == name]
+
+    def known(self, name, recipe):
+        return self.all[name, recipe]
+
+    def timed(self, trials, length):
+        return Contender(trial("original"), 25.0), [Contender(one, 2.0) for one in trials], "s"
+
+
+class FakeCandidates:
+    """A ladder of structures, each tried in the recipes that the costs of now predict."""
+
+    def __init__(self, recipes=("int4",), steps=8):
+        self.recipes, self.steps = recipes, steps
+
+    def ladder(self):
+        return [found(f"searched-int4-step{number}") for number in range(1, self.steps + 1)]
+
+    def refined(self, one):
+        return one
+
+    def predicted(self, one, limits):
+        return dict.fromkeys(self.recipes, Cost(5e6, 2.0))
+
+
+def found(name):
+    """A structure of one head and one neuron."""
+    structure = Structure(((0,),), ((0,),), (0,))
+    cost = Cost(5e6, 2.0)
+    return Found(name, Candidate("int4", (0,), structure, cost, 0.1, True, cost), Budget())
+
+
+@pytest.fixture
+def made(tmp_path, monkeypatch):
+    """Return a function that gives a `Work`, its folder, and the names of trainings begun."""
+    begun: list[Any] = []
+
+    def run_all(configs, folder, executor):
+        begun.extend(configs)
+        return {name: FakeRun(folder / name) for name in configs}
+
+    monkeypatch.setattr(training, "run_all", run_all)
+    monkeypatch.setattr(training, "student", lambda *_: None)
+    monkeypatch.setattr(training, "aware", lambda run, recipe: (run.path.name, recipe))
+    monkeypatch.setattr(work.writing, "write", lambda *_: None)
+    monkeypatch.setattr(work.Run, "read", lambda path: FakeRun(path))
+
+    def make(trials, candidates, **settings):
+        chosen = CompressSettings(**{"limits": Limits(max_mb=6), **settings})
+        folder = CompressFolder.open(tmp_path / "c", tmp_path / "run", chosen)
+        monkeypatch.setattr(work, "Trials", lambda *_: trials)
+        job = Job(
+            original=FakeRun(tmp_path / "run"),
+            settings=chosen,
+            folder=folder,
+            lengths=(64,),
+            length=64,
+            read={"train": None},
+            held_out=HeldOut(None, None, was_seen=False),
+            held_out_count=40,
+        )
+        return Work(job, None, candidates, {}), folder, begun
+
+    return make
+
+
+NOISY = {"rise": 0.1, "rise_error": 0.01, "stage": "trained"}
+
+
+def test_a_file_of_an_earlier_process_is_trained_on_though_new_costs_do_not_predict_it(made):
+    earlier = trial("trained-int4", recipe="int4", **NOISY)
+    asked, folder, begun = made(FakeTrials(earlier=[earlier]), FakeCandidates(["dynamic_int8"]))
+    folder.add(choice("trained-int4", "int4"))
+    assert asked.train_for_grids() == (
+        "trained on for its grids: aware-int4-int4 as int4 (accuracy 0.790, 6.00 MB)"
+    )
+    assert begun == ["aware-int4-int4"]
+    assert asked.run_of("trained-int4").path == folder.path / "trained-int4"
+
+
+def test_files_that_an_earlier_process_has_tried_are_among_those_of_now(made):
+    earlier = trial("searched-int4-step1", stage="searched", recipe="int4")
+    trials = FakeTrials(earlier=[earlier])
+    asked, *_ = made(trials, FakeCandidates(["dynamic_int8"]))
+    assert [one.recipe for one in asked._searched(found("searched-int4-step1"))] == [
+        "dynamic_int8",
+        "int4",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"rise": 0.0}, "not needed: what int4 costs"),
+        ({"rise": 0.019, "rise_error": 0.01}, "not needed"),  # Within two standard errors.
+        ({"stage": "searched"}, "not possible"),
+        ({"recipe": "int16x8"}, "not possible"),
+    ],
+)
+def test_nothing_is_trained_on_where_that_pays_or_works_not(made, changed, said):
+    one = trial("trained-int4", **{**NOISY, "recipe": "int4", **changed})
+    asked, folder, begun = made(FakeTrials(earlier=[one]), FakeCandidates())
+    folder.add(choice("trained-int4", one.recipe))
+    assert asked.train_for_grids().startswith(said)
+    assert begun == []
+
+
+def test_a_chosen_file_that_is_gone_is_named():
+    trials = object.__new__(Trials)
+    trials._folder, trials._known = CompressFolder(pathlib.Path("c")), {}
+    with refuses(UserError, "trained-int4/int4.tflite", "was chosen"):
+        trials.known("trained-int4", "int4")
