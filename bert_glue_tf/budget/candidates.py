@@ -28,6 +28,7 @@ TIGHTENINGS = 2  # Of the search's budget, where a file is above the one that is
 # The shares of size and time that a search may fill, so that not every first file is above the
 # budget: predicted sizes are off by less than a hundredth, times by a few.
 _ROOM, _ROOM_OF_TIME = 0.99, 0.97
+_STEP = 1e4  # Bytes: the last digit of the megabytes in a message.
 STEPS = 8  # Of the ladder of structures, where only the loss of the score is limited.
 
 
@@ -123,7 +124,8 @@ class Candidates:
         # Where none keeps the room free, the nearest one may keep the budget itself.
         keeping = [one for one in found if keeps(one.candidate.predicted, self._limits)]
         if not keeping:
-            require_possible([one.candidate for one in found], _budget(self._limits, 0))
+            told = [_as_exported(one.candidate) for one in found]
+            require_possible(told, _budget(self._limits, 0))
         return sorted(keeping, key=lambda one: one.candidate.rise)
 
     def refined(self, found: Found) -> Found:
@@ -240,6 +242,20 @@ class Candidates:
 def keeps(cost: Cost, limits: Limits) -> bool:
     """Tell if a cost is within the limits of size and time."""
     return _budget(limits).holds(cost)
+
+
+def _as_exported(candidate: Candidate) -> Candidate:
+    """Return a structure with the bytes that an export adds to its file.
+
+    The least size is rounded up to what a message shows of it, so that who gives it is served.
+    """
+    least = _STEP * math.ceil((candidate.least.bytes + METADATA) / _STEP)
+    size = candidate.predicted.bytes + METADATA
+    return dataclasses.replace(
+        candidate,
+        least=Cost(least, candidate.least.ms),
+        predicted=Cost(size, candidate.predicted.ms),
+    )
 
 
 def _own_budget(candidate: Candidate) -> Budget:

@@ -73,9 +73,12 @@ def test_a_recipe_that_cannot_keep_the_budget_is_left_out(tmp_path):
 
 
 def test_a_budget_below_an_empty_network_is_refused_with_the_least_possible(tmp_path):
-    # 200 kB of the rest and 250 kB of the fewest pieces; nothing is as fast as 0.3 ms.
-    with refuses(UserError, "--max_mb=0.4", "0.45 MB"):
+    # 200 kB of the rest, 250 kB of the fewest pieces and 16 kB of metadata; nothing is as fast as
+    # 0.3 ms.
+    with refuses(UserError, "--max_mb=0.4", "the int4 file has 0.47 MB"):
         candidates(tmp_path / "a", Limits(max_mb=0.4)).first()
+    (found,) = candidates(tmp_path / "c", Limits(max_mb=0.47)).first()
+    assert found.candidate.structure.sizes.heads == (0, 0)
     with refuses(UserError, "--max_ms=0.2", "0.3 ms"):
         candidates(tmp_path / "b", Limits(max_ms=0.2)).first()
 
@@ -120,17 +123,15 @@ def test_a_damaged_file_of_structures_is_refused(tmp_path):
 @pytest.mark.parametrize("change", ["other units", "fewer levels", "fewer blocks"])
 def test_structures_of_other_levels_than_those_of_now_are_refused(tmp_path, change):
     candidates(tmp_path, Limits(max_mb=1.2)).first()
-    first, *others = levels().blocks
+    *others, pieces = levels().blocks
     if change == "other units":
-        some = tuple(
-            dataclasses.replace(one, units=tuple(HEADS - 1 - unit for unit in reversed(one.units)))
-            for one in first.levels
-        )
-        blocks = (dataclasses.replace(first, levels=some), *others)
+        few, all_of = pieces.levels
+        few = dataclasses.replace(few, units=tuple(range(PIECES // 2, PIECES)))
+        blocks = (*others, dataclasses.replace(pieces, levels=(few, all_of)))
     elif change == "fewer levels":
-        blocks = (dataclasses.replace(first, levels=first.levels[:1]), *others)
+        blocks = (dataclasses.replace(others[0], levels=others[0].levels[:1]), *others[1:], pieces)
     else:
-        blocks = tuple(others[1:])
+        blocks = (*others[2:], pieces)
     with refuses(UserError, "other levels", "--workdir"):
         candidates(tmp_path, Limits(max_mb=1.2), measured=Levels(blocks))
 
