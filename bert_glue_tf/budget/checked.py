@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import pathlib
 from collections.abc import Mapping
 
-from bert_glue_tf.budget import steps
+from bert_glue_tf.budget import starts, steps
 from bert_glue_tf.budget.folder import CompressFolder
 from bert_glue_tf.budget.record import FINAL, SEARCHED
 from bert_glue_tf.budget.settings import CompressSettings, held_out_of
@@ -113,17 +114,46 @@ class Launch:
         """
         return not self.own_held_out and self.settings.limits.max_drop is not None
 
+    @functools.cached_property
+    def learned_by(self) -> pathlib.Path | None:
+        """The run, or one that it started from, that may have learned from the held-out texts."""
+        return starts.who_learned(self.run, self.held_out)
+
+    @property
+    def was_seen(self) -> bool:
+        """Tell if the original may have learned from the texts that files are chosen by."""
+        is_kept_apart = self.own_held_out or self.is_trained_again
+        return not is_kept_apart or self.learned_by is not None
+
     def _require_held_out(self) -> None:
         """Refuse to judge a loss where no text is held out, and none can be.
 
         Raises:
-          UserError: --max_drop of a run that cannot be trained again.
+          UserError: --max_drop of a run that cannot be trained again, or whose start knows all
+            texts.
         """
+        if self.settings.limits.max_drop is None:
+            return
+        head = (
+            f"--max_drop={self.settings.limits.max_drop}: a loss is judged on training texts that "
+            "the run has not learned from, and "
+        )
+        path, learned, start = self.run.path, self.learned_by, self.run.config.start
+        if learned == path:
+            raise UserError(
+                f"{head}{path} was trained by another program, on all of them for all that is "
+                "known. Give --max_mb and --max_ms alone."
+            )
         if self.is_trained_again and not self.run.config.epochs:
             raise UserError(
-                f"--max_drop={self.settings.limits.max_drop}: a loss is judged on training texts "
-                f"that the run has not learned from, and {self.run.path} was trained by another "
-                "program, on all of them for all that is known. Give --max_mb and --max_ms alone."
+                f"{head}{path} was made of {start} without any training, so that it cannot be "
+                f"trained again without some of them. Give --run={start}, or --max_mb and --max_ms "
+                "alone."
+            )
+        if learned:
+            raise UserError(
+                f"{head}{path} started from {learned}, which may have learned from them. Give "
+                f"--max_mb and --max_ms alone, or train both with --held_out={self.held_out}."
             )
 
     def planned(self) -> list[Planned]:

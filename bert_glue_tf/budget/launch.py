@@ -69,14 +69,26 @@ def work(launch: Launch) -> Outcome:
     if finished is not None:
         logging.info("%s: this compression is finished; this is its result", launch.folder)
         return finished
-    if not launch.own_held_out and not launch.is_trained_again:
-        logging.warning(
-            "%s has held out no training texts: files are chosen by texts that it has learned "
-            "from, and knows better than others. A run with --held_out=%d keeps some apart",
-            layout.near(launch.run.path),
-            launch.held_out,
-        )
+    if launch.was_seen:
+        logging.warning("%s", _told_seen(launch))
     with doing("starting TensorFlow"):
         from bert_glue_tf.budget import phases
 
     return phases.compress(launch, folder, executors.executor(launch.workers))
+
+
+def _told_seen(launch: Launch) -> str:
+    """Return the warning that files are chosen by texts that the original may know."""
+    run, learned = layout.near(launch.run.path), launch.learned_by
+    if launch.own_held_out and learned is not None:
+        by = "the program that trained it" if learned == launch.run.path else layout.near(learned)
+        who = (
+            f"{run} has held out {launch.held_out:,} training texts, but {by} may have learned "
+            "from them before: files are chosen by texts that the run may know"
+        )
+    else:
+        who = (
+            f"{run} has held out no training texts: files are chosen by texts that it has learned "
+            "from, and knows"
+        )
+    return f"{who} better than others. A run with --held_out={launch.held_out} keeps some apart"

@@ -96,7 +96,6 @@ def _job(
 ) -> Job:
     train, held_out = launch.read["train"].hold_out(launch.held_out)
     assert held_out is not None
-    was_seen = not launch.own_held_out and not launch.is_trained_again
     return Job(
         original=original,
         settings=launch.settings,
@@ -104,7 +103,7 @@ def _job(
         lengths=launch.lengths,
         length=launch.length,
         read=launch.read,
-        held_out=HeldOut(held_out, train, was_seen),
+        held_out=HeldOut(held_out, train, launch.was_seen),
         held_out_count=launch.held_out,
         executor=executor,
     )
