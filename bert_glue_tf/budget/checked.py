@@ -176,7 +176,8 @@ class Launch:
         ]
         if self.is_trained_again:
             text = f"the run once more, with {self.held_out:,} of its training texts held out"
-            found.insert(0, (steps.AGAIN, text, own))
+            more = self.run.config.finetune_epochs * epoch  # Of its starting point.
+            found.insert(0, (steps.AGAIN, text, own + more))
         if not self.is_search_only:
             epochs = self.settings.epochs
             text = f"up to {trainings} of them trained for {epochs} epochs, with a teacher"

@@ -2,6 +2,7 @@
 
 compress.json     the run and the settings; another run or other settings are refused
 candidates.json   the structures that were found, as they are written
+again/            run: the same once more, with training texts held out, where it has held out none
 searched-*/       runs: the smaller networks, with outputs fitted by least squares
 trained-*/        runs: the same networks, trained with the original as their teacher
 aware-*/          runs: trained on for the grids of one recipe

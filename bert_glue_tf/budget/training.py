@@ -31,8 +31,12 @@ _PIECES_A_WORD = 1.5  # Of a text, to estimate these bytes; a little more than i
 
 
 def again(run: Run, held_out: int) -> ExperimentConfig:
-    """Return the settings of a run that is trained once more, with some training texts held out."""
-    return dataclasses.replace(run.config, held_out=held_out, finetune_epochs=0)
+    """Return the settings of a run that is trained once more, with some training texts held out.
+
+    A run that is fine-tuned first (--finetune_epochs) is so again: its starting point, a run of its
+    own beside it, keeps the same texts apart.
+    """
+    return dataclasses.replace(run.config, held_out=held_out)
 
 
 def student(

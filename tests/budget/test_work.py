@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from bert_glue_tf.budget.settings import CompressSettings, Limits
 from bert_glue_tf.budget.trials import HeldOut, Trials
 from bert_glue_tf.budget.work import Job, Work
 from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.runs.config import ExperimentConfig
 from bert_glue_tf.search.costs import Cost
 from bert_glue_tf.search.find import Budget, Candidate
 from bert_glue_tf.search.structure import Structure
@@ -115,6 +117,17 @@ def made(tmp_path, monkeypatch):
         return Work(job, None, candidates, {}), folder, begun
 
     return make
+
+
+def test_a_run_that_was_fine_tuned_first_is_so_again_without_the_held_out_texts():
+    config = ExperimentConfig(
+        task="mrpc", finetune_epochs=3, pruning_method="magnitude", teacher="start"
+    )
+    again = training.again(SimpleNamespace(config=config), 40)
+    assert (again.held_out, again.finetune_epochs, again.teacher) == (40, 3, "start")
+    assert again.starting_point.held_out == 40
+    assert again.starting_point.epochs == 3
+    assert again.starting_point.pruning_method == "none"
 
 
 NOISY = {"rise": 0.1, "rise_error": 0.01, "stage": "trained"}
