@@ -110,7 +110,7 @@ class Work:
         if self._limits.is_of_costs:
             self._trained(self._most_promising(most))
         else:
-            self._bisect(self._candidates.ladder(), max(most, _WRITTEN - 1), self._train_one)
+            self._bisect(self._candidates.ladder(), most, self._train_one)
         return f"trained with the original as teacher: {_scores(self._tried, TRAINED)}"
 
     def train_for_grids(self) -> str:

@@ -171,6 +171,58 @@ def test_nothing_is_trained_on_where_that_pays_or_works_not(made, changed, said)
     assert begun == []
 
 
+def ladder_of(drops):
+    """Files of a ladder's steps, from the largest on, that lose so much once they are trained."""
+    return {
+        f"{stage}-int4-step{number} int4": {"drop": drop, "stage": stage}
+        for number, drop in enumerate(drops, start=1)
+        for stage in ("searched", "trained")
+    }
+
+
+@pytest.mark.parametrize(
+    ("trainings", "begun"),
+    [
+        (1, ["trained-int4-step4"]),
+        (2, ["trained-int4-step4", "trained-int4-step6"]),
+        (3, ["trained-int4-step4", "trained-int4-step6", "trained-int4-step5"]),
+        (9, ["trained-int4-step4", "trained-int4-step6", "trained-int4-step5"]),
+    ],
+)
+def test_the_smallest_step_within_a_loss_is_looked_for_in_so_many_trainings(made, trainings, begun):
+    # The first five of eight steps lose less than a point.
+    given = ladder_of([0.0, 0.001, 0.002, 0.005, 0.009, 0.02, 0.03, 0.5])
+    trials = FakeTrials(given)
+    limits = Limits(max_drop=0.01)
+    asked, _, names = made(trials, FakeCandidates(), limits=limits, trainings=trainings)
+    said = asked.train()
+    assert names == begun
+    assert said.count("trained-int4-step") == len(begun)
+
+
+def test_an_untrained_step_beyond_the_loss_sends_the_search_to_larger_ones(made):
+    asked, *_ = made(
+        FakeTrials(ladder_of([0.0, 0.02, 0.03, 0.1, 0.2, 0.3, 0.4, 0.5])),
+        FakeCandidates(),
+        limits=Limits(max_drop=0.01),
+    )
+    asked.search()
+    # The whole network first, whatever it loses; then 4, 2 and 1 of eight.
+    assert [one.run for one in asked._tried] == [
+        f"searched-int4-step{number}" for number in (1, 4, 2)
+    ]
+
+
+def test_a_file_that_collapsed_is_within_no_loss(made):
+    given = ladder_of([0.0] * 8)
+    given["trained-int4-step4 int4"] |= {"collapsed": "every answer is 1"}
+    asked, _, names = made(
+        FakeTrials(given), FakeCandidates(), limits=Limits(max_drop=0.01), trainings=2
+    )
+    asked.train()
+    assert names == ["trained-int4-step4", "trained-int4-step2"]
+
+
 def test_a_chosen_file_that_is_gone_is_named():
     trials = object.__new__(Trials)
     trials._folder, trials._known = CompressFolder(pathlib.Path("c")), {}
