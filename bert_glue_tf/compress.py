@@ -22,7 +22,10 @@ _WORKDIR = flags.DEFINE_string(
 )
 _PLAN = flags.DEFINE_bool("plan", False, "Show the steps and how long they take, and do nothing.")
 _SEARCH_ONLY = flags.DEFINE_bool(
-    "search_only", False, "Stop before any training: a smaller file in minutes."
+    "search_only",
+    False,
+    "Stop before any training: a smaller file in minutes. With --max_drop only for a run that has "
+    "held out texts.",
 )
 
 

@@ -130,7 +130,7 @@ class Launch:
 
         Raises:
           UserError: --max_drop of a run that cannot be trained again, or whose start knows all
-            texts.
+            texts, or that would have to be trained again where nothing is to be trained.
         """
         if self.settings.limits.max_drop is None:
             return
@@ -154,6 +154,12 @@ class Launch:
             raise UserError(
                 f"{head}{path} started from {learned}, which may have learned from them. Give "
                 f"--max_mb and --max_ms alone, or train both with --held_out={self.held_out}."
+            )
+        if self.is_trained_again and self.is_search_only:
+            raise UserError(
+                f"{head}{path} has learned from all of them: it is trained once more without some, "
+                "which --search_only leaves no room for. Leave that out, or give --max_mb and "
+                "--max_ms alone."
             )
 
     def planned(self) -> list[Planned]:

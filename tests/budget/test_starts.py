@@ -120,3 +120,13 @@ def test_a_searched_run_is_not_taken_for_one_of_another_program(there):
         asked(told("small", start="first", epochs=0))._require_held_out()
     there(told("first", held_out=100))
     asked(told("small", start="first", epochs=0, held_out=100))._require_held_out()
+
+
+def test_no_run_is_trained_again_where_nothing_is_to_be_trained():
+    run = told("own")
+    asked(run)._require_held_out()
+    search = dataclasses.replace(asked(run), is_search_only=True)
+    with refuses(UserError, "--max_drop=0.01", "--search_only"):
+        search._require_held_out()
+    kept = dataclasses.replace(asked(told("own", held_out=100)), is_search_only=True)
+    kept._require_held_out()
