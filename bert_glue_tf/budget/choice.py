@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from bert_glue_tf.budget.record import Trial
+from bert_glue_tf.budget.record import Choice, Trial
 from bert_glue_tf.budget.settings import METADATA, Limits
 from bert_glue_tf.core import quantities
 from bert_glue_tf.core.errors import UserError
@@ -142,6 +142,19 @@ def _nearest(one: Contender, limits: Limits, number: int) -> str:
         for name, value in one.missed(limits).items()
     )
     return f"None of {number} files keeps the budget; this one comes nearest: {missed}."
+
+
+def kept_when_chosen(missed: Mapping[str, float], made: Choice, trial: Trial) -> dict[str, float]:
+    """Return name of a limit -> the value when the file was chosen, of those that it kept then.
+
+    Args:
+      missed: name of a limit -> the value of the exported file, of those that it does not keep.
+      made: the choice of the file.
+      trial: of the file.
+    """
+    ms = made.milliseconds[" ".join(trial.key)]
+    then = Contender(trial, ms).values()
+    return {name: then[name] for name in missed if name not in made.missed}
 
 
 def front(contenders: Sequence[Contender], by: str) -> list[Contender]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from bert_glue_tf.budget import tables
 from bert_glue_tf.budget.checked import Launch
+from bert_glue_tf.budget.choice import kept_when_chosen
 from bert_glue_tf.budget.record import ORIGINAL, Choice, Outcome, Trial
 from bert_glue_tf.budget.trials import milliseconds
 from bert_glue_tf.budget.work import Job
@@ -101,6 +102,7 @@ def _outcome(
         _told(one, timing.latency[str(launch.length)]["p50"])
         for one, timing in zip((original, file), timings, strict=True)
     )
+    missed = _missed(launch, file, milliseconds(timings[1], launch.length), trial)
     place = file.path.resolve()
     after["path"] = str(place.relative_to(job.folder.path.resolve()))
     return Outcome(
@@ -116,7 +118,8 @@ def _outcome(
             "examples": trial.examples,
             "was_seen": trial.was_seen,
         },
-        missed=_missed(launch, file, milliseconds(timings[1], launch.length), trial),
+        missed=missed,
+        kept_when_chosen=kept_when_chosen(missed, choice, trial),
         metric=launch.run.task.primary_metric,
         difference=_difference(launch.run, run, original, file),
         examples=file.record.examples,

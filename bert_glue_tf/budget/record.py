@@ -149,6 +149,8 @@ class Outcome(Record):
       predicted: `bytes` and `ms` by the cost tables.
       held_out: `original` and `file`, the scores that the choice was made by, and `examples`.
       missed: name of a limit -> the value of the file, for those that it does not keep.
+      kept_when_chosen: name of a limit of `missed` that the file kept when it was chosen -> the
+        value that it had then.
       metric: name of the primary metric.
       difference: of the validation scores, file minus original: `mean`, `low`, `high` (95 %,
         paired), `p`, `test`, and `equal` within `margin` (`yes`, `no`, `unknown`).
@@ -188,6 +190,7 @@ class Outcome(Record):
     pieces: Sequence[int]
     environment: Mapping[str, Any]
     cut: str = ""
+    kept_when_chosen: Mapping[str, float] = dataclasses.field(default_factory=dict)
     finished: str = dataclasses.field(default_factory=_now)
 
     @classmethod

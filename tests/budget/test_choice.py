@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import budgets
 import pytest
 from budgets import trial
 from messages import refuses
@@ -61,6 +62,15 @@ def test_size_and_time_come_before_the_loss_where_no_file_keeps_all_of_them():
     assert found.contender is FAST
     assert found.missed == {"max_drop": 0.03}
     assert "0.0300 of the score lost (--max_drop=0.01)" in found.reason
+
+
+def test_a_limit_that_was_missed_already_when_the_file_was_chosen_was_not_kept_then():
+    one = trial("trained-int4", drop=0.03)
+    made = budgets.choice(
+        "trained-int4", missed={"max_drop": 0.03}, milliseconds={"trained-int4 int4": 2.98}
+    )
+    missed = {"max_ms": 3.04, "max_drop": 0.03}
+    assert choice.kept_when_chosen(missed, made, one) == {"max_ms": 2.98}
 
 
 def test_a_file_that_collapsed_or_has_no_score_is_never_chosen():

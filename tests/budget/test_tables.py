@@ -42,6 +42,18 @@ def test_a_budget_that_is_not_kept_is_said_with_what_is_nearest():
     assert "6.31 MB and 0.0213 of the score lost" in missed[0]
 
 
+def test_a_file_that_kept_the_budget_when_it_was_chosen_is_not_told_as_one_that_never_did():
+    late = budgets.outcome(missed={"max_ms": 3.04}, kept_when_chosen={"max_ms": 2.98})
+    assert tables.notes(late)[0].startswith(
+        "The budget (at most 6 MB and 3 ms) was kept when the file was chosen (2.98 ms); the "
+        "exported file has 3.04 ms"
+    )
+    both = {"max_mb": 6.31, "max_ms": 3.04}
+    never = budgets.outcome(missed=both, kept_when_chosen={"max_ms": 2.98})
+    assert tables.notes(never)[0].startswith("No file keeps the budget")
+    assert Outcome.from_line(late.to_line()).kept_when_chosen == {"max_ms": 2.98}
+
+
 def test_who_reads_the_result_is_told_of_the_sample_and_of_texts_that_were_seen():
     seen = {**budgets.outcome().held_out, "was_seen": True}
     text = "\n".join(tables.notes(budgets.outcome(source="sample", held_out=seen, busy="Busy.")))
