@@ -8,7 +8,7 @@ from __future__ import annotations
 from absl import flags
 
 from bert_glue_tf.budget import arguments, steps
-from bert_glue_tf.core import cli, layout, progress
+from bert_glue_tf.core import cli, layout
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.sweeps.executors import choice
 
@@ -46,7 +46,7 @@ def main() -> None:
     if _PLAN.value:
         planned = asked.planned()
         terminal.print_rows(f"For {asked.settings.limits.text}", steps.rows(planned))
-        layout.say(f"About {progress.duration(steps.left(planned))}, in {asked.folder}.")
+        layout.say(f"In {asked.folder}: {steps.told_left(planned)}.")
         return
     from bert_glue_tf.budget import launch, shown
 

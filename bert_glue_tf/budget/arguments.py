@@ -56,7 +56,10 @@ def define_flags() -> None:
     )
     flags.DEFINE_integer("epochs", EPOCHS, "Passes over the training split of each training.")
     flags.DEFINE_float(
-        "learning_rate", 0.0, "Peak learning rate of the trainings; 0: the run's own."
+        "learning_rate",
+        0.0,
+        "Peak learning rate of the trainings; 0: the run's own, or the default of the train "
+        "command where that has not trained the run.",
     )
     flags.DEFINE_integer("trainings", TRAININGS, "Smaller networks that are trained, at most.")
     flags.DEFINE_integer(

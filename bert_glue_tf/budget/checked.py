@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from bert_glue_tf.budget import starts, steps
 from bert_glue_tf.budget.folder import CompressFolder
 from bert_glue_tf.budget.record import FINAL, SEARCHED
-from bert_glue_tf.budget.settings import CompressSettings, held_out_of
+from bert_glue_tf.budget.settings import AWARE_EPOCHS, CompressSettings, held_out_of
 from bert_glue_tf.budget.steps import Planned
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import readers
@@ -166,12 +166,9 @@ class Launch:
         """Return the steps with about what they take, as far as an earlier process has not."""
         done = {one.name for one in CompressFolder(self.folder).steps()}
         size = self.run.result.bytes["plain"] / _BYTES
-        own = self.run.result.speed.get("seconds") or 0.0
-        epoch = own / max(1, self.run.config.epochs)
-        recipes, trainings = len(self.settings.recipes), self.settings.trainings
-        training = trainings * self.settings.epochs * epoch * _SHARE / self.workers
+        recipes, epoch = len(self.settings.recipes), self._epoch
         search = estimates.of(self.run, recipes)
-        found = [
+        found: list[tuple[str, str, float | None]] = [
             (steps.COSTS, self._told_costs, search.tables),
             (steps.WORTH, "measuring what heads, neurons and word pieces are worth", search.levels),
             (
@@ -182,17 +179,23 @@ class Launch:
         ]
         if self.is_trained_again:
             text = f"the run once more, with {self.held_out:,} of its training texts held out"
-            more = self.run.config.finetune_epochs * epoch  # Of its starting point.
-            found.insert(0, (steps.AGAIN, text, own + more))
+            config = self.run.config  # Whose starting point is trained once more too.
+            epochs = config.epochs + config.finetune_epochs
+            found.insert(0, (steps.AGAIN, text, _times(epochs, epoch)))
         if not self.is_search_only:
-            epochs = self.settings.epochs
-            text = f"up to {trainings} of them trained for {epochs} epochs, with a teacher"
+            each = None if epoch is None else epoch * _SHARE
+            trainings, files = self.settings.trainings, _FILE * size
+            epochs = self.settings.epochs * trainings
             found += [
-                (steps.TRAININGS, text, training + trainings * (recipes + 1) * _FILE * size),
+                (
+                    steps.TRAININGS,
+                    self._told_trainings,
+                    _times(epochs / self.workers, each, trainings * (recipes + 1) * files),
+                ),
                 (
                     steps.AWARE,
                     "training on for the grids of the best file, where that pays",
-                    2 * epoch * _SHARE + _FILE * size,
+                    _times(AWARE_EPOCHS, each, files),
                 ),
             ]
         found.append(
@@ -203,12 +206,35 @@ class Launch:
         return [Planned(n, text, s, n in done or is_finished) for n, text, s in found]
 
     @property
+    def _epoch(self) -> float | None:
+        """The seconds of an epoch of the run; None where this program has not trained it."""
+        epochs, seconds = self.run.config.epochs, self.run.result.speed.get("seconds")
+        return seconds / epochs if epochs and seconds else None
+
+    @property
+    def _told_trainings(self) -> str:
+        settings = self.settings
+        text = (
+            f"up to {settings.trainings} of them trained for {settings.epochs} epochs, with a "
+            "teacher"
+        )
+        if settings.learning_rate or self.run.config.epochs:
+            return text
+        # An untrained run has no learning rate of its own, and its settings the default.
+        return f"{text}, at --learning_rate={self.run.config.learning_rate:g}, the default"
+
+    @property
     def _listed(self) -> str:
         return " and ".join(self.settings.recipes)
 
     @property
     def _told_costs(self) -> str:
         return f"what parts of a network cost on this machine, as {self._listed}"
+
+
+def _times(epochs: float, seconds: float | None, more: float = 0.0) -> float | None:
+    """Return the seconds of some epochs and of something more; None where nothing is known."""
+    return None if seconds is None else epochs * seconds + more
 
 
 def _lengths(run: Run, settings: CompressSettings) -> tuple[int, ...]:

@@ -22,6 +22,7 @@ RECIPES = ("dynamic_int8", "int8", "int4")  # That can be searched for.
 SEARCHED_RECIPES = ("dynamic_int8", "int4")
 EPOCHS = 10  # Of the training of a candidate: a small network learns slowly, and is fast.
 TRAININGS = 2
+AWARE_EPOCHS = 2  # Of a training on the grids of a recipe, from trained weights.
 # Bytes that an export adds to a file at most: what it says of itself, with its labels and examples.
 METADATA = 16_000
 # Of the training texts, where the run has held out none: enough to tell a point, and not so many
@@ -105,7 +106,8 @@ class CompressSettings:
       threads: of LiteRT.
       recipes: whose files may be chosen; where int4 is among them, mixed ones too.
       epochs: of a candidate's training.
-      learning_rate: of it; 0: the run's own.
+      learning_rate: of it; 0: the run's own, or the default of the train command where that has
+        not trained the run.
       trainings: how many candidates are trained at most.
       held_out: training texts that are kept apart for the choice where the run has kept none; 0: a
         tenth, at most `MOST_HELD_OUT`.

@@ -25,13 +25,13 @@ class Planned:
     Attributes:
       name: of the step.
       text: what is done, as the end of "step 1 of 5: ".
-      seconds: that it takes, by an estimate.
+      seconds: that it takes, by an estimate; None where nothing is known of it.
       is_done: True where an earlier process has taken it.
     """
 
     name: str
     text: str
-    seconds: float
+    seconds: float | None
     is_done: bool = False
 
 
@@ -58,8 +58,7 @@ class Steps:
         """Say which step begins and what is left, and keep what came of it."""
         place = next(i for i, one in enumerate(self._planned) if one.name == name)
         step, rest = self._planned[place], self._planned[place:]
-        left = sum(one.seconds for one in rest if not one.is_done)
-        told = "done before" if step.is_done else f"about {progress.duration(max(1, left))} left"
+        told = "done before" if step.is_done else told_left(rest, " left")
         logging.info("step %d of %d: %s (%s)", place + 1, len(self._planned), step.text, told)
         begin, taken = time.perf_counter(), Taken()
         yield taken
@@ -74,12 +73,28 @@ def rows(planned: Sequence[Planned]) -> list[dict[str, str]]:
         {
             "step": str(number),
             "what": one.text,
-            "time": "done" if one.is_done else f"about {progress.duration(one.seconds)}",
+            "time": "done" if one.is_done else _about(one.seconds),
         }
         for number, one in enumerate(planned, start=1)
     ]
 
 
 def left(planned: Sequence[Planned]) -> float:
-    """Return the seconds of the steps that are not taken yet."""
-    return sum(one.seconds for one in planned if not one.is_done)
+    """Return the seconds of the steps that are not taken yet, as far as they are known."""
+    return sum(one.seconds or 0.0 for one in planned if not one.is_done)
+
+
+def told_left(planned: Sequence[Planned], end: str = "") -> str:
+    """Return the time of the steps that are not taken yet in words: `about 3 min`.
+
+    Args:
+      planned: the steps.
+      end: stands behind the time, before a word on steps of which nothing is known.
+    """
+    has_more = any(one.seconds is None and not one.is_done for one in planned)
+    more = ", besides the steps whose time is not known" if has_more else ""
+    return f"{_about(max(1.0, left(planned)))}{end}{more}"
+
+
+def _about(seconds: float | None) -> str:
+    return "not known" if seconds is None else f"about {progress.duration(seconds)}"

@@ -7,7 +7,7 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bert_glue_tf.budget.settings import CompressSettings
+from bert_glue_tf.budget.settings import AWARE_EPOCHS, CompressSettings
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data.examples import Examples
 from bert_glue_tf.models import saving
@@ -23,7 +23,6 @@ from bert_glue_tf.sweeps.executors import base
 from bert_glue_tf.sweeps.plan import Run as PlannedRun
 from bert_glue_tf.sweeps.sweep import Sweep
 
-AWARE_EPOCHS = 2  # Of a training on the grids of a recipe, from trained weights.
 # Bytes that the teacher's states may take on the disk; with more of them only those of each text's
 # first token are learned.
 _MOST_STATES = 8e9

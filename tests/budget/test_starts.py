@@ -31,9 +31,14 @@ class Told:
 
 def told(name, train=TRAIN, **settings):
     config = ExperimentConfig(task="mrpc", **settings)
-    return Told(
-        pathlib.Path(name), config, SimpleNamespace(data={"train": train}), tasks.get("mrpc")
+    result = SimpleNamespace(
+        data={"train": train},
+        bytes={"plain": 90_000_000},
+        speed={"seconds": 300.0},
+        parameters={"total": 1_000_000},
+        widths={},
     )
+    return Told(pathlib.Path(name), config, result, tasks.get("mrpc"))
 
 
 @pytest.fixture
@@ -130,3 +135,22 @@ def test_no_run_is_trained_again_where_nothing_is_to_be_trained():
         search._require_held_out()
     kept = dataclasses.replace(asked(told("own", held_out=100)), is_search_only=True)
     kept._require_held_out()
+
+
+def test_how_long_trainings_take_is_not_known_of_a_run_that_nobody_has_trained_here(tmp_path):
+    def planned(run, **changed):
+        launch = dataclasses.replace(asked(run, **changed), folder=tmp_path / "c")
+        return {one.name: one for one in launch.planned()}
+
+    # 100 s an epoch, of which a smaller network takes 60: 2 networks and 3 files each for 10
+    # epochs, and 2 epochs for the grids.
+    own = planned(told("own", finetune_epochs=2))
+    assert own["trainings"].seconds == pytest.approx(2 * 10 * 60 + 2 * 3 * 25)
+    assert own["quantize-aware"].seconds == pytest.approx(2 * 60 + 25)
+    assert own["held-out"].seconds == pytest.approx((3 + 2) * 100)
+    assert "learning_rate" not in own["trainings"].text
+    foreign = planned(told("foreign", epochs=0), max_drop=None, max_mb=6)
+    assert foreign["trainings"].seconds is None
+    assert foreign["quantize-aware"].seconds is None
+    assert foreign["costs"].seconds > 0
+    assert "--learning_rate=2e-05, the default" in foreign["trainings"].text

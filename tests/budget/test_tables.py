@@ -135,6 +135,10 @@ def test_the_steps_say_what_is_left_and_are_kept_with_their_time(tmp_path, caplo
     assert [(one.name, one.text) for one in folder.steps()] == [("worth", "measured")]
     assert steps.left(planned) == 120.0
     assert [row["time"] for row in steps.rows(planned)] == ["done", "about 2 min"]
+    assert steps.told_left(planned) == "about 2 min"
+    more = [*planned, Planned("trainings", "trained", None)]
+    assert steps.rows(more)[-1]["time"] == "not known"
+    assert steps.told_left(more) == "about 2 min, besides the steps whose time is not known"
 
 
 def test_a_step_that_is_interrupted_is_not_kept(tmp_path):
