@@ -249,13 +249,15 @@ class Work:
         sizes = found.candidate.structure.sizes
 
         def cost(halves: Sequence[Half]) -> Cost:
-            predicted = mixed.cost(sizes, halves, *tables)  # type: ignore[arg-type]
+            return mixed.cost(sizes, halves, *tables)  # type: ignore[arg-type]
+
+        def fits(halves: Sequence[Half]) -> bool:
             # Tables are off by as much for it as for the file in int4.
-            share = int4.bytes / int4.predicted["bytes"]
-            return Cost(predicted.bytes * share, predicted.ms)
+            predicted, share = cost(halves), int4.bytes / int4.predicted["bytes"]
+            return keeps(Cost(predicted.bytes * share, predicted.ms), self._limits)
 
         lines = measure_sensitivity(run.path, recipes=[mixed.INT4], removals=False)
-        some = mixed.choices(mixed.costly(lines), lambda halves: keeps(cost(halves), self._limits))
+        some = mixed.choices(mixed.costly(lines), fits)
         return {known.mixed(halves).name: cost(halves) for halves in some}
 
     def _most_promising(self, most: int) -> list[Found]:

@@ -34,6 +34,19 @@ def test_predicted_and_measured_stand_side_by_side():
     assert not tables.predicted(budgets.outcome(predicted={})).rows
 
 
+def test_a_prediction_that_was_far_off_is_told_of():
+    def said(**predicted):
+        notes = tables.notes(budgets.outcome(predicted=predicted))
+        return [line for line in notes if "predicted" in line]
+
+    assert said() == said(bytes=5.9e6, ms=2.4) == []
+    assert said(bytes=5.9e6, ms=2.0) == [
+        "The time is 25.0 % more than the costs of the parts predicted: files of other sizes may "
+        "have been nearer to the budget."
+    ]
+    assert said(bytes=8e6, ms=2.0)[0].startswith("The size is 25.0 % less and the time is 25.0 % m")
+
+
 def test_a_budget_that_is_not_kept_is_said_with_what_is_nearest():
     kept = tables.notes(budgets.outcome())
     assert kept[0] == "The budget is kept: at most 6 MB and 3 ms."

@@ -171,6 +171,26 @@ def test_nothing_is_trained_on_where_that_pays_or_works_not(made, changed, said)
     assert begun == []
 
 
+def test_a_mixed_file_is_chosen_by_what_int4_has_shown_and_predicted_by_the_costs_alone(
+    made, monkeypatch
+):
+    int4 = trial("trained-int4", predicted={"bytes": 4e6, "ms": 2.0}, bytes=5_000_000, **NOISY)
+    asked, *_ = made(FakeTrials(earlier=[int4]), FakeCandidates(), limits=Limits(max_mb=6))
+    asked._tables = {"int4": Cost(4e6, 2.0), "dynamic_int8": Cost(8e6, 4.0)}  # Of no matter.
+    asked._tried = [int4]
+    # Half a megabyte more for each half in int8; files are a quarter larger than predicted.
+    monkeypatch.setattr(
+        work.mixed, "cost", lambda sizes, halves, *_: Cost(4e6 + 5e5 * len(halves), 2.0)
+    )
+    monkeypatch.setattr(work, "measure_sensitivity", lambda *_, **__: None)
+    monkeypatch.setattr(work.mixed, "costly", lambda lines: [(1, "f"), (2, "f"), (1, "a")])
+    run = FakeRun(pathlib.Path("trained-int4"))
+    # With one half 5.6 MB are expected, with two 6.25.
+    assert asked._mixed(found("searched-int4"), run) == {"int4_but_1f": Cost(4.5e6, 2.0)}
+    asked._tried = [dataclasses.replace(int4, rise=0.0)]
+    assert asked._mixed(found("searched-int4"), run) == {}
+
+
 def ladder_of(drops):
     """Files of a ladder's steps, from the largest on, that lose so much once they are trained."""
     return {
