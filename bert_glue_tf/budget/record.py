@@ -95,7 +95,8 @@ class Step(Record):
     Attributes:
       name: of the step.
       text: what came of it, in a sentence.
-      seconds: that it took.
+      seconds: that it took the process that has ended it; those of one that was killed in it are
+        not known.
       finished: time in UTC, ISO 8601.
     """
 

@@ -11,11 +11,12 @@ import pytest
 from budgets import choice, trial
 from messages import refuses
 
-from bert_glue_tf.budget import training, work
+from bert_glue_tf.budget import phases, training, work
 from bert_glue_tf.budget.candidates import Found
 from bert_glue_tf.budget.choice import Contender
 from bert_glue_tf.budget.folder import CompressFolder
 from bert_glue_tf.budget.settings import CompressSettings, Limits
+from bert_glue_tf.budget.steps import Planned, Steps
 from bert_glue_tf.budget.trials import HeldOut, Trials
 from bert_glue_tf.budget.work import Job, Work
 from bert_glue_tf.core.errors import UserError
@@ -128,6 +129,31 @@ def test_a_run_that_was_fine_tuned_first_is_so_again_without_the_held_out_texts(
     assert again.starting_point.held_out == 40
     assert again.starting_point.epochs == 3
     assert again.starting_point.pruning_method == "none"
+
+
+@pytest.mark.parametrize("is_trained_again", [True, False])
+def test_the_run_is_trained_again_in_a_step_of_its_own_where_it_has_held_out_no_text(
+    tmp_path, monkeypatch, is_trained_again
+):
+    asked = []
+
+    def run_all(configs, path, executor):
+        asked.append((configs, path, executor))
+        return {"again": "trained again"}
+
+    monkeypatch.setattr(training, "run_all", run_all)
+    run = SimpleNamespace(config=ExperimentConfig(task="mrpc"))
+    launch = SimpleNamespace(run=run, is_trained_again=is_trained_again, held_out=40)
+    folder = CompressFolder(tmp_path)
+    taken = Steps([Planned("held-out", "the run once more", 60.0)], folder)
+    original = phases._original(launch, folder, None, taken)
+    if not is_trained_again:
+        assert (original, asked, folder.steps()) == (run, [], [])
+        return
+    assert original == "trained again"
+    ((configs, path, _),) = asked
+    assert (configs["again"].held_out, path) == (40, tmp_path)
+    assert [one.name for one in folder.steps()] == ["held-out"]
 
 
 NOISY = {"rise": 0.1, "rise_error": 0.01, "stage": "trained"}
