@@ -13,7 +13,8 @@ def who_learned(run: Run, held_out: int) -> pathlib.Path | None:
     """Return the run that may have learned from the texts that a run keeps apart; None for none.
 
     It is the run itself where another program has trained it, or one of those that it started from,
-    one after the other. One that is not there any more may have learned from them too.
+    one after the other, with the same training texts. One that is not there any more may have
+    learned from them too.
 
     Args:
       run: a finished one.
@@ -28,8 +29,12 @@ def who_learned(run: Run, held_out: int) -> pathlib.Path | None:
             return path
         if _may_know(one, run, held_out):
             return path
-    is_foreign = not one.config.epochs
-    return one.path if is_foreign else None
+    return run.path if _is_foreign(run) else None
+
+
+def _is_foreign(run: Run) -> bool:
+    """Tell if another program has trained a run, on what texts nobody knows."""
+    return not (run.config.epochs or run.config.start)
 
 
 def _may_know(before: Run, run: Run, held_out: int) -> bool:
@@ -44,7 +49,7 @@ def _may_know(before: Run, run: Run, held_out: int) -> bool:
         return False
     is_same = then.get("sha256") == now.get("sha256") and _taken(before) == _taken(run)
     own = task_settings.held_out_of(before.config, before.task, _taken(before))
-    return not (is_same and own >= held_out)
+    return _is_foreign(before) or not (is_same and own >= held_out)
 
 
 def _taken(run: Run) -> int:
