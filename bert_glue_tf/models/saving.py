@@ -190,7 +190,8 @@ class SavedClassifier:
         except UserError:
             raise
         except Exception as error:  # A damaged SavedModel fails in many ways.
-            reason = (str(error) or type(error).__name__).splitlines()[0][:400]
+            # The reason of "Graph execution error:" stands in the lines behind it.
+            reason = " ".join((str(error) or type(error).__name__).split())[:400]
             raise UserError(
                 f"{folder}: cannot be loaded ({reason}). Copy the whole folder of the run, or "
                 "train again."

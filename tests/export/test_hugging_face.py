@@ -9,7 +9,7 @@ import subprocess
 import types
 
 import numpy as np
-import peers
+import peers_environment
 import pytest
 import tiny_bert
 from messages import refuses
@@ -211,7 +211,7 @@ def test_what_an_import_reads_of_it_gives_the_logits_of_the_run(exported_hf):
     assert (found.notes, found.warnings) == ((found.tokenizer.told(),), ())
 
 
-@peers.needs_peers
+@peers_environment.needs_peers
 @pytest.mark.slow
 @pytest.mark.processes
 def test_transformers_gives_the_same_logits(exported_hf, tmp_path):
@@ -224,7 +224,7 @@ def test_transformers_gives_the_same_logits(exported_hf, tmp_path):
         made = written(tmp_path / kind, to_hugging_face.classifier(one, kind, 0.1))
         asked[str(made)] = pairs
     done = subprocess.run(
-        [str(peers.PYTHON), str(PROGRAM)], input=json.dumps(asked), capture_output=True, text=True
+        [str(peers_environment.PYTHON), str(PROGRAM)], input=json.dumps(asked), capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)

@@ -44,6 +44,8 @@ _VOLATILE = (
     (re.escape(str(ROOT)), "ROOT"),
     (re.escape(str(pathlib.Path.home())) + r"(?=[/\s:])", "HOME"),
     (r"127\.0\.0\.1:\d+", "127.0.0.1:PORT"),
+    # Where a disk is full: which file it was, and how far.
+    (r"(the disk is full\..* saved\.)\n.*", r"\1\n(...)"),
     # Before the digests, of which `111...` is none.
     (r"(.)\1{9,}\.\.\.", r"\1..."),
     (r"\b0x[0-9a-f]{6,}\b", "ADDRESS"),

@@ -59,10 +59,6 @@ def make(path: pathlib.Path, task: str, glue: pathlib.Path) -> Run:
         encoder_dropout=0.0,
         learning_rate=1e-4,
         train_examples=2400 if is_cola else 1600,
-        # Half of the layers train and are quantized in half of the time.
-        pruning_method="layer",
-        pruning_options="order=top",
-        final_sparsity=0.5,
     )
     experiment.train_and_evaluate(config, RunFolder.open(path, config))
     run = Run.read(path)
