@@ -10,6 +10,8 @@ from typing import Any
 # As TensorFlow names a traced function: what it does, and a running number.
 _FUNCTION = re.compile(r"(.+_)(\d+)")
 _ARGUMENT = "_user_specified_name"
+# What TensorFlow puts behind the name of a table that it has loaded; a loaded one gets it anew.
+_LOADED = re.compile(rb"(_load_\d+(_\d+)?)+$")
 
 
 def remove_chance(folder: pathlib.Path) -> None:
@@ -39,6 +41,8 @@ def remove_chance(folder: pathlib.Path) -> None:
         functions.sort(key=lambda function: function.signature.name)
         for node in itertools.chain(graph.graph_def.node, *(f.node_def for f in functions)):
             node.op = new.get(node.op, node.op)
+            if "shared_name" in node.attr:
+                node.attr["shared_name"].s = _LOADED.sub(b"", node.attr["shared_name"].s)
             for attribute in node.attr.values():
                 called = [attribute.func] if attribute.HasField("func") else attribute.list.func
                 for function in called:
