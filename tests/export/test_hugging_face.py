@@ -224,7 +224,10 @@ def test_transformers_gives_the_same_logits(exported_hf, tmp_path):
         made = written(tmp_path / kind, to_hugging_face.classifier(one, kind, 0.1))
         asked[str(made)] = pairs
     done = subprocess.run(
-        [str(peers_environment.PYTHON), str(PROGRAM)], input=json.dumps(asked), capture_output=True, text=True
+        [str(peers_environment.PYTHON), str(PROGRAM)],
+        input=json.dumps(asked),
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
