@@ -84,8 +84,8 @@ def one_load_of_each_tokenizer() -> Iterator[None]:
     """Load a tokenizer's SavedModel once for each content of its files.
 
     It has no state, and loading it takes most of a second in every run of these tests. A model that
-    is saved with it takes its vocabulary from where it was loaded, so that one of a temporary folder,
-    which may be gone by then, is loaded each time.
+    is saved with it takes its vocabulary from where it was loaded, so that one of a temporary
+    folder, which may be gone by then, is loaded each time.
     """
     load, loaded = preprocessing.load, {}
     temporary = pathlib.Path(tempfile.gettempdir()).resolve()
