@@ -243,13 +243,13 @@ class Work:
         )
         if int4 is None or not _is_above_noise(int4):
             return {}
-        tables = self._tables.get(mixed.INT4), self._tables.get(mixed.INT8)
-        if None in tables:
+        in_int4, in_int8 = self._tables.get(mixed.INT4), self._tables.get(mixed.INT8)
+        if in_int4 is None or in_int8 is None:
             return {}
         sizes = found.candidate.structure.sizes
 
         def cost(halves: Sequence[Half]) -> Cost:
-            return mixed.cost(sizes, halves, *tables)  # type: ignore[arg-type]
+            return mixed.cost(sizes, halves, in_int4, in_int8)
 
         def fits(halves: Sequence[Half]) -> bool:
             # Tables are off by as much for it as for the file in int4.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
+from bert_glue_tf.evaluation.collapse import Mark
 from bert_glue_tf.evaluation.significance import Equal
 from bert_glue_tf.reports.verdicts import Comparison, Outcome
 from bert_glue_tf.studies import claims, printed
@@ -65,6 +66,8 @@ def _of(claim: str, found: Comparison, verdict: Verdict, numbers: str = "") -> A
 
 
 def _raises(found: Comparison) -> Verdict:
+    if found.is_of_collapsed:  # As the study's findings: no verdict.
+        return Verdict.CANNOT_BE_TOLD
     if found.outcome is Outcome.BETTER:
         return Verdict.HOLDS
     if found.outcome is Outcome.WORSE or found.difference.equivalence.outcome is Equal.YES:
@@ -73,6 +76,10 @@ def _raises(found: Comparison) -> Verdict:
 
 
 def _keeps(found: Comparison) -> Verdict:
+    if found.base_mark is Mark.COLLAPSED:
+        return Verdict.CANNOT_BE_TOLD
+    if found.mark is Mark.COLLAPSED:
+        return Verdict.DOES_NOT_HOLD
     if found.outcome is Outcome.BETTER or found.difference.equivalence.outcome is Equal.YES:
         return Verdict.HOLDS
     return Verdict.DOES_NOT_HOLD if found.outcome is Outcome.WORSE else Verdict.CANNOT_BE_TOLD
@@ -84,9 +91,9 @@ def _points(found: Comparison) -> Answer:
     theirs = table[-1][2] / 100
     low, high = found.difference.interval
     verdict = Verdict.CANNOT_BE_TOLD
-    if high < theirs:
+    if high < theirs and not found.is_of_collapsed:
         verdict = Verdict.DOES_NOT_HOLD
-    elif low > 0:
+    elif low > 0 and not found.is_of_collapsed:
         verdict = Verdict.HOLDS
     inside = "holds" if low <= theirs <= high else "does not hold"
     numbers = f"{claims.difference(found)}; the interval {inside} the report's {theirs:+.3f}"

@@ -229,9 +229,9 @@ class Structured(SweptStudy):
                 encoder = found.encoder
                 if found.difference.is_defined:
                     least.append(claims.smallest(found))
-                told[found.outcome].append(
-                    f"{task}: {a.label} over {b.label} {words.interval(found)}"
-                )
+                # A collapsed model gives no verdict, as in the findings.
+                kind = Outcome.UNDEFINED if found.is_of_collapsed else found.outcome
+                told[kind].append(f"{task}: {a.label} over {b.label} {words.interval(found)}")
         verdict = _of_pairs(told)
         numbers = ". ".join(
             f"{_KINDS[kind]}: {'; '.join(some)}" for kind, some in told.items() if some

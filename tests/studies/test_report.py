@@ -397,6 +397,16 @@ def test_the_answers_say_how_many_and_what_could_have_been_shown(tmp_path):
     assert found["size"].numbers.endswith("give 58.57%")
 
 
+def test_of_a_collapsed_model_a_claim_is_not_said_to_hold(tmp_path):
+    done = [
+        trained(plan(tmp_path, "mrpc"), CONSTANT),
+        trained(plan(tmp_path, "mrpc", "classifier_magnitude"), right(340)),
+    ]
+    found = answered(done)
+    assert found["pruning_mrpc"].verdict is Verdict.CANNOT_BE_TOLD
+    assert found["pruning_points"].verdict is Verdict.CANNOT_BE_TOLD
+
+
 @pytest.mark.parametrize(
     ("int8", "flips", "verdict"),
     [(302, 6, Verdict.DOES_NOT_HOLD), (322, 30, Verdict.CANNOT_BE_TOLD)],
