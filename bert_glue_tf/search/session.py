@@ -164,7 +164,7 @@ class Search:
         lacking = [one for one in wanted if one not in known]
         if lacking:
             logging.info(
-                "measuring the levels of %d blocks on %s texts",
+                "measuring %d blocks on %s texts: by how much the answers change with so many units",
                 len(lacking),
                 len(self.texts.judged),
             )
@@ -314,7 +314,9 @@ def look(blocks: Blocks, split: Split, problem: Problem) -> Looked:
 
 
 def _told(block: Block, seconds: float, left: float) -> str:
-    """Return a line of the log on a block."""
+    """Return a line of the log on a block: what three of its levels cost. All are in the record."""
     name = PIECES if block.kind == PIECES else f"layer {block.layer + 1}, {block.kind}"
-    rises = ", ".join(f"{len(one.units)}: {one.rise:.3g}" for one in block.levels)
+    parts = [one for one in block.levels if one.units]
+    shown = sorted({round(at * (len(parts) - 1)) for at in (0, 0.5, 0.8)})
+    rises = ", ".join(f"{len(parts[at].units)}: {parts[at].rise:.2g}" for at in shown)
     return f"{name.replace('_', '-')}: {rises} ({seconds:.0f} s; {duration(left)} left)"
