@@ -164,7 +164,7 @@ class Search:
         lacking = [one for one in wanted if one not in known]
         if lacking:
             logging.info(
-                "measuring %d blocks on %s texts: by how much the answers change with so many units",
+                "measuring %d blocks on %s texts: by how much answers change with so many units",
                 len(lacking),
                 len(self.texts.judged),
             )
