@@ -328,12 +328,13 @@ def main() -> None:
             raise UserError(f"--{name}={FLAGS[name].value}: must be 1 or more.")
     lengths = _lengths()
     import peer_models
-    from peer_inputs import FOLDER, PeerInputs
+    from peer_inputs import FOLDER as INPUTS
+    from peer_inputs import PeerInputs
 
     output = pathlib.Path(FLAGS.output).expanduser()
     _require_writable(output)
     run = pathlib.Path(FLAGS.run).expanduser()
-    folder = pathlib.Path(FLAGS.inputs).expanduser() if FLAGS.inputs else run / FOLDER
+    folder = pathlib.Path(FLAGS.inputs).expanduser() if FLAGS.inputs else run / INPUTS
     inputs = PeerInputs.load(folder)
     export = ExportFolder(pathlib.Path(FLAGS.tflite).expanduser() if FLAGS.tflite else run / FOLDER)
     _require_fitting(inputs, lengths)
