@@ -17,6 +17,8 @@ STRATEGIES = ("auto", "cpu", "gpu", "mirrored", "multi_worker", "tpu")
 BEST = "best"
 KEPT = ("last", BEST)
 CLASS_WEIGHTS = ("none", "balanced")
+LINEAR, CONSTANT, PLATEAU = DECAYS = ("linear", "none", "plateau")
+PLATEAU_FACTOR = 0.1  # PyTorch's and Keras's own of ReduceLROnPlateau.
 PRECISIONS = ("auto", "none", "float16", "bfloat16")
 _UP_TO_ONE = Limits(0.0, 1.0, "in [0, 1]")
 FIRST, ALL = TOKENS = ("first", "all")  # Of --distill_tokens.
@@ -42,6 +44,23 @@ class OptimizerSettings(Settings):
         0.01, "Decoupled weight decay; biases and layer norms are left out.", limits=_UP_TO_ONE
     )
 
+    decay: str = option(
+        LINEAR,
+        f"How the learning rate falls after the warm-up: {', '.join(DECAYS)}; linear = to 0 at the "
+        f"last step; plateau = to {PLATEAU_FACTOR:g} of itself whenever the loss on the validation "
+        "split(s) has not fallen for --plateau_epochs.",
+        choices=DECAYS,
+    )
+    plateau_epochs: int = option(
+        10, "Epochs of a plateau, for --decay=plateau.", limits=whole(1, 1000)
+    )
+    early_stopping: int = option(
+        0,
+        "Stop where the loss on the validation split(s) has not fallen for so many epochs; with "
+        "pruning only epochs with the final sparsity count; 0 = train all epochs.",
+        limits=whole(0, 1000),
+    )
+
     class_weights: str = option(
         "none",
         f"Weights of the classes in the loss: {', '.join(CLASS_WEIGHTS)}; balanced = all classes "
@@ -54,6 +73,15 @@ class OptimizerSettings(Settings):
         "the validation split(s), with pruning only among those with the final sparsity.",
         choices=KEPT,
     )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        default = OptimizerSettings.defaults()["plateau_epochs"]
+        if self.decay != PLATEAU and self.plateau_epochs != default:
+            raise UserError(
+                f"--plateau_epochs={self.plateau_epochs}: means nothing with --decay={self.decay}. "
+                f"Add --decay={PLATEAU}, or leave it out."
+            )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -18,6 +18,13 @@ from bert_glue_tf.training.network import Network
 from bert_glue_tf.training.plan import Plan
 
 
+def first_whole_epoch(job: Job, plan: Plan) -> int:
+    """Return the first epoch, from 1, that ends with the final sparsity."""
+    is_pruned = job.config.pruning_method != NO_PRUNING
+    last = plan.method.last_step(plan.context) if is_pruned else 0
+    return max(1, math.ceil(last / plan.steps_per_epoch))
+
+
 class BestEpoch(tf_keras.callbacks.Callback):
     """Keeps the weights and masks of the epoch with the best primary metric.
 
@@ -51,9 +58,7 @@ class BestEpoch(tf_keras.callbacks.Callback):
         task = inputs.task
         self._names = [f"val_{task.primary_metric}{end}" for end in task.validation_splits]
         self._steps = plan.steps_per_epoch
-        is_pruned = job.config.pruning_method != NO_PRUNING
-        last = plan.method.last_step(plan.context) if is_pruned else 0
-        self._first = max(1, math.ceil(last / self._steps))
+        self._first = first_whole_epoch(job, plan)
         self._folder = job.folder.best
         self._states = Checkpoints(self._folder, 0, last_step=saved_step)
         self._state = tf.train.Checkpoint(model=network.model, pruning=plan.method.state())

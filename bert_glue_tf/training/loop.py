@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -22,7 +22,7 @@ from bert_glue_tf.runs.settings import BEST
 from bert_glue_tf.training import callbacks, devices, laying_out, thresholds
 from bert_glue_tf.training import network as networks
 from bert_glue_tf.training import objective as objectives
-from bert_glue_tf.training.best import BestEpoch
+from bert_glue_tf.training.best import BestEpoch, first_whole_epoch
 from bert_glue_tf.training.checkpoints import Checkpoints, RunningSums
 from bert_glue_tf.training.gradients import TrainingGradients
 from bert_glue_tf.training.inputs import Inputs
@@ -32,6 +32,7 @@ from bert_glue_tf.training.network import Network
 from bert_glue_tf.training.objective import Objective, Trainee
 from bert_glue_tf.training.optimizer import build_optimizer
 from bert_glue_tf.training.plan import Plan
+from bert_glue_tf.training.plateau import WatchLoss
 from bert_glue_tf.training.scoring import Scoring
 from bert_glue_tf.training.throughput import Throughput
 from bert_glue_tf.training.usage import Usage
@@ -106,12 +107,12 @@ def train(job: Job, inputs: Inputs, plan: Plan, network: Network, start_time: fl
     trainee = _compile(job, inputs, plan, network, layouts, split)
     scoring = Scoring(inputs.task, validation, layouts.scoring, held_out)
     predict_fn = scoring.predict_fn(network.model)
-    sums = RunningSums()
-    state = _state(network, trainee, plan, sums)
+    state = _state(network, trainee, plan, sums := RunningSums())
     position = _restore(states, state, plan)
     throughput = _throughput(plan, split, position, start_time)
     best = _best(job, inputs, plan, network, timing, states)
-    if position.epoch < plan.epochs:
+    watch = _watch(job, inputs, plan, timing.rows)
+    if position.epoch < plan.epochs and not watch.is_over:
         # Of several workers one that is interrupted ends at once, and the others notice.
         interruption = callbacks.Interruption(is_held=not devices.is_multi_worker(job.strategy))
         progress = callbacks.Progress(inputs.task, plan.epochs, plan.steps_per_epoch)
@@ -127,6 +128,7 @@ def train(job: Job, inputs: Inputs, plan: Plan, network: Network, start_time: fl
                     *plan.method.callbacks(),
                     callbacks.Validate(scoring.while_training(predict_fn)),
                     *best,
+                    watch,
                     progress,
                     *_reports(job, plan, timing, throughput),
                     callbacks.Checkpoint(job.folder, states, state, sums, interruption),
@@ -135,9 +137,8 @@ def train(job: Job, inputs: Inputs, plan: Plan, network: Network, start_time: fl
         if interruption.came:  # After the last epoch had been saved.
             raise KeyboardInterrupt
     with doing("taking the trained model out of its training", is_logged=False):
-        epoch = next((one.epoch for one in best if one.restore()), plan.epochs)
-        removed = plan.method.measure(network.model)
-        model = networks.finalize(job, plan, network)
+        epoch = next((one.epoch for one in best if one.restore()), watch.epochs)
+        removed, model = plan.method.measure(network.model), networks.finalize(job, plan, network)
     if model is not network.model:  # Else the graph that has scored each epoch scores it too.
         predict_fn = scoring.predict_fn(model)
     return Trained(model, predict_fn, removed, scoring, timing, throughput, usage.mean(), epoch)
@@ -155,6 +156,12 @@ def _best(
     if job.config.keep != BEST:
         return []
     return [BestEpoch(job, inputs, plan, network, timing.rows, states.step)]
+
+
+def _watch(job: Job, inputs: Inputs, plan: Plan, rows: Sequence[Mapping[str, str]]) -> WatchLoss:
+    """Return the callback that learns from the validation loss; `rows` are the history so far."""
+    names = [f"val_loss{end}" for end in inputs.task.validation_splits]
+    return WatchLoss(job.config, names, rows, first_whole_epoch(job, plan))
 
 
 def _usage(

@@ -154,7 +154,7 @@ def load_encoder(config: ExperimentConfig, method: PruningMethod) -> Backbone:
         backbone.require(
             capability,
             f"--pruning_method={config.pruning_method}",
-            f"It can be pruned by {good}; or {backbone.instead}.",
+            f"It can be pruned by {good}; or {backbone.instead_for(capability)}.",
         )
     laying_out.require(config, backbone)
     if flag := questions.flag_of(config):

@@ -1,4 +1,4 @@
-"""AdamW with a linear warm-up and a linear decay, from tf-models-official."""
+"""AdamW with a linear warm-up and a decay, from tf-models-official."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from official.nlp import optimization
 
 from bert_glue_tf.compression.hooks import Hook
 from bert_glue_tf.models.backbone import Backbone
-from bert_glue_tf.runs.settings import OptimizerSettings
+from bert_glue_tf.runs.settings import LINEAR, OptimizerSettings
 
 # BERT's own settings (Devlin et al. 2019, appendix A.2, and google-research/bert).
 BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-6
@@ -26,12 +26,19 @@ def warmup_steps(settings: OptimizerSettings, total_steps: int) -> int:
 def build_schedule(
     settings: OptimizerSettings, total_steps: int
 ) -> tf_keras.optimizers.schedules.LearningRateSchedule:
-    """Return the learning rate by step: linear to the peak, then linear to 0 at `total_steps`."""
-    decay = tf_keras.optimizers.schedules.PolynomialDecay(
-        initial_learning_rate=settings.learning_rate,
-        decay_steps=total_steps,
-        end_learning_rate=0.0,
-    )
+    """Return the learning rate by step: linear to the peak, then as `settings.decay` says.
+
+    Linear is to 0 at `total_steps`; where it is not, the rate is that of `Steady`.
+    """
+    decay: tf_keras.optimizers.schedules.LearningRateSchedule
+    if settings.decay == LINEAR:
+        decay = tf_keras.optimizers.schedules.PolynomialDecay(
+            initial_learning_rate=settings.learning_rate,
+            decay_steps=total_steps,
+            end_learning_rate=0.0,
+        )
+    else:
+        decay = Steady(settings.learning_rate)
     warmup = warmup_steps(settings, total_steps)
     if not warmup:
         return decay
@@ -40,6 +47,39 @@ def build_schedule(
         decay_schedule_fn=decay,
         warmup_steps=warmup,
     )
+
+
+class Steady(tf_keras.optimizers.schedules.LearningRateSchedule):
+    """A learning rate that no step changes.
+
+    Args:
+      rate: the learning rate.
+
+    Attributes:
+      factor: float32 variable that the rate is multiplied by; 1 until somebody sets it.
+    """
+
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        self._rate = rate
+        self.factor = tf.Variable(1.0, trainable=False, name="learning_rate_factor")
+
+    def __call__(self, step: Any) -> tf.Tensor:
+        """Return the learning rate, float32."""
+        del step
+        return self._rate * self.factor.read_value()
+
+    def get_config(self) -> dict[str, Any]:
+        """Return what it is made of."""
+        return {"rate": self._rate}
+
+
+def steady_of(optimizer: tf_keras.optimizers.legacy.Optimizer) -> Steady:
+    """Return the rate of an optimizer that `build_optimizer` made without a linear decay."""
+    schedule = optimizer.learning_rate
+    found = getattr(schedule, "decay_schedule_fn", schedule)
+    assert isinstance(found, Steady)
+    return found
 
 
 class AdamW(optimization.AdamWeightDecay):
