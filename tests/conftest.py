@@ -170,7 +170,7 @@ _SLOW_FILES = frozenset(
     "test_export test_forward_contract test_local_global test_packed_training test_peers "
     "test_precision test_predict test_pruning_contract test_pruning_kinds test_pruning_runs "
     "test_shrinking test_sparse_encoding test_static_int8 test_structured test_survey test_sweep "
-    "test_tflite test_toolkit test_vocabulary".split()
+    "test_tflite test_toolkit test_vocabulary test_cnn_files".split()
 )
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from bert_glue_tf.core.errors import UserError
 
-REFERENCE, PUBLISHED = "reference", "published"
+REFERENCE, PUBLISHED, WORDS = "reference", "published", "words"
 # Longer words are one [UNK]: docs/tokenization.md.
 _CHARACTERS, _BYTES = 200, 100
 
@@ -23,8 +23,9 @@ class Switches:
     """The switches of a tokenizer.
 
     Attributes:
-        kind: "reference" (google-research/bert, `tokenization.py`) or "published" (the
-            preprocessing models of TF-Hub); docs/tokenization.md compares them.
+        kind: "reference" (google-research/bert, `tokenization.py`), "published" (the
+            preprocessing models of TF-Hub) or "words" (`whole_words`); docs/tokenization.md
+            compares them.
         lower_case: whether it lower-cases the text.
         strip_accents: whether it takes the accents off the letters.
         characters_a_word: longer words are one [UNK]; None where bytes are counted.
@@ -53,6 +54,9 @@ def of(tokenizer: Any, pieces: Sequence[str], special: Iterable[str], folder: Pa
         UserError: there is no letter in its vocabulary.
     """
     places = {piece: place for place, piece in enumerate(pieces)}
+    special_ids = {token: places[token] for token in special if token in places}
+    if _keeps_whole_words(tokenizer):
+        return Switches(WORDS, False, False, None, None, special_ids)
     is_reference = _drops_control_characters(tokenizer)
     return Switches(
         kind=REFERENCE if is_reference else PUBLISHED,
@@ -60,7 +64,7 @@ def of(tokenizer: Any, pieces: Sequence[str], special: Iterable[str], folder: Pa
         strip_accents=strips_accents(tokenizer, pieces),
         characters_a_word=_CHARACTERS if is_reference else None,
         bytes_a_word=None if is_reference else _BYTES,
-        special_ids={token: places[token] for token in special if token in places},
+        special_ids=special_ids,
     )
 
 
@@ -85,6 +89,12 @@ def strips_accents(tokenizer: Any, pieces: Sequence[str]) -> bool:
     plain, accented = (tokenizer(list(letters)).to_list() for letters in ("aeou", "äéôú"))
     known = [i for i, letter in enumerate("aeou") if letter in pieces]
     return bool(known) and all(plain[i] == accented[i] for i in known)
+
+
+def _keeps_whole_words(tokenizer: Any) -> bool:
+    """Tell if what the vocabulary has between two blanks is one token, brackets or not."""
+    (words,) = tokenizer(["[UNK]"]).to_list()
+    return [len(word) for word in words] == [1]
 
 
 def _drops_control_characters(tokenizer: Any) -> bool:

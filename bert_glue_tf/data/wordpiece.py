@@ -13,6 +13,7 @@ Imports TensorFlow: only for the code that writes a SavedModel.
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from pathlib import Path
 
 import tensorflow as tf
@@ -32,9 +33,9 @@ UNKNOWN = "[UNK]"
 # carriage return, which are blanks.
 _DROPPED = r"[\x{0}-\x{8}\x{B}\x{C}\x{E}-\x{1F}\x{7F}-\x{9F}\x{FFFD}\p{Cf}]"
 # Zs by _is_whitespace; Zl and Zp because the reference ends with Python's str.split().
-_BLANK = r"[\t\n\r\p{Zs}\p{Zl}\p{Zp}]+"
+BLANK = r"[\t\n\r\p{Zs}\p{Zl}\p{Zp}]+"
 # _is_punctuation: all ASCII that is no letter or digit, and the categories P*.
-_PUNCTUATION = r"[!-/:-@\[-`{-~\p{P}]"
+PUNCTUATION = r"[!-/:-@\[-`{-~\p{P}]"
 # _is_chinese_char: the CJK blocks, whose characters are words of their own.
 _CJK = (
     r"[\x{4E00}-\x{9FFF}\x{3400}-\x{4DBF}\x{20000}-\x{2A6DF}\x{2A700}-\x{2B73F}"
@@ -62,7 +63,7 @@ class ReferenceBasicTokenizer:
             texts = text.normalize_utf8(texts, "NFD")
             texts = tf.strings.regex_replace(texts, r"\p{Mn}", "")
         words = text.regex_split(
-            texts, "|".join([_BLANK, _PUNCTUATION, _CJK]), "|".join([_PUNCTUATION, _CJK])
+            texts, "|".join([BLANK, PUNCTUATION, _CJK]), "|".join([PUNCTUATION, _CJK])
         )
         too_long = tf.strings.length(words.flat_values, "UTF8_CHAR") > MAX_CHARS_PER_WORD
         return words.with_flat_values(tf.where(too_long, UNKNOWN, words.flat_values))
@@ -88,15 +89,32 @@ def write_preprocessing(
         seq_length: of the call of the whole, and the default of `bert_pack_inputs`.
         strip_accents: take the accents off the letters; None does as `lower_case`.
     """
-    table = _table(vocabulary)
+    pieces = table(vocabulary)
     tokenizer = text.BertTokenizer(
-        table,
+        pieces,
         lower_case=lower_case,
         basic_tokenizer_class=functools.partial(
             ReferenceBasicTokenizer, strip_accents=strip_accents
         ),
         max_bytes_per_word=MAX_CHARS_PER_WORD * MAX_BYTES_PER_CHAR,
     )
+    write_saved_model(tokenizer.tokenize, pieces, folder, seq_length)
+
+
+def write_saved_model(
+    split: Callable[[tf.Tensor], tf.RaggedTensor],
+    table: tf.lookup.StaticHashTable,
+    folder: Path,
+    seq_length: int,
+) -> None:
+    """Write a tokenizer as a preprocessing SavedModel that is called as the published ones are.
+
+    Args:
+        split: sentences, string [batch], -> numbers of the pieces [batch, (words), (pieces)].
+        table: of the pieces to their numbers.
+        folder: to write to.
+        seq_length: of the call of the whole, and the default of `bert_pack_inputs`.
+    """
     special_tokens = _special_tokens(table)
     pack = layers.BertPackInputs(
         seq_length=seq_length,
@@ -109,7 +127,7 @@ def write_preprocessing(
     # layers, which takes twice as long.
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "sentences")], autograph=False)
     def tokenize(sentences: tf.Tensor) -> tf.RaggedTensor:
-        pieces = tf.cast(tokenizer.tokenize(sentences), tf.int32)
+        pieces = tf.cast(split(sentences), tf.int32)
         # Shape inference has lost that there is a row for each sentence.
         splits = tf.reshape(pieces.row_splits, [tf.shape(sentences)[0] + 1])
         return tf.RaggedTensor.from_row_splits(pieces.values, splits)
@@ -142,7 +160,7 @@ class _Pieces(tf.lookup.TextFileInitializer):
         return f"vocabulary_{files.sha256(Path(self._filename_arg))}"
 
 
-def _table(vocabulary: Path) -> tf.lookup.StaticHashTable:
+def table(vocabulary: Path) -> tf.lookup.StaticHashTable:
     """Return the table of pieces to ids, as official.nlp.modeling.layers.BertTokenizer has it."""
     return tf.lookup.StaticHashTable(
         _Pieces(

@@ -8,6 +8,7 @@ from typing import Any
 from bert_glue_tf.core import quantities
 from bert_glue_tf.data import tasks
 from bert_glue_tf.data.preprocessing import INPUTS
+from bert_glue_tf.data.switches import WORDS
 from bert_glue_tf.data.tasks import TaskSpec
 from bert_glue_tf.evaluation import collapse, operating_point
 from bert_glue_tf.export import litert
@@ -144,6 +145,8 @@ def _tokenizer(switches: Mapping[str, Any]) -> str:
         else f"{switches['characters_a_word']} characters"
     )
     special = ", ".join(f"`{token}` {number}" for token, number in switches["special_ids"].items())
+    if switches["kind"] == WORDS:
+        return f"`{WORDS}` (docs/tokenization.md), whole words, case kept; {special}"
     return (
         f"`{switches['kind']}` (docs/tokenization.md), "
         f"{'lower case' if switches['lower_case'] else 'case kept'}, accents "

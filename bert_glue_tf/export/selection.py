@@ -32,7 +32,7 @@ NOISE_BUDGET = 0.01
 
 # Judged by type. The matrix products are judged one by one.
 _OTHER_TYPES = (
-    *(name for name in recipes.INT16_OPERATIONS if name != "FULLY_CONNECTED"),
+    *(name for name in recipes.INT16_OPERATIONS if name not in recipes.PRODUCTS),
     "SQUARED_DIFFERENCE",
 )
 
@@ -210,7 +210,7 @@ def _units(model: bytes) -> tuple[list[Unit], list[Unit]]:
     products = [
         Unit(name, place, _label(flatbuffer.output_name(graph, place)))
         for place, name in enumerate(names)
-        if name == "FULLY_CONNECTED"
+        if name in recipes.PRODUCTS
     ]
     others = [
         Unit(name, None, f"all {names.count(name)} {name}")
@@ -222,7 +222,7 @@ def _units(model: bytes) -> tuple[list[Unit], list[Unit]]:
 
 def _label(name: str) -> str:
     """`layer_0/output/MatMul;layer_0/output/BiasAdd1` -> `layer_0/output`, as a person says it."""
-    return re.sub(r"/MatMul\d*$", "", name.split(";")[0])
+    return re.sub(r"/(?:MatMul|Conv2D)\d*$", "", name.split(";")[0])
 
 
 def _output_names(model: bytes) -> dict[int, str]:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from bert_glue_tf.models.saved_encoders import ProvedEncoder, SavedEncoder
     from bert_glue_tf.models.units import Group
 
+FILTERS_INSTEAD = "give a CNN (docs/cnn.md says how to make one)"
 # float32 kernel [hidden, classes] and bias [classes] of a classifier.
 ClassifierWeights = tuple["np.ndarray", "np.ndarray"]
 
@@ -65,7 +66,7 @@ class Backbone(Importer, Naming, abc.ABC):
     inputs: ClassVar[tuple[str, ...]] = INPUTS
     takes_over_from: ClassVar[TakesOver] = TakesOver.NONE
     shows_blocks: ClassVar[bool] = False  # True: `blocks`, `sizes` and `sized` work.
-    # What has the capabilities that it lacks, as the end of a remedy.
+    # What has the capabilities that it lacks, as the end of a remedy; see `instead_for`.
     instead: ClassVar[str] = "give an encoder of another family"
 
     # Where it comes from. A family says what of this and of `Importer` it can do by `imports` and
@@ -165,6 +166,10 @@ class Backbone(Importer, Naming, abc.ABC):
         if reason := self.why_not(capability):
             raise UserError(f"{flag}: {reason}. {remedy}")
 
+    def instead_for(self, capability: str) -> str:
+        """Return what has a capability that the encoder lacks, as the end of a remedy."""
+        return FILTERS_INSTEAD if capability == "filter" else self.instead
+
     def tokenizer(
         self, text_fields: Sequence[str], seq_length: int, truncation: str = "head"
     ) -> Any:
@@ -246,7 +251,7 @@ class Backbone(Importer, Naming, abc.ABC):
         """Return the units that run through several weights of a layer.
 
         Args:
-          kind: "head" or "neuron".
+          kind: "head", "neuron", "filter" or "channel".
           weights: names of those that may be pruned; a layer counts if its output matrix is one.
           variables: all of the model's.
         """

@@ -70,14 +70,15 @@ _PREPROCESSING = (
     (r"(^|/)(bert_)?zh_l_", "https://tfhub.dev/tensorflow/bert_zh_preprocess/3"),
 )
 _NEARLY = (
-    r"^(config|bert_config|tokenizer.*)\.json$|^vocab|^(encoder|preprocessing|variables)$|"
-    r"^saved_model|\.ckpt|^pytorch_model|\.(safetensors|h5|bin)$"
+    r"^(config|bert_config|text_cnn|tokenizer.*)\.json$|^vocab|^(encoder|preprocessing|variables)$|"
+    r"^saved_model|\.ckpt|^pytorch_model|\.(safetensors|h5|bin|npz)$"
 )
 _FOLDER_KINDS = (
     "  a pair of SavedModels: encoder/saved_model.pb and preprocessing/saved_model.pb\n"
     "  (or saved_model.pb itself, with --preprocessing=<handle or folder>)\n"
     "  Hugging Face: config.json, model.safetensors, vocab.txt or tokenizer.json\n"
-    "  TensorFlow checkpoint: bert_config.json, *ckpt*.index, vocab.txt"
+    "  TensorFlow checkpoint: bert_config.json, *ckpt*.index, vocab.txt\n"
+    "  CNN over word vectors: text_cnn.json, vocab.txt, vectors.npz (make_encoder writes it)"
 )
 _WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 _PICKLED = "pytorch_model*.bin"
@@ -89,7 +90,7 @@ class EncoderSource:
 
     Attributes:
         name: as the user gave it.
-        kind: "embedded", "saved_models", "huggingface", "tf_checkpoint" or "tfhub".
+        kind: "embedded", "saved_models", "huggingface", "tf_checkpoint", "text_cnn" or "tfhub".
         encoder: TF-Hub handle, SavedModel folder, or the folder of foreign weights.
         preprocessing: handle or folder of a preprocessing SavedModel; None where the
             import writes one from the vocabulary.
@@ -182,6 +183,8 @@ def _resolve_folder(encoder: str, folder: Path, given: str | None, flag: str) ->
         return EncoderSource(encoder, "huggingface", str(folder), given)
     if (folder / "bert_config.json").is_file() and any(folder.glob("*ckpt*.index")):
         return EncoderSource(encoder, "tf_checkpoint", str(folder), given)
+    if (folder / "text_cnn.json").is_file():
+        return EncoderSource(encoder, "text_cnn", str(folder), given)
     if any(folder.glob(_PICKLED)) and not weights:
         raise UserError(f"--{flag}={encoder}: {_pickled(folder)}")
     names = [path.name for path in folder.iterdir()]

@@ -32,6 +32,19 @@ def importing(kind: str, folder: pathlib.Path) -> type[Backbone] | None:
     return next((one for one in able if one.reads(kind, folder)), next(iter(able), None))
 
 
+def may_hold(kind: str, folder: pathlib.Path) -> list[type[Backbone]]:
+    """Return the families that an encoder of a source may be held in, as far as the source tells.
+
+    Args:
+      kind, folder: of an `encoders.EncoderSource`.
+    """
+    family = importing(kind, folder)
+    if family is not None:
+        return [family]
+    # A network that is begun here comes from its folder.
+    return [one for one in taking_over() if not one.designs]
+
+
 def taking_over() -> list[type[Backbone]]:
     """Return the families that hold SavedModels, in the order in which they are to be asked."""
     order = (TakesOver.ITS_OWN, TakesOver.ANY)

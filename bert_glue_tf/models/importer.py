@@ -6,11 +6,14 @@ Nothing here needs TensorFlow, so that a folder that is wrong is refused at once
 from __future__ import annotations
 
 import pathlib
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from bert_glue_tf.core.errors import UserError
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from bert_glue_tf.models.foreign_classifiers import ForeignClassifier
     from bert_glue_tf.models.foreign_heads import ForeignHead
 
@@ -21,10 +24,12 @@ class Importer:
     Attributes:
       family: its name.
       imports: kinds of foreign weights (`encoders.EncoderSource.kind`) that it imports.
+      designs: names of the networks that it can begin over word vectors (`write_untrained`).
     """
 
     family: ClassVar[str]
     imports: ClassVar[tuple[str, ...]] = ()
+    designs: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
     def reads(cls, kind: str, folder: pathlib.Path) -> bool:
@@ -65,6 +70,36 @@ class Importer:
           UserError: weights that do not fit, or a cache that cannot be written.
         """
         raise NotImplementedError(f"{cls.family} imports no {kind}")
+
+    @classmethod
+    def never(cls, capability: str) -> bool:
+        """Tell whether no encoder of the family has a capability (`parts.CAPABILITIES`)."""
+        del capability
+        return False
+
+    @classmethod
+    def write_untrained(
+        cls,
+        folder: pathlib.Path,
+        design: str,
+        words: Sequence[str],
+        vectors: Mapping[str, np.ndarray],
+        about: Mapping[str, str],
+    ) -> None:
+        """Write a folder, of a kind that the family imports, of a network that nobody has trained.
+
+        Args:
+          folder: to write to; it must not be there yet.
+          design: one of `designs`.
+          words: n words of its vocabulary, without special tokens.
+          vectors: name of a table of word vectors -> float [n, width], in the words' order.
+          about: what else is to be known of it (`licence`, `source`).
+
+        Raises:
+          UserError: the folder is there already or cannot be written, or the design needs other
+            vectors.
+        """
+        raise NotImplementedError(f"{cls.family} begins no network")
 
     @classmethod
     def import_head(cls, kind: str, folder: pathlib.Path) -> ForeignHead:

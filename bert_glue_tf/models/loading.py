@@ -85,7 +85,7 @@ def load(source: EncoderSource, family: str | None = None, seq_length: int = 128
         )
     else:
         found = _proved(source, pair, record, text, seq_length, family, file)
-    parameters = sum(v.shape.num_elements() for v in found.layer.trainable_variables)
+    parameters = sum(v.shape.num_elements() for v in found.layer.variables)
     return found.with_provenance(parameters=parameters)
 
 
@@ -170,6 +170,8 @@ def _of_a_family(saved: SavedEncoder, source: EncoderSource, family: str | None)
                 f"--encoder={source.name}: cannot be held as a {family} of ours: {error}"
             ) from None
     for one in families.taking_over():
+        if saved.kind and one.imports and saved.kind not in one.imports:
+            continue  # Another family has imported it.
         try:
             found = one.take_over(saved)
         except NotOfFamilyError as error:

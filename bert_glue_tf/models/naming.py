@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from bert_glue_tf.models.parts import Part
 
 if TYPE_CHECKING:
     import tensorflow as tf
+    import tf_keras
 
 
 class Naming(abc.ABC):
@@ -21,6 +22,14 @@ class Naming(abc.ABC):
     @abc.abstractmethod
     def name_of(variable: tf.Variable) -> str:
         """Return the name under which masks, records and patterns know a variable."""
+
+    @classmethod
+    def prunable(cls, model: tf_keras.Model) -> Sequence[tf.Variable]:
+        """Return the variables of a classifier that may be pruned, if they are in scope.
+
+        By default these are the ones that are trained; frozen word vectors can be pruned too.
+        """
+        return list(model.trainable_variables)
 
     @staticmethod
     @abc.abstractmethod

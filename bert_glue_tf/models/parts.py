@@ -20,6 +20,7 @@ CAPABILITIES: Mapping[str, str] = MappingProxyType(
     {
         "head": "the heads have to be found in its weights",
         "neuron": "the feed-forward layers have to be found in its weights",
+        "filter": "the filters of convolutions have to be found in its weights",
         "layer": "layers can only be taken out of a network that can be built anew",
         "vocabulary": "rows can only be cut out of a network that can be built anew",
         "shrink": "only a network that can be built anew can be built smaller",

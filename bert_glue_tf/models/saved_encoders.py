@@ -56,6 +56,11 @@ class SavedEncoder:
     remedy: str = ""
     reason: str = ""
 
+    @property
+    def kind(self) -> str:
+        """The kind of folder that it was imported from; empty where it was not imported."""
+        return str(self.record.get("kind", ""))
+
     def damaged_record(self, reason: str) -> UserError:
         """Return the error of an import's record that lacks what a family needs of it."""
         path = Path(self.path).parent / IMPORT_RECORD

@@ -44,9 +44,9 @@ class EncoderSettings(Settings):
 
     encoder: str = option(
         encoders.DEFAULT,
-        "BERT encoder: a short name "
+        "Encoder: a short name "
         f"({', '.join(encoders.ENCODERS)}), a TF-Hub handle, or a folder (a pair of "
-        "SavedModels, a Hugging Face model, or a TensorFlow checkpoint).",
+        "SavedModels, a Hugging Face model, a TensorFlow checkpoint, or what make_encoder writes).",
         names=tuple(encoders.ENCODERS),
     )
     preprocessing: str = option(
@@ -73,6 +73,6 @@ class EncoderSettings(Settings):
     dropout: float = option(0.1, "Dropout rate before the dense classifier.", limits=FRACTION)
     encoder_dropout: float = option(
         -1.0,
-        "Dropout rate inside a BERT encoder (family bert); -1 = the encoder's own (BERT: 0.1).",
+        "Dropout rate inside the encoder (families bert and text_cnn); -1 = its own (BERT: 0.1).",
         limits=Limits(0.0, BELOW_ONE, "-1 (the encoder's own) or in [0, 1)", -1.0),
     )

@@ -62,6 +62,26 @@ class Member:
 
 
 @dataclasses.dataclass(frozen=True)
+class Reader:
+    """A weight by which another part of the network reads what units give.
+
+    Attributes:
+      variable: the weight itself.
+      axis: of it, along which what is read is numbered.
+      start: number there of the first unit's.
+    """
+
+    variable: tf.Variable
+    axis: int
+    start: int
+
+    def total(self, values: np.ndarray, count: int) -> np.ndarray:
+        """Return the sums over what reads each of `count` units of a value for each weight."""
+        others = tuple(axis for axis in range(values.ndim) if axis != self.axis)
+        return values.sum(others)[self.start : self.start + count]
+
+
+@dataclasses.dataclass(frozen=True)
 class Group:
     """Units that are ranked together.
 
@@ -70,12 +90,14 @@ class Group:
       units: shape of what numbers the units.
       members: the weights; the last one is where a unit leaves what it has computed.
       what: the unit's name in messages ("weight", "row", ...).
+      readers: the weights that read what the units give, where a method may judge by them.
     """
 
     name: str
     units: tuple[int, ...]
     members: tuple[Member, ...]
     what: str = "weight"
+    readers: tuple[Reader, ...] = ()
 
     @property
     def count(self) -> int:

@@ -18,12 +18,16 @@ def check(run: Run) -> None:
         message says why, and what works with it.
     """
     encoder = run.result.encoder
-    if families.get(str(encoder.get("family"))).shows_blocks:
+    family = str(encoder.get("family"))
+    if families.get(family).shows_blocks:
         return
-    reason = encoder.get("family_reason") or "it is of a family that does not show its layers"
+    if told := encoder.get("family_reason"):
+        reason = f"held as a SavedModel ({told})"
+    else:
+        reason = f"of the family {family}, which has none that can be looked into"
     raise UserError(
         f"--run={run.path}: heads, neurons and word pieces cannot be cut out, since the encoder "
-        f"{encoder.get('name')} is held as a SavedModel ({reason}). What works with it: files in "
+        f"{encoder.get('name')} is {reason}. What works with it: files in "
         "fewer bits (python -m bert_glue_tf.export_tflite --recipes=dynamic_int8,int8). Good for a "
         "search: a run of a standard BERT, DistilBERT or ELECTRA."
     )

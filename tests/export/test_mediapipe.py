@@ -154,6 +154,7 @@ UNCASED = Switches("reference", True, True, 200, None, {})
 @pytest.mark.parametrize(
     ("pieces", "switches", "told"),
     [
+        (PIECES, dataclasses.replace(UNCASED, kind="words"), "whole words"),
         (PIECES, dataclasses.replace(UNCASED, lower_case=False), "capital letters"),
         (
             (*PIECES, "", "b"),

@@ -6,7 +6,7 @@ import pathlib
 
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import vocabulary
-from bert_glue_tf.data.switches import Switches
+from bert_glue_tf.data.switches import WORDS, Switches
 from bert_glue_tf.data.tasks import TaskSpec
 
 CLIENT = "mediapipe"
@@ -60,6 +60,11 @@ def require_tokenizer(switches: Switches, preprocessing: pathlib.Path) -> tuple[
     Raises:
       UserError: it cannot, or it would read other words.
     """
+    if switches.kind == WORDS:
+        raise UserError(
+            f"--client={CLIENT}: the encoder reads whole words, and MediaPipe's tokenizer makes "
+            f"word pieces. {_OTHERS}"
+        )
     if not switches.lower_case:
         raise UserError(
             f"--client={CLIENT}: the encoder tells capital letters from small ones, and "

@@ -154,9 +154,15 @@ class BertBackbone(TransformerNames, Backbone):
             return self.architecture
         return architecture_of(by_canonical_name(model.variables), self.architecture)
 
+    @classmethod
+    def never(cls, capability: str) -> bool:
+        return capability == "filter"
+
     def _lack(self, capability: str) -> str:
-        del capability  # The layers are ours.
-        return ""
+        if self.never(capability):
+            name = self.provenance["name"]
+            return f"the encoder {name} is a BERT, which has no convolutions and so no filters"
+        return ""  # The layers are ours.
 
     def build(self, dropout: float | None = None, recipe: str = NOT_QUANTIZED) -> Self:
         architecture = self.architecture

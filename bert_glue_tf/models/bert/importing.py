@@ -8,10 +8,8 @@ from __future__ import annotations
 import dataclasses
 import tempfile
 from pathlib import Path
-from typing import Any
 
 from bert_glue_tf.core import memory
-from bert_glue_tf.data.preprocessing import INPUTS
 from bert_glue_tf.models import imported
 from bert_glue_tf.models.bert import foreign_weights
 from bert_glue_tf.models.bert.architecture import Architecture
@@ -19,6 +17,7 @@ from bert_glue_tf.models.bert.foreign_tokenizer import VOCABULARY
 from bert_glue_tf.models.bert.foreign_weights import Foreign
 from bert_glue_tf.models.bert.network import build_encoder
 from bert_glue_tf.models.imported import sha256
+from bert_glue_tf.models.published_form import write_encoder
 
 
 def import_pair(name: str, kind: str, folder: Path, licence: str = "") -> Path:
@@ -56,46 +55,6 @@ def import_pair(name: str, kind: str, folder: Path, licence: str = "") -> Path:
         },
         lambda target: {"architecture": dataclasses.asdict(_write_pair(target, found))},
     )
-
-
-# The outputs that the published encoders have.
-_PUBLISHED = ("sequence_output", "pooled_output", "encoder_outputs")
-
-
-def write_encoder(encoder: Any, folder: Path) -> None:
-    """Write an encoder as a SavedModel that is called as the published ones are.
-
-    A dict of int32 [batch, seq] (any sequence length up to the encoder's positions) gives
-    a dict of pooled_output, sequence_output, encoder_outputs and default. Variables are
-    trainable, and dropout acts with training=True. Its signature `serving_default` gives the same
-    but encoder_outputs, under these names.
-    """
-    import tensorflow as tf
-
-    inputs = {name: tf.TensorSpec([None, None], tf.int32, name) for name in INPUTS}
-
-    # A Keras model would be saved with functions of each of its layers, which takes several times
-    # as long; nobody asks for them. This form is https://www.tensorflow.org/hub/reusable_saved_models.
-    @tf.function(autograph=False)
-    def call(inputs: dict[str, tf.Tensor], training: bool = False) -> dict[str, Any]:
-        found = encoder(inputs, training=training)
-        outputs = {name: found[name] for name in _PUBLISHED}
-        # The published encoders have this alias, for exchange with other text embeddings.
-        outputs["default"] = outputs["pooled_output"]
-        return outputs
-
-    @tf.function(input_signature=[inputs], autograph=False)
-    def serve(inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        return {name: value for name, value in call(inputs).items() if not isinstance(value, list)}
-
-    for training in (False, True):
-        call.get_concrete_function(inputs, training=training)
-    saved = tf.train.Checkpoint()
-    saved.__call__ = call
-    saved.variables = list(encoder.variables)
-    saved.trainable_variables = list(encoder.trainable_variables)
-    saved.regularization_losses = []
-    tf.saved_model.save(saved, str(folder), signatures=serve)
 
 
 def _write_pair(folder: Path, found: Foreign) -> Architecture:

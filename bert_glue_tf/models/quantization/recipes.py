@@ -20,8 +20,11 @@ FLOAT32 = "float32"
 NOT_QUANTIZED = "none"  # Of --quantize_aware: the training imitates no recipe.
 
 
-# LiteRT's names of what reads a matrix of weights: a product, and the rows of a table.
-PRODUCT, TABLE = _MATRICES = ("FULLY_CONNECTED", "EMBEDDING_LOOKUP")
+# LiteRT's names of what reads a matrix of weights: a product, the rows of a table, and a
+# convolution.
+PRODUCT, TABLE, CONVOLUTION = _MATRICES = ("FULLY_CONNECTED", "EMBEDDING_LOOKUP", "CONV_2D")
+# Those that compute with activations, which a static recipe judges one by one.
+PRODUCTS = (PRODUCT, CONVOLUTION)
 
 
 _LAYERS = r"layer_\d"  # Stands in the names of the operators inside the encoder's layers.
@@ -90,11 +93,12 @@ class QuantizationRecipe:
         return self.trained_rules or self.rules
 
 
-# All that LiteRT computes in int16 and BERT's graph contains. (Not the squared difference of
-# a layer norm, and not the rows of an embedding matrix, which are read as int8.)
+# All that LiteRT computes in int16 and the graph of a BERT or a CNN contains. (Not the squared
+# difference of a layer norm, and not the rows of an embedding matrix, which are read as int8.)
 INT16_OPERATIONS = (
     "ADD",
     "BATCH_MATMUL",
+    "CONV_2D",
     "FULLY_CONNECTED",
     "GELU",
     "MEAN",

@@ -67,6 +67,11 @@ class SavedModelBackbone(TransformerNames, Backbone):
     def record(self) -> dict[str, Any]:
         return {**super().record(), "family_reason": self.reason}
 
+    @classmethod
+    def never(cls, capability: str) -> bool:
+        del capability  # What it has shows in its SavedModel only.
+        return True
+
     def _lack(self, capability: str) -> str:
         encoder = f"the encoder {self.provenance['name']} is held as a SavedModel ({self.reason})"
         if capability == "mixed_precision":
