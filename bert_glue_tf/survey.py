@@ -22,8 +22,9 @@ arguments.define_flags(
 _METHODS = flags.DEFINE_list(
     "methods",
     [],
-    "Methods, separated by commas; by default all, and the hybrids that the survey names. A hybrid "
-    "has + between its parts: methods, teacher, a recipe of --quantize_aware.",
+    "Methods, separated by commas; by default all that the encoder can carry, and the hybrids that "
+    "the survey names. A hybrid has + between its parts: methods, teacher, a recipe of "
+    "--quantize_aware.",
 )
 _OPTIONS = flags.DEFINE_string(
     "pruning_options", "", "Settings of the methods' own, as METHOD.NAME=VALUE and spaces."

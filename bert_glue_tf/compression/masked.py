@@ -124,6 +124,20 @@ class MaskedPruning(PruningMethod):
         """Raise a UserError where the units cannot come near the final sparsity."""
         ranking.require_reachable(self.all_groups, self.plan.final_sparsity, self.plan.ranking)
 
+    def _require_trained(self) -> None:
+        """Refuse to rank by gradients what is frozen, and has none.
+
+        Raises:
+          UserError: naming the scope.
+        """
+        frozen = [g.name for g in self.all_groups if not g.members[-1].variable.trainable]
+        if self.waits and frozen:
+            raise UserError(
+                f"--pruning_scope={self.plan.scope}: {', '.join(frozen)}: no training changes "
+                f"these weights, and --pruning_method={self.name} {self.waits}. "
+                "Good: --pruning_scope=encoder, or a method that ranks by magnitude."
+            )
+
     # The mechanics.
 
     def reshape(self, start: Start) -> Start:
@@ -137,9 +151,10 @@ class MaskedPruning(PruningMethod):
                 f"--ranking={self.plan.ranking}: --pruning_method={self.name} "
                 f"{self.refused_rankings[self.plan.ranking]}."
             )
-        variables = model.trainable_variables
+        variables = self.backbone.prunable(model)
         weights = units.in_scope(self.backbone, variables, self.plan.scope, self.plan.pattern)
         self.all_groups = self.groups(weights, variables)
+        self._require_trained()
         self.require_reachable()
         self._schedule = self.plan.schedule()
         self.step = self.variable("step", (), tf.int64, 0)

@@ -191,11 +191,19 @@ def structures() -> list[str]:
 
 def names_for(backbone: Backbone) -> list[str]:
     """Return the names of the methods that an encoder can carry, without `none`."""
+    return names_by(lambda capability: not backbone.why_not(capability))
+
+
+def names_by(able: Callable[[str], bool]) -> list[str]:
+    """Return the names of the methods, without `none`, that need only what there is.
+
+    Args:
+      able: capability (`models.parts.CAPABILITIES`) -> whether there may be an encoder with it.
+    """
     return [
         name
         for name in names()
-        if name != NO_PRUNING
-        and _says(name, lambda method: not any(map(backbone.why_not, method.needs)))
+        if name != NO_PRUNING and _says(name, lambda method: all(map(able, method.needs)))
     ]
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from bert_glue_tf.compression.masked import MaskedPruning
 from bert_glue_tf.compression.method import Options
 from bert_glue_tf.compression.movement import Movement
-from bert_glue_tf.compression.scores import Gradient, Magnitude, Random, Score
+from bert_glue_tf.compression.scores import AbsoluteSum, Gradient, Magnitude, Random, Score
 from bert_glue_tf.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 SCORES: Mapping[str, type[Score]] = types.MappingProxyType(
-    {score.name: score for score in (Magnitude, Gradient, Movement, Random)}
+    {score.name: score for score in (Magnitude, AbsoluteSum, Gradient, Movement, Random)}
 )
 
 

@@ -179,7 +179,7 @@ def of_layers(
 
     Args:
       backbone: the encoder, which knows its layers.
-      kind: of the units: head or neuron.
+      kind: of the units: head, neuron, filter or channel.
       weights: those that may be pruned, by name.
       variables: all of the model's.
       method: that asks for them, for the message.

@@ -12,6 +12,7 @@ from bert_glue_tf.compression.names import NO_PRUNING
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.evaluation.collapse import Mark
 from bert_glue_tf.export.folder import FOLDER, ExportFolder
+from bert_glue_tf.models import encoders, families
 from bert_glue_tf.reports import plots, reading, tables, times
 from bert_glue_tf.reports.groups import Group
 from bert_glue_tf.reports.tables import Table
@@ -49,7 +50,7 @@ class Survey(SweptStudy):
     """The unpruned model, and a model for each method.
 
     Args:
-      methods: names; none means all.
+      methods: names; none means all that the encoder can carry.
       given: settings of the trainings.
       options: settings of the methods' own, as `method.name=value` with spaces between them.
       seeds: of each.
@@ -274,8 +275,15 @@ def _chosen(methods: Sequence[str], given: Mapping[str, str]) -> list[str]:
         hybrids.require_start(asked, finetuned)
     else:  # Without a fine-tuned model there is no teacher.
         named = [hybrids.canonical(name) for name in hybrids.NAMED.values() if finetuned]
-        asked = [*registry.names(), *named]
+        asked = [*_carried(given), *named]
     return list(dict.fromkeys(name for name in asked if name != NO_PRUNING))
+
+
+def _carried(given: Mapping[str, str]) -> list[str]:
+    """Return the names of the methods that the encoder of the settings may carry."""
+    source = encoders.resolve(given.get("encoder", encoders.DEFAULT))
+    held = families.may_hold(source.kind, pathlib.Path(source.encoder))
+    return registry.names_by(lambda capability: not all(one.never(capability) for one in held))
 
 
 def _cell(name: str, given: Mapping[str, str], options: str, seeds: Sequence[int]) -> Cell:

@@ -20,6 +20,7 @@ import pytest
 import tensorflow as tf
 import tf_keras
 import tiny_bert
+import tiny_cnn
 from ai_edge_litert.interpreter import Interpreter
 from messages import refuses
 from slow_fixtures import slow_to_make
@@ -34,7 +35,7 @@ from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import tasks
 from bert_glue_tf.data.preprocessing import INPUTS
 from bert_glue_tf.models import classifiers, saving
-from bert_glue_tf.models.bert.classifier_weights import load_classifier
+from bert_glue_tf.models.backbone import Backbone
 from bert_glue_tf.models.bert.network import build_encoder
 from bert_glue_tf.runs.config import ExperimentConfig
 from bert_glue_tf.training.gradients import TrainingGradients
@@ -83,6 +84,21 @@ def batches(first: int, last: int):
         yield features, {LABELS: (ids.sum(1) % 3).astype(np.int32)}
 
 
+def _bert() -> Backbone:
+    """Return a tiny BERT without dropout, so that resumed trainings compare number by number."""
+    shapes = dataclasses.replace(
+        tiny_bert.architecture(layers=1, heads=4), output_dropout=0.0, attention_dropout=0.0
+    )
+    encoder = build_encoder(shapes, tiny_bert.weights(shapes).__getitem__)
+    return tiny_bert.backbone(encoder, shapes)
+
+
+def _cnn() -> Backbone:
+    """Return a tiny CNN, for the methods that need convolutions."""
+    shapes = tiny_cnn.architecture()
+    return tiny_cnn.backbone(tiny_cnn.built(shapes), shapes)
+
+
 class Training:
     """A tiny classifier under a method, trained epoch by epoch as the orchestrator does."""
 
@@ -99,13 +115,9 @@ class Training:
         total_steps = STEPS_PER_EPOCH * EPOCHS
         self.method = registry.build(config)
         self.context = PruningContext.from_config(config, total_steps, self.method.waits)
-        # No dropout, so that a resumed training can be compared number by number.
-        shapes = dataclasses.replace(
-            tiny_bert.architecture(layers=1, heads=4), output_dropout=0.0, attention_dropout=0.0
-        )
-        encoder = build_encoder(shapes, tiny_bert.weights(shapes).__getitem__)
-        self.architecture = shapes
-        self.method.reshape(start(tiny_bert.backbone(encoder, shapes), TASK, FINAL))
+        self.backbone = _cnn() if "filter" in self.method.needs else _bert()
+        encoder = self.backbone.layer
+        self.method.reshape(start(self.backbone, TASK, FINAL))
         self.model = self.method.prepare(
             classifiers.build_classifier(encoder, TASK, dropout=0.0, seed=config.seed), self.context
         )
@@ -336,7 +348,8 @@ def test_what_is_left_gives_the_logits_of_the_masked_model(name, trained):
 
 @every_method
 def test_what_is_left_are_the_layers_of_an_unpruned_model(name, trained):
-    plain = Training(names.NO_PRUNING).model
+    training = trained(name)
+    plain = classifiers.build_classifier(training.backbone.layer, TASK, dropout=0.0, seed=1)
     model = trained(name).finalize()
     assert [type(layer) for layer in model.layers] == [type(layer) for layer in plain.layers]
     if not shrinks(registry.get(name)()):
@@ -349,10 +362,10 @@ def test_it_is_the_same_model_after_save_and_load(name, trained, tmp_path):
     model = training.finalize()
     preprocessing = tmp_path / "preprocessing"
     preprocessing.mkdir()
-    encoder = tiny_bert.backbone(None, training.architecture, preprocessing)
+    encoder = dataclasses.replace(training.backbone, preprocessing_path=str(preprocessing))
     saving.save(model, encoder, TASK, tmp_path / "model")
     expected = logits(model)
-    loaded = load_classifier(tmp_path / "model")
+    loaded = saving.load_classifier(tmp_path / "model")
     np.testing.assert_allclose(logits(loaded), expected, atol=1e-6)
     if not shrinks(training.method):
         assert training.method.sparsities(loaded) == training.method.sparsities(model)
@@ -403,13 +416,17 @@ def test_it_says_what_tables_and_other_methods_have_to_know(name):
 
 
 def test_methods_are_listed_by_what_they_say_of_themselves():
-    units = ["attention_head", "block", "column", "magnitude", "neuron", "pattern", "row"]
-    assert registry.structures() == units
+    found = "attention_head block channel column filter magnitude neuron pattern row"
+    assert registry.structures() == found.split()
     assert [n for n in registry.names() if not registry.get(n).takes_sparsity] == ["vocabulary"]
     held = registry.names_for(tiny_bert.saved_model_backbone())
     every = set(registry.names()) - {names.NO_PRUNING}
-    assert every - set(held) == {"attention_head", "neuron", "layer", "vocabulary"}
-    assert set(registry.names_for(tiny_bert.backbone(None, tiny_bert.architecture()))) == every
+    of_bert, of_cnn = {"attention_head", "neuron", "layer", "vocabulary"}, {"filter", "channel"}
+    assert every - set(held) == of_bert | of_cnn
+    bert = tiny_bert.backbone(None, tiny_bert.architecture())
+    assert set(registry.names_for(bert)) == every - of_cnn
+    cnn = tiny_cnn.backbone(None, tiny_cnn.architecture())
+    assert set(registry.names_for(cnn)) == every - of_bert
 
 
 def test_no_pruning_trains_exactly_the_model_that_it_is_given():

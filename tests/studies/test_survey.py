@@ -10,6 +10,7 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
+import tiny_cnn
 from messages import refused, refuses
 from slow_fixtures import slow_to_make
 from study_runs import TINY, command, train
@@ -206,10 +207,12 @@ def test_the_text_shows_the_figures_that_are_made_and_no_others(surveyed, monkey
 
 # --- without any run ---
 
+OF_A_BERT = [name for name in registry.names()[1:] if name not in ("filter", "channel")]
+
 
 def test_every_method_is_a_row():
     cells = Survey([], {"task": "cola", "final_sparsity": "0.5"}, "", [1, 2]).cells
-    assert [one.label for one in cells] == ["unpruned", *registry.names()[1:]]
+    assert [one.label for one in cells] == ["unpruned", *OF_A_BERT]
     assert all([c.seed for c in one.configs] == [1, 2] for one in cells)
     assert len({one.configs[0].run_name for one in cells}) == len(cells)
 
@@ -217,7 +220,7 @@ def test_every_method_is_a_row():
 def test_the_hybrids_that_the_survey_names_are_rows_where_there_is_a_model_to_learn_from():
     given = {"task": "cola", "finetune_epochs": "3"}
     cells = {one.label: one.configs[0] for one in Survey([], given, "", [1]).cells}
-    assert list(cells) == ["unpruned", *registry.names()[1:], *hybrids.NAMED.values()]
+    assert list(cells) == ["unpruned", *OF_A_BERT, *hybrids.NAMED.values()]
     both = cells["attention_head+neuron+magnitude"]
     assert (both.pruning_method, both.teacher) == ("attention_head,neuron,magnitude", "")
     rounded = cells["neuron+dynamic_int8"]
@@ -228,7 +231,15 @@ def test_the_hybrids_that_the_survey_names_are_rows_where_there_is_a_model_to_le
     assert (everything.quantize_aware, everything.teacher) == ("dynamic_int8", "start")
     # Without one, the others are.
     cells = [one.label for one in Survey([], {"task": "cola"}, "", [1]).cells]
-    assert cells == ["unpruned", *registry.names()[1:]]
+    assert cells == ["unpruned", *OF_A_BERT]
+
+
+def test_a_cnns_rows_are_the_methods_that_it_can_carry(tmp_path):
+    folder = tiny_cnn.write_folder(tmp_path / "cnn")
+    study = Survey([], {"task": "cola", "encoder": str(folder)}, "", [1])
+    found = [one.label for one in study.cells]
+    assert {"filter", "channel", "magnitude", "row"} <= set(found)
+    assert not {"attention_head", "neuron", "layer", "vocabulary"} & set(found)
 
 
 def test_a_hybrid_of_ones_own_is_its_parts_and_takes_their_options():

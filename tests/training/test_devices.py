@@ -206,7 +206,7 @@ def test_a_saved_model_encoder_trains_and_is_pruned_on_replicas(settings, tmp_pa
 # Those that cut before the training have no masks. The others left out rank by magnitudes, as
 # `magnitude` and `attention_head` do, and have no state of their own: only what they call a unit
 # differs, which tests/pruning finds on one device.
-LEFT_OUT = {"none", "layer", "vocabulary", "block", "column", "neuron", "row"}
+LEFT_OUT = {"none", "layer", "vocabulary", "block", "column", "neuron", "row", "filter", "channel"}
 # What is ranked at once measures gradients between two steps, on all devices together.
 ONE_SHOT = "attention_head#one_shot"
 METHODS = [*sorted(set(registry.names()) - LEFT_OUT), "movement@saved_model", ONE_SHOT]
