@@ -60,7 +60,8 @@ class Start:
         """Return a classifier of these weights, under the strategy of the scope.
 
         Args:
-          dropout: rate before the head, which is drawn anew where `classifier` is None.
+          dropout: rate before the head, which is drawn anew where `classifier` is None, with the
+            biases that the problem begins with.
         """
         from bert_glue_tf.models import classifiers, heads
 
@@ -69,4 +70,7 @@ class Start:
         )
         if self.classifier is not None:
             model.get_layer(heads.CLASSIFIER).set_weights(self.classifier)
+        else:
+            bias = self.task.problem.first_bias(self.train.labels)
+            model.get_layer(heads.CLASSIFIER).bias.assign(bias)
         return model

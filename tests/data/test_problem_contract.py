@@ -371,6 +371,20 @@ def test_the_file_of_two_classes_by_hand():
     assert rows == [["0", "2.4", "2.5", "2.5"]]
 
 
+def test_a_training_begins_with_a_bias_of_the_right_shape(kind):
+    problem, labels, _ = kind
+    bias = problem.first_bias(labels)
+    assert (bias.shape, bias.dtype) == ((problem.width,), np.float32)
+    assert np.isfinite(bias).all()
+
+
+def test_several_labels_begin_with_their_frequency():
+    problem = MultiLabel(labels=("a", "b", "c"))
+    labels = np.array([[1, 0, 1], [0, 0, 1], [0, 0, 1]])
+    odds = [1.5 / 2.5, 0.5 / 3.5, 3.5 / 0.5]
+    assert problem.first_bias(labels) == pytest.approx(np.log(odds))
+
+
 def test_sigmoid_cross_entropy_by_hand():
     logits = np.array([[0.0, math.log(3.0)]], np.float32)
     # -ln(1/2), and -ln(1/4), since the second label does not apply and has the probability 3/4.

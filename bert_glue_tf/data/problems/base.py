@@ -205,6 +205,10 @@ class Problem(abc.ABC):
         """Return weights float32 [n], of mean 1, with which all classes count alike; else ones."""
         return np.ones(len(labels), np.float32)
 
+    def first_bias(self, labels: np.ndarray) -> np.ndarray:
+        """Return the biases of a new head, float32 [width], from the labels of the training."""
+        return np.zeros(self.width, np.float32)
+
     def per_label(self, labels: np.ndarray, predictions: np.ndarray) -> list[LabelScore]:
         """Return precision, recall and F1 of each label; empty where there are no labels.
 
