@@ -185,7 +185,8 @@ $(AUDIT):
 
 lock: $(INSTALLED)  ## pin every version anew in constraints.txt
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip compile setup.cfg --extra dev --extra vectors --universal --python-version 3.11 --upgrade \
+	$(BIN)/uv pip compile setup.cfg --extra dev --extra cluster --extra search --extra vectors \
+	    --universal --python-version 3.11 --upgrade \
 	    --no-header --no-annotate --output-file constraints.txt
 
 clean:  ## remove the environments and what tools left behind; runs/ stays

@@ -14,7 +14,7 @@ from bert_glue_tf.sweeps.executors import choice
 
 _RUN = flags.DEFINE_string("run", "", "Folder of a finished run of the train command.")
 arguments.define_flags()
-choice.define_flags()
+choice.define_flags(is_carried=False)
 _WORKDIR = flags.DEFINE_string(
     "workdir",
     "",
@@ -40,6 +40,7 @@ def main() -> None:
         cli.path("workdir", _WORKDIR.value) if _WORKDIR.value else None,
         is_search_only=_SEARCH_ONLY.value,
         workers=flags.FLAGS["workers"].value,
+        cluster=flags.FLAGS["cluster"].value,
     )
     from bert_glue_tf.reports import terminal
 

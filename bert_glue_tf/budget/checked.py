@@ -19,6 +19,7 @@ from bert_glue_tf.export.settings import check_data
 from bert_glue_tf.runs.finished import Run
 from bert_glue_tf.search import estimates
 from bert_glue_tf.search import launch as searching
+from bert_glue_tf.sweeps.executors import choice as executors
 from bert_glue_tf.training import task_settings
 
 # About how long things take for the embedded encoder (90 MB) on two cores, in seconds; what depends
@@ -42,6 +43,7 @@ class Launch:
       lengths: in word pieces, at which files can run, ascending.
       is_search_only: True stops before any training.
       workers: trainings at a time.
+      cluster: value of --cluster; empty for this machine.
     """
 
     run: Run
@@ -51,6 +53,7 @@ class Launch:
     lengths: tuple[int, ...]
     is_search_only: bool = False
     workers: int = 1
+    cluster: str = ""
 
     @classmethod
     def check(
@@ -61,6 +64,7 @@ class Launch:
         *,
         is_search_only: bool = False,
         workers: int = 1,
+        cluster: str = "",
     ) -> Launch:
         """Look at all that can be wrong without TensorFlow.
 
@@ -70,18 +74,21 @@ class Launch:
           workdir: its folder; by default beside the run, with the run's name and the budget.
           is_search_only: see `Launch`.
           workers: see `Launch`.
+          cluster: see `Launch`.
 
         Raises:
-          UserError: the folder holds no finished run, its encoder has no heads and neurons that
-            can be taken out, it does not read texts of such a length, or its data has changed.
+          UserError: the cluster's address is none, the folder holds no finished run, its encoder
+            has no heads and neurons that can be taken out, it does not read texts of such a length,
+            or its data has changed.
         """
+        executors.executor(workers, cluster)  # Refuses before anything is read.
         run = Run.read(path)
         searching.check(run)
         lengths = _lengths(run, settings)
         read = readers.load_for_training(run.task, run.config.data, run.config.train_examples)
         check_data(run, read)
         folder = workdir or path.resolve().with_name(settings.name_for(path.resolve().name))
-        launch = cls(run, settings, folder, read, lengths, is_search_only, workers)
+        launch = cls(run, settings, folder, read, lengths, is_search_only, workers, cluster)
         launch._require_held_out()
         return launch
 

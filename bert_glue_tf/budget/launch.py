@@ -24,6 +24,7 @@ def compress(
     workdir: str | pathlib.Path = "",
     search_only: bool = False,
     workers: int = 1,
+    cluster: str = "",
     **settings: Any,
 ) -> Outcome:
     """Make the best file of a finished run that keeps a budget, and return the result.
@@ -35,6 +36,7 @@ def compress(
       workdir: folder of the compression; by default beside the run.
       search_only: True stops before any training.
       workers: trainings at a time.
+      cluster: address of a Dask scheduler whose workers train; empty for this machine.
       **settings: `max_mb`, `max_ms` and `max_drop`, at least one of them; and those of
         `CompressSettings`.
 
@@ -49,6 +51,7 @@ def compress(
         pathlib.Path(workdir).expanduser() if workdir else None,
         is_search_only=search_only,
         workers=workers,
+        cluster=cluster,
     )
     outcome = work(launch)
     page.write(CompressFolder(launch.folder), outcome)
@@ -74,7 +77,7 @@ def work(launch: Launch) -> Outcome:
     with doing("starting TensorFlow"):
         from bert_glue_tf.budget import phases
 
-    return phases.compress(launch, folder, executors.executor(launch.workers))
+    return phases.compress(launch, folder, executors.executor(launch.workers, launch.cluster))
 
 
 def _told_seen(launch: Launch) -> str:

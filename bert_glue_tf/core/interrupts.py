@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM while compiled modules are imported: kept until the import has ended."""
+"""Ctrl-C and SIGTERM: kept while compiled modules are imported, and one like the other in work."""
 
 from __future__ import annotations
 
@@ -33,3 +33,13 @@ def held() -> Iterator[None]:
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
         if caught:
             signal.raise_signal(caught[0])
+
+
+@contextlib.contextmanager
+def terminating() -> Iterator[None]:
+    """End the block on SIGTERM, as job schedulers send it, as on Ctrl-C."""
+    earlier = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, earlier)

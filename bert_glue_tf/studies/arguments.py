@@ -86,7 +86,16 @@ def folder(flag: str) -> pathlib.Path:
 
 
 # The runs are the same wherever they lie, and however many are made at a time.
-_OF_THE_PLACE = ("runs_dir", "workdir", "output", "workers", "dry_run", "flagfile")
+_OF_THE_PLACE = (
+    "runs_dir",
+    "workdir",
+    "output",
+    "workers",
+    "cluster",
+    "storage",
+    "dry_run",
+    "flagfile",
+)
 
 
 def command_line(command: str) -> str:

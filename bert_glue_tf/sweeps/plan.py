@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import pathlib
 from collections.abc import Sequence
 
@@ -12,13 +13,15 @@ from bert_glue_tf.data import readers
 from bert_glue_tf.models import encoders
 from bert_glue_tf.runs import config, suggestions
 from bert_glue_tf.runs.config import PRUNING, ExperimentConfig
+from bert_glue_tf.runs.results import ExperimentResult
 from bert_glue_tf.runs.run_folder import RunFolder
+from bert_glue_tf.sweeps.executors.base import Task
 from bert_glue_tf.sweeps.grid import Settings
 from bert_glue_tf.training import cluster, teachers
 
 
 @dataclasses.dataclass(frozen=True)
-class Run:
+class Run(Task):
     """One run of a sweep.
 
     Attributes:
@@ -43,6 +46,38 @@ class Run:
     @property
     def log(self) -> pathlib.Path:
         return self.folder.path.with_name(f"{self.name}.log")
+
+    @property
+    def command(self) -> Sequence[str]:
+        return (
+            "bert_glue_tf.train",
+            f"--config={os.path.abspath(self.folder.config_file)}",
+            f"--workdir={os.path.abspath(self.folder.path)}",
+        )
+
+    @property
+    def lock(self) -> pathlib.Path:
+        return self.folder.lock.absolute()
+
+    @property
+    def beside(self) -> Sequence[str]:
+        return self.needs
+
+    @property
+    def root(self) -> pathlib.Path:
+        return self.folder.path.parent.absolute()
+
+    @property
+    def paths(self) -> Sequence[pathlib.Path]:
+        # Settings hold folders and files as absolute paths.
+        values = [str(value) for value in self.config.to_json().values()]
+        return [pathlib.Path(value) for value in values if os.path.isabs(value)]
+
+    def open(self) -> int:
+        return RunFolder.open(self.folder.path, self.config).hand_over()
+
+    def record(self) -> ExperimentResult | None:
+        return self.folder.record()
 
     @property
     def title(self) -> str:
@@ -114,8 +149,7 @@ def check(runs: Sequence[Run]) -> None:
         if cluster.of(strategy):
             raise UserError(
                 f"--strategy={strategy}: {cluster.VARIABLE} names several workers, and each run of "
-                "a sweep is a machine's own. Unset it; sweeps on several machines share a "
-                "--runs_dir."
+                "a sweep is a machine's own. Unset it; --cluster runs a sweep on several machines."
             )
     for one in asked.values():
         source = encoders.resolve(one.encoder, one.preprocessing)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import math
-import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from absl import logging
 
-from bert_glue_tf.core import progress
+from bert_glue_tf.core import interrupts, progress
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.runs.results import ExperimentResult
 from bert_glue_tf.sweeps import table
@@ -35,6 +34,7 @@ class Sweep:
         runs: Sequence[Run],
         executor: base.Executor[Any] | None = None,
         told: Callable[[ExperimentResult], str] = table.scores,
+        total: int = 0,
     ) -> None:
         """Read the records of the runs that are finished.
 
@@ -42,30 +42,58 @@ class Sweep:
           runs: of the plan, each after the runs that it needs.
           executor: where they are run; by default one process at a time of this machine.
           told: record -> what is said of a finished run.
+          total: number of runs, where some are added later; by default that of `runs`.
 
         Raises:
           UserError: a folder holds another run, or a record that cannot be read.
         """
-        self._runs = {run.name: run for run in runs}
+        self._runs: dict[str, Run] = {}
         self._executor: base.Executor[Any] = executor or choice.executor()
         self._told = told
+        self._total = total
         self._running: dict[str, base.Job] = {}
         self._looked: dict[str, float] = {}
         self._measured: list[tuple[float, int]] = []  # Seconds and epochs of runs done here.
+        self._is_told = self._is_checked = False
+        self._dropped: set[str] = set()
         self.failures: dict[str, str] = {}
-        self.records: dict[str, ExperimentResult] = {
-            run.name: record for run in runs if (record := run.folder.record()) is not None
-        }
-        finished = [self._runs[name] for name in self.records]
-        self._executor.watch(finished, self.missing())
+        self.records: dict[str, ExperimentResult] = {}
+        self.add(runs)
+
+    def add(self, runs: Sequence[Run]) -> None:
+        """Add runs, each after the runs that it needs; one that is known stays as it is.
+
+        Raises:
+          UserError: as the constructor.
+        """
+        for run in runs:
+            if run.name not in self._runs:
+                record = run.folder.record()
+                self._runs[run.name] = run
+                if record is not None:
+                    self.records[run.name] = record
+
+    def drop(self, run: Run) -> None:
+        """Stop a run and leave it as it is: neither finished nor failed."""
+        self._dropped.add(run.name)
+        job = self._running.pop(run.name, None)
+        if job is not None:
+            self._executor.stop([job])
+
+    @property
+    def runs(self) -> list[Run]:
+        """The runs in their order."""
+        return list(self._runs.values())
+
+    @property
+    def workers(self) -> int:
+        """The number of runs that are run at a time."""
+        return self._executor.workers
 
     def missing(self) -> list[Run]:
-        """Return the runs that are neither finished nor failed, in their order."""
-        return [
-            run
-            for name, run in self._runs.items()
-            if name not in self.records and name not in self.failures
-        ]
+        """Return the runs that are neither finished nor failed nor dropped, in their order."""
+        ended = self.records.keys() | self.failures.keys() | self._dropped
+        return [run for name, run in self._runs.items() if name not in ended]
 
     def run(self) -> None:
         """Run until each run is finished or has failed, here or in another sweep.
@@ -73,22 +101,45 @@ class Sweep:
         Raises:
           KeyboardInterrupt: Ctrl-C or SIGTERM came. The jobs have been ended, and each run goes
             on from its last saved state when it is started again.
+          UserError: the executor cannot run them, or what runs them is gone. What is finished
+            stays.
         """
         if self.records:
             logging.info("%d of %d runs are finished already", len(self.records), len(self._runs))
-        is_told = False
-        with _terminating(), progress.Bar(len(self._runs), "sweep") as bar:
+        with self.working() as bar:
+            while self.missing():
+                self.step(bar)
+
+    @contextlib.contextmanager
+    def working(self) -> Iterator[progress.Bar]:
+        """Yield the bar of a block that calls `step`; at its end no job is left.
+
+        Raises:
+          KeyboardInterrupt: SIGTERM came.
+        """
+        total = self._total or len(self._runs)
+        with interrupts.terminating(), progress.Bar(total, "sweep") as bar:
             try:
-                while self.missing():
-                    self._advance(bar)
-                    is_told = is_told or self._tell_of_others()
-                    bar.show(len(self._runs) - len(self.missing()), self._status())
-                    if self.missing():
-                        time.sleep(_TICK)
+                yield bar
             finally:
                 self._executor.stop(list(self._running.values()))
                 self._running.clear()
-        self._executor.close()
+                self._executor.close()
+
+    def step(self, bar: progress.Bar) -> None:
+        """Collect what has ended, begin what has room, and wait a moment.
+
+        Raises:
+          UserError: as `run`.
+        """
+        if not self._is_checked:
+            self._executor.check(self.missing())
+            self._is_checked = True
+        self._advance(bar)
+        self._is_told = self._is_told or self._tell_of_others()
+        bar.show(len(self._runs) - len(self.missing()), self._status())
+        if self.missing():
+            time.sleep(_TICK)
 
     def _advance(self, bar: progress.Bar) -> None:
         """Collect the jobs that are over, and begin others in their places."""
@@ -103,7 +154,9 @@ class Sweep:
 
     def _tell_of_others(self) -> bool:
         """Say which runs are waited for where other processes have them all."""
-        busy = [run.name for run in self.missing() if run.name not in self._running]
+        busy = [
+            one.name for one in self.missing() if one.name in self._looked.keys() - self._running
+        ]
         if not busy or self._running:
             return False
         logging.info("waiting for %d run(s) of other processes: %s", len(busy), ", ".join(busy))
@@ -131,11 +184,10 @@ class Sweep:
         return self._settled(run, begun) if begun else ""
 
     def _collect(self, job: base.Job) -> str:
-        del self._running[job.run.name]
+        run = self._runs[job.task.name]
+        del self._running[run.name]
         ended = self._executor.collect(job)
-        if isinstance(ended, base.TakenOver):
-            return self._line(job.run, "another machine has taken it over")
-        return self._settled(job.run, ended)
+        return self._settled(run, ended) if ended else ""
 
     def _settled(self, run: Run, ended: base.Finished | base.Failed) -> str:
         if isinstance(ended, base.Failed):
@@ -154,7 +206,7 @@ class Sweep:
         number = len(self._runs) - len(self.missing())
         left = self._left() if self.missing() else ""
         end = f"; {left}" if left else ""
-        return f"{number}/{len(self._runs)} {run.title}: {text}{end}"
+        return f"{number}/{self._total or len(self._runs)} {run.title}: {text}{end}"
 
     def _status(self) -> str:
         left = self._left()
@@ -162,6 +214,8 @@ class Sweep:
 
     def _left(self) -> str:
         """Return the time to the end in words; empty before anything is known of it."""
+        if len(self._runs) < self._total:  # What comes is not known, and some of it is stopped.
+            return ""
         left = self.seconds_left()
         if left is None:
             return ""
@@ -184,14 +238,4 @@ class Sweep:
             job = self._running.get(run.name)
             whole = seconds / epochs * run.config.epochs
             rest += max(0.0, whole - (job.seconds() if job else 0.0))
-        return rest / min(self._executor.workers, max(1, len(self.missing())))
-
-
-@contextlib.contextmanager
-def _terminating() -> Iterator[None]:
-    """End the block on SIGTERM, as job schedulers send it, as on Ctrl-C."""
-    earlier = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, earlier)
+        return rest / max(1, min(self._executor.workers, len(self.missing())))

@@ -1,9 +1,9 @@
 """Program: stand in for a run of a sweep, so that many can be run.
 
-python stand_in.py PASSED --config=FILE --workdir=FOLDER
+python stand_in.py PASSED MODULE --config=FILE --workdir=FOLDER
 
-It takes the sweep's claim, which PASSED (JSON) names, and keeps it as the train command does, adds
-its name to the file `begun` beside its folder, and writes the record of the variable TEMPLATE with
+It takes the lock that PASSED (JSON) names and watches its parent as the train command's process
+does, adds its name to the file `begun` beside its folder, and writes the record of TEMPLATE with
 its seed as its score. Seeds from 13 on end otherwise.
 """
 
@@ -21,16 +21,19 @@ import time
 from bert_glue_tf.core import locks, records
 from bert_glue_tf.runs import results, run_folder
 from bert_glue_tf.runs.config import ExperimentConfig
-from bert_glue_tf.sweeps.executors import claimed_run
+from bert_glue_tf.sweeps.executors import task_process
 
-UNLUCKY, DEFECT, KILLED, LONG, TAKEN_OVER = 13, 14, 15, 16, 17
+UNLUCKY, DEFECT, KILLED, LONG = 13, 14, 15, 16
 
 
-def main(passed_on: str, config: str, workdir: str) -> None:
+def main(passed_on: str, module: str, config: str, workdir: str) -> None:
+    assert module == "bert_glue_tf.train"
     passed = json.loads(passed_on)
-    claim = pathlib.Path(passed["claim"])
     locks.adopt(passed["lock"])
-    threading.Thread(target=claimed_run.beat, args=(claim, passed["sweep"]), daemon=True).start()
+    watched = threading.Thread(
+        target=task_process.watch, args=(passed["parent"], passed["grace"]), daemon=True
+    )
+    watched.start()
     settings = json.loads(pathlib.Path(config.removeprefix("--config=")).read_text())
     path = pathlib.Path(workdir.removeprefix("--workdir="))
     run_folder.RunFolder.open(path, ExperimentConfig.from_json(settings))
@@ -44,10 +47,6 @@ def main(passed_on: str, config: str, workdir: str) -> None:
         raise ValueError("a defect")
     if seed == KILLED:
         os.kill(os.getpid(), signal.SIGKILL)
-    if seed == TAKEN_OVER:
-        held = {"state": "held", "machine": "elsewhere", "message": ""}
-        claim.with_name(claim.name[:-1] + "2").write_text(json.dumps(held))
-        claimed_run.beat(claim, passed["sweep"])
     time.sleep(60 if seed == LONG else 0.2)
     template = pathlib.Path(os.environ["TEMPLATE"]).read_text()
     record = dataclasses.replace(

@@ -1,54 +1,127 @@
-"""The protocol of an executor: it runs one run of a sweep after the other somewhere.
+"""The protocol of an executor: it runs tasks, each a command in a process of its own, somewhere.
 
-A sweep (`sweeps/sweep.py`) decides what is run and when; an executor only runs it, keeps two
-processes from running the same one, and says how it ended. `tests/sweeps/test_executor_contract.py`
-says what every executor has to do.
+A sweep (`sweeps/sweep.py`) and a labelling (`labelling/`) decide what is run and when; an executor
+only runs it, keeps two processes from doing the same, and says how it ended.
+`tests/sweeps/test_executor_contract.py` says what every executor has to do.
 """
 
 from __future__ import annotations
 
 import abc
 import dataclasses
-from collections.abc import Sequence
-from typing import Generic, TypeVar
+import pathlib
+from collections.abc import Callable, Sequence
+from typing import Any, Generic, TypeVar
 
-from bert_glue_tf.runs.results import ExperimentResult
-from bert_glue_tf.sweeps.plan import Run
+from bert_glue_tf.core.errors import UserError
+
+
+class Task(abc.ABC):
+    """A command that is run in a process of its own, until its result is there."""
+
+    @property
+    @abc.abstractmethod
+    def name(self) -> str:
+        """The name by which it is told from the others."""
+
+    @property
+    @abc.abstractmethod
+    def log(self) -> pathlib.Path:
+        """The file for what its process prints."""
+
+    @property
+    @abc.abstractmethod
+    def command(self) -> Sequence[str]:
+        """The name of the module whose `command` is called, and its flags; paths are absolute."""
+
+    @property
+    def lock(self) -> pathlib.Path | None:
+        """The file whose lock the process holds while it runs; None where several may run."""
+        return None
+
+    @property
+    def paths(self) -> Sequence[pathlib.Path]:
+        """The files and folders that its process reads, as absolute paths."""
+        return ()
+
+    @property
+    def beside(self) -> Sequence[str] | None:
+        """The names of folders in `root` that it reads, besides its own, which has its name.
+
+        None where its process needs more than these, so that they cannot be carried to a worker
+        that does not see them.
+        """
+        return None
+
+    @property
+    @abc.abstractmethod
+    def root(self) -> pathlib.Path:
+        """The folder that its process writes into, or the one that will hold it."""
+
+    @abc.abstractmethod
+    def open(self) -> int | None:
+        """Prepare what the process writes into, and return the descriptor of the lock on it.
+
+        Raises:
+          BusyError: another process holds the lock.
+          UserError: the folder holds something else, or cannot be written.
+        """
+
+    @abc.abstractmethod
+    def record(self) -> Any | None:
+        """Return the result; None where it is not there yet.
+
+        Raises:
+          UserError: it cannot be read.
+        """
 
 
 @dataclasses.dataclass(frozen=True)
 class Finished:
-    """A run that has its record.
+    """A task that has its record.
 
     Attributes:
-      record: of the run.
-      seconds: that it took here; None where another process ran it.
+      record: of the task.
+      seconds: that it took here; None where another process did it.
     """
 
-    record: ExperimentResult
+    record: Any
     seconds: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)
 class Failed:
-    """A run that has failed; `message` says why and is never empty."""
+    """A task that has failed; `message` says why and is never empty."""
 
     message: str
 
 
-@dataclasses.dataclass(frozen=True)
-class TakenOver:
-    """A run that another process runs now, so that the sweep waits for the end of that one."""
+def settled(
+    task: Task, status: int, seconds: float, why_it_failed: Callable[[], str]
+) -> Finished | Failed:
+    """Return how a task has ended whose process has ended.
+
+    Args:
+      task: the task.
+      status: exit status of its process.
+      seconds: that it took.
+      why_it_failed: returns what its process said.
+    """
+    try:
+        record = None if status else task.record()
+    except UserError as error:
+        return Failed(str(error))
+    return Failed(why_it_failed()) if record is None else Finished(record, seconds)
 
 
 class Job(abc.ABC):
-    """A run that is being run.
+    """A task that is being run.
 
     Attributes:
-      run: the run.
+      task: the task.
     """
 
-    run: Run
+    task: Task
 
     @abc.abstractmethod
     def seconds(self) -> float:
@@ -56,50 +129,44 @@ class Job(abc.ABC):
 
     @abc.abstractmethod
     def is_over(self) -> bool:
-        """Tell whether it has ended, by itself or by a fault."""
+        """Tell whether it has ended, by itself or by a fault.
 
-    @abc.abstractmethod
-    def interrupt(self) -> None:
-        """Ask it to save its state and to end."""
-
-    @abc.abstractmethod
-    def end(self, seconds: float) -> None:
-        """Wait at most `seconds` for its end, and kill it then."""
+        Raises:
+          UserError: what runs it is gone, so that nothing more can be said of any job.
+        """
 
 
 J = TypeVar("J", bound=Job)
 
 
 class Executor(abc.ABC, Generic[J]):
-    """A place where runs are run.
+    """A place where tasks are run."""
 
-    Attributes:
-      workers: number of runs that it runs at a time.
-    """
-
-    workers: int = 1
+    @property
+    @abc.abstractmethod
+    def workers(self) -> int:
+        """The number of tasks that it runs at a time; it may change."""
 
     @abc.abstractmethod
-    def watch(self, finished: Sequence[Run], missing: Sequence[Run]) -> None:
-        """Begin the work of a sweep: a failure that comes from another sweep counts from now on.
+    def check(self, tasks: Sequence[Task]) -> None:
+        """Look, before the first of these tasks is begun, if they can be run there.
 
-        Args:
-          finished: runs that have a record.
-          missing: runs that have none.
+        Raises:
+          UserError: they cannot, as where a worker does not see a path; the message names it.
         """
 
     @abc.abstractmethod
-    def begin(self, run: Run) -> J | Finished | Failed | None:
-        """Start a run, or return how another sweep has settled it; None where another has it.
+    def begin(self, task: Task) -> J | Finished | None:
+        """Start a task; return its record where it has one, and None where another has it.
 
         Raises:
-          UserError: the run's folder holds something else, or cannot be written.
+          UserError: its folder holds something else, or cannot be written.
           OSError: its process cannot be started.
         """
 
     @abc.abstractmethod
-    def collect(self, job: J) -> Finished | Failed | TakenOver:
-        """Return how a job that is over has ended."""
+    def collect(self, job: J) -> Finished | Failed | None:
+        """Return how a job that is over has ended; None where another process has it now."""
 
     @abc.abstractmethod
     def stop(self, jobs: Sequence[J]) -> None:
@@ -107,4 +174,4 @@ class Executor(abc.ABC, Generic[J]):
 
     @abc.abstractmethod
     def close(self) -> None:
-        """Release everything that the executor holds, when the sweep has ended."""
+        """Release everything that the executor holds, when the work has ended."""

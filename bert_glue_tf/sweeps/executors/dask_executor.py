@@ -1,0 +1,360 @@
+"""The Dask executor: each task is a process on a worker of a cluster.
+
+A task is submitted when a place is free, so that the scheduler's queue holds what runs and nothing
+else. A worker that dies gives its task to another one, where the run goes on from its last saved
+state. The lock of a run's folder is taken by the run's process itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging as stdlib_logging
+import math
+import os
+import pathlib
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
+
+from absl import logging
+
+from bert_glue_tf.core.errors import UserError, reason_of
+from bert_glue_tf.core.files import reason
+from bert_glue_tf.runs.run_folder import BusyError
+from bert_glue_tf.sweeps.executors import addresses, base, dask_worker
+from bert_glue_tf.sweeps.executors.process import BUSY, GRACE
+from bert_glue_tf.sweeps.executors.staging import Staged, Store
+
+_TIMEOUT = 10.0  # Seconds in which a scheduler has to answer.
+_COUNT = 1.0  # Seconds for which the number of places is kept.
+# A task whose worker dies so often is not begun again: four times each, by Dask's own count.
+_MOST_DEATHS = 3
+_QUIET = ("distributed", "distributed.client", "distributed.core", "distributed.comm")
+_GPU = "GPU"  # Name of the resource that a worker with a GPU declares.
+T = TypeVar("T")
+
+
+class DaskJob(base.Job):
+    """A task that a worker of the cluster runs."""
+
+    def __init__(self, task: base.Task, future: Any, executor: DaskExecutor) -> None:
+        self.task = task
+        self.future = future
+        self._executor = executor
+        self._began = time.monotonic()
+
+    def seconds(self) -> float:
+        return time.monotonic() - self._began
+
+    def is_over(self) -> bool:
+        self._executor.require_scheduler(self.future)
+        return bool(self.future.done())
+
+
+class DaskExecutor(base.Executor[DaskJob]):
+    """Processes on the workers of a Dask cluster.
+
+    Args:
+      cluster: value of --cluster: the address of a scheduler, or `local:` and a number of workers,
+        which are started on this machine when they are needed and ended by `close`.
+      program: of a task's process; tests give one that stands in for a training.
+      storage: value of --storage: a place in a store that carries the folders to workers and back;
+        empty where they see the folders.
+
+    Raises:
+      UserError: as `addresses.check`.
+    """
+
+    def __init__(
+        self, cluster: str, program: Sequence[str] | None = None, storage: str = ""
+    ) -> None:
+        addresses.check(cluster)
+        self._address = cluster
+        self._store = Store(storage) if storage else None
+        self._brought: set[pathlib.Path] = set()
+        self._program = program
+        self._own: Any = None  # The cluster that was started here.
+        self._client: Any = None
+        self._places = (-math.inf, 0)  # When they were counted, and how many.
+        self._deaths: dict[str, int] = {}
+        self._is_told = False
+
+    @property
+    def workers(self) -> int:
+        when, places = self._places
+        if time.monotonic() - when > _COUNT:
+            places = self._count()
+            self._places = (time.monotonic(), places)
+        return places
+
+    def check(self, tasks: Sequence[base.Task]) -> None:
+        if self._client is None:
+            self._connect()
+        if not self.workers:
+            logging.info("%s: no worker yet; waiting for the first one", self._address)
+            return  # Each is looked at when it runs something.
+        self._require_versions()
+        if self._store is None:
+            self._require_paths(tasks)
+        else:
+            self._require_store(self._store, tasks)
+
+    def begin(self, task: base.Task) -> DaskJob | base.Finished | None:
+        self.require_scheduler()
+        folder = task.root / task.name
+        if self._store is not None and folder not in self._brought and task.record() is None:
+            self._store.fetch(folder)  # As an earlier command has left it there.
+        try:
+            lock = task.open()
+        except BusyError:
+            return None
+        if lock is not None:  # The run's process takes it, on its own machine.
+            os.close(lock)
+        record = task.record()
+        if record is not None:
+            return base.Finished(record)
+        lock_file = None if task.lock is None else str(task.lock)
+        future = self._asked(
+            lambda client: client.submit(
+                dask_worker.run,
+                list(task.command),
+                os.path.abspath(task.log),
+                lock_file,
+                self._program,
+                self._staged(task),
+                key=f"{task.name}-{uuid.uuid4().hex[:8]}",
+                pure=False,
+                resources={_GPU: 1} if self._has_gpus() else None,
+            )
+        )
+        return DaskJob(task, future, self)
+
+    def collect(self, job: DaskJob) -> base.Finished | base.Failed | None:
+        from distributed import KilledWorker
+
+        name = job.task.name
+        try:
+            ended: dask_worker.Ended = job.future.result(timeout=_TIMEOUT)
+        except KilledWorker:
+            self._deaths[name] = self._deaths.get(name, 0) + 1
+            if self._deaths[name] < _MOST_DEATHS:
+                return None
+            return base.Failed(
+                f"workers that ran it have died {4 * _MOST_DEATHS} times, perhaps of it; the same "
+                "command goes on with it"
+            )
+        except (OSError, TimeoutError):  # The worker that had the answer is gone; the disk has it.
+            return None
+        except Exception as error:  # Whatever a worker raises else.
+            self.require_scheduler(job.future)
+            return base.Failed(reason_of(error))
+        if ended.status == BUSY:
+            return None
+        if self._store is not None:
+            self._store.fetch(job.task.root / name)
+            self._store.fetch_file(job.task.log)
+        if ended.status is None:
+            return base.Failed(ended.message)
+        # The time of its process, without that in which an earlier worker has died.
+        return base.settled(
+            job.task, ended.status, ended.seconds, lambda: ended.message or "no record was written"
+        )
+
+    def _staged(self, task: base.Task) -> Staged | None:
+        """Bring the folders of a task to the store, if there is one, and return their places."""
+        if self._store is None:
+            return None
+        beside = tuple(task.beside or ())
+        for name in (*beside, task.name):
+            folder = task.root / name
+            if folder not in self._brought:
+                self._store.bring(folder, {})
+                self._brought.add(folder)
+        return Staged(self._store, str(task.root), task.name, beside)
+
+    def stop(self, jobs: Sequence[DaskJob]) -> None:
+        if not jobs or not self._is_alive():
+            return
+        keys = [job.future.key for job in jobs]
+        until = time.monotonic() + GRACE + _TIMEOUT
+        with contextlib.suppress(OSError, TimeoutError, RuntimeError):
+            for job in jobs:
+                job.future.cancel()
+            while time.monotonic() < until:
+                found = self._client.run(dask_worker.still_running, keys, on_error="ignore")
+                if not any(found.values()):
+                    break
+                time.sleep(0.5)
+
+    def close(self) -> None:
+        client, self._client = self._client, None
+        own, self._own = self._own, None
+        self._places = (-math.inf, 0)
+        with contextlib.suppress(OSError, TimeoutError, RuntimeError):
+            if client is not None:
+                client.close(timeout=2)
+        with contextlib.suppress(OSError, TimeoutError, RuntimeError):
+            if own is not None:
+                own.close(timeout=5)
+
+    def require_scheduler(self, future: Any = None) -> None:
+        """Check that the scheduler is there, and has not forgotten a task.
+
+        Raises:
+          UserError: it is gone, or was started anew.
+        """
+        if not self._is_alive() or (future is not None and future.status in ("cancelled", "lost")):
+            raise UserError(
+                f"--cluster={self._address}: the scheduler has gone. What is finished stays; start "
+                "it and its workers again, and give the same command: it goes on with each run "
+                "from its last saved state."
+            )
+
+    def _is_alive(self) -> bool:
+        return self._client is not None and self._client.status == "running"
+
+    def _connect(self) -> None:
+        import distributed
+
+        local = addresses.LOCAL.fullmatch(self._address)
+        # What it says of a connection that is lost, this module says in its own words.
+        for name in _QUIET:
+            stdlib_logging.getLogger(name).setLevel(stdlib_logging.CRITICAL)
+        try:
+            if local:
+                self._own = distributed.LocalCluster(
+                    n_workers=int(local[1]),
+                    threads_per_worker=1,
+                    # The memory of a run is that of its own process.
+                    memory_limit=0,
+                    dashboard_address=":0",
+                    silence_logs=stdlib_logging.CRITICAL,
+                    env={} if local[1] == "1" else {"TF_FORCE_GPU_ALLOW_GROWTH": "true"},
+                )
+            else:
+                addresses.greet(self._address, _TIMEOUT)
+            address = self._own or self._address
+            self._client = distributed.Client(
+                address, timeout=_TIMEOUT, set_as_default=False, name="bert_glue_tf"
+            )
+        except (OSError, TimeoutError, RuntimeError) as error:
+            self.close()
+            raise UserError(
+                f"--cluster={self._address}: no scheduler answers there within {_TIMEOUT:.0f} "
+                f"seconds ({reason_of(error)}). {addresses.GOOD}."
+            ) from None
+        if not self._is_told:
+            self._is_told = True
+            logging.info("%s: dashboard at %s", self._address, self._client.dashboard_link)
+
+    def _asked(self, question: Callable[[Any], T]) -> T:
+        """Ask the scheduler, and return its answer."""
+        try:
+            return question(self._client)
+        except (OSError, TimeoutError, RuntimeError, ValueError) as error:
+            if self._is_alive():
+                raise UserError(f"--cluster={self._address}: {reason_of(error)}.") from error
+            self.require_scheduler()
+            raise
+
+    def _infos(self) -> list[Mapping[str, Any]]:
+        self.require_scheduler()
+        return list(self._asked(lambda client: client.scheduler_info()["workers"].values()))
+
+    def _has_gpus(self) -> bool:
+        return any(info["resources"].get(_GPU) for info in self._infos())
+
+    def _count(self) -> int:
+        """Return how many tasks the workers run at a time: one a GPU, else one a thread."""
+        if self._client is None:
+            match = addresses.LOCAL.fullmatch(self._address)
+            return int(match[1]) if match else 1
+        infos = self._infos()
+        gpus = sum(int(info["resources"].get(_GPU, 0)) for info in infos)
+        return gpus or sum(int(info["nthreads"]) for info in infos)
+
+    def _answers(self, function: Callable[..., T], *arguments: Any) -> dict[str, T]:
+        """Return worker -> its answer to a function.
+
+        Raises:
+          UserError: a worker cannot answer, as where this package is not installed there.
+        """
+        found = self._asked(lambda client: client.run(function, *arguments, on_error="return"))
+        for worker, answer in found.items():
+            if isinstance(answer, ModuleNotFoundError):
+                raise UserError(
+                    f"--cluster={self._address}: worker {worker} has no {answer.name}. Good: this "
+                    "version of bert_glue_tf on each worker, with the same constraints.txt."
+                )
+            if isinstance(answer, Exception):
+                raise UserError(f"--cluster={self._address}: worker {worker}: {reason_of(answer)}.")
+        return dict(found)
+
+    def _require_versions(self) -> None:
+        """Refuse workers with other versions than those of this process."""
+        own = dask_worker.installed()
+        told = []
+        for worker, found in self._answers(dask_worker.installed).items():
+            other = [
+                f"{name} {found.get(name)} (here {version})"
+                for name, version in own.items()
+                if found.get(name) != version
+            ]
+            if other:
+                told.append(f"{worker}: {', '.join(other)}")
+        if told:
+            raise UserError(
+                f"--cluster={self._address}: workers with other versions: {'; '.join(told)}. Good: "
+                "the same versions on each, as constraints.txt pins them."
+            )
+
+    def _require_store(self, store: Store, tasks: Sequence[base.Task]) -> None:
+        """Refuse a store that this process or a worker cannot use, and tasks that need a disk."""
+        if any(task.beside is None for task in tasks):
+            raise UserError(
+                f"--storage={store.url}: this command's workers have to see its files. Good: no "
+                "--storage, and folders that all machines see under one path."
+            )
+        store.check()
+        for worker, why in self._answers(dask_worker.reaches, store.url).items():
+            if why:
+                raise UserError(f"--cluster={self._address}: worker {worker}: {why}")
+
+    def _require_paths(self, tasks: Sequence[base.Task]) -> None:
+        """Refuse paths that a worker cannot see, or cannot write into."""
+        inputs = {str(path) for task in tasks for path in task.paths if path.exists()}
+        for root in sorted({task.root for task in tasks}):
+            with _visible(root) as probe:
+                answers = self._answers(dask_worker.unseen, [*sorted(inputs), str(probe)])
+            for worker, paths in answers.items():
+                for path in paths:
+                    seen = root if path == str(probe) else path
+                    raise UserError(
+                        f"--cluster={self._address}: worker {worker} does not see {seen} of this "
+                        "machine. Good: a folder on storage that all machines see under one path."
+                    )
+            for worker, why in self._answers(dask_worker.read_only, str(root)).items():
+                if why:
+                    raise UserError(
+                        f"--cluster={self._address}: worker {worker} cannot write {root} ({why})."
+                    )
+
+
+@contextlib.contextmanager
+def _visible(folder: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Yield a file of a folder, which is there for the block: who sees it sees this folder.
+
+    Raises:
+      UserError: the folder cannot be written.
+    """
+    probe = folder / f".seen-{uuid.uuid4().hex[:8]}.tmp"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.write_bytes(b"")
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be written ({reason(error)}).") from error
+    try:
+        yield probe
+    finally:
+        probe.unlink(missing_ok=True)

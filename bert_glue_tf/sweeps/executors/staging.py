@@ -1,0 +1,198 @@
+"""Staging: folders that are carried to a worker and back through a store, where no disk is shared.
+
+A store is whatever fsspec knows: gs://, s3://, file:// and so on. The command has its folders on
+its own disk; a worker has copies of them in a temporary folder, brings what its process writes to
+the store while it runs, and the command fetches them when the process has ended. The file that says
+that a state of the training is whole (`checkpoint`) is brought after the files of the state, so
+that a worker that dies in between leaves the earlier state.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import pathlib
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from bert_glue_tf.core.errors import UserError, reason_of
+
+_LAST = ("checkpoint", "results.jsonl")  # Files that say that others are whole.
+_LEFT = (".lock",)  # Files that mean something on one machine alone.
+
+
+@dataclasses.dataclass(frozen=True)
+class Store:
+    """A place in a store.
+
+    Attributes:
+      url: of it, as gs://bucket/runs.
+    """
+
+    url: str
+
+    @property
+    def _system(self) -> Any:
+        import fsspec
+
+        return fsspec.core.url_to_fs(self.url)[0]
+
+    def _place(self, *names: str) -> str:
+        import fsspec
+
+        root: str = fsspec.core.url_to_fs(self.url)[1]
+        return "/".join([root.rstrip("/"), *names])
+
+    def check(self) -> None:
+        """Check that it can be written and read.
+
+        Raises:
+          UserError: it cannot, or what fsspec needs for it is not installed.
+        """
+        name = f".seen-{os.getpid()}.tmp"
+        try:
+            self._system.makedirs(self._place(), exist_ok=True)
+            self._system.pipe_file(self._place(name), b"seen")
+            if self._system.cat_file(self._place(name)) != b"seen":
+                raise OSError("what was written is not what is read")
+            self._system.rm_file(self._place(name))
+        except Exception as error:  # Each store has errors of its own.
+            raise UserError(
+                f"--storage={self.url}: cannot be written and read ({reason_of(error)}). Good: a "
+                "folder that you may write, as gs://bucket/runs or s3://bucket/runs, with the "
+                "package that fsspec needs for it (gcsfs, s3fs) on each machine."
+            ) from None
+
+    def bring(self, folder: pathlib.Path, known: dict[str, tuple[int, int]]) -> None:
+        """Bring the files of a folder that have changed, and remove what is not there any more.
+
+        Args:
+          folder: its name is that in the store.
+          known: file -> its size and time when it was last brought; it is changed here.
+
+        Raises:
+          OSError: of the store.
+        """
+        found = dict(_files(folder))
+        changed = [name for name, state in found.items() if known.get(name) != state]
+        for name in sorted(changed, key=lambda one: os.path.basename(one) in _LAST):
+            with contextlib.suppress(FileNotFoundError):  # Removed meanwhile.
+                place = self._place(folder.name, name)
+                self._system.makedirs(place.rpartition("/")[0], exist_ok=True)
+                self._system.put_file(str(folder / name), place)
+                known[name] = found[name]
+        for name in known.keys() - found.keys():
+            with contextlib.suppress(FileNotFoundError):
+                self._system.rm_file(self._place(folder.name, name))
+            del known[name]
+
+    def bring_file(self, path: pathlib.Path) -> None:
+        """Bring one file that lies beside the folders.
+
+        Raises:
+          OSError: of the store.
+        """
+        self._system.put_file(str(path), self._place(path.name))
+
+    def fetch_file(self, path: pathlib.Path) -> None:
+        """Fetch one file that lies beside the folders, if the store has it.
+
+        Raises:
+          OSError: of the store.
+        """
+        with contextlib.suppress(FileNotFoundError):
+            self._system.get_file(self._place(path.name), str(path))
+
+    def fetch(self, folder: pathlib.Path) -> dict[str, tuple[int, int]]:
+        """Fetch the files of a folder, and return what `bring` has to know of them.
+
+        A file of the folder that the store has not is left; one that both have is replaced.
+
+        Raises:
+          OSError: of the store.
+        """
+        root = self._place(folder.name)
+        if self._system.exists(root):
+            for place in self._system.find(root):
+                target = folder / place[len(root) :].lstrip("/")
+                target.parent.mkdir(parents=True, exist_ok=True)
+                half = target.with_name(f".{target.name}.fetched")
+                self._system.get_file(place, str(half))
+                os.replace(half, target)
+        return dict(_files(folder))
+
+
+def _files(folder: pathlib.Path) -> Iterator[tuple[str, tuple[int, int]]]:
+    """Yield each file of a folder, by its path in it, with its size and time."""
+    for path in sorted(folder.rglob("*")):
+        if path.name not in _LEFT and not path.name.endswith(".fetched"):
+            with contextlib.suppress(FileNotFoundError):
+                if path.is_file():
+                    state = path.stat()
+                    yield str(path.relative_to(folder)), (state.st_size, state.st_mtime_ns)
+
+
+@dataclasses.dataclass(frozen=True)
+class Staged:
+    """The folders of one task in a store.
+
+    Attributes:
+      store: where they are.
+      root: the folder that holds them on the machine of the command.
+      own: name of the folder that the task writes.
+      read: names of folders beside it that it reads.
+    """
+
+    store: Store
+    root: str
+    own: str
+    read: tuple[str, ...]
+
+    @contextlib.contextmanager
+    def here(self) -> Iterator[Stage]:
+        """Yield copies of the folders, which are gone when the block has ended.
+
+        Raises:
+          OSError: of the store, or of the disk.
+        """
+        folder = pathlib.Path(tempfile.mkdtemp(prefix="bert_glue_tf_run."))
+        try:
+            for name in self.read:
+                self.store.fetch(folder / name)
+            yield Stage(self, folder, self.store.fetch(folder / self.own))
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """Copies of a task's folders on this machine.
+
+    Attributes:
+      of: what they are copies of.
+      folder: that holds them.
+      known: what the store has of the task's own folder.
+    """
+
+    of: Staged
+    folder: pathlib.Path
+    known: dict[str, tuple[int, int]]
+
+    def moved(self, text: str) -> str:
+        """Return a path, or a flag with one, as it is here."""
+        return text.replace(f"{self.of.root}/", f"{self.folder}/")
+
+    def bring(self) -> None:
+        """Bring what the task has written to the store.
+
+        Raises:
+          OSError: of the store.
+        """
+        self.of.store.bring(self.folder / self.of.own, self.known)
+
+    def moved_all(self, texts: Sequence[str]) -> list[str]:
+        """Return paths and flags as they are here."""
+        return [self.moved(text) for text in texts]
