@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from bert_glue_tf.export.benchmark import Timed
     from bert_glue_tf.export.launch import ForClient
     from bert_glue_tf.export.record import ExportResult
+    from bert_glue_tf.labelling.launch import Outcome as LabelOutcome
     from bert_glue_tf.models.units import Group, Member
     from bert_glue_tf.reports.files import write as write_comparison
     from bert_glue_tf.reports.groups import group as group_models
@@ -88,6 +89,7 @@ _HOMES = {
     "compression_table": "budget.tables:bought",
     "ExportResult": "export.record",
     "ForClient": "export.launch",
+    "LabelOutcome": "labelling.launch:Outcome",
     "Prediction": "serving.classifier",
     "Sensitivity": "analysis.record",
     "Timed": "export.benchmark",
@@ -113,7 +115,16 @@ _HOMES = {
     "write_comparison": "reports.files:write",
 }
 
-__all__ = ["benchmark", "compress", "export", "export_hf", "import_classifier", "train", *_HOMES]
+__all__ = [
+    "benchmark",
+    "compress",
+    "export",
+    "export_hf",
+    "import_classifier",
+    "label",
+    "train",
+    *_HOMES,
+]
 
 
 def __getattr__(name: str) -> Any:
@@ -232,6 +243,38 @@ def export_hf(run: str | pathlib.Path, output: str | pathlib.Path = "") -> pathl
     logs.show_in_python()
     folder = pathlib.Path(output).expanduser() if output else None
     return hugging_face.export(pathlib.Path(run).expanduser(), folder)
+
+
+def label(
+    model: str | pathlib.Path,
+    texts: str,
+    output: str | pathlib.Path,
+    *,
+    workers: int = 1,
+    cluster: str = "",
+    **options: Any,
+) -> LabelOutcome:
+    """Label much text, part by part, and return what all parts have come to.
+
+    Parts that are labelled already are not labelled again.
+
+    Args:
+      model: folder of a run, or a .tflite file.
+      texts: a file, or a pattern as `texts/*.jsonl`.
+      output: folder of the parts with their labels.
+      workers: processes at a time on this machine.
+      cluster: address of a Dask scheduler whose workers label; empty for this machine.
+      **options: of `labelling.launch.label`: text_columns, at and threads.
+
+    Raises:
+      UserError: as the label command.
+    """
+    from bert_glue_tf.core import logs
+    from bert_glue_tf.labelling.launch import label as launched
+    from bert_glue_tf.sweeps.executors import choice
+
+    logs.show_in_python()
+    return launched(model, texts, output, executor=choice.executor(workers, cluster), **options)
 
 
 def benchmark(

@@ -20,7 +20,8 @@ from bert_glue_tf.serving.classifier import Classifier, Prediction
 
 AUTO, LINES = "auto", "lines"
 INPUT_FORMATS = (AUTO, LINES, *(suffix.removeprefix(".") for suffix in table.PARSERS))
-_LABEL = "predicted_label"
+# The columns that are added; with JSON also the last one.
+LABEL, PROBABILITIES = "predicted_label", "probabilities"
 
 
 def is_table(
@@ -115,30 +116,31 @@ def to_rows(
     logging.info("%s: %d rows, text from %s", rows.path, len(rows), " and ".join(names))
     logging.info("starting TensorFlow's tokenizer")
     classifier.preprocessor  # noqa: B018  (loads it)
-    added = _added(task, rows)
-    yield _header(rows, added, style)
+    more = added(task, rows)
+    yield _header(rows, more, style)
     empty = 0
     for start in range(0, len(rows), CHUNK):
         places = range(start, min(start + CHUNK, len(rows)))
-        texts = [tuple(_text(rows.columns[name][place]) for name in names) for place in places]
+        texts = [tuple(text(rows.columns[name][place]) for name in names) for place in places]
         empty += sum(not any(part.strip() for part in text) for text in texts)
         answered = zip(places, classifier.predict(texts), strict=True)
-        yield [_line(rows, place, one, added, style) for place, one in answered]
+        yield [_line(rows, place, one, more, style) for place, one in answered]
     if empty:
         logging.warning(
             "%s: %d row(s) hold no text, and their labels mean nothing", rows.path, empty
         )
 
 
-def _text(value: Any) -> str:
+def text(value: Any) -> str:
+    """Return a cell as a text; what is missing is empty."""
     is_missing = value is None or (isinstance(value, float) and math.isnan(value))
     return "" if is_missing else str(value)
 
 
-def _added(task: TaskSpec, rows: Rows) -> tuple[str, ...]:
+def added(task: TaskSpec, rows: Rows) -> tuple[str, ...]:
     """Return the names of the columns that are added, none of which the table has."""
     found = []
-    for name in (_LABEL, task.problem.score_name):
+    for name in (LABEL, task.problem.score_name):
         while name in rows.columns:
             name += "_"
         found.append(name)
@@ -154,7 +156,7 @@ def _line(rows: Rows, place: int, one: Prediction, added: Sequence[str], style: 
     if style == "jsonl":
         label, score = added
         return json.dumps(
-            {**row, label: one.label, score: one.score, "probabilities": one.probabilities},
+            {**row, label: one.label, score: one.score, PROBABILITIES: one.probabilities},
             default=str,  # What a parquet file holds besides, as dates.
         )
     if style == "text":
@@ -165,7 +167,7 @@ def _line(rows: Rows, place: int, one: Prediction, added: Sequence[str], style: 
 def _cell(value: Any) -> str:
     if isinstance(value, (list, dict)):
         return json.dumps(value, default=str)
-    return _text(value)
+    return text(value)
 
 
 def _joined(cells: Sequence[str], style: str) -> str:

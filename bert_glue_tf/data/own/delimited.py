@@ -10,13 +10,13 @@ import csv
 import io
 import itertools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data.own.rows import Rows, decode
 
-_COMMA, _TAB, _SEMICOLON = ",", "\t", ";"
-_NAMES = {_COMMA: "comma", _TAB: "tab", _SEMICOLON: "semicolon"}
+_COMMA, TAB, _SEMICOLON = ",", "\t", ";"
+_NAMES = {_COMMA: "comma", TAB: "tab", _SEMICOLON: "semicolon"}
 # A whole cell in quotes, in which quotes are doubled.
 _QUOTED = re.compile(r'"(?:[^"]|"")*"')
 _LONGEST_CELL = 1 << 30  # Python's own limit, 131,072 characters, is shorter than some documents.
@@ -29,9 +29,8 @@ def csv_rows(path: str, raw: bytes) -> Rows:
       UserError: the first thing that is wrong, with its line.
     """
     text = decode(path, raw)
-    header = text.split("\n", 1)[0]
-    between = max((_COMMA, _SEMICOLON, _TAB), key=header.count)
-    return _rows(path, text, between, is_quoted=True)
+    between = separator(text.split("\n", 1)[0])
+    return _rows(path, _lines(text), between, is_quoted=True)
 
 
 def tsv_rows(path: str, raw: bytes) -> Rows:
@@ -44,10 +43,20 @@ def tsv_rows(path: str, raw: bytes) -> Rows:
       UserError: the first thing that is wrong, with its line.
     """
     text = decode(path, raw)
-    return _rows(path, text, _TAB, is_quoted=_is_quoted(text))
+    return _rows(path, _lines(text), TAB, is_quoted=is_quoted(text))
 
 
-def _is_quoted(text: str) -> bool:
+def _lines(text: str) -> Iterable[str]:
+    """Return lines with their ends, \\n or \\r\\n: U+2028 and others stand inside of texts."""
+    return io.StringIO(text, newline="")
+
+
+def separator(header: str) -> str:
+    """Return what stands between the columns of a .csv, by its first line."""
+    return max((_COMMA, _SEMICOLON, TAB), key=header.count)
+
+
+def is_quoted(text: str) -> bool:
     """Return whether the quotes of a .tsv enclose cells.
 
     What would enclose the end of a line and a tab is no cell: a quotation that begins in one row's
@@ -60,20 +69,12 @@ def _is_quoted(text: str) -> bool:
     return rest != text and not re.search(r'(?:^|\t)"', rest, flags=re.MULTILINE)
 
 
-def _rows(path: str, text: str, between: str, is_quoted: bool) -> Rows:
-    cells = _cells(path, text, between, is_quoted)
-    _, header = next(cells, (1, []))
-    names = [name.strip() for name in header]
-    for name, others in itertools.groupby(sorted(names)):
-        if name and len(list(others)) > 1:
-            raise UserError(
-                f"{path}:1: two columns are named {name!r}. Good: a name of its own for each."
-            )
+def _rows(path: str, lines: Iterable[str], between: str, is_quoted: bool) -> Rows:
+    rows = checked(path, lines, between, is_quoted)
+    _, names = next(rows, (1, []))
     columns: list[list[str]] = [[] for _ in names]
     numbers = []
-    for number, row in cells:
-        if len(row) != len(names):
-            raise _ragged(path, number, row, names, between)
+    for number, row in rows:
         numbers.append(number)
         for column, cell in zip(columns, row, strict=True):
             column.append(cell)
@@ -82,10 +83,41 @@ def _rows(path: str, text: str, between: str, is_quoted: bool) -> Rows:
     return Rows(path, named, numbers)
 
 
-def _cells(path: str, text: str, between: str, is_quoted: bool) -> Iterator[tuple[int, list[str]]]:
+def checked(
+    path: str, lines: Iterable[str], between: str, is_quoted: bool
+) -> Iterator[tuple[int, list[str]]]:
+    """Yield the number of its first line and the cells of each row; the first are the names.
+
+    Args:
+      path: of the file, for messages.
+      lines: of the file, with their ends; they are read one after the other.
+      between: what stands between the cells.
+      is_quoted: whether quotes enclose cells.
+
+    Raises:
+      UserError: two columns have one name, a row has more or fewer cells than the first, or its
+        quotes do not match.
+    """
+    cells = _cells(path, lines, between, is_quoted)
+    first, header = next(cells, (1, []))
+    names = [name.strip() for name in header]
+    for name, others in itertools.groupby(sorted(names)):
+        if name and len(list(others)) > 1:
+            raise UserError(
+                f"{path}:1: two columns are named {name!r}. Good: a name of its own for each."
+            )
+    if names:
+        yield first, names
+    for number, row in cells:
+        if len(row) != len(names):
+            raise _ragged(path, number, row, names, between)
+        yield number, row
+
+
+def _cells(
+    path: str, lines: Iterable[str], between: str, is_quoted: bool
+) -> Iterator[tuple[int, list[str]]]:
     """Yield the number of the first line, and the cells, of each row that is not empty."""
-    # Lines end with \n or \r\n alone: U+2028 and others stand inside of texts.
-    lines = io.StringIO(text, newline="")
     reader = csv.reader(
         lines,
         delimiter=between,

@@ -21,18 +21,31 @@ def lines(path: str, raw: bytes) -> Rows:
     """
     objects, numbers = [], []
     for number, line in enumerate(decode(path, raw).split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            value = strict_json.loads(line)
-        except ValueError as error:
-            reason = error.msg if isinstance(error, json.JSONDecodeError) else error
-            raise UserError(f"{path}:{number}: no JSON ({reason}). {_GOOD} a line.") from None
-        if not isinstance(value, dict):
-            raise UserError(f"{path}:{number}: no JSON object. {_GOOD} a line.")
-        objects.append(value)
-        numbers.append(number)
+        if line.strip():
+            objects.append(row(path, number, line))
+            numbers.append(number)
     return _rows(path, objects, numbers, are_lines=True)
+
+
+def row(path: str, number: int, line: str) -> dict[str, Any]:
+    """Return the object in a line of a .jsonl file.
+
+    Args:
+      path: of the file, for messages.
+      number: of the line, for messages.
+      line: its text.
+
+    Raises:
+      UserError: it is none.
+    """
+    try:
+        value = strict_json.loads(line)
+    except ValueError as error:
+        reason = error.msg if isinstance(error, json.JSONDecodeError) else error
+        raise UserError(f"{path}:{number}: no JSON ({reason}). {_GOOD} a line.") from None
+    if not isinstance(value, dict):
+        raise UserError(f"{path}:{number}: no JSON object. {_GOOD} a line.")
+    return value
 
 
 def document(path: str, raw: bytes) -> Rows:

@@ -1,0 +1,1 @@
+"""Parts of much text: read piece by piece, labelled, and written beside their columns."""
