@@ -1,4 +1,4 @@
-"""Command: a grid of runs; what is missing is run, what is finished is not; then the table.
+"""Command: a grid of runs, or a search; what is missing is run, what is finished is not.
 
 python -m bert_glue_tf.sweep --task=cola --prune --grid='final_sparsity=0.1,0.5;seed=1,2,3'
 """
@@ -7,13 +7,20 @@ from __future__ import annotations
 
 import os
 import pathlib
+import shlex
 import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from absl import flags, logging
 
 from bert_glue_tf.core import cli, layout
+from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.runs import command_line
 from bert_glue_tf.sweeps.executors import choice
+
+if TYPE_CHECKING:
+    from bert_glue_tf.sweeps.sweep import Sweep
 
 command_line.define_flags()
 FLAGS = flags.FLAGS
@@ -28,21 +35,47 @@ _RUNS_DIR = flags.DEFINE_string(
     "runs_dir", "runs", "Folder of the runs, each in its own as the train command names it."
 )
 choice.define_flags()
+_SEARCH = flags.DEFINE_string(
+    "search",
+    "",
+    "In place of --grid: settings that Optuna proposes, name=log(low,high), name=low..high or "
+    "name=value,value; the primary metric is maximised. Needs the extra `search`.",
+)
+_TRIALS = flags.DEFINE_integer("trials", 20, "Runs of --search, in all.", lower_bound=1)
+_SAMPLER = flags.DEFINE_enum(
+    "sampler", "tpe", ("tpe", "random", "qmc"), "How --search proposes settings."
+)
+_PRUNER = flags.DEFINE_enum(
+    "pruner",
+    "median",
+    ("median", "hyperband", "none"),
+    "Which runs of --search are stopped, by the primary metric of each epoch.",
+)
 _DRY_RUN = flags.DEFINE_bool("dry_run", False, "Show what would be run, and what is finished.")
 
 
 def main() -> None:
-    from bert_glue_tf.reports import terminal
-    from bert_glue_tf.sweeps import grid, plan, table
-    from bert_glue_tf.sweeps.sweep import Sweep
+    from bert_glue_tf.sweeps import grid
 
     given = {name: FLAGS[name] for name in grid.setting_names() if FLAGS[name].present}
     if FLAGS["workdir"].present:
         logging.warning("--workdir: not used; each run has its own folder in %s", _RUNS_DIR.value)
-    chosen = grid.parse_grid(";".join(_GRID.value))
-    configs = grid.configurations({k: str(v.value) for k, v in given.items()}, chosen)
+    values = {name: str(flag.value) for name, flag in given.items()}
     root = pathlib.Path(os.path.expanduser(_RUNS_DIR.value))
-    runs = plan.plan(configs, root, list(chosen))
+    if _SEARCH.value:
+        _search(values, root)
+    else:
+        _sweep(values, root)
+
+
+def _sweep(given: Mapping[str, str], root: pathlib.Path) -> None:
+    """Run a grid, and print its table."""
+    from bert_glue_tf.reports import terminal
+    from bert_glue_tf.sweeps import grid, plan, table
+    from bert_glue_tf.sweeps.sweep import Sweep
+
+    chosen = grid.parse_grid(";".join(_GRID.value))
+    runs = plan.plan(grid.configurations(given, chosen), root, list(chosen))
     sweep = Sweep(runs, choice.chosen())
     plan.check_methods(sweep.missing())
     if _DRY_RUN.value:
@@ -54,12 +87,43 @@ def main() -> None:
     terminal.print_rows("Primary metric", rows)
     for line in table.notes(sweep.records, runs):
         layout.say(line)
+    _end(sweep, root)
+
+
+def _search(given: Mapping[str, str], root: pathlib.Path) -> None:
+    """Run a search, print the table of its trials, and write its page."""
+    from bert_glue_tf.reports import terminal
+    from bert_glue_tf.sweeps.trials import journal, search, shown, space
+
+    if _GRID.value:
+        raise UserError("--grid and --search: give one of them.")
+    wanted = space.parse(_SEARCH.value)
+    one = space.check(given, wanted)
+    executor = choice.chosen()
+    journal.require()
+    if _DRY_RUN.value:
+        listed = [{"setting": name, "values": values.text} for name, values in wanted.items()]
+        terminal.print_rows(f"{_TRIALS.value} runs in {root}, with", listed)
+        return
+    opened = journal.Journal.open(root, one, given, wanted, _SAMPLER.value, _PRUNER.value)
+    found = search.Search(opened, one, root, given, wanted, _TRIALS.value, executor)
+    found.run()
+    terminal.print_rows("Trials, the best first", shown.rows(found))
+    shown.write(found, shlex.join([*cli.program(), *sys.argv[1:]]))
+    layout.say(f"Their history and the importance of the settings: {opened.page}")
+    _end(found.sweep, root)
+
+
+def _end(sweep: Sweep, root: pathlib.Path) -> None:
+    """Say what can be done with the runs, and which of them have failed."""
+    from bert_glue_tf.sweeps import table
+
     layout.say(
         f"The runs are in {root}. This compares them:\n"
         + layout.command("compare", runs=f"{root}/*")
     )
     if sweep.failures:
-        layout.say("\n".join(table.told_failures(runs, sweep.failures)))
+        layout.say("\n".join(table.told_failures(sweep.runs, sweep.failures)))
         sys.exit(1)
 
 

@@ -11,7 +11,7 @@ choices.json      what was decided before the training and has to stay so when i
 teacher_answers/  the teacher's answers to the training texts, kept until the run is finished
 checkpoints/      the last two states of the training, to go on from; a finished run has none
 best/             with --keep=best, the weights of the best epoch; a finished run has none
-tensorboard/      curves: loss, scores, learning rate, sparsity
+tensorboard/      curves: loss, scores, learning rate, sparsity; settings and results for HParams
 .lock             held by the process that is running here
 """
 

@@ -44,7 +44,7 @@ def parse_grid(text: str) -> dict[str, tuple[str, ...]]:
     """
     good = [name for name in setting_names() if name != "config"]
     grid: dict[str, tuple[str, ...]] = {}
-    for part in _split(text, ";", text):
+    for part in split(text, ";", f"--grid={text}"):
         if not part:
             continue
         name, sign, values = (piece.strip() for piece in part.partition("="))
@@ -61,12 +61,30 @@ def parse_grid(text: str) -> dict[str, tuple[str, ...]]:
             )
         if name in grid:
             raise UserError(f"--grid={text}: {name} is given twice. Give all its values at once.")
-        grid[name] = tuple(dict.fromkeys(map(_unwrapped, _split(values, ",", text))))
+        grid[name] = values_of(values, f"--grid={text}")
     return grid
 
 
-def _split(text: str, separator: str, whole: str) -> list[str]:
-    """Split a text at the separators that stand outside of parentheses."""
+def values_of(text: str, flag: str) -> tuple[str, ...]:
+    """Return the values in a list, each once and without the parentheses around it.
+
+    Raises:
+      UserError: as `split`.
+    """
+    return tuple(dict.fromkeys(map(_unwrapped, split(text, ",", flag))))
+
+
+def split(text: str, separator: str, flag: str) -> list[str]:
+    """Split a text at the separators that stand outside of parentheses.
+
+    Args:
+      text: that is split.
+      separator: one letter.
+      flag: that the text is of, with its value, for messages.
+
+    Raises:
+      UserError: its parentheses do not match.
+    """
     parts, depth = [""], 0
     for letter in text:
         depth += (letter == "(") - (letter == ")")
@@ -78,7 +96,7 @@ def _split(text: str, separator: str, whole: str) -> list[str]:
             parts[-1] += letter
     if depth:
         raise UserError(
-            f"--grid={whole}: its parentheses do not match. They stand around a value that holds "
+            f"{flag}: its parentheses do not match. They stand around a value that holds "
             "commas, as in pruning_method=(attention_head,neuron),magnitude."
         )
     return [part.strip() for part in parts]
@@ -111,7 +129,7 @@ def configurations(given: Settings, grid: Mapping[str, Sequence[str]]) -> list[E
     """
     found: dict[str, ExperimentConfig] = {}
     for values in itertools.product(*grid.values()):
-        one = _configuration(given, dict(zip(grid, values, strict=True)))
+        one = configuration(given, dict(zip(grid, values, strict=True)))
         other = found.setdefault(one.run_name, one)
         difference = other.difference(one)
         if difference:
@@ -123,7 +141,16 @@ def configurations(given: Settings, grid: Mapping[str, Sequence[str]]) -> list[E
     return list(found.values())
 
 
-def _configuration(given: Settings, chosen: Settings) -> ExperimentConfig:
+def configuration(given: Settings, chosen: Settings) -> ExperimentConfig:
+    """Return the run of some values of settings.
+
+    Args:
+      given: flag -> text, as given besides them.
+      chosen: setting -> text; these come before `given`.
+
+    Raises:
+      UserError: as `config.read_flags`.
+    """
     arguments = {**given, **chosen}
     # Of --prune and --pruning_method, which may contradict, the grid's counts.
     if "prune" in chosen and "pruning_method" in given and "pruning_method" not in chosen:

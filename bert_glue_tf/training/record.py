@@ -19,7 +19,7 @@ from bert_glue_tf.evaluation.evaluator import Evaluation
 from bert_glue_tf.models import classifiers, saving
 from bert_glue_tf.runs import versions
 from bert_glue_tf.runs.results import ExperimentResult
-from bert_glue_tf.training import scoring, thresholds, usage
+from bert_glue_tf.training import hparams, scoring, thresholds, usage
 from bert_glue_tf.training.inputs import Inputs
 from bert_glue_tf.training.job import Job
 from bert_glue_tf.training.loop import Trained
@@ -79,6 +79,7 @@ def write(
         teacher=network.lesson.record() if network.lesson else {},
         **dataclasses.asdict(marked),
     )
+    hparams.write(folder, result)
     records.append(folder.results_file, result)
     folder.remove_states()  # The optimizer's is twice as large as the model.
     return result

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import errno
 import json
 import logging
 import math
@@ -28,7 +27,7 @@ from absl import flags
 from messages import refused, refuses
 from slow_fixtures import slow_to_make
 
-from bert_glue_tf.core import locks, progress
+from bert_glue_tf.core import progress
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import tasks
 from bert_glue_tf.evaluation import predictions
@@ -40,9 +39,9 @@ from bert_glue_tf.runs.config import ExperimentConfig
 from bert_glue_tf.runs.run_folder import BusyError, RunFolder
 from bert_glue_tf.sweeps import grid as grids
 from bert_glue_tf.sweeps import plan, table
-from bert_glue_tf.sweeps.executors import claims, local
 from bert_glue_tf.sweeps.executors.local import LocalExecutor
 from bert_glue_tf.sweeps.sweep import Sweep
+from bert_glue_tf.sweeps.trials import space
 from bert_glue_tf.training import callbacks, experiment, loop, needed, starting_point
 from bert_glue_tf.training.job import Job
 
@@ -374,7 +373,7 @@ def test_starting_points_come_first_and_once(tmp_path):
 
 
 # Who runs what. The runs are stood in for by a process that writes a record, so that many
-# can be run; it takes the sweep's claim and keeps it as the train command does.
+# can be run; it takes the lock and watches its parent as the train command's process does.
 PROGRAMS = pathlib.Path(__file__).parents[1] / "programs"
 STAND_IN, SWEEP = str(PROGRAMS / "stand_in.py"), str(PROGRAMS / "sweep_of_stand_ins.py")
 
@@ -417,7 +416,6 @@ def test_two_sweeps_at_the_same_time_run_nothing_twice(tmp_path, stand_in):
         numbers = re.findall(r"^(\d+)/12 sst2-\S+: accuracy 0\.\d{4}, ", output, re.MULTILINE)
         assert numbers == [str(number) for number in range(1, 13)]
         assert 0 < output.count(" s; ") + output.count(" s\n") < 12
-    assert not (root / ".claims").exists()
 
 
 def test_a_run_that_fails_stops_no_other_and_is_told_with_its_message(tmp_path, stand_in, capsys):
@@ -491,15 +489,6 @@ def test_what_starts_from_a_run_that_failed_is_not_run(tmp_path, stand_in):
     assert (row["seeds"], row["failed"], row["range"]) == ("1", "seed 13", "")
 
 
-def test_a_failure_in_another_sweep_is_not_run_again_in_this_one(tmp_path, stand_in):
-    runs = sst2(tmp_path, "seed=13")
-    late, early = Sweep(runs, LocalExecutor(1, stand_in)), Sweep(runs, LocalExecutor(1, stand_in))
-    early.run()
-    late.run()
-    assert late.failures == early.failures != {}
-    assert begun(tmp_path) == [runs[0].name]
-
-
 def test_a_sweep_comes_back_to_a_run_that_was_busy(tmp_path, stand_in, caplog):
     runs = sst2(tmp_path, "seed=1,2")
     first = runs[0].folder
@@ -524,8 +513,6 @@ def test_interrupted_it_ends_its_runs_and_gives_back_what_it_had(tmp_path, stand
         sweep.send_signal(number)
         _, error = sweep.communicate(timeout=30)
         assert "KeyboardInterrupt" in error
-        last = list(claims.generations(runs[0]).values())[-1]
-        assert claims.read(last)["state"] == "stopped"
         # Nobody holds the lock any more: the run's process has ended.
         os.close(RunFolder.open(runs[0].folder.path, runs[0].config).hand_over())
 
@@ -555,132 +542,6 @@ def test_a_run_ends_when_its_sweep_is_killed(tmp_path, stand_in):
         return True
 
     wait_for(is_free, 20)
-    # On this machine a free lock is proof: the claim that was left is taken over at once.
-    assert list(claims.generations(run)) == [1]
-    claim = claims.Claims().take(run)
-    assert claim.path.name == f"{run.name}.2"
-    os.close(claim.lock)
-
-
-def claim_of_another_machine(run):
-    path = run.folder.path.parent / ".claims" / f"{run.name}.1"
-    path.parent.mkdir(parents=True)
-    path.write_text(json.dumps({"state": "held", "machine": "elsewhere", "message": ""}))
-    return path
-
-
-def test_a_living_claim_of_another_machine_is_respected_and_a_stale_one_taken_over(
-    tmp_path, monkeypatch
-):
-    (run,) = sst2(tmp_path, "seed=1")
-    path = claim_of_another_machine(run)
-    now = [1000.0]
-    monkeypatch.setattr(claims, "time", types.SimpleNamespace(monotonic=lambda: now[0]))
-    taken = claims.Claims()
-    for beat in range(100):
-        # Its clock is an hour behind; only that it moves is looked at.
-        os.utime(path, (time.time() - 3600 + beat,) * 2)
-        assert taken.take(run) is None
-        now[0] += claims.BEAT
-    now[0] += claims.STALE - claims.BEAT - 1
-    assert taken.take(run) is None
-    assert not run.folder.path.exists()  # Nothing was written where another is at work.
-    now[0] += 2
-    claim = taken.take(run)
-    assert list(claims.generations(run)) == [1, 2]
-    os.close(claim.lock)
-    # Its claim is new to a third sweep, which is of this machine, but has not the lock.
-    other = claims.Claims().take(run)
-    assert other.path.name.endswith(".3")
-    os.close(other.lock)
-
-
-def test_without_locks_the_claims_decide(tmp_path, monkeypatch):
-    def no_locks(*_):
-        raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP))
-
-    monkeypatch.setattr(locks.fcntl, "flock", no_locks)
-    (run,) = sst2(tmp_path, "seed=1")
-    first = claims.Claims().take(run)
-    second = claims.Claims()
-    assert second.take(run) is None
-    claims.write(first.path, "stopped")
-    third = second.take(run)
-    assert third.path.name == f"{run.name}.2"
-    os.close(first.lock)
-    os.close(third.lock)
-
-
-def test_of_two_that_take_over_one_wins(tmp_path, monkeypatch):
-    (run,) = sst2(tmp_path, "seed=1")
-    claims.write(claim_of_another_machine(run), "stopped")
-    original = RunFolder.open
-
-    def open_late(path, settings):
-        # Between the look at the claims and the new claim, another machine makes one.
-        (tmp_path / ".claims" / f"{run.name}.2").write_text("")
-        return original(path, settings)
-
-    monkeypatch.setattr(RunFolder, "open", open_late)
-    assert claims.Claims().take(run) is None
-    # It holds no lock on what it has not got.
-    monkeypatch.undo()
-    os.close(RunFolder.open(run.folder.path, run.config).hand_over())
-
-
-def test_a_run_that_another_machine_takes_over_is_waited_for(
-    tmp_path, stand_in, monkeypatch, capsys
-):
-    root = tmp_path / "runs"
-    (run,) = sst2(root, "seed=17")
-    sweep = Sweep([run], LocalExecutor(1, stand_in))
-    theirs = root / ".claims" / f"{run.name}.2"
-
-    def other_machine():
-        wait_for(theirs.exists, 30)
-        wait_for(lambda: "taken it over" in said[-1], 30)
-        line = json.loads(pathlib.Path(os.environ["TEMPLATE"]).read_text())
-        line |= {"config": run.config.to_json(), "metrics": {"accuracy": 0.17}}
-        (run.folder.path / "results.jsonl").write_text(json.dumps(line) + "\n")
-
-    said, line_of = [""], sweep._line
-    monkeypatch.setattr(sweep, "_line", lambda run, text: said.append(text) or line_of(run, text))
-    other = threading.Thread(target=other_machine)
-    other.start()
-    sweep.run()
-    other.join()
-    assert sweep.failures == {}
-    assert sweep.records[run.name].metrics == {"accuracy": 0.17}
-    printed = capsys.readouterr().out
-    assert f"{run.name}: another machine has taken it over" in printed
-    assert f"1/1 {run.name}: accuracy 0.1700, by another process" in printed
-
-
-@pytest.mark.parametrize("how", ["superseded", "finished elsewhere"])
-def test_a_process_whose_claim_is_lost_ends_at_once(tmp_path, how):
-    claim = tmp_path / "run.4"
-    claim.write_text("{}")
-    code = (
-        "import os, pathlib, sys\n"
-        "from bert_glue_tf.sweeps.executors import claimed_run, claims\n"
-        "claims.BEAT = 0.2\n"
-        "print('here', flush=True)\n"
-        "claimed_run.beat(pathlib.Path(sys.argv[1]), os.getppid())\n"
-    )
-    before = claim.stat().st_mtime_ns
-    process = subprocess.Popen([sys.executable, "-c", code, str(claim)], stdout=subprocess.PIPE)
-    try:
-        process.stdout.readline()
-        wait_for(lambda: claim.stat().st_mtime_ns > before)
-        assert process.poll() is None
-        if how == "superseded":
-            claim.with_name("run.5").write_text("{}")
-        else:
-            claim.unlink()
-        assert process.wait(20) == local.SUPERSEDED
-    finally:
-        process.kill()
-        process.stdout.close()
 
 
 @pytest.mark.parametrize(
@@ -869,8 +730,11 @@ def test_the_readmes_grids_are_grids():
     assert commands
     for command in commands:
         given = dict(part[2:].partition("=")[::2] for part in shlex.split(command))
+        assert set(given) - {"grid", "search", "trials", "flagfile"} <= set(grids.setting_names())
+        if "search" in given:
+            space.check({"prune": "true"}, space.parse(given["search"]))
+            continue
         grid = grids.parse_grid(given["grid"])
-        assert set(given) - {"grid", "flagfile"} <= set(grids.setting_names())
         expected = math.prod(len(values) for values in grid.values())
         assert len(grids.configurations({"prune": "true"}, grid)) == expected
     assert grids.parse_grid("pruning_method=none,(attention_head,magnitude)") == {

@@ -195,6 +195,26 @@ def test_predictions_are_those_of_the_saved_model(finished):
     np.testing.assert_allclose(logits, written[:3], atol=1e-5)
 
 
+def test_hparams_have_the_settings_and_the_results(finished):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    from tensorboard.plugins.hparams import metadata
+
+    folder, record = finished
+    events = EventAccumulator(str(folder.tensorboard / "hparams"))
+    events.Reload()
+    content = events.SummaryMetadata(metadata.SESSION_START_INFO_TAG).plugin_data.content
+    session = metadata.parse_session_start_info_plugin_data(content)
+    written = {name: value for name, value in session.hparams.items()}
+    assert set(written) == set(record.config)
+    assert written["learning_rate"].number_value == pytest.approx(1e-3)
+    assert written["pruning_method"].string_value == "classifier_magnitude"
+    found = {tag: events.Tensors(tag)[-1] for tag in events.Tags()["tensors"]}
+    matthews = found["result/matthews"]
+    assert matthews.step == 2
+    assert tf.make_ndarray(matthews.tensor_proto) == pytest.approx(record.metrics["matthews"])
+    assert tf.make_ndarray(found["result/megabytes"].tensor_proto) > 0
+
+
 def test_tensorboard_has_the_curve_of_the_sparsity(finished):
     folder, _ = finished
     curve = {}

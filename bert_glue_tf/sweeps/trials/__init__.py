@@ -1,0 +1,1 @@
+"""Trials: runs whose settings Optuna proposes, by what earlier ones have come to."""

@@ -1,0 +1,170 @@
+"""The journal of a search: Optuna's study in a file, shared by processes and by restarts."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import pathlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from bert_glue_tf.core.errors import UserError, reason_of
+from bert_glue_tf.runs.config import ExperimentConfig
+from bert_glue_tf.sweeps.grid import Settings
+from bert_glue_tf.sweeps.trials.space import Space
+
+SAMPLERS = ("tpe", "random", "qmc")
+PRUNERS = ("median", "hyperband", "none")
+WHY, RUN = "why", "run"  # Attributes of a trial: why it was stopped or failed, and its run's name.
+
+
+def require() -> None:
+    """Check that Optuna is installed.
+
+    Raises:
+      UserError: it is not.
+    """
+    try:
+        import optuna  # noqa: F401  (The extra `search`.)
+    except ImportError:
+        raise UserError(
+            "--search needs optuna, which is not installed. Good: "
+            "pip install -c constraints.txt '.[search]'."
+        ) from None
+
+
+@dataclasses.dataclass(frozen=True)
+class Journal:
+    """The trials of a search.
+
+    Attributes:
+      path: of the file.
+      study: of Optuna.
+    """
+
+    path: pathlib.Path
+    study: Any
+
+    @classmethod
+    def open(
+        cls,
+        root: pathlib.Path,
+        one: ExperimentConfig,
+        given: Settings,
+        space: Space,
+        sampler: str = SAMPLERS[0],
+        pruner: str = PRUNERS[0],
+    ) -> Journal:
+        """Open the journal of a search, begun where it is missing.
+
+        Args:
+          root: folder of the runs, in which it lies.
+          one: settings of one of its runs.
+          given: flag -> text, as given besides the space.
+          space: of the search.
+          sampler: one of `SAMPLERS`.
+          pruner: one of `PRUNERS`.
+
+        Raises:
+          UserError: Optuna is not installed, or the file cannot be written or read.
+        """
+        require()
+        import optuna
+        from optuna.storages import JournalStorage
+        from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        described = {name: values.text for name, values in space.items()}
+        text = json.dumps([described, dict(given)], sort_keys=True)
+        name = f"search-{one.task}-{hashlib.sha256(text.encode()).hexdigest()[:6]}"
+        path = root / f"{name}.journal"
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+            # Exclusive creation, which works where a file system has no locks.
+            backend = JournalFileBackend(str(path), JournalFileOpenLock(str(path)))
+            study = optuna.create_study(
+                storage=JournalStorage(backend),
+                study_name=name,
+                direction="maximize",
+                load_if_exists=True,
+            )
+        except (OSError, ValueError, KeyError, RuntimeError) as error:
+            raise UserError(f"{path}: cannot be used ({reason_of(error)}).") from error
+        # A search that goes on does not draw what it has drawn before.
+        study.sampler = _sampler(sampler, one.seed + len(study.trials))
+        study.pruner = _pruner(pruner, one.epochs)
+        return cls(path, study)
+
+    @property
+    def page(self) -> pathlib.Path:
+        """The file of the search's page."""
+        return self.path.with_suffix(".html")
+
+    def trials(self) -> list[Any]:
+        """Return all trials in their order, as Optuna's `FrozenTrial`."""
+        return list(self.study.get_trials(deepcopy=False))
+
+    def begun(self) -> Iterator[Any]:
+        """Yield the trials that are neither finished nor stopped nor failed, to go on with."""
+        import optuna
+
+        for one in self.trials():
+            if one.state == optuna.trial.TrialState.RUNNING:
+                yield optuna.trial.Trial(self.study, one._trial_id)
+
+    def ask(self) -> Any:
+        """Return a new trial, Optuna's `Trial`."""
+        return self.study.ask()
+
+    def tell(self, number: int, value: float | None, *, why: str = "") -> None:
+        """Say how a trial has ended, unless another process has said so.
+
+        Args:
+          number: of the trial.
+          value: of the primary metric; None where it was stopped or has failed.
+          why: reason of a stop or a failure; it begins with `stopped` for the first.
+        """
+        import optuna
+
+        state = optuna.trial.TrialState
+        if value is not None:
+            self.study.tell(number, value, skip_if_finished=True)
+        else:
+            is_stopped = why.startswith("stopped")
+            self.study.tell(
+                number, state=state.PRUNED if is_stopped else state.FAIL, skip_if_finished=True
+            )
+
+
+def importance(study: Any) -> dict[str, float]:
+    """Return setting -> its share in how much the metric differs, the largest first (PED-ANOVA).
+
+    Empty where too few trials are finished to tell, or all have one value. Source: Watanabe et al.,
+    https://arxiv.org/abs/2304.10255.
+    """
+    import optuna
+
+    done = study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,))
+    if len(done) < 3 or len({one.value for one in done}) < 2:
+        return {}
+    found: Mapping[str, float] = optuna.importance.get_param_importances(study)
+    return dict(found)
+
+
+def _sampler(name: str, seed: int) -> Any:
+    import optuna.samplers as samplers
+
+    if name == "random":
+        return samplers.RandomSampler(seed)
+    if name == "qmc":
+        return samplers.QMCSampler(seed=seed, warn_independent_sampling=False)
+    return samplers.TPESampler(seed=seed)
+
+
+def _pruner(name: str, epochs: int) -> Any:
+    import optuna.pruners as pruners
+
+    if name == "hyperband":
+        return pruners.HyperbandPruner(min_resource=1, max_resource=max(1, epochs))
+    return pruners.NopPruner() if name == "none" else pruners.MedianPruner(n_startup_trials=4)
