@@ -53,8 +53,7 @@ def main() -> None:
     words, general = _general({word for sentence in sentences for word in sentence})
     tables = {"general": general}
     if sentences:
-        has_one = general.any(axis=1)
-        known = [word for word, is_known in zip(words, has_one, strict=True) if is_known]
+        known = [word for word, row in zip(words, general, strict=True) if row.any()]
         counted = word_vectors.coverage(sentences, known)
         share = counted["known"] / max(counted["all"], 1)
         layout.say(f"{share:.1%} of the words of the training texts have a vector.")
