@@ -177,7 +177,7 @@ def _names(record: ExportResult) -> list[str]:
 
 def _difference(source: Run, run: Run, original: _Exported, file: _Exported) -> Mapping[str, Any]:
     """Return the validation score of the file minus the original's, paired over the examples."""
-    metric = metrics.METRICS[source.task.primary_metric]
+    metric = metrics.of(source.task.problem, source.task.primary_metric)
     labels, first = _answers(source, original)
     _, second = _answers(run, file)
     if problems.diverged(first) or problems.diverged(second):

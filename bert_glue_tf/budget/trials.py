@@ -182,7 +182,7 @@ class Trials:
     def _trial(self, run: Run, split: Split, logits: np.ndarray, name: str, recipe: str) -> Trial:
         """Return the trial of a file's answers, without the facts of the file itself."""
         task, labels = run.task, split.labels
-        metric = metrics.METRICS[task.primary_metric]
+        metric = metrics.of(task.problem, task.primary_metric)
         is_sound = not problems.diverged(logits)
         outputs = task.problem.decode(logits) if is_sound else None
         interval = None
@@ -226,7 +226,7 @@ class Trials:
             return math.nan, None
         found = significance.compare(
             run.task.problem,
-            metrics.METRICS[run.task.primary_metric],
+            metrics.of(run.task.problem, run.task.primary_metric),
             split.labels,
             [self._original.task.problem.decode(base)],
             [run.task.problem.decode(logits)],

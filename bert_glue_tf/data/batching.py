@@ -58,12 +58,33 @@ class Split:
       tokens: word pieces of n examples.
       labels: [n], of the problem's `label_dtype`.
       texts: one list of n texts for each text field, for messages; empty where nobody has them.
+      all_pieces: where each word has a label, whether all its pieces learn it, or the first alone.
     """
 
     name: str
     tokens: TokenizedTexts
     labels: np.ndarray
     texts: tuple[Sequence[str], ...] = ()
+    all_pieces: bool = False
+
+    @property
+    def learned(self) -> np.ndarray:
+        """Return the labels as a model gives its answers: [n], or [n, tokens] of words; -1: none.
+
+        The longest text says how many tokens there are.
+        """
+        return self.at_tokens(self.labels, -1)
+
+    def at_tokens(self, values: np.ndarray, filling: float) -> np.ndarray:
+        """Return values of examples as they are, or those of words at the tokens that learn them.
+
+        Args:
+          values: [n, ...], or [n, words, ...] where each word has an answer.
+          filling: stands at all other tokens.
+        """
+        if self.tokens.words is None:
+            return values
+        return self.tokens.spread(values, filling, self.all_pieces)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -91,13 +112,14 @@ class Split:
             )
 
 
-def tokenize(preprocessor: Any, name: str, examples: Examples) -> Split:
+def tokenize(preprocessor: Any, name: str, examples: Examples, all_pieces: bool = False) -> Split:
     """Return a labelled split in word pieces.
 
     Args:
       preprocessor: from `preprocessing.build`.
       name: of the split.
       examples: with labels.
+      all_pieces: as `Split.all_pieces`.
 
     Raises:
       UserError: it has no labels.
@@ -105,7 +127,10 @@ def tokenize(preprocessor: Any, name: str, examples: Examples) -> Split:
     if examples.labels is None:
         raise UserError(f"the split {name} has no labels, so it can neither train nor score.")
     tokens = preprocessing.tokenize(preprocessor, examples.texts)
-    return Split(name, tokens, examples.labels, examples.texts)
+    labels = examples.labels
+    if tokens.words is not None:  # Other examples of the file may have more words.
+        labels = labels[:, : int(tokens.words.counts.max(initial=0))]
+    return Split(name, tokens, labels, examples.texts, all_pieces)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -154,7 +179,7 @@ def training_dataset(
     """
     import tensorflow as tf
 
-    learned = split.labels if targets is None else targets
+    learned = split.learned if targets is None else targets
 
     def generate() -> Iterator[tuple[dict[str, np.ndarray], Targets]]:
         for epoch in epochs:
@@ -199,7 +224,7 @@ def replicas_dataset(
     own = replicas // context.num_input_pipelines
     first = own * context.input_pipeline_id
 
-    learned = split.labels if targets is None else targets
+    learned = split.learned if targets is None else targets
 
     def generate() -> Iterator[tuple[dict[str, np.ndarray], Targets, np.ndarray]]:
         for epoch in epochs:

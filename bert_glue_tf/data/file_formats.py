@@ -47,6 +47,7 @@ FORMATS: Mapping[str, FileFormat] = MappingProxyType(
     {
         "tsv": FileFormat(".tsv", tsv.parse),
         "aspects": FileFormat(".txt", aspects.parse),
+        "aspect_tags": FileFormat(".txt", aspects.parse_tags),
     }
 )
 

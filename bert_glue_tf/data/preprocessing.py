@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from bert_glue_tf.core import lazy
 from bert_glue_tf.core.errors import UserError, reason_of
+from bert_glue_tf.data import words
 from bert_glue_tf.data.truncation import HEAD, cut
+from bert_glue_tf.data.words import Words
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,6 +40,7 @@ class TokenizedTexts:
         row_splits: int64 [n + 1]; example i is `ids[row_splits[i]:row_splits[i + 1]]`.
         padding_id: the vocabulary's [PAD].
         cut: number of the examples that had more pieces than they have here.
+        words: which words the tokens are of, where each word has an answer of its own.
     """
 
     ids: np.ndarray
@@ -45,6 +48,7 @@ class TokenizedTexts:
     row_splits: np.ndarray
     padding_id: int = 0
     cut: int = 0
+    words: Words | None = None
 
     def __len__(self) -> int:
         return len(self.row_splits) - 1
@@ -62,8 +66,66 @@ class TokenizedTexts:
         within = np.arange(splits[-1]) - np.repeat(splits[:-1], lengths)
         places = np.repeat(self.row_splits[indices], lengths) + within
         return dataclasses.replace(
-            self, ids=self.ids[places], type_ids=self.type_ids[places], row_splits=splits
+            self,
+            ids=self.ids[places],
+            type_ids=self.type_ids[places],
+            row_splits=splits,
+            words=self.words and Words(self.words.numbers[places], self.words.counts[indices]),
         )
+
+    def spread(self, values: np.ndarray, filling: float, all_pieces: bool = False) -> np.ndarray:
+        """Return the values of words at their tokens: [n, longest, ...].
+
+        Args:
+            values: [n, words, ...].
+            filling: what stands where no word begins, and behind the last token.
+            all_pieces: whether all pieces of a word have its value, instead of the first alone.
+
+        Raises:
+            ValueError: `words` is not known.
+        """
+        text, place, word = self._of_words(all_pieces)
+        found = np.full(
+            (len(self), int(self.lengths.max(initial=0)), *values.shape[2:]), filling, values.dtype
+        )
+        found[text, place] = values[text, word]
+        return found
+
+    def answers(self, outputs: np.ndarray, indices: Sequence[int] | np.ndarray) -> np.ndarray:
+        """Return a model's answers to some examples as problems take them.
+
+        Args:
+            outputs: [b, ...], or of tokens [b, positions, width] where each word has an answer.
+            indices: int [b], which examples.
+
+        Returns:
+            The outputs as they are; or of words [b, words, width], each that of its first piece,
+            with as many words as the example with the most has. A word without piece, because its
+            text was cut or it holds no character that a model reads, has zeros.
+        """
+        if self.words is None:
+            return outputs
+        text, place, word = self.take(indices)._of_words()
+        most = int(self.words.counts.max(initial=0))
+        found = np.zeros((len(outputs), most, outputs.shape[-1]), outputs.dtype)
+        found[text, word] = outputs[text, place]
+        return found
+
+    def _of_words(self, all_pieces: bool = False) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return text, place in it and word of each token that is the first of its word, or of all.
+
+        Each is int64 [tokens].
+        """
+        if self.words is None:
+            raise ValueError("the words of these texts are not known")
+        numbers = self.words.numbers
+        text = np.repeat(np.arange(len(self)), self.lengths)
+        place = np.arange(len(numbers)) - self.row_splits[text]
+        chosen = numbers >= 0
+        if not all_pieces:
+            before = np.concatenate([[-1], numbers[:-1]])
+            chosen &= (numbers != before) | (place == 0)
+        return text[chosen], place[chosen], numbers[chosen].astype(np.int64)
 
     def batch(self, indices: Sequence[int] | np.ndarray, length: int) -> dict[str, np.ndarray]:
         """Return the encoder's inputs for some examples, padded.
@@ -133,7 +195,11 @@ def load(folder: str, location: str, remedy: str = "") -> Any:
 
 
 def build(
-    preprocessing: Any, features: Sequence[str], seq_length: int, truncation: str = HEAD
+    preprocessing: Any,
+    features: Sequence[str],
+    seq_length: int,
+    truncation: str = HEAD,
+    has_words: bool = False,
 ) -> Any:
     """Build the Keras preprocessing model: strings in, the encoder's inputs out.
 
@@ -144,6 +210,8 @@ def build(
             is trimmed first.
         truncation: which of their pieces `tokenize` keeps, one of `truncation.TRUNCATIONS`; the
             model by itself keeps the first.
+        has_words: whether `tokenize` says which word each token is of. The words of a text are
+            what stands between its single blanks; there is one text then.
 
     Returns:
         A `tf_keras.Model`: string tensors [batch], named as `features`, to a dict of
@@ -163,6 +231,7 @@ def build(
         inputs, packer([tokenizer(text) for text in inputs]), name="preprocessing"
     )
     model.truncation = truncation
+    model.has_words = has_words
     return model
 
 
@@ -227,11 +296,15 @@ def tokenize(
     # [CLS], and [SEP] behind each text.
     limit = preprocessing_model.output["input_word_ids"].shape[1] - 1 - len(texts)
     ids, types, lengths, number_cut = [], [], [], 0
+    read: list[Words] = []
+    split = words.in_pieces if preprocessing_model.has_words else _in_pieces
     # Called as it is: a tf.data pipeline is no faster (16,000 pairs a second on two
     # cores either way) and takes a second to trace, which a short list would feel.
     for start in range(0, len(texts[0]), batch_size):
-        columns = (column[start : start + batch_size] for column in texts)
-        found = [tokenizer(np.array(list(map(encode, some)), dtype=object)) for some in columns]
+        columns = ([*map(encode, column[start : start + batch_size])] for column in texts)
+        found = [split(tokenizer, some) for some in columns]
+        if preprocessing_model.has_words:
+            read.append(words.laid(found[0], limit, preprocessing_model.truncation))
         pieces = [segment.merge_dims(-2, -1) for segment in found]
         total = sum(segment.row_lengths().numpy() for segment in pieces)
         if (total > limit).any():
@@ -250,15 +323,21 @@ def tokenize(
         row_splits=np.concatenate([[0], *lengths]).cumsum().astype(np.int64),
         padding_id=padding_id,
         cut=number_cut,
+        words=words.joined(read) if preprocessing_model.has_words else None,
     )
+
+
+def _in_pieces(tokenizer: Any, texts: list[bytes]) -> tf.RaggedTensor:
+    """Return the pieces of texts [batch, (words), (pieces)], of the tokenizer's own words."""
+    return tokenizer(np.array(texts, dtype=object))
 
 
 def _in_words(pieces: tf.RaggedTensor) -> tf.RaggedTensor:
     """Return pieces [batch, (pieces)] as a tokenizer gives them, [batch, (words), (pieces)]."""
     import tensorflow as tf
 
-    words = tf.RaggedTensor.from_row_lengths(pieces.values, tf.ones_like(pieces.values, tf.int64))
-    return tf.RaggedTensor.from_row_splits(words, pieces.row_splits)
+    single = tf.RaggedTensor.from_row_lengths(pieces.values, tf.ones_like(pieces.values, tf.int64))
+    return tf.RaggedTensor.from_row_splits(single, pieces.row_splits)
 
 
 def encode(text: str) -> bytes:

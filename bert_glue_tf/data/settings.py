@@ -58,6 +58,12 @@ class DataSettings(Settings):
         "Which texts are kept for validation; not --seed, so that runs of several seeds compare.",
         limits=whole(0),
     )
+    tagged_pieces: str = option(
+        "first",
+        "Where words are tagged, which pieces of a word learn its tag: first, or all. The first "
+        "one's tag is the word's in both.",
+        choices=("first", "all"),
+    )
     train_examples: int = option(
         0,
         "Train on this many examples only, a fixed random choice; 0 = all.",

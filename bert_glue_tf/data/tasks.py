@@ -8,8 +8,9 @@ Three of aspect-based sentiment: the laptop and restaurant reviews of SemEval-20
 (https://aclanthology.org/S14-2004/) and the restaurant reviews of SemEval-2016 task 5
 (https://aclanthology.org/S16-1002/), in the files of Li et al. 2019, "Exploiting BERT for
 End-to-End Aspect-based Sentiment Analysis" (https://arxiv.org/abs/1910.00883). Their task is
-end to end: to find the aspects and to classify them. Here it is the second half, the polarity of
-aspects that are given, so that scores do not compare with theirs.
+end to end: to find the aspects and to classify them, by a tag for each word (`laptop14_e2e` and so
+on). Of `laptop14`, `rest14` and `rest16` it is the second half, the polarity of aspects that are
+given, so that scores do not compare with theirs.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from typing import Any, Protocol
 
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import problems
-from bert_glue_tf.data.problems import Classification, Problem, Regression
+from bert_glue_tf.data.problems import Classification, Problem, Regression, Tagging
+from bert_glue_tf.data.tags import BIEOS
 from bert_glue_tf.data.task_spec import SplitOff, TaskSpec
 
 _PAIR = ("sentence1", "sentence2")
@@ -42,6 +44,25 @@ def _aspects(name: str) -> TaskSpec:
         tsv_label="tag",
         tsv_labels=("T-NEG", "T-NEU", "T-POS"),
         file_format="aspects",
+        is_glue=False,
+    )
+
+
+def _aspect_tags(folder: str) -> TaskSpec:
+    polarities = ("NEG", "NEU", "POS")
+    return TaskSpec(
+        name=f"{folder}_e2e",
+        folder=folder,
+        text_fields=("tokens",),
+        problem=Tagging(BIEOS.complete(f"S-{one}" for one in polarities)),
+        metrics=("span_f1", "entity_f1", "tag_accuracy"),
+        primary_metric="span_f1",
+        tsv_text=("tokens",),
+        tsv_label="tags",
+        tsv_labels=tuple(f"T-{one}" for one in polarities),
+        # The published scores are those of the test files.
+        test_splits={"_test": "test"},
+        file_format="aspect_tags",
         is_glue=False,
     )
 
@@ -170,6 +191,7 @@ _SPECS = (
         ),
     ),
     *map(_aspects, ("laptop14", "rest14", "rest16")),
+    *map(_aspect_tags, ("laptop14", "rest14", "rest16")),
 )
 
 TASKS: Mapping[str, TaskSpec] = {spec.name: spec for spec in _SPECS}
@@ -295,9 +317,12 @@ class Described(Protocol):
 
 
 def describe(task: TaskSpec) -> dict[str, Any]:
-    """Return all that a record has to say of a task, as values of JSON; empty for a known one."""
+    """Return all that a record has to say of a task, as values of JSON.
+
+    Of a known one that is what its problem has learned in training, if anything; empty otherwise.
+    """
     if task.own is None:
-        return {}
+        return {"problem": problems.to_json(task.problem)} if task.problem.learned else {}
     return {
         "text_columns": list(task.tsv_text),
         "label_column": task.tsv_label,
@@ -325,6 +350,8 @@ def described(name: str, values: Mapping[str, Any]) -> TaskSpec:
     if not values:
         return get(name)
     try:
+        if set(values) == {"problem"}:
+            return dataclasses.replace(get(name), problem=problems.from_json(values["problem"]))
         return own(
             name,
             text_columns=tuple(map(str, values["text_columns"])),

@@ -7,6 +7,7 @@ import hashlib
 import itertools
 import os
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from absl import logging
 
@@ -20,14 +21,14 @@ class Table:
 
     Attributes:
       fields: one list of n strings per text field of the task.
-      labels: n class ids or scores; None for a file without labels.
+      labels: n class ids, scores, or lists of ids; None for a file without labels.
       dropped: number of rows with too few columns (tasks that allow it).
       sha256: of the file's bytes.
       sources: n codes of the task's `tsv_source`; None where the file has no such column.
     """
 
     fields: list[list[str]]
-    labels: list[float] | None
+    labels: list[Any] | None
     dropped: int
     sha256: str
     sources: list[str] | None = None

@@ -8,6 +8,7 @@ import numpy as np
 
 from bert_glue_tf.data.problems import Metric, Problem
 from bert_glue_tf.evaluation import metrics
+from bert_glue_tf.evaluation.word_metrics import Summed
 
 RESAMPLES = 1000
 
@@ -73,6 +74,10 @@ def resampled(
       float64 [resamples, models].
     """
     draws = _draws(problem, labels, resamples, seed)
+    if isinstance(metric, Summed):
+        each = [metric.counts(labels, own) for own in predictions]
+        sums = [[problem.draw(own, draw).sum(axis=0) for own in each] for draw in draws]
+        return metric.score(np.array(sums))
     counted = counted_by(metric, labels)
     if counted is None:
         return np.array(

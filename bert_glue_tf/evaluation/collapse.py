@@ -87,13 +87,14 @@ def judge(
     """
     problem = task.problem
     if problems.diverged(logits):
-        return Diverged(int(np.count_nonzero(~np.isfinite(logits).all(axis=1))), len(logits))
+        is_whole = np.isfinite(logits).reshape(len(logits), -1).all(axis=1)
+        return Diverged(int(np.count_nonzero(~is_whole)), len(logits))
     predictions = problem.decode(logits)
     answer = problem.only_answer(labels, predictions)
     if answer is not None:
         return OneAnswer(answer, problem.is_right_or_wrong)
     name = task.primary_metric
-    metric = metrics.METRICS[name]
+    metric = metrics.of(problem, name)
     chance = problem.chance(metric, labels)
     low, _ = interval or bootstrap.interval(problem, metric, labels, predictions)
     if low > chance:

@@ -16,7 +16,8 @@ from bert_glue_tf.evaluation import metrics
 
 # Evaluation keeps no activations for a gradient, so a batch can be larger than in training.
 EVALUATION_BATCH = 64
-# A batch of features, int32, as a layout gives them, in; float32 [batch, classes] logits out.
+# A batch of features, int32, as a layout gives them, in; float32 [batch, classes] logits out, or
+# [batch, positions, tags] of the positions of each text.
 PredictFn = Callable[[Mapping[str, np.ndarray]], np.ndarray]
 
 
@@ -26,7 +27,7 @@ class Evaluation:
 
     Attributes:
       metrics: name -> value; the task's own metrics, `loss`, and `accuracy` for classes.
-      logits: float32 [n, classes], in the order of the split.
+      logits: float32 [n, classes] or [n, words, tags], in the order of the split.
       examples_per_second: of the predictions alone.
     """
 
@@ -38,7 +39,7 @@ class Evaluation:
 def predict(
     predict_fn: PredictFn, tokens: TokenizedTexts, batch_size: int, layout: Layout
 ) -> np.ndarray:
-    """Return the logits float32 [n, classes] of every text, in their order.
+    """Return the logits float32 [n, classes] of every text, or [n, words, tags], in their order.
 
     Args:
       predict_fn: the model.
@@ -50,8 +51,9 @@ def predict(
     for batch in layout.batches(tokens.lengths, batch_size):
         # What the layout has filled the batch up with stands at the end.
         output = np.asarray(predict_fn(layout.features(tokens, batch)))[: len(batch)]
+        output = tokens.answers(output, batch)
         if logits is None:
-            logits = np.empty((len(tokens), output.shape[-1]), np.float32)
+            logits = np.empty((len(tokens), *output.shape[1:]), np.float32)
         logits[batch] = output
     if logits is None:
         raise ValueError("there is no text to predict")

@@ -1,8 +1,9 @@
 """The metrics of the tasks: accuracy, F1, macro F1, micro F1, Matthews, Pearson, Spearman.
 
 Those of classes are scikit-learn's, those of numbers SciPy's; both are imported when the first
-metric is computed, so that a command that computes none starts without them. What a metric gives
-where it is not defined is decided here, so that no library warns of it.
+metric is computed, so that a command that computes none starts without them. Those of tagged words
+are in `word_metrics`; `of` gives each by its name. What a metric gives where it is not defined is
+decided here, so that no library warns of it.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from bert_glue_tf.data import problems
-from bert_glue_tf.data.problems import Metric
+from bert_glue_tf.data.problems import Metric, Problem
 from bert_glue_tf.data.tasks import TaskSpec
+from bert_glue_tf.evaluation.word_metrics import OF_WORDS
 
 
 def accuracy(labels: np.ndarray, predictions: np.ndarray) -> float:
@@ -167,6 +169,23 @@ METRICS: Mapping[str, Metric] = {
 }
 
 
+NAMES = (*METRICS, *OF_WORDS)
+
+
+def of(problem: Problem, name: str) -> Metric:
+    """Return a metric by its name, one of `NAMES`, for the labels of a problem.
+
+    Args:
+      problem: says what the labels mean.
+      name: of the metric.
+
+    Raises:
+      KeyError: there is no such metric.
+      ValueError: it is not for such a problem.
+    """
+    return OF_WORDS[name](problem) if name in OF_WORDS else METRICS[name]
+
+
 def compute(
     task: TaskSpec, labels: np.ndarray, logits: np.ndarray, also: Sequence[str] = ()
 ) -> dict[str, float]:
@@ -177,8 +196,8 @@ def compute(
 
     Args:
       task: names the metrics.
-      labels: [n] class ids, or numbers for regression.
-      logits: [n, classes], or [n, 1] for regression.
+      labels: [n] class ids, numbers for regression, or ids [n, words].
+      logits: [n, classes], [n, 1] for regression, or [n, words, tags].
       also: names of metrics to compute besides.
 
     Raises:
@@ -189,7 +208,7 @@ def compute(
     names = dict.fromkeys((*task.metrics, *also))
     if problems.diverged(logits):
         return dict.fromkeys(names, float("nan"))
-    return {name: METRICS[name](labels, predicted) for name in names}
+    return {name: of(task.problem, name)(labels, predicted) for name in names}
 
 
 def _label_f1(labels: np.ndarray, predictions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

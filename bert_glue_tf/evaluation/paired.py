@@ -8,6 +8,7 @@ import numpy as np
 
 from bert_glue_tf.data.problems import Metric, Problem
 from bert_glue_tf.evaluation import bootstrap
+from bert_glue_tf.evaluation.word_metrics import Summed
 
 # Numbers that are held at a time, of weights and of confusion matrices: 512 KiB of each, which stay
 # in a core's cache; with 64 MiB five seeds took five times as long.
@@ -19,7 +20,8 @@ class Pairs:
 
     Metrics that a confusion matrix determines are computed for all resamples at once: examples
     whose label and answers are alike in all models count together, and a resample says only how
-    often it has each kind of example. Others are called for each resample.
+    often it has each kind of example. Of metrics of summed counts the counts of each example are
+    drawn and exchanged. Others are called for each resample.
 
     Args:
       problem: says which units are drawn and exchanged.
@@ -42,6 +44,12 @@ class Pairs:
         self._first = [np.asarray(one) for one in first]
         self._second = [np.asarray(one) for one in second]
         self._units = problem.units(self._labels)
+        if isinstance(metric, Summed):
+            # Its counts are exchanged and drawn in the place of labels and predictions.
+            self._first, self._second = (
+                [metric.counts(self._labels, one) for one in side]
+                for side in (self._first, self._second)
+            )
         # Where a unit holds several examples, a resample is no count of single examples.
         is_single = self._units == len(self._labels)
         self._counted = bootstrap.counted_by(metric, self._labels) if is_single else None
@@ -66,6 +74,8 @@ class Pairs:
 
         Tried for each class on one of its right answers; 0 where the metric is of no classes.
         """
+        if isinstance(self._metric, Summed):
+            return self._metric.step(self._second[0].sum(axis=0))
         if not self._counted:
             return 0.0
         size = len(self._classes)
@@ -175,6 +185,9 @@ class Pairs:
         self, labels: np.ndarray, first: Sequence[np.ndarray], second: Sequence[np.ndarray]
     ) -> np.ndarray:
         pairs = zip(first, second, strict=True)
+        if isinstance(self._metric, Summed):
+            score = self._metric.score
+            return np.array([score(b.sum(axis=0)) - score(a.sum(axis=0)) for a, b in pairs])
         return np.array([self._metric(labels, b) - self._metric(labels, a) for a, b in pairs])
 
     def _counted_differences(

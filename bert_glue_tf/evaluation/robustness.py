@@ -225,7 +225,8 @@ def _score(task: TaskSpec, labels: np.ndarray, logits: np.ndarray) -> dict[str, 
     score: dict[str, Any] = {name: value, "examples": len(labels)}
     if not problems.diverged(logits):
         predictions = task.problem.decode(logits)
-        interval = bootstrap.interval(task.problem, metrics.METRICS[name], labels, predictions)
+        metric = metrics.of(task.problem, name)
+        interval = bootstrap.interval(task.problem, metric, labels, predictions)
         score["interval"] = list(interval)
     return score
 

@@ -212,7 +212,7 @@ def constant_answer(model: Model, metric: str) -> float:
       metric: its name.
     """
     labels, _ = _answers(Group((model,), model.run), [model.seed])
-    return model.task.problem.chance(metrics.METRICS[metric], labels)
+    return model.task.problem.chance(metrics.of(model.task.problem, metric), labels)
 
 
 def mean_difference(pairs: Sequence[tuple[Group, Group]]) -> Difference | None:
@@ -222,8 +222,8 @@ def mean_difference(pairs: Sequence[tuple[Group, Group]]) -> Difference | None:
     None where there is none, or they have answered different examples.
     """
     labels: np.ndarray | None = None
-    first: list[np.ndarray] = []
-    second: list[np.ndarray] = []
+    first: list[np.ndarray | None] = []
+    second: list[np.ndarray | None] = []
     of: list[int] = []
     for judged, base in pairs:
         seeds = [seed for seed in judged.seeds if seed in base.seeds]
@@ -244,31 +244,36 @@ def _difference(
     task: tasks.TaskSpec,
     metric: str,
     labels: np.ndarray,
-    first: Sequence[np.ndarray],
-    second: Sequence[np.ndarray],
+    first: Sequence[np.ndarray | None],
+    second: Sequence[np.ndarray | None],
     seeds: Sequence[int],
     margin: float = MARGIN,
 ) -> Difference:
-    """Return `second` minus `first`, for each pair logits [n, classes] of the labels [n]."""
-    if any(problems.diverged(logits) for logits in (*first, *second)):
+    """Return `second` minus `first`, for each pair the answers to the labels [n]."""
+    one, other = ([found for found in side if found is not None] for side in (first, second))
+    if len(one) < len(first) or len(other) < len(second):
         # As `metrics.compute` has it for a model that diverged.
         return significance.undefined(len(set(seeds)), margin)
     return significance.compare(
         task.problem,
-        metrics.METRICS[metric],
+        metrics.of(task.problem, metric),
         labels,
-        [task.problem.decode(logits) for logits in first],
-        [task.problem.decode(logits) for logits in second],
+        one,
+        other,
         margin=margin,
         seeds=seeds,
     )
 
 
-def _answers(models: Group, seeds: Sequence[int]) -> tuple[np.ndarray, list[np.ndarray]]:
-    """Return labels [n] and, for each seed, logits [n, classes], all validation splits in a row."""
+def _answers(models: Group, seeds: Sequence[int]) -> tuple[np.ndarray, list[np.ndarray | None]]:
+    """Return labels [n] and, for each seed, answers [n], all validation splits in a row.
+
+    Each model's logits are decoded as its own training has it, by its threshold for example. The
+    answers of a model that diverged are None.
+    """
     by_seed = {model.seed: model for model in models.models}
     labels: np.ndarray = np.zeros(0)
-    answers = []
+    answers: list[np.ndarray | None] = []
     for seed in seeds:
         model = by_seed[seed]
         read = [
@@ -276,5 +281,7 @@ def _answers(models: Group, seeds: Sequence[int]) -> tuple[np.ndarray, list[np.n
             for split, path in model.predictions.items()
         ]
         labels = np.concatenate([one.labels for one in read])
-        answers.append(np.concatenate([one.logits for one in read]))
+        logits = np.concatenate([one.logits for one in read])
+        is_sound = not problems.diverged(logits)
+        answers.append(model.task.problem.decode(logits) if is_sound else None)
     return labels, answers

@@ -14,9 +14,16 @@ import pytest
 from messages import refuses
 
 from bert_glue_tf.data import problems, tasks
-from bert_glue_tf.data.problems import PROBLEMS, Classification, LabelScore, MultiLabel, Regression
-from bert_glue_tf.evaluation import predictions
-from bert_glue_tf.evaluation.metrics import METRICS
+from bert_glue_tf.data.problems import (
+    PROBLEMS,
+    AnsweredSpan,
+    Classification,
+    LabelScore,
+    MultiLabel,
+    Regression,
+    Tagging,
+)
+from bert_glue_tf.evaluation import metrics, predictions
 
 # A problem of each kind, with labels and logits of six examples, and the classes' spelling.
 KINDS = {
@@ -31,11 +38,20 @@ KINDS = {
         [[0, 0, 0], [1, 1, 0], [0, 1, 1], [1, 1, 1], [0, 0, 1], [0, 1, 0]],
         ("R", "O", "I"),
     ),
+    # Sentences of one to three words.
+    "tagging": (
+        Tagging(("O", "B-x", "I-x")),
+        [[0, 1, 2], [1], [0, 0, 0], [1, 0, 1], [1, 2], [0, 1]],
+        ("O", "B-1", "I-1"),
+    ),
 }
 
 
 def logits_of(problem, seed=0):
-    drawn = np.random.default_rng(seed).normal(size=(6, problem.width))
+    words = (3,) if problem.tags_words else ()
+    drawn = np.random.default_rng(seed).normal(size=(6, *words, problem.width))
+    if problem.tags_words:  # As a model answers where there is no word.
+        drawn[problem.as_labels(KINDS["tagging"][1]) < 0] = 0.0
     return drawn.astype(np.float32)
 
 
@@ -47,6 +63,8 @@ def kind(request):
 
 def spelled(label, spellings):
     """A label as a file of data holds it."""
+    if spellings[:1] == ("O",):
+        return " ".join(spellings[one] for one in label if one >= 0)
     if np.ndim(label):
         return ",".join(np.array(spellings)[label > 0]) or "none"
     return spellings[int(label)] if spellings else str(label)
@@ -103,7 +121,7 @@ def test_decoding_gives_an_answer_for_each_example(kind):
 def test_logits_of_another_shape_are_refused(kind):
     problem, _, _ = kind
     for shape in ((6,), (6, problem.width + 1), (6, problem.width, 1)):
-        with refuses(ValueError, str(shape), f"[n, {problem.width}]"):
+        with refuses(ValueError, str(shape), "[n, ", f"{problem.width}]"):
             problem.decode(np.zeros(shape))
 
 
@@ -196,6 +214,9 @@ def test_no_constant_answer_is_above_chance(kind):
         chance = problem.chance(metric, labels)
         scores = [metric(labels, np.full_like(labels, label)) for label in labels]
         assert chance == max(scores)
+    elif problem.tags_words:
+        # Of the 14 words 6 are O, and so are here the 4 places that no word has.
+        assert problem.chance(metric, np.maximum(labels, 0)) == pytest.approx(10 / 18)
     elif problem.labels:
         # "round" is the most frequent label; alone, or with "ripe", 7 of the 18 cells are wrong.
         assert problem.chance(metric, labels) == pytest.approx(11 / 18)
@@ -206,7 +227,14 @@ def test_no_constant_answer_is_above_chance(kind):
 def test_a_constant_answer_is_named(kind):
     problem, labels, _ = kind
     found = problem.decode(logits_of(problem)[:1].repeat(6, axis=0))
+    if problem.tags_words:
+        found = np.full_like(labels, 2)
     name = problem.only_answer(labels, found)
+    if problem.tags_words:
+        assert name == "I-x"
+        labels = np.where(labels < 0, -1, 1)
+        assert problem.only_answer(labels, found) is None
+        return
     if labels.ndim == 2:
         assert name == ", ".join(np.array(problem.labels)[found[0] > 0])
     elif problem.labels:
@@ -265,10 +293,27 @@ def test_rows_of_another_file_are_refused(kind):
     assert caught.value.row == 2
 
 
+def check_answers_of_words(problem, logits, decoded):
+    texts = [("a b c",), ("a",), ("a b c",), ("a b c",), ("a b",), ("a b",)]
+    answers = problem.answers(logits, texts)
+    assert len(answers) == 6
+    for answer, value, (text,) in zip(answers, decoded, texts, strict=True):
+        words = text.split()
+        tags = [problem.labels[tag] for tag in value[: len(words)]]
+        assert answer.label == " ".join(tags)
+        assert [span.text for span in answer.spans] == [
+            " ".join(words[span.start : span.end]) for span in problem.spans(value[: len(words)])
+        ]
+        assert all(0 < answer.score <= span.score <= 1 for span in answer.spans)
+
+
 def test_answers_are_those_of_the_decoding(kind):
     problem, _, spellings = kind
     logits = logits_of(problem)
     decoded = problem.decode(logits)
+    if problem.tags_words:
+        check_answers_of_words(problem, logits, decoded)
+        return
     answers = problem.answers(logits)
     for answer, value in zip(answers, decoded, strict=True):
         if problem.labels:
@@ -291,7 +336,9 @@ def test_a_table_of_ones_own_has_labels_by_name(kind):
     problem, labels, _ = kind
     for label in labels:
         value = spelled(label, problem.labels)
-        if label.ndim:
+        if problem.tags_words:
+            value, label = value.split(" "), label[label >= 0]
+        elif label.ndim:
             value = [name for name in value.split(",") if name != "none"]
         np.testing.assert_array_equal(problem.as_labels([problem.label_from(value)])[0], label)
     wrong = ["red"] if problem.width == 1 else "purple"
@@ -320,7 +367,7 @@ def test_it_goes_through_json_and_back(kind):
 def test_the_usual_metrics_of_a_kind_are_known(kind):
     problem, _, _ = kind
     assert problem.usual_primary_metric in problem.usual_metrics
-    assert set(problem.usual_metrics) <= set(METRICS)
+    assert set(problem.usual_metrics) <= set(metrics.NAMES)
 
 
 def test_importing_it_imports_no_tensorflow_and_no_scipy():
@@ -471,3 +518,95 @@ def test_distances_from_a_teacher_by_hand():
     number = KINDS["regression"][0]
     found = number.distillation_loss(np.float32([[4.0]]), np.float32([[2.5]]), 7.0)
     np.testing.assert_allclose(found, [2.25])
+
+
+# --- tagging by hand ---
+
+TAGS = Tagging(("O", "B-x", "I-x", "B-y", "I-y"))
+BIEOS_TAGS = Tagging.of_tags(["S-x"])
+
+
+def of_names(problem, *sentences):
+    return problem.as_labels([problem.label_from(text.split()) for text in sentences])
+
+
+def test_tags_are_completed_by_their_scheme():
+    assert BIEOS_TAGS.labels == ("O", "B-x", "I-x", "E-x", "S-x")
+    assert Tagging.of_tags(["I-y", "O", "B-x"]) == TAGS
+    assert Tagging.of_tags(["T-POS", "O"]).labels == ("O", "T-POS")
+    assert Tagging.of_tags(["U-x", "L-x"]).labels == ("O", "B-x", "I-x", "L-x", "U-x")
+    with refuses(ValueError, "B-x", "y"):
+        Tagging.of_tags(["B-x", "y", "O"])
+    with refuses(ValueError, "O"):
+        Tagging.of_tags(["O"])
+
+
+def test_a_broken_sequence_is_read_as_conlleval_does():
+    label = TAGS.label_from("I-x I-x O I-y B-x I-y".split())
+    assert [tuple(span) for span in TAGS.spans(label)] == [
+        (0, 2, "x"),
+        (3, 4, "y"),
+        (4, 5, "x"),
+        (5, 6, "y"),
+    ]
+    assert TAGS._name(TAGS.repaired(label)) == "B-x I-x O B-y B-x B-y"
+    # What keeps to the scheme: the span that a B begins, until another tag comes.
+    assert [tuple(span) for span in TAGS.spans(label, is_strict=True)] == [(4, 5, "x")]
+    label = BIEOS_TAGS.label_from("B-x I-x E-x S-x B-x O E-x".split())
+    assert [span[:2] for span in BIEOS_TAGS.spans(label, is_strict=True)] == [(0, 3), (3, 4)]
+    assert [span[:2] for span in BIEOS_TAGS.spans(label)] == [(0, 3), (3, 4), (4, 5), (6, 7)]
+    assert TAGS.repaired([1, -1, 2]) == [1, -1, 1]  # A word whose tag is not known ends a span.
+    plain = Tagging.of_tags(["NEG", "POS"])
+    label = plain.label_from("POS POS NEG O POS".split())
+    assert [tuple(span) for span in plain.spans(label, is_strict=True)] == [
+        (0, 2, "POS"),
+        (2, 3, "NEG"),
+        (4, 5, "POS"),
+    ]
+
+
+def test_metrics_of_spans_by_hand_and_beside_seqevals():
+    from seqeval.metrics import f1_score
+
+    labels = of_names(TAGS, "B-x I-x O", "B-y", "O O")
+    answers = of_names(TAGS, "B-x I-x I-y", "I-y O O", "B-x O O")
+    entity, span, tags = (metrics.of(TAGS, name) for name in TAGS.usual_metrics)
+    # Two of two entities; two answers more. By the scheme one of two spans; one answer more.
+    assert entity(labels, answers) == pytest.approx(2 * 2 / (2 + 4))
+    assert span(labels, answers) == pytest.approx(2 * 1 / (2 + 2))
+    assert tags(labels, answers) == pytest.approx(3 / 6)
+    random = np.random.default_rng(0)
+    labels, answers = random.integers(5, size=(2, 40, 7))
+    names = [[[TAGS.labels[tag] for tag in row] for row in side] for side in (labels, answers)]
+    assert entity(labels, answers) == pytest.approx(f1_score(*names))
+    # A label that is not known is neither right nor wrong.
+    labels[:, 3] = -1
+    other = answers.copy()
+    other[:, 3] = 0
+    for metric in (entity, span, tags):
+        assert metric(labels, answers) == metric(labels, other)
+    with refuses(ValueError, "span_f1"):
+        metrics.of(Regression(0.0, 1.0), "span_f1")
+
+
+def test_the_loss_of_tags_counts_scored_words_alone():
+    two = Tagging(("O", "x"))
+    logits = np.zeros((2, 3, 2), np.float32)
+    logits[0, 0] = [0.0, math.log(3.0)]
+    labels = np.array([[1, -1, 0], [-1, -1, -1]], np.int16)
+    # -ln(3/4) and -ln(1/2), over 20, the mean of two sentences.
+    assert two.loss(labels, logits) == pytest.approx((math.log(4 / 3) + math.log(2)) / 40)
+
+
+def test_the_spans_of_an_answer_have_their_words():
+    logits = np.full((1, 4, 5), -3.0, np.float32)
+    for word, tag in enumerate([1, 2, 0, 3]):
+        logits[0, word, tag] = 3.0
+    (answer,) = TAGS.answers(logits, [("battery life is good",)])
+    sure = 1 / (1 + 4 * math.exp(-6))
+    assert answer.spans == (
+        AnsweredSpan("battery life", "x", 0, 2, pytest.approx(sure)),
+        AnsweredSpan("good", "y", 3, 4, pytest.approx(sure)),
+    )
+    found = TAGS.per_label(of_names(TAGS, "B-x I-x O O"), TAGS.decode(logits))
+    assert found == [LabelScore("x", 1, 1.0, 1.0, 1.0), LabelScore("y", 0, 0.0, 0.0, 0.0)]

@@ -30,7 +30,11 @@ ASPECTS = {
     for name in ("laptop14", "rest14", "rest16")
 }
 # Tasks of other origin, each a line as in `GLUE`.
-OTHERS: dict[str, tuple[str, int, int, set[str], str]] = {}
+OTHERS: dict[str, tuple[str, int, int, set[str], str]] = {
+    # Three polarities of four tags each, and O.
+    f"{name}_e2e": (name, 1, 13, {"span_f1", "entity_f1", "tag_accuracy"}, "span_f1")
+    for name in ("laptop14", "rest14", "rest16")
+}
 
 
 def test_the_table_holds_the_tasks_that_it_should():
@@ -57,7 +61,9 @@ def test_each_row_is_consistent(task):
     labels = task.problem.labels
     assert isinstance(task.problem, Regression) == (task.problem.width == 1)
     if labels:
-        assert len(task.tsv_labels) == len(labels) == len(set(labels))
+        # Tags of words are made of those of a file, whose words have no prefix.
+        assert task.problem.tags_words or len(task.tsv_labels) == len(labels)
+        assert len(labels) == len(set(labels))
     assert task.file_format in file_formats.FORMATS
     # Spelled labels stand in the order of their ids, as the names do.
     if task.file_format == "aspects":

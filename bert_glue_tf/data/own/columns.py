@@ -39,6 +39,8 @@ SINGLE = (
     "question",
     "premise",
     "sentence1",
+    "tokens",
+    "words",
 )
 LABELS = (
     "label",
@@ -51,6 +53,7 @@ LABELS = (
     "sentiment",
     "tag",
     "tags",
+    "ner_tags",
     "topic",
     "score",
     "similarity",

@@ -11,7 +11,8 @@ from typing import Any
 
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data.own.table import Table
-from bert_glue_tf.data.problems import Classification, MultiLabel, Problem, Regression
+from bert_glue_tf.data.own.words import repaired, tags_of
+from bert_glue_tf.data.problems import Classification, MultiLabel, Problem, Regression, Tagging
 
 MOST_CLASSES = 5000
 # Whole numbers are classes where there are not more of them than this, and two examples of each on
@@ -226,11 +227,34 @@ def names_of(column: Column, row: int) -> list[str]:
     return [name_of(one, column.class_names) for one in value]
 
 
+def _tagging(column: Column) -> Problem:
+    rows = range(len(column.values))
+    tags = dict.fromkeys(tag for row in rows for tag in _tags(column, row) if tag is not None)
+    _refuse_many(column, tuple(tags), len(column.values))
+    try:
+        return Tagging.of_tags(tags)
+    except ValueError as error:
+        raise UserError(f"{column.places[0]}: the column {column.name!r}: {error}.") from None
+
+
+def _tags(column: Column, row: int) -> list[str | None]:
+    """Return the tags of a row.
+
+    Raises:
+      UserError: they are none.
+    """
+    found = tags_of(column.values[row], column.class_names)
+    if found is None:
+        raise column.wrong(row, "a list with a tag for each word")
+    return found
+
+
 _PROBLEMS: Mapping[str, Callable[[Column], Problem]] = MappingProxyType(
     {
         "classification": _classification,
         "regression": _regression,
         "multi_label": _multi_label,
+        "tagging": _tagging,
     }
 )
 
@@ -246,6 +270,8 @@ def read(column: Column, problem: Problem, good: str = "") -> list[Any]:
     Raises:
       UserError: a row has no label, or one that training does not have.
     """
+    if problem.tags_words:
+        return _read_tags(column, problem, good)
     known: dict[str, Any] = {}
     found = []
     for row, value in enumerate(column.values):
@@ -263,3 +289,15 @@ def read(column: Column, problem: Problem, good: str = "") -> list[Any]:
         if isinstance(plain, str):
             known[plain] = found[-1]
     return found
+
+
+def _read_tags(column: Column, problem: Problem, good: str) -> list[Any]:
+    """Return the ids of each row's tags, repaired where they break their scheme."""
+    found = []
+    for row in range(len(column.values)):
+        try:
+            found.append(problem.label_from(_tags(column, row)))
+        except ValueError as error:
+            wrong = f"{column.places[row]}: the column {column.name!r}: {error}."
+            raise UserError(f"{wrong} {good}".rstrip()) from None
+    return repaired(column.places, problem, found)

@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Any
 
 from bert_glue_tf.core.errors import UserError
-from bert_glue_tf.data.own import columnar, delimited, json_rows
+from bert_glue_tf.data.own import columnar, conll, delimited, json_rows
 from bert_glue_tf.data.own.rows import Rows
 
 Parser = Callable[[str, bytes], Rows]
@@ -28,9 +28,12 @@ PARSERS: Mapping[str, Parser] = MappingProxyType(
         ".json": json_rows.document,
         ".parquet": columnar.parquet,
         ".arrow": columnar.arrow,
+        ".conll": conll.rows,
+        ".bio": conll.rows,
+        ".iob": conll.rows,
     }
 )
-GOOD_SUFFIXES = ".csv, .tsv, .jsonl, .json or .parquet (also with .gz)"
+GOOD_SUFFIXES = ".csv, .tsv, .jsonl, .json, .parquet or .conll (also with .gz)"
 _PACKED = ".gz"
 
 

@@ -14,7 +14,7 @@ from bert_glue_tf.core import lazy
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import examples, tasks
 from bert_glue_tf.data.examples import Examples
-from bert_glue_tf.data.own import columns, files, labels, table
+from bert_glue_tf.data.own import columns, files, labels, table, words
 from bert_glue_tf.data.own.columns import Choice
 from bert_glue_tf.data.own.files import NAME, TEST, TRAIN, VALIDATION
 from bert_glue_tf.data.own.labels import Column
@@ -73,8 +73,9 @@ def _infer(
     path = train.paths[0]
     chosen = columns.choose(path, train.columns, wanted.text_columns, wanted.label_column)
     column = Column.of(train, chosen.label)
-    problem = labels.infer(column, wanted.problem)
-    _texts(train, chosen.texts)
+    kind = wanted.problem or _kind(train, chosen)
+    problem = labels.infer(column, kind)
+    _texts(train, chosen.texts, problem.tags_words)
     is_split_off = VALIDATION not in found
     task = tasks.own(
         name,
@@ -87,6 +88,12 @@ def _infer(
     _say(task, found, len(train), chosen)
     _say_known(task, data)
     return task
+
+
+def _kind(train: Table, chosen: Choice) -> str:
+    """Return the kind of problem that the texts pose: lists of words are tagged; else empty."""
+    lists = [name for name in chosen.texts if words.are_lists(train.columns[name])]
+    return "tagging" if lists else ""
 
 
 def _is_labelled(paths: Sequence[str], chosen: Choice) -> bool:
@@ -165,7 +172,7 @@ def load(task: TaskSpec, data: str, split: str) -> Examples:
 
 
 def _examples(task: TaskSpec, rows: Table, split: str, data: str) -> Examples:
-    fields = _texts(rows, task.tsv_text)
+    fields = _texts(rows, task.tsv_text, task.problem.tags_words)
     is_test = split == TEST
     found: list[Any] | None = None
     if not is_test or task.tsv_label in rows.columns:
@@ -177,6 +184,8 @@ def _examples(task: TaskSpec, rows: Table, split: str, data: str) -> Examples:
         column = Column.of(rows, task.tsv_label)
         if not (is_test and column.has_none):
             found = labels.read(column, task.problem)
+    if found is not None and task.problem.tags_words:
+        words.require_as_many(rows, fields[0], found)
     return examples.make(
         task.problem,
         fields,
@@ -191,12 +200,21 @@ def _examples(task: TaskSpec, rows: Table, split: str, data: str) -> Examples:
     )
 
 
-def _texts(rows: Table, names: Sequence[str]) -> list[list[str]]:
+def _texts(rows: Table, names: Sequence[str], are_words: bool = False) -> list[list[str]]:
     """Return the texts of the rows, one list for each column.
 
+    Args:
+      rows: of a split.
+      names: of the columns.
+      are_words: whether each is a list of words, which get blanks between.
+
     Raises:
-      UserError: a column is missing, or a row holds no text.
+      UserError: a column is missing, or a row holds no text; or there are two columns of words.
     """
+    if are_words and len(names) > 1:
+        raise UserError(
+            f"--text_columns={','.join(names)}: words are tagged in one text. Good: one of them."
+        )
     fields = []
     for name in names:
         if name not in rows.columns:
@@ -204,6 +222,8 @@ def _texts(rows: Table, names: Sequence[str]) -> list[list[str]]:
                 f"{rows.paths[0]}: no column {name!r} for the text, as the training texts have "
                 f"it. Its columns: {', '.join(rows.columns)}."
             )
+        if are_words:
+            return [words.sentences(rows, name)]
         for row, value in enumerate(rows.columns[name]):
             if not isinstance(value, str):
                 what = "nothing" if value is None else f"{str(value)[:40]!r}, which is no text,"

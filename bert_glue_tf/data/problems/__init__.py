@@ -1,4 +1,4 @@
-"""The kinds of answers that a task can ask for: a class, a number, or several labels.
+"""The kinds of answers that a task can ask for: a class, a number, several labels, or a tag a word.
 
 A `Problem` owns all that depends on the kind: labels in memory, the head's output, its decoding,
 the loss, Keras's loss and metrics, flips, chance, the unit that a bootstrap draws, a row of a
@@ -13,7 +13,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from bert_glue_tf.data.problems.answers import Answer, LabelScore
+from bert_glue_tf.data.problems.answers import Answer, AnsweredSpan, LabelScore
 from bert_glue_tf.data.problems.base import (
     Metric,
     NoLabelError,
@@ -24,10 +24,12 @@ from bert_glue_tf.data.problems.classification import Classification
 from bert_glue_tf.data.problems.matching import outputs_of
 from bert_glue_tf.data.problems.multi_label import MultiLabel
 from bert_glue_tf.data.problems.regression import Regression
+from bert_glue_tf.data.problems.tagging import Tagging
 
 __all__ = [
     "PROBLEMS",
     "Answer",
+    "AnsweredSpan",
     "Classification",
     "LabelScore",
     "Metric",
@@ -35,6 +37,7 @@ __all__ = [
     "NoLabelError",
     "Problem",
     "Regression",
+    "Tagging",
     "diverged",
     "from_json",
     "outputs_of",
@@ -45,6 +48,7 @@ PROBLEMS: Mapping[str, type[Problem]] = {
     "classification": Classification,
     "regression": Regression,
     "multi_label": MultiLabel,
+    "tagging": Tagging,
 }
 
 
@@ -61,6 +65,4 @@ def from_json(values: Mapping[str, Any]) -> Problem:
       KeyError, TypeError: they are not the values of a problem.
     """
     fields = {name: value for name, value in values.items() if name != "kind"}
-    if "labels" in fields:
-        fields["labels"] = tuple(map(str, fields["labels"]))
-    return PROBLEMS[values["kind"]](**fields)
+    return PROBLEMS[values["kind"]].of_fields(fields)

@@ -1,4 +1,4 @@
-"""The answer to an example, and the scores of a label."""
+"""The answer to an example, the scores of a label, and the error of a row without a label."""
 
 from __future__ import annotations
 
@@ -6,18 +6,41 @@ import dataclasses
 
 
 @dataclasses.dataclass(frozen=True)
+class AnsweredSpan:
+    """Words of a sentence that belong together, as a model has found them.
+
+    Attributes:
+      text: the words, with blanks between.
+      type: of the span.
+      start: number of its first word, from 0.
+      end: number of the word behind its last one.
+      score: the probability of the tag of its least sure word.
+    """
+
+    text: str
+    type: str
+    start: int
+    end: int
+    score: float
+
+
+@dataclasses.dataclass(frozen=True)
 class Answer:
     """A model's answer to one example, as `predict` shows it.
 
     Attributes:
-      label: the most probable class; for regression the score as text.
-      probabilities: class -> probability; empty for regression.
-      score: the probability of `label`; for regression the score itself.
+      label: the most probable class; for regression the score as text; for words their tags, with
+        blanks between.
+      probabilities: class -> probability; empty for regression and for words.
+      score: the probability of `label`; for regression the score itself; for words that of the
+        least sure one.
+      spans: of words, as their tags say; None for all other answers.
     """
 
     label: str
     probabilities: dict[str, float]
     score: float
+    spans: tuple[AnsweredSpan, ...] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,3 +69,15 @@ class LabelScore:
             float(right / examples) if examples else 0.0,
             float(2 * right / (examples + answered)) if examples + answered else 0.0,
         )
+
+
+class NoLabelError(ValueError):
+    """A predictions file has a row whose label is none.
+
+    Args:
+      row: its number, from 0.
+    """
+
+    def __init__(self, row: int) -> None:
+        super().__init__(f"row {row}: no label")
+        self.row = row

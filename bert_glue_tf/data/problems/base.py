@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from bert_glue_tf.core import lazy
-from bert_glue_tf.data.problems.answers import Answer, LabelScore
+from bert_glue_tf.data.problems.answers import Answer, LabelScore, NoLabelError
+from bert_glue_tf.data.tags import Span
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,7 +21,10 @@ Metric: TypeAlias = "Callable[[np.ndarray, np.ndarray], float]"
 
 
 class Problem(abc.ABC):
-    """A kind of answer. Logits are float [n, width], predictions and labels [n]."""
+    """A kind of answer. Logits are float [n, width], predictions and labels [n].
+
+    Where `tags_words` is set each word of a text has an answer: logits [n, words, width].
+    """
 
     # The classes' names in the order of their ids; empty where there are none.
     labels: tuple[str, ...]
@@ -32,6 +36,8 @@ class Problem(abc.ABC):
     score_name: str
     # Whether an answer is either right or wrong, so that accuracy and McNemar's test apply.
     is_right_or_wrong: bool
+    # Whether each word of a text has an answer of its own, instead of the text as a whole.
+    tags_words = False
     # Whether `fitted` chooses a threshold on held-out examples.
     fits_threshold = False
     # The function of `probabilities` that makes them of logits; empty where there are none.
@@ -65,6 +71,23 @@ class Problem(abc.ABC):
         """Return the smallest and the largest label; None where labels are no numbers."""
         return None
 
+    @classmethod
+    def of_fields(cls, fields: Mapping[str, Any]) -> Self:
+        """Return a problem of its fields in JSON types.
+
+        Raises:
+          KeyError, TypeError: they are not the values of a problem.
+        """
+        named = dict(fields)
+        if "labels" in named:
+            named["labels"] = tuple(map(str, named["labels"]))
+        return cls(**named)
+
+    @property
+    def learned(self) -> dict[str, Any]:
+        """Return the fields that a training finds, and no task knows before; empty without any."""
+        return {}
+
     # --- labels ---
 
     def as_labels(self, values: Iterable[float]) -> np.ndarray:
@@ -88,7 +111,7 @@ class Problem(abc.ABC):
         """
 
     @abc.abstractmethod
-    def label_from(self, value: str | Sequence[str]) -> Any:
+    def label_from(self, value: str | Sequence[str | None]) -> Any:
         """Return the label, as `as_labels` takes it, that a table of the user's own holds.
 
         Args:
@@ -97,6 +120,10 @@ class Problem(abc.ABC):
         Raises:
           ValueError: it is no label that training has; the message says which values are good.
         """
+
+    def repaired(self, label: Any) -> Any:
+        """Return a label without what breaks its form: as it is, where it has none."""
+        return label
 
     def strata(self, labels: np.ndarray) -> list[tuple[str, np.ndarray]]:
         """Return the groups that both sides of a division of labels [n] need: name, places [m]."""
@@ -116,15 +143,20 @@ class Problem(abc.ABC):
         Logits that are not finite have no prediction: ask `diverged` first.
 
         Args:
-          logits: [n, width].
+          logits: [n, width], or [n, words, width].
 
         Raises:
           ValueError: `logits` has another shape.
         """
         logits = np.asarray(logits)
-        if logits.ndim != 2 or logits.shape[1] != self.width:
-            raise ValueError(f"logits of shape {logits.shape}, but [n, {self.width}] is expected.")
+        if logits.ndim != 2 + self.tags_words or logits.shape[-1] != self.width:
+            expected = f"[n, {'words, ' if self.tags_words else ''}{self.width}]"
+            raise ValueError(f"logits of shape {logits.shape}, but {expected} is expected.")
         return self._decode(logits)
+
+    def no_logits(self) -> np.ndarray:
+        """Return the logits of no example: float32 [0, width] or [0, 0, width]."""
+        return np.empty((0, *((0,) if self.tags_words else ()), self.width), np.float32)
 
     @abc.abstractmethod
     def _decode(self, logits: np.ndarray) -> np.ndarray:
@@ -220,6 +252,18 @@ class Problem(abc.ABC):
         return []
 
     # --- scores ---
+
+    def spans(self, label: Sequence[int] | np.ndarray, is_strict: bool = False) -> list[Span]:
+        """Return the spans of a text whose words have labels or predictions of their own.
+
+        Args:
+          label: int [words]; -1 is outside of all spans.
+          is_strict: whether only those are given that keep to the tags' scheme.
+
+        Raises:
+          ValueError: `tags_words` is False.
+        """
+        raise ValueError("no word has an answer of its own in this problem.")
 
     @property
     def always_scored(self) -> tuple[str, ...]:
@@ -324,8 +368,13 @@ class Problem(abc.ABC):
         return labels.astype(self.wide_dtype), logits
 
     @abc.abstractmethod
-    def answers(self, logits: np.ndarray) -> list[Answer]:
-        """Return what `predict` shows for each row of finite logits float32 [n, width]."""
+    def answers(self, logits: np.ndarray, texts: Sequence[Sequence[str]] = ()) -> list[Answer]:
+        """Return what `predict` shows for each row of finite logits float32 [n, width].
+
+        Args:
+          logits: of n examples.
+          texts: their texts, one or two each, for a problem that says something of their words.
+        """
 
     @abc.abstractmethod
     def served(self, logits: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -339,18 +388,6 @@ class Problem(abc.ABC):
           logits: float [n, width].
           spellings: the classes as the benchmark spells them, in the order of their ids.
         """
-
-
-class NoLabelError(ValueError):
-    """A predictions file has a row whose label is none.
-
-    Args:
-      row: its number, from 0.
-    """
-
-    def __init__(self, row: int) -> None:
-        super().__init__(f"row {row}: no label")
-        self.row = row
 
 
 def listed(names: Sequence[str]) -> str:

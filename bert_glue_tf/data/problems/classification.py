@@ -63,7 +63,7 @@ class Classification(Problem):
             raise ValueError(", ".join(spellings))
         return spellings.index(text)
 
-    def label_from(self, value: str | Sequence[str]) -> int:
+    def label_from(self, value: str | Sequence[str | None]) -> int:
         if not isinstance(value, str) or value not in self.labels:
             raise ValueError(f"{listed(self.labels)}, as the training texts have them")
         return self.labels.index(value)
@@ -149,7 +149,7 @@ class Classification(Problem):
     def _name(self, prediction: Any) -> str:
         return self.labels[int(prediction)]
 
-    def answers(self, logits: np.ndarray) -> list[Answer]:
+    def answers(self, logits: np.ndarray, texts: Sequence[Sequence[str]] = ()) -> list[Answer]:
         answers = []
         for row, found in zip(of_logits(SOFTMAX, logits), self.decode(logits), strict=True):
             named = dict(zip(self.labels, map(float, row), strict=True))

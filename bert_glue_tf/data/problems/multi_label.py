@@ -93,7 +93,7 @@ class MultiLabel(Problem):
             raise ValueError(", ".join(spellings))
         return [int(name in names) for name in spellings]
 
-    def label_from(self, value: str | Sequence[str]) -> list[int]:
+    def label_from(self, value: str | Sequence[str | None]) -> list[int]:
         if isinstance(value, str):
             raise ValueError("a list of labels, as the training texts have it")
         if not all(name in self.labels for name in value):
@@ -233,7 +233,7 @@ class MultiLabel(Problem):
             labels[number, [int(place) for place in places]] = 1
         return labels, logits
 
-    def answers(self, logits: np.ndarray) -> list[Answer]:
+    def answers(self, logits: np.ndarray, texts: Sequence[Sequence[str]] = ()) -> list[Answer]:
         """Return the labels that apply, commas between; the score is that of the surest one."""
         answers = []
         for row, found in zip(of_logits(SIGMOID, logits), self.decode(logits), strict=True):

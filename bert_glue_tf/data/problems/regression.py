@@ -70,7 +70,7 @@ class Regression(Problem):
             raise ValueError(f"a number from {self.low:g} to {self.high:g}")
         return score
 
-    def label_from(self, value: str | Sequence[str]) -> float:
+    def label_from(self, value: str | Sequence[str | None]) -> float:
         try:
             score = float(value) if isinstance(value, str) else math.nan
         except ValueError:
@@ -115,7 +115,7 @@ class Regression(Problem):
     def _name(self, prediction: Any) -> str:
         return f"{prediction:.3g}"
 
-    def answers(self, logits: np.ndarray) -> list[Answer]:
+    def answers(self, logits: np.ndarray, texts: Sequence[Sequence[str]] = ()) -> list[Answer]:
         return [Answer(f"{value:.3f}", {}, float(value)) for value in logits[:, 0]]
 
     def served(self, logits: tf.Tensor) -> dict[str, tf.Tensor]:
