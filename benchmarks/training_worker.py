@@ -169,7 +169,11 @@ class Worker:
             verbose=0,
             callbacks=[
                 *self._plan.method.callbacks(),
-                callbacks.Validate(scores.while_training(scores.predict_fn(self._network.model))),
+                callbacks.Validate(
+                    scores.while_training(
+                        scores.predict_fn(self._network.model), self._network.model
+                    )
+                ),
                 noted,
             ],
         )

@@ -68,7 +68,8 @@ class Probe:
     def losses(self, logits: np.ndarray) -> np.ndarray:
         """Return the loss of each text, float32 [n]."""
         targets = {name: tf.constant(values) for name, values in self._targets.items()}
-        return self._objective.losses(targets, tf.constant(logits)).numpy()
+        outputs = self._split.at_tokens(logits, 0.0)
+        return self._objective.losses(targets, tf.constant(outputs)).numpy()
 
     def score(self, logits: np.ndarray) -> float:
         """Return the task's primary metric."""

@@ -37,6 +37,7 @@ class Texts:
             run.task.text_fields,
             run.config.seq_length,
             run.config.truncation,
+            run.task.problem.tags_words,
         )
         return batching.tokenize(preprocessor, _TRAIN, self.examples)
 

@@ -20,8 +20,8 @@ class Start:
 
     Attributes:
       backbone: the encoder with the weights to start from, and its preprocessing.
-      classifier: kernel float32 [hidden, classes] and bias float32 [classes] where the run
-        starts from a fine-tuned model, else None.
+      classifier: kernel float32 [hidden, classes], bias float32 [classes] and the weights of a head
+        of words where the run starts from a fine-tuned model, else None.
       task: of the run.
       train: the training examples.
       validation: what the run validates on, by the split's name; for reports only.
@@ -32,6 +32,7 @@ class Start:
       is_rehearsal: True where only whether a method can do its work is asked for, before there
         are fine-tuned weights; nothing has to be measured then.
       truncation: which pieces of longer text are read.
+      tagging_head: of the run, where words are tagged.
       decide: `decide(name, make)` gives what `make` gave (JSON types) the first time in the run.
     """
 
@@ -46,6 +47,7 @@ class Start:
     seed: int
     is_rehearsal: bool = False
     truncation: str = "head"
+    tagging_head: str = "linear"
     decide: Callable[[str, Callable[[], Any]], Any] = lambda name, make: make()
 
     def with_backbone(self, backbone: Backbone) -> Start:
@@ -54,7 +56,7 @@ class Start:
 
     def tokenizer(self) -> Any:
         """Return the function of the run's texts to features; see `Backbone.tokenizer`."""
-        return self.backbone.tokenizer(self.task.text_fields, self.seq_length, self.truncation)
+        return self.backbone.tokenizer(self.task, self.seq_length, self.truncation)
 
     def classify(self, dropout: float = 0.0) -> tf_keras.Model:
         """Return a classifier of these weights, under the strategy of the scope.
@@ -66,10 +68,14 @@ class Start:
         from bert_glue_tf.models import classifiers, heads
 
         model = classifiers.build_classifier(
-            self.backbone.layer, self.task, dropout=dropout, seed=self.seed
+            self.backbone.layer,
+            self.task,
+            dropout=dropout,
+            seed=self.seed,
+            tagging_head=self.tagging_head,
         )
         if self.classifier is not None:
-            model.get_layer(heads.CLASSIFIER).set_weights(self.classifier)
+            heads.set_weights(model, self.classifier)
         else:
             bias = self.task.problem.first_bias(self.train.labels)
             model.get_layer(heads.CLASSIFIER).bias.assign(bias)

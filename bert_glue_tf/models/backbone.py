@@ -26,14 +26,15 @@ if TYPE_CHECKING:
     import tensorflow as tf
     import tf_keras
 
+    from bert_glue_tf.data.tasks import TaskSpec
     from bert_glue_tf.models.blocks import Blocks, EncoderSizes
     from bert_glue_tf.models.quantization.imitation import Trained
     from bert_glue_tf.models.saved_encoders import ProvedEncoder, SavedEncoder
     from bert_glue_tf.models.units import Group
 
 FILTERS_INSTEAD = "give a CNN (docs/cnn.md says how to make one)"
-# float32 kernel [hidden, classes] and bias [classes] of a classifier.
-ClassifierWeights = tuple["np.ndarray", "np.ndarray"]
+# float32 kernel [hidden, classes] and bias [classes] of a classifier, and those of a head of words.
+ClassifierWeights = tuple["np.ndarray", ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -170,13 +171,17 @@ class Backbone(Importer, Naming, abc.ABC):
         """Return what has a capability that the encoder lacks, as the end of a remedy."""
         return FILTERS_INSTEAD if capability == "filter" else self.instead
 
-    def tokenizer(
-        self, text_fields: Sequence[str], seq_length: int, truncation: str = "head"
-    ) -> Any:
-        """Return the function of texts to features (see `data.preprocessing.build`)."""
+    def tokenizer(self, task: TaskSpec, seq_length: int, truncation: str = "head") -> Any:
+        """Return the function of a task's texts to features (see `data.preprocessing.build`)."""
         from bert_glue_tf.data import preprocessing
 
-        return preprocessing.build(self.preprocessing, text_fields, seq_length, truncation)
+        return preprocessing.build(
+            self.preprocessing,
+            task.text_fields,
+            seq_length,
+            truncation,
+            task.problem.tags_words,
+        )
 
     def with_provenance(self, **more: Any) -> Self:
         """Return the same encoder with more that is known of where it comes from."""

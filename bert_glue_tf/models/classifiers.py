@@ -15,15 +15,24 @@ from bert_glue_tf.data.tasks import TaskSpec
 from bert_glue_tf.evaluation.evaluator import PredictFn
 from bert_glue_tf.models import heads
 from bert_glue_tf.models.quantization.imitation import is_weight
+from bert_glue_tf.models.word_heads.names import DEFAULT, NO_WORDS
 
 FEATURES = Padded().signature()
 PACKED_FEATURES = Packed().signature()
 
 
 def build_classifier(
-    encoder: tf_keras.layers.Layer, task: TaskSpec, *, dropout: float, seed: int
+    encoder: tf_keras.layers.Layer,
+    task: TaskSpec,
+    *,
+    dropout: float,
+    seed: int,
+    tagging_head: str = DEFAULT,
 ) -> tf_keras.Model:
     """Build a classifier: an encoder, dropout on its pooled output, a dense layer.
+
+    Of a task that tags words it is the last layer's output, and the head of words before the dense
+    layer.
 
     Args:
       encoder: dict of int32 [batch, length] in, dict with float32 pooled_output
@@ -31,11 +40,14 @@ def build_classifier(
       task: gives the number of classes (1 for regression).
       dropout: rate before the classifier.
       seed: of the classifier's first weights and its dropout.
+      tagging_head: name of the head, where words are tagged.
 
     Returns:
-      A functional model, dict of int32 [batch, length] in, float32 [batch, classes] logits out.
+      A functional model, dict of int32 [batch, length] in, float32 [batch, classes] logits out, or
+      [batch, length, tags].
     """
-    return heads.attach(encoder, task.problem.width, dropout, seed)
+    word_head = tagging_head if task.problem.tags_words else NO_WORDS
+    return heads.attach(encoder, task.problem.width, dropout, seed, word_head)
 
 
 @contextlib.contextmanager

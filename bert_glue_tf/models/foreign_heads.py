@@ -49,6 +49,12 @@ class ForeignHead:
           UserError: the outputs' names are not the task's labels, or are none.
         """
         labels = task.problem.labels
+        if task.problem.tags_words:
+            raise UserError(
+                f"--task={task.name}: tags words, and the classifier of {self.origin} answers a "
+                "text as a whole. Good: train a head on its encoder (python -m "
+                "bert_glue_tf.train --encoder=FOLDER)."
+            )
         if len(self.bias) != task.problem.width:
             raise UserError(
                 f"{self.origin}: the classifier has {len(self.bias)} outputs "

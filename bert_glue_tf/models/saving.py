@@ -30,6 +30,7 @@ from bert_glue_tf.models.quantization.imitation import Trained
 
 PREPROCESSING = "preprocessing"  # Of a saved classifier.
 _ARCHITECTURE = "architecture.json"
+TAGGING_HEAD = "tagging_head"  # In it, the name of a head of words.
 # Names of a layout's features -> name of the SavedModel's function that takes them.
 _ENDPOINTS = {preprocessing.INPUTS: "serve", packing.INPUTS: "serve_packed"}
 
@@ -119,12 +120,14 @@ def _write(
         "num_classes": task.problem.width,
         **backbone.describe(model),
     }
+    if word_head := heads.word_head_name(model):
+        description[TAGGING_HEAD] = word_head
     (folder / _ARCHITECTURE).write_text(json.dumps(description, indent=2) + "\n")
 
 
 def _add_texts(archive: _Archive, backbone: Backbone, task: TaskSpec, reading: Reading) -> None:
     """Add the signature from text to labels, which goes through the function of features."""
-    preprocessor = backbone.tokenizer(task.text_fields, reading.seq_length, reading.truncation)
+    preprocessor = backbone.tokenizer(task, reading.seq_length, reading.truncation)
     archive.track(backbone.preprocessing)  # Its vocabulary.
     serve = getattr(archive, _ENDPOINTS[preprocessing.INPUTS])
 

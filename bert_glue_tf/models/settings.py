@@ -9,6 +9,7 @@ from bert_glue_tf.core.settings import BELOW_ONE, FRACTION, Limits, Settings, op
 from bert_glue_tf.data.truncation import HEAD, TRUNCATIONS
 from bert_glue_tf.models import encoders
 from bert_glue_tf.models.quantization.recipes import NOT_QUANTIZED, TRAINED, find
+from bert_glue_tf.models.word_heads.names import DEFAULT, names
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -69,6 +70,11 @@ class EncoderSettings(Settings):
         f"What is read of longer text: {', '.join(TRUNCATIONS)}; head_tail = a quarter of the "
         "pieces from its beginning, the others from its end.",
         choices=TRUNCATIONS,
+    )
+    tagging_head: str = option(
+        DEFAULT,
+        f"Where words are tagged, what stands between encoder and tags: {', '.join(names())}.",
+        choices=names(),
     )
     dropout: float = option(0.1, "Dropout rate before the dense classifier.", limits=FRACTION)
     encoder_dropout: float = option(

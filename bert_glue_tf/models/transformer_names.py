@@ -28,7 +28,7 @@ _LAYER = re.compile(
     r"transformer/layer_(\d+)/"
     r"(?:self_attention/(?:query|key|value|attention_output)|intermediate|output)/kernel$"
 )
-_CLASSIFIER = ("classifier", "pooler")
+_CLASSIFIER = ("classifier", "pooler", "word_head")
 # Part of a name -> what a table calls that part of the network, from bottom to top.
 _PARTS = {
     "word_embeddings": "words",
@@ -36,6 +36,7 @@ _PARTS = {
     "type_embeddings": "types",
     "embedding_projection": "projection",
     "pooler_transform": "pooler",
+    "word_head": "head",
     "classifier": "classifier",
 }
 _BELOW = ("words", "positions", "types", "projection")
@@ -59,11 +60,13 @@ def name_of(variable: tf.Variable) -> str:
 def scope_of(name: str, rank: int) -> str:
     """Return the scope that a weight belongs to; empty for biases, layer norms and scalars.
 
+    Nor are the scores of tags behind tags in any: they are multiplied with nothing.
+
     Args:
       name: from `name_of`.
       rank: number of axes of the weight.
     """
-    if rank < 2 or "norm" in name.lower() or name.endswith("bias"):
+    if rank < 2 or "norm" in name.lower() or name.endswith(("bias", "transitions")):
         return ""
     if _LAYER.search(name):
         return "encoder"

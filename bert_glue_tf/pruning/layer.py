@@ -127,13 +127,7 @@ class Layer(PruningMethod):
     @staticmethod
     def _greedy(start: Start, count: int) -> list[int]:
         assert start.held_out is not None
-        assert start.held_out.labels is not None
-        preprocessor = start.tokenizer()
-        split = batching.Split(
-            "held out",
-            preprocessing.tokenize(preprocessor, start.held_out.texts),
-            start.held_out.labels,
-        )
+        split = batching.tokenize(start.tokenizer(), "held out", start.held_out)
         layout = layouts.Packed()  # What can be built without a layer can keep its texts apart.
         keep = list(range(start.backbone.layers.count))
         for _ in range(count):

@@ -73,6 +73,19 @@ class OptimizerSettings(Settings):
         "the validation split(s), with pruning only among those with the final sparsity.",
         choices=KEPT,
     )
+    keep_after: int = option(
+        0,
+        "With --keep=best, a step: only epochs that end after it count.",
+        limits=whole(0),
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.keep_after and self.keep != BEST:
+            raise UserError(
+                f"--keep_after={self.keep_after}: the last epoch's weights are kept, whatever the "
+                "scores. Good: --keep=best with it, or the flag left out."
+            )
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -88,6 +88,7 @@ def tokenizer(run: Run, folder: str) -> Any:
         run.task.text_fields,
         run.config.seq_length,
         run.config.truncation,
+        run.task.problem.tags_words,
     )
 
 

@@ -29,10 +29,11 @@ class BestEpoch(tf_keras.callbacks.Callback):
     """Keeps the weights and masks of the epoch with the best primary metric.
 
     The metric is the mean over the validation splits; a test split is never looked at. Where
-    something is pruned, only epochs count that end with the final sparsity. A run that goes on
-    knows the scores of its earlier epochs from the history. Weights of an epoch that it trains
-    again, since its process was killed after they were kept and before the training itself was
-    saved, are removed: that epoch is judged anew, and need not repeat bit for bit.
+    something is pruned, only epochs count that end with the final sparsity, and none that ends at
+    the step of --keep_after or before. A run that goes on knows the scores of its earlier epochs
+    from the history. Weights of an epoch that it trains again, since its process was killed after
+    they were kept and before the training itself was saved, are removed: that epoch is judged anew,
+    and need not repeat bit for bit.
 
     Attributes:
       epoch: the best one, from 1; 0 where there is none yet.
@@ -58,7 +59,8 @@ class BestEpoch(tf_keras.callbacks.Callback):
         task = inputs.task
         self._names = [f"val_{task.primary_metric}{end}" for end in task.validation_splits]
         self._steps = plan.steps_per_epoch
-        self._first = first_whole_epoch(job, plan)
+        after = math.ceil((job.config.keep_after + 1) / self._steps)
+        self._first = max(first_whole_epoch(job, plan), after if job.config.keep_after else 1)
         self._folder = job.folder.best
         self._states = Checkpoints(self._folder, 0, last_step=saved_step)
         self._state = tf.train.Checkpoint(model=network.model, pruning=plan.method.state())

@@ -27,6 +27,7 @@ class Inputs:
       held_out: training examples that no training sees, or None.
       seq_length: longest input in word pieces.
       truncation: which pieces of longer text are read.
+      all_pieces: where words are tagged, whether all pieces of a word learn its tag.
     """
 
     task: TaskSpec
@@ -35,6 +36,7 @@ class Inputs:
     held_out: Examples | None
     seq_length: int
     truncation: str = HEAD
+    all_pieces: bool = False
 
     @property
     def examples(self) -> dict[str, Examples]:
@@ -64,7 +66,7 @@ class Inputs:
         kind = "sentences" if len(self.task.text_fields) == 1 else "pairs of sentences"
         with doing(f"tokenizing {numbers} {kind}"):
             preprocessor = self.preprocessor(model)
-            train = batching.tokenize(preprocessor, "train", self.train)
+            train = batching.tokenize(preprocessor, "train", self.train, self.all_pieces)
             scored = {
                 suffix: batching.tokenize(preprocessor, split, self.read[split])
                 for suffix, split in self.task.scored_splits.items()
@@ -75,7 +77,13 @@ class Inputs:
 
     def preprocessor(self, model: Any) -> Any:
         """Return the Keras model from texts to word pieces; `model` as for `tokenize`."""
-        return preprocessing.build(model, self.task.text_fields, self.seq_length, self.truncation)
+        return preprocessing.build(
+            model,
+            self.task.text_fields,
+            self.seq_length,
+            self.truncation,
+            self.task.problem.tags_words,
+        )
 
 
 def read(job: Job, examples: Mapping[str, Examples] | None) -> Inputs:
@@ -97,4 +105,5 @@ def read(job: Job, examples: Mapping[str, Examples] | None) -> Inputs:
     count = task_settings.held_out_of(config, task, len(examples["train"]))
     train, held_out = examples["train"].hold_out(count)
     task_settings.check_held_out(config, task, held_out)
-    return Inputs(task, examples, train, held_out, config.seq_length, config.truncation)
+    all_pieces = config.tagged_pieces == "all"
+    return Inputs(task, examples, train, held_out, config.seq_length, config.truncation, all_pieces)

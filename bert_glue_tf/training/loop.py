@@ -17,7 +17,7 @@ from bert_glue_tf.core.progress import doing
 from bert_glue_tf.data import batching
 from bert_glue_tf.data.batching import Split
 from bert_glue_tf.evaluation.evaluator import PredictFn
-from bert_glue_tf.models import classifiers
+from bert_glue_tf.models import classifiers, heads
 from bert_glue_tf.runs.settings import BEST
 from bert_glue_tf.training import callbacks, devices, laying_out, thresholds
 from bert_glue_tf.training import network as networks
@@ -126,7 +126,7 @@ def train(job: Job, inputs: Inputs, plan: Plan, network: Network, start_time: fl
                     throughput,
                     usage,
                     *plan.method.callbacks(),
-                    callbacks.Validate(scoring.while_training(predict_fn)),
+                    callbacks.Validate(scoring.while_training(predict_fn, network.model)),
                     *best,
                     watch,
                     progress,
@@ -240,10 +240,11 @@ def _compile(
 
 
 def _objective(job: Job, inputs: Inputs, network: Network) -> Objective:
-    lesson = network.lesson
+    lesson, head = network.lesson, heads.word_head_of(network.model)
+    of_head = head.losses if head is not None else None
     if lesson is None:
-        return objectives.build(job.config, inputs.task)
-    return objectives.build(job.config, inputs.task, lesson.answers, lesson.hints)
+        return objectives.build(job.config, inputs.task, of_head=of_head)
+    return objectives.build(job.config, inputs.task, lesson.answers, lesson.hints, of_head)
 
 
 def _throughput(plan: Plan, split: Split, position: _Position, start_time: float) -> Throughput:

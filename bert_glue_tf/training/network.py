@@ -194,6 +194,7 @@ def _start(config: ExperimentConfig, backbone: Backbone, inputs: Inputs, **more:
         sparsity=config.final_sparsity,
         seq_length=config.seq_length,
         truncation=config.truncation,
+        tagging_head=config.tagging_head,
         seed=config.seed,
         **more,
     )

@@ -8,7 +8,7 @@ contract.
 from __future__ import annotations
 
 import abc
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from bert_glue_tf.models import heads
 from bert_glue_tf.runs.config import ExperimentConfig
 from bert_glue_tf.training.hints import Hint
 
+HeadLoss = Callable[[tf.Tensor, tf.Tensor], "tf.Tensor | None"]
 LABELS = "labels"  # The target that every objective has, and that metrics are computed from.
 
 
@@ -58,16 +59,27 @@ class Objective(abc.ABC):
 class TaskLoss(Objective):
     """The loss of the task's own kind of problem, from the labels alone."""
 
-    def __init__(self, problem: Problem) -> None:
-        """Take the loss from a problem."""
+    def __init__(self, problem: Problem, of_head: HeadLoss | None = None) -> None:
+        """Take the loss from a problem.
+
+        Args:
+          problem: of the run.
+          of_head: labels and logits to the losses [batch], where the classifier's head has a loss
+            of its own; it may return None.
+        """
         self._problem = problem
         self._loss = problem.keras_loss()
+        self._of_head = of_head
 
     def targets(self, split: Split) -> dict[str, np.ndarray | Ragged]:
-        return {LABELS: split.labels}
+        return {LABELS: split.learned}
 
     def losses(self, targets: Mapping[str, tf.Tensor], logits: tf.Tensor) -> tf.Tensor:
-        return self._loss.call(self._problem.keras_labels(targets[LABELS]), logits)
+        labels = targets[LABELS]
+        found = self._of_head(labels, logits) if self._of_head else None
+        return (
+            self._loss.call(self._problem.keras_labels(labels), logits) if found is None else found
+        )
 
 
 class BalancedLoss(Objective):
@@ -75,10 +87,10 @@ class BalancedLoss(Objective):
 
     _WEIGHTS = "class_weights"
 
-    def __init__(self, problem: Problem) -> None:
-        """Take loss and weights from a problem."""
+    def __init__(self, problem: Problem, of_head: HeadLoss | None = None) -> None:
+        """Take loss and weights from a problem; `of_head` is as for `TaskLoss`."""
         self._problem = problem
-        self._loss = TaskLoss(problem)
+        self._loss = TaskLoss(problem, of_head)
 
     def targets(self, split: Split) -> dict[str, np.ndarray | Ragged]:
         return {**self._loss.targets(split), self._WEIGHTS: self._problem.balance(split.labels)}
@@ -111,8 +123,8 @@ class DistilledLoss(Objective):
         Args:
           problem: gives the distance.
           labels: the loss of the labels.
-          answers: float32 [n, width], the teacher's logits for the training split, in the order
-            of the problem's outputs.
+          answers: float32 [n, width] or [n, words, width], the teacher's logits for the training
+            split, in the order of the problem's outputs.
           weight: in [0, 1], of the distance.
           temperature: of the distance.
           hints: of the inside of the teacher, if they are learned as well.
@@ -127,7 +139,8 @@ class DistilledLoss(Objective):
     def targets(self, split: Split) -> dict[str, np.ndarray | Ragged]:
         if len(split) != len(self._answers):
             raise ValueError(f"{len(self._answers)} answers for {len(split)} examples")
-        found: dict[str, Any] = {**self._labels.targets(split), self._TEACHER: self._answers}
+        answers = split.at_tokens(self._answers, float("nan"))
+        found: dict[str, Any] = {**self._labels.targets(split), self._TEACHER: answers}
         for hint in self.hints:
             found |= hint.targets()
         return found
@@ -145,6 +158,7 @@ def build(
     task: TaskSpec,
     answers: np.ndarray | None = None,
     hints: Sequence[Hint] = (),
+    of_head: HeadLoss | None = None,
 ) -> Objective:
     """Return the objective that a run's settings ask for.
 
@@ -153,9 +167,10 @@ def build(
       task: gives the kind of problem, and with it the loss.
       answers: the teacher's, as `DistilledLoss` takes them; None without a teacher.
       hints: of the inside of the teacher.
+      of_head: as for `TaskLoss`.
     """
     kind = BalancedLoss if config.class_weights == "balanced" else TaskLoss
-    labels = kind(task.problem)
+    labels = kind(task.problem, of_head)
     if answers is None:
         return labels
     return DistilledLoss(

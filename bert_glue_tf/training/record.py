@@ -37,7 +37,8 @@ def write(
     """
     folder = job.folder
     folder.require_present()
-    scored, points = thresholds.choose(job.config, trained.scoring, trained.predict_fn)
+    scored = trained.scoring.of(trained.model)
+    scored, points = thresholds.choose(job.config, scored, trained.predict_fn)
     inputs = dataclasses.replace(inputs, task=scored.task)
     trained = dataclasses.replace(trained, scoring=scored)
     with doing("scoring the trained model"):

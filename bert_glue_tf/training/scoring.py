@@ -15,7 +15,7 @@ from bert_glue_tf.data.tasks import TaskSpec
 from bert_glue_tf.evaluation import bootstrap, evaluator, metrics, operating_point
 from bert_glue_tf.evaluation.evaluator import EVALUATION_BATCH, Evaluation, PredictFn
 from bert_glue_tf.evaluation.operating_point import OperatingPoint
-from bert_glue_tf.models import classifiers
+from bert_glue_tf.models import classifiers, heads
 
 # Name of a metric with its split's suffix -> the 95 % bootstrap interval over the examples.
 Intervals = Mapping[str, tuple[float, float]]
@@ -42,9 +42,19 @@ class Scoring:
         """Return the model as a function of features to logits; see `classifiers.predict_fn`."""
         return classifiers.predict_fn(model, self.layout)
 
-    def while_training(self, predict_fn: PredictFn) -> Callable[[], dict[str, float]]:
-        """Return a function that scores the model of a `predict_fn` as it stands."""
-        return lambda: self.validate(predict_fn)
+    def while_training(
+        self, predict_fn: PredictFn, model: tf_keras.Model
+    ) -> Callable[[], dict[str, float]]:
+        """Return a function that scores a model, of which `predict_fn` is, as it stands."""
+        return lambda: self.of(model).validate(predict_fn)
+
+    def of(self, model: tf_keras.Model) -> Scoring:
+        """Return the scoring that decodes answers as the head of a model has learned to."""
+        head = heads.word_head_of(model)
+        if head is None or not (learned := head.learned()):
+            return self
+        problem = dataclasses.replace(self.task.problem, **learned)  # type: ignore[type-var]
+        return dataclasses.replace(self, task=dataclasses.replace(self.task, problem=problem))
 
     def validate(self, predict_fn: PredictFn) -> dict[str, float]:
         """Return the scores of a model as it stands on the validation splits, by their names.
@@ -140,6 +150,6 @@ def intervals(
         outputs = task.problem.decode(done.logits)
         for name in task.metrics:
             intervals[f"{name}{suffix}"] = bootstrap.interval(
-                task.problem, metrics.METRICS[name], validation[suffix].labels, outputs
+                task.problem, metrics.of(task.problem, name), validation[suffix].labels, outputs
             )
     return intervals

@@ -96,6 +96,6 @@ def _network(job: Job, data: Inputs, plan: Plan, head: ClassifierWeights) -> Net
     model = classifiers.build_classifier(
         backbone.layer, data.task, dropout=job.config.dropout, seed=job.config.seed
     )
-    model.get_layer(heads.CLASSIFIER).set_weights(head)
+    heads.set_weights(model, head)
     description = {key: told for key, told in backbone.record().items() if key != "unused_head"}
     return Network(backbone, model, "float32", description, backbone.widths())

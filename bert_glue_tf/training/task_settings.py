@@ -26,14 +26,20 @@ def check(settings: ExperimentConfig, task: TaskSpec) -> None:
       task: of the run.
 
     Raises:
-      UserError: weights of classes where there are none, or precision and recall of a problem that
-        has no positive answers.
+      UserError: weights of classes where there are none, precision and recall of a problem that
+        has no positive answers, or the inside of a teacher where words are tagged.
     """
     if settings.class_weights != "none" and not task.problem.is_right_or_wrong:
         raise UserError(
             f"--class_weights={settings.class_weights}: {task.name} has {task.problem.title}, and "
             "weights are for classes. Good: --class_weights=none."
         )
+    for name in ("distill_layers", "distill_attention"):
+        if getattr(settings, name) and task.problem.tags_words:
+            raise UserError(
+                f"--{name}={getattr(settings, name)}: {task.name} tags words, of which a teacher's "
+                "answers are learned, and not the inside of its encoder. Good: leave the flag out."
+            )
     for name in ("at_recall", "at_precision"):
         if getattr(settings, name) and not task.problem.has_positives:
             raise UserError(

@@ -131,7 +131,7 @@ def ask(job: Job, inputs: Inputs, teacher: Teacher, student: Backbone) -> Lesson
         memory.collect(run.result.bytes.get("plain", 0))  # The teacher, which nobody holds now.
         kept = answer_files.read(folder, wanted)
     logits, rows = kept
-    answers = logits[:, teacher.outputs]
+    answers = logits[..., teacher.outputs]
     if problems.diverged(answers):
         raise UserError(
             f"{teacher.flag}: it answers with values that are not numbers, since its training "
@@ -194,7 +194,10 @@ def _scores(teacher: Teacher, inputs: Inputs, answers: np.ndarray) -> dict[str, 
     assert inputs.train.labels is not None  # Else there would be nothing to train.
     # By its own problem, which has the threshold that was chosen for it.
     scored = dataclasses.replace(task, problem=run.task.problem)
-    scores = metrics.compute(scored, inputs.train.labels, answers, also=task.problem.always_scored)
+    labels = inputs.train.labels
+    if task.problem.tags_words:  # Texts that are held out may have more words.
+        labels = labels[:, : answers.shape[1]]
+    scores = metrics.compute(scored, labels, answers, also=task.problem.always_scored)
     name = task.primary_metric
     told = [f"{scores[name]:.4f} on the training texts"]
     for suffix, split in run.task.validation_splits.items():
@@ -222,11 +225,14 @@ def _answers(
     are_whole = any(question.of_all_tokens for question in wanted)
     size = _WHOLE_BATCH if are_whole else EVALUATION_BATCH
     logging.info("the teacher answers %s training texts", f"{len(tokens):,}")
-    answers = np.empty((len(tokens), teacher.run.task.problem.width), np.float32)
+    answers: np.ndarray | None = None
     begin, done = time.perf_counter(), 0
     with progress.Bar(len(tokens), "teacher") as bar:
         for batch in layout.batches(tokens.lengths, size):
             logits, found = answer(layout.features(tokens, batch))
+            logits = tokens.answers(logits, batch)
+            if answers is None:
+                answers = np.empty((len(tokens), *logits.shape[1:]), np.float32)
             answers[batch] = logits
             for question, values, own in zip(wanted, found, rows, strict=True):
                 is_there = np.arange(values.shape[1]) < own.lengths[batch][:, None]
@@ -235,6 +241,7 @@ def _answers(
             left = (time.perf_counter() - begin) / done * (len(tokens) - done)
             bar.show(done, f"about {progress.duration(left)} left")
     logging.info("the teacher has answered, in %s", progress.duration(time.perf_counter() - begin))
+    assert answers is not None  # A run has training texts.
     return answers
 
 
@@ -281,6 +288,7 @@ def _tokens(teacher: Teacher, inputs: Inputs) -> TokenizedTexts:
             run.task.text_fields,
             run.config.seq_length,
             run.config.truncation,
+            run.task.problem.tags_words,
         )
         texts = tuple(examples.texts[place] for place in teacher.fields)
         tokens = preprocessing.tokenize(preprocessor, texts)

@@ -26,7 +26,8 @@ import tf_keras
 from bert_glue_tf.data import batching
 from bert_glue_tf.data.layouts import Padded
 from bert_glue_tf.data.preprocessing import INPUTS, TokenizedTexts
-from bert_glue_tf.data.problems import Classification, MultiLabel, Regression
+from bert_glue_tf.data.problems import Classification, MultiLabel, Regression, Tagging
+from bert_glue_tf.data.words import Words
 from bert_glue_tf.models import heads
 from bert_glue_tf.training.hints import LayerStates, Relations
 from bert_glue_tf.training.objective import BalancedLoss, DistilledLoss, TaskLoss, trainee
@@ -36,6 +37,7 @@ PROBLEMS = {
     "classification": Classification(("no", "perhaps", "yes")),
     "regression": Regression(0.0, 5.0),
     "multi_label": MultiLabel(("red", "round", "ripe")),
+    "tagging": Tagging(("O", "B-x", "I-x")),
 }
 # The last batch is not full, and its rest is odd: one replica has an example less.
 COUNT, BATCH, LENGTH, WORDS, WIDTH = 13, 8, 6, 40, 4
@@ -43,7 +45,8 @@ COUNT, BATCH, LENGTH, WORDS, WIDTH = 13, 8, 6, 40, 4
 
 def distilled(problem, labels=TaskLoss, weight=0.3, temperature=2.0, hints=()):
     """A loss with a teacher whose answers are drawn by chance."""
-    answers = np.random.default_rng(5).normal(size=(COUNT, problem.width)).astype(np.float32)
+    shape = (COUNT, LENGTH - 1, problem.width) if problem.tags_words else (COUNT, problem.width)
+    answers = np.random.default_rng(5).normal(size=shape).astype(np.float32)
     return DistilledLoss(problem, labels(problem), answers, weight, temperature, hints)
 
 
@@ -74,6 +77,10 @@ LAYOUT = Padded(lengths=(LENGTH,))
 
 def labels_of(problem, numbers):
     """Labels that are drawn from numbers: their rest of three, or three bits of them."""
+    if problem.tags_words:  # Of the five words behind the number; one tag is not known.
+        rest = (numbers[:, None] + np.arange(LENGTH - 1)) % 3
+        rest[3, 2] = -1
+        return problem.as_labels(rest)
     bits = numbers[:, None] >> np.arange(problem.width) & 1
     return problem.as_labels(bits if problem.label_dtype == "int8" else numbers % 3)
 
@@ -82,8 +89,12 @@ def split(problem):
     """13 examples of six words each; the first word is the example's number."""
     ids = np.random.default_rng(0).integers(COUNT, WORDS, (COUNT, LENGTH)).astype(np.int32)
     ids[:, 0] = np.arange(COUNT)
+    words = None
+    if problem.tags_words:
+        numbers = np.tile(np.arange(-1, LENGTH - 1, dtype=np.int32), COUNT)
+        words = Words(numbers, np.full(COUNT, LENGTH - 1, np.int32))
     tokens = TokenizedTexts(
-        ids.reshape(-1), np.zeros(ids.size, np.int8), np.arange(COUNT + 1) * LENGTH
+        ids.reshape(-1), np.zeros(ids.size, np.int8), np.arange(COUNT + 1) * LENGTH, words=words
     )
     return batching.Split("train", tokens, labels_of(problem, ids.sum(1)))
 
@@ -102,20 +113,22 @@ class Encoder(tf_keras.layers.Layer):
         queries = tf.reshape(words, [*tf.unstack(tf.shape(words)[:2]), 2, WIDTH // 2])
         return {
             "pooled_output": tf.reduce_mean(last, axis=1),
+            "sequence_output": last,
             "encoder_outputs": [words, last],
             "attention_inputs": [[queries]],
         }
 
 
-def classifier(width):
+def classifier(problem):
     """Features to logits, with weights drawn from a fixed seed."""
     tf_keras.utils.set_random_seed(1)
-    return heads.attach(Encoder(), width, 0.0, seed=1)
+    head = "linear" if problem.tags_words else ""
+    return heads.attach(Encoder(), problem.width, 0.0, seed=1, word_head=head)
 
 
 def build(objective, problem, is_filled_up=False):
     """A model that is ready to be trained by plain gradient descent, so that weights show it."""
-    model = trainee(classifier(problem.width), INPUTS, objective, seed=1)
+    model = trainee(classifier(problem), INPUTS, objective, seed=1)
     model.compile(
         optimizer=tf_keras.optimizers.SGD(0.1),
         weighted_metrics=problem.keras_metrics(is_filled_up),

@@ -73,7 +73,7 @@ def test_targets_are_arrays_over_the_split_with_its_labels(case):
     objective, problem = case
     split = objectives.split(problem)
     targets = objective.targets(split)
-    np.testing.assert_array_equal(targets[LABELS], split.labels)
+    np.testing.assert_array_equal(targets[LABELS], split.learned)
     assert {len(values) for values in targets.values()} == {len(split)}
 
 
@@ -150,7 +150,7 @@ def test_the_task_loss_is_the_one_that_the_problem_scores_by(kind):
     problem = objectives.PROBLEMS[kind]
     objective = TaskLoss(problem)
     features, targets = batch_of(objective, problem, np.arange(9))
-    logits = objectives.classifier(problem.width)(features).numpy()
+    logits = objectives.classifier(problem)(features).numpy()
     found = np.mean(objective.losses(targets, tf.constant(logits)))
     assert found == pytest.approx(problem.loss(targets[LABELS].numpy(), logits), rel=1e-5)
 
@@ -160,7 +160,7 @@ def test_the_task_loss_trains_to_the_bit_what_keras_trains_by_the_problems_loss(
     problem = objectives.PROBLEMS[kind]
     split = objectives.split(problem)
     mine = objectives.train(TaskLoss(problem), problem, tf.distribute.get_strategy())
-    plain = objectives.classifier(problem.width)
+    plain = objectives.classifier(problem)
     plain.compile(
         optimizer=tf_keras.optimizers.SGD(0.1),
         loss=problem.keras_loss(),
@@ -185,12 +185,12 @@ def test_a_teachers_weight_divides_the_loss_between_the_labels_and_its_answers(k
     def losses(weight, logits=None):
         objective = objectives.distilled(problem, labels, weight)
         features, targets = batch_of(objective, problem, np.arange(9))
-        logits = objectives.classifier(problem.width)(features) if logits is None else logits
+        logits = objectives.classifier(problem)(features) if logits is None else logits
         return objective.losses(targets, logits).numpy()
 
     objective = labels(problem)
     features, targets = batch_of(objective, problem, np.arange(9))
-    logits = objectives.classifier(problem.width)(features)
+    logits = objectives.classifier(problem)(features)
     alone, taught = losses(0.0), losses(1.0)
     np.testing.assert_allclose(alone, objective.losses(targets, logits), rtol=1e-5)
     np.testing.assert_allclose(losses(0.25), 0.75 * alone + 0.25 * taught, rtol=1e-5)
@@ -307,7 +307,7 @@ def test_the_training_step_is_traced_once(policy):
     before = tf_keras.mixed_precision.global_policy()
     tf_keras.mixed_precision.set_global_policy(policy)
     try:
-        trainee = Trainee(objectives.classifier(problem.width), TaskLoss(problem))
+        trainee = Trainee(objectives.classifier(problem), TaskLoss(problem))
         trainee.compile(
             optimizer=build_optimizer(ExperimentConfig(), 4),
             weighted_metrics=problem.keras_metrics(is_filled_up=False),
@@ -329,7 +329,7 @@ def test_the_training_step_is_traced_once(policy):
 
 def test_what_trains_has_the_layers_and_variables_of_the_classifier_and_leaves_it_as_it_is():
     problem = objectives.PROBLEMS["classification"]
-    model = objectives.classifier(problem.width)
+    model = objectives.classifier(problem)
     before = [layer.name for layer in model.layers]
     trainee = Trainee(model, TaskLoss(problem))
     trainee.compile(optimizer="sgd", weighted_metrics=[], is_filled_up=True)

@@ -11,7 +11,8 @@ The same results as Keras's, in a form that TFLite's kernels take whole:
   al. 2022, "Outlier Suppression", section 4.1, https://arxiv.org/abs/2209.13325): gamma is
   what makes a few channels of BERT's activations so large that int8 loses the others;
 - 1/sqrt(size of a key) goes into the query's weights;
-- the last layer computes its first position only, the one that the pooler reads;
+- the last layer computes its first position only, the one that the pooler reads, unless each has
+  an answer;
 - half a layer whose last product is zero, since all its heads or neurons are gone, is its bias.
 """
 
@@ -55,6 +56,7 @@ class ExportArithmetic:
       share: name and value -> the variable that holds the value for all functions of a graph.
       epsilon: of the layer norms.
       texts: number of them that are computed together, all of one length.
+      has_words: whether the last layer computes every position, of which each has an answer.
     """
 
     activation: str
@@ -62,6 +64,7 @@ class ExportArithmetic:
     share: Callable[[str, np.ndarray], tf.Variable]
     epsilon: float
     texts: int = 1
+    has_words: bool = False
 
     def scope(self, name: str) -> contextlib.AbstractContextManager[Any]:
         return tf.name_scope(name)
@@ -103,7 +106,7 @@ class ExportArithmetic:
     def enter_layer(self, hidden: Any, is_last: bool) -> tuple[Any, Any]:
         # Keys and values need every position, what comes after the attention only those
         # that somebody reads.
-        if not is_last:
+        if not is_last or self.has_words:
             return hidden, hidden
         return self.change(hidden, self._firsts), hidden
 
@@ -154,15 +157,21 @@ class ExportArithmetic:
         new, skipped = (right, left) if isinstance(left, Normalized) else (left, right)
         if not isinstance(skipped, Normalized):  # The projection of narrow tables.
             return new + skipped
-        gamma = self.share(f"{skipped.name}/gamma", skipped.gamma)
-        beta = self.share(f"{skipped.name}/beta", skipped.beta)
-        return new + (skipped.core * gamma + beta)
+        return new + self.plain(skipped)
+
+    def plain(self, hidden: Any) -> tf.Tensor:
+        """Return the output of a layer norm as one tensor."""
+        if not isinstance(hidden, Normalized):
+            return hidden
+        gamma = self.share(f"{hidden.name}/gamma", hidden.gamma)
+        return hidden.core * gamma + self.share(f"{hidden.name}/beta", hidden.beta)
 
     def activate(self, name: str, inner: tf.Tensor) -> tf.Tensor:
         return _activate(self.activation, inner)
 
     def firsts(self, hidden: Normalized, inputs: Inputs) -> Normalized:
-        return hidden  # The last layer has computed no other position.
+        # Else the last layer has computed no other position.
+        return self.change(hidden, self._firsts) if self.has_words else hidden
 
     def activate_pooled(self, pooled: tf.Tensor) -> tf.Tensor:
         return _activate(self.pooler_activation, pooled)

@@ -219,7 +219,7 @@ class BertBackbone(TransformerNames, Backbone):
         started = self._built(architecture, saved.encoder.__getitem__)
         if architecture.vocab_size < self.architecture.vocab_size:
             started = started._reading(folder / saving.PREPROCESSING)
-        return started, (saved.kernel, saved.bias)
+        return started, saved.classifier
 
     def in_float32(self, model: tf_keras.Model) -> tf_keras.Model:
         from bert_glue_tf.models.bert.classifier_weights import from_weights, weights_of

@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
+from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import packing
 from bert_glue_tf.models.bert import cutting, forward, shrinking, structure
 from bert_glue_tf.models.bert.architecture import Architecture, Block, by_canonical_name
@@ -50,6 +51,11 @@ class BertBlocks(Blocks):
     def __init__(self, folder: pathlib.Path) -> None:
         # The grids of a training for a quantized file are those of its own widths.
         self._saved = dataclasses.replace(read_weights(folder), trained=None)
+        if self._saved.word_head:
+            raise UserError(
+                f"{folder}: tags words, and blocks are searched and cut where a text has one "
+                "answer. Good: prune it in its training (--pruning_method), and quantize its file."
+            )
         architecture = self._saved.architecture
         self._encoder = build_encoder(architecture, self._saved.encoder.__getitem__, str(folder))
         self._weights: Mapping[str, Any] = by_canonical_name(self._encoder.variables)

@@ -12,6 +12,7 @@ import tf_keras
 
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.models import heads, saving
+from bert_glue_tf.models.backbone import ClassifierWeights
 from bert_glue_tf.models.bert import structure
 from bert_glue_tf.models.bert.architecture import (
     Architecture,
@@ -32,6 +33,7 @@ from bert_glue_tf.models.quantization.imitation import (
 from bert_glue_tf.models.quantization.recipes import NOT_QUANTIZED, TRAINED, find
 from bert_glue_tf.models.saved_encoders import SavedVariables
 from bert_glue_tf.models.transformer_names import canonical_name, name_of
+from bert_glue_tf.models.word_heads.names import NO_WORDS, WORD_HEAD
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,11 +57,20 @@ class SavedWeights(EncoderWeights):
       kernel: float32 [hidden, classes] of the classifier.
       bias: float32 [classes].
       trained: the grids that it was trained on; None where it was trained for no quantization.
+      word_head: name of its head of words; empty where texts have one answer.
+      head: name -> weight of its head of words, in the order of their names.
     """
 
     kernel: np.ndarray
     bias: np.ndarray
     trained: Trained | None = None
+    word_head: str = NO_WORDS
+    head: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+
+    @property
+    def classifier(self) -> ClassifierWeights:
+        """The weights that are not the encoder's."""
+        return (self.kernel, self.bias, *self.head.values())
 
 
 def read_weights(folder: pathlib.Path) -> SavedWeights:
@@ -88,7 +99,16 @@ def read_weights(folder: pathlib.Path) -> SavedWeights:
     own = [name for name in saved.names if canonical_name(name)]
     kernel, bias = (saved.read(f"{heads.CLASSIFIER}/{leaf}") for leaf in ("kernel", "bias"))
     trained = _trained(architecture, recipe, saved) if recipe else None
-    return SavedWeights(architecture, OnDemand(own, saved.read), kernel, bias, trained)
+    head = sorted(name for name in saved.names if name.startswith(f"{WORD_HEAD}/"))
+    return SavedWeights(
+        architecture,
+        OnDemand(own, saved.read),
+        kernel,
+        bias,
+        trained,
+        description.get(saving.TAGGING_HEAD, NO_WORDS),
+        {name: saved.read(name) for name in head},
+    )
 
 
 def _trained(architecture: Architecture, recipe: str, saved: SavedVariables) -> Trained:
@@ -111,7 +131,7 @@ def trained_of_file(folder: pathlib.Path) -> Trained | None:
     saved = read_weights(folder)
     if saved.trained is None:
         return None
-    gone: list[str] = []
+    gone = ["pooler_transform"] if saved.word_head else []
     for index in range(saved.architecture.layers):
         for kind in structure.LAYER_UNITS.values():
             if not saved.encoder[f"{structure.LAYERS}layer_{index}/{kind.output}"].any():
@@ -145,7 +165,10 @@ def weights_of(model: tf_keras.Model, like: Architecture) -> SavedWeights:
     encoder = {name: variable.numpy() for name, variable in variables.items()}
     layers = (layer for layer in model.layers if isinstance(layer, QuantizedEncoder))
     trained = next((layer.trained for layer in layers), None)
-    return SavedWeights(architecture, encoder, kernel, bias, trained)
+    head = {name: value.numpy() for name, value in heads.word_head_variables(model).items()}
+    return SavedWeights(
+        architecture, encoder, kernel, bias, trained, heads.word_head_name(model), head
+    )
 
 
 def from_weights(
@@ -162,8 +185,8 @@ def from_weights(
     encoder = build_encoder(weights.architecture, weights.encoder.__getitem__, origin, recipe)
     if weights.trained:
         encoder.take(weights.trained)
-    model = heads.attach(encoder, len(weights.bias), dropout, seed=0)
-    model.get_layer(heads.CLASSIFIER).set_weights([weights.kernel, weights.bias])
+    model = heads.attach(encoder, len(weights.bias), dropout, 0, weights.word_head)
+    heads.set_weights(model, weights.classifier)
     return model
 
 
@@ -198,9 +221,10 @@ def rounded(folder: pathlib.Path, recipe: str) -> dict[str, np.ndarray]:
         encoder.take(saved.trained)
     else:
         encoder.begin()
-    model = heads.attach(encoder, len(saved.bias), dropout=0.0, seed=0)
+    model = heads.attach(encoder, len(saved.bias), 0.0, 0, saved.word_head)
     head = {f"{heads.CLASSIFIER}/kernel": saved.kernel, f"{heads.CLASSIFIER}/bias": saved.bias}
-    model.get_layer(heads.CLASSIFIER).set_weights(list(head.values()))
+    head |= saved.head
+    heads.set_weights(model, saved.classifier)
     settle(model)
     found = {name_of(variable): variable.numpy() for variable in filter(is_weight, model.variables)}
     return {

@@ -6,6 +6,7 @@ A BERT encoder is computed by `forward.encode`, as in training, with the steps o
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,9 @@ from bert_glue_tf.models.bert import forward, structure
 from bert_glue_tf.models.bert.arithmetic_export import ExportArithmetic
 from bert_glue_tf.models.bert.classifier_weights import SavedWeights
 from bert_glue_tf.models.bert.on_demand import joined
+from bert_glue_tf.models.word_heads import registry
+from bert_glue_tf.models.word_heads.names import WORD_HEAD
+from bert_glue_tf.models.word_heads.sequences import WordHead
 
 
 class ExportGraph(tf.Module):
@@ -46,11 +50,18 @@ class ExportGraph(tf.Module):
         self._weights = lambda: own
         self._again = lambda **changes: ExportGraph(weights, quantize, **changes)
         self._quantize = quantize
+        self._word_head = weights.word_head
+        self._head_weights = lambda: weights.head
+        # A training for a quantized file has gamma and beta in what the classifier takes.
+        self._folds = weights.trained is None
         self._has_table = has_table
         self._shared: dict[str, tf.Variable] = {}
+        self._built: WordHead | None = None
 
     def function(self, length: int, texts: int = 1) -> tf.types.experimental.ConcreteFunction:
         """Return int32 [texts, length] features, by name, to {"logits": [texts, classes]}.
+
+        Where words are tagged each position has logits: [texts, length, tags].
 
         Raises:
           UserError: the encoder has fewer positions than `length`.
@@ -69,7 +80,10 @@ class ExportGraph(tf.Module):
             if texts > 1:
                 words, types = (tf.reshape(one, [-1]) for one in (input_word_ids, input_type_ids))
                 mask = tf.reshape(input_mask, [texts, 1, 1, length])
-            return {"logits": self._logits(forward.Inputs(words, types, mask), texts)}
+            inputs = forward.Inputs(words, types, mask)
+            if not self._word_head:
+                return {"logits": self._logits(inputs, texts)}
+            return {"logits": self._word_logits(inputs, input_mask, texts)}
 
         return classify.get_concrete_function(*specs)
 
@@ -81,22 +95,59 @@ class ExportGraph(tf.Module):
         )
 
     def _logits(self, inputs: forward.Inputs, texts: int) -> tf.Tensor:
+        arithmetic, encoded = self._encoded(inputs, texts)
+        return self._classified(arithmetic, encoded.pooled)
+
+    def _word_logits(self, inputs: forward.Inputs, mask: tf.Tensor, texts: int) -> tf.Tensor:
+        """Return the logits of each position; `mask` is int32 [texts, length]."""
+        arithmetic, encoded = self._encoded(inputs, texts)
+        last = encoded.layers[-1]
+        if registry.get(self._word_head).changes_nothing:
+            source = last if self._folds else arithmetic.plain(last)
+            logits = self._classified(arithmetic, source)
+        else:
+            hidden = tf.reshape(arithmetic.plain(last), [*mask.shape, -1])
+            with arithmetic.scope(WORD_HEAD):
+                found = self._head(hidden.shape)(hidden, tf.cast(mask, tf.bool))
+            logits = self._classified(arithmetic, tf.reshape(found, [-1, found.shape[-1]]))
+        return tf.reshape(logits, [*mask.shape, -1])
+
+    def _head(self, shape: tf.TensorShape) -> WordHead:
+        """Return the head of words, built once for all functions."""
+        if self._built is None:
+            with tf.init_scope():
+                width = len(self._weights()["classifier/bias"])
+                self._built = registry.build(self._word_head, width=width)
+                self._built.build([None, None, shape[-1]])
+                weights = sorted(self._built.weights, key=lambda weight: weight.name)
+                values = sorted(self._head_weights().items())
+                for weight, (_, value) in zip(weights, values, strict=True):
+                    weight.assign(value)
+        return self._built
+
+    def _encoded(self, inputs: forward.Inputs, texts: int) -> tuple[ExportArithmetic, Any]:
         arithmetic = ExportArithmetic(
             self._architecture.activation,
             self._architecture.pooler_activation,
             self._share,
             self._architecture.layer_norm_epsilon,
             texts,
+            bool(self._word_head),
         )
         layers = self._architecture.layers
-        encoded = forward.encode(self._weights(), inputs, arithmetic, layers, self._at)
+        return arithmetic, forward.encode(self._weights(), inputs, arithmetic, layers, self._at)
+
+    def _classified(self, arithmetic: ExportArithmetic, source: Any) -> tf.Tensor:
+        """Return the output of the dense layer that ends the classifier."""
         with arithmetic.scope("classifier"):
-            name, pooled = "classifier", self._at("classifier:input", encoded.pooled)
+            name = "classifier"
+            at_input = functools.partial(self._at, f"{name}:input")
+            source = arithmetic.change(source, at_input)
             kernel, bias = (
                 self._at(f"{name}/{leaf}", self._weights()[f"{name}/{leaf}"])
                 for leaf in ("kernel", "bias")
             )
-            return self._at(f"{name}:output", arithmetic.dense(pooled, name, kernel, bias))
+            return self._at(f"{name}:output", arithmetic.dense(source, name, kernel, bias))
 
     def _at(self, point: str, tensor: Any) -> Any:
         """Return what stands for a tensor at a point; for a weight, computed now."""

@@ -122,8 +122,13 @@ class BertEncoder(networks.BertEncoderV2):
 
         Of packed features (`data.packing.INPUTS`) pooled_output is [texts, hidden], and
         sequence_output, the last layer's, has the tokens that are pooled alone: [texts, 1, hidden].
+        Without `packing.FIRSTS` among the features it has all of them: [rows, width, hidden].
         """
         return outputs(self.encode(features(inputs)))
+
+    def answer_every_token(self) -> None:
+        """Leave the pooler untrained, since the answers are those of the last layer's tokens."""
+        self._pooler_layer.trainable = False
 
     # Keras has AutoGraph read a layer's code; this has no branch that depends on a tensor.
     @tf.autograph.experimental.do_not_convert
@@ -168,7 +173,7 @@ class BertEncoder(networks.BertEncoderV2):
 
 def features(inputs: Mapping[str, tf.Tensor]) -> forward.Inputs:
     """Return the features of a layer's call, padded or packed, as `forward` takes them."""
-    return _packed(inputs) if packing.FIRSTS in inputs else _padded(inputs)
+    return _packed(inputs) if packing.TEXTS in inputs else _padded(inputs)
 
 
 def outputs(encoded: forward.Encoded[tf.Tensor]) -> dict[str, Any]:
@@ -189,7 +194,7 @@ def _padded(inputs: Mapping[str, tf.Tensor]) -> forward.Inputs:
 
 def _packed(inputs: Mapping[str, tf.Tensor]) -> forward.Inputs:
     """Return the features of several texts a row, of which each reads itself alone."""
-    word_ids, type_ids, texts, positions, firsts = (inputs[name] for name in packing.INPUTS)
+    word_ids, type_ids, texts, positions, firsts = map(inputs.get, packing.INPUTS)
     # What fills a row up has a number of its own, 0, and so reads itself too: a softmax over
     # nothing would be NaN. Nobody reads it.
     same_text = tf.equal(tf.expand_dims(texts, 2), tf.expand_dims(texts, 1))

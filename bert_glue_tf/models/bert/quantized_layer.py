@@ -64,6 +64,7 @@ class QuantizedEncoder(BertEncoder, OnGrid):
 
     Attributes:
       recipe: as given.
+      every_token: whether all tokens of the last layer reach the logits, and not the pooled alone.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class QuantizedEncoder(BertEncoder, OnGrid):
     ) -> None:
         super().__init__(architecture, name=name, initializer=initializer)
         self.recipe = recipe
+        self.every_token = False
         self._imitation = imitation_of(architecture, recipe)
 
     def build(self, input_shape: Any) -> None:
@@ -99,13 +101,18 @@ class QuantizedEncoder(BertEncoder, OnGrid):
     @tf.autograph.experimental.do_not_convert
     def call(self, inputs: Mapping[str, tf.Tensor], training: bool | None = None) -> dict[str, Any]:
         """Return what `BertEncoder.call` returns, of the file's computation."""
-        counts = _counts(inputs, f"layer_{self.architecture.layers - 1}/")
+        last = f"layer_{self.architecture.layers - 1}/"
+        counts = _counts(inputs, last, self.every_token)
         session = self._session(Quantizing, counts, bool(training))
         # Weights are put onto their grids in float32, in whatever precision products are computed.
         with autocast_variable.enable_auto_cast_variables(None):
             encoded = self._computed(features(inputs), session, QuantizedArithmetic)
         session.commit()
         return outputs(encoded)
+
+    def answer_every_token(self) -> None:
+        super().answer_every_token()
+        self.every_token = True
 
     def begin(self) -> None:
         """Find the first clips of the weights, where the recipe has some."""
@@ -166,19 +173,20 @@ def _all(key: str) -> None:
     del key
 
 
-def _counts(inputs: Mapping[str, tf.Tensor], last: str) -> Counts:
+def _counts(inputs: Mapping[str, tf.Tensor], last: str, every_token: bool) -> Counts:
     """Return which tokens count for a range: those whose activations reach the logits.
 
     Args:
       inputs: padded or packed features.
       last: what the names of the last layer's points begin with.
+      every_token: whether all of its tokens reach the logits.
     """
-    is_packed = packing.FIRSTS in inputs
+    is_packed = packing.TEXTS in inputs
     tokens = tf.cast(inputs[packing.TEXTS if is_packed else INPUTS[1]], tf.bool)
     reads = tuple(f"{last}self_attention{end}" for end in (":", "/query", "/key", "/value"))
 
     def of(key: str) -> tf.Tensor | None:
-        if not key.startswith(last) or key.startswith(reads):
+        if every_token or not key.startswith(last) or key.startswith(reads):
             return tokens
         if is_packed:  # Only the pooled tokens are computed.
             return None

@@ -14,6 +14,7 @@ from bert_glue_tf.models.parts import CAPABILITIES, States
 from bert_glue_tf.models.quantization.recipes import NOT_QUANTIZED
 from bert_glue_tf.models.saved_encoders import SavedEncoder, TakesOver, load_layer, other_variables
 from bert_glue_tf.models.transformer_names import TransformerNames
+from bert_glue_tf.models.word_heads.names import WORD_HEAD
 
 if TYPE_CHECKING:
     import tf_keras
@@ -110,14 +111,17 @@ class SavedModelBackbone(TransformerNames, Backbone):
         own = [(variable.name, tuple(variable.shape)) for variable in self.layer.variables]
         found = [(variable.name, tuple(variable.shape)) for variable in saved]
         head = dict(found[len(own) :])
+        dense = [f"{heads.CLASSIFIER}/{leaf}:0" for leaf in ("kernel", "bias")]
+        words = sorted(name for name in head if name.startswith(f"{WORD_HEAD}/"))
         if (
             found[: len(own)] != own
-            or list(head) != [f"{heads.CLASSIFIER}/{leaf}:0" for leaf in ("kernel", "bias")]
-            or any(shape[-1:] != (classes,) for shape in head.values())
+            or {*head} != {*dense, *words}
+            or any(head[name][-1:] != (classes,) for name in dense)
         ):
             raise other_variables(folder)
-        *values, kernel, bias = (variable.numpy() for variable in saved)
-        return self.with_weights(values), (kernel, bias)
+        values = {variable.name: variable.numpy() for variable in saved[len(own) :]}
+        encoder = self.with_weights([variable.numpy() for variable in saved[: len(own)]])
+        return encoder, tuple(values[name] for name in (*dense, *words))
 
     @classmethod
     def saved_states(cls, folder: pathlib.Path) -> States:
