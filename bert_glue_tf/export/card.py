@@ -87,12 +87,13 @@ def _costs(record: ExportResult) -> Iterator[tuple[str, str]]:
 def _use(record: ExportResult, task: TaskSpec) -> list[str]:
     signatures = ", ".join(f"`{litert.SIGNATURE.format(n)}`" for n in record.seq_lengths)
     inputs = ", ".join(f"`{name}`" for name in INPUTS)
+    positions = "length, " if task.problem.tags_words else ""
     return [
         "",
         "## Use",
         "",
         f"Signatures {signatures}: int32 `[1, length]` inputs {inputs}, float32 output `logits` "
-        f"`[1, {task.problem.width}]` ({task.problem.output_text}).",
+        f"`[1, {positions}{task.problem.width}]` ({task.problem.output_text}).",
         "Take the shortest signature that holds the text: `[CLS] a [SEP]` or "
         "`[CLS] a [SEP] b [SEP]` in the word pieces of `vocab.txt`, padded with 0.",
         "",
@@ -126,6 +127,7 @@ def port(described: Mapping[str, Any], name: str) -> list[str]:
         "",
         f"- Inputs by name, never by position: in the file they are {inputs}.",
         f"- Tokenizer: {_tokenizer(described['tokenizer'])}.",
+        *_decoding(described),
         f"- Made and tested with {made_with}; measured {described['measured']}.",
         f"- `{name}.json` holds this and the golden examples whole, as the file itself does. "
         f"`python -m bert_glue_tf.predict --model={name}.tflite --check` compares them; an output "
@@ -135,6 +137,22 @@ def port(described: Mapping[str, Any], name: str) -> list[str]:
         "|---|---|---|---|",
         *(_golden(one, described["output"]) for one in described["golden"]),
     ]
+
+
+def _decoding(described: Mapping[str, Any]) -> Iterator[str]:
+    """Yield how the answers for positions become tags of words, where words are tagged."""
+    if not described.get("tagging_head"):
+        return
+    yield (
+        "- The tag of a word is that of its first word piece; words are what stands between blanks."
+    )
+    if described.get("transitions"):
+        yield (
+            "- The tags of a text are the chain with the highest score (Viterbi): the sum of each "
+            "word's logit of its tag, and of `transitions` in the metadata, whose rows are the tag "
+            "before, the beginning of the text (the last row but one) and its end (the last row), "
+            "and whose columns are the tag."
+        )
 
 
 def _tokenizer(switches: Mapping[str, Any]) -> str:
@@ -159,7 +177,10 @@ def _golden(example: Mapping[str, Any], output: str) -> str:
     texts = " / ".join(_short(text, 60) for text in example["texts"]).replace("|", "\\|")
     ids: Sequence[int] = example["ids"]
     shown = ", ".join(map(str, ids[:_SHOWN])) + (", ..." if len(ids) > _SHOWN else "")
-    numbers = ", ".join(f"{value:.5f}" for value in example[output])
+    found = example[output]
+    is_of_positions = isinstance(found[0], list)
+    numbers = ", ".join(f"{value:.5f}" for value in (found[1] if is_of_positions else found))
+    numbers += " at the second position" if is_of_positions else ""
     return f"| {texts} | {len(ids)} at length {example['length']} | {shown} | {numbers} |"
 
 

@@ -74,7 +74,7 @@ def examples(
                 "length": length,
                 "ids": tokens.ids[pieces].tolist(),
                 "type_ids": tokens.type_ids[pieces].tolist(),
-                model.output: [float(np.round(value, 7)) for value in output.astype(np.float64)],
+                model.output: np.round(output.astype(np.float64), 7).tolist(),
             }
         )
     return found

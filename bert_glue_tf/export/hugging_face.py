@@ -51,6 +51,11 @@ def export(path: pathlib.Path, output: pathlib.Path | None = None) -> pathlib.Pa
         the folder to write holds something else.
     """
     run = Run.read(path)
+    if run.task.problem.tags_words:
+        raise UserError(
+            f"{path}: tags words, and a Hugging Face folder is written of classifiers of texts "
+            "alone. Good: a .tflite file (python -m bert_glue_tf.export_tflite)."
+        )
     folder = output or path / FOLDER
     of_run = {"run": run.path.resolve().name, "weights_sha256": weights_sha256(run)}
     if _is_there(folder, of_run):

@@ -103,8 +103,10 @@ class LiteModel:
                 raise ValueError(f"its outputs are {', '.join(sorted(names)) or 'none'}")
             (self.output,) = names
             shapes = {place: np.shape(one[self.output]) for place, one in answers.items()}
-            widths = {shape[1] for (_, batch), shape in shapes.items() if shape[:-1] == (batch,)}
-            if len(widths) != 1 or any(len(shape) != 2 for shape in shapes.values()):
+            of_texts = all(shape[:-1] == (batch,) for (_, batch), shape in shapes.items())
+            of_words = all(shape[:-1] == place[::-1] for place, shape in shapes.items())
+            widths = {shape[-1] for shape in shapes.values()}
+            if len(widths) != 1 or not (of_texts or of_words):
                 raise ValueError(f"its {self.output} have the shapes {sorted(shapes.values())}")
         except (ValueError, RuntimeError, KeyError) as error:
             raise UserError(
@@ -137,8 +139,9 @@ class LiteModel:
     def predict(self, features: Mapping[str, np.ndarray]) -> np.ndarray:
         """Return the outputs, float32 [batch, classes], of int32 [batch, length] features.
 
-        The file takes as many texts at a time as its largest batch that they fill, and the rest
-        one by one. `length` must be one of `lengths`.
+        Of a file that tags words they are [batch, length, tags]. The file takes as many texts at a
+        time as its largest batch that they fill, and the rest one by one. `length` must be one of
+        `lengths`.
 
         Raises:
           UserError: LiteRT fails on them, as where the file has no embedding for an id.

@@ -67,6 +67,7 @@ class Maker:
             run.task.text_fields,
             self._lengths[-1],
             run.config.truncation,
+            run.task.problem.tags_words,
         )
         # float32 without metadata, of which the others are made; each reads it when it needs it.
         self._scratch = tempfile.TemporaryDirectory()

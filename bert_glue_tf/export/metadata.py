@@ -61,6 +61,9 @@ def of(
         "scale": task.problem.scale,
         "threshold": described.get("threshold"),
         "thresholds": dict(result.thresholds),
+        # Where words are tagged: what decoding takes besides the file's answers.
+        "tagging_head": run.config.tagging_head if task.problem.tags_words else None,
+        "transitions": [list(row) for row in described.get("transitions", ())] or None,
         "seq_lengths": list(lengths),
         **signature,
         "tokenizer": dataclasses.asdict(switches),

@@ -78,7 +78,8 @@ def require_at_every_length(run: Run, split: Split, model: LiteModel) -> dict[st
     is_on_cpu = bool(devices) and all("CPU" in one for one in devices)
     is_alike = is_on_cpu and run.config.quantize_aware == NOT_QUANTIZED
     keras = _keras(run, run.task, split)
-    good = np.flatnonzero(_comparable(run, split, model.lengths[-1]) & np.isfinite(keras).all(-1))
+    is_number = np.isfinite(keras).reshape(len(keras), -1).all(axis=1)
+    good = np.flatnonzero(_comparable(run, split, model.lengths[-1]) & is_number)
     found: dict[str, float] = {}
     for length in model.lengths:
         padded = good[split.tokens.lengths[good] < length]
@@ -86,7 +87,8 @@ def require_at_every_length(run: Run, split: Split, model: LiteModel) -> dict[st
             continue
         by_length = padded[np.argsort(split.tokens.lengths[padded], kind="stable")]
         chosen = by_length[np.unique(np.linspace(0, len(by_length) - 1, _PROBED).astype(int))]
-        logits = model.predict(split.tokens.batch(chosen, length))
+        outputs = model.predict(split.tokens.batch(chosen, length))
+        logits = split.tokens.answers(outputs, chosen)
         reference = keras[chosen] if is_alike else _at_shortest(model, split, chosen)
         difference = float(np.max(np.abs(logits - reference)))
         _judge(run, length, difference / max(1.0, float(np.max(np.abs(reference)))))
@@ -119,7 +121,7 @@ def _at_shortest(model: LiteModel, split: Split, chosen: np.ndarray) -> np.ndarr
     fitting = [next(n for n in model.lengths if n >= lengths[one]) for one in chosen]
     return np.concatenate(
         [
-            model.predict(split.tokens.batch([one], length))
+            split.tokens.answers(model.predict(split.tokens.batch([one], length)), [one])
             for one, length in zip(chosen, fitting, strict=True)
         ]
     )

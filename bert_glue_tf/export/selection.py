@@ -190,14 +190,19 @@ class _Measure:
         self._single = single
         self._names = [_output_names(single)]
         self._probe = {name: np.concatenate([f[name] for f in probe]) for name in probe[0]}
-        self._logits = litert.LiteModel(single).predict(self._probe)
+        self._logits = self._answers(single)
 
     def file(self, units: Sequence[Unit], ranges: Ranges) -> bytes:
         """Return the file with these units in int8, the other matrices as in dynamic_int8."""
         return quantize.quantize(self._single, _rules(self._names, units), ranges)
 
+    def _answers(self, model: bytes) -> np.ndarray:
+        """Return the logits of the probe; of positions with an answer each, those of no padding."""
+        found = litert.LiteModel(model).predict(self._probe)
+        return found if found.ndim == 2 else found[self._probe["input_mask"] > 0]
+
     def noise(self, units: Sequence[Unit], ranges: Ranges) -> float:
-        logits = litert.LiteModel(self.file(units, ranges)).predict(self._probe)
+        logits = self._answers(self.file(units, ranges))
         difference = np.mean(np.square(logits - self._logits))
         # A constant model (or a single probe) has no variance to compare with.
         return float(difference / max(self._logits.var(), np.finfo(np.float32).tiny))

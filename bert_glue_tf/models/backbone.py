@@ -175,13 +175,9 @@ class Backbone(Importer, Naming, abc.ABC):
         """Return the function of a task's texts to features (see `data.preprocessing.build`)."""
         from bert_glue_tf.data import preprocessing
 
-        return preprocessing.build(
-            self.preprocessing,
-            task.text_fields,
-            seq_length,
-            truncation,
-            task.problem.tags_words,
-        )
+        has_words = task.problem.tags_words
+        fields = task.text_fields
+        return preprocessing.build(self.preprocessing, fields, seq_length, truncation, has_words)
 
     def with_provenance(self, **more: Any) -> Self:
         """Return the same encoder with more that is known of where it comes from."""

@@ -86,9 +86,6 @@ class OptimizerSettings(Settings):
                 f"--keep_after={self.keep_after}: the last epoch's weights are kept, whatever the "
                 "scores. Good: --keep=best with it, or the flag left out."
             )
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
         default = OptimizerSettings.defaults()["plateau_epochs"]
         if self.decay != PLATEAU and self.plateau_epochs != default:
             raise UserError(

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import json
 from collections.abc import Generator, Iterable, Iterator, Sequence
+from typing import Any
 
 from absl import logging
 
@@ -47,7 +49,8 @@ BLANKS = str.maketrans("\t\n\r", "   ")
 def format_prediction(prediction: Prediction, style: str) -> str:
     """Return one line: `label score` (text), cells with the texts (tsv, csv), or a JSON object.
 
-    In a tab-separated line a tab or line break inside a text is a blank.
+    In a tab-separated line a tab or line break inside a text is a blank. Of words that are tagged
+    the text line has the spans, and the JSON object `spans` besides.
     """
     if style == "jsonl":
         return json.dumps(
@@ -56,6 +59,7 @@ def format_prediction(prediction: Prediction, style: str) -> str:
                 "label": prediction.label,
                 "score": prediction.score,
                 "probabilities": prediction.probabilities,
+                **spans_as_json(prediction),
             }
         )
     if style == "csv":
@@ -63,9 +67,19 @@ def format_prediction(prediction: Prediction, style: str) -> str:
     if style == "tsv":
         texts = (text.translate(BLANKS) for text in prediction.texts)
         return "\t".join([prediction.label, f"{prediction.score:.6f}", *texts])
+    if prediction.spans is not None:
+        found = (f"{one.text} [{one.type} {one.score:.4f}]" for one in prediction.spans)
+        return ", ".join(found) or "no span"
     if not prediction.probabilities:
         return prediction.label
     return f"{prediction.label} {prediction.score:.4f}"
+
+
+def spans_as_json(prediction: Prediction) -> dict[str, Any]:
+    """Return what a JSON object says of the spans of words; nothing where none are tagged."""
+    if prediction.spans is None:
+        return {}
+    return {"spans": [dataclasses.asdict(one) for one in prediction.spans]}
 
 
 def header(task: TaskSpec, style: str) -> list[str]:

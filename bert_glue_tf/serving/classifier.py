@@ -15,6 +15,7 @@ from absl import logging
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import layouts, preprocessing, problems
 from bert_glue_tf.data.layouts import Layout, Padded
+from bert_glue_tf.data.problems import AnsweredSpan
 from bert_glue_tf.data.tasks import TaskSpec
 from bert_glue_tf.data.truncation import HEAD
 from bert_glue_tf.evaluation import evaluator
@@ -42,12 +43,14 @@ class Prediction:
       label: the most probable class; the score as text for regression.
       probabilities: class -> probability; empty for regression.
       score: the probability of `label`; for regression the score itself.
+      spans: of words that are tagged; None for all other answers.
     """
 
     texts: tuple[str, ...]
     label: str
     probabilities: dict[str, float]
     score: float
+    spans: tuple[AnsweredSpan, ...] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -189,7 +192,13 @@ class Classifier:
     def preprocessor(self) -> Any:
         """The Keras model from text to features; TensorFlow is loaded when it is first used."""
         loaded = preprocessing.load(str(self.tokenizer), str(self.tokenizer))
-        return preprocessing.build(loaded, self.task.text_fields, self.seq_length, self.truncation)
+        return preprocessing.build(
+            loaded,
+            self.task.text_fields,
+            self.seq_length,
+            self.truncation,
+            self.task.problem.tags_words,
+        )
 
     @functools.cached_property
     def counts(self) -> collections.Counter[str]:
@@ -219,7 +228,7 @@ class Classifier:
         self.counts["texts"] += len(texts)
         self.counts["cut"] += tokens.cut
         if not len(tokens):
-            return np.empty((0, self.task.problem.width), np.float32)
+            return self.task.problem.no_logits()
         found = evaluator.predict(self.predict_fn, tokens, _BATCH, self.layout)
         if problems.diverged(found):
             raise UserError(
@@ -234,10 +243,13 @@ class Classifier:
         Raises:
           UserError: as `logits`.
         """
+        problem = self.task.problem
+        if problem.tags_words:  # Words have single blanks between.
+            texts = [tuple(" ".join(part.split()) for part in text) for text in texts]
         logits = self.logits(texts)
         return [
-            Prediction(text, answer.label, answer.probabilities, answer.score)
-            for text, answer in zip(texts, self.task.problem.answers(logits), strict=True)
+            Prediction(text, answer.label, answer.probabilities, answer.score, answer.spans)
+            for text, answer in zip(texts, problem.answers(logits, texts), strict=True)
         ]
 
 

@@ -70,11 +70,12 @@ def _compare(
     """
     texts, length = [str(text) for text in example["texts"]], int(example["length"])
     ids, types = ([int(one) for one in example[name]] for name in ("ids", "type_ids"))
-    wanted = np.array([float(one) for one in example[model.output]])
+    wanted = np.array(example[model.output], np.float64)
     if length not in model.lengths or not len(ids) == len(types) <= length:
         raise ValueError(f"{len(ids)} pieces at length {length}")
-    if len(texts) != len(classifier.task.text_fields) or len(wanted) != model.classes:
-        raise ValueError(f"{len(texts)} texts, {len(wanted)} outputs")
+    shape = (length, model.classes) if classifier.task.problem.tags_words else (model.classes,)
+    if len(texts) != len(classifier.task.text_fields) or wanted.shape != shape:
+        raise ValueError(f"{len(texts)} texts, outputs of shape {wanted.shape}")
     tokens = preprocessing.tokenize(classifier.preprocessor, tuple([text] for text in texts))
     _require_same(tokens.ids.tolist(), ids, "id of a word piece")
     _require_same(tokens.type_ids.tolist(), types, "type id")

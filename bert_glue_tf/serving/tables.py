@@ -15,7 +15,7 @@ from bert_glue_tf.data.own import columns, table
 from bert_glue_tf.data.own.rows import Rows
 from bert_glue_tf.data.task_files import is_headerless
 from bert_glue_tf.data.tasks import TaskSpec
-from bert_glue_tf.serving.answers import BLANKS, CHUNK, format_prediction, joined
+from bert_glue_tf.serving.answers import BLANKS, CHUNK, format_prediction, joined, spans_as_json
 from bert_glue_tf.serving.classifier import Classifier, Prediction
 
 AUTO, LINES = "auto", "lines"
@@ -132,7 +132,9 @@ def to_rows(
 
 
 def text(value: Any) -> str:
-    """Return a cell as a text; what is missing is empty."""
+    """Return a cell as a text; what is missing is empty, and words get blanks between."""
+    if isinstance(value, (list, tuple)):
+        return " ".join(map(str, value))
     is_missing = value is None or (isinstance(value, float) and math.isnan(value))
     return "" if is_missing else str(value)
 
@@ -156,7 +158,13 @@ def _line(rows: Rows, place: int, one: Prediction, added: Sequence[str], style: 
     if style == "jsonl":
         label, score = added
         return json.dumps(
-            {**row, label: one.label, score: one.score, PROBABILITIES: one.probabilities},
+            {
+                **row,
+                label: one.label,
+                score: one.score,
+                PROBABILITIES: one.probabilities,
+                **spans_as_json(one),
+            },
             default=str,  # What a parquet file holds besides, as dates.
         )
     if style == "text":

@@ -251,7 +251,7 @@ def test_it_knows_its_positions(backbone):
 
 def test_its_saved_model_answers_texts_as_their_features(backbone, saved):
     texts = ["the cat sat", "a " * 20], ["a b c", "x"]
-    tokens = preprocessing.tokenize(backbone.tokenizer(TASK.text_fields, 16, "tail"), texts)
+    tokens = preprocessing.tokenize(backbone.tokenizer(TASK, 16, "tail"), texts)
     logits = saving.load_predict_fn(saved)(tokens.batch([0, 1], 16))
     served = saving.load_saved(saved).signatures["serving_default"]
     found = served(**dict(zip(saving.TEXTS, map(tf.constant, texts), strict=True)))
@@ -285,7 +285,7 @@ def test_it_counts_the_units_of_its_layers(backbone, model):
 
 def test_its_tokenizer_gives_its_inputs(backbone):
     tokens = preprocessing.tokenize(
-        backbone.tokenizer(("sentence",), 8), (["the film was good", "no"],)
+        backbone.tokenizer(tasks.get("sst2"), 8), (["the film was good", "no"],)
     )
     assert len(tokens) == 2
     assert set(tokens.batch([0, 1], 8)) == set(backbone.inputs)

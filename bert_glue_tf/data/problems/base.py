@@ -78,10 +78,8 @@ class Problem(abc.ABC):
         Raises:
           KeyError, TypeError: they are not the values of a problem.
         """
-        named = dict(fields)
-        if "labels" in named:
-            named["labels"] = tuple(map(str, named["labels"]))
-        return cls(**named)
+        labels = {"labels": tuple(map(str, fields["labels"]))} if "labels" in fields else {}
+        return cls(**{**fields, **labels})
 
     @property
     def learned(self) -> dict[str, Any]:
