@@ -74,6 +74,12 @@ class Cluster:
             with contextlib.suppress(psutil.Error):
                 draw.choice(living).send_signal(signal.SIGKILL)
 
+    def revive(self) -> None:
+        """Start a worker anew whose watching process has ended, as it does where a start fails."""
+        for place, one in enumerate(self._workers):
+            if one.poll() is not None:
+                self._workers[place] = self._start_worker()
+
     def kill_scheduler(self) -> None:
         """Kill the scheduler."""
         self._scheduler.kill()
@@ -136,6 +142,7 @@ def work(folder: pathlib.Path, more: list[str]) -> None:
                 if time.monotonic() - killed > FLAGS.every:
                     killed, kills = time.monotonic(), kills + 1
                     cluster.kill_worker(draw)
+                cluster.revive()
             status = command.wait()
             if not is_gone:
                 break

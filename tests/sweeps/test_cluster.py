@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import pathlib
 import signal
@@ -18,6 +17,8 @@ import written_runs
 from messages import refuses
 
 from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.labelling import launch
+from bert_glue_tf.labelling import plan as label_plan
 from bert_glue_tf.sweeps import grid as grids
 from bert_glue_tf.sweeps import plan
 from bert_glue_tf.sweeps.executors import choice, dask_executor, dask_worker, staging
@@ -79,11 +80,7 @@ class Cluster:
         worker.send_signal(signal.SIGKILL)
 
     def close(self):
-        for process in self._processes:
-            process.terminate()
-        for process in self._processes:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(10)
+        for process in self._processes:  # What they have started ends with them.
             process.kill()
             process.wait()
 
@@ -180,7 +177,7 @@ def test_what_a_worker_lacks_is_found_before_the_first_run(cluster, tmp_path, mo
         with monkeypatch.context() as patched:
             there = {"tcp://other": {"numpy": "1.0", "python": "3.11"}}
             patched.setattr(dask_worker, "installed", lambda: {"numpy": "2.0", "python": "3.11"})
-            patched.setattr(executor, "_answers", lambda function: there)
+            patched.setattr(executor, "_answers", lambda workers, function: there)
             with refuses(UserError, "tcp://other: numpy 1.0 (here 2.0). "):
                 executor.check(runs)
         with monkeypatch.context() as patched:
@@ -198,6 +195,32 @@ class OnlyHere(pathlib.PosixPath):
 
     def exists(self):
         return True
+
+
+def test_the_shares_of_a_labelling_are_done_by_workers(cluster, tmp_path, monkeypatch):
+    settings = label_plan.LabelSettings(str(tmp_path / "model"), "1")
+    (tmp_path / "model").write_text("")
+    monkeypatch.setattr(label_plan.LabelSettings, "of", lambda *_: settings)
+    for name in ("1.csv", "2.csv", "bad.csv"):
+        (tmp_path / "texts").mkdir(exist_ok=True)
+        (tmp_path / "texts" / name).write_text(name)
+    program = [sys.executable, str(pathlib.Path(STAND_IN).with_name("labelled_share.py"))]
+
+    def label(storage=""):
+        executor = DaskExecutor(cluster.address, program, storage)
+        pattern, output = f"{tmp_path}/texts/*", tmp_path / "labelled"
+        return launch.label("model", pattern, output, executor=executor)
+
+    outcome = label()
+    assert (sorted(outcome.states), outcome.failures) == (
+        ["1.csv", "2.csv"],
+        {"bad.csv": "damaged"},
+    )
+    assert (tmp_path / "labelled" / "2.csv").read_text() == "2.csv"
+    again = label()
+    assert again.earlier == {"1.csv", "2.csv"}
+    with refuses(UserError, f"--storage=file://{tmp_path}"):
+        label(f"file://{tmp_path}/store")
 
 
 # Through a store.

@@ -73,6 +73,8 @@ class DaskExecutor(base.Executor[DaskJob]):
         self._address = cluster
         self._store = Store(storage) if storage else None
         self._brought: set[pathlib.Path] = set()
+        self._tasks: Sequence[base.Task] = ()  # What workers are looked at for,
+        self._known: set[str] = set()  # and those that were.
         self._program = program
         self._own: Any = None  # The cluster that was started here.
         self._client: Any = None
@@ -91,14 +93,9 @@ class DaskExecutor(base.Executor[DaskJob]):
     def check(self, tasks: Sequence[base.Task]) -> None:
         if self._client is None:
             self._connect()
+        self._tasks, self._known, self._places = tasks, set(), (-math.inf, 0)
         if not self.workers:
             logging.info("%s: no worker yet; waiting for the first one", self._address)
-            return  # Each is looked at when it runs something.
-        self._require_versions()
-        if self._store is None:
-            self._require_paths(tasks)
-        else:
-            self._require_store(self._store, tasks)
 
     def begin(self, task: base.Task) -> DaskJob | base.Finished | None:
         self.require_scheduler()
@@ -258,29 +255,60 @@ class DaskExecutor(base.Executor[DaskJob]):
             self.require_scheduler()
             raise
 
-    def _infos(self) -> list[Mapping[str, Any]]:
+    def _infos(self) -> dict[str, Mapping[str, Any]]:
+        """Return what the scheduler says of each worker, by its address."""
         self.require_scheduler()
-        return list(self._asked(lambda client: client.scheduler_info()["workers"].values()))
+        return self._asked(lambda client: dict(client.scheduler_info()["workers"]))
+
+    def _look(self, workers: set[str]) -> None:
+        """Look at workers that are new.
+
+        Raises:
+          UserError: one of the first cannot run the tasks. Of later ones, the log says so.
+        """
+        new = sorted(workers - self._known)
+        if not new:
+            return
+        are_first = not self._known
+        self._known |= workers
+        try:
+            self._require_versions(new)
+            if self._store is None:
+                self._require_paths(self._tasks, new)
+            else:
+                self._require_store(self._store, self._tasks, new)
+        except UserError as error:
+            if are_first:
+                raise
+            logging.warning("%s", error)
 
     def _has_gpus(self) -> bool:
-        return any(info["resources"].get(_GPU) for info in self._infos())
+        return any(info["resources"].get(_GPU) for info in self._infos().values())
 
     def _count(self) -> int:
         """Return how many tasks the workers run at a time: one a GPU, else one a thread."""
         if self._client is None:
             match = addresses.LOCAL.fullmatch(self._address)
             return int(match[1]) if match else 1
-        infos = self._infos()
+        found = self._infos()
+        self._look(set(found))
+        infos = list(found.values())
         gpus = sum(int(info["resources"].get(_GPU, 0)) for info in infos)
         return gpus or sum(int(info["nthreads"]) for info in infos)
 
-    def _answers(self, function: Callable[..., T], *arguments: Any) -> dict[str, T]:
+    def _answers(
+        self, workers: Sequence[str], function: Callable[..., T], *arguments: Any
+    ) -> dict[str, T]:
         """Return worker -> its answer to a function.
 
         Raises:
           UserError: a worker cannot answer, as where this package is not installed there.
         """
-        found = self._asked(lambda client: client.run(function, *arguments, on_error="return"))
+        found = self._asked(
+            lambda client: client.run(
+                function, *arguments, workers=list(workers), on_error="return"
+            )
+        )
         for worker, answer in found.items():
             if isinstance(answer, ModuleNotFoundError):
                 raise UserError(
@@ -291,11 +319,11 @@ class DaskExecutor(base.Executor[DaskJob]):
                 raise UserError(f"--cluster={self._address}: worker {worker}: {reason_of(answer)}.")
         return dict(found)
 
-    def _require_versions(self) -> None:
+    def _require_versions(self, workers: Sequence[str]) -> None:
         """Refuse workers with other versions than those of this process."""
         own = dask_worker.installed()
         told = []
-        for worker, found in self._answers(dask_worker.installed).items():
+        for worker, found in self._answers(workers, dask_worker.installed).items():
             other = [
                 f"{name} {found.get(name)} (here {version})"
                 for name, version in own.items()
@@ -309,7 +337,9 @@ class DaskExecutor(base.Executor[DaskJob]):
                 "the same versions on each, as constraints.txt pins them."
             )
 
-    def _require_store(self, store: Store, tasks: Sequence[base.Task]) -> None:
+    def _require_store(
+        self, store: Store, tasks: Sequence[base.Task], workers: Sequence[str]
+    ) -> None:
         """Refuse a store that this process or a worker cannot use, and tasks that need a disk."""
         if any(task.beside is None for task in tasks):
             raise UserError(
@@ -317,16 +347,16 @@ class DaskExecutor(base.Executor[DaskJob]):
                 "--storage, and folders that all machines see under one path."
             )
         store.check()
-        for worker, why in self._answers(dask_worker.reaches, store.url).items():
+        for worker, why in self._answers(workers, dask_worker.reaches, store.url).items():
             if why:
                 raise UserError(f"--cluster={self._address}: worker {worker}: {why}")
 
-    def _require_paths(self, tasks: Sequence[base.Task]) -> None:
+    def _require_paths(self, tasks: Sequence[base.Task], workers: Sequence[str]) -> None:
         """Refuse paths that a worker cannot see, or cannot write into."""
         inputs = {str(path) for task in tasks for path in task.paths if path.exists()}
         for root in sorted({task.root for task in tasks}):
             with _visible(root) as probe:
-                answers = self._answers(dask_worker.unseen, [*sorted(inputs), str(probe)])
+                answers = self._answers(workers, dask_worker.unseen, [*sorted(inputs), str(probe)])
             for worker, paths in answers.items():
                 for path in paths:
                     seen = root if path == str(probe) else path
@@ -334,7 +364,7 @@ class DaskExecutor(base.Executor[DaskJob]):
                         f"--cluster={self._address}: worker {worker} does not see {seen} of this "
                         "machine. Good: a folder on storage that all machines see under one path."
                     )
-            for worker, why in self._answers(dask_worker.read_only, str(root)).items():
+            for worker, why in self._answers(workers, dask_worker.read_only, str(root)).items():
                 if why:
                     raise UserError(
                         f"--cluster={self._address}: worker {worker} cannot write {root} ({why})."
