@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Protocol
 
-from bert_glue_tf.data import aspects, tsv
+from bert_glue_tf.data import aspects, tsv, word_arrays
 from bert_glue_tf.data.tasks import TaskSpec
 from bert_glue_tf.data.tsv import Table
 
@@ -29,6 +29,13 @@ class Parser(Protocol):
         """
 
 
+class SplitParser(Protocol):
+    """A function from the bytes of a file that holds several splits to the rows of one."""
+
+    def __call__(self, task: TaskSpec, path: str, raw: bytes, split: str) -> Table:
+        """Read a split of a file; all other arguments are those of `Parser`."""
+
+
 @dataclasses.dataclass(frozen=True)
 class FileFormat:
     """A format of files.
@@ -36,10 +43,22 @@ class FileFormat:
     Attributes:
       suffix: what the names of its files end with.
       parse: reads one.
+      parse_split: reads a split of one, where a file holds several; `parse` is not asked then.
     """
 
     suffix: str
-    parse: Parser
+    parse: Parser = tsv.parse
+    parse_split: SplitParser | None = None
+
+    def read(self, task: TaskSpec, path: str, raw: bytes, split: str) -> Table:
+        """Return the rows of a split, which a file is of or which it holds.
+
+        Raises:
+          UserError: as `Parser`.
+        """
+        if self.parse_split is not None:
+            return self.parse_split(task, path, raw, split)
+        return self.parse(task, path, raw, task.has_labels(split))
 
 
 # Name, as `TaskSpec.file_format` gives it -> format.
@@ -48,6 +67,7 @@ FORMATS: Mapping[str, FileFormat] = MappingProxyType(
         "tsv": FileFormat(".tsv", tsv.parse),
         "aspects": FileFormat(".txt", aspects.parse),
         "aspect_tags": FileFormat(".txt", aspects.parse_tags),
+        "word_arrays": FileFormat(".npz", parse_split=word_arrays.parse),
     }
 )
 

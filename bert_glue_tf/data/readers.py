@@ -83,9 +83,11 @@ def check(task: TaskSpec, data: str, splits: Sequence[str] | None = None) -> Non
             own.load(task, data, split)
         return
     if data in ("tfds", "sample") and not task.is_glue:
+        train = f"{task.folder}/{split_file(task, 'train')} and so on"
+        train = " or ".join(task.tsv_files.get("train", ())) or train
         raise UserError(
             f"--data={data}: {task.name} is no task of GLUE, and is read from its files only.\n"
-            f"Good: --data=FOLDER, where {task.folder}/{split_file(task, 'train')} and so on lie."
+            f"Good: --data=FOLDER, where {train} lie."
         )
     if data == "tfds":
         tfds.check(task)
@@ -96,8 +98,11 @@ def check(task: TaskSpec, data: str, splits: Sequence[str] | None = None) -> Non
         for split in splits:
             glue_tables.require(tables, data, split)
     else:
-        folder = task_files.task_folder(task, data)
         for split in splits:
+            if split in task.tsv_files:
+                _one_of(data, task.tsv_files[split])
+                continue
+            folder = task_files.task_folder(task, data)
             path = os.path.join(folder, split_file(task, split))
             if not os.path.isfile(os.path.expanduser(path)):
                 raise task_files.missing_file(task, path)

@@ -136,6 +136,7 @@ class Scheme:
         return len(self.spellings) == len(_PARTS)
 
 
+BIO = Scheme((("B", "B"), ("I", "I")))
 BIEOS = Scheme(tuple((part, part) for part in _PARTS))
 
 

@@ -96,7 +96,7 @@ def load(task: TaskSpec, path: str, split: str) -> Examples:
         raise missing_file(task, path) from None
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}. Good: a file you can read.") from error
-    table = file_formats.of(task).parse(task, path, raw, task.has_labels(split))
+    table = file_formats.of(task).read(task, path, raw, split)
     return examples.make(
         task.problem,
         table.fields,

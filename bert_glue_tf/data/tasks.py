@@ -9,8 +9,10 @@ Three of aspect-based sentiment: the laptop and restaurant reviews of SemEval-20
 (https://aclanthology.org/S16-1002/), in the files of Li et al. 2019, "Exploiting BERT for
 End-to-End Aspect-based Sentiment Analysis" (https://arxiv.org/abs/1910.00883). Their task is
 end to end: to find the aspects and to classify them, by a tag for each word (`laptop14_e2e` and so
-on). Of `laptop14`, `rest14` and `rest16` it is the second half, the polarity of aspects that are
-given, so that scores do not compare with theirs.
+on). `laptop14_aspects` and `rest16_aspects` are its first half, the aspects without polarity, in
+the files of Xu et al. 2018 (https://arxiv.org/abs/1805.04601). Of `laptop14`, `rest14` and `rest16`
+it is the second half, the polarity of aspects that are given, so that scores do not compare with
+theirs.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from typing import Any, Protocol
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import problems
 from bert_glue_tf.data.problems import Classification, Problem, Regression, Tagging
-from bert_glue_tf.data.tags import BIEOS
+from bert_glue_tf.data.tags import BIEOS, BIO
 from bert_glue_tf.data.task_spec import SplitOff, TaskSpec
 
 _PAIR = ("sentence1", "sentence2")
@@ -63,6 +65,25 @@ def _aspect_tags(folder: str) -> TaskSpec:
         # The published scores are those of the test files.
         test_splits={"_test": "test"},
         file_format="aspect_tags",
+        is_glue=False,
+    )
+
+
+def _aspect_terms(name: str, file: str) -> TaskSpec:
+    # DE-CNN's own files: train and test in one, its last training sentences for validation.
+    places = (f"de_cnn/{file}", file)
+    return TaskSpec(
+        name=f"{name}_aspects",
+        folder="de_cnn",
+        text_fields=("tokens",),
+        problem=Tagging(BIO.complete(["B-ASPECT"])),
+        metrics=("span_f1", "entity_f1", "tag_accuracy"),
+        primary_metric="span_f1",
+        tsv_text=("tokens",),
+        tsv_label="tags",
+        test_splits={"_test": "test"},
+        tsv_files=dict.fromkeys(("train", "validation", "test"), places),
+        file_format="word_arrays",
         is_glue=False,
     )
 
@@ -192,6 +213,8 @@ _SPECS = (
     ),
     *map(_aspects, ("laptop14", "rest14", "rest16")),
     *map(_aspect_tags, ("laptop14", "rest14", "rest16")),
+    _aspect_terms("laptop14", "laptop.npz"),
+    _aspect_terms("rest16", "restaurant.npz"),
 )
 
 TASKS: Mapping[str, TaskSpec] = {spec.name: spec for spec in _SPECS}

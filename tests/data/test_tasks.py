@@ -34,6 +34,10 @@ OTHERS: dict[str, tuple[str, int, int, set[str], str]] = {
     # Three polarities of four tags each, and O.
     f"{name}_e2e": (name, 1, 13, {"span_f1", "entity_f1", "tag_accuracy"}, "span_f1")
     for name in ("laptop14", "rest14", "rest16")
+} | {
+    # DE-CNN's: O, B and I.
+    f"{name}_aspects": ("de_cnn", 1, 3, {"span_f1", "entity_f1", "tag_accuracy"}, "span_f1")
+    for name in ("laptop14", "rest16")
 }
 
 

@@ -10,12 +10,14 @@ import tiny_cnn
 from messages import refuses
 
 from bert_glue_tf.core.errors import UserError
-from bert_glue_tf.data import packing
+from bert_glue_tf.data import packing, tasks
 from bert_glue_tf.data.preprocessing import INPUTS, TokenizedTexts
-from bert_glue_tf.models import encoders, families, loading
+from bert_glue_tf.models import classifiers, encoders, families, loading
 from bert_glue_tf.models.probing import probe
 from bert_glue_tf.models.text_cnn import cutting, importing
 from bert_glue_tf.models.text_cnn.architecture import DESIGNS, Architecture
+from bert_glue_tf.models.text_cnn.classifier_weights import weights_of
+from bert_glue_tf.models.text_cnn.export_graph import ExportGraph
 
 SHAPES = tiny_cnn.architecture()
 
@@ -137,6 +139,32 @@ def test_a_convolution_keeps_a_filter():
     assert rows.shape == (1, 3)
     _, shapes, rows = cutting.cut(nothing, SHAPES, None)
     assert (shapes.layers[-1], rows) == (((16, 3),), None)
+
+
+@pytest.mark.parametrize(("head", "width"), [("linear", 8), ("crf", 16)])
+def test_of_a_tagger_the_last_layer_is_cut_where_the_dense_layer_reads_it(head, width, batch):
+    """A head with weights of its own reads the features that it was trained with."""
+    task = tasks.get("laptop14_aspects")
+    backbone = tiny_cnn.backbone(tiny_cnn.built(SHAPES), SHAPES)
+    model = classifiers.build_classifier(
+        backbone.layer, task, dropout=0.0, seed=1, tagging_head=head
+    )
+    for variable in backbone.layer.variables:
+        if "conv_2" in variable.name:  # Half of the last layer's filters give nothing.
+            value = variable.numpy()
+            value[..., ::2] = 0
+            variable.assign(value)
+    smaller, report = backbone.shrink(model)
+    assert backbone.describe(smaller)["encoder"]["layers"][-1] == ((width, 3),)
+    assert report.after[-1] == width
+    np.testing.assert_allclose(smaller(batch), model(batch), atol=1e-5)
+    # The file gives each position what the model gives it.
+    graph = ExportGraph(weights_of(smaller, SHAPES)).function(12)
+    one = {name: value[1:2] for name, value in batch.items()}
+    words = int(batch["input_mask"][1].sum())
+    found = graph(**one)["logits"]
+    assert found.shape == (1, 12, 3)
+    np.testing.assert_allclose(found[0, :words], model(batch)[1, :words], atol=1e-5)
 
 
 # --- folders that are wrong ---

@@ -117,12 +117,8 @@ class ExportGraph(tf.Module):
         if self._built is None:
             with tf.init_scope():
                 width = len(self._weights()["classifier/bias"])
-                self._built = registry.build(self._word_head, width=width)
-                self._built.build([None, None, shape[-1]])
-                weights = sorted(self._built.weights, key=lambda weight: weight.name)
-                values = sorted(self._head_weights().items())
-                for weight, (_, value) in zip(weights, values, strict=True):
-                    weight.assign(value)
+                head = self._word_head
+                self._built = registry.restored(head, width, shape[-1], self._head_weights())
         return self._built
 
     def _encoded(self, inputs: forward.Inputs, texts: int) -> tuple[ExportArithmetic, Any]:

@@ -197,7 +197,7 @@ class TextCnnBackbone(Backbone):
         if saved.bias.shape != (classes,) or not saved.architecture.is_part_of(self.architecture):
             raise other_variables(folder)
         architecture = dataclasses.replace(saved.architecture, dropouts=self.architecture.dropouts)
-        return self._built(architecture, saved.encoder.__getitem__), (saved.kernel, saved.bias)
+        return self._built(architecture, saved.encoder.__getitem__), saved.classifier
 
     def in_float32(self, model: tf_keras.Model) -> tf_keras.Model:
         from bert_glue_tf.models.text_cnn.classifier_weights import from_weights, weights_of

@@ -14,6 +14,7 @@ from bert_glue_tf.models import heads, saving
 from bert_glue_tf.models.saved_encoders import SavedVariables
 from bert_glue_tf.models.text_cnn import cutting, layer
 from bert_glue_tf.models.text_cnn.architecture import Architecture, by_name, known_name
+from bert_glue_tf.models.word_heads.names import DEFAULT, NO_WORDS, WORD_HEAD
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,20 +24,37 @@ class ClassifierWeights:
     Attributes:
       architecture: of its encoder.
       encoder: name -> float32 weight of the encoder.
-      kernel: float32 [hidden, outputs] of the head.
+      kernel: float32 [hidden, outputs] of the dense layer at the end.
       bias: float32 [outputs].
+      word_head: name of its head of words; empty where texts have one answer.
+      head: name -> weight of its head of words, in the order of their names.
     """
 
     architecture: Architecture
     encoder: Mapping[str, np.ndarray]
     kernel: np.ndarray
     bias: np.ndarray
+    word_head: str = NO_WORDS
+    head: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+
+    @property
+    def classifier(self) -> tuple[np.ndarray, ...]:
+        """The weights behind the encoder, as `heads.set_weights` takes them."""
+        return self.kernel, self.bias, *self.head.values()
 
     def cut(self) -> tuple[ClassifierWeights, cutting.Report]:
         """Return the same function with as few filters as it takes, and the report of the cut."""
-        encoder, architecture, kernel = cutting.cut(self.encoder, self.architecture, self.kernel)
-        assert kernel is not None
-        smaller = ClassifierWeights(architecture, encoder, kernel, self.bias)
+        # A head with weights of its own reads the last layer, which so keeps its width.
+        reads = self.word_head in (NO_WORDS, DEFAULT)
+        encoder, architecture, kernel = cutting.cut(
+            self.encoder, self.architecture, self.kernel if reads else None
+        )
+        smaller = dataclasses.replace(
+            self,
+            architecture=architecture,
+            encoder=encoder,
+            kernel=self.kernel if kernel is None else kernel,
+        )
         before, after = (
             tuple(sum(filters for filters, _ in one) for one in architecture.layers)
             for architecture in (self.architecture, architecture)
@@ -47,7 +65,7 @@ class ClassifierWeights:
     def _trained(self) -> int:
         """Count the weights but for the word vectors."""
         own = (value for name, value in self.encoder.items() if not name.startswith("words/"))
-        return sum(value.size for value in (*own, self.kernel, self.bias))
+        return sum(value.size for value in (*own, *self.classifier))
 
 
 def read_weights(folder: pathlib.Path) -> ClassifierWeights:
@@ -65,7 +83,15 @@ def read_weights(folder: pathlib.Path) -> ClassifierWeights:
     saved = SavedVariables(str(folder))
     encoder = {known: saved.read(name) for name in saved.names if (known := known_name(name))}
     kernel, bias = (saved.read(f"{heads.CLASSIFIER}/{leaf}") for leaf in ("kernel", "bias"))
-    return ClassifierWeights(architecture, encoder, kernel, bias)
+    head = sorted(name for name in saved.names if name.startswith(f"{WORD_HEAD}/"))
+    return ClassifierWeights(
+        architecture,
+        encoder,
+        kernel,
+        bias,
+        description.get(saving.TAGGING_HEAD, NO_WORDS),
+        {name: saved.read(name) for name in head},
+    )
 
 
 def weights_of(model: tf_keras.Model, like: Architecture) -> ClassifierWeights:
@@ -78,7 +104,8 @@ def weights_of(model: tf_keras.Model, like: Architecture) -> ClassifierWeights:
     encoder = {name: variable.numpy() for name, variable in by_name(model.variables).items()}
     kernel, bias = model.get_layer(heads.CLASSIFIER).get_weights()
     architecture = like.of_shapes({name: value.shape for name, value in encoder.items()})
-    return ClassifierWeights(architecture, encoder, kernel, bias)
+    head = {name: value.numpy() for name, value in heads.word_head_variables(model).items()}
+    return ClassifierWeights(architecture, encoder, kernel, bias, heads.word_head_name(model), head)
 
 
 def from_weights(weights: ClassifierWeights, dropout: float = 0.0) -> tf_keras.Model:
@@ -89,6 +116,6 @@ def from_weights(weights: ClassifierWeights, dropout: float = 0.0) -> tf_keras.M
       dropout: rate before the head.
     """
     encoder = layer.build(weights.architecture, weights.encoder.__getitem__)
-    model = heads.attach(encoder, len(weights.bias), dropout, seed=0)
-    model.get_layer(heads.CLASSIFIER).set_weights([weights.kernel, weights.bias])
+    model = heads.attach(encoder, len(weights.bias), dropout, 0, weights.word_head)
+    heads.set_weights(model, weights.classifier)
     return model
