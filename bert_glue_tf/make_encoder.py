@@ -28,12 +28,19 @@ _VECTORS = flags.DEFINE_string(
     "File of general word vectors: text with a word and its numbers a line (GloVe, fastText), or "
     "an .npz file, whose rows --words names.",
 )
+_MOST_WORDS = flags.DEFINE_integer(
+    "most_words",
+    100_000,
+    "Of a text file: so many words from its beginning, where the frequent ones stand, and those of "
+    "the training texts.",
+    lower_bound=0,
+)
 _WORDS = flags.DEFINE_string("words", "", "Of an .npz file: a JSON object, word -> its row.")
 _TABLE = flags.DEFINE_string("table", "", "Of an .npz file: which of its arrays.")
 _TASK = flags.DEFINE_string("task", "", "Task whose training texts are the domain.")
 _DATA = flags.DEFINE_string("data", "", "Where they are, as --data of train.")
 _DOMAIN_EPOCHS = flags.DEFINE_integer(
-    "domain_epochs", 30, "Passes over the training texts.", lower_bound=1
+    "domain_epochs", 30, "Passes over the training texts, for domain vectors.", lower_bound=1
 )
 _SEED = flags.DEFINE_integer("seed", 1, "Seed of the domain vectors.", lower_bound=0)
 _LICENCE = flags.DEFINE_string("licence", "", "Licence of the vectors, for the records.")
@@ -47,28 +54,31 @@ def main() -> None:
     output = cli.path("output", _OUTPUT.value)
     if output.exists():
         raise UserError(f"--output={output}: is there already. Give a new folder.")
-    from bert_glue_tf.data import word_vectors
+    from bert_glue_tf.data import splitting, word_vectors
 
-    sentences = _sentences()
-    words, general = _general({word for sentence in sentences for word in sentence})
+    family, design = families.get(_DESIGNS[_DESIGN.value]), _DESIGN.value
+    texts = _texts()
+    words, general = _general(set().union(*map(splitting.candidates, texts)))
     tables = {"general": general}
-    if sentences:
+    if texts:
+        vocabulary = set(words)
+        sentences = [splitting.split(text, vocabulary) for text in texts]
         known = [word for word, row in zip(words, general, strict=True) if row.any()]
         counted = word_vectors.coverage(sentences, known)
         share = counted["known"] / max(counted["all"], 1)
         layout.say(f"{share:.1%} of the words of the training texts have a vector.")
-        tables["domain"] = word_vectors.learned(
-            sentences, words, epochs=_DOMAIN_EPOCHS.value, seed=_SEED.value
-        )
+        if "domain" in family.designs[design]:
+            tables["domain"] = word_vectors.learned(
+                sentences, words, epochs=_DOMAIN_EPOCHS.value, seed=_SEED.value
+            )
     about = {"licence": _LICENCE.value, "source": _VECTORS.value.replace("\\", "/").split("/")[-1]}
-    family = families.get(_DESIGNS[_DESIGN.value])
-    family.write_untrained(output, _DESIGN.value, words, tables, about)
-    layout.say(f"{output}: {_DESIGN.value} over {len(words):,} words. This trains it:")
+    family.write_untrained(output, design, words, tables, about)
+    layout.say(f"{output}: {design} over {len(words):,} words. This trains it:")
     layout.say(layout.command("train", encoder=output))
 
 
-def _sentences() -> list[list[str]]:
-    """Return the words of the domain's training texts; none where no domain is named."""
+def _texts() -> list[str]:
+    """Return the domain's training texts; none where no domain is named."""
     if not (_TASK.value or _DATA.value):
         return []
     from bert_glue_tf.data import readers
@@ -78,7 +88,7 @@ def _sentences() -> list[list[str]]:
     settings = DataSettings(**{name: value for name, value in given.items() if value})
     task = readers.task_of(settings)
     examples = readers.load_for_training(task, settings.data, 0)["train"]
-    return [text.split() for field in examples.texts for text in field]
+    return [text for field in examples.texts for text in field]
 
 
 def _general(wanted: set[str]) -> tuple[list[str], np.ndarray]:
@@ -91,7 +101,7 @@ def _general(wanted: set[str]) -> tuple[list[str], np.ndarray]:
             raise UserError(f"--vectors={path}: --words is missing, which names its rows.")
         found = word_vectors.of_array(path, cli.path("words", _WORDS.value), _TABLE.value)
     else:
-        found = word_vectors.of_text(path, wanted)
+        found = word_vectors.of_text(path, wanted, _MOST_WORDS.value)
     return word_vectors.without_forms(*found)
 
 

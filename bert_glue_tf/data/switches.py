@@ -14,6 +14,7 @@ from typing import Any
 from bert_glue_tf.core.errors import UserError
 
 REFERENCE, PUBLISHED, WORDS = "reference", "published", "words"
+WHOLE_WORDS = "whole_words"  # Says it, among what `get_special_tokens_dict` tells.
 # Longer words are one [UNK]: docs/tokenization.md.
 _CHARACTERS, _BYTES = 200, 100
 
@@ -92,9 +93,9 @@ def strips_accents(tokenizer: Any, pieces: Sequence[str]) -> bool:
 
 
 def _keeps_whole_words(tokenizer: Any) -> bool:
-    """Tell if what the vocabulary has between two blanks is one token, brackets or not."""
-    (words,) = tokenizer(["[UNK]"]).to_list()
-    return [len(word) for word in words] == [1]
+    """Tell if a tokenizer says of itself that its tokens are words."""
+    tell = getattr(tokenizer, "get_special_tokens_dict", None)
+    return tell is not None and WHOLE_WORDS in tell()
 
 
 def _drops_control_characters(tokenizer: Any) -> bool:

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from bert_glue_tf.data.splitting import BLANK, PUNCTUATION
+from bert_glue_tf.data.switches import WHOLE_WORDS
 from bert_glue_tf.data.vocabulary import SPECIAL_TOKENS, UNKNOWN
 
 __all__ = ["SPECIAL_TOKENS", "write_preprocessing"]
@@ -20,7 +22,8 @@ def write_preprocessing(vocabulary: Path, folder: Path, seq_length: int = 128) -
 
     A text is split at blanks. What the vocabulary has as it stands is one word, so that texts which
     are tokenized already keep their tokens ("n't"); from anything else punctuation is split off.
-    A word that the vocabulary does not have is looked up in small letters, and is [UNK] then.
+    A word that the vocabulary does not have is looked up in small letters, and is [UNK] then. A
+    text that has the name of a special token has no special token by it.
 
     Args:
       vocabulary: one word a line; `SPECIAL_TOKENS` among them.
@@ -33,15 +36,17 @@ def write_preprocessing(vocabulary: Path, folder: Path, seq_length: int = 128) -
     from bert_glue_tf.data import wordpiece
 
     table = wordpiece.table(vocabulary)
+    special = table.lookup(tf.constant(SPECIAL_TOKENS)).numpy()
     unknown = int(table.lookup(tf.constant(UNKNOWN)))
 
     def tokenize(sentences: tf.Tensor) -> tf.RaggedTensor:
         """Return the words' numbers int64 [batch, (what stood between blanks), (words of it)]."""
-        chunks = text.regex_split(sentences, wordpiece.BLANK)
+        chunks = text.regex_split(sentences, BLANK)
         flat = chunks.flat_values
-        is_word = table.lookup(flat) >= 0
+        numbers = table.lookup(flat)
+        is_word = (numbers >= 0) & tf.reduce_all(numbers[:, None] != special, axis=1)
         whole = tf.expand_dims(flat, 1)
-        parts = text.regex_split(flat, wordpiece.PUNCTUATION, wordpiece.PUNCTUATION)
+        parts = text.regex_split(flat, PUNCTUATION, PUNCTUATION)
         words = tf.concat([tf.RaggedTensor.from_tensor(whole), parts], axis=1)
         # Of each chunk either the first, which is all of it, or the others.
         first = tf.RaggedTensor.from_tensor(tf.expand_dims(is_word, 1))
@@ -52,4 +57,4 @@ def write_preprocessing(vocabulary: Path, folder: Path, seq_length: int = 128) -
         found = tf.where(found >= 0, found, tf.where(small >= 0, small, unknown))
         return chunks.with_flat_values(words.with_flat_values(found))
 
-    wordpiece.write_saved_model(tokenize, table, folder, seq_length)
+    wordpiece.write_saved_model(tokenize, table, folder, seq_length, {WHOLE_WORDS: 1})

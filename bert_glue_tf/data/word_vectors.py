@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from bert_glue_tf.core import lazy, strict_json
 from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.data.vocabulary import SPECIAL_TOKENS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -83,12 +84,15 @@ def of_array(
     return ordered, values[[rows[word] for word in ordered]]
 
 
-def of_text(path: pathlib.Path, wanted: Collection[str] = ()) -> tuple[list[str], np.ndarray]:
+def of_text(
+    path: pathlib.Path, wanted: Collection[str] = (), most: int = MOST_WORDS
+) -> tuple[list[str], np.ndarray]:
     """Read vectors of a text file, as GloVe and fastText publish them: a word a line.
 
     Args:
       path: of the file; a first line with the numbers of words and dimensions is passed over.
-      wanted: words that are taken wherever they stand; of the others the first `MOST_WORDS`.
+      wanted: words that are taken wherever they stand.
+      most: number of the first words that are taken.
 
     Returns:
       The words, and float32 [words, width].
@@ -109,7 +113,7 @@ def of_text(path: pathlib.Path, wanted: Collection[str] = ()) -> tuple[list[str]
                 if rows and len(values) > len(rows[0]):
                     cut = len(values) - len(rows[0])
                     word, values = " ".join([word, *values[:cut]]), values[cut:]
-                if word in known or not (len(words) < MOST_WORDS or word in needed):
+                if word in known or not (len(words) < most or word in needed):
                     continue
                 row = np.array(values, np.float32)
                 if not len(row) or (rows and len(row) != len(rows[0])):
@@ -130,8 +134,15 @@ def of_text(path: pathlib.Path, wanted: Collection[str] = ()) -> tuple[list[str]
 
 
 def without_forms(words: Sequence[str], vectors: np.ndarray) -> tuple[list[str], np.ndarray]:
-    """Return the words that can stand in a vocabulary, a line each, and their vectors."""
-    kept = [i for i, word in enumerate(words) if word and not any(map(str.isspace, word))]
+    """Return the words that can stand in a vocabulary, a line each, and their vectors.
+
+    The special tokens are left out too: every vocabulary has its own.
+    """
+    kept = [
+        number
+        for number, word in enumerate(words)
+        if word and word not in SPECIAL_TOKENS and not any(map(str.isspace, word))
+    ]
     return [words[i] for i in kept], vectors[kept]
 
 
@@ -179,9 +190,14 @@ def learned(
 
 
 def coverage(sentences: Iterable[Sequence[str]], words: Collection[str]) -> Mapping[str, int]:
-    """Return how many words of the sentences there are (`all`), and how many are `known`."""
+    """Return how many words the sentences have (`all`), and how many of them are `known`.
+
+    Args:
+      sentences: as `splitting.split` gives them.
+      words: that have a vector.
+    """
     known, found = set(words), {"all": 0, "known": 0}
     for sentence in sentences:
         found["all"] += len(sentence)
-        found["known"] += sum(word in known or word.lower() in known for word in sentence)
+        found["known"] += sum(word in known for word in sentence)
     return found

@@ -13,8 +13,9 @@ Imports TensorFlow: only for the code that writes a SavedModel.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import tensorflow as tf
 import tensorflow_text as text
@@ -22,6 +23,7 @@ from official.nlp.modeling import layers
 from official.nlp.tools import export_tfhub_lib
 
 from bert_glue_tf.core import files, saved_models
+from bert_glue_tf.data.splitting import BLANK, PUNCTUATION
 
 # google-research/bert: WordpieceTokenizer(max_input_chars_per_word=200); longer words
 # are one [UNK].
@@ -32,10 +34,6 @@ UNKNOWN = "[UNK]"
 # _clean_text: NUL, U+FFFD and the categories Cc and Cf vanish, but tab, line feed and
 # carriage return, which are blanks.
 _DROPPED = r"[\x{0}-\x{8}\x{B}\x{C}\x{E}-\x{1F}\x{7F}-\x{9F}\x{FFFD}\p{Cf}]"
-# Zs by _is_whitespace; Zl and Zp because the reference ends with Python's str.split().
-BLANK = r"[\t\n\r\p{Zs}\p{Zl}\p{Zp}]+"
-# _is_punctuation: all ASCII that is no letter or digit, and the categories P*.
-PUNCTUATION = r"[!-/:-@\[-`{-~\p{P}]"
 # _is_chinese_char: the CJK blocks, whose characters are words of their own.
 _CJK = (
     r"[\x{4E00}-\x{9FFF}\x{3400}-\x{4DBF}\x{20000}-\x{2A6DF}\x{2A700}-\x{2B73F}"
@@ -106,6 +104,7 @@ def write_saved_model(
     table: tf.lookup.StaticHashTable,
     folder: Path,
     seq_length: int,
+    told: Mapping[str, int] = MappingProxyType({}),
 ) -> None:
     """Write a tokenizer as a preprocessing SavedModel that is called as the published ones are.
 
@@ -114,6 +113,7 @@ def write_saved_model(
         table: of the pieces to their numbers.
         folder: to write to.
         seq_length: of the call of the whole, and the default of `bert_pack_inputs`.
+        told: what `get_special_tokens_dict` says besides.
     """
     special_tokens = _special_tokens(table)
     pack = layers.BertPackInputs(
@@ -140,7 +140,7 @@ def write_saved_model(
     model.tokenize = _callable(tokenize)
     model.tokenize.table = table  # What is not an attribute is not saved.
     model.tokenize.get_special_tokens_dict = _callable(
-        tf.function(lambda: special_tokens, input_signature=[])
+        tf.function(lambda: {**special_tokens, **told}, input_signature=[])
     )
     model.bert_pack_inputs = export_tfhub_lib.BertPackInputsSavedModelWrapper(pack)
     tf.saved_model.save(model, str(folder), signatures=preprocess)

@@ -11,6 +11,7 @@ import abc
 import dataclasses
 import pathlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from bert_glue_tf.core.errors import UserError
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from bert_glue_tf.models.saved_encoders import ProvedEncoder, SavedEncoder
     from bert_glue_tf.models.units import Group
 
-FILTERS_INSTEAD = "give a CNN (docs/cnn.md says how to make one)"
 # float32 kernel [hidden, classes] and bias [classes] of a classifier, and those of a head of words.
 ClassifierWeights = tuple["np.ndarray", ...]
 
@@ -69,6 +69,7 @@ class Backbone(Importer, Naming, abc.ABC):
     shows_blocks: ClassVar[bool] = False  # True: `blocks`, `sizes` and `sized` work.
     # What has the capabilities that it lacks, as the end of a remedy; see `instead_for`.
     instead: ClassVar[str] = "give an encoder of another family"
+    instead_of: ClassVar[Mapping[str, str]] = MappingProxyType({})  # Of single capabilities.
 
     # Where it comes from. A family says what of this and of `Importer` it can do by `imports` and
     # `takes_over_from`.
@@ -169,7 +170,7 @@ class Backbone(Importer, Naming, abc.ABC):
 
     def instead_for(self, capability: str) -> str:
         """Return what has a capability that the encoder lacks, as the end of a remedy."""
-        return FILTERS_INSTEAD if capability == "filter" else self.instead
+        return self.instead_of.get(capability, self.instead)
 
     def tokenizer(self, task: TaskSpec, seq_length: int, truncation: str = "head") -> Any:
         """Return the function of a task's texts to features (see `data.preprocessing.build`)."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pathlib
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar
 
 from bert_glue_tf.core.errors import UserError
@@ -24,12 +25,13 @@ class Importer:
     Attributes:
       family: its name.
       imports: kinds of foreign weights (`encoders.EncoderSource.kind`) that it imports.
-      designs: names of the networks that it can begin over word vectors (`write_untrained`).
+      designs: name of a network that it can begin over word vectors (`write_untrained`) -> the
+        names of the tables of vectors that it reads.
     """
 
     family: ClassVar[str]
     imports: ClassVar[tuple[str, ...]] = ()
-    designs: ClassVar[tuple[str, ...]] = ()
+    designs: ClassVar[Mapping[str, tuple[str, ...]]] = MappingProxyType({})
 
     @classmethod
     def reads(cls, kind: str, folder: pathlib.Path) -> bool:

@@ -41,6 +41,10 @@ CAPABILITIES: Mapping[str, str] = MappingProxyType(
 MASKED = -1000.0
 
 
+# The end of a remedy for who wants to prune filters.
+GIVE_A_CNN = "give a CNN (docs/cnn.md says how to make one)"
+
+
 class Graph(Protocol):
     """A classifier for the converter of an export."""
 

@@ -111,7 +111,7 @@ def train(job: Job, inputs: Inputs, plan: Plan, network: Network, start_time: fl
     position = _restore(states, state, plan)
     throughput = _throughput(plan, split, position, start_time)
     best = _best(job, inputs, plan, network, timing, states)
-    watch = _watch(job, inputs, plan, timing.rows)
+    watch = _watch(job, inputs, plan, timing.rows, position.epoch)
     if position.epoch < plan.epochs and not watch.is_over:
         # Of several workers one that is interrupted ends at once, and the others notice.
         interruption = callbacks.Interruption(is_held=not devices.is_multi_worker(job.strategy))
@@ -158,10 +158,18 @@ def _best(
     return [BestEpoch(job, inputs, plan, network, timing.rows, states.step)]
 
 
-def _watch(job: Job, inputs: Inputs, plan: Plan, rows: Sequence[Mapping[str, str]]) -> WatchLoss:
-    """Return the callback that learns from the validation loss; `rows` are the history so far."""
+def _watch(
+    job: Job, inputs: Inputs, plan: Plan, rows: Sequence[Mapping[str, str]], done: int
+) -> WatchLoss:
+    """Return the callback that learns from the validation loss.
+
+    Args:
+      job, inputs, plan: of the run.
+      rows: its history so far.
+      done: number of the epochs so far.
+    """
     names = [f"val_loss{end}" for end in inputs.task.validation_splits]
-    return WatchLoss(job.config, names, rows, first_whole_epoch(job, plan))
+    return WatchLoss(job.config, names, rows, done, first_whole_epoch(job, plan))
 
 
 def _usage(

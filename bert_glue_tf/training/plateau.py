@@ -15,8 +15,8 @@ from bert_glue_tf.training.optimizer import steady_of
 def cuts(losses: Sequence[float], patience: int) -> int:
     """Return how often the learning rate is cut by the end of these epochs.
 
-    It is cut after each `patience` epochs without a new smallest loss (Keras's and PyTorch's
-    ReduceLROnPlateau, without a threshold).
+    It is cut after each `patience` epochs without a new smallest loss: Keras's ReduceLROnPlateau
+    without a threshold. PyTorch's cuts after one epoch more than its patience.
 
     Args:
       losses: of the epochs so far; NaN is never the smallest.
@@ -49,6 +49,8 @@ class WatchLoss(tf_keras.callbacks.Callback):
       settings: of the run.
       names: of the losses on the validation splits, whose mean counts.
       rows: the history of earlier epochs, a dict of text each.
+      done: number of the earlier epochs; of those that the history has lost no loss is known, and
+        the plateaus are counted anew.
       first: the first epoch that counts, from 1: while a pruning goes on, the loss may rise.
     """
 
@@ -57,9 +59,18 @@ class WatchLoss(tf_keras.callbacks.Callback):
         settings: OptimizerSettings,
         names: Sequence[str],
         rows: Sequence[Mapping[str, str]],
+        done: int,
         first: int,
     ) -> None:
         super().__init__()
+        self._lost = done - len(rows)
+        uses = settings.decay == PLATEAU or settings.early_stopping
+        if self._lost and uses:
+            logging.warning(
+                "history.csv lacks %d of %d epochs: the validation loss is watched from here on",
+                self._lost,
+                done,
+            )
         self._settings = settings
         self._names = names
         self._first = first
@@ -73,11 +84,11 @@ class WatchLoss(tf_keras.callbacks.Callback):
     @property
     def epochs(self) -> int:
         """The number of epochs that are trained so far."""
-        return len(self.losses)
+        return self._lost + len(self.losses)
 
     @property
     def _counted(self) -> list[float]:
-        return self.losses[self._first - 1 :]
+        return self.losses[max(0, self._first - 1 - self._lost) :]
 
     @property
     def is_over(self) -> bool:

@@ -9,7 +9,7 @@ import pytest
 from messages import refuses
 
 from bert_glue_tf.core.errors import UserError
-from bert_glue_tf.data import preprocessing, vocabulary, whole_words, word_vectors
+from bert_glue_tf.data import preprocessing, splitting, vocabulary, whole_words, word_vectors
 
 WORDS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "the", "n't", "does", ".", ",", "Screen", "(", "U.S.")
 
@@ -35,6 +35,7 @@ def model(folder):
         ("(the,the)", ["(", "the", ",", "the", "[UNK]"]),
         ("doesn't", ["[UNK]", "[UNK]", "[UNK]"]),
         ("screen SCREEN", ["[UNK]", "[UNK]"]),  # No small letters of a word that has none.
+        ("the [PAD] Screen", ["the", "[UNK]", "[UNK]", "[UNK]", "Screen"]),
         ("  ", []),
         ("", []),
     ],
@@ -42,6 +43,10 @@ def model(folder):
 def test_a_text_is_split_into_the_words_of_the_vocabulary(model, text, expected):
     (found,) = model.tokenize([text]).to_list()
     assert [WORDS[number] for chunk in found for number in chunk] == expected
+    # Without TensorFlow, for the vectors of a domain.
+    own = splitting.split(text, set(WORDS[4:]))
+    assert [word if word in WORDS[4:] else "[UNK]" for word in own] == expected
+    assert set(own) <= splitting.candidates(text)
 
 
 def test_each_chunk_between_blanks_stays_one(model):
@@ -91,14 +96,14 @@ def test_vectors_that_do_not_fit_the_words_are_refused(tmp_path):
         word_vectors.of_array(*files)
 
 
-def test_a_text_files_vectors_are_read(tmp_path, monkeypatch):
+def test_a_text_files_vectors_are_read(tmp_path):
     path = tmp_path / "vectors.txt"
-    path.write_text("4 2\nthe 1 2\n. . 3 4\nrare 5 6\nthe 0 0\nwanted 7 8 \n")
-    monkeypatch.setattr(word_vectors, "MOST_WORDS", 2)
-    found = word_vectors.of_text(path, {"wanted"})
-    assert found[0] == ["the", ". .", "wanted"]
+    path.write_text("4 2\nthe 1 2\n. . 3 4\nrare 5 6\nthe 0 0\nwanted 7 8 \n[UNK] 9 9\n")
+    found = word_vectors.of_text(path, {"wanted", "[UNK]"}, most=2)
+    assert found[0] == ["the", ". .", "wanted", "[UNK]"]
     words_only, vectors = word_vectors.without_forms(*found)
-    assert words_only == ["the", "wanted"]  # A line of a vocabulary is a word without blanks.
+    # A line of a vocabulary is a word without blanks, and the special tokens are its own.
+    assert words_only == ["the", "wanted"]
     np.testing.assert_array_equal(vectors, [[1, 2], [7, 8]])
     path.write_text("the 1 2\nof 1\n")
     with refuses(UserError, f"--vectors={path}", "line 2"):

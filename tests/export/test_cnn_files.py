@@ -97,5 +97,7 @@ def test_pruned_it_is_a_smaller_file_of_the_same_answers(run, files, pruned):
     # [filters, 1, words, features]
     assert sorted(shape for *_, shape in whole) == [(4, 1, 5, 10), (8, 1, 3, 10), (16, 1, 3, 12)]
     assert sorted(shape for *_, shape in cut) == [(2, 1, 5, 10), (4, 1, 3, 10), (8, 1, 3, 6)]
+    sizes = [(one.path / "float32.tflite").stat().st_size for one in (files, folder)]
+    assert sizes[1] < sizes[0]
     parameters = [one.result.parameters["total"] for one in (run, pruned)]
     assert parameters[1] < parameters[0]

@@ -46,10 +46,10 @@ class Model:
         self.stop_training = False
 
 
-def watched(losses, rows=(), first=1, **settings):
+def watched(losses, rows=(), first=1, lost=0, **settings):
     """Return the rates of the epochs with these losses, and which of them was the last."""
     config = ExperimentConfig(learning_rate=1e-3, warmup_fraction=0.0, **settings)
-    watch = WatchLoss(config, ["val_loss_a", "val_loss_b"], rows, first)
+    watch = WatchLoss(config, ["val_loss_a", "val_loss_b"], rows, len(rows) + lost, first)
     watch.set_model(model := Model(config))
     rates = []
     for epoch, loss in enumerate(losses, len(rows)):
@@ -80,6 +80,13 @@ def test_while_a_pruning_goes_on_no_loss_counts():
     assert watch.epochs == 6
     assert watch.is_over
     assert watched(losses, early_stopping=2)[1].epochs == 3
+
+
+def test_where_the_history_is_lost_the_epochs_still_count(caplog):
+    caplog.set_level("WARNING", logger="absl")
+    _, watch = watched([2.0, 2.5], lost=3, first=4, early_stopping=9)
+    assert (watch.epochs, watch._counted) == (5, [2.0, 2.5])
+    assert "lacks 3 of 3 epochs" in caplog.text
 
 
 def test_without_it_all_epochs_are_trained_at_the_linear_rate():

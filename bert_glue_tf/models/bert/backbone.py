@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -21,7 +22,7 @@ from bert_glue_tf.models.bert.architecture import (
     by_canonical_name,
 )
 from bert_glue_tf.models.bert.on_demand import OnDemand
-from bert_glue_tf.models.parts import Layers, Part, States, Table
+from bert_glue_tf.models.parts import GIVE_A_CNN, Layers, Part, States, Table
 from bert_glue_tf.models.quantization.imitation import QUANTIZE_AWARE, Trained, recipe_of
 from bert_glue_tf.models.quantization.recipes import NOT_QUANTIZED
 from bert_glue_tf.models.saved_encoders import (
@@ -64,6 +65,7 @@ class BertBackbone(TransformerNames, Backbone):
     imports = ("embedded", "huggingface", "tf_checkpoint")
     takes_over_from = TakesOver.ITS_OWN
     shows_blocks = True
+    instead_of = MappingProxyType({"filter": GIVE_A_CNN})
 
     @classmethod
     def reads(cls, kind: str, folder: pathlib.Path) -> bool:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 from collections.abc import Iterator, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from bert_glue_tf.models.backbone import Backbone, ClassifierWeights
-from bert_glue_tf.models.parts import CAPABILITIES, States
+from bert_glue_tf.models.parts import CAPABILITIES, GIVE_A_CNN, States
 from bert_glue_tf.models.quantization.recipes import NOT_QUANTIZED
 from bert_glue_tf.models.saved_encoders import SavedEncoder, TakesOver, load_layer, other_variables
 from bert_glue_tf.models.transformer_names import TransformerNames
@@ -44,6 +45,7 @@ class SavedModelBackbone(TransformerNames, Backbone):
     family = "saved_model"
     takes_over_from = TakesOver.ANY
     instead = "give a standard BERT"
+    instead_of = MappingProxyType({"filter": GIVE_A_CNN})
 
     @classmethod
     def take_over(cls, saved: SavedEncoder) -> Self:

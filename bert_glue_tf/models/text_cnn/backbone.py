@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -57,7 +58,7 @@ class TextCnnBackbone(Backbone):
 
     family = "text_cnn"
     imports = ("text_cnn",)
-    designs = tuple(DESIGNS)
+    designs = MappingProxyType({name: one.tables for name, one in DESIGNS.items()})
     takes_over_from = TakesOver.ITS_OWN
     instead = "give a standard BERT"
 
