@@ -59,7 +59,7 @@ class Scheme:
         They have one where every tag but `O` has a known prefix with a hyphen behind it.
 
         Raises:
-          ValueError: some tags have a prefix and others have none.
+          ValueError: some tags have a prefix and others have none, or a part has two prefixes.
         """
         inside = [tag for tag in dict.fromkeys(tags) if tag != OUTSIDE]
         known = [tag for tag in inside if _prefix(tag)]
@@ -70,7 +70,14 @@ class Scheme:
                 f"{known[0]!r} has the prefix of a scheme, and {strange[0]!r} has none. Good: all "
                 "tags but O with a prefix (B-, I-; B-, I-, E-, S-), or all without one"
             )
-        written = {_SPELLINGS[_prefix(tag)]: _prefix(tag) for tag in inside}
+        written: dict[str, str] = {}
+        for prefix in map(_prefix, inside):
+            other = written.setdefault(_SPELLINGS[prefix], prefix)
+            if other != prefix:
+                raise ValueError(
+                    f"the prefixes {other}- and {prefix}- both stand for one part of a span. Good: "
+                    "one of them everywhere"
+                )
         ends = "E" in written or "S" in written
         is_bilou = not {"L", "U"}.isdisjoint(written.values())
         usual = dict(zip(_PARTS, "BILU" if is_bilou else _PARTS, strict=True))

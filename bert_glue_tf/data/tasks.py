@@ -373,7 +373,7 @@ def described(name: str, values: Mapping[str, Any]) -> TaskSpec:
     if not values:
         return get(name)
     try:
-        if set(values) == {"problem"}:
+        if set(values) == {"problem"} and name in TASKS:
             return dataclasses.replace(get(name), problem=problems.from_json(values["problem"]))
         return own(
             name,

@@ -102,8 +102,9 @@ class EntityF1(_SpanF1):
 class SpanF1(_SpanF1):
     """Micro F1 of spans that keep to the scheme from their first word to their last one.
 
-    The score of Li et al. 2019 (https://arxiv.org/abs/1910.00883): what begins or ends without its
-    tag is no answer. Without prefixes it is that of entities.
+    As Li et al. 2019 score (https://arxiv.org/abs/1910.00883), what begins or ends without its tag
+    is no answer; but their code takes a span with an O inside of it, and this does not. Without
+    prefixes it is that of entities.
     """
 
     name = "span_f1"

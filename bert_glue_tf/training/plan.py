@@ -8,6 +8,7 @@ import math
 from bert_glue_tf.compression import registry
 from bert_glue_tf.compression.method import PruningMethod
 from bert_glue_tf.compression.schedule import PruningContext
+from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data.batching import Batching
 from bert_glue_tf.training.inputs import Inputs
 from bert_glue_tf.training.job import Job
@@ -51,12 +52,17 @@ def make(job: Job, inputs: Inputs) -> Plan:
     """Return the plan that the settings ask for.
 
     Raises:
-      UserError: the pruning's schedule does not fit into the training, or the method does not do
-        what is asked for.
+      UserError: the pruning's schedule or --keep_after does not fit into the training, or the
+        method does not do what is asked for.
     """
     config = job.config
     method = build_method(job)
     steps = math.ceil(len(inputs.train) / config.batch_size) * config.epochs
+    if config.keep_after and config.keep_after >= steps:
+        raise UserError(
+            f"--keep_after={config.keep_after}: the training has {steps} steps, and no epoch ends "
+            f"after that one. Good: below {steps}."
+        )
     return Plan(
         method=method,
         context=PruningContext.from_config(config, steps, method.waits),

@@ -152,5 +152,23 @@ def fine_tuned(start: Start, folder: pathlib.Path) -> Start:
     Raises:
       UserError: the folder holds no model, or one of other weights.
     """
+    if start.task.problem.tags_words:
+        _require_same_head(start, folder)
     backbone, classifier = start.backbone.start_from(folder, start.task.problem.width)
     return dataclasses.replace(start, backbone=backbone, classifier=classifier)
+
+
+def _require_same_head(start: Start, folder: pathlib.Path) -> None:
+    """Refuse a saved classifier with another head of words.
+
+    Raises:
+      UserError: it has one.
+    """
+    from bert_glue_tf.models import saving
+
+    saved = saving.read_description(folder).get(saving.TAGGING_HEAD, "")
+    if saved != start.tagging_head:
+        raise UserError(
+            f"--tagging_head={start.tagging_head}: the run to start from has another head. Good: "
+            f"--tagging_head={saved}."
+        )

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data.settings import DataSettings
 from bert_glue_tf.data.tasks import TaskSpec
+from bert_glue_tf.models.quantization.recipes import NOT_QUANTIZED
+from bert_glue_tf.models.word_heads.names import CRF, PLAIN
 from bert_glue_tf.runs.config import ExperimentConfig
 
 if TYPE_CHECKING:
@@ -34,6 +36,8 @@ def check(settings: ExperimentConfig, task: TaskSpec) -> None:
             f"--class_weights={settings.class_weights}: {task.name} has {task.problem.title}, and "
             "weights are for classes. Good: --class_weights=none."
         )
+    if task.problem.tags_words:
+        _check_head(settings)
     for name in ("distill_layers", "distill_attention"):
         if getattr(settings, name) and task.problem.tags_words:
             raise UserError(
@@ -47,6 +51,27 @@ def check(settings: ExperimentConfig, task: TaskSpec) -> None:
                 "none of them is the positive one. Good: a problem of two classes or of several "
                 "labels."
             )
+
+
+def _check_head(settings: ExperimentConfig) -> None:
+    """Refuse what a head of words cannot be trained with.
+
+    Raises:
+      UserError: pieces of words in a chain of words, or the rounding of a quantized file, which a
+        head with weights of its own does not learn.
+    """
+    head = f"--tagging_head={settings.tagging_head}"
+    if settings.tagging_head == CRF and settings.tagged_pieces != "first":
+        raise UserError(
+            f"{head} --tagged_pieces={settings.tagged_pieces}: its chain goes over words, and so "
+            "over the first piece of each. Good: --tagged_pieces=first, or another head."
+        )
+    if settings.tagging_head not in PLAIN and settings.quantize_aware != NOT_QUANTIZED:
+        raise UserError(
+            f"{head} --quantize_aware={settings.quantize_aware}: the training would not round the "
+            f"head's own weights, as the file does. Good: --tagging_head={' or '.join(PLAIN)}, or "
+            "a file of a recipe without that training."
+        )
 
 
 def check_held_out(settings: ExperimentConfig, task: TaskSpec, held_out: Examples | None) -> None:

@@ -521,8 +521,8 @@ def test_settings_that_belong_together(tmp_path):
         readers.task_of(DataSettings(task="cola", label_column="kind"))
     with refuses(UserError, "--validation_fraction=1.5"):
         settings(tmp_path, validation_fraction=1.5)
-    with refuses(UserError, "--problem=tagging", "classification"):
-        settings(tmp_path, problem="tagging")
+    with refuses(UserError, "--problem=ranking", "classification"):
+        settings(tmp_path, problem="ranking")
     assert dataclasses.replace(settings(tmp_path), text_columns="a, b").text_column_names == (
         "a",
         "b",

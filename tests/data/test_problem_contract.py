@@ -23,7 +23,7 @@ from bert_glue_tf.data.problems import (
     Regression,
     Tagging,
 )
-from bert_glue_tf.evaluation import metrics, predictions
+from bert_glue_tf.evaluation import bootstrap, metrics, predictions, significance
 
 # A problem of each kind, with labels and logits of six examples, and the classes' spelling.
 KINDS = {
@@ -537,6 +537,8 @@ def test_tags_are_completed_by_their_scheme():
     assert Tagging.of_tags(["U-x", "L-x"]).labels == ("O", "B-x", "I-x", "L-x", "U-x")
     with refuses(ValueError, "B-x", "y"):
         Tagging.of_tags(["B-x", "y", "O"])
+    with refuses(ValueError, "I-", "M-"):
+        Tagging.of_tags(["B-x", "I-x", "M-x"])
     with refuses(ValueError, "O"):
         Tagging.of_tags(["O"])
 
@@ -591,11 +593,13 @@ def test_metrics_of_spans_by_hand_and_beside_seqevals():
 
 def test_the_loss_of_tags_counts_scored_words_alone():
     two = Tagging(("O", "x"))
-    logits = np.zeros((2, 3, 2), np.float32)
+    logits = np.ones((2, 3, 2), np.float32)
     logits[0, 0] = [0.0, math.log(3.0)]
     labels = np.array([[1, -1, 0], [-1, -1, -1]], np.int16)
     # -ln(3/4) and -ln(1/2), over 20, the mean of two sentences.
     assert two.loss(labels, logits) == pytest.approx((math.log(4 / 3) + math.log(2)) / 40)
+    logits[0, 2] = 0.0  # A word that was not read does not count, as in training.
+    assert two.loss(labels, logits) == pytest.approx(math.log(4 / 3) / 40)
 
 
 def test_the_spans_of_an_answer_have_their_words():
@@ -608,5 +612,38 @@ def test_the_spans_of_an_answer_have_their_words():
         AnsweredSpan("battery life", "x", 0, 2, pytest.approx(sure)),
         AnsweredSpan("good", "y", 3, 4, pytest.approx(sure)),
     )
+    logits[0, 3] = 0.0  # Cut off: outside, and no part of the score.
+    (cut,) = TAGS.answers(logits, [("battery life is good",)])
+    assert (cut.label, cut.score) == ("B-x I-x O O", pytest.approx(sure))
+    logits[0, 3, 3] = 3.0
     found = TAGS.per_label(of_names(TAGS, "B-x I-x O O"), TAGS.decode(logits))
     assert found == [LabelScore("x", 1, 1.0, 1.0, 1.0), LabelScore("y", 0, 0.0, 0.0, 0.0)]
+
+
+def test_a_teacher_teaches_no_word_that_it_has_not_read():
+    teacher = np.float32([[[9, 0, 0], [0, 0, 0], [np.nan] * 3]])
+    student = np.float32([[[9, 0, 0], [9, 0, 0], [0, 9, 0]]])
+    problem = Tagging(("O", "B-x", "I-x"))
+    np.testing.assert_allclose(problem.distillation_loss(teacher, student, 1.0), [0.0], atol=1e-6)
+
+
+def test_a_server_answers_no_tags_where_a_chain_decides():
+    logits = np.ones((1, 2, 3), np.float32)
+    assert set(Tagging(("O", "B-x", "I-x")).served(logits)) == {"label", "probabilities", "classes"}
+    chained = Tagging(("O", "B-x", "I-x"), ((0.0,) * 3,) * 5)
+    assert set(chained.served(logits)) == {"probabilities", "classes"}
+
+
+def test_two_models_that_tag_are_compared_by_sentences():
+    random = np.random.default_rng(1)
+    labels, first, second = random.integers(5, size=(3, 30, 6))
+    second = np.where(random.random(labels.shape) < 0.7, labels, second)
+    metric = metrics.of(TAGS, "span_f1")
+    found = significance.compare(TAGS, metric, labels, [first], [second], resamples=50)
+    assert found.mean == pytest.approx(metric(labels, second) - metric(labels, first))
+    low, high = bootstrap.interval(TAGS, metric, labels, second, resamples=50)
+    random = np.random.default_rng(0)
+    draws = [random.integers(30, size=30) for _ in range(50)]
+    drawn = [metric(labels[draw], second[draw]) for draw in draws]
+    assert (low, high) == tuple(np.quantile(drawn, [0.025, 0.975]))
+    assert found.is_shown

@@ -9,10 +9,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras
+from messages import refuses
 
+from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import tasks
 from bert_glue_tf.runs.config import ExperimentConfig
 from bert_glue_tf.runs.run_folder import RunFolder
+from bert_glue_tf.training import plan
 from bert_glue_tf.training.best import BestEpoch
 
 STEPS = 10
@@ -23,9 +26,11 @@ def make(tmp_path):
     """A function that makes the callback anew, on a model of one weight."""
     model = tf_keras.Sequential([tf_keras.layers.Dense(1, use_bias=False, input_shape=(1,))])
 
-    def build(task="mnli", method="none", end_step=0, rows=(), saved_step=None):
+    def build(task="mnli", method="none", end_step=0, rows=(), saved_step=None, keep_after=0):
         step = len(rows) * STEPS if saved_step is None else saved_step
-        config = ExperimentConfig(task=task, pruning_method=method, keep="best")
+        config = ExperimentConfig(
+            task=task, pruning_method=method, keep="best", keep_after=keep_after
+        )
         job = types.SimpleNamespace(config=config, folder=RunFolder(tmp_path, config))
         mask = types.SimpleNamespace(
             state=lambda: tf.train.Checkpoint(), last_step=lambda context: context.end_step
@@ -60,6 +65,24 @@ def test_only_epochs_with_the_final_sparsity_count(make):
     epochs(best, model, [0.9, 0.8, 0.6, 0.7])
     best.restore()
     assert best.epoch == model.get_weights()[0].item() == 4
+
+
+@pytest.mark.parametrize(("keep_after", "kept"), [(1, 1), (STEPS - 1, 1), (STEPS, 2), (25, 3)])
+def test_only_epochs_that_end_after_a_step_count(make, keep_after, kept):
+    best, model = make(keep_after=keep_after)
+    epochs(best, model, [0.9, 0.8, 0.7, 0.6])
+    best.restore()
+    assert best.epoch == model.get_weights()[0].item() == kept
+
+
+def test_a_step_that_no_epoch_ends_after_is_refused():
+    config = ExperimentConfig(task="mnli", keep="best", keep_after=30, epochs=3, batch_size=10)
+    inputs = types.SimpleNamespace(train=range(100))
+    job = types.SimpleNamespace(config=config, is_filled_up=False)
+    with refuses(UserError, "--keep_after=30", "30 steps"):
+        plan.make(job, inputs)
+    with refuses(UserError, "--keep_after=5", "--keep=best"):
+        ExperimentConfig(task="mnli", keep_after=5)
 
 
 def test_a_run_that_goes_on_knows_the_best_epoch_before(make):

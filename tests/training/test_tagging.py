@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pathlib
+import types
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from bert_glue_tf.runs.config import ExperimentConfig
 from bert_glue_tf.runs.finished import Run
 from bert_glue_tf.serving import answers
 from bert_glue_tf.serving.classifier import Classifier
+from bert_glue_tf.training import starting_point
 
 NOUNS = ("film", "movie", "book")
 
@@ -192,6 +194,7 @@ def test_bad_rows_are_refused_with_their_place(tmp_path, row, named):
     [
         ("a O\nb\n", ["x.conll:2", "no tag", "'b'"]),
         ("a O\nb X O\n", ["x.conll:2", "3 columns"]),
+        ("10\u00a0000 O\nb\n", ["x.conll:2", "no tag", "'b'"]),
         ("\n\n", ["x.conll", "no row"]),
     ],
 )
@@ -213,13 +216,23 @@ def test_what_words_have_no_use_for_is_refused():
     from bert_glue_tf.training import task_settings
 
     task = tasks.get("rest16_e2e")
-    for name, value in (("distill_layers", "uniform"), ("class_weights", "balanced")):
-        settings = ExperimentConfig(task=task.name, **{name: value, **TEACHER.get(name, {})})
-        with refuses(UserError, f"--{name}={value}", task.name):
+    for more in (
+        {"distill_layers": "uniform", "teacher": "runs/teacher"},
+        {"class_weights": "balanced"},
+        {"tagged_pieces": "all", "tagging_head": "crf"},
+        {"quantize_aware": "dynamic_int8", "tagging_head": "gru"},
+    ):
+        settings = ExperimentConfig(task=task.name, **more)
+        name, value = next(iter(more.items()))
+        with refuses(UserError, f"--{name}={value}"):
             task_settings.check(settings, task)
 
 
-TEACHER = {"distill_layers": {"teacher": "runs/teacher"}}
+def test_a_run_starts_from_one_with_the_same_head(finished):
+    run, _ = finished
+    problem = types.SimpleNamespace(task=run.task, tagging_head="gru")
+    with refuses(UserError, "--tagging_head=gru", "--tagging_head=crf"):
+        starting_point.fine_tuned(problem, run.folder.model)
 
 
 def test_the_three_sets_of_aspects_are_read_whole(absa_dir: pathlib.Path):

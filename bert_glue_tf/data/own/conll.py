@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from bert_glue_tf.core.errors import UserError
@@ -48,7 +49,8 @@ def _lines(path: str, raw: bytes) -> Iterator[tuple[int, list[str]]]:
     """Yield the number of each line and its columns; none of an empty one."""
     for number, line in enumerate(decode(path, raw).split("\n"), start=1):
         line = line.rstrip("\r")
-        yield number, line.split("\t") if "\t" in line.strip() else line.split()
+        # At blanks and tabs alone: a word may hold a space that does not break.
+        yield number, line.split("\t") if "\t" in line.strip() else re.findall("[^ \t]+", line)
 
 
 def _names(width: int) -> list[str]:

@@ -149,7 +149,7 @@ class Tagging(Problem):
         table = np.array(self.transitions)
         for place, scores in enumerate(logits):
             # What the model did not read has zeros, and is outside.
-            (read,) = np.nonzero((scores != 0).any(axis=-1))
+            (read,) = np.nonzero(_read(scores))
             if len(read) and np.isfinite(scores[read]).all():
                 found[place, read] = chains.best(scores[read], table)
         return found
@@ -157,7 +157,8 @@ class Tagging(Problem):
     def _loss(self, labels: np.ndarray, logits: np.ndarray) -> float:
         """Return the mean over the sentences of the sum of their words' cross-entropy over 20.
 
-        With transitions it is that of the whole chain of known tags.
+        With transitions it is that of the whole chain of known tags. Words that were not read do
+        not count, as in training.
         """
         if self.transitions:
             return self._loss_of_chains(labels, logits) / USUAL_WORDS
@@ -166,12 +167,13 @@ class Tagging(Problem):
         log_probabilities = special.log_softmax(logits.astype(np.float64), axis=-1)
         places = np.maximum(labels, 0)[..., None].astype(np.int64)
         each = np.take_along_axis(log_probabilities, places, axis=-1)[..., 0]
-        return float(-np.sum(each[labels >= 0]) / (USUAL_WORDS * len(labels)))
+        known = (labels >= 0) & _read(logits)
+        return float(-np.sum(each[known]) / (USUAL_WORDS * len(labels)))
 
     def _loss_of_chains(self, labels: np.ndarray, logits: np.ndarray) -> float:
         table, total = np.array(self.transitions), 0.0
         for label, scores in zip(labels, logits.astype(np.float64), strict=True):
-            known = label >= 0
+            known = (label >= 0) & _read(scores)
             if known.any():
                 total += chains.loss(scores[known], label[known].astype(np.int64), table)
         return total / len(labels)
@@ -192,7 +194,8 @@ class Tagging(Problem):
     ) -> tf.Tensor:
         """Return the sum over the words of each one's divergence, as that of classes, over 20.
 
-        A position where the teacher's logits are NaN is of no word, and does not count.
+        A position where the teacher's logits are NaN is of no word, and where all are 0 the teacher
+        has not read it: neither counts.
 
         Args:
           teacher: float32 [n, positions, width].
@@ -204,7 +207,8 @@ class Tagging(Problem):
         from bert_glue_tf.data.keras_metrics import as_long
 
         teacher = as_long(teacher, logits, float("nan"))
-        is_word = tf.math.is_finite(teacher)
+        is_read = tf.reduce_any(tf.not_equal(teacher, 0.0), axis=-1, keepdims=True)
+        is_word = tf.math.is_finite(teacher) & is_read
         wanted = tf.nn.log_softmax(tf.where(is_word, teacher, 0.0) / temperature)
         found = tf.nn.log_softmax(logits / temperature)
         each = tf.where(is_word, tf.exp(wanted) * (wanted - found), 0.0)
@@ -297,7 +301,7 @@ class Tagging(Problem):
     def answers(self, logits: np.ndarray, texts: Sequence[Sequence[str]] = ()) -> list[Answer]:
         """Return each sentence's tags and spans; the score is that of its least sure word.
 
-        A word's is softmax(logits), with transitions too.
+        A word's is softmax(logits), with transitions too; one that was not read has none.
 
         Args:
           logits: float32 [n, words, width].
@@ -308,6 +312,7 @@ class Tagging(Problem):
         """
         found = []
         decoded, chances = self.decode(logits), of_logits(SOFTMAX, logits)
+        chances[~_read(logits)] = 1.0
         for (text,), row, each in zip(texts, decoded, chances, strict=True):
             words = words_of(text)
             tags = row[: len(words)]
@@ -326,15 +331,22 @@ class Tagging(Problem):
         return found
 
     def served(self, logits: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Return `label` [n, positions], `probabilities` and the names of the `classes`."""
+        """Return `label` [n, positions], `probabilities` and the names of the `classes`.
+
+        With transitions there is no `label`: the best chain is of words, which a server does not
+        know.
+        """
         import tensorflow as tf
 
         classes = tf.constant(self.labels)
-        return {
+        found = {
             "label": tf.gather(classes, tf.argmax(logits, axis=-1)),
             "probabilities": tf.nn.softmax(logits),
             "classes": tf.repeat(classes[None], tf.shape(logits)[0], axis=0),
         }
+        if self.transitions:
+            del found["label"]
+        return found
 
     def submission(self, logits: np.ndarray, spellings: Sequence[str]) -> list[str]:
         return [" ".join(spellings[int(tag)] for tag in row) for row in self.decode(logits)]
@@ -345,9 +357,15 @@ def words_of(text: str) -> list[str]:
     return text.split(" ")
 
 
+def _read(logits: np.ndarray) -> np.ndarray:
+    """Return which words a model has read, bool [...] of logits [..., width]: not all are 0."""
+    found: np.ndarray = (logits != 0).any(axis=-1)
+    return found
+
+
 def _length(label: np.ndarray, outputs: np.ndarray) -> int:
     """Return the number of words up to the last one with a label or an answer, 1 at least."""
-    (known,) = np.nonzero((label >= 0) | (outputs != 0).any(axis=-1))
+    (known,) = np.nonzero((label >= 0) | _read(outputs))
     return int(known[-1]) + 1 if len(known) else 1
 
 

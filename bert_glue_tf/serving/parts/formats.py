@@ -22,6 +22,7 @@ from bert_glue_tf.data.own import delimited, json_rows, table
 from bert_glue_tf.data.own.rows import Rows
 from bert_glue_tf.data.tasks import TaskSpec
 from bert_glue_tf.serving import tables
+from bert_glue_tf.serving.answers import spans_as_json
 from bert_glue_tf.serving.classifier import Prediction
 from bert_glue_tf.serving.parts import streams
 from bert_glue_tf.serving.text_input import TextReader
@@ -224,7 +225,12 @@ def _write_object(
     file: IO[bytes], row: dict[str, Any], one: Prediction, added: Sequence[str]
 ) -> None:
     label, score = added
-    more = {label: one.label, score: one.score, tables.PROBABILITIES: one.probabilities}
+    more = {
+        label: one.label,
+        score: one.score,
+        tables.PROBABILITIES: one.probabilities,
+        **spans_as_json(one),
+    }
     file.write(json.dumps({**row, **more}, ensure_ascii=False).encode() + b"\n")
 
 
