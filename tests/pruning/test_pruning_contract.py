@@ -61,6 +61,9 @@ OWN_SCHEDULE = {"lottery_ticket", "admm"}
 CUTTING = {"layer", "vocabulary"}
 ALL = sorted(set(registry.names()) - CUTTING)
 every_method = pytest.mark.parametrize("name", ALL)
+# Of what has no more of its own than the others a part is enough: filters differ from neurons in
+# their shapes, and `l1` from `magnitude` in a sum.
+TRIED = {"filter": ("movement",), "channel": ("gradient",), "l1": ("block", "attention_head")}
 # Units with another score than their method's own: "block score=movement".
 COMBINATIONS = [
     f"{name} score={score}"
@@ -68,6 +71,7 @@ COMBINATIONS = [
     if issubclass(registry.get(name), ScoredPruning) and registry.get(name).takes_score
     for score in SCORES
     if score != registry.get(name).own_score and score not in registry.get(name).refused_scores
+    if score in TRIED.get(name, SCORES) and name in TRIED.get(score, ALL)
 ]
 
 
