@@ -15,11 +15,15 @@ def task_folder(task: TaskSpec, data: str) -> str:
     """Return the folder of the task's files: `data`/CoLA, or `data` itself if they lie in it."""
     root = os.path.expanduser(data)
     if not os.path.isdir(root):
-        what = "a file, not a folder" if os.path.exists(root) else "no such folder"
+        is_file = os.path.exists(root) or bool(os.path.splitext(root)[1])
+        what = "no such folder"
+        if is_file:
+            what = "a file, not a folder" if os.path.exists(root) else "no such file"
         example = f"(e.g. {task.folder}/{file_formats.split_file(task, 'train')})"
+        own = "; or a file of labelled texts of your own, without --task" if is_file else ""
         raise UserError(
             f"--data={data}: {what}. Good values: {'tfds, sample, or ' if task.is_glue else ''}"
-            f"a folder that holds the benchmark's task folders {example}."
+            f"a folder that holds the benchmark's task folders {example}{own}."
         )
     if os.path.isdir(os.path.join(root, task.folder)):
         return os.path.join(data, task.folder)

@@ -56,6 +56,7 @@ class Run:
             raise UserError(f"--{flag}={path}: cannot be read ({reason}).") from None
         if not is_run:
             what = "no run (no config.json)" if is_folder else "no such folder"
+            what = "a file, not a folder" if path.is_file() else what
             raise UserError(f"--{flag}={path}: {what}. Give the folder of a finished run.")
         try:
             config = read_file(config_file)

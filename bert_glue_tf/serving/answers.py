@@ -110,8 +110,8 @@ def check_number(given: Sequence[str], task: TaskSpec) -> None:
     fields = task.text_fields
     if len(given) != len(fields):
         raise UserError(
-            f"--text given {len(given)} time(s): {task.name} takes {len(fields)} "
-            f"({', '.join(fields)})."
+            f"--text given {len(given)} time(s): an example of {task.name} has {len(fields)} "
+            f"({', '.join(fields)}). Several examples go into a file: --input=FILE."
         )
 
 

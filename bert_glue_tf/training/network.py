@@ -114,7 +114,7 @@ def rehearse(job: Job, inputs: Inputs, plan: Plan) -> None:
     Raises:
       UserError: as `build`.
     """
-    logging.info("before the fine-tuning: whether the pruning can be done")
+    logging.info("checking, before the fine-tuning, that what follows can be done")
     method = planning.build_method(job)  # Its own, since a method keeps what it has prepared.
     backbone = load_encoder(job.config, method)
     start = method.reshape(_start(job.config, backbone, inputs, is_rehearsal=True))

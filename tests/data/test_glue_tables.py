@@ -154,6 +154,7 @@ def test_the_trap_of_wnli_stands_below_its_scores():
         data={"train": {"name": "tsv", "examples": 635, "split_examples": 635}},
         config={"task": "wnli"},
         own_task={},
+        intervals={},
         warnings=(),
     )
     (line,) = [line for line in terminal.notes(record) if "WNLI" in line]

@@ -184,6 +184,17 @@ def test_table_shows_each_figure_and_says_sample():
     assert "Trained on 100 of the 2,000 examples of mrpc." in terminal.notes(record())
 
 
+def test_a_score_without_a_wrong_answer_is_said_to_have_no_width():
+    (line,) = [
+        line
+        for line in terminal.notes(record(intervals={"accuracy": (1.0, 1.0)}))
+        if "no width" in line
+    ]
+    # 1 - 0.05 ** (1 / 408): of so many right answers in a row, one time in twenty.
+    assert line.startswith("No answer among 408 is wrong") and "up to 0.7 % may be wrong" in line
+    assert not any("no width" in line for line in terminal.notes(record()))
+
+
 def test_an_undefined_metric_is_called_so():
     task = ExperimentConfig(task="stsb", encoder="e").to_json()
     nan = record(config=task, sparsity={}, metrics={"pearson": math.nan, "spearman": math.nan})
