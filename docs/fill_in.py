@@ -108,8 +108,8 @@ def noise() -> str:
     others = [name for name in names if name not in alone]
     spans = []
     for report in (cola, mrpc):
-        values = [float(report[name]["noise"]) for name in others]
-        spans.append(f"{min(values):.4f} to {max(values):.4f}")
+        noises = [float(report[name]["noise"]) for name in others]
+        spans.append(f"{min(noises):.4f} to {max(noises):.4f}")
     lines.append(f"| each of the {len(others)} others | {' | '.join(spans)} | 1 |")
     return "\n".join(lines) + "\n"
 

@@ -76,7 +76,7 @@ class Start:
         )
         if self.classifier is not None:
             heads.set_weights(model, self.classifier)
-        else:
+        elif self.train.labels is not None:
             bias = self.task.problem.first_bias(self.train.labels)
             model.get_layer(heads.CLASSIFIER).bias.assign(bias)
         return model

@@ -191,7 +191,8 @@ def test_a_score_without_a_wrong_answer_is_said_to_have_no_width():
         if "no width" in line
     ]
     # 1 - 0.05 ** (1 / 408): of so many right answers in a row, one time in twenty.
-    assert line.startswith("No answer among 408 is wrong") and "up to 0.7 % may be wrong" in line
+    assert line.startswith("No answer among 408 is wrong")
+    assert "up to 0.7 % may be wrong" in line
     assert not any("no width" in line for line in terminal.notes(record()))
 
 
