@@ -166,12 +166,13 @@ class Headline:
             yield f"This is of {trainings} only; another one may come out differently."
 
     def _of_smallest(self) -> Iterator[str]:
-        """Yield what the smallest model costs; nothing where one stays within the margin."""
-        if self.is_close or self.smallest.name == self.chosen.name:
+        """Yield what the smallest model costs, where that is another one."""
+        if self.smallest.name == self.chosen.name:
             return
+        lost = round(100 * self.smallest_loss, 1)
         yield (
             f"The smallest model of all takes {formats.size(self.smallest.bytes('plain'))} and "
-            f"loses {100 * self.smallest_loss:.1f} points."
+            f"{'loses' if lost >= 0 else 'gains'} {abs(lost):.1f} points."
         )
 
     @property
