@@ -40,7 +40,17 @@ def task_of(settings: DataSettings) -> TaskSpec:
         "" if settings.problem == "auto" else settings.problem,
         SplitOff(settings.validation_fraction, settings.validation_seed),
     )
-    return own.infer(settings.task, settings.data, wanted)
+    try:
+        return own.infer(settings.task, settings.data, wanted)
+    except UserError:
+        near = tasks.near(settings.task)
+        # The benchmark's folder, and a slip in the task's name: it is no folder of own texts.
+        if near and os.path.isdir(os.path.join(os.path.expanduser(settings.data), near.folder)):
+            raise UserError(
+                f"--task={settings.task}: no such task. Did you mean {near.name}, whose folder "
+                f"{near.folder} is in --data={settings.data}?"
+            ) from None
+        raise
 
 
 def default_task(data: str, known: str) -> str:

@@ -258,8 +258,14 @@ def get(name: str) -> TaskSpec:
 
 def meant(name: str) -> str:
     """Return the question whether a known task of a similar name is meant; empty without one."""
-    near = difflib.get_close_matches(name.lower(), TASKS, n=1)
-    return f" Did you mean {near[0]}?" if near else ""
+    found = near(name)
+    return f" Did you mean {found.name}?" if found else ""
+
+
+def near(name: str) -> TaskSpec | None:
+    """Return the known task with the nearest name; None where all are far."""
+    names = difflib.get_close_matches(name.lower(), TASKS, n=1)
+    return TASKS[names[0]] if names else None
 
 
 def check_name(name: str, data: str) -> None:

@@ -586,3 +586,9 @@ def test_a_threshold_needs_held_out_examples_of_both_kinds(tmp_path):
     config = ExperimentConfig(task="mine", data=str(path), at_recall=0.9, held_out=1)
     with refuses(UserError, "--held_out=1", "positive"):
         inputs.read(types.SimpleNamespace(config=config), None)
+
+
+def test_a_slip_in_the_name_of_a_task_is_told_where_its_folder_is(tmp_path):
+    (tmp_path / "MRPC").mkdir()
+    with refuses(UserError, "mrcp", "mrpc", "MRPC"):
+        readers.task_of(DataSettings(task="mrcp", data=str(tmp_path)))
