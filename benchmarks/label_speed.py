@@ -99,8 +99,11 @@ def measure(texts: Sequence[bytes], count: int, folder: pathlib.Path) -> dict[st
 
 
 def compare(texts: Sequence[str]) -> tuple[float, float]:
-    """Return the sentences a second one at a time and in batches, on the same threads; medians."""
-    classifier = Classifier.load(FLAGS.model, FLAGS.workers)
+    """Return the sentences a second one at a time and in batches, on one thread; medians.
+
+    A file answers a single text on one thread, however many it may have.
+    """
+    classifier = Classifier.load(FLAGS.model, 1)
     given = [(text,) for text in itertools.islice(itertools.cycle(texts), 1024)]
     single: list[float] = []
     batched: list[float] = []

@@ -51,6 +51,7 @@ _PRUNER = flags.DEFINE_enum(
     ("median", "hyperband", "none"),
     "Which runs of --search are stopped, by the primary metric of each epoch.",
 )
+_OF_SEARCH = ("trials", "sampler", "pruner")
 _DRY_RUN = flags.DEFINE_bool("dry_run", False, "Show what would be run, and what is finished.")
 
 
@@ -62,6 +63,9 @@ def main() -> None:
         logging.warning("--workdir: not used; each run has its own folder in %s", _RUNS_DIR.value)
     values = {name: str(flag.value) for name, flag in given.items()}
     root = pathlib.Path(os.path.expanduser(_RUNS_DIR.value))
+    unused = [name for name in _OF_SEARCH if FLAGS[name].present and not _SEARCH.value]
+    if unused:
+        raise UserError(f"--{unused[0]}: means nothing without --search.")
     if _SEARCH.value:
         _search(values, root)
     else:

@@ -81,7 +81,7 @@ class Launch:
             has no heads and neurons that can be taken out, it does not read texts of such a length,
             or its data has changed.
         """
-        executors.executor(workers, cluster)  # Refuses before anything is read.
+        executors.executor(workers, cluster).reach()  # Refuses before anything is read.
         run = Run.read(path)
         searching.check(run)
         lengths = _lengths(run, settings)

@@ -37,7 +37,13 @@ def held() -> Iterator[None]:
 
 @contextlib.contextmanager
 def terminating() -> Iterator[None]:
-    """End the block on SIGTERM, as job schedulers send it, as on Ctrl-C."""
+    """End the block on SIGTERM, as job schedulers send it, as on Ctrl-C.
+
+    In other threads than the main one, which gets no signals, nothing is done.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
     earlier = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield

@@ -68,12 +68,11 @@ class LabelFolder:
             touched then.
         """
         folder = cls(pathlib.Path(os.path.abspath(path)))
-        for part in parts:
-            if folder.target(part) == pathlib.Path(part.source):
-                raise UserError(
-                    f"--output={path}: {part.source} is a part of the input, which would be "
-                    "overwritten. Good: another folder."
-                )
+        if settings.root and folder.path == pathlib.Path(settings.root):
+            raise UserError(
+                f"--output={path}: the folder of the input, whose files would be overwritten. "
+                "Good: another folder."
+            )
         with contextlib.ExitStack() as stack:
             try:
                 folder._judge(settings)
@@ -116,12 +115,8 @@ class LabelFolder:
 
         One whose file is gone or was cut short is to be labelled again.
         """
-        try:
-            values = strict_json.loads(self._state_file(part).read_text(encoding="utf-8"))
-            found = State(**{**values, "source": tuple(values["source"])})
-        except (OSError, ValueError, TypeError, KeyError):
-            return None
-        if found.message:
+        found = self._stored(part)
+        if found is None or found.message:
             return found
         try:
             is_whole = self.target(part).stat().st_size == found.size
@@ -137,6 +132,14 @@ class LabelFolder:
             )
         return found
 
+    def _stored(self, part: Part) -> State | None:
+        """Return what was written of a part; None where nothing was, or it cannot be read."""
+        try:
+            values = strict_json.loads(self._state_file(part).read_text(encoding="utf-8"))
+            return State(**{**values, "source": tuple(values["source"])})
+        except (OSError, ValueError, TypeError, KeyError):
+            return None
+
     def keep(self, part: Part, state: State) -> None:
         """Write what is known of a part.
 
@@ -148,8 +151,8 @@ class LabelFolder:
     def forget_failures(self, parts: Sequence[Part]) -> None:
         """Remove what is known of parts that could not be labelled: they are tried again."""
         for part in parts:
-            found = self.state(part)
-            if found is not None and found.message and not self.target(part).exists():
+            found = self._stored(part)
+            if found is not None and found.message:
                 self._state_file(part).unlink(missing_ok=True)
 
     def _judge(self, settings: LabelSettings) -> None:
@@ -175,6 +178,8 @@ class LabelFolder:
         """Return the message that the folder holds labels made in another way."""
         if name == "digest":
             what = f"the labels of another model ({earlier.get('model')})"
+        elif name == "root":
+            what = f"the labels of another input, below {earlier.get('root')}"
         else:
             what = f"labels with {name} {earlier.get(name)!r}, and not {settings.to_json()[name]!r}"
         return f"--output={self.path}: holds {what}. Give another folder; nothing is touched here."

@@ -14,6 +14,7 @@ from absl import logging
 
 from bert_glue_tf.core import interrupts, progress
 from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.core.files import reason
 from bert_glue_tf.labelling.folder import LabelFolder, State
 from bert_glue_tf.labelling.plan import LabelSettings, Part, parts
 from bert_glue_tf.labelling.shares import Share, shared
@@ -86,8 +87,8 @@ def label(
       KeyboardInterrupt: Ctrl-C or SIGTERM came. What is labelled stays.
     """
     began = time.monotonic()
-    settings = LabelSettings.of(pathlib.Path(model).expanduser(), text_columns, at)
-    found = parts(pattern)
+    settings = LabelSettings.of(pathlib.Path(model).expanduser(), pattern, text_columns, at)
+    found = parts(pattern, pathlib.Path(output).expanduser())
     with LabelFolder.claimed(pathlib.Path(output).expanduser(), settings, found) as folder:
         folder.forget_failures(found)
         states = {part.name: folder.state(part) for part in found}
@@ -129,6 +130,7 @@ class _Work:
         self._looked = 0.0
         self._told: set[str] = set()
         self._failed: dict[str, str] = {}
+        self._number = 0  # Of the shares that were made.
 
     def run(self) -> dict[str, str]:
         """Label the parts; return those whose process has failed, with the reason."""
@@ -139,7 +141,7 @@ class _Work:
                 waiting = self._shares(max(1, self._executor.workers))
                 while waiting or running:
                     while waiting and len(running) < self._executor.workers:
-                        begun = self._executor.begin(waiting.pop(0))
+                        begun = self._begin(waiting.pop(0))
                         if isinstance(begun, base.Job):
                             running.append(begun)
                     for job in [one for one in running if one.is_over()]:
@@ -156,19 +158,47 @@ class _Work:
 
     def _shares(self, workers: int) -> list[Share]:
         threads = self._threads or max(1, (os.cpu_count() or 1) // workers)
-        return shared(self._folder, self._settings, self._missing, workers, threads)
+        found = shared(self._folder, self._settings, self._missing, workers, threads)
+        self._number = len(found)
+        return found
+
+    def _begin(self, share: Share) -> Any:
+        """Begin a share.
+
+        Raises:
+          UserError: the folder cannot be written.
+        """
+        try:
+            return self._executor.begin(share)
+        except OSError as error:
+            raise UserError(
+                f"--output={self._folder.path}: cannot be written ({reason(error)}). What is "
+                "labelled stays; the same command labels the rest."
+            ) from error
 
     def _collect(self, job: base.Job) -> list[Share]:
-        """Note how a job has ended; return its share where it is to be begun again."""
+        """Note how a job has ended; return what of its share is to be begun again.
+
+        Where a process has ended with a fault, the part that it was at is noted, and the others
+        begin again; where it has not done a single one and was begun again, all are.
+        """
         share = job.task
         assert isinstance(share, Share)
         ended = self._executor.collect(job)
         if ended is None:
             return [share]
-        if isinstance(ended, base.Failed):
-            for part in share.parts:
-                self._failed[part.name] = ended.message
-        return []
+        if not isinstance(ended, base.Failed):
+            return []
+        undone = [part for part in share.parts if self._folder.state(part) is None]
+        is_hopeless = share.is_again and len(undone) == len(share.parts)
+        for part in undone if is_hopeless else undone[:1]:
+            self._failed[part.name] = ended.message
+        rest = undone[1:]
+        if is_hopeless or not rest:
+            return []
+        self._number += 1
+        again = dataclasses.replace(share, number=self._number, parts=tuple(rest), is_again=True)
+        return [again]
 
     def _tell(self, bar: progress.Bar, running: int) -> None:
         """Say which parts are done, at most once a second."""

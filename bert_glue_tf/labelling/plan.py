@@ -12,6 +12,7 @@ from typing import Any, Self
 from bert_glue_tf.core import files
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.export.folder import ExportFolder
+from bert_glue_tf.runs import results
 from bert_glue_tf.runs.finished import Run
 from bert_glue_tf.serving.classifier import Classifier, check_point
 from bert_glue_tf.serving.parts import labelled
@@ -26,16 +27,26 @@ class LabelSettings:
       digest: SHA-256 of the file, or of the run's record.
       text_columns: of the texts; empty for those of the training, or with usual names.
       at: "recall" or "precision", whose threshold answers; empty for none.
+      root: absolute path of the folder of the input, below which the parts lie.
     """
 
     model: str
     digest: str
     text_columns: tuple[str, ...] = ()
     at: str = ""
+    root: str = ""
 
     @classmethod
-    def of(cls, model: pathlib.Path, text_columns: Sequence[str] = (), at: str = "") -> Self:
+    def of(
+        cls, model: pathlib.Path, pattern: str, text_columns: Sequence[str] = (), at: str = ""
+    ) -> Self:
         """Return the settings for a model, which is looked at without TensorFlow.
+
+        Args:
+          model: path of a run's folder or of a file.
+          pattern: value of --input.
+          text_columns: of the texts.
+          at: "recall", "precision" or empty.
 
         Raises:
           UserError: there is no such file or finished run, it has no such threshold, or it takes
@@ -44,10 +55,10 @@ class LabelSettings:
         path = pathlib.Path(os.path.abspath(model))
         if path.is_dir() and not ExportFolder(path).settings_file.is_file():
             run = Run.read(path, "model")
-            task, thresholds, decisive = run.task, run.result.thresholds, run.folder.results_file
+            task, thresholds = run.task, run.result.thresholds
         else:
             classifier = Classifier.load(path, 1)
-            task, thresholds, decisive = classifier.task, classifier.thresholds, path
+            task, thresholds = classifier.task, classifier.thresholds
         if at:
             check_point(at, task, thresholds)
         if text_columns and len(text_columns) != len(task.text_fields):
@@ -55,11 +66,33 @@ class LabelSettings:
                 f"--text_columns={','.join(text_columns)}: {task.name} takes "
                 f"{len(task.text_fields)} text(s) ({', '.join(task.text_fields)})."
             )
-        return cls(str(path), files.sha256(decisive), tuple(text_columns), at)
+        return cls(str(path), digest_of(path), tuple(text_columns), at, root_of(pattern))
 
     def to_json(self) -> dict[str, Any]:
         """Return the settings as JSON; the model is told by its digest, wherever it lies."""
-        return {"digest": self.digest, "text_columns": list(self.text_columns), "at": self.at}
+        return {
+            "digest": self.digest,
+            "text_columns": list(self.text_columns),
+            "at": self.at,
+            "root": self.root,
+        }
+
+
+def digest_of(model: pathlib.Path) -> str:
+    """Return the SHA-256 of a .tflite file, or of a run's record.
+
+    Raises:
+      OSError: it cannot be read.
+    """
+    return files.sha256(model / results.FILE_NAME if model.is_dir() else model)
+
+
+def root_of(pattern: str) -> str:
+    """Return the absolute path of the folder that stands in a pattern before its first wildcard."""
+    path = pathlib.PurePath(os.path.abspath(os.path.expanduser(pattern)))
+    parts = [*path.parts[:-1]]
+    fixed = next((place for place, part in enumerate(parts) if glob.has_magic(part)), len(parts))
+    return str(pathlib.PurePath(*parts[:fixed]))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,14 +112,15 @@ class Part:
     changed: int
 
 
-def parts(pattern: str) -> list[Part]:
+def parts(pattern: str, output: str | pathlib.Path = "") -> list[Part]:
     """Return the parts that a pattern names, in the order of their names.
 
-    Where they lie in several folders, the output has these folders too.
+    Folders below that of the pattern (`root_of`) are in the output, too.
 
     Args:
       pattern: value of --input: a file, or a pattern as `texts/*.jsonl`; `**` stands for any
         folders.
+      output: folder whose files are none of the input's; empty where there is none.
 
     Raises:
       UserError: it names no file, one of a format that is not read, or two whose labels would go
@@ -97,12 +131,15 @@ def parts(pattern: str) -> list[Part]:
     except (ValueError, RuntimeError):  # A NUL.
         found = []
     sources = [os.path.abspath(path) for path in found if os.path.isfile(path)]
+    if output:
+        own = os.path.join(os.path.abspath(output), "")
+        sources = [path for path in sources if not path.startswith(own)]
     if not sources:
         raise UserError(
             f"--input={pattern}: no such file. Good: a file, or a pattern in quotes that names "
             f"some, as 'texts/*.jsonl': {labelled.GOOD}."
         )
-    common = os.path.commonpath([os.path.dirname(path) for path in sources])
+    root = root_of(pattern)
     made: dict[str, Part] = {}
     for source in sources:
         path = pathlib.Path(source)
@@ -111,7 +148,7 @@ def parts(pattern: str) -> list[Part]:
             state = path.stat()
         except OSError as error:
             raise UserError(f"{source}: cannot be read ({files.reason(error)}).") from None
-        folder = os.path.relpath(path.parent, common)
+        folder = os.path.relpath(path.parent, root)
         name = os.path.normpath(os.path.join(folder, labelled.target_name(path)))
         if name in made:
             raise UserError(

@@ -11,10 +11,10 @@ import pathlib
 from absl import flags, logging
 
 from bert_glue_tf.core import cli, strict_json
-from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.core.errors import UserError, reason_of
 from bert_glue_tf.core.files import reason
 from bert_glue_tf.labelling.folder import LabelFolder, State
-from bert_glue_tf.labelling.plan import LabelSettings, Part
+from bert_glue_tf.labelling.plan import LabelSettings, Part, digest_of
 from bert_glue_tf.serving.classifier import Classifier
 from bert_glue_tf.serving.parts import labelled
 
@@ -43,6 +43,12 @@ def read(path: pathlib.Path) -> tuple[LabelFolder, LabelSettings, list[Part], in
 def main() -> None:
     """Label what is not labelled yet of a share."""
     folder, settings, parts, threads = read(cli.path(FLAG, flags.FLAGS[FLAG].value))
+    found = digest_of(pathlib.Path(settings.model))
+    if found != settings.digest:
+        raise UserError(
+            f"--model={settings.model}: was changed since the labelling began, or is another one "
+            f"here (SHA-256 {found[:12]}..., and not {settings.digest[:12]}...)."
+        )
     classifier = Classifier.load(settings.model, threads)
     if settings.at:
         classifier = classifier.at(settings.at)
@@ -68,6 +74,10 @@ def _label(
         return
     except OSError as error:
         raise UserError(f"{target}: cannot be written ({reason(error)}).") from error
+    except Exception as error:  # A defect of ours, for which no other part has to wait.
+        logging.exception("%s", source)
+        folder.keep(part, State(seen, f"{source}: a defect ({reason_of(error)})"))
+        return
     folder.keep(part, State(seen, size=target.stat().st_size, **dataclasses.asdict(done)))
     logging.info("%s: %d rows, %.0f s", part.name, done.rows, done.seconds)
 

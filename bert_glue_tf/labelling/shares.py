@@ -30,6 +30,7 @@ class Share(Task):
       settings: of the labelling.
       parts: the parts.
       threads: of the model in its process.
+      is_again: whether a process with these parts has ended with a fault before.
     """
 
     number: int
@@ -37,6 +38,7 @@ class Share(Task):
     settings: LabelSettings
     parts: tuple[Part, ...]
     threads: int
+    is_again: bool = False
 
     @property
     def name(self) -> str:

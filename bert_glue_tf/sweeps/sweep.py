@@ -90,6 +90,16 @@ class Sweep:
         """The number of runs that are run at a time."""
         return self._executor.workers
 
+    @property
+    def room(self) -> int:
+        """The number of runs that may be added and be begun at once.
+
+        A run that another process has takes no place here.
+        """
+        known = self._running.keys() | self._looked.keys()
+        waiting = [run for run in self.missing() if run.name not in known]
+        return self.workers - len(self._running) - len(waiting)
+
     def missing(self) -> list[Run]:
         """Return the runs that are neither finished nor failed nor dropped, in their order."""
         ended = self.records.keys() | self.failures.keys() | self._dropped

@@ -80,8 +80,8 @@ def write(
         teacher=network.lesson.record() if network.lesson else {},
         **dataclasses.asdict(marked),
     )
-    hparams.write(folder, result)
     records.append(folder.results_file, result)
+    hparams.write(folder, result)
     folder.remove_states()  # The optimizer's is twice as large as the model.
     return result
 

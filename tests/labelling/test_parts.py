@@ -64,7 +64,10 @@ def rows_of(path, **options):
 @pytest.mark.parametrize("name", ["part.csv", "part.csv.gz"])
 def test_a_csv_keeps_its_columns_and_its_quotes(tmp_path, name):
     source, target = tmp_path / name, tmp_path / "out" / name
-    rows = [[str(i), text.replace("twice", "line\nend"), "x"] for i, text in enumerate(TEXTS)]
+    rows = [
+        [str(i), text.replace("twice", "line\nend").replace("bad", "b\rd"), "x"]
+        for i, text in enumerate(TEXTS)
+    ]
     with (gzip.open if name.endswith("gz") else open)(source, "wt", newline="") as file:
         csv.writer(file).writerows([["id", "sentence", "predicted_label"], *rows])
     done = label(source, target)
@@ -119,6 +122,13 @@ def test_a_parquet_file_keeps_its_schema(tmp_path, name):
     assert found.column("predicted_label").to_pylist() == [expected(text)[0] for text in TEXTS]
 
 
+def test_a_parquet_file_with_two_columns_of_one_name_is_refused(tmp_path):
+    table = pyarrow.table([pyarrow.array(["a"]), pyarrow.array(["b"])], names=["text", "text"])
+    parquet.write_table(table, tmp_path / "twice.parquet")
+    with refuses(UserError, "twice.parquet", "'text'"):
+        label(tmp_path / "twice.parquet", tmp_path / "out.parquet")
+
+
 def test_lines_of_text_become_json_and_a_tsv_without_a_header_stays_one(tmp_path):
     source, headless = tmp_path / "part.txt", tmp_path / "part.tsv"
     source.write_text("a good film\nbad\n\n")
@@ -153,6 +163,7 @@ def test_a_part_without_rows_is_no_mistake(tmp_path, name):
         ("array.jsonl", b'{"text": "good"}\n[]\n', "array.jsonl:2"),
         ("half.parquet", b"PAR1 and no more", "half.parquet"),
         ("other.csv", b"id,price\n1,2\n", "--text_columns"),
+        ("huge.jsonl", b'{"text": "good", "n": 1e999}\n', "'good'"),
         ("taken.jsonl", b'{"text": "a"}\n{"text": "b"}\n{"text": "c", "probabilities": 1}\n', ":3"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
@@ -160,7 +171,7 @@ def test_a_part_without_rows_is_no_mistake(tmp_path, name):
 def test_a_damaged_part_is_named_and_leaves_nothing(tmp_path, name, content, named):
     source, out = tmp_path / name, tmp_path / "out"
     source.write_bytes(content)
-    with refuses(UserError, name, named):
+    with refuses(UserError, named):
         label(source, out / name)
     assert list(out.iterdir()) == []
 
@@ -198,6 +209,17 @@ def test_parts_keep_their_folders_and_none_goes_into_the_file_of_another(tmp_pat
         plan.parts(f"{tmp_path}/b/*.json")
 
 
+def test_what_lies_in_the_output_is_no_part_of_the_input(tmp_path):
+    for name in ("a.csv", "out/a.csv", "outer/b.csv"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("sentence\n")
+    found = plan.parts(f"{tmp_path}/**/*.csv", tmp_path / "out")
+    assert [part.name for part in found] == ["a.csv", "outer/b.csv"]
+    assert (
+        plan.root_of(f"{tmp_path}/**/*.csv") == plan.root_of(f"{tmp_path}/a.csv") == str(tmp_path)
+    )
+
+
 def settings(digest="1", **more):
     return plan.LabelSettings("/model", digest, **more)
 
@@ -216,20 +238,19 @@ def test_a_folder_holds_one_labelling_and_one_at_a_time(tmp_path, parts):
         with refuses(UserError, f"--output={out}"):
             with LabelFolder.claimed(out, settings(), parts):
                 pass
-    for other in (settings("2"), settings(at="recall")):
+    for other in (settings("2"), settings(at="recall"), settings(root="/other")):
         with refuses(UserError, f"--output={out}"):
             with LabelFolder.claimed(out, other, parts):
                 pass
     foreign = tmp_path / "foreign"
     foreign.mkdir()
     (foreign / "letter.txt").write_text("")
-    csvs = [plan.Part(f"{tmp_path}/in/a.csv", "a.csv", 1, 1)]
     for folder in (foreign, foreign / "letter.txt"):
         with refuses(UserError, f"--output={folder}"):
             with LabelFolder.claimed(folder, settings(), parts):
                 pass
-    with refuses(UserError, f"--output={tmp_path}/in", "a.csv"):
-        with LabelFolder.claimed(tmp_path / "in", settings(), csvs):
+    with refuses(UserError, f"--output={tmp_path}/in"):
+        with LabelFolder.claimed(tmp_path / "in", settings(root=f"{tmp_path}/in"), parts):
             pass
     assert sorted(path.name for path in foreign.iterdir()) == ["letter.txt"]
 
@@ -250,6 +271,7 @@ def test_what_is_known_of_a_part_holds_as_long_as_its_files_are_the_same(tmp_pat
         folder.target(part).write_text("cut")
         assert folder.state(part) is None
         folder.keep(parts[1], State((1, 1), "damaged"))
+        folder.target(parts[1]).write_text("of an earlier time")
         assert folder.state(parts[1]).message == "damaged"
         folder.forget_failures(parts)
         assert folder.state(parts[1]) is None

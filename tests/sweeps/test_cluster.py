@@ -198,7 +198,7 @@ class OnlyHere(pathlib.PosixPath):
 
 
 def test_the_shares_of_a_labelling_are_done_by_workers(cluster, tmp_path, monkeypatch):
-    settings = label_plan.LabelSettings(str(tmp_path / "model"), "1")
+    settings = label_plan.LabelSettings(str(tmp_path / "model"), "1", root=f"{tmp_path}/texts")
     (tmp_path / "model").write_text("")
     monkeypatch.setattr(label_plan.LabelSettings, "of", lambda *_: settings)
     for name in ("1.csv", "2.csv", "bad.csv"):
@@ -249,9 +249,10 @@ def test_a_store_has_what_the_folder_has_and_the_state_comes_last(tmp_path, monk
     store.check()
     folder = tmp_path / "run"
     (folder / "checkpoints").mkdir(parents=True)
-    names = ["config.json", "checkpoints/checkpoint", "checkpoints/c-1.index", "results.jsonl"]
+    names = ["config.json", "history.csv", "checkpoints/step-7.index", "results.jsonl"]
+    names += ["checkpoints/step-7.data-00000-of-00001"]
     for name in (*names, ".lock"):
-        (folder / name).write_text(name)
+        (folder / name).write_text(f'"{name}"')
     put = []
     system = type(store._system)
     original = system.put_file
@@ -261,18 +262,29 @@ def test_a_store_has_what_the_folder_has_and_the_state_comes_last(tmp_path, monk
     known = {}
     store.bring(folder, known)
     order = [place.partition("/run/")[2] for place in put]
-    assert set(order[:2]) == {"config.json", "checkpoints/c-1.index"}
-    assert set(order[2:]) == {"checkpoints/checkpoint", "results.jsonl"}
+    assert order[2:] == ["history.csv", "checkpoints/step-7.index", "results.jsonl"]
     put.clear()
     store.bring(folder, known)
     assert put == []
-    (folder / "checkpoints" / "c-1.index").unlink()
-    (folder / "config.json").write_text("another")
+    assert not store.differs(folder, "config.json")
+    (folder / "checkpoints" / "step-7.index").unlink()
+    (folder / "config.json").write_text('"another"')
+    assert store.differs(folder, "config.json")
     store.bring(folder, known)
     assert len(put) == 1
     copy = tmp_path / "copy" / "run"
+    assert store.is_further(copy)  # It has the record.
     found = store.fetch(copy)
-    assert sorted(found) == ["checkpoints/checkpoint", "config.json", "results.jsonl"]
-    assert (copy / "config.json").read_text() == "another"
+    assert sorted(found) == sorted(set(names) - {"checkpoints/step-7.index"})
+    assert (copy / "config.json").read_text() == '"another"'
+    assert not store.is_further(copy)
+    (folder / "results.jsonl").unlink()
+    store.bring(folder, known)
+    (copy / "results.jsonl").unlink()
+    (copy / "checkpoints" / "step-3.index").write_text("")
+    assert not store.is_further(copy)
+    (folder / "checkpoints" / "step-12.index").write_text("")
+    store.bring(folder, known)
+    assert store.is_further(copy)
     with refuses(UserError, "--storage=nowhere://runs"):
         staging.Store("nowhere://runs").check()

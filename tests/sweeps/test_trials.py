@@ -35,6 +35,7 @@ SPACE = "learning_rate=log(1e-5,1e-3);batch_size=8..64;keep=last,best"
         ("batch_size=1.5..3", "whole numbers"),
         ("keep=1..2", "keep"),
         ("keep=(last", "parentheses"),
+        ("task=cola,sst2", "task"),
     ],
 )
 def test_a_space_that_cannot_be_read_is_refused(text, named):
@@ -211,6 +212,40 @@ def test_a_trial_that_fails_is_tried_again_and_one_that_diverges_is_not(tmp_path
     again = Here(template, by_rate)
     made(tmp_path, again, 2).run()
     assert again.begun == []
+
+
+def test_settings_that_come_again_are_told_what_their_run_has_come_to(tmp_path, template):
+    executor = Here(template, by_rate)
+    found = made(tmp_path, executor, 6, "keep=last,best", sampler="random")
+    found.run()
+    assert len(executor.begun) == 2
+    assert states(found) == ["COMPLETE"] * 6
+    assert len(shown.rows(found)) == 6
+
+
+def test_a_search_waits_where_no_worker_has_a_place(tmp_path, template, monkeypatch):
+    class Late(Here):
+        looks = 0
+
+        @property
+        def workers(self):
+            self.looks += 1
+            return int(self.looks > 20)
+
+    executor = Late(template, by_rate)
+    found = made(tmp_path, executor, 2)
+    found.run()
+    assert states(found) == ["COMPLETE"] * 2
+
+
+def test_a_journal_that_was_cut_short_is_read_to_its_last_whole_line(tmp_path, template):
+    found = made(tmp_path, Here(template, by_rate), 2)
+    found.run()
+    with found.journal.path.open("a") as file:
+        file.write('{"op_code": 4, "wor')
+    again = made(tmp_path, Here(template, by_rate), 3)
+    again.run()
+    assert states(again) == ["COMPLETE"] * 3
 
 
 def test_what_another_process_has_stopped_is_dropped(tmp_path, template):

@@ -32,11 +32,18 @@ class Parquet(Format):
                 file = unpacked
             try:
                 source = parquet.ParquetFile(file)
-                names = self.choose(source.schema_arrow.names)
+                columns = source.schema_arrow.names
+                if len(set(columns)) < len(columns):
+                    twice = next(name for name in columns if columns.count(name) > 1)
+                    raise UserError(
+                        f"{self.path}: two columns are named {twice!r}. Good: a name of its own "
+                        "for each."
+                    )
+                names = self.choose(columns)
                 self._schema = _extended(source.schema_arrow, self.added)
                 for batch in source.iter_batches(formats.PIECE):
-                    columns = [batch.column(name).to_pylist() for name in names]
-                    texts = [tuple(map(tables.text, row)) for row in zip(*columns, strict=True)]
+                    found = [batch.column(name).to_pylist() for name in names]
+                    texts = [tuple(map(tables.text, row)) for row in zip(*found, strict=True)]
                     yield Piece(texts, batch)
             except (pyarrow.ArrowException, OSError, ValueError) as error:
                 reason = str(error).splitlines()[0][:200].rstrip(".")

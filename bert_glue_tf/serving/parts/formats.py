@@ -80,6 +80,28 @@ class Format(abc.ABC):
         """Write what stands before or behind all rows and has not been written."""
         del file
 
+    def write_object(self, file: IO[bytes], row: dict[str, Any], one: Prediction) -> None:
+        """Write a row and its label as a line of JSON.
+
+        Raises:
+          UserError: a number in it is one that JSON cannot hold.
+        """
+        label, score = self.added
+        more = {
+            label: one.label,
+            score: one.score,
+            tables.PROBABILITIES: one.probabilities,
+            **spans_as_json(one),
+        }
+        try:
+            line = json.dumps({**row, **more}, ensure_ascii=False, allow_nan=False)
+        except ValueError:  # 1e999 was read as infinity.
+            raise UserError(
+                f"{self.path}: the row of {one.texts[0][:60]!r} holds a number that is too large "
+                "for JSON. Good: a smaller one, or a text."
+            ) from None
+        file.write(line.encode() + b"\n")
+
     def choose(self, columns: Iterable[str]) -> tuple[str, ...]:
         """Return the columns of the texts, and name those that are added.
 
@@ -122,7 +144,7 @@ class Lines(Format):
             return
         for one in labels:
             row = dict(zip(self.task.text_fields, one.texts, strict=True))
-            _write_object(file, row, one, self.added)
+            self.write_object(file, row, one)
 
 
 class JsonLines(Format):
@@ -154,7 +176,7 @@ class JsonLines(Format):
 
     def write(self, file: IO[bytes], piece: Piece, labels: Sequence[Prediction]) -> None:
         for row, one in zip(piece.rows, labels, strict=True):
-            _write_object(file, row, one, self.added)
+            self.write_object(file, row, one)
 
 
 class Delimited(Format):
@@ -181,11 +203,13 @@ class Delimited(Format):
             first = next(found, "")
             self._between, self._is_quoted = delimited.separator(first), True
             return itertools.chain([first], found), self._between, True
-        head, size = [], 0
+        head, size, quotes = [], 0, 0
         for line in found:
             head.append(line)
             size += len(line)
-            if size > _HEAD:
+            quotes += line.count('"')
+            # Not within a quoted cell; a text whose quotes enclose nothing may have any number.
+            if size > _HEAD and (quotes % 2 == 0 or size > 2 * _HEAD):
                 break
         self._between = delimited.TAB
         self._is_quoted = delimited.is_quoted("".join(head))
@@ -213,25 +237,18 @@ class Delimited(Format):
             file.write("".join(line + "\n" for line in lines).encode())
             return
         buffer = io.StringIO()
-        csv.writer(buffer, delimiter=self._between, lineterminator="\n").writerows(rows)
+        # Python's writer quotes a cell with the end of a line as its lines have it, and no other.
+        usual, quoted = (
+            csv.writer(buffer, delimiter=self._between, lineterminator="\n", quoting=quoting)
+            for quoting in (csv.QUOTE_MINIMAL, csv.QUOTE_ALL)
+        )
+        for row in rows:
+            (quoted if any("\r" in cell for cell in row) else usual).writerow(row)
         file.write(buffer.getvalue().encode())
 
 
 def _score(one: Prediction) -> str:
     return f"{one.score:.6f}"
-
-
-def _write_object(
-    file: IO[bytes], row: dict[str, Any], one: Prediction, added: Sequence[str]
-) -> None:
-    label, score = added
-    more = {
-        label: one.label,
-        score: one.score,
-        tables.PROBABILITIES: one.probabilities,
-        **spans_as_json(one),
-    }
-    file.write(json.dumps({**row, **more}, ensure_ascii=False).encode() + b"\n")
 
 
 def _batched(items: Iterable[Any]) -> Iterator[list[Any]]:

@@ -6,9 +6,9 @@ import asyncio
 import concurrent.futures
 import re
 
-from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.core.errors import UserError, reason_of
 
-_ADDRESS = re.compile(r"(?:tcp|tls|ucx|ws|wss)://\S+:\d+")
+_ADDRESS = re.compile(r"tcp://(?:[\w.-]+|\[[\da-fA-F:.]+\]):\d{1,5}")
 LOCAL = re.compile(r"local:([1-9]\d{0,3})")
 GOOD = (
     "Good: --cluster=tcp://HOST:8786, the address that `dask scheduler` prints, or "
@@ -30,6 +30,27 @@ def check(cluster: str) -> None:
         raise UserError(
             f"--cluster={cluster}: needs dask and distributed, which are not installed. Good: "
             "pip install -c constraints.txt '.[cluster]'."
+        ) from None
+
+
+def require(cluster: str, seconds: float) -> None:
+    """Check that a scheduler answers, where one is to be there already.
+
+    Args:
+      cluster: value of --cluster, which `check` has found good.
+      seconds: in which it has to answer.
+
+    Raises:
+      UserError: nothing answers there, or something else.
+    """
+    if LOCAL.fullmatch(cluster):
+        return
+    try:
+        greet(cluster, seconds)
+    except Exception as error:  # What another protocol answers is read as anything.
+        raise UserError(
+            f"--cluster={cluster}: no scheduler answers there within {seconds:g} seconds "
+            f"({reason_of(error)}). {GOOD}."
         ) from None
 
 

@@ -147,6 +147,13 @@ class Executor(abc.ABC, Generic[J]):
     def workers(self) -> int:
         """The number of tasks that it runs at a time; it may change."""
 
+    def reach(self) -> None:
+        """Look if the place is there at all, and start nothing.
+
+        Raises:
+          UserError: it is not.
+        """
+
     @abc.abstractmethod
     def check(self, tasks: Sequence[Task]) -> None:
         """Look, before the first of these tasks is begun, if they can be run there.

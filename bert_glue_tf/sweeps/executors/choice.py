@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from absl import flags
+from absl import flags, logging
 
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.sweeps.executors import base
@@ -45,6 +45,8 @@ def chosen() -> base.Executor[Any]:
     """
     values = flags.FLAGS
     storage = values["storage"].value if "storage" in values else ""
+    if values["cluster"].value and values["workers"].present:
+        logging.warning("--workers: not used; the cluster's workers are those of --cluster")
     return executor(values["workers"].value, values["cluster"].value, storage)
 
 

@@ -8,13 +8,14 @@ state. The lock of a run's folder is taken by the run's process itself.
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging as stdlib_logging
 import math
 import os
 import pathlib
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from absl import logging
@@ -22,7 +23,7 @@ from absl import logging
 from bert_glue_tf.core.errors import UserError, reason_of
 from bert_glue_tf.core.files import reason
 from bert_glue_tf.runs.run_folder import BusyError
-from bert_glue_tf.sweeps.executors import addresses, base, dask_worker
+from bert_glue_tf.sweeps.executors import addresses, base, dask_worker, inspection
 from bert_glue_tf.sweeps.executors.process import BUSY, GRACE
 from bert_glue_tf.sweeps.executors.staging import Staged, Store
 
@@ -31,6 +32,7 @@ _COUNT = 1.0  # Seconds for which the number of places is kept.
 # A task whose worker dies so often is not begun again: four times each, by Dask's own count.
 _MOST_DEATHS = 3
 _QUIET = ("distributed", "distributed.client", "distributed.core", "distributed.comm")
+_SETTINGS = "config.json"  # Of a run's folder.
 _GPU = "GPU"  # Name of the resource that a worker with a GPU declares.
 T = TypeVar("T")
 
@@ -90,6 +92,9 @@ class DaskExecutor(base.Executor[DaskJob]):
             self._places = (time.monotonic(), places)
         return places
 
+    def reach(self) -> None:
+        addresses.require(self._address, _TIMEOUT)
+
     def check(self, tasks: Sequence[base.Task]) -> None:
         if self._client is None:
             self._connect()
@@ -99,16 +104,17 @@ class DaskExecutor(base.Executor[DaskJob]):
 
     def begin(self, task: base.Task) -> DaskJob | base.Finished | None:
         self.require_scheduler()
-        folder = task.root / task.name
-        if self._store is not None and folder not in self._brought and task.record() is None:
-            self._store.fetch(folder)  # As an earlier command has left it there.
         try:
             lock = task.open()
         except BusyError:
             return None
-        if lock is not None:  # The run's process takes it, on its own machine.
-            os.close(lock)
-        record = task.record()
+        try:
+            if self._store is not None and task.record() is None:
+                self._fetch(self._store, task)
+            record = task.record()
+        finally:
+            if lock is not None:  # The run's process takes it, on its own machine.
+                os.close(lock)
         if record is not None:
             return base.Finished(record)
         lock_file = None if task.lock is None else str(task.lock)
@@ -149,14 +155,35 @@ class DaskExecutor(base.Executor[DaskJob]):
         if ended.status == BUSY:
             return None
         if self._store is not None:
-            self._store.fetch(job.task.root / name)
-            self._store.fetch_file(job.task.log)
+            try:
+                self._store.fetch(job.task.root / name)
+                self._store.fetch_file(job.task.log)
+            except OSError as error:
+                return base.Failed(f"--storage={self._store.url}: {reason(error)}")
         if ended.status is None:
             return base.Failed(ended.message)
         # The time of its process, without that in which an earlier worker has died.
         return base.settled(
             job.task, ended.status, ended.seconds, lambda: ended.message or "no record was written"
         )
+
+    def _fetch(self, store: Store, task: base.Task) -> None:
+        """Fetch what an earlier command has left of a task in a store, if it is further there.
+
+        Raises:
+          UserError: it is of another configuration.
+          OSError: of the store.
+        """
+        folder = task.root / task.name
+        if folder in self._brought:
+            return
+        if store.differs(folder, _SETTINGS):
+            raise UserError(
+                f"--storage={store.url}: holds {task.name} with other settings than "
+                f"{folder / _SETTINGS}. Good: another place in the store."
+            )
+        if store.is_further(folder):
+            store.fetch(folder)
 
     def _staged(self, task: base.Task) -> Staged | None:
         """Bring the folders of a task to the store, if there is one, and return their places."""
@@ -218,6 +245,7 @@ class DaskExecutor(base.Executor[DaskJob]):
         # What it says of a connection that is lost, this module says in its own words.
         for name in _QUIET:
             stdlib_logging.getLogger(name).setLevel(stdlib_logging.CRITICAL)
+        addresses.require(self._address, _TIMEOUT)
         try:
             if local:
                 self._own = distributed.LocalCluster(
@@ -229,13 +257,11 @@ class DaskExecutor(base.Executor[DaskJob]):
                     silence_logs=stdlib_logging.CRITICAL,
                     env={} if local[1] == "1" else {"TF_FORCE_GPU_ALLOW_GROWTH": "true"},
                 )
-            else:
-                addresses.greet(self._address, _TIMEOUT)
             address = self._own or self._address
             self._client = distributed.Client(
                 address, timeout=_TIMEOUT, set_as_default=False, name="bert_glue_tf"
             )
-        except (OSError, TimeoutError, RuntimeError) as error:
+        except Exception as error:  # What another protocol answers is read as anything.
             self.close()
             raise UserError(
                 f"--cluster={self._address}: no scheduler answers there within {_TIMEOUT:.0f} "
@@ -271,12 +297,13 @@ class DaskExecutor(base.Executor[DaskJob]):
             return
         are_first = not self._known
         self._known |= workers
+        answers = functools.partial(self._answers, new)
         try:
-            self._require_versions(new)
+            inspection.require_versions(self._address, answers)
             if self._store is None:
-                self._require_paths(self._tasks, new)
+                inspection.require_paths(self._address, answers, self._tasks)
             else:
-                self._require_store(self._store, self._tasks, new)
+                inspection.require_store(self._address, answers, self._tasks, self._store)
         except UserError as error:
             if are_first:
                 raise
@@ -318,73 +345,3 @@ class DaskExecutor(base.Executor[DaskJob]):
             if isinstance(answer, Exception):
                 raise UserError(f"--cluster={self._address}: worker {worker}: {reason_of(answer)}.")
         return dict(found)
-
-    def _require_versions(self, workers: Sequence[str]) -> None:
-        """Refuse workers with other versions than those of this process."""
-        own = dask_worker.installed()
-        told = []
-        for worker, found in self._answers(workers, dask_worker.installed).items():
-            other = [
-                f"{name} {found.get(name)} (here {version})"
-                for name, version in own.items()
-                if found.get(name) != version
-            ]
-            if other:
-                told.append(f"{worker}: {', '.join(other)}")
-        if told:
-            raise UserError(
-                f"--cluster={self._address}: workers with other versions: {'; '.join(told)}. Good: "
-                "the same versions on each, as constraints.txt pins them."
-            )
-
-    def _require_store(
-        self, store: Store, tasks: Sequence[base.Task], workers: Sequence[str]
-    ) -> None:
-        """Refuse a store that this process or a worker cannot use, and tasks that need a disk."""
-        if any(task.beside is None for task in tasks):
-            raise UserError(
-                f"--storage={store.url}: this command's workers have to see its files. Good: no "
-                "--storage, and folders that all machines see under one path."
-            )
-        store.check()
-        for worker, why in self._answers(workers, dask_worker.reaches, store.url).items():
-            if why:
-                raise UserError(f"--cluster={self._address}: worker {worker}: {why}")
-
-    def _require_paths(self, tasks: Sequence[base.Task], workers: Sequence[str]) -> None:
-        """Refuse paths that a worker cannot see, or cannot write into."""
-        inputs = {str(path) for task in tasks for path in task.paths if path.exists()}
-        for root in sorted({task.root for task in tasks}):
-            with _visible(root) as probe:
-                answers = self._answers(workers, dask_worker.unseen, [*sorted(inputs), str(probe)])
-            for worker, paths in answers.items():
-                for path in paths:
-                    seen = root if path == str(probe) else path
-                    raise UserError(
-                        f"--cluster={self._address}: worker {worker} does not see {seen} of this "
-                        "machine. Good: a folder on storage that all machines see under one path."
-                    )
-            for worker, why in self._answers(workers, dask_worker.read_only, str(root)).items():
-                if why:
-                    raise UserError(
-                        f"--cluster={self._address}: worker {worker} cannot write {root} ({why})."
-                    )
-
-
-@contextlib.contextmanager
-def _visible(folder: pathlib.Path) -> Iterator[pathlib.Path]:
-    """Yield a file of a folder, which is there for the block: who sees it sees this folder.
-
-    Raises:
-      UserError: the folder cannot be written.
-    """
-    probe = folder / f".seen-{uuid.uuid4().hex[:8]}.tmp"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe.write_bytes(b"")
-    except OSError as error:
-        raise UserError(f"{folder}: cannot be written ({reason(error)}).") from error
-    try:
-        yield probe
-    finally:
-        probe.unlink(missing_ok=True)

@@ -7,6 +7,8 @@ Dask before one of them is called.
 from __future__ import annotations
 
 import dataclasses
+import functools
+import hashlib
 import os
 import pathlib
 import socket
@@ -14,6 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
+import bert_glue_tf
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.core.files import reason
 from bert_glue_tf.runs import versions
@@ -45,10 +48,23 @@ class Ended:
 
 
 def installed() -> dict[str, str | None]:
-    """Return name -> version of what decides a run: packages, Python, and this package's commit."""
-    found = {**versions.installed(_PACKAGES), "commit": versions.commit()}
+    """Return name -> version of what decides a run: packages, Python, this package's sources."""
+    found = {**versions.installed(_PACKAGES), "sources": _sources()}
+    for build in ("tensorflow-cpu", "tensorflow-tpu"):
+        if build in found:  # The same program for another device.
+            found["tensorflow"] = found.pop(build)
     # A run is the same with Python 3.11.7 and 3.11.9.
     return {**found, "python": ".".join(str(found["python"]).split(".")[:2])}
+
+
+@functools.cache
+def _sources() -> str:
+    """Return a checksum of this package's files, by which a changed checkout is told apart."""
+    root = pathlib.Path(bert_glue_tf.__file__).parent
+    digest = hashlib.sha256()
+    for path in sorted(root.rglob("*.py")):
+        digest.update(f"{path.relative_to(root)}\n".encode() + path.read_bytes())
+    return digest.hexdigest()[:12]
 
 
 def unseen(paths: Sequence[str]) -> list[str]:

@@ -2,8 +2,8 @@
 
 A store is whatever fsspec knows: gs://, s3://, file:// and so on. The command has its folders on
 its own disk; a worker has copies of them in a temporary folder, brings what its process writes to
-the store while it runs, and the command fetches them when the process has ended. The file that says
-that a state of the training is whole (`checkpoint`) is brought after the files of the state, so
+the store while it runs, and the command fetches them when the process has ended. A state of the
+training is brought data first, the history next and its index last, as the training writes them, so
 that a worker that dies in between leaves the earlier state.
 """
 
@@ -11,17 +11,35 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 import os
 import pathlib
+import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+import uuid
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from bert_glue_tf.core import strict_json
 from bert_glue_tf.core.errors import UserError, reason_of
 
-_LAST = ("checkpoint", "results.jsonl")  # Files that say that others are whole.
+# Files that say that those before them are whole, in their order.
+_ORDER = (re.compile(r"history\.csv"), re.compile(r".*\.index"), re.compile(r"results\.jsonl"))
+_STATE = re.compile(r"(?:.*/)?step-(\d+)\.index")
+_RECORD = "results.jsonl"
 _LEFT = (".lock",)  # Files that mean something on one machine alone.
+
+
+@contextlib.contextmanager
+def _as_os_errors() -> Iterator[None]:
+    """Turn the errors of a store, each of which has its own, into OSError."""
+    try:
+        yield
+    except OSError:
+        raise
+    except Exception as error:
+        raise OSError(reason_of(error)) from error
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,7 +70,7 @@ class Store:
         Raises:
           UserError: it cannot, or what fsspec needs for it is not installed.
         """
-        name = f".seen-{os.getpid()}.tmp"
+        name = f".seen-{uuid.uuid4().hex[:12]}.tmp"
         try:
             self._system.makedirs(self._place(), exist_ok=True)
             self._system.pipe_file(self._place(name), b"seen")
@@ -66,6 +84,7 @@ class Store:
                 "package that fsspec needs for it (gcsfs, s3fs) on each machine."
             ) from None
 
+    @_as_os_errors()
     def bring(self, folder: pathlib.Path, known: dict[str, tuple[int, int]]) -> None:
         """Bring the files of a folder that have changed, and remove what is not there any more.
 
@@ -78,7 +97,7 @@ class Store:
         """
         found = dict(_files(folder))
         changed = [name for name, state in found.items() if known.get(name) != state]
-        for name in sorted(changed, key=lambda one: os.path.basename(one) in _LAST):
+        for name in sorted(changed, key=_place_in_order):
             with contextlib.suppress(FileNotFoundError):  # Removed meanwhile.
                 place = self._place(folder.name, name)
                 self._system.makedirs(place.rpartition("/")[0], exist_ok=True)
@@ -89,6 +108,34 @@ class Store:
                 self._system.rm_file(self._place(folder.name, name))
             del known[name]
 
+    @_as_os_errors()
+    def differs(self, folder: pathlib.Path, name: str) -> bool:
+        """Tell whether the store has another file of JSON of that name than the folder.
+
+        Raises:
+          OSError: of the store.
+        """
+        try:
+            there = self._system.cat_file(self._place(folder.name, name))
+        except FileNotFoundError:
+            return False
+        here = (folder / name).read_bytes()
+        return there != here and strict_json.loads(there) != strict_json.loads(here)
+
+    @_as_os_errors()
+    def is_further(self, folder: pathlib.Path) -> bool:
+        """Tell whether the store has a later state of a run than the folder, or its record.
+
+        Raises:
+          OSError: of the store.
+        """
+        root = self._place(folder.name)
+        if not self._system.exists(root):
+            return False
+        there = (place[len(root) :].lstrip("/") for place in self._system.find(root))
+        return _steps(there) > _steps(name for name, _ in _files(folder))
+
+    @_as_os_errors()
     def bring_file(self, path: pathlib.Path) -> None:
         """Bring one file that lies beside the folders.
 
@@ -97,6 +144,7 @@ class Store:
         """
         self._system.put_file(str(path), self._place(path.name))
 
+    @_as_os_errors()
     def fetch_file(self, path: pathlib.Path) -> None:
         """Fetch one file that lies beside the folders, if the store has it.
 
@@ -106,6 +154,7 @@ class Store:
         with contextlib.suppress(FileNotFoundError):
             self._system.get_file(self._place(path.name), str(path))
 
+    @_as_os_errors()
     def fetch(self, folder: pathlib.Path) -> dict[str, tuple[int, int]]:
         """Fetch the files of a folder, and return what `bring` has to know of them.
 
@@ -123,6 +172,20 @@ class Store:
                 self._system.get_file(place, str(half))
                 os.replace(half, target)
         return dict(_files(folder))
+
+
+def _place_in_order(name: str) -> int:
+    """Return the place of a file in the order in which files are brought."""
+    base = os.path.basename(name)
+    return next((n for n, one in enumerate(_ORDER, start=1) if one.fullmatch(base)), 0)
+
+
+def _steps(names: Iterable[str]) -> float:
+    """Return how far a run is by its files: the steps of its last state; infinite when finished."""
+    found = list(names)
+    if _RECORD in found:
+        return math.inf
+    return max((int(match[1]) for one in found if (match := _STATE.fullmatch(one))), default=-1)
 
 
 def _files(folder: pathlib.Path) -> Iterator[tuple[str, tuple[int, int]]]:

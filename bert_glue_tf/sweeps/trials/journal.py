@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import os
 import pathlib
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -79,10 +80,12 @@ class Journal:
         text = json.dumps([described, dict(given)], sort_keys=True)
         name = f"search-{one.task}-{hashlib.sha256(text.encode()).hexdigest()[:6]}"
         path = root / f"{name}.journal"
+        # Exclusive creation, which works where a file system has no locks.
+        lock = JournalFileOpenLock(str(path))
         try:
             root.mkdir(parents=True, exist_ok=True)
-            # Exclusive creation, which works where a file system has no locks.
-            backend = JournalFileBackend(str(path), JournalFileOpenLock(str(path)))
+            _close_last_line(path, lock)
+            backend = JournalFileBackend(str(path), lock)
             study = optuna.create_study(
                 storage=JournalStorage(backend),
                 study_name=name,
@@ -93,6 +96,9 @@ class Journal:
             raise UserError(f"{path}: cannot be used ({reason_of(error)}).") from error
         # A search that goes on does not draw what it has drawn before.
         study.sampler = _sampler(sampler, one.seed + len(study.trials))
+        if any(one.state == optuna.trial.TrialState.RUNNING for one in study.trials):
+            # Another process may be at work, whose sampler has the same seed.
+            study.sampler.reseed_rng()
         study.pruner = _pruner(pruner, one.epochs)
         return cls(path, study)
 
@@ -112,6 +118,14 @@ class Journal:
         for one in self.trials():
             if one.state == optuna.trial.TrialState.RUNNING:
                 yield optuna.trial.Trial(self.study, one._trial_id)
+
+    def failed(self) -> list[tuple[str, str]]:
+        """Return the run's name and the reason of each trial that has failed for good."""
+        return [
+            (one.user_attrs.get(RUN, f"trial {one.number}"), one.user_attrs[WHY])
+            for one in self.trials()
+            if one.state.name == "FAIL" and WHY in one.user_attrs
+        ]
 
     def ask(self) -> Any:
         """Return a new trial, Optuna's `Trial`."""
@@ -135,6 +149,23 @@ class Journal:
             self.study.tell(
                 number, state=state.PRUNED if is_stopped else state.FAIL, skip_if_finished=True
             )
+
+
+def _close_last_line(path: pathlib.Path, lock: Any) -> None:
+    """Cut off a last line that a killed process has not written to its end.
+
+    Raises:
+      OSError: the file cannot be read or written.
+    """
+    if not path.exists():
+        return
+    lock.acquire()
+    try:
+        content = path.read_bytes()
+        if content and not content.endswith(b"\n"):
+            os.truncate(path, content.rfind(b"\n") + 1)
+    finally:
+        lock.release()
 
 
 def importance(study: Any) -> dict[str, float]:

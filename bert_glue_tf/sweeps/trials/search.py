@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import pathlib
 import time
@@ -59,9 +60,11 @@ class Search:
         self.sweep = Sweep([], executor, total=trials)
         # Run's name -> the trials that it is for: two may come to the same settings.
         self._asked: dict[str, list[Any]] = {}
-        self._told: set[str] = set()
+        self._told: set[int] = set()  # Numbers of the trials whose end is told.
+        self._stopped: dict[str, str] = {}  # Run's name -> why it was stopped.
         self._reported: dict[int, int] = {}
         self._looked = -math.inf
+        self._is_checked = False
 
     def run(self) -> None:
         """Run trials until so many have ended, here or in other processes that share the journal.
@@ -72,24 +75,30 @@ class Search:
         """
         for trial in self.journal.begun():
             self._add(trial)
+        is_told = False
         with self.sweep.working() as bar:
             while True:
-                while self._may_ask():
+                while not self._are_enough() and self.sweep.room > 0:
                     self._add(self.journal.ask())
-                if not self.sweep.missing():
-                    break
-                self.sweep.step(bar)
+                    self._settle()
                 self._settle()
+                if self.sweep.missing():
+                    self.sweep.step(bar)
+                elif self._are_enough():
+                    break
+                else:
+                    if not is_told:
+                        logging.info("no worker has a place; waiting for one")
+                    is_told = True
+                    time.sleep(_LOOK)
                 if time.monotonic() - self._looked > _LOOK:
                     self._looked = time.monotonic()
                     self._compare(bar)
-            self._settle()
+        for one in self.journal.failed():
+            self.sweep.failures.setdefault(*one)
 
-    def _may_ask(self) -> bool:
-        """Tell whether there is a place for a further trial."""
-        if len(self.sweep.missing()) >= self.sweep.workers:
-            return False
-        return len(self.journal.trials()) < self._trials
+    def _are_enough(self) -> bool:
+        return len(self.journal.trials()) >= self._trials
 
     def config_of(self, trial: Any) -> ExperimentConfig:
         """Return the settings of a trial's run, which Optuna proposes if they are not known."""
@@ -103,44 +112,51 @@ class Search:
         trial.set_user_attr(RUN, config.run_name)
         known = self.journal.trials()[trial.number].intermediate_values
         self._reported[trial.number] = max(known, default=0)
-        if trial.number == 0 or not self._told:
+        if not self._is_checked:
+            self._is_checked = True
             plan.check_methods(runs)
             plan.check(runs)
         self.sweep.add(runs)
 
     def _settle(self) -> None:
-        """Tell the journal of trials whose runs are finished or have failed."""
+        """Tell the journal of trials whose runs are finished or were stopped."""
         for name, trials in self._asked.items():
-            if name in self._told:
-                continue
             record = self.sweep.records.get(name)
-            if record is None:
-                continue
-            self._told.add(name)
-            value = float(record.metrics[self.metric])
             for trial in trials:
+                if trial.number in self._told or (record is None and name not in self._stopped):
+                    continue
+                self._told.add(trial.number)
+                if record is None:
+                    self._end(trial, self._stopped[name])
+                    continue
+                value = float(record.metrics[self.metric])
                 if math.isnan(value):
-                    why = "its primary metric is not a number: the training diverged"
-                    trial.set_user_attr(WHY, why)
-                    self.journal.tell(trial.number, None, why=why)
-                    self.sweep.failures[name] = why
+                    self._end(trial, "its primary metric is not a number: the training diverged")
                 else:
                     self.journal.tell(trial.number, value)
+
+    def _end(self, trial: Any, why: str) -> None:
+        """Tell the journal that a trial has no value."""
+        with contextlib.suppress(RuntimeError):  # Another process has told so.
+            trial.set_user_attr(WHY, why)
+        self.journal.tell(trial.number, None, why=why)
 
     def _compare(self, bar: progress.Bar) -> None:
         """Report each new epoch to Optuna's pruner, and stop the runs that it gives up."""
         ended = {one.number for one in self.journal.trials() if one.state.is_finished()}
         for run in self.sweep.missing():
-            for trial in self._asked.get(run.name, []):
-                if trial.number in ended:  # By another process.
-                    self.sweep.drop(run)
-                    break
-                if self._is_hopeless(run, trial):
+            trials = self._asked.get(run.name, [])
+            if trials and all(trial.number in ended for trial in trials):  # By another process.
+                self._told.update(trial.number for trial in trials)
+                self.sweep.drop(run)
+                continue
+            for trial in trials:
+                if trial.number not in ended and self._is_hopeless(run, trial):
                     epoch = self._reported[trial.number]
                     why = f"stopped after epoch {epoch} of {run.config.epochs}"
-                    trial.set_user_attr(WHY, why)
+                    self._stopped[run.name] = why
                     # First, so that another process does not go on with it.
-                    self.journal.tell(trial.number, None, why=why)
+                    self._settle()
                     self.sweep.drop(run)
                     bar.say(f"trial {trial.number}, {run.title}: {why}")
                     break

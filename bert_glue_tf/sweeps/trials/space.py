@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.data.settings import DataSettings
 from bert_glue_tf.runs.config import ExperimentConfig
 from bert_glue_tf.sweeps import grid
 
@@ -104,6 +105,11 @@ def parse(text: str) -> dict[str, Range | Choice]:
             meant = f" Did you mean {' or '.join(near)}?" if near else ""
             raise UserError(
                 f"--search={text}: no setting {name!r}.{meant} Good settings: {', '.join(good)}."
+            )
+        if name in DataSettings.names():
+            raise UserError(
+                f"--search={text}: {name} decides what is scored, so that its values cannot be "
+                "compared. Good: one value, as a flag of its own."
             )
         if name in space:
             raise UserError(f"--search={text}: {name} is given twice. Give its values at once.")
