@@ -126,7 +126,7 @@ def test_the_documented_call_gives_the_result_and_writes_the_page(tmp_path, monk
     ((path, settings, workdir, options),) = asked
     assert (str(path), workdir) == ("runs/mrpc", None)
     assert settings == CompressSettings(limits=Limits(max_mb=6.0, max_ms=3.0), at_length=64)
-    assert options == {"is_search_only": False, "workers": 1}
+    assert options == {"is_search_only": False, "workers": 1, "cluster": ""}
     with refuses(UserError, "workers=0"):
         api.compress("runs/mrpc", max_mb=6, workers=0)
 
