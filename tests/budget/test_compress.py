@@ -42,7 +42,9 @@ SETTINGS = {
 class Here(base.Executor):
     """Trains in this process, which spares a test the start of others."""
 
-    def watch(self, finished, missing):
+    workers = 1
+
+    def check(self, tasks):
         pass
 
     def begin(self, run):
@@ -101,7 +103,7 @@ def compressed(exported, tmp_path_factory):
     whole = Launch.check(root / "run", settings)
     made = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(launch.executors, "executor", lambda workers: Here())
+        patch.setattr(launch.executors, "executor", lambda workers, cluster: Here())
         patch.setattr(
             making,
             "tables",
