@@ -15,6 +15,9 @@ import pytest
 import tiny_files
 from messages import refused
 
+from bert_glue_tf.labelling import launch, plan
+from bert_glue_tf.sweeps.executors.local import LocalExecutor
+
 pytestmark = [pytest.mark.processes, pytest.mark.slow]
 
 
@@ -80,6 +83,26 @@ def test_killed_and_given_again_each_part_is_labelled_once(tmp_path, model, text
                for state in known):  # fmt: skip
             assert path.stat().st_mtime_ns == changed
     assert sorted(os.listdir(out)) == [".labelling", *(f"{number}.csv" for number in range(5))]
+
+
+def test_a_part_that_kills_its_process_stops_no_other(tmp_path, monkeypatch):
+    settings = plan.LabelSettings(str(tmp_path / "model"), "1", root=f"{tmp_path}/texts")
+    monkeypatch.setattr(plan.LabelSettings, "of", lambda *_: settings)
+    (tmp_path / "texts").mkdir()
+    for place, name in enumerate(("1.csv", "2.csv", "die.csv", "3.csv")):
+        (tmp_path / "texts" / name).write_text("x" * (9 - place))  # Their order in the share.
+    program = pathlib.Path(__file__).parents[1] / "programs" / "labelled_share.py"
+
+    def label():
+        executor = LocalExecutor(1, [sys.executable, str(program)])
+        pattern, output = f"{tmp_path}/texts/*", tmp_path / "labelled"
+        return launch.label("model", pattern, output, executor=executor)
+
+    for _ in range(2):
+        outcome = label()
+        assert sorted(outcome.states) == ["1.csv", "2.csv", "3.csv"]
+        assert "SIGKILL" in outcome.failures["die.csv"]
+    assert outcome.earlier == {"1.csv", "2.csv", "3.csv"}
 
 
 def test_mistakes_are_told_before_a_process_is_started(tmp_path, model, texts):
