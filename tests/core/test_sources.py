@@ -72,8 +72,12 @@ def offences(source: str) -> list[str]:
 def test_nothing_read_is_unpickled_or_evaluated():
     found = {path.name: offences(path.read_text(encoding="utf-8")) for path in SOURCES}
     # A file for MediaPipe has its vocabulary zipped behind the model: an archive is written there,
-    # and none is read.
-    assert {name: calls for name, calls in found.items() if calls} == {"packing.py": ["zipfile"]}
+    # and none is read. NumPy reads .npz files, with allow_pickle=False, and raises the module's
+    # error where one is damaged.
+    writes, catches = ("packing.py",), ("importing.py", "word_arrays.py", "word_vectors.py")
+    assert {name: calls for name, calls in found.items() if calls} == {
+        name: ["zipfile"] for name in (*writes, *catches)
+    }
 
 
 def test_the_scan_sees_what_it_is_for():

@@ -366,6 +366,9 @@ def test_other_settings_give_the_default_folder_another_name():
         "class_weights": "balanced",
         "keep": "best",
         "mixed_precision": "bfloat16",
+        "decay": "plateau",
+        "tagging_head": "crf",
+        "tagged_pieces": "all",
         "packing": "true",
         "packing_width": 64,
         "distill_layers": "uniform",
@@ -378,7 +381,8 @@ def test_other_settings_give_the_default_folder_another_name():
         other = choices.get(
             name, {bool: not default, str: "cpu", float: 0.25, int: 7}[type(default)]
         )
-        names.add(ExperimentConfig(**{name: other}).run_name)
+        together = {"keep_after": {"keep": "best"}, "plateau_epochs": {"decay": "plateau"}}
+        names.add(ExperimentConfig(**{**together.get(name, {}), name: other}).run_name)
     assert len(names) == len(one) + 1
     # What is given as it would be computed is the same setting.
     assert ExperimentConfig(initial_sparsity=0.5).run_name == plain

@@ -49,6 +49,7 @@ def own(tiny_encoder, tmp_path_factory):
         task="topics",
         label_column="topics",
         validation_fraction=0.25,
+        epochs=20,
         keep="best",
         at_recall=0.9,
     )

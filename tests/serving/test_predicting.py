@@ -845,7 +845,7 @@ def test_the_compressed_model_answers_the_submission(exported, tiny_glue, tmp_pa
 def test_a_run_whose_texts_are_too_few_is_refused_before_its_model_is_loaded(tmp_path):
     path = write_run(tmp_path / "pair", [0, 1], wrong_at([0, 1], []), task="mrpc")
     (path / "model" / "saved_model.pb").write_bytes(b"no model")
-    with refuses(UserError, "--text given 1 time(s): mrpc takes 2"):
+    with refuses(UserError, "--text given 1 time(s)", "mrpc has 2"):
         Classifier.load(path, 1, lambda task, thresholds: check_number(["one text"], task))
     # With as many as it takes, the model is looked at.
     with pytest.raises(UserError, match="cannot be loaded"):

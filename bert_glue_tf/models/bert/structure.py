@@ -58,11 +58,12 @@ def layer_units(kind: str, weights: Iterable[str], variables: Iterable[tf.Variab
     """Return the units of each layer whose output matrix is among the weights.
 
     Args:
-      kind: of the units: head or neuron.
+      kind: of the units: head or neuron; a BERT has none of another kind.
       weights: names of the weights that may be pruned.
       variables: all of the model's.
     """
-    found = LAYER_UNITS[kind]
+    if (found := LAYER_UNITS.get(kind)) is None:
+        return []
     named = {name_of(variable): variable for variable in variables}
     groups = []
     for name in weights:
