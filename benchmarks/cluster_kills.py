@@ -34,6 +34,7 @@ flags.DEFINE_integer("schedulers", 0, "How often the scheduler is killed.")
 flags.DEFINE_integer("seed", 1, "Of the choice of workers.")
 flags.DEFINE_string("scratch", "", "Folder of the runs; by default a temporary one.")
 FLAGS = flags.FLAGS
+MORE: list[str] = []  # Flags of the sweep, which stand behind `--`.
 
 
 class Cluster:
@@ -162,28 +163,19 @@ def work(folder: pathlib.Path, more: list[str]) -> None:
 
 
 def main() -> None:
-    more = _behind()
     if FLAGS.scratch:
         folder = pathlib.Path(FLAGS.scratch)
         folder.mkdir(parents=True, exist_ok=True)
-        work(folder, more)
+        work(folder, MORE)
         return
     with tempfile.TemporaryDirectory() as name:
-        work(pathlib.Path(name), more)
-
-
-_given: list[str] = []
-
-
-def _behind() -> list[str]:
-    """Return the flags of the sweep, which stand behind `--`."""
-    return _given
+        work(pathlib.Path(name), MORE)
 
 
 if __name__ == "__main__":
     if "--" in sys.argv:
         place = sys.argv.index("--")
-        _given += sys.argv[place + 1 :]
+        MORE += sys.argv[place + 1 :]
         del sys.argv[place:]
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     cli.run(main, __doc__)

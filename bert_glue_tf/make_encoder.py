@@ -15,6 +15,7 @@ from absl import flags
 
 from bert_glue_tf.core import cli, layout
 from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.data import word_vectors
 from bert_glue_tf.models import families
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ _VECTORS = flags.DEFINE_string(
 )
 _MOST_WORDS = flags.DEFINE_integer(
     "most_words",
-    100_000,
+    word_vectors.MOST_WORDS,
     "Of a text file: so many words from its beginning, where the frequent ones stand, and those of "
     "the training texts.",
     lower_bound=0,
@@ -40,7 +41,10 @@ _TABLE = flags.DEFINE_string("table", "", "Of an .npz file: which of its arrays.
 _TASK = flags.DEFINE_string("task", "", "Task whose training texts are the domain.")
 _DATA = flags.DEFINE_string("data", "", "Where they are, as --data of train.")
 _DOMAIN_EPOCHS = flags.DEFINE_integer(
-    "domain_epochs", 30, "Passes over the training texts, for domain vectors.", lower_bound=1
+    "domain_epochs",
+    word_vectors.DOMAIN_EPOCHS,
+    "Passes over the training texts, for domain vectors.",
+    lower_bound=1,
 )
 _SEED = flags.DEFINE_integer("seed", 1, "Seed of the domain vectors.", lower_bound=0)
 _LICENCE = flags.DEFINE_string("licence", "", "Licence of the vectors, for the records.")
@@ -54,7 +58,7 @@ def main() -> None:
     output = cli.path("output", _OUTPUT.value)
     if output.exists():
         raise UserError(f"--output={output}: is there already. Give a new folder.")
-    from bert_glue_tf.data import splitting, word_vectors
+    from bert_glue_tf.data import splitting
 
     family, design = families.get(_DESIGNS[_DESIGN.value]), _DESIGN.value
     texts = _texts()
@@ -93,8 +97,6 @@ def _texts() -> list[str]:
 
 def _general(wanted: set[str]) -> tuple[list[str], np.ndarray]:
     """Return the words with a general vector, and the vectors; `wanted` are taken for sure."""
-    from bert_glue_tf.data import word_vectors
-
     path = cli.path("vectors", _VECTORS.value)
     if path.suffix == ".npz":
         if not _WORDS.value:

@@ -23,11 +23,8 @@ if TYPE_CHECKING:
 
 _FORMATS = ("text", "tsv", "csv", "jsonl")
 # As `serving.tables` reads them; a wrong flag is answered without it.
-_INPUT_FORMATS = (
-    "auto",
-    "lines",
-    *("csv", "tsv", "jsonl", "ndjson", "json", "parquet", "arrow"),
-    *("conll", "bio", "iob"),
+_INPUT_FORMATS = tuple(
+    "auto lines csv tsv jsonl ndjson json parquet arrow conll bio iob".split(" ")
 )
 _MODEL = flags.DEFINE_string("model", "", "Folder of a finished run, or a .tflite file.")
 _TEXT = flags.DEFINE_multi_string("text", [], "A text; for a task of two texts give the flag twice")

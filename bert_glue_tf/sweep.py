@@ -18,6 +18,7 @@ from bert_glue_tf.core import cli, layout
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.runs import command_line
 from bert_glue_tf.sweeps.executors import choice
+from bert_glue_tf.sweeps.trials import journal
 
 if TYPE_CHECKING:
     from bert_glue_tf.sweeps.sweep import Sweep
@@ -43,12 +44,12 @@ _SEARCH = flags.DEFINE_string(
 )
 _TRIALS = flags.DEFINE_integer("trials", 20, "Runs of --search, in all.", lower_bound=1)
 _SAMPLER = flags.DEFINE_enum(
-    "sampler", "tpe", ("tpe", "random", "qmc"), "How --search proposes settings."
+    "sampler", journal.SAMPLERS[0], journal.SAMPLERS, "How --search proposes settings."
 )
 _PRUNER = flags.DEFINE_enum(
     "pruner",
-    "median",
-    ("median", "hyperband", "none"),
+    journal.PRUNERS[0],
+    journal.PRUNERS,
     "Which runs of --search are stopped, by the primary metric of each epoch.",
 )
 _OF_SEARCH = ("trials", "sampler", "pruner")
@@ -97,7 +98,7 @@ def _sweep(given: Mapping[str, str], root: pathlib.Path) -> None:
 def _search(given: Mapping[str, str], root: pathlib.Path) -> None:
     """Run a search, print the table of its trials, and write its page."""
     from bert_glue_tf.reports import terminal
-    from bert_glue_tf.sweeps.trials import journal, search, shown, space
+    from bert_glue_tf.sweeps.trials import search, shown, space
 
     if _GRID.value:
         raise UserError("--grid and --search: give one of them.")

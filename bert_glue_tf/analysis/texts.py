@@ -32,12 +32,11 @@ class Texts:
     def tokenize(self, run: Run) -> Split:
         """Return them in the word pieces of a run's classifier."""
         folder = str(run.folder.model / "preprocessing")
-        preprocessor = preprocessing.build(
+        preprocessor = preprocessing.of_task(
             preprocessing.load(folder, folder),
-            run.task.text_fields,
+            run.task,
             run.config.seq_length,
             run.config.truncation,
-            run.task.problem.tags_words,
         )
         return batching.tokenize(preprocessor, _TRAIN, self.examples)
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import pathlib
 import re
 import tempfile
+from collections.abc import Iterator
+from typing import IO
 
 
 def write_atomically(path: pathlib.Path, content: str | bytes) -> None:
@@ -19,11 +22,25 @@ def write_atomically(path: pathlib.Path, content: str | bytes) -> None:
     Raises:
       OSError: the file cannot be written.
     """
+    with written_atomically(path) as file:
+        file.write(content.encode() if isinstance(content, str) else content)
+
+
+@contextlib.contextmanager
+def written_atomically(path: pathlib.Path) -> Iterator[IO[bytes]]:
+    """Yield a file that becomes `path` as a whole when the block ends well; else nothing stays.
+
+    Args:
+      path: the file; its folder is made where it is missing.
+
+    Raises:
+      OSError: the file cannot be written.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(descriptor, "wb") as file:
-            file.write(content.encode() if isinstance(content, str) else content)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.chmod(temporary, 0o644)  # mkstemp makes files that only their owner may read.
@@ -34,7 +51,7 @@ def write_atomically(path: pathlib.Path, content: str | bytes) -> None:
 
 
 def is_half_written(name: str, whole: str) -> bool:
-    """Return whether `name` is a temporary file of `write_atomically` for the file `whole`."""
+    """Return whether `name` is a temporary file of `written_atomically` for the file `whole`."""
     return re.fullmatch(rf"\.{re.escape(whole)}\.[a-z0-9_]{{8}}", name) is not None
 
 

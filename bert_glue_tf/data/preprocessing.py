@@ -19,6 +19,8 @@ from bert_glue_tf.data.words import Words
 if TYPE_CHECKING:
     import numpy as np
     import tensorflow as tf
+
+    from bert_glue_tf.data.task_spec import TaskSpec
 else:
     np = lazy.module("numpy")  # Commands import this module with their flags.
 
@@ -267,6 +269,19 @@ def special_tokens(tokenizer: Any) -> dict[str, int]:
     """
     tell = getattr(tokenizer, "get_special_tokens_dict", None)
     return {name: int(value) for name, value in tell().items()} if tell else {}
+
+
+def of_task(preprocessing: Any, task: TaskSpec, seq_length: int, truncation: str = HEAD) -> Any:
+    """Build the Keras preprocessing model of a task's texts; see `build`.
+
+    Args:
+        preprocessing: as for `build`.
+        task: says which texts an example has, and whether each of their words has an answer.
+        seq_length: as for `build`.
+        truncation: as for `build`.
+    """
+    has_words = task.problem.tags_words
+    return build(preprocessing, task.text_fields, seq_length, truncation, has_words)
 
 
 def tokenize(

@@ -177,7 +177,7 @@ def learned(
     except ImportError:
         raise UserError(
             "domain vectors are learned by gensim, which is not installed. Install it with "
-            "pip install -c constraints.txt 'bert_glue_tf[vectors]'."
+            "pip install -c constraints.txt '.[vectors]'."
         ) from None
     listed = [list(sentence) for sentence in sentences if sentence]
     if not listed:

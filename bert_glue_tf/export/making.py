@@ -62,12 +62,11 @@ class Maker:
         self._run, self._lengths, self._train = run, tuple(lengths), train
         self._calibration_examples, self._batches = calibration_examples, tuple(batches)
         self._tokenizer = tokenizer
-        self.preprocessor = preprocessing.build(
+        self.preprocessor = preprocessing.of_task(
             preprocessing.load(str(tokenizer), str(tokenizer)),
-            run.task.text_fields,
+            run.task,
             self._lengths[-1],
             run.config.truncation,
-            run.task.problem.tags_words,
         )
         # float32 without metadata, of which the others are made; each reads it when it needs it.
         self._scratch = tempfile.TemporaryDirectory()

@@ -52,8 +52,7 @@ def main() -> None:
     classifier = Classifier.load(settings.model, threads)
     if settings.at:
         classifier = classifier.at(settings.at)
-    logging.info("starting TensorFlow's tokenizer")
-    classifier.preprocessor  # noqa: B018  (Loads it, so that no part's time has it.)
+    classifier.load_tokenizer()  # So that no part's time has it.
     for part in parts:
         if folder.state(part) is None:
             _label(classifier, folder, settings, part)

@@ -9,6 +9,7 @@ import pathlib
 from collections.abc import Sequence
 
 from bert_glue_tf.core.files import write_atomically
+from bert_glue_tf.labelling import share
 from bert_glue_tf.labelling.folder import LabelFolder, State
 from bert_glue_tf.labelling.plan import LabelSettings, Part
 from bert_glue_tf.sweeps.executors.base import Task
@@ -16,8 +17,6 @@ from bert_glue_tf.sweeps.executors.base import Task
 # Bytes of text that a process gets at least, if there is so much for all: it takes some seconds to
 # load a model, in which a small network labels some hundred kilobytes.
 _SHARE = 1 << 24
-# Module that does a share, and its flag.
-_PROGRAM, _FLAG = "bert_glue_tf.labelling.share", "share"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +53,7 @@ class Share(Task):
 
     @property
     def command(self) -> Sequence[str]:
-        return (_PROGRAM, f"--{_FLAG}={self._file}")
+        return (share.__name__, f"--{share.FLAG}={self._file}")
 
     @property
     def root(self) -> pathlib.Path:

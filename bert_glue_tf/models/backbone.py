@@ -173,12 +173,10 @@ class Backbone(Importer, Naming, abc.ABC):
         return self.instead_of.get(capability, self.instead)
 
     def tokenizer(self, task: TaskSpec, seq_length: int, truncation: str = "head") -> Any:
-        """Return the function of a task's texts to features (see `data.preprocessing.build`)."""
+        """Return the function of a task's texts to features (see `data.preprocessing.of_task`)."""
         from bert_glue_tf.data import preprocessing
 
-        has_words = task.problem.tags_words
-        fields = task.text_fields
-        return preprocessing.build(self.preprocessing, fields, seq_length, truncation, has_words)
+        return preprocessing.of_task(self.preprocessing, task, seq_length, truncation)
 
     def with_provenance(self, **more: Any) -> Self:
         """Return the same encoder with more that is known of where it comes from."""

@@ -83,12 +83,8 @@ def tokenizer(run: Run, folder: str) -> Any:
       run: a finished one.
       folder: of the preprocessing SavedModel.
     """
-    return preprocessing.build(
-        preprocessing.load(folder, folder),
-        run.task.text_fields,
-        run.config.seq_length,
-        run.config.truncation,
-        run.task.problem.tags_words,
+    return preprocessing.of_task(
+        preprocessing.load(folder, folder), run.task, run.config.seq_length, run.config.truncation
     )
 
 

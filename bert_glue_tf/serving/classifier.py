@@ -192,13 +192,12 @@ class Classifier:
     def preprocessor(self) -> Any:
         """The Keras model from text to features; TensorFlow is loaded when it is first used."""
         loaded = preprocessing.load(str(self.tokenizer), str(self.tokenizer))
-        return preprocessing.build(
-            loaded,
-            self.task.text_fields,
-            self.seq_length,
-            self.truncation,
-            self.task.problem.tags_words,
-        )
+        return preprocessing.of_task(loaded, self.task, self.seq_length, self.truncation)
+
+    def load_tokenizer(self) -> None:
+        """Load the tokenizer now, which else the first texts wait for."""
+        logging.info("starting TensorFlow's tokenizer")
+        _ = self.preprocessor
 
     @functools.cached_property
     def counts(self) -> collections.Counter[str]:

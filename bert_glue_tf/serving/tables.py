@@ -114,15 +114,14 @@ def to_rows(
     task = classifier.task
     names = texts_of(task, rows, text_columns)
     logging.info("%s: %d rows, text from %s", rows.path, len(rows), " and ".join(names))
-    logging.info("starting TensorFlow's tokenizer")
-    classifier.preprocessor  # noqa: B018  (loads it)
+    classifier.load_tokenizer()
     more = added(task, rows)
     yield _header(rows, more, style)
     empty = 0
     for start in range(0, len(rows), CHUNK):
         places = range(start, min(start + CHUNK, len(rows)))
         texts = [tuple(text(rows.columns[name][place]) for name in names) for place in places]
-        empty += sum(not any(part.strip() for part in text) for text in texts)
+        empty += sum(not any(part.strip() for part in one) for one in texts)
         answered = zip(places, classifier.predict(texts), strict=True)
         yield [_line(rows, place, one, more, style) for place, one in answered]
     if empty:

@@ -42,7 +42,6 @@ def parse_grid(text: str) -> dict[str, tuple[str, ...]]:
       UserError: a part is not name=value, its parentheses are not closed, or a setting is
         unknown or given twice.
     """
-    good = [name for name in setting_names() if name != "config"]
     grid: dict[str, tuple[str, ...]] = {}
     for part in split(text, ";", f"--grid={text}"):
         if not part:
@@ -53,16 +52,28 @@ def parse_grid(text: str) -> dict[str, tuple[str, ...]]:
                 f"--grid={text}: {part!r} is not name=value,value. Good: "
                 "--grid='final_sparsity=0.1,0.5;seed=1,2,3'."
             )
-        if name not in good:
-            near = difflib.get_close_matches(name, good, n=3)
-            meant = f" Did you mean {' or '.join(near)}?" if near else ""
-            raise UserError(
-                f"--grid={text}: no setting {name!r}.{meant} Good settings: {', '.join(good)}."
-            )
+        require_setting(name, f"--grid={text}")
         if name in grid:
             raise UserError(f"--grid={text}: {name} is given twice. Give all its values at once.")
         grid[name] = values_of(values, f"--grid={text}")
     return grid
+
+
+def require_setting(name: str, flag: str) -> None:
+    """Refuse a name that is none of a run's settings.
+
+    Args:
+      name: that may be one.
+      flag: that it is of, with its value, for messages.
+
+    Raises:
+      UserError: it is none; the message has the nearest names.
+    """
+    good = [one for one in setting_names() if one != "config"]
+    if name not in good:
+        near = difflib.get_close_matches(name, good, n=3)
+        meant = f" Did you mean {' or '.join(near)}?" if near else ""
+        raise UserError(f"{flag}: no setting {name!r}.{meant} Good settings: {', '.join(good)}.")
 
 
 def values_of(text: str, flag: str) -> tuple[str, ...]:

@@ -77,13 +77,7 @@ class Inputs:
 
     def preprocessor(self, model: Any) -> Any:
         """Return the Keras model from texts to word pieces; `model` as for `tokenize`."""
-        return preprocessing.build(
-            model,
-            self.task.text_fields,
-            self.seq_length,
-            self.truncation,
-            self.task.problem.tags_words,
-        )
+        return preprocessing.of_task(model, self.task, self.seq_length, self.truncation)
 
 
 def read(job: Job, examples: Mapping[str, Examples] | None) -> Inputs:

@@ -283,12 +283,11 @@ def _tokens(teacher: Teacher, inputs: Inputs) -> TokenizedTexts:
     run, examples = teacher.run, inputs.train
     folder = str(run.folder.model / "preprocessing")
     with progress.doing(f"tokenizing {len(examples):,} training texts for the teacher"):
-        preprocessor = preprocessing.build(
+        preprocessor = preprocessing.of_task(
             preprocessing.load(folder, folder),
-            run.task.text_fields,
+            run.task,
             run.config.seq_length,
             run.config.truncation,
-            run.task.problem.tags_words,
         )
         texts = tuple(examples.texts[place] for place in teacher.fields)
         tokens = preprocessing.tokenize(preprocessor, texts)

@@ -141,7 +141,7 @@ def test_a_convolution_keeps_a_filter():
     assert (shapes.layers[-1], rows) == (((16, 3),), None)
 
 
-@pytest.mark.parametrize(("head", "width"), [("linear", 8), ("crf", 16)])
+@pytest.mark.parametrize(("head", "width"), [("linear", 8), ("crf", 8), ("gru", 16)])
 def test_of_a_tagger_the_last_layer_is_cut_where_the_dense_layer_reads_it(head, width, batch):
     """A head with weights of its own reads the features that it was trained with."""
     task = tasks.get("laptop14_aspects")

@@ -17,7 +17,7 @@ from bert_glue_tf.evaluation import evaluator
 from bert_glue_tf.models import classifiers, heads, saving
 from bert_glue_tf.models.bert.network import build_encoder
 from bert_glue_tf.models.word_heads import registry
-from bert_glue_tf.models.word_heads.names import names
+from bert_glue_tf.models.word_heads.names import PLAIN, names
 
 TASK = tasks.get("rest16_e2e")
 SHAPES = tiny_bert.architecture()
@@ -64,9 +64,15 @@ def model(name):
 def test_the_folder_is_the_list():
     assert names() == ("linear", "crf", "gru", "self_attention", "transformer")
     for one in names():
-        assert registry.get(one).summary
+        assert registry.get(one).__module__.endswith(f".{one}")
     with refuses(UserError, "--tagging_head=lstm", "linear, crf"):
         registry.get("lstm")
+
+
+def test_a_head_that_is_called_plain_hands_on_what_it_reads_and_no_other_does(name):
+    hidden = tf.constant(np.random.default_rng(0).normal(size=(2, 3, 4)), tf.float32)
+    found = registry.build(name, width=3)(hidden, tf.ones([2, 3], bool))
+    assert (found.shape == hidden.shape and bool(tf.reduce_all(found == hidden))) == (name in PLAIN)
 
 
 def test_packed_texts_are_tagged_as_padded_ones_whatever_the_padding(model, name):

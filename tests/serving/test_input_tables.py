@@ -32,10 +32,11 @@ SST2, MRPC, COLA = (tasks.get(name) for name in ("sst2", "mrpc", "cola"))
 class Stub:
     """Answers `lost` where a text says so."""
 
-    preprocessor = None
-
     def __init__(self, task):
         self.task = task
+
+    def load_tokenizer(self):
+        """There is none."""
 
     def predict(self, texts):
         labels = ["lost" if "lost" in " ".join(text) else "stolen" for text in texts]

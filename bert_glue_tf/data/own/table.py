@@ -34,7 +34,7 @@ PARSERS: Mapping[str, Parser] = MappingProxyType(
     }
 )
 GOOD_SUFFIXES = ".csv, .tsv, .jsonl, .json, .parquet or .conll (also with .gz)"
-_PACKED = ".gz"
+PACKED = ".gz"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Table:
 
 def suffix_of(path: str) -> str:
     """Return how a file's name ends, .gz left out; empty where nothing here reads such files."""
-    name = os.path.basename(path).lower().removesuffix(_PACKED)
+    name = os.path.basename(path).lower().removesuffix(PACKED)
     suffix = os.path.splitext(name)[1]
     return suffix if suffix in PARSERS else ""
 
@@ -69,8 +69,8 @@ def suffix_of(path: str) -> str:
 def stem_of(path: str) -> str:
     """Return a file's name without what it ends with: `train` of `train.csv.gz`."""
     name = os.path.basename(path)
-    if name.lower().endswith(_PACKED):
-        name = name[: -len(_PACKED)]
+    if name.lower().endswith(PACKED):
+        name = name[: -len(PACKED)]
     return os.path.splitext(name)[0] if suffix_of(path) else name
 
 
@@ -138,7 +138,7 @@ def unpacked(path: str, raw: bytes) -> bytes:
     Raises:
       UserError: they are cut short, or no file of gzip.
     """
-    if not path.lower().endswith(_PACKED):
+    if not path.lower().endswith(PACKED):
         return raw
     try:
         return gzip.decompress(raw)

@@ -20,7 +20,7 @@ from bert_glue_tf.models.bert.arithmetic_export import ExportArithmetic
 from bert_glue_tf.models.bert.classifier_weights import SavedWeights
 from bert_glue_tf.models.bert.on_demand import joined
 from bert_glue_tf.models.word_heads import registry
-from bert_glue_tf.models.word_heads.names import WORD_HEAD
+from bert_glue_tf.models.word_heads.names import PLAIN, WORD_HEAD
 from bert_glue_tf.models.word_heads.sequences import WordHead
 
 
@@ -102,7 +102,7 @@ class ExportGraph(tf.Module):
         """Return the logits of each position; `mask` is int32 [texts, length]."""
         arithmetic, encoded = self._encoded(inputs, texts)
         last = encoded.layers[-1]
-        if registry.get(self._word_head).changes_nothing:
+        if self._word_head in PLAIN:
             source = last if self._folds else arithmetic.plain(last)
             logits = self._classified(arithmetic, source)
         else:

@@ -14,7 +14,7 @@ from bert_glue_tf.models import heads, saving
 from bert_glue_tf.models.saved_encoders import SavedVariables
 from bert_glue_tf.models.text_cnn import cutting, layer
 from bert_glue_tf.models.text_cnn.architecture import Architecture, by_name, known_name
-from bert_glue_tf.models.word_heads.names import DEFAULT, NO_WORDS, WORD_HEAD
+from bert_glue_tf.models.word_heads.names import NO_WORDS, PLAIN, WORD_HEAD
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,7 +45,7 @@ class ClassifierWeights:
     def cut(self) -> tuple[ClassifierWeights, cutting.Report]:
         """Return the same function with as few filters as it takes, and the report of the cut."""
         # A head with weights of its own reads the last layer, which so keeps its width.
-        reads = self.word_head in (NO_WORDS, DEFAULT)
+        reads = self.word_head in (NO_WORDS, *PLAIN)
         encoder, architecture, kernel = cutting.cut(
             self.encoder, self.architecture, self.kernel if reads else None
         )

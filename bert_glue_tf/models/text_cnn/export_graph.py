@@ -8,7 +8,7 @@ from bert_glue_tf.data.preprocessing import INPUTS
 from bert_glue_tf.models.text_cnn import forward
 from bert_glue_tf.models.text_cnn.classifier_weights import ClassifierWeights
 from bert_glue_tf.models.word_heads import registry
-from bert_glue_tf.models.word_heads.names import DEFAULT, WORD_HEAD
+from bert_glue_tf.models.word_heads.names import PLAIN, WORD_HEAD
 from bert_glue_tf.models.word_heads.sequences import WordHead
 
 
@@ -50,7 +50,7 @@ class ExportGraph(tf.Module):
             if not self._word_head:
                 return {"logits": self._classified(encoded["pooled_output"])}
             hidden = encoded["sequence_output"]
-            if self._word_head != DEFAULT:
+            if self._word_head not in PLAIN:
                 with tf.name_scope(WORD_HEAD):
                     hidden = self._head(hidden.shape[-1])(hidden, tf.cast(input_mask, tf.bool))
             logits = self._classified(tf.reshape(hidden, [-1, hidden.shape[-1]]))

@@ -20,9 +20,6 @@ class Crf(WordHead):
     (`Tagging.transitions`), since TFLite has no operator for it.
     """
 
-    summary = "a conditional random field: the best chain of tags is found outside of the file"
-    changes_nothing = True
-
     def build(self, input_shape: Any) -> None:
         """Make the scores of one tag behind another, which begin with 0 as if there were none."""
         # Rows: the tag before, the beginning, and the end; columns: the tag.

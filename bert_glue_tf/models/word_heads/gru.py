@@ -21,8 +21,6 @@ class Gru(WordHead):
     reads in both directions with the same weights, and each direction has half of the width.
     """
 
-    summary = "a GRU with layer norms, in both directions"
-
     def build(self, input_shape: Any) -> None:
         """Make the weights."""
         width = input_shape[-1]

@@ -10,9 +10,6 @@ from bert_glue_tf.models.word_heads.sequences import WordHead
 class Linear(WordHead):
     """Hands the encoder's output on: each token is tagged by itself."""
 
-    summary = "a dense layer for each token"
-    changes_nothing = True
-
     def call(
         self, hidden: tf.Tensor, is_token: tf.Tensor, training: bool | None = None
     ) -> tf.Tensor:

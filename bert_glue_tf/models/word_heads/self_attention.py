@@ -16,8 +16,6 @@ class SelfAttention(WordHead):
     Li et al. 2019 (https://arxiv.org/abs/1910.00883), section 2.2, equation 4.
     """
 
-    summary = "self-attention with a residual connection"
-
     def build(self, input_shape: Any) -> None:
         """Make the weights."""
         self._dropouts = self.dropouts(3)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Mapping
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import tensorflow as tf
 import tf_keras
@@ -69,14 +69,7 @@ class WordHead(tf_keras.layers.Layer, abc.ABC):
       seed: of its first weights and its dropout.
       dropout: rate, where it has some.
       arguments: of Keras's layer.
-
-    Attributes:
-      summary: in a few words, for a model's card.
-      changes_nothing: whether it hands the encoder's output on as it is.
     """
-
-    summary: ClassVar[str]
-    changes_nothing: ClassVar[bool] = False
 
     def __init__(self, width: int, seed: int = 0, dropout: float = 0.0, **arguments: Any) -> None:
         super().__init__(**{"name": WORD_HEAD, **arguments})

@@ -17,8 +17,6 @@ class Transformer(WordHead):
     al. 2019 (https://arxiv.org/abs/1910.00883), section 2.2, equations 2 and 3.
     """
 
-    summary = "a Transformer layer"
-
     def build(self, input_shape: Any) -> None:
         """Make the weights."""
         width = input_shape[-1]

@@ -22,6 +22,10 @@ class Parquet(Format):
 
     _writer: Any = None
 
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        self._waiting: list[Any] = []  # Batches of the group that is not written yet.
+
     def pieces(self, file: IO[bytes]) -> Iterator[Piece]:
         import pyarrow
         from pyarrow import parquet
@@ -62,7 +66,7 @@ class Parquet(Format):
         batch = pyarrow.RecordBatch.from_arrays(
             [*piece.rows.columns, *answers], schema=self._schema
         )
-        self._waiting = [*getattr(self, "_waiting", []), batch]
+        self._waiting.append(batch)
         if sum(one.num_rows for one in self._waiting) >= _GROUP:
             self._flush(file)
 
@@ -76,7 +80,7 @@ class Parquet(Format):
 
         if self._writer is None:
             self._writer = parquet.ParquetWriter(file, self._schema)
-        waiting, self._waiting = getattr(self, "_waiting", []), []
+        waiting, self._waiting = self._waiting, []
         if waiting:
             self._writer.write_table(pyarrow.Table.from_batches(waiting, self._schema))
 

@@ -62,7 +62,7 @@ def target_name(path: pathlib.Path) -> str:
     """Return the name of the file with a part's labels: of lines of text, these are JSON lines."""
     if table.suffix_of(path.name):
         return path.name
-    packed = path.name[-len(streams.PACKED) :] if streams.is_packed(path) else ""
+    packed = path.name[-len(table.PACKED) :] if streams.is_packed(path) else ""
     stem = pathlib.PurePath(path.name.removesuffix(packed) if packed else path.name).stem
     return f"{stem}.jsonl{packed}"
 

@@ -5,19 +5,17 @@ from __future__ import annotations
 import contextlib
 import gzip
 import io
-import os
 import pathlib
 import re
-import tempfile
 import zlib
 from collections.abc import Iterator
 from typing import IO
 
 from bert_glue_tf.core.errors import UserError
-from bert_glue_tf.core.files import reason
+from bert_glue_tf.core.files import reason, written_atomically
 from bert_glue_tf.data.own.rows import decode
+from bert_glue_tf.data.own.table import PACKED
 
-PACKED = ".gz"
 _MARK = b"\xef\xbb\xbf"
 
 
@@ -84,27 +82,17 @@ def _decoded(path: pathlib.Path, number: int, raw: bytes) -> str:
 
 @contextlib.contextmanager
 def writing(path: pathlib.Path) -> Iterator[IO[bytes]]:
-    """Yield a file that becomes `path` when the block ends well; else nothing stays.
+    """Yield a file that becomes `path`, packed by its name, when the block ends well.
 
     Raises:
       OSError: it cannot be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            if is_packed(path):
-                # Without name and time, so that the same labels are the same bytes.
-                with gzip.GzipFile("", "wb", 6, file, mtime=0) as packed:
-                    buffered = io.BufferedWriter(packed, 1 << 16)
-                    yield buffered
-                    buffered.flush()
-            else:
-                yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)  # mkstemp makes files that only their owner may read.
-        os.replace(temporary, path)
-    except BaseException:
-        pathlib.Path(temporary).unlink(missing_ok=True)
-        raise
+    with written_atomically(path) as file:
+        if not is_packed(path):
+            yield file
+            return
+        # Without name and time, so that the same labels are the same bytes.
+        with gzip.GzipFile("", "wb", 6, file, mtime=0) as packed:
+            buffered = io.BufferedWriter(packed, 1 << 16)
+            yield buffered
+            buffered.flush()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import math
 import re
 from collections.abc import Mapping
@@ -89,7 +88,6 @@ def parse(text: str) -> dict[str, Range | Choice]:
       UserError: a part cannot be read, a setting is unknown, no number, or given twice, or a range
         is empty.
     """
-    good = [name for name in grid.setting_names() if name != "config"]
     space: dict[str, Range | Choice] = {}
     for part in grid.split(text, ";", f"--search={text}"):
         if not part:
@@ -100,12 +98,7 @@ def parse(text: str) -> dict[str, Range | Choice]:
                 f"--search={text}: {part!r} is not name=log(a,b), name=a..b or name=value,value. "
                 f"Good: {_GOOD}."
             )
-        if name not in good:
-            near = difflib.get_close_matches(name, good, n=3)
-            meant = f" Did you mean {' or '.join(near)}?" if near else ""
-            raise UserError(
-                f"--search={text}: no setting {name!r}.{meant} Good settings: {', '.join(good)}."
-            )
+        grid.require_setting(name, f"--search={text}")
         if name in DataSettings.names():
             raise UserError(
                 f"--search={text}: {name} decides what is scored, so that its values cannot be "
