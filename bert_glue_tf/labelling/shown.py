@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from bert_glue_tf.core import progress
+from bert_glue_tf.core import progress, quantities
 from bert_glue_tf.labelling.launch import Outcome
 
 _MOST = 10  # Labels that are listed.
@@ -16,7 +16,7 @@ def lines(outcome: Outcome) -> Iterator[str]:
         speed = outcome.new_rows / max(outcome.seconds, 1e-9)
         yield (
             f"Labelled {outcome.new_rows:,} rows in {progress.duration(outcome.seconds)}: "
-            f"{speed:,.0f} a second, with what it took to load the model."
+            f"{quantities.significant(speed)} a second, with what it took to load the model."
         )
     yield f"In {outcome.folder}: {outcome.rows:,} rows in {len(outcome.states):,} part(s)."
     shown = list(outcome.labels.items())[:_MOST]
