@@ -148,7 +148,7 @@ class Layer(PruningMethod):
             worst = max(scores, key=scores.__getitem__)
             logging.info(
                 "layer %d goes: %s without it %.4f on %d held-out examples",
-                worst,
+                worst + 1,
                 start.task.primary_metric,
                 scores[worst][0],
                 len(split),

@@ -433,7 +433,7 @@ BAD = {
             ).encode("cp1252")
         },
         {},
-        ["train.csv:22", "0xea", "looks like", "UTF-8"],
+        ["train.csv:22", "0xea", "looks like cp1252", "UTF-8"],
     ),
     "utf-16": ({"train.csv": CSV.encode("utf-16")}, {}, ["train.csv:1", "utf-16", "UTF-8"]),
     "cut gzip": (

@@ -111,7 +111,7 @@ def test_an_encoder_without_types_of_segments_gets_rows_that_change_nothing(rows
 def test_layers_of_different_width_are_refused_with_what_works():
     blocks = (Block(1, 8, 8, 20), Block(2, 8, 8, 32))
     shapes = dataclasses.replace(tiny_bert.architecture(), blocks=blocks)
-    named = ("runs/half", "layer 0: 1 heads of 8, 20 neurons", "export_tflite", "magnitude")
+    named = ("runs/half", "layer 1: 1 heads of 8, 20 neurons", "export_tflite", "magnitude")
     with refuses(UserError, *named):
         to_hugging_face.classifier(saved(shapes), "runs/half", 0.1)
 

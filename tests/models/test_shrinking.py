@@ -338,8 +338,8 @@ def test_parameters_and_zeros_counted_by_hand():
         np.count_nonzero(value == 0) for value in small.encoder.values()
     )
     assert report.lines() == [
-        "layer 0: neurons 32 -> 22",
-        "layer 1: heads 4 -> 3",
+        "layer 1: neurons 32 -> 22",
+        "layer 2: heads 4 -> 3",
         f"parameters: {total:,} -> {total - 330 - head:,} ({(330 + head) / total:.1%} removed)",
         f"exact zeros: {report.zeros_before} -> 202, which cannot be cut",
         "  136 fill up narrower heads, since the heads of a layer share their sizes",

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bert_glue_tf.core.errors import UserError
+
+
+# What people's files are in, if not in UTF-8; rare ones would be found in any few bytes.
+_ENCODINGS = [
+    *("utf_16", "utf_16_le", "utf_16_be", "utf_32"),
+    *("cp1250", "cp1251", "cp1252", "cp1253", "cp1254", "cp1255", "cp1256", "koi8_r", "mac_roman"),
+    *("gb18030", "big5", "cp932", "euc_jp", "cp949"),
+]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,8 +70,20 @@ def decode(path: str, raw: bytes) -> str:
 
 
 def _looks_like(raw: bytes) -> str:
-    """Return a clause that names the encoding that bytes look like; empty if none does."""
+    """Return a clause that names the encodings that bytes look like; empty if there is none."""
     import charset_normalizer  # Here, since almost no file needs it.
 
-    best = charset_normalizer.from_bytes(raw[:100_000]).best()
-    return "" if best is None else f"; the file looks like {best.encoding.replace('_', '-')}"
+    begin = raw[:100_000]
+    found = [
+        match.encoding
+        for match in charset_normalizer.from_bytes(begin, cp_isolation=_ENCODINGS)
+        # Two letters of one byte each are taken for one of two bytes; text in two bytes a letter
+        # begins with a byte-order mark, or has zeros for the letters of ASCII.
+        if b"\0" in begin or match.bom or not match.encoding.startswith("utf_16")
+    ][:1]
+    with contextlib.suppress(UnicodeDecodeError):
+        # The most usual by far, and it shares most of its letters with its neighbours.
+        if not any(name.startswith("utf") for name in found) and begin.decode("cp1252"):
+            found = list(dict.fromkeys(["cp1252", *found]))
+    names = " or ".join(name.replace("_", "-") for name in found)
+    return f"; the file looks like {names}" if names else ""

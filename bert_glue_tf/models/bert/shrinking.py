@@ -90,14 +90,14 @@ class Report:
     def lines(self) -> list[str]:
         """Return the report as text: a line for each layer that lost something, then the sums."""
         told = []
-        for index, layer in enumerate(self.layers):
+        for number, layer in enumerate(self.layers, start=1):
             widths = [
                 f"{name} {getattr(layer.before, field)} -> {getattr(layer.after, field)}"
                 for field, name in _WIDTHS.items()
                 if getattr(layer.before, field) != getattr(layer.after, field)
             ]
             if widths:
-                told.append(f"layer {index}: {', '.join(widths)}")
+                told.append(f"layer {number}: {', '.join(widths)}")
         told.append(
             f"parameters: {self.parameters_before:,} -> {self.parameters_after:,} "
             f"({1 - self.parameters_after / self.parameters_before:.1%} removed)"

@@ -69,7 +69,7 @@ def _require_one_width(shapes: Architecture, what: str) -> None:
     size = shapes.hidden_size // shapes.heads
     widths = [
         f"layer {number}: {block.heads} heads of {block.key_dim}, {block.inner_dim} neurons"
-        for number, block in enumerate(shapes.blocks)
+        for number, block in enumerate(shapes.blocks, start=1)
     ]
     shown = "; ".join(widths[:3]) + ("; ..." if len(widths) > 3 else "")
     raise UserError(
