@@ -9,7 +9,6 @@ from typing import Any
 
 from bert_glue_tf.core.errors import UserError
 
-
 # What people's files are in, if not in UTF-8; rare ones would be found in any few bytes.
 _ENCODINGS = [
     *("utf_16", "utf_16_le", "utf_16_be", "utf_32"),
