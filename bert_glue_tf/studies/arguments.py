@@ -6,6 +6,7 @@ import pathlib
 import re
 import shlex
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from absl import flags
@@ -45,16 +46,23 @@ _SETTINGS = (
 )
 
 
-def define_flags(name: str, **defaults: Any) -> None:
+_SEEDS = "Seeds, separated by commas; tables show their mean."
+
+
+def define_flags(
+    name: str, seeds: Sequence[str] = ("1",), seeds_help: str = _SEEDS, **defaults: Any
+) -> None:
     """Define the flags of a study.
 
     Args:
       name: of its default folder.
+      seeds: the default of --seeds.
+      seeds_help: what --help says of it.
       defaults: further settings of `ExperimentConfig`, or other defaults than its own.
     """
     own = ExperimentConfig().to_json()
     train_flags.define_settings({key: own[key] for key in _SETTINGS} | defaults)
-    flags.DEFINE_list("seeds", ["1"], "Seeds, separated by commas; tables show their mean.")
+    flags.DEFINE_list("seeds", list(seeds), seeds_help)
     flags.DEFINE_string(
         "runs_dir", "runs", "Folder of the runs; what is finished there is not run again."
     )
@@ -98,17 +106,23 @@ _OF_THE_PLACE = (
 )
 
 
-def command_line(command: str) -> str:
+def command_line(command: str, **decided: Sequence[Any]) -> str:
     """Return the command with the given flags that decide its runs, as one would type it.
 
     Args:
       command: name of its module.
+      decided: lists of flags that the study has decided on where they are not given.
     """
     values = flags.FLAGS
     given = [
         values[name].serialize()
         for name in sorted(values)
         if values[name].present and name not in _OF_THE_PLACE
+    ]
+    given += [
+        f"--{name}={','.join(map(str, found))}"
+        for name, found in decided.items()
+        if not values[name].present
     ]
     return " ".join([f"python -m bert_glue_tf.{command}", *map(shlex.quote, given)])
 

@@ -17,7 +17,7 @@ R = TypeVar("R")
 
 def score(head: str, group: Callable[[R], Group | None]) -> Column[R]:
     """Return a column of the primary metric's mean over the seeds."""
-    return Column(head, lambda row: group_score(group(row)), score_text, score_tone)
+    return Column(head, lambda row: group_score(group(row)), score_text, score_tone, may_wrap=True)
 
 
 def group_score(group: Group | None) -> Score | None:

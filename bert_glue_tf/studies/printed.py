@@ -6,6 +6,7 @@ null where it prints no number.
 
 from __future__ import annotations
 
+import functools
 import importlib.resources
 import json
 import math
@@ -48,6 +49,15 @@ STRUCTURES = {
     "row": "row",
     "column": "column",
     "whole_block": "block",
+}
+# Technique of the survey's Table 1 -> our method; the others are no method of ours.
+_TECHNIQUES = {
+    "layer (greedy)": "layer",
+    "filter": "filter",
+    "structured weight (block, L2 norm)": "block",
+    "block": "block",
+    "movement": "movement",
+    "magnitude (stage-wise, RNN)": "magnitude",
 }
 # The metrics of that table; accuracy for the others.
 _METRICS = {"mrpc": "f1", "stsb": "spearman"}
@@ -122,6 +132,18 @@ def structures() -> Scores:
         method: {task: value / 100 for task, value in zip(tasks, table[name], strict=True)}
         for name, method in STRUCTURES.items()
     }
+
+
+@functools.cache
+def survey_values() -> Mapping[str, str]:
+    """Return the survey's Table 1: our method -> what it prints of it, in its words."""
+    found: dict[str, str] = {}
+    for row in document("survey")["table1"]:
+        method = _TECHNIQUES.get(row["technique"])
+        if method is not None:
+            before = f"{found[method]}; " if method in found else ""
+            found[method] = f"{before}{row['value']}"
+    return found
 
 
 def irregular_is_best() -> tuple[list[str], list[str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,16 +14,18 @@ from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.evaluation.collapse import Mark
 from bert_glue_tf.export.folder import FOLDER, ExportFolder
 from bert_glue_tf.models import encoders, families
-from bert_glue_tf.reports import plots, reading, tables, times
+from bert_glue_tf.reports import plots, reading, tables, times, verdicts
 from bert_glue_tf.reports.groups import Group
 from bert_glue_tf.reports.tables import Table
 from bert_glue_tf.reports.verdicts import Comparison
-from bert_glue_tf.studies import hybrids, survey_claims, survey_measure, words
+from bert_glue_tf.studies import hybrids, survey_claims, survey_layout, survey_measure, words
 from bert_glue_tf.studies.cells import Cell, cell
 from bert_glue_tf.studies.claims import Answer
 from bert_glue_tf.studies.survey_measure import INT8, Costs, MeasureSettings
 from bert_glue_tf.studies.survey_rows import COLUMNS, Row
 from bert_glue_tf.studies.swept import Section, SweptStudy
+from bert_glue_tf.sweeps import plan
+from bert_glue_tf.sweeps.executors.base import Executor
 
 # Name of a figure, with the cost on its axis -> its text.
 _FIGURES = {
@@ -30,20 +33,9 @@ _FIGURES = {
     "survey_size": "score against size",
 }
 
-# What a terminal shows of the table, in two parts.
-_BOUGHT = ("score", "difference", "95 % interval", "verdict", "typos", "out of domain")
-_COST = ("scope", "sparsity", "ratio", "int8 MB", "int8 gzip", "gzip ratio", "ms", "peak MB")
-# What a reader of the page wants first, narrow enough for a laptop's screen.
-_FIRST = (
-    "sparsity",
-    "score",
-    "range",
-    "difference",
-    "95 % interval",
-    "verdict",
-    "int8 MB",
-    "speed",
-)
+# Seeds of each model where nobody names them: all of them where a run takes less than the limit.
+SEEDS = (1, 2, 3)
+MOST_SECONDS = 300
 
 
 class Survey(SweptStudy):
@@ -53,7 +45,8 @@ class Survey(SweptStudy):
       methods: names; none means all that the encoder can carry.
       given: settings of the trainings.
       options: settings of the methods' own, as `method.name=value` with spaces between them.
-      seeds: of each.
+      seeds: of each; none means the first of `SEEDS`, and the others too where the unpruned run of
+        the first one took less than `MOST_SECONDS`, so that every row has as many.
       settings: of the measurements.
 
     Raises:
@@ -73,9 +66,58 @@ class Survey(SweptStudy):
         seeds: Sequence[int],
         settings: MeasureSettings | None = None,
     ) -> None:
-        super().__init__(_cells(methods, given, options, seeds))
+        self._cells_of = functools.partial(_cells, methods, given, options)
+        super().__init__(self._cells_of(seeds or SEEDS[:1]))
+        self._decides = not seeds
+        self._decided = ""
         self.settings = settings or MeasureSettings()
         self.costs: dict[str, Costs] = {}
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """The seeds of each model."""
+        return tuple(one.seed for one in self.cells[0].configs)
+
+    def planned(self, root: pathlib.Path) -> list[dict[str, str]]:
+        self._add_seeds(root)
+        return super().planned(root)
+
+    def run(self, root: pathlib.Path, executor: Executor[Any] | None = None) -> None:
+        """Run what is missing; of seeds that nobody names the first, then those there is time for.
+
+        Args:
+          root: folder of the runs.
+          executor: where they are run.
+
+        Raises:
+          UserError: as `SweptStudy.run`.
+        """
+        super().run(root, executor)
+        if self._add_seeds(root):
+            super().run(root, executor)
+
+    def _add_seeds(self, root: pathlib.Path) -> bool:
+        """Decide by the record of the unpruned run which seeds there are; tell if there are more.
+
+        Without that record nothing is decided.
+        """
+        if not self._decides:
+            return False
+        (config,) = self.cells[0].configs
+        (unpruned,) = (one for one in plan.plan([config], root) if one.name == config.run_name)
+        record = unpruned.folder.record()
+        if record is None:
+            return False
+        seconds = record.speed["seconds"]
+        self._decides, is_short = False, seconds < MOST_SECONDS
+        self._decided = (
+            f"The unpruned run of seed {SEEDS[0]} took {seconds:,.0f} s, "
+            f"{'less' if is_short else 'not less'} than {MOST_SECONDS}: "
+            f"{'three seeds' if is_short else 'one seed'} of each model (--seeds= names others)."
+        )
+        if is_short:
+            self.cells = tuple(self._cells_of(SEEDS))
+        return is_short
 
     def measure(self, output: pathlib.Path) -> None:
         """Export and measure the first finished run of each cell; what is measured is kept.
@@ -136,11 +178,11 @@ class Survey(SweptStudy):
         return {self.name: self.table}
 
     def sections(self) -> Iterator[Section]:
-        """Yield the table in two parts, and the notes on it."""
+        """Yield what decides, then the other columns part by part, and the notes on them."""
         title = f"{self.cells[0].task}{self.sample_mark}"
-        yield Section(f"{title}: Scores", self.table.pick("method", *_BOUGHT))
-        costs = self.table.pick("method", *_COST)
-        yield Section(f"{title}: Costs (files: {INT8})", costs)
+        yield Section(f"{title}: what decides", survey_layout.part(self.table, survey_layout.FIRST))
+        for name, heads in survey_layout.PARTS.items():
+            yield Section(f"{title}: {name}", survey_layout.part(self.table, heads))
         yield Section(lines=(*self.findings(), *self.explanations(), *self.notes()))
 
     def findings(self) -> list[str]:
@@ -161,9 +203,9 @@ class Survey(SweptStudy):
         return [Group((by_label[label],), name=label) for label in labels.values()]
 
     def answers(self) -> list[Answer]:
-        """Return the answers to the claims on layers and on blocks."""
+        """Return the answers to the claims on layers, filters and blocks."""
         rows = {row.method: row for row in self.table.rows}
-        found = [survey_claims.layer(rows.get("layer")), survey_claims.block(rows.get("block"))]
+        found = [answer(rows.get(name)) for name, answer in survey_claims.ANSWERED.items()]
         return [one for one in found if one is not None]
 
     def figures(self) -> dict[str, Any]:
@@ -179,6 +221,7 @@ class Survey(SweptStudy):
         """Return the meaning of the columns, a line each."""
         length = max(self.base.latency, key=int)
         lines = [
+            *([self._decided] if self._decided else []),
             "Score and difference: of the trained model, means over the seeds; the other columns: "
             "the model of the first seed. of all weights: the share of the unpruned model's "
             "weights among which was pruned, and sparsity, how much of that is gone. ratio: "
@@ -219,28 +262,43 @@ class Survey(SweptStudy):
                 "",
                 self.settings_line(),
                 "",
-                f"{task}: {self.examples(self.base.record)}. Differences: to the unpruned model. "
-                f"{words.tests('all methods')}",
+                f"{task}: {self.examples(self.base.record)}. {self._constant_answer()}"
+                f"Differences: to the unpruned model. {words.tests('all methods')}",
                 "",
-                tables.markdown(self.table.pick("method", *_FIRST).filled()),
+                self._markdown(survey_layout.FIRST),
                 *(f"- {line}" for line in self.findings()),
-                *(f"- {line}" for line in self.explanations()),
-                *(f"- {line}" for line in self.notes()),
                 "",
                 *itertools.chain.from_iterable(
                     (f"![{title}]({name}.png)", "")
                     for name, title in _FIGURES.items()
                     if name in figures
                 ),
-                "## All columns",
+                *itertools.chain.from_iterable(
+                    (f"## {name}", "", shown)
+                    for name, heads in survey_layout.PARTS.items()
+                    if (shown := self._markdown(heads))
+                ),
+                "## What the columns say",
                 "",
-                "survey.csv has them as well.",
+                f"{self.name}.csv has all of them in one table.",
                 "",
-                tables.markdown(self.table.filled()),
+                *(f"- {line}" for line in self.explanations()),
+                *(f"- {line}" for line in self.notes()),
                 "",
                 *self.failed_section(),
             ]
         )
+
+    def _constant_answer(self) -> str:
+        """Return the score of the best answer that does not look at the text, as a sentence."""
+        unpruned = self.group(self.cells[0])
+        if unpruned is None:
+            return ""
+        score = verdicts.constant_answer(unpruned.first, unpruned.metric)
+        return f"The best answer that is always the same has {score:.4f}. "
+
+    def _markdown(self, heads: Mapping[str, int]) -> str:
+        return tables.markdown(survey_layout.part(self.table, heads))
 
 
 def _cells(

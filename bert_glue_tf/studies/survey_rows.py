@@ -20,8 +20,10 @@ from bert_glue_tf.reports.groups import Group
 from bert_glue_tf.reports.tables import Column
 from bert_glue_tf.reports.verdicts import Comparison
 from bert_glue_tf.runs.results import ExperimentResult
-from bert_glue_tf.studies import columns
+from bert_glue_tf.studies import columns, printed
 from bert_glue_tf.studies.survey_measure import FLOAT32, INT8, Costs
+
+PRINTED = "the survey prints"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -139,6 +141,15 @@ def _speed(row: Row) -> float | None:
     return _longest(row.base)["float32_p50"] / row.milliseconds
 
 
+def printed_text(method: str) -> str:
+    """Return what the survey's Table 1 prints of a method; empty where it prints nothing."""
+    return printed.survey_values().get(method, "")
+
+
+def _seeds(seeds: tuple[int, ...] | None) -> str:
+    return formats.listed(seeds) if seeds else ""
+
+
 def _two_digits(share: float | None) -> str:
     return "" if share is None else f"{share:.2%}"
 
@@ -150,6 +161,8 @@ COLUMNS: tuple[Column[Row], ...] = (
     Column("of all weights", _share, _two_digits),
     columns.score("score", lambda row: row.group),
     columns.spread("range", lambda row: row.group),
+    Column("score's interval", lambda row: row.group and row.group.interval, formats.span),
+    Column("seeds", lambda row: row.group and row.group.seeds, _seeds),
     *columns.difference(lambda row: row.difference),
     _robust("typos", "typos"),
     _robust("in domain", "in_domain"),
@@ -170,5 +183,6 @@ COLUMNS: tuple[Column[Row], ...] = (
         lambda row: row.int8.peak_memory_bytes["total"] if row.int8 else None,
         formats.megabytes(0),
     ),
+    Column(PRINTED, lambda row: row.method, printed_text, may_wrap=True),
     Column("why not", lambda row: row.reason),
 )

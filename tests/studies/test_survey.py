@@ -13,7 +13,8 @@ import pytest
 import tiny_cnn
 from messages import refused, refuses
 from slow_fixtures import slow_to_make
-from study_runs import TINY, command, train
+from study_runs import LABELS, TINY, command, right, train, write
+from written_runs import write_export
 
 from bert_glue_tf.compression import registry
 from bert_glue_tf.core.errors import UserError
@@ -21,8 +22,16 @@ from bert_glue_tf.data import tasks
 from bert_glue_tf.evaluation import cost, predictions, robustness
 from bert_glue_tf.evaluation.defaults import TYPOS
 from bert_glue_tf.export.folder import FOLDER, ExportFolder
-from bert_glue_tf.reports import plots
-from bert_glue_tf.studies import hybrids, survey_measure, survey_rows
+from bert_glue_tf.reports import fitting, plots
+from bert_glue_tf.studies import (
+    hybrids,
+    printed,
+    survey,
+    survey_claims,
+    survey_layout,
+    survey_measure,
+    survey_rows,
+)
 from bert_glue_tf.studies.survey import Survey
 from bert_glue_tf.studies.survey_measure import Costs, MeasureSettings
 
@@ -140,8 +149,8 @@ def test_the_command_reports_a_method_that_cannot_be_run(surveyed):
     assert "attention_head: removes attention heads" in done.stdout
     assert "FAILED: sst2-" in done.stdout
     # Before the tables the sweep tells of each run, in lines that a terminal may wrap.
-    tables = done.stdout[done.stdout.index(": Scores") : done.stdout.index("Not measured")]
-    assert max(map(len, tables.splitlines())) <= 100
+    tables = done.stdout[done.stdout.index(": what decides") : done.stdout.index("Not measured")]
+    assert max(map(len, tables.splitlines())) <= 120
     with (output / "survey.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     # What was measured before is not measured again.
@@ -150,11 +159,12 @@ def test_the_command_reports_a_method_that_cannot_be_run(surveyed):
     figures = {f"survey_{cost}.{kind}" for cost in ("latency", "size") for kind in ("svg", "png")}
     assert names == {"survey.md", "survey.csv", "measured.json", *figures}
     text = (output / "survey.md").read_text()
-    first, everything = text.split("## All columns")
+    first, weights = text.split("## Weights")
     assert "| attention_head | 50.0 % |" in first
-    heads = next(line for line in first.splitlines() if line.startswith("| method"))
-    assert len(heads.split("|")) - 2 <= 9  # What a laptop shows side by side.
-    assert "| attention_head | attention | 50.0 % |" in everything
+    assert "| attention_head | attention |" in weights
+    heads = [line for line in text.splitlines() if line.startswith("| method")]
+    assert len(heads) == 1 + len(survey_layout.PARTS) - ("the survey prints" not in text)
+    assert all(len(line.split("|")) - 2 <= 9 for line in heads)  # What a laptop shows.
 
 
 def test_the_figure_has_the_surveys_own_latency(surveyed):
@@ -203,6 +213,165 @@ def test_the_text_shows_the_figures_that_are_made_and_no_others(surveyed, monkey
     assert set(study.figures()) == {"survey_size"}
     assert size in study.text()
     assert latency not in study.text()
+
+
+# --- written records ---
+
+LONG = "attention_head+neuron+magnitude"
+
+
+def written(root, labels, seeds=(1, 2, 3), right_of=lambda place, seed: 340, **settings):
+    """A survey of written runs: so many of 400 answers are right in each row, seed by seed."""
+    given = {"encoder": "tiny", "data": "tsv", "task": "mrpc", **settings}
+    study = Survey(labels, given, "", seeds)
+    for place, one in enumerate(study.cells):
+        write(one, root, [right(right_of(place, seed)) for seed in seeds])
+    study.run(root)
+    files = {}
+    for one in study.cells:
+        folder = study.folder(one.configs[0])
+        for recipe in ("float32", "dynamic_int8"):
+            write_export(folder, recipe, LABELS, right(340))
+        files[one.label] = ExportFolder(folder / FOLDER).records()
+    latency = {"32": {"p50": 2.0, "p90": 3.0, "min": 1.0, "float32_p50": 4.0}}
+    study.costs = {
+        one.label: Costs(
+            one.configs[0],
+            study.records[one.configs[0].run_name],
+            files[one.label],
+            latency,
+            {},
+            "",
+            "one",
+        )
+        for one in study.cells
+    }
+    return study
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_a_terminal_shows_what_decides_whole(tmp_path, columns):
+    fallen = {1: 340, 2: 200, 3: 339}  # Of 400; 200 is always one answer.
+    study = written(
+        tmp_path, ["block", "classifier_magnitude", LONG], right_of=lambda p, s: fallen.get(p, 342)
+    )
+    shown = survey_layout.part(study.table, survey_layout.FIRST)
+    lines, left_out = fitting.fitted(shown, columns)
+    assert max(map(len, lines)) <= columns
+    kept = set(survey_layout.FIRST) - set(left_out)
+    assert {"method", "score", "difference", "verdict", "int8 MB", "speed"} <= kept
+    assert ("95 % interval" in kept) == (columns == 120)
+    assert any(line.startswith("method") for line in lines)  # A table, and no lists of pairs.
+    for heads in survey_layout.PARTS.values():
+        lines = fitting.lines(survey_layout.part(study.table, heads), columns)
+        assert max(map(len, lines)) <= columns
+
+
+def test_the_parts_have_every_column_of_the_csv_once():
+    shown = [
+        *survey_layout.FIRST,
+        *(head for part in survey_layout.PARTS.values() for head in part),
+    ]
+    again = {"method", "difference", "ratio", "speed"}  # Beside what the survey prints.
+    assert {head for head in shown if shown.count(head) > 1} <= again
+    told = {"seeds' range", "why not"}  # The findings say why not.
+    assert set(shown) | told == {column.head for column in survey_rows.COLUMNS}
+
+
+def test_a_row_has_mean_range_and_interval_over_its_seeds(tmp_path):
+    study = written(tmp_path, ["block"], right_of=lambda place, seed: 340 - 10 * seed - 20 * place)
+    unpruned, block = study.table.texts()
+    assert unpruned["score"] == f"{320 / 400:.4f}"
+    assert unpruned["range"] == f"{310 / 400:.3f} to {330 / 400:.3f}"
+    assert (unpruned["seeds"], block["seeds"]) == ("1, 2, 3", "1, 2, 3")
+    assert block["difference"] == f"{-20 / 400:+.4f}"
+    low, high = map(float, block["score's interval"].split(" to "))
+    assert low < 300 / 400 < high
+
+
+# --- seeds that nobody names ---
+
+
+def decides(root, seconds):
+    """The survey of one method whose unpruned run of seed 1 took so long."""
+    study = Survey(["block"], {"task": "mrpc", "encoder": "tiny", "data": "tsv"}, "", ())
+    one = study.cells[0]
+    write(one, root, [right(340)])
+    file = root / one.configs[0].run_name / "results.jsonl"
+    record = json.loads(file.read_text())
+    file.write_text(json.dumps({**record, "speed": {"seconds": seconds}}) + "\n")
+    return study
+
+
+@pytest.mark.parametrize(("seconds", "seeds"), [(299.0, (1, 2, 3)), (300.0, (1,))])
+def test_the_unpruned_run_decides_how_many_seeds_there_are(tmp_path, seconds, seeds):
+    study = decides(tmp_path, seconds)
+    assert study.seeds == (1,)
+    rows = study.planned(tmp_path)
+    assert study.seeds == seeds
+    assert len(rows) == 2 * len(seeds)
+    assert {len(one.configs) for one in study.cells} == {len(seeds)}
+
+
+def test_seeds_that_are_named_are_not_decided_on(tmp_path):
+    decides(tmp_path, 1.0)
+    study = Survey(["block"], {"task": "mrpc", "encoder": "tiny", "data": "tsv"}, "", [1])
+    study.planned(tmp_path)
+    assert study.seeds == (1,)
+
+
+def test_before_the_first_run_nothing_is_decided(tmp_path):
+    study = Survey(["block"], {"task": "mrpc", "encoder": "tiny", "data": "tsv"}, "", ())
+    assert len(study.planned(tmp_path)) == 2
+    assert study.seeds == survey.SEEDS[:1]
+
+
+# --- the survey's own values and claims ---
+
+
+def test_the_survey_prints_something_of_some_methods():
+    found = printed.survey_values()
+    assert set(found) == {"layer", "filter", "block", "movement", "magnitude"}
+    assert found["block"].endswith("1.2 to 1.5 times as fast")
+    assert set(found) <= set(registry.names())
+
+
+@pytest.mark.parametrize(
+    ("interval", "gone", "verdict"),
+    [
+        ((0.02, 0.09), 33, "holds"),
+        ((-0.05, 0.01), 33, "does not hold"),
+        ((0.01, 0.05), 33, "does not hold"),
+        ((-0.02, 0.08), 33, "cannot be told"),
+        ((0.02, 0.09), 60, None),
+    ],
+)
+def test_filters_claim_is_answered_by_the_interval(interval, gone, verdict):
+    class Record:
+        parameters: ClassVar = {"pruned": gone, "prunable": 100}
+
+    class Difference:
+        is_defined = True
+        mean = sum(interval) / 2
+        p = 0.5
+        by_seed = (mean,)
+
+    Difference.interval = interval
+
+    class Found:
+        difference = Difference
+        metric = "span_f1"
+        examples = 150
+        encoder = "de_cnn"
+
+    class Of:
+        difference = Found
+        costs = type("Costs", (), {"record": Record})
+
+    answer = survey_claims.filters(Of)
+    assert (answer and answer.verdict.value) == verdict
+    Found.metric = "accuracy"
+    assert survey_claims.filters(Of) is None
 
 
 # --- without any run ---
