@@ -114,15 +114,35 @@ class MaskedPruning(PruningMethod):
           sparsity: fraction of the units that go.
         """
         alive = self._alive()
-        masks = ranking.choose(self.all_groups, scores, sparsity, self.plan.ranking, alive)
+        shares = self._shares(sparsity)
+        masks = ranking.choose(self.all_groups, scores, shares, self.plan.ranking, alive)
         if math.isclose(sparsity, self.plan.final_sparsity, rel_tol=1e-6):  # It was a float32.
-            for told in ranking.limits(self.all_groups, masks, sparsity, alive):
+            for told in ranking.limits(self.all_groups, masks, shares, alive):
                 logging.warning("--pruning_method=%s: %s", self.name, told)
         return masks
 
     def require_reachable(self) -> None:
         """Raise a UserError where the units cannot come near the final sparsity."""
-        ranking.require_reachable(self.all_groups, self.plan.final_sparsity, self.plan.ranking)
+        shares = self._shares(self.plan.final_sparsity)
+        ranking.require_reachable(self.all_groups, shares, self.plan.ranking)
+
+    def _shares(self, sparsity: float) -> float | list[float]:
+        """Return the sparsity of all groups, or of each where parts have sparsities of their own.
+
+        Such a part (--region_sparsities) goes along the schedule in proportion.
+
+        Args:
+          sparsity: of the parts that have none of their own, at this moment of the schedule.
+
+        Raises:
+          UserError: such a part is none of the scope.
+        """
+        if not self.plan.regions:
+            return sparsity
+        own = units.of_regions(self.backbone, self.all_groups, self.plan.regions)
+        whole = self.plan.final_sparsity
+        done = sparsity / whole if whole else 1.0
+        return [sparsity if one is None else one * done for one in own]
 
     def _require_trained(self) -> None:
         """Refuse to rank by gradients what is frozen, and has none.
@@ -256,7 +276,8 @@ class MaskedPruning(PruningMethod):
                     raise ValueError(
                         f"{self.name}: a score is negative or NaN, and `regrows` is False"
                     )
-                score = score * self.mask(group)  # What is gone ranks lowest.
+                if self.plan.keeps_masks:
+                    score = score * self.mask(group)  # What is gone ranks lowest.
             yield score
 
     def set_masks(self, masks: Sequence[np.ndarray]) -> None:
@@ -340,7 +361,9 @@ class Masking(Hook):
         return self._each(variable, gradient, lambda method, *parts: method.observe(*parts))
 
     def updated(self, variable: tf.Variable) -> Any:
-        if not any(method.parts(variable) for method in self._methods):
+        # All methods of a run share its schedule.
+        keeps = all(method.plan.keeps_masks for method in self._methods)
+        if not keeps or not any(method.parts(variable) for method in self._methods):
             return None
         return variable.assign(
             self._each(

@@ -96,6 +96,9 @@ class PruningMethod:
     sparsity_note = ""
     # What it prunes, for a table, where its record does not name the pruned weights.
     prunes = ""
+    # True: its units may be ranked anew after each epoch by what the weights are then, and grow
+    # back in between (--pruning_schedule=soft).
+    can_be_soft = False
     # How many times the learning rate's schedule runs through within the training.
     cycles = 1
 
@@ -146,7 +149,7 @@ class PruningMethod:
         Args:
           context: of the run.
         """
-        return context.end_step
+        return context.reached
 
     def reshape(self, start: Start) -> Start:
         """Return the `Start` to build the model from; may cut what never trains."""

@@ -63,7 +63,7 @@ def lamp(scores: np.ndarray) -> np.ndarray:
 def choose(
     groups: Sequence[Group],
     scores: Iterable[np.ndarray],
-    sparsity: float,
+    sparsity: float | Sequence[float],
     ranking: str,
     alive: Sequence[np.ndarray] | None = None,
 ) -> list[np.ndarray]:
@@ -72,7 +72,8 @@ def choose(
     Args:
       groups: what is ranked.
       scores: for each group, of its units' shape; gone through once.
-      sparsity: fraction of the units that go; of the weights where the units differ in size.
+      sparsity: fraction of the units that go, or of each group's; of the weights where the units
+        differ in size.
       ranking: local, global or lamp.
       alive: for each group False for a unit that is gone already by another method; such units
         take no part, and their mask is True.
@@ -82,15 +83,17 @@ def choose(
     """
     if alive is None:
         alive = [np.ones(group.units, bool) for group in groups]
+    shares = _of_each(sparsity, groups)
     if ranking == "local":
         masks = []
-        for group, score, live in zip(groups, scores, alive, strict=True):
+        for group, score, live, share in zip(groups, scores, alive, shares, strict=True):
             left = int(np.count_nonzero(live))
             # One unit stays, as below; which was refused before, unless other methods have left
             # fewer units than the structure has.
             most = left if group.is_elementwise else left - 1
-            masks.append(_among(score, live, min(round(sparsity * left), most)))
+            masks.append(_among(score, live, min(round(share * left), most)))
         return masks
+    sparsity = shares[0]  # Of what competes all have the same.
     if ranking == "lamp":
         scores = [
             lamp(np.where(live, score, -np.inf)) for score, live in zip(scores, alive, strict=True)
@@ -116,6 +119,10 @@ def choose(
     ]
 
 
+def _of_each(sparsity: float | Sequence[float], groups: Sequence[Group]) -> Sequence[float]:
+    return [sparsity] * len(groups) if isinstance(sparsity, int | float) else sparsity
+
+
 def _among(scores: np.ndarray, alive: np.ndarray, count: int) -> np.ndarray:
     if alive.all():
         return lowest(scores, count)
@@ -135,7 +142,7 @@ def _staying(groups: Sequence[Group], alive: Sequence[np.ndarray]) -> int:
 def limits(
     groups: Sequence[Group],
     masks: Sequence[np.ndarray],
-    sparsity: float,
+    sparsity: float | Sequence[float],
     alive: Sequence[np.ndarray] | None,
 ) -> list[str]:
     """Return what a user has to know of the masks that `choose` returned, a sentence each.
@@ -150,18 +157,21 @@ def limits(
     """
     told = []
     left = gone = stay = 0
+    wanted = 0.0
+    shares = _of_each(sparsity, groups)
     for number, (group, mask) in enumerate(zip(groups, masks, strict=True)):
         live = None if alive is None else alive[number]
         kept = mask if live is None else mask[live]
         if kept.size and not kept.any():
             told.append(f"all {group.what}s of {group.name} are gone: only its bias is left of it")
         left += group.unit_size * kept.size
+        wanted += group.unit_size * kept.size * shares[number]
         gone += group.unit_size * (kept.size - int(np.count_nonzero(kept)))
         stay += group.unit_size * (kept.size > 0) * (not group.is_elementwise)
-    if sparsity * left > left - stay + TOLERANCE * left:
+    if wanted > left - stay + TOLERANCE * left:
         told.append(
             f"{gone / left:.4g} of what earlier methods have left is gone, and not "
-            f"{sparsity:.4g}: one {groups[0].what} of each layer or matrix stays"
+            f"{wanted / left:.4g}: one {groups[0].what} of each layer or matrix stays"
         )
     return told
 
@@ -187,13 +197,23 @@ def _by_size(
     return mask
 
 
-def require_reachable(groups: Sequence[Group], sparsity: float, ranking: str) -> None:
+def require_reachable(
+    groups: Sequence[Group], sparsity: float | Sequence[float], ranking: str
+) -> None:
     """Refuse a sparsity that the units cannot come near to.
+
+    Args:
+      groups: of units.
+      sparsity: of all, or of each group where the ranking is local.
+      ranking: local, global or lamp.
 
     Raises:
       UserError: names the nearest sparsity that can be had.
     """
+    shares = _of_each(sparsity, groups)
+    flag = "final_sparsity" if isinstance(sparsity, int | float) else "region_sparsities"
     if ranking != "local" and len({group.unit_size for group in groups}) > 1:
+        sparsity = shares[0]
         # Units of several sizes: weights are counted, and the best unit of each group stays.
         total = sum(group.unit_size * group.count for group in groups)
         stay = sum(group.unit_size for group in groups if not group.is_elementwise)
@@ -203,25 +223,25 @@ def require_reachable(groups: Sequence[Group], sparsity: float, ranking: str) ->
                 f"{groups[0].what} of each has to stay. Give at most {1 - stay / total:.4g}."
             )
         return
-    counts: dict[int, Group] = {}
+    counts: dict[tuple[int, float], Group] = {}
     if ranking == "local":
-        for group in groups:
-            counts.setdefault(group.count, group)
+        for group, share in zip(groups, shares, strict=True):
+            counts.setdefault((group.count, share), group)
     else:
-        counts[sum(group.count for group in groups)] = groups[0]
-    for count, group in counts.items():
-        gone = round(sparsity * count)
+        counts[sum(group.count for group in groups), shares[0]] = groups[0]
+    for (count, share), group in counts.items():
+        gone = round(share * count)
         most = count - (0 if group.is_elementwise else (1 if ranking == "local" else len(groups)))
         where = f"in {group.name}" if ranking == "local" else "in the whole scope"
         if gone > most:
             raise UserError(
-                f"--final_sparsity={sparsity:g}: all {group.what}s {where} would be gone "
+                f"--{flag}={share:g}: all {group.what}s {where} would be gone "
                 f"(it has {count}). Give at most {most / count:.4g}."
             )
-        if abs(gone / count - sparsity) > TOLERANCE:
-            lower, upper = int(sparsity * count), min(int(sparsity * count) + 1, most)
+        if abs(gone / count - share) > TOLERANCE:
+            lower, upper = int(share * count), min(int(share * count) + 1, most)
             near = " or ".join(f"{n / count:.4g}" for n in sorted({lower, upper}))
             raise UserError(
-                f"--final_sparsity={sparsity:g}: cannot be reached with the {count} {group.what}s "
+                f"--{flag}={share:g}: cannot be reached with the {count} {group.what}s "
                 f"{where}. The nearest: {near}."
             )

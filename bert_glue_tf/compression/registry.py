@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from bert_glue_tf.compression.method import Options, PruningMethod
-from bert_glue_tf.compression.names import NO_PRUNING
+from bert_glue_tf.compression.names import NO_PRUNING, SOFT
 from bert_glue_tf.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -297,6 +297,12 @@ def _build(
     ]
     for built in methods:
         built.check_settings()
+        if given.get("pruning_schedule") == SOFT and not built.can_be_soft:
+            raise UserError(
+                f"--pruning_schedule={SOFT}: lets weights grow back and ranks them anew by their "
+                f"magnitude, and --pruning_method={built.name} does not rank by that. Good: "
+                "magnitude, row, column, block, filter; or --pruning_schedule=gradual."
+            )
     return methods
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from absl import logging
 
-from bert_glue_tf.compression.names import NO_PRUNING
+from bert_glue_tf.compression.names import NO_PRUNING, SOFT
 from bert_glue_tf.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -49,6 +50,10 @@ class ScheduledRun(Protocol):
     @property
     def is_fine_tuned(self) -> bool: ...
     @property
+    def regions(self) -> Mapping[str, float]: ...
+    @property
+    def epochs(self) -> int: ...
+    @property
     def seed(self) -> int: ...
 
 
@@ -65,10 +70,11 @@ class PruningContext:
         final sparsity.
       frequency: steps between two updates.
       total_steps: steps of the whole training.
-      kind: gradual, one_shot or iterative.
+      kind: gradual, one_shot, iterative or soft.
       scope: which weights may be pruned: classifier, encoder, embeddings or all.
       pattern: regular expression for the names of those weights; empty for any.
       ranking: local, global or lamp.
+      regions: part of the network -> its own final sparsity (--region_sparsities).
       seed: of the run.
     """
 
@@ -82,6 +88,7 @@ class PruningContext:
     scope: str = "encoder"
     pattern: str = ""
     ranking: str = "local"
+    regions: Mapping[str, float] = dataclasses.field(default_factory=dict)
     seed: int = 1
 
     @classmethod
@@ -99,6 +106,8 @@ class PruningContext:
             number of steps.
         """
         one_shot = config.pruning_schedule == "one_shot"
+        if config.pruning_schedule == SOFT:
+            return cls._soft(config, total_steps)
         begin = _begin(config, total_steps, waits)
         end = config.end_step
         if end < 0:
@@ -119,8 +128,43 @@ class PruningContext:
             scope=config.pruning_scope,
             pattern=config.pruning_weights,
             ranking=config.ranking,
+            regions=config.regions,
             seed=config.seed,
         )
+
+    @classmethod
+    def _soft(cls, config: ScheduledRun, total_steps: int) -> PruningContext:
+        """Return the schedule that prunes at the end of each epoch, and keeps no mask between.
+
+        Source: He et al. 2018, "Soft filter pruning for accelerating deep convolutional neural
+        networks", algorithm 1 (https://arxiv.org/abs/1808.06866), there of filters.
+        """
+        # Where nothing is trained, as of a classifier that is taken over, nothing is due.
+        epoch = max(1, total_steps // max(1, config.epochs))
+        return cls(
+            initial_sparsity=config.final_sparsity,
+            final_sparsity=config.final_sparsity,
+            begin_step=epoch,
+            end_step=max(epoch, total_steps),
+            frequency=epoch,
+            total_steps=total_steps,
+            kind=SOFT,
+            scope=config.pruning_scope,
+            pattern=config.pruning_weights,
+            ranking=config.ranking,
+            regions=config.regions,
+            seed=config.seed,
+        )
+
+    @property
+    def keeps_masks(self) -> bool:
+        """Tell if what is pruned once stays zero in the steps that follow."""
+        return self.kind != SOFT
+
+    @property
+    def reached(self) -> int:
+        """The step after which an epoch ends with the final sparsity for the first time."""
+        return self.end_step if self.keeps_masks else self.begin_step
 
     def with_sparsity(self, final_sparsity: float) -> PruningContext:
         """Return the same context with another final sparsity."""
@@ -136,7 +180,7 @@ class PruningContext:
 
     def part(self, number: int, count: int) -> PruningContext:
         """Return the stage `number` (from 0) of `count` that follow each other in the schedule."""
-        if self.kind == "one_shot" or count == 1:
+        if self.kind in ("one_shot", SOFT) or count == 1:
             return self  # All at once, in their order.
         length = (self.end_step - self.begin_step) // count
         # An iterative stage has all its rounds; a gradual one updates as often as before.
@@ -158,13 +202,14 @@ class PruningContext:
         """Return tfmot's cubic `PolynomialDecay` (Zhu and Gupta 2017, eq. 1, arXiv:1710.01878).
 
         A linear one where pruning is iterative, with the same share in each round, and
-        `ConstantSparsity` at one step where everything is pruned at once.
+        `ConstantSparsity` where everything is pruned at once: at one step, or after each epoch.
         """
         from bert_glue_tf.compression.toolkit import tfmot
 
-        if self.kind == "one_shot":
+        if self.kind in ("one_shot", SOFT):
+            last = self.begin_step if self.keeps_masks else self.end_step
             return tfmot.sparsity.keras.ConstantSparsity(
-                self.final_sparsity, self.begin_step, self.begin_step, frequency=1
+                self.final_sparsity, self.begin_step, last, frequency=self.frequency
             )
         return tfmot.sparsity.keras.PolynomialDecay(
             initial_sparsity=self.initial_sparsity,
@@ -178,7 +223,7 @@ class PruningContext:
     def to_json(self) -> dict[str, Any]:
         """Return the schedule as it has been computed; the rest stands in the settings."""
         kept = dataclasses.asdict(self)
-        for name in ("kind", "scope", "pattern", "ranking", "seed"):
+        for name in ("kind", "scope", "pattern", "ranking", "regions", "seed"):
             del kept[name]
         return kept
 

@@ -68,6 +68,7 @@ class ScoredPruning(MaskedPruning):
         self._score = chosen(self)
         self.waits = chosen.waits
         self.regrows = self.regrows or chosen.regrows
+        self.can_be_soft = chosen.is_of_weights
         self.refused_rankings = {**chosen.refused_rankings, **self.refused_rankings}
 
     @classmethod

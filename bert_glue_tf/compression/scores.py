@@ -45,6 +45,8 @@ class Score:
     waits = ""
     regrows = False
     refused_rankings: Mapping[str, str] = types.MappingProxyType({})
+    # True: it depends on nothing but the weights as they are.
+    is_of_weights = False
 
     def __init__(self, method: MaskedPruning) -> None:
         self.method = method
@@ -97,6 +99,7 @@ class Magnitude(Score):
     """Ranks a weight by its absolute value, and a larger unit by its L2 norm."""
 
     name = "magnitude"
+    is_of_weights = True
 
     def of(self, group: Group) -> np.ndarray:
         return magnitudes(group)
@@ -110,6 +113,7 @@ class AbsoluteSum(Score):
     """
 
     name = "l1"
+    is_of_weights = True
 
     def of(self, group: Group) -> np.ndarray:
         matrices = [one for one in group.members if len(one.variable.shape) > 1]

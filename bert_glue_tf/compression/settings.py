@@ -15,7 +15,7 @@ from bert_glue_tf.core.settings import BELOW_ONE, FRACTION, LARGEST, Limits, Set
 
 # The report's schedule starts here.
 DEFAULT_INITIAL_SPARSITY = 0.5
-SCHEDULES = ("gradual", "one_shot", "iterative")
+SCHEDULES = ("gradual", "one_shot", "iterative", names.SOFT)
 SCOPES = ("classifier", "encoder", "embeddings", "all")
 RANKINGS = ("local", "global", "lamp")
 # No name of a weight is that long; a larger number takes memory before any name is searched.
@@ -57,7 +57,8 @@ class PruningSettings(Settings):
     pruning_schedule: str = option(
         "gradual",
         f"How the sparsity comes about: {', '.join(SCHEDULES)}; one_shot = at once at "
-        "--begin_step, iterative = in five steps.",
+        "--begin_step, iterative = in five steps, soft = all at the end of each epoch, after which "
+        "the weights may grow back.",
         choices=SCHEDULES,
     )
     initial_sparsity: float = option(
@@ -68,6 +69,13 @@ class PruningSettings(Settings):
     )
     final_sparsity: float = option(
         0.8, "Sparsity at the end of pruning, in [0, 1).", limits=FRACTION
+    )
+    region_sparsities: str = option(
+        "",
+        "Sparsities of parts of the network in place of --final_sparsity, for --ranking=local, as "
+        "'words=0.3 feed-forward=0.6 others=0' with spaces between: words, positions, types, "
+        "attention, feed-forward, pooler, classifier, 'layer 1' and so on; of a CNN general "
+        "vectors, domain vectors, convolutions.",
     )
     begin_step: int = option(
         -1,
@@ -100,6 +108,14 @@ class PruningSettings(Settings):
                 f"--final_sparsity={self.final_sparsity}. Pruning goes from the initial sparsity "
                 "up to the final one; give an initial sparsity that is smaller or equal."
             )
+        self._require_whole_epochs()
+        parse_regions(self.region_sparsities)
+        if self.region_sparsities and self.ranking != "local":
+            raise UserError(
+                f"--region_sparsities={self.region_sparsities}: with --ranking={self.ranking} all "
+                "weights compete, whatever part they are of. Good: --ranking=local, or leave it "
+                "out."
+            )
         if self.pruning_schedule == "one_shot" and self.end_step >= 0:
             raise UserError(
                 f"--end_step={self.end_step}: --pruning_schedule=one_shot prunes once, at "
@@ -110,6 +126,27 @@ class PruningSettings(Settings):
                 f"--begin_step={self.begin_step}: not before --end_step={self.end_step}. "
                 "Give a begin_step smaller than end_step, or leave one out."
             )
+
+    def _require_whole_epochs(self) -> None:
+        """Refuse steps for a schedule that prunes at the end of each epoch.
+
+        Raises:
+          UserError: names the flag.
+        """
+        if self.pruning_schedule != names.SOFT:
+            return
+        for name in ("begin_step", "end_step", "pruning_frequency", "initial_sparsity"):
+            value = getattr(self, name)
+            if value != PRUNING_DEFAULTS[name]:
+                raise UserError(
+                    f"--{name}={value}: --pruning_schedule={names.SOFT} prunes to the final "
+                    f"sparsity at the end of each epoch. Leave --{name} out, or choose gradual."
+                )
+
+    @property
+    def regions(self) -> dict[str, float]:
+        """Part of the network -> the sparsity that it has of its own."""
+        return parse_regions(self.region_sparsities)
 
     @property
     def given_pruning(self) -> dict[str, Any]:
@@ -142,6 +179,38 @@ PRUNING_DEFAULTS: dict[str, Any] = {
     for field in dataclasses.fields(PruningSettings)
     if field.name != "pruning_method"
 }
+
+
+def parse_regions(text: str) -> dict[str, float]:
+    """Return `words=0.3 layer 2=0.6` as a dict, in its order.
+
+    A name may hold spaces; a number ends each part.
+
+    Raises:
+      UserError: a part is not NAME=NUMBER, a number is not in [0, 1), or a name is given twice.
+    """
+    found: dict[str, float] = {}
+    rest = text.strip()
+    while rest:
+        part = re.match(r"([^=]*[^=\s])=(\S+)(\s+|$)", rest)
+        value = _share(part.group(2)) if part else None
+        if part is None or value is None or part.group(1) in found:
+            raise UserError(
+                f"--region_sparsities={text}: {rest!r} does not begin with a part and its sparsity "
+                "in [0, 1), each part once. Good: --region_sparsities='words=0.3 others=0.6'."
+            )
+        found[part.group(1)] = value
+        rest = rest[part.end() :]
+    return found
+
+
+def _share(text: str) -> float | None:
+    """Return a number in [0, 1); None where the text is none."""
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if 0.0 <= value < 1.0 else None
 
 
 def _require_expression(pattern: str) -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from bert_glue_tf.models.backbone import Backbone
 
+OTHERS = "others"  # Of --region_sparsities.
 SEARCH_SECONDS = 10.0  # For what takes milliseconds, on a machine that does other things as well.
 
 
@@ -102,6 +103,44 @@ def in_scope(
         f"--pruning_weights={pattern}: found in no weight of --pruning_scope={scope}. "
         f"Names that are near: {', '.join(near)}."
     )
+
+
+def of_regions(
+    backbone: Backbone, groups: Sequence[Group], regions: Mapping[str, float]
+) -> list[float | None]:
+    """Return for each group the value of the part of the network that its last weight is of.
+
+    Args:
+      backbone: the encoder, which knows the parts of its weights.
+      groups: of units.
+      regions: part (`part_of`), or region (`region_of` of the weight alone) -> value. `OTHERS` are
+        those that no other one names.
+
+    Returns:
+      None for a group of which none is said.
+
+    Raises:
+      UserError: a name is of no group.
+    """
+    names = {
+        group.name: (
+            backbone.part_of(group.members[-1].name),
+            backbone.region_of({group.members[-1].name}),
+        )
+        for group in groups
+    }
+    known = {name for pair in names.values() for name in pair}
+    unknown = [name for name in regions if name not in (*known, OTHERS)]
+    if unknown:
+        raise UserError(
+            f"--region_sparsities: {unknown[0]!r} is no part of what is pruned. Good: "
+            f"{', '.join(sorted(known))}, {OTHERS}."
+        )
+    found: list[float | None] = []
+    for pair in names.values():
+        of_it = next((value for name, value in regions.items() if name in pair), None)
+        found.append(regions.get(OTHERS) if of_it is None else of_it)
+    return found
 
 
 def elements(weights: Mapping[str, tf.Variable]) -> list[Group]:

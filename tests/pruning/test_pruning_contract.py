@@ -286,6 +286,71 @@ def test_at_once_it_prunes_at_once(name):
     assert sparsities
 
 
+# --- softly: after each epoch, and between the weights grow back ---
+
+
+def is_soft(name: str) -> bool:
+    options = OPTIONS.get(name, "")
+    return registry.build(config_of(name, pruning_options=options)).can_be_soft
+
+
+def config_of(name: str, **changes: object) -> ExperimentConfig:
+    """The settings of a method that has none of those that do not come into it."""
+    unused = {one: getattr(ExperimentConfig(), one) for one in registry.get(name).unused}
+    return dataclasses.replace(CONFIG, pruning_method=name, **{**changes, **unused})
+
+
+NO_STEPS = {
+    "begin_step": -1,
+    "end_step": -1,
+    "pruning_frequency": 0,
+    "initial_sparsity": -1.0,
+    "epochs": EPOCHS,
+}
+
+
+@pytest.mark.parametrize("name", [name for name in ALL if name != "none" and is_soft(name)])
+def test_softly_each_epoch_ends_with_the_final_sparsity_and_weights_grow_back(name, tmp_path):
+    training = Training(name, dataclasses.replace(CONFIG, pruning_schedule="soft", **NO_STEPS))
+    context = training.context
+    assert (context.begin_step, context.end_step) == (STEPS_PER_EPOCH, EPOCHS * STEPS_PER_EPOCH)
+    assert training.method.last_step(context) == STEPS_PER_EPOCH
+    between: list[float] = []
+
+    def look(batch: int, logs: object) -> None:
+        if batch == 1:  # After the first step of an epoch, and before anything is due.
+            between.append(max(training.method.sparsities(training.model).values()))
+
+    training.callbacks.append(tf_keras.callbacks.LambdaCallback(on_train_batch_begin=look))
+    training.save_into(tmp_path).fit()
+    assert len(training.sparsities) == EPOCHS
+    for found in training.sparsities:
+        assert found == {weight: FINAL for weight in found}
+    assert between
+    assert max(between) < FINAL / 2  # Nearly all weights have moved.
+    require_same(training.finalize(), finalized(training, name))
+
+
+def finalized(training: Training, name: str) -> tf_keras.Model:
+    """The model of a training that has gone on after the first epoch's state."""
+    other = Training(name, dataclasses.replace(CONFIG, pruning_schedule="soft", **NO_STEPS))
+    other.checkpoint.read(training.states[0]).assert_consumed()
+    return other.fit(1, EPOCHS).finalize()
+
+
+@pytest.mark.parametrize("name", [name for name in ALL if name != "none" and not is_soft(name)])
+def test_softly_is_refused_where_the_weights_are_not_the_score(name):
+    config = config_of(name, pruning_options=OPTIONS.get(name, ""), **NO_STEPS)
+    with refuses(UserError, "--pruning_schedule=soft", f"--pruning_method={name}"):
+        registry.build(dataclasses.replace(config, pruning_schedule="soft"))
+
+
+@pytest.mark.parametrize("setting", ["begin_step", "end_step", "pruning_frequency"])
+def test_softly_no_steps_are_given(setting):
+    with refuses(UserError, f"--{setting}=3", "--pruning_schedule=soft"):
+        ExperimentConfig(pruning_schedule="soft", **{setting: 3})
+
+
 @pytest.mark.parametrize("combination", COMBINATIONS)
 def test_every_unit_goes_with_every_score(combination, trained):
     whole = trained(combination)
@@ -544,14 +609,17 @@ def test_schedule(changes, total, expected):
     assert float(sparsity) == pytest.approx(0.8)
 
 
-@pytest.mark.parametrize("kind", ["gradual", "iterative", "one_shot"])
+@pytest.mark.parametrize("kind", ["gradual", "iterative", "one_shot", "soft"])
 def test_masks_are_due_when_tfmot_says_so(kind):
-    config = ExperimentConfig(pruning_method="magnitude", pruning_schedule=kind, begin_step=3)
+    begin = -1 if kind == "soft" else 3
+    config = ExperimentConfig(
+        pruning_method="magnitude", pruning_schedule=kind, begin_step=begin, epochs=5
+    )
     context = PruningContext.from_config(config, 250)
     schedule = context.schedule()
     due = [step for step in range(251) if bool(schedule(tf.constant(step, tf.int64))[0])]
     assert due == [step for step in range(251) if context.is_due(step)]
-    assert len(due) == {"gradual": 99, "iterative": 6, "one_shot": 1}[kind]
+    assert len(due) == {"gradual": 99, "iterative": 6, "one_shot": 1, "soft": 5}[kind]
 
 
 def test_a_final_sparsity_reached_earlier_than_asked_for_is_told(caplog):
