@@ -9,20 +9,16 @@ domain, which are learned from the training texts of --task in --data.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from absl import flags
 
 from bert_glue_tf.core import cli, layout
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import word_vectors
-from bert_glue_tf.models import families
+from bert_glue_tf.models import vector_encoders
 
-if TYPE_CHECKING:
-    import numpy as np
-
-_DESIGNS = {design: name for name in families.names() for design in families.get(name).designs}
-_DESIGN = flags.DEFINE_enum("design", None, list(_DESIGNS), "Network over the word vectors.")
+_DESIGN = flags.DEFINE_enum(
+    "design", None, list(vector_encoders.DESIGNS), "Network over the word vectors."
+)
 _VECTORS = flags.DEFINE_string(
     "vectors",
     "",
@@ -56,55 +52,22 @@ def main() -> None:
         if not flag.value:
             raise UserError(f"--{name} is missing. See --help.")
     output = cli.path("output", _OUTPUT.value)
-    if output.exists():
-        raise UserError(f"--output={output}: is there already. Give a new folder.")
-    from bert_glue_tf.data import splitting
-
-    family, design = families.get(_DESIGNS[_DESIGN.value]), _DESIGN.value
-    texts = _texts()
-    words, general = _general(set().union(*map(splitting.candidates, texts)))
-    tables = {"general": general}
-    if texts:
-        vocabulary = set(words)
-        sentences = [splitting.split(text, vocabulary) for text in texts]
-        known = [word for word, row in zip(words, general, strict=True) if row.any()]
-        counted = word_vectors.coverage(sentences, known)
-        share = counted["known"] / max(counted["all"], 1)
-        layout.say(f"{share:.1%} of the words of the training texts have a vector.")
-        if "domain" in family.designs[design]:
-            tables["domain"] = word_vectors.learned(
-                sentences, words, epochs=_DOMAIN_EPOCHS.value, seed=_SEED.value
-            )
-    about = {"licence": _LICENCE.value, "source": _VECTORS.value.replace("\\", "/").split("/")[-1]}
-    family.write_untrained(output, design, words, tables, about)
-    layout.say(f"{output}: {design} over {len(words):,} words. This trains it:")
+    made = vector_encoders.VectorEncoder(
+        design=_DESIGN.value,
+        vectors=cli.path("vectors", _VECTORS.value),
+        words=cli.path("words", _WORDS.value) if _WORDS.value else None,
+        table=_TABLE.value,
+        most_words=_MOST_WORDS.value,
+        task=_TASK.value,
+        data=_DATA.value,
+        domain_epochs=_DOMAIN_EPOCHS.value,
+        seed=_SEED.value,
+        licence=_LICENCE.value,
+    )
+    for line in made.write(output):
+        layout.say(line)
+    layout.say("This trains it:")
     layout.say(layout.command("train", encoder=output))
-
-
-def _texts() -> list[str]:
-    """Return the domain's training texts; none where no domain is named."""
-    if not (_TASK.value or _DATA.value):
-        return []
-    from bert_glue_tf.data import readers
-    from bert_glue_tf.data.settings import DataSettings
-
-    given = {"task": _TASK.value, "data": _DATA.value}
-    settings = DataSettings(**{name: value for name, value in given.items() if value})
-    task = readers.task_of(settings)
-    examples = readers.load_for_training(task, settings.data, 0)["train"]
-    return [text for field in examples.texts for text in field]
-
-
-def _general(wanted: set[str]) -> tuple[list[str], np.ndarray]:
-    """Return the words with a general vector, and the vectors; `wanted` are taken for sure."""
-    path = cli.path("vectors", _VECTORS.value)
-    if path.suffix == ".npz":
-        if not _WORDS.value:
-            raise UserError(f"--vectors={path}: --words is missing, which names its rows.")
-        found = word_vectors.of_array(path, cli.path("words", _WORDS.value), _TABLE.value)
-    else:
-        found = word_vectors.of_text(path, wanted, _MOST_WORDS.value)
-    return word_vectors.without_forms(*found)
 
 
 def command() -> None:

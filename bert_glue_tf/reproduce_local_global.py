@@ -1,35 +1,143 @@
 """Command: local against global ranking over a range of sparsities, and where the zeros are.
 
-python -m bert_glue_tf.reproduce_local_global --tasks=rest16 --data=/folder/with/absa
+python -m bert_glue_tf.reproduce_local_global --data=/folder/with/absa --models=conv4,de_cnn_laptop
+
+Without --models all models of the study are run; --tasks runs one encoder on classification tasks
+instead.
 """
 
 from __future__ import annotations
 
+import pathlib
+from typing import TYPE_CHECKING
+
 from absl import flags
 
 from bert_glue_tf.core import cli
+from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.studies import arguments
 
+if TYPE_CHECKING:
+    from bert_glue_tf.studies.local_global_grids import Grid
+    from bert_glue_tf.studies.local_global_models import Studied
+
 # The study prunes the embeddings too.
-arguments.define_flags("local_global", pruning_scope="all", pruning_schedule="gradual")
-_TASKS = flags.DEFINE_list("tasks", ["rest16"], "Tasks: rest16, laptop14, rest14, or GLUE's.")
+arguments.define_flags(
+    "local_global",
+    seeds=(),
+    seeds_help="Seeds, separated by commas; tables show mean and range. By default 1, 2, 3 of a "
+    "CNN, and 1 of others.",
+    pruning_scope="all",
+    pruning_schedule="gradual",
+)
+_MODELS = flags.DEFINE_list(
+    "models",
+    [],
+    "The study's models: conv4, conv6, de_cnn_laptop, de_cnn_restaurant, bert_linear, bert_crf, "
+    "bert_tfm, bert_gru, bert_san; by default all. Flags of the training that are given go before "
+    "the study's recipe; --encoder, --preprocessing and --encoder_dropout are the BERTs'.",
+)
+_WAYS = flags.DEFINE_list(
+    "ways",
+    ["equal", "regrown"],
+    "How the rankings of --models are compared: equal = of equal sparsity, masks kept; regrown = "
+    "as the authors' code does it, by its shares, weights growing back after each epoch.",
+)
+_TASKS = flags.DEFINE_list(
+    "tasks", [], "Classification tasks in place of --models: rest16, laptop14, rest14, or GLUE's."
+)
 _SPARSITIES = flags.DEFINE_list(
     "sparsities", [f"0.{tenth}" for tenth in range(1, 10)], "Sparsities, separated by commas."
+)
+_VECTORS = flags.DEFINE_string(
+    "vectors",
+    "embeddings/de_cnn_gen_emb.npz",
+    "Word vectors of the CNNs' encoders, as of make_encoder; below --data unless it is a path.",
+)
+_WORDS = flags.DEFINE_string("words", "de_cnn/word_idx.json", "Names of their rows, as --vectors.")
+_TABLE = flags.DEFINE_string("table", "spacy_md_300d", "Of an .npz file: which of its arrays.")
+_ENCODERS = flags.DEFINE_string(
+    "encoders",
+    "",
+    "Folder of the CNNs' encoders, one below it for each of --models, which is made where it is "
+    "not there; by default encoders/ in --runs_dir.",
 )
 
 
 def main() -> None:
-    from bert_glue_tf.studies import local_global
+    from bert_glue_tf.studies.local_global import LocalGlobal
 
-    study = local_global.LocalGlobal(
-        list(dict.fromkeys(_TASKS.value)),
-        arguments.settings("pruning_scope", "pruning_schedule"),
-        local_global.sparsities(_SPARSITIES.value),
-        arguments.numbers("seeds"),
-    )
+    study = LocalGlobal(_of_tasks() if _TASKS.value else _of_models())
     study.made_by = arguments.command_line("reproduce_local_global")
     arguments.run(study)
     arguments.present(study, "local_global.md, tables and figures")
+
+
+def _of_tasks() -> list[Grid]:
+    from bert_glue_tf.studies import local_global_grids
+
+    if _MODELS.value:
+        raise UserError(
+            f"--models={','.join(_MODELS.value)} --tasks={','.join(_TASKS.value)}: the study's "
+            "models have tasks of their own. Leave one of them out."
+        )
+    return local_global_grids.of_tasks(
+        list(dict.fromkeys(_TASKS.value)),
+        arguments.settings("pruning_scope", "pruning_schedule"),
+        local_global_grids.sparsities(_SPARSITIES.value),
+        _seeds() or (1,),
+    )
+
+
+def _of_models() -> list[Grid]:
+    from bert_glue_tf.studies import local_global_grids, local_global_models
+
+    models = local_global_models.chosen(_MODELS.value)
+    at, seeds = local_global_grids.sparsities(_SPARSITIES.value), _seeds()
+    ways = local_global_models.ways(_WAYS.value)
+    for name in ("pruning_scope", "pruning_schedule"):
+        if flags.FLAGS[name].present:
+            raise UserError(
+                f"--{name}={flags.FLAGS[name].value}: the study prunes its models along schedules "
+                f"of its own, the embeddings too. Leave --{name} out, or give --tasks."
+            )
+    given = {"data": flags.FLAGS["data"].value, **arguments.given_settings()}
+    grids = []
+    for one in models:
+        encoder = _made(one) if one.design else flags.FLAGS["encoder"].value
+        own = {**given, "encoder": str(encoder)}
+        grids += local_global_models.grids(one, own, at, seeds, ways)
+    return grids
+
+
+def _made(one: Studied) -> pathlib.Path:
+    """Return the folder of a CNN's encoder, which is made where it is not there."""
+    from bert_glue_tf.studies.local_global_models import Vectors
+
+    named = cli.path("encoders", _ENCODERS.value) if _ENCODERS.value else None
+    folder = (named or arguments.folder("runs_dir") / "encoders").absolute() / one.name
+    if not folder.exists():
+        files = (_below(name) for name in ("vectors", "words"))
+        Vectors(arguments.folder("data"), *files, _TABLE.value).write(one, folder)
+    return folder
+
+
+def _seeds() -> tuple[int, ...]:
+    return arguments.numbers("seeds") if flags.FLAGS["seeds"].value else ()
+
+
+def _below(flag: str) -> pathlib.Path:
+    """Return the file that a flag names, or that lies below --data under this name."""
+    named = arguments.folder(flag)
+    inside = arguments.folder("data") / flags.FLAGS[flag].value
+    for path in (named, inside):
+        if path.exists():
+            return path
+    raise UserError(
+        f"--{flag}={flags.FLAGS[flag].value}: is neither there nor below --data="
+        f"{flags.FLAGS['data'].value}. Give the file, or a folder with encoders that are made "
+        "already: --encoders=FOLDER."
+    )
 
 
 def command() -> None:

@@ -121,6 +121,7 @@ class Model:
       thresholds: names of operating points -> the probability from which an answer is positive.
       teacher: what its teacher is (`identity.teacher`); empty without one.
       sensitivity: what its parts are worth; empty where that was not measured.
+      is_tested: whether it is judged on the task's test splits instead of the validation splits.
     """
 
     run: str
@@ -147,6 +148,7 @@ class Model:
     thresholds: Mapping[str, float] = dataclasses.field(default_factory=dict)
     teacher: str = ""
     sensitivity: Sequence[Sensitivity] = ()
+    is_tested: bool = False
 
     @property
     def task(self) -> tasks.TaskSpec:
@@ -189,28 +191,33 @@ class Model:
         return self.task.name, self.source, self.encoder
 
     @property
+    def splits(self) -> Mapping[str, str]:
+        """Suffix of the metrics' names -> split that it is judged on."""
+        return self.task.test_splits if self.is_tested else self.task.validation_splits
+
+    @property
     def examples(self) -> int:
-        """Number of validation examples, all validation splits together."""
-        return sum(self.data[s]["examples"] for s in self.task.validation_splits.values())
+        """Number of the examples that it is judged on, all these splits together."""
+        return sum(self.data[split]["examples"] for split in self.splits.values())
 
     @property
     def primary(self) -> float:
-        """The task's primary metric, its mean over the validation splits."""
+        """The task's primary metric, its mean over the splits that it is judged on."""
         return self.score(self.task.primary_metric)
 
     def score(self, metric: str) -> float:
-        """Return one of the task's metrics, its mean over the validation splits."""
-        names = [f"{metric}{suffix}" for suffix in self.task.validation_splits]
+        """Return one of the task's metrics, its mean over the splits that it is judged on."""
+        names = [f"{metric}{suffix}" for suffix in self.splits]
         return float(np.mean([self.metrics[name] for name in names]))
 
     @property
     def primary_names(self) -> list[str]:
-        """Names of the primary metric in `metrics`, one for each validation split."""
-        return [f"{self.task.primary_metric}{suffix}" for suffix in self.task.validation_splits]
+        """Names of the primary metric in `metrics`, one for each split that it is judged on."""
+        return [f"{self.task.primary_metric}{suffix}" for suffix in self.splits]
 
     @property
     def interval(self) -> Interval | None:
-        """95 % bootstrap interval of `primary`, its ends' means over the validation splits."""
+        """95 % bootstrap interval of `primary`, its ends' means over the splits."""
         return mean_interval([self.intervals.get(name) for name in self.primary_names])
 
     @property

@@ -63,6 +63,36 @@ def every(folders: Iterable[pathlib.Path]) -> list[Model]:
     return times.share(models)
 
 
+def on_test_splits(model: Model) -> Model:
+    """Return a trained model as its task's test splits judge it, marks included.
+
+    A task without test splits, as all of GLUE, leaves the model as it is.
+
+    Args:
+      model: of `every`; an exported file stays as it is.
+
+    Raises:
+      UserError: the record has no such split, or its predictions are missing or damaged.
+    """
+    task, splits = model.task, model.task.test_splits
+    if model.recipe != KERAS or not splits:
+        return model
+    file = model.folder / results.FILE_NAME
+    with _naming(file):
+        record = results.load(file)[-1]
+        data = {split: record.data[split] for split in (*splits.values(), "train")}
+        paths = {split: _prediction(model.folder, split) for split in splits.values()}
+        verdicts = []
+        for suffix, split in splits.items():
+            read = predictions.read(paths[split], task, data[split]["examples"])
+            interval = record.intervals.get(f"{task.primary_metric}{suffix}")
+            verdicts.append(collapse.judge(task, read.labels, read.logits, interval))
+        marked = collapse.marked(verdicts)
+        return _whole(
+            dataclasses.replace(model, is_tested=True, data=data, predictions=paths, marked=marked)
+        )
+
+
 def _folder(folder: pathlib.Path, name: str) -> Iterator[Model]:
     """Yield the models of one folder: the trained one, then its files."""
     file = folder / results.FILE_NAME
@@ -196,7 +226,11 @@ def marked_file(record: ExportResult, export: ExportFolder) -> collapse.Marked:
 
 
 def _run_predictions(record: ExperimentResult, folder: pathlib.Path) -> dict[str, pathlib.Path]:
-    return {split: folder / "predictions" / f"{split}.tsv" for split in _splits(record)}
+    return {split: _prediction(folder, split) for split in _splits(record)}
+
+
+def _prediction(folder: pathlib.Path, split: str) -> pathlib.Path:
+    return folder / "predictions" / f"{split}.tsv"
 
 
 def _file_predictions(record: ExportResult, export: ExportFolder) -> dict[str, pathlib.Path]:

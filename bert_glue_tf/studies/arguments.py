@@ -88,6 +88,11 @@ def settings(*names: str) -> dict[str, str]:
     return {name: str(flags.FLAGS[name].value) for name in (*_SETTINGS, *names)}
 
 
+def given_settings() -> dict[str, str]:
+    """Return those of the settings that somebody has given, in place of a study's own recipe."""
+    return {name: str(flags.FLAGS[name].value) for name in _SETTINGS if flags.FLAGS[name].present}
+
+
 def folder(flag: str) -> pathlib.Path:
     """Return the folder that a flag names."""
     return cli.path(flag, flags.FLAGS[flag].value)

@@ -2,175 +2,61 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
-from collections.abc import Iterator, Mapping, Sequence
+import pathlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from bert_glue_tf.compression.names import NO_PRUNING
-from bert_glue_tf.core.errors import UserError
+import numpy as np
+
 from bert_glue_tf.data import tasks
 from bert_glue_tf.models import families
-from bert_glue_tf.reports import formats, plots, tables
-from bert_glue_tf.reports.groups import Group
-from bert_glue_tf.reports.tables import Column, Table
+from bert_glue_tf.reports import formats, plots, reading, tables, verdicts
+from bert_glue_tf.reports.tables import Table
 from bert_glue_tf.reports.verdicts import Comparison, Outcome
-from bert_glue_tf.studies import columns, local_global_claims, printed, words, zeros
-from bert_glue_tf.studies.cells import Cell, cell
+from bert_glue_tf.runs.results import ExperimentResult
+from bert_glue_tf.studies import local_global_answers, printed, words, zeros
 from bert_glue_tf.studies.claims import Answer
+from bert_glue_tf.studies.local_global_grids import Grid, Way
+from bert_glue_tf.studies.local_global_rows import OVERVIEW, SCORES, OverviewRow, ScoreRow
 from bert_glue_tf.studies.swept import Section, SweptStudy
 from bert_glue_tf.studies.zeros import RANKINGS, Zeros
 
-METHOD = "magnitude"
 CLAIM = "local pruning is more effective than global pruning"
-TASKS = tuple(
-    name for name, task in tasks.TASKS.items() if task.file_format == "aspects"
-)  # The study's domain.
-
-
-def sparsities(values: Sequence[str]) -> list[float]:
-    """Return `["0.1", "0.5"]` as numbers, ascending.
-
-    Raises:
-      UserError: one is no number above 0 and below 1.
-    """
-    try:
-        found = sorted({float(value) for value in values})
-    except ValueError:
-        found = []
-    if not found or not all(0.0 < value < 1.0 for value in found):
-        raise UserError(
-            f"--sparsities={','.join(values)}: give numbers above 0 and below 1, as in 0.1,0.5,0.9."
-        )
-    return found
-
-
-class Grid:
-    """The models of one task: unpruned, and each ranking at each sparsity.
-
-    Args:
-      task: its name.
-      given: settings of the trainings.
-      at: the sparsities.
-      seeds: of each.
-
-    Raises:
-      UserError: there is no such task, or a setting is none of a run.
-    """
-
-    def __init__(
-        self, task: str, given: Mapping[str, str], at: Sequence[float], seeds: Sequence[int]
-    ) -> None:
-        self.task = task
-        tasks.get(task)
-        own = {**given, "task": task}
-        self.unpruned = cell("unpruned", own, NO_PRUNING, seeds)
-        self.sparsities = tuple(at)
-        self.pruned = {
-            (ranking, sparsity): cell(
-                f"{ranking} {words.percent(sparsity)}",
-                {**own, "ranking": ranking, "final_sparsity": str(sparsity)},
-                METHOD,
-                seeds,
-            )
-            for sparsity in at
-            for ranking in RANKINGS
-        }
-
-    @property
-    def cells(self) -> list[Cell]:
-        """All its models, the unpruned one first."""
-        return [self.unpruned, *self.pruned.values()]
-
-
-# --- rows ---
-
-
-@dataclasses.dataclass(frozen=True)
-class ScoreRow:
-    """Both rankings at one sparsity.
-
-    Attributes:
-      sparsity: None for the unpruned model, which stands for both.
-      groups: ranking -> its models; None where none was finished.
-      against: ranking -> its difference to the unpruned model.
-      difference: local minus global.
-      reason: why runs failed; empty where none did.
-    """
-
-    sparsity: float | None
-    groups: Mapping[str, Group | None]
-    against: Mapping[str, Comparison | None]
-    difference: Comparison | None
-    reason: str
-
-
-def _against(ranking: str) -> Column[ScoreRow]:
-    return Column(
-        f"{ranking} - unpruned",
-        lambda row: row.against.get(ranking),
-        lambda found: words.interval(found) if found else "",
-    )
-
-
-_SCORES: tuple[Column[ScoreRow], ...] = (
-    Column(
-        "sparsity",
-        lambda row: row.sparsity,
-        lambda sparsity: "unpruned" if sparsity is None else words.percent(sparsity),
-    ),
-    columns.score("local", lambda row: row.groups["local"]),
-    columns.score("global", lambda row: row.groups["global"]),
-    columns.spread("local's range", lambda row: row.groups["local"]),
-    columns.spread("global's range", lambda row: row.groups["global"]),
-    *map(_against, RANKINGS),
-    *columns.difference(lambda row: row.difference),
-    Column("why it failed", lambda row: row.reason),
-)
-
-
-# --- the study ---
 
 
 class LocalGlobal(SweptStudy):
-    """Local against global ranking at several sparsities, on several tasks.
+    """Local against global ranking at several sparsities, of several models.
+
+    Where a task has a test split, as the study's own, scores and differences are those of its
+    examples.
 
     Args:
-      names: of the tasks.
-      given: settings of the trainings.
-      at: the sparsities.
-      seeds: of each.
-
-    Raises:
-      UserError: no task or no such task is given, or a setting is none of a run.
+      grids: of the models; those of one model share the unpruned one.
     """
 
     name = "local_global"
 
-    def __init__(
-        self,
-        names: Sequence[str],
-        given: Mapping[str, str],
-        at: Sequence[float],
-        seeds: Sequence[int],
-    ) -> None:
-        if not names:
-            raise UserError(f"--tasks=: give some of {', '.join(TASKS)}.")
-        self.grids = [Grid(name, given, at, seeds) for name in names]
-        super().__init__([one for grid in self.grids for one in grid.cells])
+    def __init__(self, grids: Sequence[Grid]) -> None:
+        self.grids = list(grids)
+        super().__init__(list(dict.fromkeys(one for grid in grids for one in grid.cells)))
         self._facts = printed.document(self.name)
+
+    def read(self, folders: Iterable[pathlib.Path]) -> None:
+        super().read(folders)
+        self._models = {key: reading.on_test_splits(one) for key, one in self._models.items()}
 
     # --- scores ---
 
     def scores(self, grid: Grid) -> Table[ScoreRow]:
         """Return a row for each sparsity: both rankings, and local minus global."""
-        return Table(_SCORES, tuple(self._score_rows(grid)))
+        return Table(SCORES, tuple(self._score_rows(grid)))
 
     def _score_rows(self, grid: Grid) -> Iterator[ScoreRow]:
         base = self.group(grid.unpruned)
         reason = self.reason(grid.unpruned)
-        differences = self._local_against_global(grid)
-        yield ScoreRow(None, dict.fromkeys(RANKINGS, base), {}, None, reason)
+        differences = self.local_against_global(grid)
+        yield ScoreRow(None, dict.fromkeys(RANKINGS, base), {}, None, {}, reason)
         for sparsity in grid.sparsities:
             both = {ranking: grid.pruned[ranking, sparsity] for ranking in RANKINGS}
             failed = (f"{name}: {why}" for name, one in both.items() if (why := self.reason(one)))
@@ -179,25 +65,48 @@ class LocalGlobal(SweptStudy):
                 {name: self.group(one) for name, one in both.items()},
                 {name: self.compare(one, grid.unpruned) for name, one in both.items()},
                 differences[sparsity],
+                {name: _removed(self.records_of(one)) for name, one in both.items()},
                 "; ".join(failed),
             )
 
-    def _local_against_global(self, grid: Grid) -> dict[float, Comparison | None]:
+    def local_against_global(self, grid: Grid) -> dict[float, Comparison | None]:
         """Return sparsity -> local minus global, tested together."""
         pairs = [(grid.pruned["local", s], grid.pruned["global", s]) for s in grid.sparsities]
         return dict(zip(grid.sparsities, self.compare_together(pairs), strict=True))
 
-    # --- the claim ---
+    def overview(self) -> Table[OverviewRow]:
+        """Return a row for each grid: at how many sparsities either ranking is better."""
+        return Table(OVERVIEW, tuple(map(self._overview_row, self.grids)))
+
+    def _overview_row(self, grid: Grid) -> OverviewRow:
+        found = {s: one for s, one in self.local_against_global(grid).items() if one is not None}
+        outcomes = [local_global_answers.outcome(one) for one in found.values()]
+        pairs = [(grid.pruned["local", s], grid.pruned["global", s]) for s in found]
+        return OverviewRow(
+            grid.title,
+            self.group(grid.unpruned),
+            {
+                "local": outcomes.count(Outcome.BETTER),
+                "global": outcomes.count(Outcome.WORSE),
+            },
+            len(found),
+            self.mean_difference(pairs) if pairs else None,
+        )
+
+    # --- the claims ---
 
     def findings(self) -> list[str]:
-        """Return the study's claim beside what was found on each task."""
-        return [line for grid in self.grids for line in self.finding(grid)]
+        """Return the study's claims beside what was found with each model."""
+        return [
+            *(line for grid in self.grids for line in self.finding(grid)),
+            *(f"{text}: {told}" for text, told in local_global_answers.told(self.answers())),
+        ]
 
     def finding(self, grid: Grid) -> list[str]:
-        """Return the study's claim beside what was found on a task, with intervals."""
+        """Return the study's claim beside what was found with a model, with intervals."""
         told: dict[str, list[str]] = {kind: [] for kind in (*_WINNERS.values(), _NO_VERDICT)}
         pairs, seeds = [], 0
-        for sparsity, found in self._local_against_global(grid).items():
+        for sparsity, found in self.local_against_global(grid).items():
             if found is None:
                 continue
             pairs.append((grid.pruned["local", sparsity], grid.pruned["global", sparsity]))
@@ -208,83 +117,114 @@ class LocalGlobal(SweptStudy):
             else:
                 told[_WINNERS[found.outcome]].append(text)
         if not pairs:
-            return [f"{grid.task}: no sparsity has both rankings, so nothing can be told."]
-        lines = [f"{grid.task}: {kind}: {'; '.join(some)}." for kind, some in told.items() if some]
+            return [f"{grid.title}: no sparsity has both rankings, so nothing can be told."]
+        lines = [f"{grid.title}: {kind}: {'; '.join(some)}." for kind, some in told.items() if some]
         mean = self.mean_difference(pairs)
         if mean is not None and mean.is_defined:
             low, high = mean.interval
             lines.append(
-                f"{grid.task}: local minus global, mean of {len(pairs)} sparsit"
+                f"{grid.title}: local minus global, mean of {len(pairs)} sparsit"
                 f"{'ies' if len(pairs) > 1 else 'y'}: {mean.mean:+.3f} ({low:+.3f} to {high:+.3f})."
             )
         verdict = _claim(len(told["local better"]), len(told["global better"]), len(pairs))
-        claim = f"{grid.task}: the claim that local is the better one {verdict}"
+        claim = f"{grid.title}: the claim that local is the better one {verdict}"
         return [*lines, f"{claim}{words.these_models(seeds)}."]
 
     def answers(self) -> list[Answer]:
         """Return the answers to the claims on rankings and on where the zeros are."""
-        compared = {
-            grid.task: {s: c for s, c in self._local_against_global(grid).items() if c is not None}
-            for grid in self.grids
+        return local_global_answers.answers([self._found(grid) for grid in self.grids])
+
+    def _found(self, grid: Grid) -> local_global_answers.Found:
+        compared = self.local_against_global(grid)
+        against = {
+            key: found
+            for key, one in grid.pruned.items()
+            if (found := self.compare(one, grid.unpruned)) is not None
         }
-        found = [local_global_claims.ranking(compared)]
-        for grid in self.grids:
-            groups = [group for one in grid.cells if (group := self.group(one)) is not None]
-            if groups:
-                found.append(local_global_claims.zeros(groups[0], self.zeros[grid.task]))
-        named = {one.claim: one for one in reversed(found) if one is not None}
-        return list(reversed(named.values()))  # Of one claim, the first task's.
+        return local_global_answers.Found(
+            grid=grid,
+            unpruned=self.group(grid.unpruned),
+            compared={s: one for s, one in compared.items() if one is not None},
+            against=against,
+            pruned=next((g for one in grid.pruned.values() if (g := self.group(one))), None),
+            zeros=self.zeros[grid.name],
+            sizes=self.sizes[grid.name],
+        )
 
     # --- where the zeros are ---
 
     @functools.cached_property
+    def _weights(self) -> dict[str, dict[str, int]]:
+        """Name of a grid -> weight of its network -> number of elements; read once for a model."""
+        known: dict[Any, dict[str, int]] = {}
+        for grid in self.grids:
+            configs = (c for one in grid.pruned.values() for c in one.configs)
+            done = next((c for c in configs if c.run_name in self.records), None)
+            if done is not None and grid.unpruned not in known:
+                known[grid.unpruned] = zeros.sizes(self.folder(done) / "model")
+        return {grid.name: known.get(grid.unpruned, {}) for grid in self.grids}
+
+    @functools.cached_property
     def zeros(self) -> dict[str, Zeros]:
-        """Task -> where the zeros are, means over the seeds."""
-        return {grid.task: self._zeros(grid) for grid in self.grids}
+        """Name of a grid -> where the zeros are, means over the seeds."""
+        return {grid.name: self._zeros(grid) for grid in self.grids}
+
+    @functools.cached_property
+    def sizes(self) -> dict[str, dict[str, int]]:
+        """Name of a grid -> part of the network -> number of its weights in scope."""
+        return {grid.name: self._sizes(grid) for grid in self.grids}
 
     def _zeros(self, grid: Grid) -> Zeros:
         found: Zeros = {}
-        known: dict[str, int] = {}
+        known = self._weights[grid.name]
         for key, one in grid.pruned.items():
-            records = self.records_of(one)
-            if records and not known:
-                done = next(c for c in one.configs if c.run_name in self.records)
-                known = zeros.sizes(self.folder(done) / "model")
             each = [
                 zeros.spread(record.sparsity, known, families.get(record.encoder["family"]))
-                for record in records
+                for record in self.records_of(one)
             ]
             if each:
                 found[key] = {name: sum(one[name] for one in each) / len(each) for name in each[0]}
         return found
 
+    def _sizes(self, grid: Grid) -> dict[str, int]:
+        known, found = self._weights[grid.name], {}
+        record = next((r for one in grid.pruned.values() for r in self.records_of(one)), None)
+        for name in record.sparsity if record else ():
+            part = families.get(record.encoder["family"]).part_of(name) if record else ""
+            found[part] = found.get(part, 0) + known[name]
+        return found
+
     # --- the whole ---
 
     def tables(self) -> dict[str, Table[Any]]:
-        """Return the scores of each task, and where its zeros are."""
-        found: dict[str, Table[Any]] = {}
+        """Return the overview, the scores of each model, and where its zeros are."""
+        found: dict[str, Table[Any]] = {"local_global_overview": self.overview()}
         for grid in self.grids:
-            found[f"{grid.task}_scores"] = self.scores(grid)
-            if self.zeros[grid.task]:
-                found[f"{grid.task}_zeros"] = zeros.table(self.zeros[grid.task])
+            found[f"{grid.name}_scores"] = self.scores(grid)
+            if self.zeros[grid.name]:
+                found[f"{grid.name}_zeros"] = zeros.table(self.zeros[grid.name])
         return found
 
     def sections(self) -> Iterator[Section]:
-        """Yield each task's scores, zeros by ranking, and findings; then the study's claim."""
+        """Yield the overview, each model's scores, zeros by ranking, and findings; then claims."""
+        if len(self.grids) > 1:
+            yield Section(f"All models{self.sample_mark}", self.overview())
         for grid in self.grids:
-            title = f"{grid.task}{self.sample_mark}"
+            title = f"{grid.title}{self.sample_mark}"
             scores = self.scores(grid)
             heads = ("sparsity", "local", "global", "difference", "95 % interval", "verdict")
-            yield Section(title, scores.pick(*heads))
+            removed = ("local's zeros", "global's zeros") if grid.way is Way.REGROWN else ()
+            yield Section(title, scores.pick(*heads, *removed))
             for ranking in RANKINGS:
-                shown = zeros.table(self.zeros[grid.task], (ranking,))
+                shown = zeros.table(self.zeros[grid.name], (ranking,))
                 yield Section(f"{title}: percent of zeros in each part, {ranking}", shown)
             yield Section(lines=tuple(self.finding(grid)))
-        yield Section(lines=(f"The study's claim: {CLAIM}.", *self.notes()))
+        told = local_global_answers.told(self.answers())
+        lines = (f"{text}: {answer}" for text, answer in told)
+        yield Section(lines=(f"The study's claim: {CLAIM}.", *lines, *self.notes()))
 
     def figures(self) -> dict[str, Any]:
-        """Return score against sparsity and the zeros over the model's parts, for each task."""
-        mark = self.sample_mark
+        """Return score against sparsity and the zeros over the network's parts, for each model."""
         made = {}
         for grid in self.grids:
             curves = {
@@ -296,19 +236,13 @@ class LocalGlobal(SweptStudy):
                 for ranking in RANKINGS
             }
             if any(curves.values()):
-                title = f"{grid.task}{mark}: local and global ranking"
+                title = f"{grid.title}{self.sample_mark}: local and global ranking"
                 base = self.group(grid.unpruned)
-                made[f"{grid.task}_scores"] = plots.score_against_sparsity(title, curves, base)
-            found = self.zeros[grid.task]
-            if found:
-                lines = {
-                    ranking: {
-                        words.percent(s): v for (r, s), v in sorted(found.items()) if r == ranking
-                    }
-                    for ranking in RANKINGS
-                }
-                title = f"{grid.task}{mark}: where the zeros are"
-                made[f"{grid.task}_zeros"] = plots.zeros_by_part(title, lines)
+                made[f"{grid.name}_scores"] = plots.score_against_sparsity(title, curves, base)
+            if self.zeros[grid.name]:
+                title = f"{grid.title}{self.sample_mark}: where the zeros are"
+                lines = _lines(self.zeros[grid.name])
+                made[f"{grid.name}_zeros"] = plots.zeros_by_part(title, lines)
         return made
 
     def text(self) -> str:
@@ -322,42 +256,92 @@ class LocalGlobal(SweptStudy):
             "",
             f"Its claim: {CLAIM}.",
             "",
-            self.settings_line(),
-            "Ours classifies the polarity of aspects that are given, prunes once and for good "
-            "along a schedule, and scores the model at the end of the training; local is one "
-            "sparsity for every matrix. Verdict: local against global. "
-            + words.tests("all sparsities of a task"),
+            *self._ways(),
+            "Verdict: local against global. " + words.tests("all sparsities of a model"),
             "",
-            f"## The claim beside what was found{mark}",
+            tables.markdown(self.overview()),
+            f"## The claims beside what was found{mark}",
             "",
             *(f"- {line}" for line in self.findings()),
             "",
         ]
         for grid in self.grids:
-            lines += self._task_text(grid)
+            lines += self._grid_text(grid)
         lines += [*(f"- {line}" for line in self.notes()), "", *self.failed_section()]
         return "\n".join(lines)
 
-    def _task_text(self, grid: Grid) -> list[str]:
+    def _ways(self) -> list[str]:
+        """Return the meaning of the ways in which the rankings are compared here."""
+        found = {grid.way for grid in self.grids}
+        return [line for way, line in _EXPLAINED.items() if way in found] + [""]
+
+    def _grid_text(self, grid: Grid) -> list[str]:
         mark = self.sample_mark
-        records = [record for one in grid.cells for record in self.records_of(one)]
-        lines = [f"## {grid.task}: score against sparsity{mark}", ""]
-        if records:
-            lines += [f"{self.examples(records[0]).capitalize()}.", ""]
+        lines = [f"## {grid.title}: score against sparsity{mark}", ""]
+        lines += [self._made(grid), ""]
         lines += [tables.markdown(self.scores(grid).filled())]
-        lines += [f"![scores]({grid.task}_scores.png)", ""]
-        found = self.zeros[grid.task]
+        lines += [f"![scores]({grid.name}_scores.png)", ""]
+        found = self.zeros[grid.name]
         if found:
-            lines += [
-                f"## {grid.task}: percent of zeros in each part of the model{mark}",
-                "",
-                tables.markdown(zeros.table(found)),
-                f"![zeros]({grid.task}_zeros.png)",
-                "",
-            ]
+            lines += [f"## {grid.title}: percent of zeros in each part of the model{mark}", ""]
+            for ranking in RANKINGS:
+                lines += [f"{ranking.capitalize()}:", ""]
+                lines += [tables.markdown(zeros.table(found, (ranking,)))]
+            lines += [f"![zeros]({grid.name}_zeros.png)", ""]
         return lines
 
+    def _made(self, grid: Grid) -> str:
+        """Return what a model was trained and scored on, and its settings."""
+        told = [self.settings_line(grid.cells)]
+        base = self.group(grid.unpruned)
+        records = [record for one in grid.cells for record in self.records_of(one)]
+        if records:
+            data = records[0].data
+            used, of = data["train"]["examples"], data["train"]["split_examples"]
+            limited = f"{used:,} of its {of:,}" if used != of else f"all {of:,}"
+            task = tasks.of(records[0])
+            scored = sum(
+                data[s]["examples"] for s in (task.test_splits or task.validation_splits).values()
+            )
+            told.append(
+                f"Trained on {limited} examples, scored on {scored:,}"
+                f"{' of the test file' if task.test_splits else ''} ({task.primary_metric})."
+            )
+        if base is not None:
+            score = verdicts.constant_answer(base.first, base.metric)
+            told.append(f"The best answer that is always the same has {score:.4f}.")
+        return " ".join(told)
 
+
+def _removed(records: Sequence[ExperimentResult]) -> float | None:
+    """Return the share of the weights in scope that are zero, mean over the seeds."""
+    found = [one.parameters["pruned"] / one.parameters["prunable"] for one in records]
+    return float(np.mean(found)) if found else None
+
+
+def _lines(found: Zeros) -> dict[str, dict[str, Mapping[str, float]]]:
+    """Return ranking -> sparsity -> part -> fraction of zeros, as a figure takes them."""
+    return {
+        ranking: {
+            words.percent(s): values for (r, s), values in sorted(found.items()) if r == ranking
+        }
+        for ranking in RANKINGS
+    }
+
+
+_EXPLAINED = {
+    Way.EQUAL: (
+        "Equal sparsity: weights are pruned once and for good along a schedule, and the best epoch "
+        "after its end is scored; local is one sparsity for every matrix, global one for all "
+        "weights together, so that both have as many zeros."
+    ),
+    Way.REGROWN: (
+        "As the authors' code: pruned after each epoch, and no mask is kept, so that weights grow "
+        "back in the next; local by the shares in that code, layer by layer, and global by its "
+        "amounts, which are not the same: the columns of zeros say what is gone in truth. Biases "
+        "are not pruned here."
+    ),
+}
 _NO_VERDICT = "no verdict"
 _WINNERS = {
     Outcome.BETTER: "local better",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from bert_glue_tf.evaluation.collapse import Mark
 from bert_glue_tf.reports.groups import Group
@@ -21,14 +22,69 @@ _KINDS = {
 }
 
 
-def ranking(compared: Mapping[str, Mapping[float, Comparison]]) -> Answer | None:
+# A score is called considerable where it is at least so much of the unpruned model's: the study
+# names no number.
+CONSIDERABLE = 0.5
+_VECTORS = " vectors"
+
+
+@dataclasses.dataclass(frozen=True)
+class Kept:
+    """The scores of one model, pruned and not.
+
+    Attributes:
+      title: the name to call it by.
+      unpruned: score of the unpruned model, mean over the seeds.
+      against: (ranking, sparsity) -> difference to it.
+    """
+
+    title: str
+    unpruned: float
+    against: Mapping[tuple[str, float], Comparison]
+
+    def is_considerable(self, ranking: str, sparsity: float) -> bool | None:
+        """Tell if a score is at least `CONSIDERABLE` of the unpruned model's.
+
+        None where the interval of their difference holds both answers, or it was not run.
+        """
+        found = self.against.get((ranking, sparsity))
+        if found is None or not found.difference.is_defined:
+            return None
+        floor = (CONSIDERABLE - 1) * self.unpruned
+        low, high = found.difference.interval
+        return True if low >= floor else False if high < floor else None
+
+    def told(self, ranking: str, sparsity: float) -> str:
+        """Return a score with its difference to the unpruned model, in words."""
+        found = self.against[ranking, sparsity]
+        score = self.unpruned + found.difference.mean
+        kept = _KEPT[self.is_considerable(ranking, sparsity)]
+        return f"{ranking} {words.percent(sparsity)} {score:.3f}, {kept} ({words.interval(found)})"
+
+
+_KEPT = {True: "considerable", False: "not considerable", None: "cannot be told"}
+
+
+def outcome(found: Comparison) -> Outcome:
+    """Return which ranking is better; of two models that have collapsed nothing can be said.
+
+    A ranking that collapses where the other does not is the worse one.
+    """
+    both = found.mark is Mark.COLLAPSED and found.base_mark is Mark.COLLAPSED
+    return Outcome.UNDEFINED if both else found.outcome
+
+
+def ranking(
+    compared: Mapping[str, Mapping[float, Comparison]], claim: str = "local_global.local"
+) -> Answer | None:
     """Return whether local is the better ranking, over all tasks and sparsities.
 
     It holds where local is shown to be better at more of them than global is; the numbers say at
     how many each is, so that a reader may ask for more.
 
     Args:
-      compared: task -> sparsity -> local minus global.
+      compared: task or model -> sparsity -> local minus global.
+      claim: the name of the claim.
 
     Returns:
       None where nothing was compared.
@@ -38,11 +94,7 @@ def ranking(compared: Mapping[str, Mapping[float, Comparison]]) -> Answer | None
     for task, by_sparsity in compared.items():
         for sparsity, found in by_sparsity.items():
             seeds, encoder = max(seeds, len(found.seeds)), found.encoder
-            # A ranking that collapses where the other does not is the worse one; of two that have
-            # collapsed nothing can be said.
-            both = found.mark is Mark.COLLAPSED and found.base_mark is Mark.COLLAPSED
-            kind = Outcome.UNDEFINED if both else found.outcome
-            told[kind].append(f"{task} {words.percent(sparsity)} {words.interval(found)}")
+            told[outcome(found)].append(f"{task} {words.percent(sparsity)} {words.interval(found)}")
         examples += max((found.examples for found in by_sparsity.values()), default=0)
     if not any(told.values()):
         return None
@@ -60,7 +112,96 @@ def ranking(compared: Mapping[str, Mapping[float, Comparison]]) -> Answer | None
     known = [one for one in least if not math.isnan(one)]
     if known:
         numbers += f". Shown four times of five would be {min(known):.3f} to {max(known):.3f}"
-    return Answer("local_global.local", verdict, numbers, examples, seeds, encoder)
+    return Answer(claim, verdict, numbers, examples, seeds, encoder)
+
+
+def considerable(
+    claim: str, found: Sequence[Kept], until: float, after: float, models: int
+) -> Answer | None:
+    """Return whether local keeps a considerable score until a sparsity, and global drops early.
+
+    It holds where local is considerable at every sparsity up to `until`, and global is not at the
+    first one behind `after`, with each model.
+
+    Args:
+      claim: its name.
+      found: the models that it speaks of, as far as they were run.
+      until: sparsity up to which local keeps it.
+      after: sparsity behind which global drops.
+      models: how many the claim speaks of.
+
+    Returns:
+      None where no model has local at `until` and global behind `after`.
+    """
+    holds: list[bool | None] = []
+    told = []
+    tested: list[Comparison] = []
+    for one in found:
+        local = sorted(s for name, s in one.against if name == "local" and s <= until + 1e-9)
+        behind = sorted(s for name, s in one.against if name == "global" and s > after + 1e-9)
+        if not local or not math.isclose(local[-1], until) or not behind:
+            continue
+        holds += [one.is_considerable("local", sparsity) for sparsity in local]
+        dropped = one.is_considerable("global", behind[0])
+        holds.append(None if dropped is None else not dropped)
+        tested += [one.against["local", until], one.against["global", behind[0]]]
+        told.append(
+            f"{one.title}, unpruned {one.unpruned:.3f}: {one.told('local', local[-1])}; "
+            f"{one.told('global', behind[0])}"
+        )
+    if not told:
+        return None
+    verdict = Verdict.CANNOT_BE_TOLD
+    if any(one is False for one in holds):
+        verdict = Verdict.DOES_NOT_HOLD
+    elif all(holds) and len(told) == models:
+        verdict = Verdict.HOLDS
+    least = max(claims.smallest(one) for one in tested)
+    of = "" if len(told) == models else f"{len(told)} of its {models} models were run. "
+    numbers = (
+        f"{of}considerable: at least {words.percent(CONSIDERABLE)} of the unpruned model's score. "
+        f"{'. '.join(told)}. Shown four times of five would be {least:.3f}"
+    )
+    seeds = min(len(one.seeds) for one in tested)
+    encoders = ", ".join(dict.fromkeys(one.encoder for one in tested))
+    return Answer(claim, verdict, numbers, max(one.examples for one in tested), seeds, encoders)
+
+
+def vectors_last(group: Group, found: Zeros, sizes: Mapping[str, int]) -> Answer | None:
+    """Return whether global ranking empties each layer of a CNN ahead of its word vectors.
+
+    Args:
+      group: pruned models.
+      found: where their zeros are.
+      sizes: part of the network -> number of its weights in scope.
+
+    Returns:
+      None where the vectors were not pruned, or the encoder has none.
+    """
+    known = {s: values for (name, s), values in sorted(found.items()) if name == "global"}
+    vectors = [part for part in sizes if part.endswith(_VECTORS)]
+    layers = [part for part in sizes if part.startswith("layer ")]
+    if not known or not vectors or not layers:
+        return None
+    whole = sum(sizes[part] for part in vectors)
+    told, ahead = [], []
+    for sparsity, values in known.items():
+        gone = sum(values[part] * sizes[part] for part in vectors) / whole
+        fullest = min(layers, key=lambda part: values[part])
+        ahead.append(values[fullest] > gone)
+        told.append(
+            f"{words.percent(sparsity)}: {100 * gone:.1f} % of the vectors, "
+            f"{100 * values[fullest]:.1f} % of {fullest}"
+        )
+    verdict = Verdict.HOLDS if all(ahead) else Verdict.DOES_NOT_HOLD
+    share = 100 * whole / sum(sizes.values())
+    numbers = (
+        f"the vectors are {share:.0f} % of the weights; zeros of the vectors and of the layer that "
+        f"has the fewest, {'; '.join(told)}"
+    )
+    return Answer(
+        "local_global.de_cnn_zeros", verdict, numbers, 0, len(group.seeds), group.first.encoder
+    )
 
 
 def zeros(group: Group, found: Zeros) -> Answer | None:

@@ -132,11 +132,16 @@ class SweptStudy(Study[Cell]):
         sources = {record.data["train"]["name"] for record in self.records.values()}
         return f" ({SAMPLE})" if SAMPLE in sources else ""
 
-    def settings_line(self) -> str:
-        """Return the settings behind the tables, but those that the tables vary."""
-        configs = [one for c in self.cells for one in c.configs]
+    def settings_line(self, cells: Sequence[Cell] | None = None) -> str:
+        """Return the settings behind the tables, but those that the tables vary.
+
+        Args:
+          cells: whose settings they are, of which at least one is finished; by default all.
+        """
+        configs = [one for c in (cells or self.cells) for one in c.configs]
         pruned = [one for one in configs if one.pruning_method != NO_PRUNING]
-        record = next(iter(self.records.values()))
+        names = [one.run_name for one in configs]
+        record = next(record for name, record in self.records.items() if name in names)
         defaults = ExperimentConfig().to_json()
         everyone: list[dict[str, Any]] = [one.to_json() for one in pruned]
         alike = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import numpy as np
@@ -10,9 +11,11 @@ from report_runs import LABELS, changed, read, right
 from written_runs import write_export, write_run, write_session
 
 from bert_glue_tf.core.errors import UserError
-from bert_glue_tf.evaluation.collapse import Marked
+from bert_glue_tf.data import tasks
+from bert_glue_tf.evaluation import predictions
+from bert_glue_tf.evaluation.collapse import Mark, Marked
 from bert_glue_tf.export.folder import FOLDER
-from bert_glue_tf.reports import page, rows, verdicts
+from bert_glue_tf.reports import page, reading, rows, verdicts
 from bert_glue_tf.reports.groups import group
 
 
@@ -41,6 +44,32 @@ def test_a_record_becomes_a_model(tmp_path):
     # At the longest length: 8 ms against 20.
     assert (exported.milliseconds, exported.speed) == (8.0, 2.5)
     assert exported.peak_memory_bytes == 123_000_000
+
+
+def test_a_model_is_judged_on_the_test_split_where_its_task_has_one(tmp_path, monkeypatch):
+    run = write_run(tmp_path / "run", LABELS, right(340))
+    (plain,) = read(run)
+    assert reading.on_test_splits(plain) == plain  # MRPC keeps the labels of its test file.
+    tested = dataclasses.replace(tasks.get("mrpc"), test_splits={"_test": "test"})
+    monkeypatch.setitem(tasks.TASKS, "mrpc", tested)
+    with pytest.raises(UserError, match=r"results\.jsonl"):
+        reading.on_test_splits(plain)  # It was not scored on it.
+    file = run / "results.jsonl"
+    record = json.loads(file.read_text())
+    record["metrics"] |= {"accuracy_test": 0.5, "f1_test": 0.25}
+    record["intervals"] |= {"accuracy_test": [0.4, 0.6]}
+    record["data"]["test"] = {**record["data"]["validation"], "examples": 300}
+    file.write_text(json.dumps(record) + "\n")
+    predictions.write(run / "predictions" / "test.tsv", tested, LABELS[:300], right(150)[:300])
+    (trained,) = read(run)
+    assert (trained.primary, trained.examples, trained.mark) == (0.85, 400, None)
+    model = reading.on_test_splits(trained)
+    assert (model.primary, model.score("f1"), model.examples) == (0.5, 0.25, 300)
+    assert model.interval == (0.4, 0.6)
+    assert model.mark is Mark.AT_CHANCE
+    first, second = (group([one])[0] for one in (model, reading.on_test_splits(trained)))
+    assert verdicts.compare(first, second).examples == 300
+    assert verdicts.constant_answer(model, "accuracy") == 0.5
 
 
 def test_the_last_record_of_a_run_counts(tmp_path):

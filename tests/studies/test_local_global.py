@@ -10,6 +10,7 @@ from study_runs import TINY, N, command, finished, read, right, train, width, wr
 from bert_glue_tf.models import families
 from bert_glue_tf.studies import zeros
 from bert_glue_tf.studies.local_global import LocalGlobal
+from bert_glue_tf.studies.local_global_grids import of_tasks
 from bert_glue_tf.studies.study import Study
 
 
@@ -57,7 +58,7 @@ def studied(tiny_encoder, tiny_glue, tmp_path_factory):
         "pruning_scope": "all",
         "pruning_schedule": "gradual",
     }
-    study = LocalGlobal(["sst2"], given, [0.75], [5])
+    study = LocalGlobal(of_tasks(["sst2"], given, [0.75], [5]))
     train(study.cells, root)
     return root, given, finished(study, root)
 
@@ -120,13 +121,13 @@ def test_the_command_writes_scores_zeros_and_figures(studied, tmp_path):
 
 def claims(tmp_path, local, global_):
     """Return the study's claims for numbers of right answers at 50 % and 90 %."""
-    study = LocalGlobal(["mrpc"], {"encoder": "tiny", "data": "tsv"}, [0.5, 0.9], [1])
+    study = LocalGlobal(of_tasks(["mrpc"], {"encoder": "tiny", "data": "tsv"}, [0.5, 0.9], [1]))
     (grid,) = study.grids
     write(grid.unpruned, tmp_path, [right(350)])
     for sparsity, first, second in zip((0.5, 0.9), local, global_, strict=True):
         write(grid.pruned["local", sparsity], tmp_path, [right(first)])
         write(grid.pruned["global", sparsity], tmp_path, [right(second)])
-    return finished(study, tmp_path).findings()
+    return finished(study, tmp_path).finding(grid)
 
 
 @pytest.mark.parametrize(
@@ -150,7 +151,7 @@ def test_the_claim_in_words(tmp_path, local, global_, verdict):
 
 
 def test_differences_at_several_sparsities_are_corrected_for_their_number(tmp_path):
-    study = LocalGlobal(["mrpc"], {"encoder": "tiny", "data": "tsv"}, [0.5, 0.9], [1])
+    study = LocalGlobal(of_tasks(["mrpc"], {"encoder": "tiny", "data": "tsv"}, [0.5, 0.9], [1]))
     (grid,) = study.grids
     write(grid.unpruned, tmp_path, [right(350)])
     # 7 against none: McNemar p = 2 / 2^7. 30 against none: 2 / 2^30.
@@ -170,7 +171,7 @@ def test_differences_at_several_sparsities_are_corrected_for_their_number(tmp_pa
 
 
 def test_the_tables_fit_a_terminal(tmp_path):
-    study = LocalGlobal(["mrpc"], {"encoder": "tiny", "data": "tsv"}, [0.5], [1])
+    study = LocalGlobal(of_tasks(["mrpc"], {"encoder": "tiny", "data": "tsv"}, [0.5], [1]))
     (grid,) = study.grids
     write(grid.unpruned, tmp_path, [right(350)])
     for one in grid.pruned.values():
@@ -194,6 +195,9 @@ def test_the_tables_fit_a_terminal(tmp_path):
         ("reproduce_local_global", "--sparsities=50", "--sparsities=50"),
         ("reproduce_local_global", "--tasks=none", "--task=none"),
         ("reproduce_local_global", "--data=/none", "/none"),
+        ("reproduce_local_global", "--models=conv5", "--models=conv5"),
+        ("reproduce_local_global", "--ways=both", "--ways=both"),
+        ("reproduce_local_global", "--pruning_scope=encoder", "--pruning_scope=encoder"),
     ],
 )
 def test_mistakes_are_told_before_anything_is_run(tmp_path, name, argument, named):

@@ -15,6 +15,7 @@ from bert_glue_tf.evaluation import significance
 from bert_glue_tf.export.folder import FOLDER, ExportFolder
 from bert_glue_tf.studies import claims, report_plan, zeros
 from bert_glue_tf.studies.local_global import LocalGlobal
+from bert_glue_tf.studies.local_global_grids import of_tasks
 from bert_glue_tf.studies.report import Report
 from bert_glue_tf.studies.structured import Structured
 from bert_glue_tf.studies.study import Study
@@ -56,7 +57,7 @@ def structured(root):
 
 
 def local_global(root):
-    return finished(written(LocalGlobal(["mrpc"], GIVEN, [0.5, 0.9], [1, 2]), root), root)
+    return finished(written(LocalGlobal(of_tasks(["mrpc"], GIVEN, [0.5, 0.9], [1, 2])), root), root)
 
 
 def survey(root):

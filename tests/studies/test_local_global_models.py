@@ -1,0 +1,265 @@
+"""The study's own models: recipes, shares of the authors' code, and the claims on them, by hand."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+from messages import refuses
+
+from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.evaluation.significance import Difference, Procedure
+from bert_glue_tf.reports.verdicts import Comparison
+from bert_glue_tf.runs.config import ExperimentConfig
+from bert_glue_tf.studies import claims, local_global_claims, local_global_models
+from bert_glue_tf.studies.claims import Verdict
+from bert_glue_tf.studies.local_global_claims import Kept
+from bert_glue_tf.studies.local_global_grids import Way
+from bert_glue_tf.studies.local_global_models import MODELS
+
+GIVEN = {"data": "absa", "encoder": "somewhere"}
+TENTHS = [tenth / 10 for tenth in range(1, 10)]
+
+
+def grids(name, ways=tuple(Way), at=(0.5, 0.9), seeds=(), **given):
+    return local_global_models.grids(MODELS[name], {**GIVEN, **given}, at, seeds, ways)
+
+
+# --- models and their recipes ---
+
+
+def test_the_studys_eight_models_on_its_data():
+    tasks = {name: one.task for name, one in MODELS.items()}
+    assert tasks == {
+        "conv4": "laptop14_aspects",
+        "conv6": "laptop14_aspects",
+        "de_cnn_laptop": "laptop14_aspects",
+        "de_cnn_restaurant": "rest16_aspects",
+        **dict.fromkeys(
+            ("bert_linear", "bert_crf", "bert_tfm", "bert_gru", "bert_san"), "laptop14_e2e"
+        ),
+    }
+    heads = {one.head for one in MODELS.values() if one.head}
+    assert heads == {"linear", "crf", "transformer", "gru", "self_attention"}
+    assert [one.name for one in local_global_models.chosen([])] == list(MODELS)
+
+
+def test_a_cnn_has_the_recipe_of_the_study_and_what_is_given_goes_before():
+    equal, regrown = grids("de_cnn_laptop", epochs="30", encoder_dropout="0.1")
+    config = equal.pruned["local", 0.5].configs[0]
+    assert (config.epochs, config.batch_size, config.learning_rate) == (30, 128, 1e-4)
+    assert (config.decay, config.keep, config.dropout) == ("plateau", "best", 0.0)
+    assert (config.pruning_scope, config.pruning_schedule) == ("all", "gradual")
+    assert config.encoder_dropout == ExperimentConfig().encoder_dropout  # That is the BERTs'.
+    assert [one.seed for one in equal.unpruned.configs] == [1, 2, 3]
+    assert equal.unpruned == regrown.unpruned  # Trained once for both ways.
+    assert grids("de_cnn_laptop")[0].unpruned.configs[0].epochs == 300
+    assert grids("conv4")[0].unpruned.configs[0].epochs == 200
+
+
+def test_a_bert_has_its_head_one_seed_and_the_best_step_after_1000():
+    equal, _ = grids("bert_tfm")
+    (config,) = equal.unpruned.configs
+    assert (config.tagging_head, config.batch_size, config.learning_rate) == (
+        "transformer",
+        32,
+        2e-5,
+    )
+    assert (config.epochs, config.keep_after, config.seed) == (18, 1000, 1)
+    assert grids("bert_tfm", epochs="2")[0].unpruned.configs[0].keep_after == 0
+
+
+@pytest.mark.parametrize("name", list(MODELS))
+def test_all_runs_of_a_model_are_different_ones(name):
+    cells = {one for grid in grids(name, at=TENTHS) for one in grid.cells}
+    runs = [config.run_name for one in cells for config in one.configs]
+    assert len(cells) == 1 + 2 * 2 * len(TENTHS)
+    assert len(set(runs)) == len(runs)
+
+
+@pytest.mark.parametrize(
+    ("call", "named"),
+    [
+        (lambda: local_global_models.chosen(["conv4", "conv5"]), "--models=conv4,conv5"),
+        (lambda: local_global_models.ways([]), "--ways="),
+        (lambda: local_global_models.ways(["equal", "both"]), "--ways=equal,both"),
+        (lambda: grids("conv4", at=(0.55,)), "--sparsities"),
+    ],
+)
+def test_what_is_no_model_way_or_share_is_refused(call, named):
+    with refuses(UserError, named):
+        call()
+
+
+def test_equal_sparsity_needs_no_share_of_the_authors():
+    (equal,) = grids("conv4", ways=[Way.EQUAL], at=(0.55,))
+    assert equal.pruned["global", 0.55].configs[0].final_sparsity == 0.55
+
+
+# --- how the authors' code prunes ---
+
+
+def test_conv4_loses_the_shares_of_its_layers():
+    found = local_global_models.shares(MODELS["conv4"], 0.2)
+    assert found == {
+        "general vectors": 0.2,
+        "layer 1": 0.3,
+        "layer 2": 0.3,
+        "layer 3": 0.3,
+        "layer 4": 0.2,
+        "classifier": 0.2,
+        "others": 0.0,
+    }
+    assert local_global_models.amount(MODELS["conv4"], 0.2) == 0.22
+
+
+def test_de_cnn_loses_nothing_but_general_vectors_until_half():
+    found = local_global_models.shares(MODELS["de_cnn_laptop"], 0.5)
+    layers = {f"layer {number}": 0.0 for number in range(1, 5)}
+    assert found == {
+        "general vectors": 0.5,
+        "domain vectors": 0.0,
+        **layers,
+        "classifier": 0.0,
+        "others": 0.0,
+    }
+    # Of 8,518 words: tables of 300 and 100, convolutions of 400 x 128 x (5 + 3), 3 x 256 x 256 x 5.
+    sizes = [8518 * 300, 8518 * 100, 400 * 128 * 8 + 3 * 256 * 256 * 5, 256 * 3]
+    assert 0.5 * sizes[0] / sum(sizes) == pytest.approx(0.26, abs=0.01)
+    assert local_global_models.amount(MODELS["de_cnn_laptop"], 0.5) == 0.53
+    most = local_global_models.shares(MODELS["de_cnn_restaurant"], 0.9)
+    assert (most["general vectors"], most["domain vectors"], most["layer 4"]) == (0.9, 0.75, 0.75)
+
+
+def test_a_bert_loses_the_shares_of_bert_bases_groups():
+    found = local_global_models.shares(MODELS["bert_gru"], 0.5)
+    # 7 % of all weights are words', 30 % in 24 feed-forward and 13 % in 49 attention matrices.
+    whole = 109_530_754
+    assert found["words"] == pytest.approx(0.07 * whole / 23_440_896, abs=1e-3)
+    assert found["feed-forward"] == pytest.approx(0.30 * whole / 24 / (768 * 3072), abs=1e-3)
+    assert found["attention"] == pytest.approx(0.13 * whole / 49 / 768**2, abs=1e-3)
+    assert found["others"] == 0
+    for sparsity in TENTHS:
+        assert all(
+            0 <= one < 1
+            for one in local_global_models.shares(MODELS["bert_gru"], sparsity).values()
+        )
+    assert local_global_models.amount(MODELS["bert_gru"], 0.5) == 0.5
+
+
+def test_the_regrown_way_is_soft_with_shares_for_local_and_an_amount_for_global():
+    _, regrown = grids("de_cnn_laptop")
+    local, whole = (regrown.pruned[name, 0.5].configs[0] for name in ("local", "global"))
+    assert (local.pruning_schedule, whole.pruning_schedule) == ("soft", "soft")
+    assert local.regions["general vectors"] == 0.5
+    assert local.regions["domain vectors"] == 0.0
+    assert (whole.regions, whole.final_sparsity, whole.ranking) == ({}, 0.53, "global")
+
+
+# --- claims ---
+
+
+def against(low, high, mean=None):
+    """A difference to the unpruned model with this interval."""
+    middle = (low + high) / 2 if mean is None else mean
+    difference = Difference(middle, (low, high), (middle,), 0.01, Procedure.PERMUTATION, None)
+    return Comparison("t", "s", "span_f1", 800, "a", "b", (1,), difference, encoder="de_cnn")
+
+
+KEPT, LOST, OPEN = against(-0.1, -0.05), against(-0.7, -0.6), against(-0.5, -0.3)
+
+
+def model(local, behind, title="DE-CNN, laptop", until=0.8):
+    """A model of F1 0.8: half of it is lost at a difference of -0.4."""
+    found = {("local", tenth / 10): KEPT for tenth in range(1, 8)}
+    found |= {("local", until): local, ("global", 0.3): KEPT, ("global", 0.4): behind}
+    return Kept(title, 0.8, found)
+
+
+@pytest.mark.parametrize(
+    ("local", "behind", "verdict"),
+    [
+        (KEPT, LOST, Verdict.HOLDS),
+        (KEPT, KEPT, Verdict.DOES_NOT_HOLD),
+        (LOST, LOST, Verdict.DOES_NOT_HOLD),
+        (OPEN, LOST, Verdict.CANNOT_BE_TOLD),
+        (KEPT, OPEN, Verdict.CANNOT_BE_TOLD),
+        (OPEN, KEPT, Verdict.DOES_NOT_HOLD),
+    ],
+)
+def test_local_stays_considerable_and_global_drops(local, behind, verdict):
+    claim = "local_global.de_cnn_until_80"
+    answer = local_global_claims.considerable(claim, [model(local, behind)], 0.8, 0.3, 1)
+    assert answer.verdict is verdict
+    assert answer.claim == claim
+    assert (answer.examples, answer.seeds, answer.encoder) == (800, 1, "de_cnn")
+    assert "unpruned 0.800: local 80 %" in answer.numbers
+    assert "global 40 %" in answer.numbers
+    least = max(map(claims.smallest, (local, behind)))  # Of the wider interval.
+    assert answer.numbers.endswith(f"Shown four times of five would be {least:.3f}")
+
+
+def test_a_claim_on_several_models_holds_only_if_all_were_run():
+    found = [model(KEPT, LOST)]
+    answer = local_global_claims.considerable("local_global.de_cnn_until_80", found, 0.8, 0.3, 2)
+    assert answer.verdict is Verdict.CANNOT_BE_TOLD
+    assert answer.numbers.startswith("1 of its 2 models")
+    found = [model(KEPT, KEPT)]  # One that contradicts it is enough.
+    answer = local_global_claims.considerable("local_global.de_cnn_until_80", found, 0.8, 0.3, 2)
+    assert answer.verdict is Verdict.DOES_NOT_HOLD
+
+
+def test_a_lower_sparsity_at_which_local_has_lost_it_contradicts_too():
+    one = model(KEPT, LOST)
+    one = dataclasses.replace(one, against={**one.against, ("local", 0.2): LOST})
+    answer = local_global_claims.considerable("local_global.de_cnn_until_80", [one], 0.8, 0.3, 1)
+    assert answer.verdict is Verdict.DOES_NOT_HOLD
+
+
+def test_without_the_sparsities_of_the_claim_there_is_no_answer():
+    one = Kept("DE-CNN", 0.8, {("local", 0.5): KEPT, ("global", 0.5): LOST})
+    assert local_global_claims.considerable("c", [one], 0.8, 0.3, 1) is None
+
+
+SIZES = {
+    "general vectors": 600,
+    "domain vectors": 100,
+    "layer 1": 200,
+    "layer 2": 90,
+    "classifier": 10,
+}
+
+
+def zeros(general, first, second):
+    parts = {"general vectors": general, "domain vectors": 0.0, "layer 1": first, "layer 2": second}
+    return {**parts, "classifier": 0.0}
+
+
+class OneGroup:
+    seeds = (1, 2, 3)
+
+    class first:
+        encoder = "de_cnn"
+
+
+@pytest.mark.parametrize(
+    ("found", "verdict"),
+    [
+        # Of the vectors 600 * 0.35 / 700 = 30 % are gone, less than of either layer.
+        ({0.5: zeros(0.35, 0.9, 0.4)}, Verdict.HOLDS),
+        ({0.5: zeros(0.35, 0.9, 0.2)}, Verdict.DOES_NOT_HOLD),
+        ({0.5: zeros(0.35, 0.9, 0.4), 0.9: zeros(1.0, 0.8, 0.9)}, Verdict.DOES_NOT_HOLD),
+    ],
+)
+def test_layers_are_emptied_ahead_of_the_vectors(found, verdict):
+    named = {("global", sparsity): values for sparsity, values in found.items()}
+    answer = local_global_claims.vectors_last(OneGroup, named, SIZES)
+    assert answer.verdict is verdict
+    assert "the vectors are 70 % of the weights" in answer.numbers
+    assert "50 %: 30.0 % of the vectors" in answer.numbers
+
+
+def test_without_vectors_in_scope_nothing_is_answered():
+    assert local_global_claims.vectors_last(OneGroup, {}, SIZES) is None
+    only = {("global", 0.5): {"layer 1": 0.5}}
+    assert local_global_claims.vectors_last(OneGroup, only, {"layer 1": 10}) is None
