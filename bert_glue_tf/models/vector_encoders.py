@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import word_vectors
@@ -19,7 +19,7 @@ DESIGNS = {design: name for name in families.names() for design in families.get(
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class VectorEncoder:
-    """What such an encoder is made of.
+    """The files and choices that such an encoder is made of.
 
     Attributes:
       design: name of the network, one of `DESIGNS`.
@@ -87,7 +87,7 @@ class VectorEncoder:
         from bert_glue_tf.data import readers
         from bert_glue_tf.data.settings import DataSettings
 
-        given = {"task": self.task, "data": self.data}
+        given: dict[str, Any] = {"task": self.task, "data": self.data}
         settings = DataSettings(**{name: value for name, value in given.items() if value})
         task = readers.task_of(settings)
         examples = readers.load_for_training(task, settings.data, 0)["train"]

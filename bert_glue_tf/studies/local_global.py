@@ -97,10 +97,11 @@ class LocalGlobal(SweptStudy):
 
     def findings(self) -> list[str]:
         """Return the study's claims beside what was found with each model."""
-        return [
-            *(line for grid in self.grids for line in self.finding(grid)),
-            *(f"{text}: {told}" for text, told in local_global_answers.told(self.answers())),
-        ]
+        return [*self._claims(), *(line for grid in self.grids for line in self.finding(grid))]
+
+    def _claims(self) -> list[str]:
+        """Return the study's claims with their answers, a line each."""
+        return [f"{text}: {told}" for text, told in local_global_answers.told(self.answers())]
 
     def finding(self, grid: Grid) -> list[str]:
         """Return the study's claim beside what was found with a model, with intervals."""
@@ -219,9 +220,7 @@ class LocalGlobal(SweptStudy):
                 shown = zeros.table(self.zeros[grid.name], (ranking,))
                 yield Section(f"{title}: percent of zeros in each part, {ranking}", shown)
             yield Section(lines=tuple(self.finding(grid)))
-        told = local_global_answers.told(self.answers())
-        lines = (f"{text}: {answer}" for text, answer in told)
-        yield Section(lines=(f"The study's claim: {CLAIM}.", *lines, *self.notes()))
+        yield Section(lines=(f"The study's claim: {CLAIM}.", *self._claims(), *self.notes()))
 
     def figures(self) -> dict[str, Any]:
         """Return score against sparsity and the zeros over the network's parts, for each model."""
@@ -262,7 +261,7 @@ class LocalGlobal(SweptStudy):
             tables.markdown(self.overview()),
             f"## The claims beside what was found{mark}",
             "",
-            *(f"- {line}" for line in self.findings()),
+            *(f"- {line}" for line in self._claims()),
             "",
         ]
         for grid in self.grids:
@@ -281,6 +280,7 @@ class LocalGlobal(SweptStudy):
         lines += [self._made(grid), ""]
         lines += [tables.markdown(self.scores(grid).filled())]
         lines += [f"![scores]({grid.name}_scores.png)", ""]
+        lines += [*(f"- {line}" for line in self.finding(grid)), ""]
         found = self.zeros[grid.name]
         if found:
             lines += [f"## {grid.title}: percent of zeros in each part of the model{mark}", ""]

@@ -24,7 +24,7 @@ _DE_CNN_UNTIL, _BERT_UNTIL, _DROPS_AFTER = 0.8, 0.6, 0.3
 
 @dataclasses.dataclass(frozen=True)
 class Found:
-    """What was found with one model.
+    """The findings with one model.
 
     Attributes:
       grid: of the model.
@@ -46,7 +46,7 @@ class Found:
 
     @property
     def kept(self) -> Kept | None:
-        """What the claims on a considerable score ask for; None without the unpruned model."""
+        """Its scores, for the claims on a considerable one; None without the unpruned model."""
         if self.unpruned is None:
             return None
         return Kept(self.grid.title, self.unpruned.mean, self.against)

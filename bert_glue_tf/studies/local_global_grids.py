@@ -23,7 +23,7 @@ Pruned = Callable[[str, float], Mapping[str, str]]
 
 
 class Way(enum.Enum):
-    """How the two rankings are compared; the value is its name in flags and files."""
+    """A way to compare the two rankings; the value is its name in flags and files."""
 
     EQUAL = "equal"
     REGROWN = "regrown"

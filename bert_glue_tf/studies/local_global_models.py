@@ -14,6 +14,7 @@ from typing import Any
 from bert_glue_tf.compression.names import NO_PRUNING, SOFT
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.models.vector_encoders import VectorEncoder
+from bert_glue_tf.runs.settings import PLATEAU
 from bert_glue_tf.studies import printed, words
 from bert_glue_tf.studies.cells import cell
 from bert_glue_tf.studies.local_global_grids import Grid, Pruned, Way, pruned_cells
@@ -28,7 +29,7 @@ _OF_A_CNN = {
     "weight_decay": "0",
     "dropout": "0",  # The networks have their own between the layers.
     "seq_length": "85",
-    "decay": "plateau",
+    "decay": PLATEAU,
     "plateau_epochs": "20",
     "early_stopping": "25",
     "keep": "best",
@@ -57,7 +58,6 @@ class Studied:
       design: of a CNN over word vectors; empty for a BERT.
       head: of a BERT's tags; empty for a CNN.
       epochs: where they are not those of its kind.
-      seeds: where nobody names them: three of what trains in minutes.
     """
 
     name: str
@@ -81,9 +81,11 @@ class Studied:
         if self.design:
             own = {**_OF_A_CNN, **({"epochs": self.epochs} if self.epochs else {})}
             chosen = {n: v for n, v in given.items() if n not in _OF_BERTS}
+            if given.get("decay", PLATEAU) != PLATEAU:
+                del own["plateau_epochs"]  # It means nothing with another decay.
         else:
             own = {**_OF_A_BERT, "tagging_head": self.head}
-            if "epochs" not in given:
+            if not {"epochs", "keep"} & set(given):
                 own["keep_after"] = str(_STEPS_OF_A_BERT)
             chosen = dict(given)
         return {**own, **chosen, "task": self.task}
@@ -275,7 +277,7 @@ def _of_a_cnn(one: Studied, sparsity: float) -> dict[str, float]:
     facts = _code()["cnn"]
     numbers = facts["local_shares"][_place(facts["sparsities"], sparsity)]
     tensors = facts["tensors"][one.design]
-    named = dict(zip(tensors, numbers, strict=False))  # The list is longer than any network.
+    named = dict(zip(tensors, numbers, strict=False))  # The list is longer than most networks.
     found = {name: float(value) for name, value in named.items() if not name.endswith(" bias")}
     return {**found, "others": 0.0}
 

@@ -361,6 +361,7 @@ def test_other_settings_give_the_default_folder_another_name():
         "pruning_scope": "all",
         "pruning_schedule": "one_shot",
         "ranking": "lamp",
+        "region_sparsities": "words=0.25",
         "problem": "regression",
         "truncation": "tail",
         "class_weights": "balanced",

@@ -103,6 +103,7 @@ def test_the_command_writes_scores_zeros_and_figures(studied, tmp_path):
     assert names == {
         "local_global.md",
         "local_global_claims.json",
+        "local_global_overview.csv",
         "sst2_scores.csv",
         "sst2_zeros.csv",
         *(f"sst2_{what}.{kind}" for what in ("scores", "zeros") for kind in ("svg", "png")),
@@ -184,6 +185,7 @@ def test_the_tables_fit_a_terminal(tmp_path):
             for tenth in range(1, 10)
         }
     }
+    study.sizes = {"mrpc": {}}
     shown = [one.table for one in finished(study, tmp_path).sections() if one.table]
     assert [len(table.rows) for table in shown] == [2, 13, 13]
     assert max(map(width, shown)) <= 80

@@ -67,6 +67,12 @@ def test_a_bert_has_its_head_one_seed_and_the_best_step_after_1000():
     )
     assert (config.epochs, config.keep_after, config.seed) == (18, 1000, 1)
     assert grids("bert_tfm", epochs="2")[0].unpruned.configs[0].keep_after == 0
+    assert grids("bert_tfm", keep="last")[0].unpruned.configs[0].keep_after == 0
+
+
+def test_settings_that_belong_together_are_given_together():
+    config = grids("conv4", decay="linear")[0].unpruned.configs[0]
+    assert (config.decay, config.plateau_epochs) == ("linear", ExperimentConfig().plateau_epochs)
 
 
 @pytest.mark.parametrize("name", list(MODELS))
