@@ -137,7 +137,9 @@ class PruningSettings(Settings):
             return
         for name in ("begin_step", "end_step", "pruning_frequency", "initial_sparsity"):
             value = getattr(self, name)
-            if value != PRUNING_DEFAULTS[name]:
+            computed = self.computed_sparsity if name == "initial_sparsity" else None
+            # Records of a comparison hold the sparsity that is computed.
+            if value not in (PRUNING_DEFAULTS[name], computed):
                 raise UserError(
                     f"--{name}={value}: --pruning_schedule={names.SOFT} prunes to the final "
                     f"sparsity at the end of each epoch. Leave --{name} out, or choose gradual."
@@ -166,8 +168,11 @@ class PruningSettings(Settings):
     def computed_sparsity(self) -> float:
         """Sparsity at which gradual pruning begins where none is given.
 
-        It is the report's for the report's method; others have no reason to begin with a leap.
+        It is the report's for the report's method; others have no reason to begin with a leap,
+        but for the schedule that has no other sparsity than the final one.
         """
+        if self.pruning_schedule == names.SOFT:
+            return self.final_sparsity
         if self.pruning_method in (names.DEFAULT_METHOD, names.NO_PRUNING):
             return min(DEFAULT_INITIAL_SPARSITY, self.final_sparsity)
         return 0.0

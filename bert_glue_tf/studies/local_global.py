@@ -12,6 +12,7 @@ import numpy as np
 from bert_glue_tf.data import tasks
 from bert_glue_tf.models import families
 from bert_glue_tf.reports import formats, plots, reading, tables, verdicts
+from bert_glue_tf.reports.groups import Group
 from bert_glue_tf.reports.tables import Table
 from bert_glue_tf.reports.verdicts import Comparison, Outcome
 from bert_glue_tf.runs.results import ExperimentResult
@@ -113,10 +114,11 @@ class LocalGlobal(SweptStudy):
             pairs.append((grid.pruned["local", sparsity], grid.pruned["global", sparsity]))
             seeds = max(seeds, found.verdict.seeds)
             text = f"{words.percent(sparsity)} {words.interval(found)}"
+            better = local_global_answers.outcome(found)
             if found.is_of_collapsed:
-                told[_NO_VERDICT].append(f"{text}, {formats.collapsed(found.verdict)}")
-            else:
-                told[_WINNERS[found.outcome]].append(text)
+                text = f"{text}, {formats.collapsed(found.verdict)}"
+            is_open = found.is_of_collapsed and better is Outcome.UNDEFINED
+            told[_NO_VERDICT if is_open else _WINNERS[better]].append(text)
         if not pairs:
             return [f"{grid.title}: no sparsity has both rankings, so nothing can be told."]
         lines = [f"{grid.title}: {kind}: {'; '.join(some)}." for kind, some in told.items() if some]
@@ -151,6 +153,17 @@ class LocalGlobal(SweptStudy):
             zeros=self.zeros[grid.name],
             sizes=self.sizes[grid.name],
         )
+
+    def notes(self) -> list[str]:
+        """Return what a reader has to know; runs that are marked in the tables are counted."""
+        lines = [line for line in super().notes() if not line.startswith("Warning: ")]
+        marked = sum(bool(record.warnings) for record in self.records.values())
+        if marked:
+            lines.append(
+                f"{marked} of {len(self.records)} runs are COLLAPSED or not above chance, on the "
+                "validation or the test split; the tables mark them, and their records say why."
+            )
+        return lines
 
     # --- where the zeros are ---
 
@@ -226,14 +239,7 @@ class LocalGlobal(SweptStudy):
         """Return score against sparsity and the zeros over the network's parts, for each model."""
         made = {}
         for grid in self.grids:
-            curves = {
-                ranking: [
-                    (sparsity, group)
-                    for sparsity in grid.sparsities
-                    if (group := self.group(grid.pruned[ranking, sparsity])) is not None
-                ]
-                for ranking in RANKINGS
-            }
+            curves = {ranking: list(self._curve(grid, ranking)) for ranking in RANKINGS}
             if any(curves.values()):
                 title = f"{grid.title}{self.sample_mark}: local and global ranking"
                 base = self.group(grid.unpruned)
@@ -243,6 +249,14 @@ class LocalGlobal(SweptStudy):
                 lines = _lines(self.zeros[grid.name])
                 made[f"{grid.name}_zeros"] = plots.zeros_by_part(title, lines)
         return made
+
+    def _curve(self, grid: Grid, ranking: str) -> Iterator[tuple[float, Group]]:
+        """Yield the share of weights that are zero in truth, and the models that have it."""
+        for sparsity in grid.sparsities:
+            one = grid.pruned[ranking, sparsity]
+            group, removed = self.group(one), _removed(self.records_of(one))
+            if group is not None and removed is not None:
+                yield removed if grid.way is Way.REGROWN else sparsity, group
 
     def text(self) -> str:
         """Return the whole study in Markdown."""
@@ -270,9 +284,20 @@ class LocalGlobal(SweptStudy):
         return "\n".join(lines)
 
     def _ways(self) -> list[str]:
-        """Return the meaning of the ways in which the rankings are compared here."""
+        """Return the meaning of the ways in which the rankings are compared here, a paragraph each.
+
+        Of tasks that are none of the study's models it says what they are.
+        """
         found = {grid.way for grid in self.grids}
-        return [line for way, line in _EXPLAINED.items() if way in found] + [""]
+        lines = [line for way, line in _EXPLAINED.items() if way in found]
+        if Way.REGROWN in found:
+            lines.append(f"Of CNNs: {self._facts['authors_code']['cnn']['note']}")
+        if any(not grid.model for grid in self.grids):
+            lines.append(
+                "Ours classifies texts, as the polarity of aspects that are given; the study's "
+                "models find the aspects."
+            )
+        return [part for line in lines for part in (line, "")]
 
     def _grid_text(self, grid: Grid) -> list[str]:
         mark = self.sample_mark

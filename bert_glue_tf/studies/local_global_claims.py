@@ -89,30 +89,52 @@ def ranking(
     Returns:
       None where nothing was compared.
     """
-    told: dict[Outcome, list[str]] = {one: [] for one in Outcome}
-    examples, seeds, encoder = 0, 0, ""
-    for task, by_sparsity in compared.items():
-        for sparsity, found in by_sparsity.items():
-            seeds, encoder = max(seeds, len(found.seeds)), found.encoder
-            told[outcome(found)].append(f"{task} {words.percent(sparsity)} {words.interval(found)}")
-        examples += max((found.examples for found in by_sparsity.values()), default=0)
-    if not any(told.values()):
+    every = [one for by_sparsity in compared.values() for one in by_sparsity.values()]
+    if not every:
         return None
-    better, worse = len(told[Outcome.BETTER]), len(told[Outcome.WORSE])
+    outcomes = [outcome(one) for one in every]
+    better, worse = outcomes.count(Outcome.BETTER), outcomes.count(Outcome.WORSE)
     verdict = Verdict.CANNOT_BE_TOLD
     if better > worse:
         verdict = Verdict.HOLDS
     elif worse > better:
         verdict = Verdict.DOES_NOT_HOLD
-    total = sum(map(len, told.values()))
-    least = [claims.smallest(one) for by in compared.values() for one in by.values()]
-    numbers = f"local is better at {better} of {total}, global at {worse}. " + ". ".join(
-        f"{_KINDS[kind]}: {'; '.join(some)}" for kind, some in told.items() if some
-    )
-    known = [one for one in least if not math.isnan(one)]
-    if known:
-        numbers += f". Shown four times of five would be {min(known):.3f} to {max(known):.3f}"
+    numbers = f"local is better at {better} of {len(every)}, global at {worse}. "
+    numbers += _by_sparsity(compared) if len(compared) == 1 else _by_model(compared)
+    told = [one for one in every if outcome(one) is not Outcome.UNDEFINED]
+    least = sorted({f"{claims.smallest(one):.3f}" for one in told} - {"nan"})
+    if least:
+        numbers += f". Shown four times of five would be {' to '.join(_ends(least))}"
+    examples = sum(max((o.examples for o in by.values()), default=0) for by in compared.values())
+    seeds = max(len(one.seeds) for one in every)
+    encoder = ", ".join(dict.fromkeys(one.encoder for one in every))
     return Answer(claim, verdict, numbers, examples, seeds, encoder)
+
+
+def _by_sparsity(compared: Mapping[str, Mapping[float, Comparison]]) -> str:
+    """Return the differences at each sparsity, by which ranking is better."""
+    told: dict[Outcome, list[str]] = {one: [] for one in Outcome}
+    for title, by_sparsity in compared.items():
+        for sparsity, found in by_sparsity.items():
+            text = f"{title} {words.percent(sparsity)} {words.interval(found)}"
+            told[outcome(found)].append(text)
+    return ". ".join(f"{_KINDS[kind]}: {'; '.join(some)}" for kind, some in told.items() if some)
+
+
+def _by_model(compared: Mapping[str, Mapping[float, Comparison]]) -> str:
+    """Return at how many sparsities each ranking is better, a model each."""
+    told = []
+    for title, by_sparsity in compared.items():
+        found = [outcome(one) for one in by_sparsity.values()]
+        told.append(
+            f"{title}: local at {found.count(Outcome.BETTER)}, global at "
+            f"{found.count(Outcome.WORSE)} of {len(found)}"
+        )
+    return "; ".join(told)
+
+
+def _ends(texts: Sequence[str]) -> Sequence[str]:
+    return texts if len(texts) == 1 else (texts[0], texts[-1])
 
 
 def considerable(

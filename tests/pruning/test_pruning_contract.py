@@ -345,10 +345,22 @@ def test_softly_is_refused_where_the_weights_are_not_the_score(name):
         registry.build(dataclasses.replace(config, pruning_schedule="soft"))
 
 
-@pytest.mark.parametrize("setting", ["begin_step", "end_step", "pruning_frequency"])
-def test_softly_no_steps_are_given(setting):
-    with refuses(UserError, f"--{setting}=3", "--pruning_schedule=soft"):
-        ExperimentConfig(pruning_schedule="soft", **{setting: 3})
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [("begin_step", 3), ("end_step", 3), ("pruning_frequency", 3), ("initial_sparsity", 0.25)],
+)
+def test_softly_no_steps_are_given_and_no_sparsity_to_begin_with(setting, value):
+    with refuses(UserError, f"--{setting}={value}", "--pruning_schedule=soft"):
+        ExperimentConfig(pruning_schedule="soft", **{setting: value})
+
+
+def test_softly_the_first_sparsity_is_the_final_one():
+    config = ExperimentConfig(
+        pruning_method="magnitude", pruning_schedule="soft", final_sparsity=0.75
+    )
+    assert config.first_sparsity == 0.75
+    given = dataclasses.replace(config, initial_sparsity=0.75)
+    assert given.run_name == config.run_name
 
 
 @pytest.mark.parametrize("combination", COMBINATIONS)

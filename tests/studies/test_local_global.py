@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+
+import numpy as np
 import pytest
 from messages import refused
 from slow_fixtures import slow_to_make
@@ -9,6 +12,7 @@ from study_runs import TINY, N, command, finished, read, right, train, width, wr
 
 from bert_glue_tf.models import families
 from bert_glue_tf.studies import zeros
+from bert_glue_tf.studies.claims import Verdict
 from bert_glue_tf.studies.local_global import LocalGlobal
 from bert_glue_tf.studies.local_global_grids import of_tasks
 from bert_glue_tf.studies.study import Study
@@ -149,6 +153,32 @@ def test_the_claim_in_words(tmp_path, local, global_, verdict):
     mean = (sum(local) - sum(global_)) / 2 / N
     assert f"mean of 2 sparsities: {mean:+.3f} (" in lines[-1]
     assert sum(f"{s} %" in line for line in lines for s in (50, 90)) == 2
+
+
+def test_a_ranking_that_collapses_where_the_other_does_not_is_the_worse_one(tmp_path):
+    study = LocalGlobal(of_tasks(["mrpc"], {"encoder": "tiny", "data": "tsv"}, [0.5, 0.9], [1]))
+    (grid,) = study.grids
+    study.zeros, study.sizes = {"mrpc": {}}, {"mrpc": {}}  # Their models are not real ones.
+    always = np.tile(np.float32([1, 0]), (N, 1))
+    write(grid.unpruned, tmp_path, [right(350)])
+    for sparsity, local in ((0.5, right(340)), (0.9, always)):
+        write(grid.pruned["local", sparsity], tmp_path, [local])
+        write(grid.pruned["global", sparsity], tmp_path, [always])
+    first, second, *_, last = finished(study, tmp_path).finding(grid)
+    assert first.startswith("mrpc: local better: 50 % +0.350")
+    assert "against a COLLAPSED model" in first
+    assert second.startswith("mrpc: no verdict: 90 % +0.000")
+    assert "holds at 1 of 2" in last
+    row = study.overview().values()[0]
+    assert (row["local better at"], row["global better at"], row["of"]) == (1, 0, 2)
+    told = {"warnings": ("test: every prediction is 0",)}
+    for name in study.run_names(grid.unpruned) + study.run_names(grid.pruned["local", 0.9]):
+        study.records[name] = dataclasses.replace(study.records[name], **told)
+    (marked,) = [line for line in study.notes() if "COLLAPSED" in line]
+    assert marked.startswith("2 of 5 runs")
+    (answer,) = study.answers()
+    assert answer.verdict is Verdict.HOLDS
+    assert "would be 0.000" not in answer.numbers
 
 
 def test_differences_at_several_sparsities_are_corrected_for_their_number(tmp_path):
