@@ -45,10 +45,11 @@ class Kept:
     def is_considerable(self, ranking: str, sparsity: float) -> bool | None:
         """Tell if a score is at least `CONSIDERABLE` of the unpruned model's.
 
-        None where the interval of their difference holds both answers, or it was not run.
+        None where the interval of their difference holds both answers, where it was not run, or
+        where the unpruned model itself is not above chance.
         """
         found = self.against.get((ranking, sparsity))
-        if found is None or not found.difference.is_defined:
+        if found is None or not found.difference.is_defined or found.base_mark is not None:
             return None
         floor = (CONSIDERABLE - 1) * self.unpruned
         low, high = found.difference.interval

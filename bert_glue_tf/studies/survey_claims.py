@@ -34,7 +34,9 @@ def layer(row: Row | None) -> Answer | None:
     found = row.difference
     low, high = found.difference.interval
     verdict = Verdict.CANNOT_BE_TOLD
-    if high < -_POINTS:
+    if found.base_mark is not None:
+        pass  # An unpruned model that has learned nothing has nothing to lose.
+    elif high < -_POINTS:
         verdict = Verdict.DOES_NOT_HOLD
     elif low > -_POINTS:
         verdict = Verdict.HOLDS
@@ -68,7 +70,9 @@ def filters(row: Row | None) -> Answer | None:
         return None
     low, high = found.difference.interval
     verdict = Verdict.CANNOT_BE_TOLD
-    if high < _NEARLY:
+    if found.base_mark is not None:
+        pass
+    elif high < _NEARLY:
         verdict = Verdict.DOES_NOT_HOLD
     elif low > 0:
         verdict = Verdict.HOLDS

@@ -8,6 +8,7 @@ import pytest
 from messages import refuses
 
 from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.evaluation.collapse import Mark
 from bert_glue_tf.evaluation.significance import Difference, Procedure
 from bert_glue_tf.reports.verdicts import Comparison
 from bert_glue_tf.runs.config import ExperimentConfig
@@ -220,6 +221,17 @@ def test_a_lower_sparsity_at_which_local_has_lost_it_contradicts_too():
     one = dataclasses.replace(one, against={**one.against, ("local", 0.2): LOST})
     answer = local_global_claims.considerable("local_global.de_cnn_until_80", [one], 0.8, 0.3, 1)
     assert answer.verdict is Verdict.DOES_NOT_HOLD
+
+
+def test_of_a_model_that_has_learned_nothing_nothing_can_be_told():
+    one = model(KEPT, LOST)
+    marked = {
+        key: dataclasses.replace(found, base_mark=Mark.AT_CHANCE)
+        for key, found in one.against.items()
+    }
+    one = dataclasses.replace(one, against=marked)
+    answer = local_global_claims.considerable("local_global.de_cnn_until_80", [one], 0.8, 0.3, 1)
+    assert answer.verdict is Verdict.CANNOT_BE_TOLD
 
 
 def test_without_the_sparsities_of_the_claim_there_is_no_answer():

@@ -20,6 +20,7 @@ from bert_glue_tf.compression import registry
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import tasks
 from bert_glue_tf.evaluation import cost, predictions, robustness
+from bert_glue_tf.evaluation.collapse import Mark
 from bert_glue_tf.evaluation.defaults import TYPOS
 from bert_glue_tf.export.folder import FOLDER, ExportFolder
 from bert_glue_tf.reports import fitting, plots
@@ -361,6 +362,7 @@ def test_filters_claim_is_answered_by_the_interval(interval, gone, verdict):
     class Found:
         difference = Difference
         metric = "span_f1"
+        base_mark = None
         examples = 150
         encoder = "de_cnn"
 
@@ -370,6 +372,9 @@ def test_filters_claim_is_answered_by_the_interval(interval, gone, verdict):
 
     answer = survey_claims.filters(Of)
     assert (answer and answer.verdict.value) == verdict
+    Found.base_mark = Mark.AT_CHANCE
+    answer = survey_claims.filters(Of)
+    assert (answer and answer.verdict.value) == (verdict and "cannot be told")
     Found.metric = "accuracy"
     assert survey_claims.filters(Of) is None
 
