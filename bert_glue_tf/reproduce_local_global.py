@@ -117,8 +117,8 @@ def _made(one: Studied) -> pathlib.Path:
     named = cli.path("encoders", _ENCODERS.value) if _ENCODERS.value else None
     folder = (named or arguments.folder("runs_dir") / "encoders").absolute() / one.name
     if not folder.exists():
-        files = (_below(name) for name in ("vectors", "words"))
-        Vectors(arguments.folder("data"), *files, _TABLE.value).write(one, folder)
+        data, vectors, words = arguments.folder("data"), _below("vectors"), _below("words")
+        Vectors(data, vectors, words, _TABLE.value).write(one, folder)
     return folder
 
 

@@ -201,11 +201,14 @@ class LocalGlobal(SweptStudy):
         return found
 
     def _sizes(self, grid: Grid) -> dict[str, int]:
-        known, found = self._weights[grid.name], {}
+        found: dict[str, int] = {}
         record = next((r for one in grid.pruned.values() for r in self.records_of(one)), None)
-        for name in record.sparsity if record else ():
-            part = families.get(record.encoder["family"]).part_of(name) if record else ""
-            found[part] = found.get(part, 0) + known[name]
+        if record is None:
+            return found
+        family = families.get(record.encoder["family"])
+        for name in record.sparsity:
+            part = family.part_of(name)
+            found[part] = found.get(part, 0) + self._weights[grid.name][name]
         return found
 
     # --- the whole ---

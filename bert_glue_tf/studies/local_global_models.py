@@ -85,7 +85,7 @@ class Studied:
                 del own["plateau_epochs"]  # It means nothing with another decay.
         else:
             own = {**_OF_A_BERT, "tagging_head": self.head}
-            if not {"epochs", "keep"} & set(given):
+            if not {"epochs", "finetune_epochs", "keep"} & set(given):
                 own["keep_after"] = str(_STEPS_OF_A_BERT)
             chosen = dict(given)
         return {**own, **chosen, "task": self.task}
