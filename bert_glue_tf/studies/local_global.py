@@ -223,9 +223,7 @@ class LocalGlobal(SweptStudy):
         return found
 
     def sections(self) -> Iterator[Section]:
-        """Yield the overview, each model's scores, zeros by ranking, and findings; then claims."""
-        if len(self.grids) > 1:
-            yield Section(f"All models{self.sample_mark}", self.overview())
+        """Yield each model's scores, zeros by ranking, and findings; then overview and claims."""
         for grid in self.grids:
             title = f"{grid.title}{self.sample_mark}"
             scores = self.scores(grid)
@@ -236,6 +234,8 @@ class LocalGlobal(SweptStudy):
                 shown = zeros.table(self.zeros[grid.name], (ranking,))
                 yield Section(f"{title}: percent of zeros in each part, {ranking}", shown)
             yield Section(lines=tuple(self.finding(grid)))
+        if len(self.grids) > 1:  # At the end, which a terminal shows.
+            yield Section(f"All models{self.sample_mark}", self.overview())
         yield Section(lines=(f"The study's claim: {CLAIM}.", *self._claims(), *self.notes()))
 
     def figures(self) -> dict[str, Any]:
