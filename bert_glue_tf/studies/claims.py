@@ -15,6 +15,7 @@ from bert_glue_tf.core.records import FORMAT
 from bert_glue_tf.reports import formats
 from bert_glue_tf.reports.tables import Column, Table
 from bert_glue_tf.reports.verdicts import Comparison
+from bert_glue_tf.runs.config import short
 from bert_glue_tf.studies import words
 
 VERSION = 1  # Of the file of answers.
@@ -216,7 +217,15 @@ def text(study: str, answers: Sequence[Answer], made_by: str) -> str:
       answers: to its claims.
       made_by: the command whose runs they rest on.
     """
-    rows = [{**dataclasses.asdict(one), "verdict": one.verdict.value} for one in answers]
+    rows = [
+        {
+            **dataclasses.asdict(one),
+            "verdict": one.verdict.value,
+            # Of a folder its name, wherever it lies.
+            "encoder": ", ".join(short(name) for name in one.encoder.split(", ") if name),
+        }
+        for one in answers
+    ]
     values = {FORMAT: VERSION, "study": study, "made_by": made_by, "answers": rows}
     return json.dumps(values, indent=1, ensure_ascii=False) + "\n"
 

@@ -13,7 +13,7 @@ from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import tasks
 from bert_glue_tf.reports.measured import SAMPLE
 from bert_glue_tf.reports.tables import Table
-from bert_glue_tf.runs.config import ExperimentConfig
+from bert_glue_tf.runs.config import ExperimentConfig, short
 from bert_glue_tf.runs.results import ExperimentResult
 from bert_glue_tf.studies import words
 from bert_glue_tf.studies.cells import Cell
@@ -152,7 +152,7 @@ class SweptStudy(Study[Cell]):
             and all(one[name] == value for one in everyone)
         ]
         return (
-            f"Ours: encoder `{record.encoder['name']}`, data "
+            f"Ours: encoder `{short(record.encoder['name'])}`, data "
             f"{record.data['train']['name']}, {', '.join(alike)}; "
             f"{words.listed_seeds(sorted({one.seed for one in configs}))}."
         )

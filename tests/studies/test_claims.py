@@ -91,3 +91,11 @@ def test_layers_are_judged_by_half_a_point_at_the_surveys_share(found, left, ver
     row = types.SimpleNamespace(difference=found, costs=costs(left), base=costs(100))
     answer = survey_claims.layer(row)
     assert (answer and answer.verdict) is verdict
+
+
+def test_an_encoder_is_named_without_its_place(tmp_path):
+    one = claims.Answer("local_global.conv", Verdict.HOLDS, "", 800, 3, "/a/b/conv4, minilm_l6")
+    nothing = claims.Answer("report.size", Verdict.HOLDS, "")
+    (tmp_path / "x.json").write_text(claims.text("local_global", [one, nothing], "make"))
+    _, found = claims.read(tmp_path / "x.json")
+    assert [answer.encoder for answer in found] == ["conv4, minilm_l6", ""]
