@@ -210,21 +210,23 @@ def export(
 ) -> list[ExportResult]:
     """Export a finished run to .tflite files, and return their records.
 
+    Where its weights hold several networks, those of the largest stand first.
+
     Args:
       run: folder of the run.
       recipes: names of quantization recipes; empty for all.
-      **options: of `export.launch.launch`: seq_lengths, output, threads, calibration_examples,
+      **options: of `export.launch.launch_sizes`: size, seq_lengths, output, threads, calibration_examples,
         latency_repetitions, outputs, batch_sizes and client.
 
     Raises:
       UserError: as the export command.
     """
     from bert_glue_tf.core import logs
-    from bert_glue_tf.export.launch import launch
+    from bert_glue_tf.export.launch import launch_sizes
 
     logs.show_in_python()
-    _, records = launch(pathlib.Path(run).expanduser(), recipes=recipes, **options)
-    return records
+    found = launch_sizes(pathlib.Path(run).expanduser(), recipes=recipes, **options)
+    return [record for _, records in found for record in records]
 
 
 def export_hf(run: str | pathlib.Path, output: str | pathlib.Path = "") -> pathlib.Path:

@@ -11,7 +11,7 @@ from bert_glue_tf.core import cli, layout
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.export.defaults import CALIBRATION_EXAMPLES, LOGITS, OUTPUTS, REPETITIONS, THREADS
 from bert_glue_tf.export.folder import FOLDER
-from bert_glue_tf.export.launch import ForClient, launch
+from bert_glue_tf.export.launch import ForClient, launch_sizes
 from bert_glue_tf.export.mediapipe.client import USUAL_PYTHON
 from bert_glue_tf.export.mediapipe.refusals import CLIENT
 
@@ -28,6 +28,12 @@ _LENGTHS = flags.DEFINE_list(
 )
 _OUTPUT = flags.DEFINE_string(
     "output", "", f"Folder of the files; by default {FOLDER}/ in the run."
+)
+_SIZE = flags.DEFINE_string(
+    "size",
+    "",
+    "Of a run whose weights hold several networks (--pruning_method=shared, elastic): the name of "
+    "the one that files are made of; by default all of them, each in a folder of its own.",
 )
 _OUTPUTS = flags.DEFINE_enum(
     "outputs", LOGITS, OUTPUTS, "What the files give: logits, or probabilities made of them inside."
@@ -79,8 +85,9 @@ def main() -> None:
         if flag.value and not _CLIENT.value:
             raise UserError(f"--{flag.name}={flag.value} is of the file of a --client. Give one.")
     client = ForClient(_CLIENT.value, _LENGTH.value, _PYTHON.value) if _CLIENT.value else None
-    folder, records = launch(
+    exported = launch_sizes(
         cli.path("run", _RUN.value),
+        size=_SIZE.value,
         recipes=_RECIPES.value,
         seq_lengths=_LENGTHS.value,
         output=cli.path("output", _OUTPUT.value) if _OUTPUT.value else None,
@@ -93,10 +100,16 @@ def main() -> None:
     )
     from bert_glue_tf.reports import terminal
 
-    terminal.print_exports(records)
+    for folder, records in exported:
+        terminal.print_exports(records)
+        layout.say(f"The files, their cards and checksums are in {folder.path}.")
     if client:
         layout.say(f"The files *_{client.name}.tflite are for that client: docs/clients/README.md.")
-    layout.say(f"The files, their cards and checksums are in {folder.path}.")
+    if len(exported) > 1:
+        layout.say(
+            "Each size was timed by itself. This times all of them in turns, so that their times "
+            "compare:\n" + layout.command("benchmark", runs=_RUN.value)
+        )
     if not _OUTPUT.value:  # Elsewhere a comparison does not look for them.
         layout.say("This compares them:\n" + layout.command("compare", runs=_RUN.value))
 

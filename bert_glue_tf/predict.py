@@ -55,6 +55,12 @@ _AT = flags.DEFINE_enum(
     "Answer by the threshold that --at_recall or --at_precision of the training chose; by default "
     "the most probable class, or each label that the threshold for F1 gives.",
 )
+_SIZE = flags.DEFINE_string(
+    "size",
+    "",
+    "Of a run whose weights hold several networks (--pruning_method=shared, elastic): the name of "
+    "one; by default the largest.",
+)
 _THREADS = flags.DEFINE_integer(
     "threads",
     2,
@@ -96,7 +102,8 @@ def main() -> None:
             if _AT.value:
                 check_point(_AT.value, task, thresholds)
 
-        classifier = Classifier.load(cli.path("model", _MODEL.value), _THREADS.value, check)
+        model = cli.path("model", _MODEL.value)
+        classifier = Classifier.load(model, _THREADS.value, check, _SIZE.value)
         if _AT.value:
             classifier = classifier.at(_AT.value)
         if _SUBMISSION.value:

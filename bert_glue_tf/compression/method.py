@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from bert_glue_tf.compression.gradients import Gradients
     from bert_glue_tf.compression.hooks import HookedOptimizer
     from bert_glue_tf.compression.schedule import PruningContext
+    from bert_glue_tf.compression.sizes import Sizes
     from bert_glue_tf.compression.start import Start
 else:
     np = lazy.module("numpy")  # Any command that has settings imports this module.
@@ -201,6 +202,13 @@ class PruningMethod:
             pruned=sum(round(value * sizes[name]) for name, value in sparsities.items()),
             prunable=sum(sizes.values()),
         )
+
+    def sizes(self) -> Sizes | None:
+        """Return the networks that the method holds in one set of weights; None where it is one.
+
+        Asked for after `prepare`.
+        """
+        return None
 
     def finalize(self, model: tf_keras.Model) -> tf_keras.Model:
         """Return a model of plain layers, where pruned weights are exactly zero or cut out."""

@@ -34,6 +34,7 @@ from bert_glue_tf.export.record import ExportResult
 from bert_glue_tf.export.timings import FILE_NAME, Timing, identity_of, reference_order
 from bert_glue_tf.models.quantization import recipes
 from bert_glue_tf.runs import results, versions
+from bert_glue_tf.runs.paths import name_of, with_sizes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -157,7 +158,8 @@ def _existing(folders: Iterable[pathlib.Path]) -> list[pathlib.Path]:
     for folder in folders:
         if not os.path.lexists(folder):  # A pattern finds links whose folder is gone.
             raise UserError(f"--runs={folder}: no such folder. Give folders of the train command.")
-    return sorted({folder.resolve() for folder in folders if folder.is_dir()})
+    found = {folder.resolve() for folder in folders if folder.is_dir()}
+    return sorted({one for folder in found for one in with_sizes(folder)})
 
 
 def _no_files(folders: Sequence[pathlib.Path]) -> str:
@@ -182,7 +184,7 @@ def _warn_without_files(folder: pathlib.Path) -> None:
 
 def _file(export: ExportFolder, folder: pathlib.Path, record: ExportResult) -> File:
     config, source = record.config, next(iter(record.data.values()))["name"]
-    run, recipe = folder.name, record.recipe
+    run, recipe = name_of(folder), record.recipe
     return File(
         path=export.model(recipe),
         run=run,

@@ -246,7 +246,7 @@ class _ExportRun:
         names = list(dict.fromkeys([*self._files, *self._measured_before]))
         settings = self._settings
         found = benchmark.session(
-            [benchmark.File(self._folder.model(name), self._run.path.name, name) for name in names],
+            [benchmark.File(self._folder.model(name), self._run.name, name) for name in names],
             settings.seq_lengths,
             threads=settings.threads,
             repetitions=settings.latency_repetitions,
@@ -269,7 +269,7 @@ class _ExportRun:
         operators, pieces = self._operators(path)
         size = cost.size_on_disk(path)
         return ExportResult(
-            run=self._run.path.name,
+            run=self._run.name,
             config=self._run.config.to_json(),
             data=self._data_provenance(file.recipe),
             encoder=self._run.result.encoder,
@@ -301,6 +301,7 @@ class _ExportRun:
             busy=file.busy,
             own_task=tasks.describe(self._task),
             thresholds=self._run.result.thresholds,
+            size=self._run.result.size,
             **dataclasses.asdict(file.marked),
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from absl import logging
 
@@ -25,9 +25,41 @@ from bert_glue_tf.models import encoders
 from bert_glue_tf.models.quantization import recipes as known
 from bert_glue_tf.models.quantization.recipes import QuantizationRecipe
 from bert_glue_tf.runs.finished import Run
+from bert_glue_tf.runs.paths import SIZES
 
 if TYPE_CHECKING:
     from bert_glue_tf.export.mediapipe.exporter import MediaPipeExport
+
+
+Exported = tuple[ExportFolder, list[ExportResult]]
+
+
+def launch_sizes(
+    path: pathlib.Path, *, size: str = "", output: pathlib.Path | None = None, **options: Any
+) -> list[Exported]:
+    """Make and measure the files of each network that the weights of a finished run hold.
+
+    Args:
+      path: folder of the run.
+      size: name of one of them; empty for all. A run whose weights hold one network has no sizes.
+      output: folder of the files; those of the smaller networks are in sizes/ there. By default
+        tflite/ in the run, and in the folder of each size.
+      **options: of `launch`.
+
+    Returns:
+      As `launch` for each network, the largest first.
+
+    Raises:
+      UserError: there is no such size; or as `launch`.
+    """
+    run = Run.read(path)
+    if size:
+        return [launch(run.of_size(size).path, output=output, **options)]
+    found = [launch(path, output=output, **options)]
+    for name in reversed(run.sizes[:-1]):
+        place = output / SIZES / name if output else None
+        found.append(launch(run.of_size(name).path, output=place, **options))
+    return found
 
 
 def launch(

@@ -69,7 +69,7 @@ def of(
         "tokenizer": dataclasses.asdict(switches),
         "truncation": run.config.truncation,
         "recipe": recipe.name,
-        "source_run": run.path.name,
+        "source_run": run.name,
         "source_commit": result.environment.get("commit"),
         "encoder": result.encoder["name"],
         "licence": result.encoder.get("licence") or "that of the encoder",

@@ -53,6 +53,7 @@ class ExportResult(Record):
         where they did not.
       own_task: what describes a task of the user's own; empty for a known one.
       thresholds: the source run's, at which this file's precision and recall are measured.
+      size: name of the network, where the source run's weights hold several; else empty.
     """
 
     what_is_foreign: ClassVar[str] = "no record of an export"
@@ -86,6 +87,7 @@ class ExportResult(Record):
     busy: str = ""
     own_task: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     thresholds: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    size: str = ""
 
     @property
     def examples(self) -> int:

@@ -46,7 +46,7 @@ def identity(run: Run, settings: ExportSettings) -> dict[str, Any]:
     if settings.batch_sizes != (1,):
         more["batch_sizes"] = list(settings.batch_sizes)
     return {
-        "run": run.path.name,
+        "run": run.name,
         "weights_sha256": weights_sha256(run),
         "seq_lengths": list(settings.seq_lengths),
         "calibration_examples": settings.calibration_examples,

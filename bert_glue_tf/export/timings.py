@@ -143,7 +143,7 @@ def identity_of(file: pathlib.Path, record: ExportResult) -> str:
     config = identity.settings(file, found[-1].config)
     prunings = described.prunings(config)
     used = identity.deciding(config, prunings, identity.teacher(config, found[-1].teacher))
-    return identity.key(used, prunings, content, record.recipe)
+    return identity.key(used, prunings, identity.of_size(content, record.size), record.recipe)
 
 
 def in_one_session(folder: pathlib.Path, results: Sequence[ExportResult]) -> list[ExportResult]:

@@ -122,6 +122,7 @@ class Model:
       teacher: what its teacher is (`identity.teacher`); empty without one.
       sensitivity: what its parts are worth; empty where that was not measured.
       is_tested: whether it is judged on the task's test splits instead of the validation splits.
+      size: name of the network, where the run's weights hold several; else empty.
     """
 
     run: str
@@ -149,6 +150,7 @@ class Model:
     teacher: str = ""
     sensitivity: Sequence[Sensitivity] = ()
     is_tested: bool = False
+    size: str = ""
 
     @property
     def task(self) -> tasks.TaskSpec:
@@ -263,7 +265,10 @@ class Model:
         Data, encoder and teacher count by their content, not by the path that led to them.
         """
         content = [self.source, self.digests, self.encoder, self.encoder_digest]
-        return identity.key(self.deciding, self.prunings, content, self.recipe, without)
+        left_out = set(without)
+        if "pruning_method" not in left_out:
+            content = identity.of_size(content, self.size)
+        return identity.key(self.deciding, self.prunings, content, self.recipe, left_out)
 
 
 def mean_interval(intervals: Sequence[Interval | None]) -> Interval | None:

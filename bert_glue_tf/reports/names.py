@@ -44,6 +44,7 @@ def names(models: Sequence[Model]) -> list[str]:
         parts = [_method(one, asked) for one in own] or ["no pruning"]
         if own:
             parts[0] = f"pruned: {parts[0]}"
+        parts += [f"size {model.size}"] if model.size else []
         telling = {
             name: _said(name, value, model, models)
             for name, value in mine.items()

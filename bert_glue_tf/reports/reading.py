@@ -24,6 +24,7 @@ from bert_glue_tf.reports import groups, machine, rows, times
 from bert_glue_tf.reports.measured import KERAS, Model
 from bert_glue_tf.runs import identity, results
 from bert_glue_tf.runs.history import read_history
+from bert_glue_tf.runs.paths import with_sizes
 from bert_glue_tf.runs.results import ExperimentResult
 
 
@@ -54,7 +55,9 @@ def every(folders: Iterable[pathlib.Path]) -> list[Model]:
     for folder in sorted(found):
         name = folder.name if names[folder.name] == 1 else str(folder)
         # A name need not be UTF-8.
-        models += _folder(folder, os.fsencode(name).decode(errors="replace"))
+        shown = os.fsencode(name).decode(errors="replace")
+        for own in with_sizes(folder):
+            models += _folder(own, shown + str(own).removeprefix(str(folder)))
     if not models:
         raise UserError(
             f"--runs: {len(found)} folder(s), none with a finished run. Give folders of the train "
@@ -193,6 +196,7 @@ def _trained(
         teacher=identity.teacher(record.config, record.teacher),
         folder=folder,
         sensitivity=sensitivity.to_show(sensitivity.load(folder)),
+        size=record.size,
     )
 
 
@@ -281,6 +285,7 @@ def _exported(
         thresholds=record.thresholds,
         teacher=identity.teacher(source.config, source.teacher),
         folder=folder,
+        size=source.size,
         # A file that was made again since is another one.
         timings=[one for one in timed if (one.recipe, one.sha256) == (recipe, record.sha256)],
     )

@@ -159,7 +159,13 @@ def title(result: ExperimentResult) -> str:
     """Return task, data, encoder and method; `sample` is named wherever its results are."""
     config = result.config
     text = f"{config['task']} ({result.data['train']['name']} data), {config['encoder']}"
-    return f"{text}, pruning: {config['pruning_method']}, seed {config['seed']}"
+    return f"{text}, {_pruning(config, result.size)}, seed {config['seed']}"
+
+
+def _pruning(config: Mapping[str, Any], size: str) -> str:
+    """Return the pruning of a run, and which network it is where its weights hold several."""
+    text = f"pruning: {config['pruning_method']}"
+    return f"{text}, size {size}" if size else text
 
 
 def notes(result: ExperimentResult) -> list[str]:
@@ -247,7 +253,7 @@ def print_exports(records: Sequence[ExportResult]) -> None:
     shown = Table(_exports(task, list(first.latency)), tuple(records))
     layout.say(
         f"{task.name} ({first.data[next(iter(first.data))]['name']} data), "
-        f"{first.encoder['name']}, pruning: {first.config['pruning_method']}, "
+        f"{first.encoder['name']}, {_pruning(first.config, first.size)}, "
         f"seed {first.config['seed']}"
     )
     _print_lines(fitting.lines(shown, layout.width()))

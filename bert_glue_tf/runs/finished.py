@@ -8,7 +8,8 @@ import pathlib
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import tasks
 from bert_glue_tf.data.tasks import TaskSpec
-from bert_glue_tf.runs import results
+from bert_glue_tf.models import sizes
+from bert_glue_tf.runs import paths, results
 from bert_glue_tf.runs.config import ExperimentConfig, read_file
 from bert_glue_tf.runs.results import ExperimentResult
 from bert_glue_tf.runs.run_folder import RunFolder
@@ -33,9 +34,38 @@ class Run:
         return RunFolder(self.path, self.config)
 
     @property
+    def name(self) -> str:
+        """Return what records call it."""
+        return paths.name_of(self.path)
+
+    @property
     def task(self) -> TaskSpec:
         """Return the task that it was trained on."""
         return tasks.of(self.result)
+
+    @property
+    def sizes(self) -> tuple[str, ...]:
+        """Return the names of the networks that its weights hold, from the smallest on.
+
+        None where they hold one.
+        """
+        return tuple(self.result.sizes.get("names", ()))
+
+    def of_size(self, name: str) -> Run:
+        """Return one of the networks that the run's weights hold, as a finished run.
+
+        Raises:
+          UserError: there is no such size, or its folder is not whole.
+        """
+        if name not in self.sizes:
+            good = ", ".join(self.sizes)
+            has = f"it has {good}" if good else "it has one network"
+            raise UserError(
+                f"--size={name}: the run {self.path} has no such size ({has}). "
+                + (f"Good values: {good}." if good else "Leave --size out.")
+            )
+        is_whole = name == self.sizes[-1]
+        return self if is_whole else Run.read(self.folder.sizes / name, "size")
 
     @classmethod
     def read(cls, path: pathlib.Path, flag: str = "run") -> Run:
@@ -75,4 +105,5 @@ class Run:
             raise UserError(
                 f"{folder.model}: holds no model. Copy the whole folder of the run, or train again."
             )
+        sizes.restore(folder.model)
         return cls(path, config, found[-1])

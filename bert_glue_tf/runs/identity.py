@@ -90,6 +90,16 @@ def content(data: Mapping[str, Any], encoder: Mapping[str, Any]) -> list[Any]:
     return [source, digests, encoder["name"], str(encoder.get("sha256"))]
 
 
+def of_size(content: Sequence[Any], size: str) -> list[Any]:
+    """Return what tells the networks apart that the weights of one run hold.
+
+    Args:
+      content: of `content`.
+      size: name of the network; empty where the weights hold one.
+    """
+    return [*content, size] if size else list(content)
+
+
 def key(
     used: Mapping[str, Any],
     prunings: Sequence[Pruning],

@@ -10,6 +10,7 @@ model/            the trained model (SavedModel) with its preprocessing
 choices.json      what was decided before the training and has to stay so when it goes on
 teacher_answers/  the teacher's answers to the training texts, kept until the run is finished
 checkpoints/      the last two states of the training, to go on from; a finished run has none
+sizes/            of a run of several sizes the smaller ones, each a folder as this one
 best/             with --keep=best, the weights of the best epoch; a finished run has none
 tensorboard/      curves: loss, scores, learning rate, sparsity; settings and results for HParams
 .lock             held by the process that is running here
@@ -23,6 +24,22 @@ import pathlib
 from bert_glue_tf.runs import results
 
 LOCK = ".lock"
+SIZES = "sizes"
+
+
+def name_of(folder: pathlib.Path) -> str:
+    """Return the name of a run: its folder's, and that of the run behind it for a size of one."""
+    if folder.parent.name != SIZES:
+        return folder.name
+    return f"{folder.parent.parent.name}/{SIZES}/{folder.name}"
+
+
+def with_sizes(folder: pathlib.Path) -> list[pathlib.Path]:
+    """Return the folder of a run, and those of the smaller networks that its weights hold."""
+    if not (folder / results.FILE_NAME).is_file():
+        return [folder]  # Not finished, though some of its sizes may be.
+    found = (folder / SIZES).glob(f"*/{results.FILE_NAME}")
+    return [folder, *sorted(file.parent for file in found)]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,6 +97,11 @@ class RunPaths:
     def tensorboard(self) -> pathlib.Path:
         """Return the folder of the curves."""
         return self.path / "tensorboard"
+
+    @property
+    def sizes(self) -> pathlib.Path:
+        """Return the folder of the smaller networks that the run's weights hold."""
+        return self.path / SIZES
 
     @property
     def predictions(self) -> pathlib.Path:

@@ -52,6 +52,9 @@ class ExperimentResult(Record):
         metrics `precision_at_recall` and so on are measured at it. Empty where neither is given.
       teacher: `run` (its folder's name), `encoder`, `metrics` on its validation split(s), and
         `train_metrics` on the texts that this run has learned from; empty without a teacher.
+      size: name of the network, where the run's weights hold several; empty where they hold one.
+      sizes: of the largest network of such a run: `names` of all, from the smallest on, and `bytes`
+        of what they share; empty for others.
     """
 
     what_is_foreign: ClassVar[str] = "its settings, metrics and other fields are not those of a run"
@@ -79,6 +82,8 @@ class ExperimentResult(Record):
     epoch: int | None = None
     thresholds: Mapping[str, float] = dataclasses.field(default_factory=dict)
     teacher: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    size: str = ""
+    sizes: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     @classmethod
     def of(cls, values: dict[str, Any]) -> Self:

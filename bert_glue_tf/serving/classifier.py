@@ -81,6 +81,7 @@ class Classifier:
         path: str | pathlib.Path,
         threads: int = THREADS,
         check: Check = lambda task, thresholds: None,
+        size: str = "",
     ) -> Classifier:
         """Load a .tflite file of an export, or the model of a run.
 
@@ -89,17 +90,24 @@ class Classifier:
           threads: for a .tflite file: how many texts are predicted at the same time.
           check: called with the task and the thresholds as soon as they are known, for a run
             before TensorFlow is imported; what it raises goes through.
+          size: name of one of the networks that the run's weights hold; empty for the largest.
 
         Raises:
-          UserError: it is neither, it is damaged, or its vocabulary does not fit.
+          UserError: it is neither, it is damaged, its vocabulary does not fit, or it has no such
+            size.
         """
         path = pathlib.Path(path).expanduser()
         if path.is_dir():
-            return cls._of_run(path, check)
+            return cls._of_run(path, check, size)
+        if size:
+            raise UserError(
+                f"--size={size}: {path} is no folder of a run, whose weights may hold several "
+                "networks. Give the folder of the run, or the file of that size without --size."
+            )
         return cls._of_file(path, threads, check)
 
     @classmethod
-    def _of_run(cls, path: pathlib.Path, check: Check) -> Classifier:
+    def _of_run(cls, path: pathlib.Path, check: Check, size: str) -> Classifier:
         if ExportFolder(path).settings_file.is_file():
             files = sorted(file.name for file in path.glob("*.tflite"))
             raise UserError(
@@ -107,6 +115,7 @@ class Classifier:
                 f"({', '.join(files) or 'it has none'})."
             )
         run = finished.Run.read(path, "model")
+        run = run.of_size(size) if size else run
         check(run.task, run.result.thresholds)
         from bert_glue_tf.models import saving
 

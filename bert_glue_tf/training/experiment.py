@@ -23,7 +23,7 @@ from bert_glue_tf.training import (
     needed,
     network,
     plan,
-    record,
+    sized,
     starting_point,
 )
 from bert_glue_tf.training.job import Job
@@ -76,4 +76,4 @@ def _run(job: Job, examples: Mapping[str, Examples] | None) -> ExperimentResult:
     classifier = network.build(job, data, steps, start)
     trained = loop.train(job, data, steps, classifier, start_time)
     probing.collect(trained.model.variables)  # The optimizer's moments are twice as large.
-    return record.write(job, data, steps, classifier, trained)
+    return sized.write(job, data, steps, classifier, trained)

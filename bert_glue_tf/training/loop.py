@@ -19,7 +19,7 @@ from bert_glue_tf.data.batching import Split
 from bert_glue_tf.evaluation.evaluator import PredictFn
 from bert_glue_tf.models import classifiers, heads
 from bert_glue_tf.runs.settings import BEST
-from bert_glue_tf.training import callbacks, devices, laying_out, thresholds
+from bert_glue_tf.training import callbacks, devices, laying_out, sandwich, thresholds
 from bert_glue_tf.training import network as networks
 from bert_glue_tf.training import objective as objectives
 from bert_glue_tf.training.best import BestEpoch, first_whole_epoch
@@ -52,6 +52,8 @@ class Trained:
       epoch: whose weights these are, from 1; 0 where nothing was trained.
       positions_used: the share of the training's positions that hold a word piece; NaN where
         nothing was trained.
+      size: name of the network, where the run's weights hold several.
+      sizes: as `ExperimentResult.sizes`.
     """
 
     model: tf_keras.Model
@@ -62,6 +64,8 @@ class Trained:
     throughput: Throughput
     positions_used: float
     epoch: int = 0
+    size: str = ""
+    sizes: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 class _Position:
@@ -228,8 +232,9 @@ def _compile(
     """
     with devices.building(job.strategy, network.policy):
         objective = _objective(job, inputs, network)
+        step = sandwich.step_of(plan.method, inputs.task.problem, job.config.seed)
         trainee = objectives.trainee(
-            network.model, layouts.training.inputs, objective, job.config.seed
+            network.model, layouts.training.inputs, objective, job.config.seed, step
         )
         trainee.compile(
             optimizer=plan.method.wrap_optimizer(

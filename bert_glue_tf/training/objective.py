@@ -21,6 +21,7 @@ from bert_glue_tf.data.tasks import TaskSpec
 from bert_glue_tf.models import heads
 from bert_glue_tf.runs.config import ExperimentConfig
 from bert_glue_tf.training.hints import Hint
+from bert_glue_tf.training.steps import TrainingStep
 
 HeadLoss = Callable[[tf.Tensor, tf.Tensor], "tf.Tensor | None"]
 LABELS = "labels"  # The target that every objective has, and that metrics are computed from.
@@ -189,22 +190,37 @@ class Trainee(tf_keras.Model):
       objective: what it minimises.
     """
 
-    def __init__(self, classifier: tf_keras.Model, objective: Objective) -> None:
+    def __init__(
+        self,
+        classifier: tf_keras.Model,
+        objective: Objective,
+        step: TrainingStep | None = None,
+    ) -> None:
         """Wrap a classifier, under the scope of the strategy that it was built under.
 
         Args:
           classifier: a functional model of features to logits float32 [batch, width].
           objective: what to minimise.
+          step: how a step computes; None for one network.
         """
         # The same name, since it is a part of the names in the training's graph.
         super().__init__(inputs=classifier.input, outputs=classifier.output, name=classifier.name)
         self.objective = objective
+        self._step = step or TrainingStep()
         self._mean_of_examples: tf_keras.metrics.Mean | None = None
 
     @property
     def own_state(self) -> dict[str, Any]:
         """The variables that it trains besides the classifier, by name, for a checkpoint."""
         return {}
+
+    def train_step(self, data: Any) -> dict[str, tf.Tensor]:
+        """Update the variables by one batch, and return the metrics."""
+        return self._step.run(self, data)
+
+    def logits_of(self, outputs: Any) -> tf.Tensor:
+        """Return the logits [batch, width] of what a call of the model returns."""
+        return outputs
 
     def compile(self, *, is_filled_up: bool, **arguments: Any) -> None:
         """Set the optimizer and the metrics of the labels; the loss is the objective's.
@@ -288,7 +304,12 @@ class HintedTrainee(Trainee):
     """A classifier that learns by what its encoder computes inside, besides its logits."""
 
     def __init__(
-        self, classifier: tf_keras.Model, objective: Objective, whole: tf_keras.Model, seed: int
+        self,
+        classifier: tf_keras.Model,
+        objective: Objective,
+        whole: tf_keras.Model,
+        seed: int,
+        step: TrainingStep | None = None,
     ) -> None:
         """Wrap a classifier as `Trainee`.
 
@@ -298,8 +319,9 @@ class HintedTrainee(Trainee):
           whole: of `heads.with_inside`: the same layers and features, to logits and by name what
             each hint selects.
           seed: of the first values of what is trained for a hint alone.
+          step: as for `Trainee`.
         """
-        super().__init__(classifier, objective)
+        super().__init__(classifier, objective, step)
         made = {hint.name: hint.projection(seed) for hint in objective.hints}
         self.projections = {name: one for name, one in made.items() if one is not None}
         # Within a function, so that Keras does not count the same layers twice.
@@ -314,6 +336,10 @@ class HintedTrainee(Trainee):
         """Return `logits` [batch, width] and, by its name, what each hint selects."""
         del mask
         return self._whole(inputs, training)
+
+    def logits_of(self, outputs: Any) -> tf.Tensor:
+        """Return the logits of what `call` returns."""
+        return outputs["logits"]
 
     def compute_loss(
         self, x: Any, y: Any, y_pred: Any, sample_weight: tf.Tensor | None = None
@@ -348,7 +374,11 @@ def _as_computed(losses: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
 
 
 def trainee(
-    model: tf_keras.Model, inputs: Iterable[str], objective: Objective, seed: int
+    model: tf_keras.Model,
+    inputs: Iterable[str],
+    objective: Objective,
+    seed: int,
+    step: TrainingStep | None = None,
 ) -> Trainee:
     """Return a classifier as it trains, with what its encoder computes where that is learned.
 
@@ -357,10 +387,11 @@ def trainee(
       inputs: names of the features that its batches have.
       objective: what to minimise.
       seed: of the run.
+      step: how a step computes; None for one network.
     """
     classifier = heads.over(model, inputs)
     if not objective.hints:
-        return Trainee(classifier, objective)
+        return Trainee(classifier, objective, step)
     select = {hint.name: hint.select for hint in objective.hints}
     whole = heads.with_inside(model, inputs, select)
-    return HintedTrainee(classifier, objective, whole, seed)
+    return HintedTrainee(classifier, objective, whole, seed, step)

@@ -78,6 +78,8 @@ def write(
         own_task=tasks.describe(inputs.task),
         epoch=trained.epoch,
         teacher=network.lesson.record() if network.lesson else {},
+        size=trained.size,
+        sizes=trained.sizes,
         **dataclasses.asdict(marked),
     )
     records.append(folder.results_file, result)

@@ -1,0 +1,145 @@
+"""The training step of several networks in one set of weights: the sandwich rule.
+
+Each step computes the largest network, the smallest and one between; the largest learns what the
+run's objective says, the others its answers, and the gradients are summed up: "sandwich rule" and
+"inplace distillation" of Yu and Huang 2019, "Universally slimmable networks and improved training
+techniques", sections 3.1 and 3.2 (https://arxiv.org/abs/1903.05134). On BERT, whose largest network
+teaches the others as well: Hou et al. 2020, "DynaBERT", section 2.2
+(https://arxiv.org/abs/2004.04037).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import tensorflow as tf
+import tf_keras
+
+from bert_glue_tf.compression.method import PruningMethod
+from bert_glue_tf.compression.sizes import Sizes
+from bert_glue_tf.data.keras_metrics import as_long
+from bert_glue_tf.data.problems import Problem
+from bert_glue_tf.training.objective import LABELS, Trainee
+from bert_glue_tf.training.steps import TrainingStep
+
+
+class SandwichStep(TrainingStep):
+    """A training step of the largest network, the smallest, and one between."""
+
+    # Of the largest network's answers: they are learned as they are, as Yu and Huang do.
+    _TEMPERATURE = 1.0
+
+    def __init__(self, sizes: Sizes, problem: Problem, seed: int) -> None:
+        """Take the networks.
+
+        Args:
+          sizes: at least two.
+          problem: gives the distance from the largest network's answers.
+          seed: of the run, by which the network between is drawn.
+        """
+        self._sizes = sizes
+        self._problem = problem
+        self._seed = seed
+
+    def run(self, trainee: Trainee, data: Any) -> dict[str, tf.Tensor]:
+        features, targets, weights = tf_keras.utils.unpack_x_y_sample_weight(data)
+        optimizer, variables = trainee.optimizer, trainee.trainable_variables
+        with tf.GradientTape() as tape:
+            outputs = trainee(features, training=True)
+            loss = trainee.compute_loss(features, targets, outputs, weights)
+        total = gradients(optimizer, loss, variables, tape)
+        teacher = self._taught(targets, tf.stop_gradient(trainee.logits_of(outputs)))
+        switched = self._sizes.switched
+        whole = [variable.read_value() for variable in switched]
+        for number in self._smaller(optimizer.iterations):
+            for variable, values in zip(switched, whole, strict=True):
+                variable.assign(self._sizes.select(variable, values, number))
+            with tf.GradientTape() as tape:
+                logits = trainee.logits_of(trainee(features, training=True))
+                losses = self._problem.distillation_loss(teacher, logits, self._TEMPERATURE)
+                loss = tf.reduce_mean(losses if weights is None else losses * weights)
+            found = gradients(optimizer, loss, variables, tape)
+            total = list(map(_sum, total, self._selected(variables, found, number)))
+        for variable, values in zip(switched, whole, strict=True):
+            variable.assign(values)
+        optimizer.apply_gradients(zip(total, variables, strict=True))
+        return trainee.compute_metrics(features, targets, outputs, weights)
+
+    def _smaller(self, step: tf.Variable) -> Iterator[tf.Tensor]:
+        """Yield the numbers of the networks besides the largest: the smallest, and one between.
+
+        The one between is drawn from seed and step alone, so that a training that goes on draws
+        the same.
+        """
+        largest = len(self._sizes.names) - 1
+        yield tf.constant(0)
+        if largest > 1:
+            seed = tf.stack([tf.constant(self._seed, tf.int64), tf.cast(step, tf.int64)])
+            yield tf.random.stateless_uniform([], seed, 1, largest, tf.int32)
+
+    def _taught(self, targets: Mapping[str, tf.Tensor], logits: tf.Tensor) -> tf.Tensor:
+        """Return the largest network's answers as a problem takes those of a teacher."""
+        if not self._problem.tags_words:
+            return logits
+        labels = as_long(targets[LABELS], logits, -1)
+        return tf.where(labels[..., None] >= 0, logits, float("nan"))
+
+    def _selected(
+        self, variables: Sequence[tf.Variable], found: Sequence[Any], number: tf.Tensor
+    ) -> Iterator[Any]:
+        """Yield the gradients of a smaller network's own weights."""
+        switched = {id(variable) for variable in self._sizes.switched}
+        for variable, gradient in zip(variables, found, strict=True):
+            if gradient is None or id(variable) not in switched:
+                yield gradient
+            else:
+                yield self._sizes.select(variable, tf.convert_to_tensor(gradient), number)
+
+
+def step_of(method: PruningMethod, problem: Problem, seed: int) -> TrainingStep:
+    """Return the training step that a method's networks need.
+
+    Args:
+      method: prepared.
+      problem: of the run.
+      seed: of the run.
+    """
+    sizes = method.sizes()
+    if sizes is None or not sizes.together:
+        return TrainingStep()
+    return SandwichStep(sizes, problem, seed)
+
+
+def gradients(
+    optimizer: Any, loss: tf.Tensor, variables: Sequence[tf.Variable], tape: tf.GradientTape
+) -> list[Any]:
+    """Return the gradients of a loss as an optimizer computes them in its `minimize`.
+
+    One of float16 scales the loss before and the gradients after it.
+
+    Args:
+      optimizer: of a model.
+      loss: scalar, computed on the tape.
+      variables: those that train.
+      tape: of the loss.
+
+    Returns:
+      A tensor or `IndexedSlices` for each variable; None where the loss does not depend on it.
+    """
+    # The public name is that of Keras's newer optimizers; tf-models-official's is an older one.
+    compute = getattr(optimizer, "compute_gradients", None) or optimizer._compute_gradients
+    return [gradient for gradient, _ in compute(loss, variables, tape=tape)]
+
+
+def _sum(one: Any, other: Any) -> Any:
+    """Return the sum of two gradients; of rows of a table both lists of rows."""
+    if one is None or other is None:
+        return other if one is None else one
+    if isinstance(one, tf.IndexedSlices) and isinstance(other, tf.IndexedSlices):
+        return tf.IndexedSlices(
+            tf.concat([one.values, other.values], 0),
+            tf.concat([one.indices, other.indices], 0),
+            one.dense_shape,
+        )
+    return tf.convert_to_tensor(one) + tf.convert_to_tensor(other)
