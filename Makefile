@@ -35,7 +35,7 @@ VERSION := import sys; print("%d.%d" % sys.version_info[:2])
 
 .DEFAULT_GOAL := help
 .PHONY: help install same-python demo export-tflite web-demo benchmark reproduce-report reproduce-structured \
-    reproduce-local-global survey notebooks bench-peers bench-finetuning bench-training need-run \
+    reproduce-shared reproduce-local-global survey notebooks bench-peers bench-finetuning bench-training need-run \
     need-browser web-runtime clients test-clients test test-fast test-messages lint claims docs audit lock clean
 
 help:  ## list the targets
@@ -55,7 +55,7 @@ $(INSTALLED): constraints.txt setup.cfg
 
 # A PYTHON that is asked for cannot change an environment that is there already. After the
 # installation, so that one that is built anew is silent.
-install demo export-tflite web-demo benchmark reproduce-report reproduce-structured reproduce-local-global survey \
+install demo export-tflite web-demo benchmark reproduce-report reproduce-structured reproduce-shared reproduce-local-global survey \
     notebooks test test-fast test-messages test-clients lint docs lock: | same-python
 same-python: $(INSTALLED)
 ifneq ($(filter command environment,$(origin PYTHON)),)
@@ -104,6 +104,9 @@ reproduce-report: $(INSTALLED)  ## the report's Tables 1 to 3 beside ours (ARGS=
 
 reproduce-structured: $(INSTALLED)  ## magnitude, row, column, block pruning (ARGS="--data=... ...")
 	$(BIN)/python -m bert_glue_tf.reproduce_structured $(ARGS)
+
+reproduce-shared: $(INSTALLED)  ## models that share their weights, the report's Table 2 (ARGS="--data=... ...")
+	$(BIN)/python -m bert_glue_tf.reproduce_shared $(ARGS)
 
 reproduce-local-global: $(INSTALLED)  ## local against global pruning (ARGS="--data=... ...")
 	$(BIN)/python -m bert_glue_tf.reproduce_local_global $(ARGS)

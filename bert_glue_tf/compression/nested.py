@@ -46,6 +46,7 @@ class NestedPruning(ScoredPruning):
     # How sparse the networks are its own options say.
     unused = ("final_sparsity", "initial_sparsity")
     takes_sparsity = False
+    sparsity_note = "each of its networks has its own, and --final_sparsity does not come into it"
     # False: the networks are parts of one that was trained alone, and chosen after its last step.
     together = True
 
@@ -56,6 +57,10 @@ class NestedPruning(ScoredPruning):
         The smallest network comes first, so that the fractions fall.
         """
         raise NotImplementedError
+
+    @classmethod
+    def is_structure(cls) -> bool:
+        return False  # A mask of one network.
 
     def check_settings(self) -> None:
         super().check_settings()

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 from absl import logging
 
 from bert_glue_tf.core import layout, lazy, strict_json
-from bert_glue_tf.core.errors import UserError, reason_of
+from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.core.files import write_atomically
 from bert_glue_tf.models.transformer_names import canonical_name
 
@@ -204,7 +204,7 @@ def restore(folder: pathlib.Path) -> None:
     except (OSError, KeyError, ValueError, LookupError) as error:
         raise UserError(
             f"{folder}: the weights of this size are parts of those of the run {run}, which are "
-            f"not whole ({reason_of(error)}). Copy the whole folder of that run, or train again."
+            f"not whole ({error}). Copy the whole folder of that run, or train again."
         ) from None
     try:
         _write(folder, tensors)

@@ -270,6 +270,30 @@ def zeros_by_part(title: str, panels: Mapping[str, Mapping[str, Mapping[str, flo
     return figure
 
 
+def against_numbers(
+    title: str, numbers: str, unit: str, places: Sequence[int], lines: Mapping[str, Sequence[float]]
+) -> Any:
+    """Draw values against whole numbers, a line for each name.
+
+    Args:
+      title: of the figure.
+      numbers: what the numbers count.
+      unit: of the values.
+      places: the numbers.
+      lines: name -> a value for each of them.
+    """
+    with _style():
+        figure, (axis,) = _figure(1, 6.4, 3.8)
+        for (name, values), colour in zip(lines.items(), _colours(len(lines)), strict=True):
+            axis.plot(places, values, "o-", markersize=3, color=colour, label=name)
+        axis.set_xlabel(numbers)
+        axis.set_ylabel(unit)
+        axis.set_ylim(bottom=0)
+        axis.set_title(title, fontsize=10)
+        _lay_out(figure, axis)
+    return figure
+
+
 def _lay_out(figure: Any, axis: Any) -> None:
     """Fit the axes into the figure, then put the legend beside them.
 

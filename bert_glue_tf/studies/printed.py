@@ -6,6 +6,7 @@ null where it prints no number.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import importlib.resources
 import json
@@ -16,6 +17,22 @@ from typing import Any
 from bert_glue_tf.compression.names import DEFAULT_METHOD, NO_PRUNING
 
 Scores = Mapping[str, Mapping[str, float]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Printed:
+    """A model of the second report's Table 2.
+
+    Attributes:
+      sparsity: as a fraction.
+      accuracy: as a fraction.
+      seconds: of an inference on its microcontroller.
+    """
+
+    sparsity: float
+    accuracy: float
+    seconds: float
+
 
 PRUNED = DEFAULT_METHOD  # What the report calls pruning.
 _COLUMNS = {NO_PRUNING: "no_pruning", PRUNED: "pruning"}
@@ -144,6 +161,28 @@ def survey_values() -> Mapping[str, str]:
             before = f"{found[method]}; " if method in found else ""
             found[method] = f"{before}{row['value']}"
     return found
+
+
+def shared_networks() -> list[str]:
+    """Return the networks of the second report's Table 2, by the names that it gives them."""
+    table = document("structured")["table2"]
+    return [name for name, values in table.items() if isinstance(values, dict)]
+
+
+def shared(network: str) -> list[Printed]:
+    """Return the models of a network in the second report's Table 2, the sparsest first.
+
+    Args:
+      network: by the report's name; for any other there are none.
+    """
+    if network not in shared_networks():
+        return []
+    values = document("structured")["table2"][network]
+    columns = zip(values["sparsity"], values["accuracy"], values["latency_s"], strict=True)
+    return [
+        Printed(round(sparsity / 100, 6), score / 100, seconds)
+        for sparsity, score, seconds in columns
+    ]
 
 
 def irregular_is_best() -> tuple[list[str], list[str]]:

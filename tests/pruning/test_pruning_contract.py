@@ -38,6 +38,7 @@ from bert_glue_tf.models import classifiers, saving
 from bert_glue_tf.models.backbone import Backbone
 from bert_glue_tf.models.bert.network import build_encoder
 from bert_glue_tf.runs.config import ExperimentConfig
+from bert_glue_tf.training import sandwich
 from bert_glue_tf.training.gradients import TrainingGradients
 from bert_glue_tf.training.objective import LABELS, TaskLoss, Trainee
 from bert_glue_tf.training.optimizer import build_optimizer
@@ -54,9 +55,10 @@ CONFIG = ExperimentConfig(
     dropout=0.0,
 )
 # What a method needs besides on a network as small as this one.
-OPTIONS = {"block": "block=4x4"}
-# Methods with a time of their own: prune at the end of a round, or at the end of the schedule.
-OWN_SCHEDULE = {"lottery_ticket", "admm"}
+OPTIONS = {"block": "block=4x4", "shared": f"sparsities=0.75,{FINAL}"}
+# Methods with a time of their own: prune at the end of a round, or at the end of the schedule; the
+# densest of several networks is behind the sparsest, of which the schedule tells.
+OWN_SCHEDULE = {"lottery_ticket", "admm", "shared"}
 # Methods that cut before the training, by data or layers; their own tests are elsewhere.
 CUTTING = {"layer", "vocabulary"}
 ALL = sorted(set(registry.names()) - CUTTING)
@@ -125,7 +127,8 @@ class Training:
         self.model = self.method.prepare(
             classifiers.build_classifier(encoder, TASK, dropout=0.0, seed=config.seed), self.context
         )
-        self.trainee = Trainee(self.model, TaskLoss(TASK.problem))
+        step = sandwich.step_of(self.method, TASK.problem, config.seed)
+        self.trainee = Trainee(self.model, TaskLoss(TASK.problem), step)
         self.trainee.compile(
             optimizer=self.method.wrap_optimizer(
                 build_optimizer(config, total_steps // self.method.cycles)
@@ -499,7 +502,8 @@ def test_it_says_what_tables_and_other_methods_have_to_know(name):
 def test_methods_are_listed_by_what_they_say_of_themselves():
     found = "attention_head block channel column filter magnitude neuron pattern row"
     assert registry.structures() == found.split()
-    assert [n for n in registry.names() if not registry.get(n).takes_sparsity] == ["vocabulary"]
+    without = [n for n in registry.names() if not registry.get(n).takes_sparsity]
+    assert without == ["shared", "vocabulary"]
     held = registry.names_for(tiny_bert.saved_model_backbone())
     every = set(registry.names()) - {names.NO_PRUNING}
     of_bert, of_cnn = {"attention_head", "neuron", "layer", "vocabulary"}, {"filter", "channel"}

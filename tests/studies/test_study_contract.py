@@ -7,7 +7,7 @@ import inspect
 import pkgutil
 
 import pytest
-from study_runs import LABELS, finished, right, write
+from study_runs import LABELS, finished, right, write, write_sizes
 from written_runs import write_export, write_run, write_session
 
 from bert_glue_tf import studies
@@ -17,6 +17,7 @@ from bert_glue_tf.studies import claims, report_plan, zeros
 from bert_glue_tf.studies.local_global import LocalGlobal
 from bert_glue_tf.studies.local_global_grids import of_tasks
 from bert_glue_tf.studies.report import Report
+from bert_glue_tf.studies.shared import Shared
 from bert_glue_tf.studies.structured import Structured
 from bert_glue_tf.studies.study import Study
 from bert_glue_tf.studies.survey import Survey
@@ -77,7 +78,24 @@ def survey(root):
     return study
 
 
-MADE = {Report: report, Structured: structured, LocalGlobal: local_global, Survey: survey}
+def shared(root):
+    given = {**GIVEN, "finetune_epochs": "2"}
+    names = ["0.75", "0.5", "0.25"]
+    study = Shared(["tiny/mrpc"], given, [1], names)
+    unpruned, *trained = study.cells
+    write(unpruned, root, [right(340)])
+    for place, cell in enumerate(trained):
+        write_sizes(cell, root, names, [right(300 - place), right(330), right(335 + place)])
+    return finished(study, root)
+
+
+MADE = {
+    Report: report,
+    Structured: structured,
+    Shared: shared,
+    LocalGlobal: local_global,
+    Survey: survey,
+}
 
 
 def every_study():

@@ -10,6 +10,7 @@ import sys
 import numpy as np
 from written_runs import write_run, wrong_at
 
+from bert_glue_tf.models.sizes import MASKS, Masks
 from bert_glue_tf.runs.run_folder import RunFolder
 from bert_glue_tf.training import experiment
 
@@ -42,6 +43,31 @@ def write(cell, root, logits):
     for one, answers in zip(cell.configs, logits, strict=True):
         settings = {k: v for k, v in one.to_json().items() if k != "data"}
         write_run(root / one.run_name, LABELS, answers, source=one.data, **settings)
+
+
+def write_sizes(cell, root, names, logits):
+    """Writes runs whose weights hold several networks: logits for each name, the largest last.
+
+    Of eight weights that can be pruned three are in the smallest of three networks, then two more
+    each time.
+    """
+    first = {"kernel": np.array([[0, 1, 2, 0], [3, 2, 1, 0]], np.uint8)}
+    for one in cell.configs:
+        settings = {k: v for k, v in one.to_json().items() if k != "data"}
+        told = {"names": list(names), "bytes": {"weights": 4000, "masks": 2}}
+        for name, answers in zip(names, logits, strict=True):
+            is_whole = name == names[-1]
+            folder = root / one.run_name
+            write_run(
+                folder if is_whole else folder / "sizes" / name,
+                LABELS,
+                answers,
+                source=one.data,
+                size=name,
+                sizes=told if is_whole else None,
+                **settings,
+            )
+        Masks(len(names), first).write(folder / "sizes" / MASKS)
 
 
 def finished(study, root):

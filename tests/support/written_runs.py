@@ -66,13 +66,18 @@ def write_run(
     train: str = "train",
     history: Sequence[Mapping[str, float]] = (),
     megabytes: float = 90.0,
+    size: str = "",
+    sizes: Mapping[str, Any] | None = None,
     **settings: Any,
 ) -> pathlib.Path:
-    """A finished run; `labels` and `logits` [n] and [n, classes], or a dict of them by split."""
+    """A finished run; `labels` and `logits` [n] and [n, classes], or a dict of them by split.
+
+    `size` and `sizes` are those of the record, where the run's weights hold several networks.
+    """
     config = ExperimentConfig(**{"task": "mrpc", "encoder": "tiny", "data": source, **settings})
     task = tasks.get(config.task)
     labels, logits = _by_split(task, labels), _by_split(task, logits)
-    path.mkdir(parents=True)
+    path.mkdir(parents=True, exist_ok=bool(sizes))
     for split in labels:
         file = path / "predictions" / f"{split}.tsv"
         _write_predictions(file, task, labels[split], logits[split])
@@ -102,6 +107,8 @@ def write_run(
         speed={},
         peak_memory_bytes=10**9,
         environment={},
+        size=size,
+        sizes=sizes or {},
         **dataclasses.asdict(
             collapse.marked(collapse.judge(task, labels[one], logits[one]) for one in labels)
         ),

@@ -1,0 +1,351 @@
+"""Table 2 of the second report beside ours: models of different sparsity that share their weights.
+
+Each network is trained in two ways: as the report has it, by masks of the trained network without
+a step after them, and by our training of all its models together.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from bert_glue_tf.compression.names import NO_PRUNING
+from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.evaluation import sharing
+from bert_glue_tf.evaluation.sharing import Account
+from bert_glue_tf.export import benchmark, launch
+from bert_glue_tf.export.defaults import REPETITIONS, THREADS
+from bert_glue_tf.models import sizes as saved
+from bert_glue_tf.models.quantization.recipes import FLOAT32
+from bert_glue_tf.reports import plots, tables
+from bert_glue_tf.reports.tables import Table
+from bert_glue_tf.runs.paths import SIZES, RunPaths
+from bert_glue_tf.studies import printed, shared_claims, words
+from bert_glue_tf.studies.cells import Cell, cell
+from bert_glue_tf.studies.claims import Answer
+from bert_glue_tf.studies.shared_rows import COLUMNS, COSTS, SWITCHES, Cost, Row, SwitchRow
+from bert_glue_tf.studies.swept import Section, SweptStudy
+
+METHOD = "shared"
+FINE_TUNED = "not pruned"
+MASKS, TOGETHER = "masks only", "together"
+# Way of training -> its option.
+TRAININGS = {MASKS: "none", TOGETHER: "together"}
+# Encoder and task -> the network of the report that they are.
+PRINTED = {
+    "lenet5/mnist": "LeNet-5 / MNIST",
+    "harnet/har": "HAR-Net / UCI HAR",
+    "okgnet/keywords": "OKG-Net / Speech Commands (Warden 2018)",
+    "sqnxt23/images": "SqNxt-23 / ImageNet",
+}
+COUNTS = (0, 1, 2, 5, 10, 100, 1000)  # Of switches.
+
+
+@dataclasses.dataclass(frozen=True)
+class Level:
+    """One of the models of a trained network, with all its seeds.
+
+    Attributes:
+      cell: the network.
+      network: encoder and task.
+      size: name of the model.
+      is_densest: True for the model that is the run's own.
+    """
+
+    cell: Cell
+    network: str
+    size: str
+    is_densest: bool
+
+    @property
+    def label(self) -> str:
+        """The name to call it by."""
+        return f"{self.cell.label}, {self.size}"
+
+    @property
+    def task(self) -> str:
+        """The task's name."""
+        return self.cell.task
+
+
+class Shared(SweptStudy):
+    """Models of different sparsity that share their weights, on several networks.
+
+    Args:
+      networks: encoder/task, or encoder/task=DATA where its data is not that of `given`.
+      given: settings of the trainings.
+      seeds: of each.
+      sparsities: of the models of a network that the report has not, the sparsest first.
+
+    Raises:
+      UserError: a network is none, or a setting is none of a run.
+    """
+
+    name = "shared"
+
+    def __init__(
+        self,
+        networks: Sequence[str],
+        given: Mapping[str, str],
+        seeds: Sequence[int],
+        sparsities: Sequence[str],
+    ) -> None:
+        if given["finetune_epochs"] == "0":
+            raise UserError(
+                "--finetune_epochs=0: the study prunes fine-tuned models. Give 1 or more."
+            )
+        self.levels: dict[str, list[Level]] = {}
+        cells = []
+        for text in networks:
+            name, _, data = text.partition("=")
+            encoder, _, task = name.rpartition("/")
+            if not encoder or not task:
+                raise UserError(
+                    f"--networks={text}: give encoder/task, as minilm_l6/mrpc, or encoder/task=DATA."
+                )
+            own = {**given, "encoder": encoder, "task": task, "data": data or given["data"]}
+            cells += self._cells(name, own, seeds, _sparsities(name, sparsities))
+        if not cells:
+            raise UserError("--networks is empty. Give encoder/task, as minilm_l6/mrpc.")
+        super().__init__(cells)
+
+    def _cells(
+        self, network: str, given: Mapping[str, str], seeds: Sequence[int], names: Sequence[str]
+    ) -> Iterator[Cell]:
+        """Yield the trainings of a network, and keep its models as levels."""
+        once = {**given, "epochs": given["finetune_epochs"], "finetune_epochs": "0"}
+        yield cell(f"{network}, {FINE_TUNED}", once, NO_PRUNING, seeds)
+        self.levels[network] = []
+        for training, option in TRAININGS.items():
+            own = {**(once if training == MASKS else {**given, "pruning_schedule": "one_shot"})}
+            own["pruning_options"] = f"sparsities={','.join(names)} training={option}"
+            made = cell(f"{network}, {training}", own, METHOD, seeds)
+            self.levels[network] += [
+                Level(made, network, f"{float(name):g}", name == names[-1]) for name in names
+            ]
+            yield made
+
+    def run_names(self, cell: Any) -> list[str]:
+        """Return the names of the run folders of a cell, or of a level of one."""
+        if not isinstance(cell, Level):
+            return super().run_names(cell)
+        found = super().run_names(cell.cell)
+        return found if cell.is_densest else [f"{name}/{SIZES}/{cell.size}" for name in found]
+
+    def export(self, threads: int = THREADS, repetitions: int = REPETITIONS) -> None:
+        """Make the float32 files of each first seed's models, and time them all in turns.
+
+        Files that are there are not made again.
+
+        Args:
+          threads: of LiteRT.
+          repetitions: timed runs of each file.
+
+        Raises:
+          UserError: a file cannot be made or timed.
+        """
+        folders = []
+        for one in self.cells:
+            found = [config for config in one.configs if config.run_name in self.records]
+            folders += [self.folder(config) for config in found[:1]]
+        for folder in folders:
+            launch.launch_sizes(
+                folder, recipes=[FLOAT32], threads=threads, latency_repetitions=repetitions
+            )
+        benchmark.measure(folders, recipes=[FLOAT32], threads=threads, repetitions=repetitions)
+        self.read(run.folder.path for run in self._runs if run.name in self.records)
+
+    # --- tables ---
+
+    def rows(self) -> list[Row]:
+        """Return a row for each model of each network and training."""
+        found = []
+        for network in self.levels:
+            for level, difference in self.compared(network):
+                found.append(self._row(level, difference))
+        return found
+
+    def compared(self, network: str) -> list[tuple[Level, Any]]:
+        """Return the levels of a network, each with its difference to the densest of its training.
+
+        The differences of a network are tested together.
+        """
+        levels = self.levels[network]
+        densest = {one.cell: one for one in levels if one.is_densest}
+        pairs = [(one, densest[one.cell]) for one in levels if not one.is_densest]
+        differences = dict(zip((one for one, _ in pairs), self.compare_together(pairs), strict=True))
+        return [(one, differences.get(one)) for one in levels]
+
+    def _row(self, level: Level, difference: Any) -> Row:
+        sizes = [one.size for one in self.levels[level.network] if one.cell == level.cell]
+        number = sizes.index(level.size)
+        theirs = printed.shared(PRINTED.get(level.network, ""))
+        account = self.account(level.cell)
+        file = self.group(level, FLOAT32)
+        return Row(
+            network=level.network,
+            training=_training(level.cell),
+            size=level.size,
+            theirs=theirs[number] if number < len(theirs) else None,
+            group=self.group(level),
+            difference=difference,
+            kept_apart=account.alone(number) if account else None,
+            milliseconds=file.models[0].milliseconds if file else None,
+            reason=self.reason(level.cell),
+        )
+
+    def account(self, one: Cell) -> Account | None:
+        """Return the bytes of the models of a network, of its first finished seed.
+
+        None where no run of it is finished.
+        """
+        for config in one.configs:
+            record = self.records.get(config.run_name)
+            if record is not None:
+                masks = saved.Masks.read(RunPaths(self.folder(config)).sizes / saved.MASKS)
+                names = record.sizes["names"]
+                return Account.of(names, masks.first, record.parameters["total"])
+        return None
+
+    def costs(self) -> list[Cost]:
+        """Return what each network costs and saves by sharing, a row for each training."""
+        found = []
+        for network, one in self._trained():
+            account = self.account(one)
+            if account is not None:
+                found.append(Cost(network, _training(one), account))
+        return found
+
+    def _trained(self) -> Iterator[tuple[str, Cell]]:
+        for network, levels in self.levels.items():
+            for one in dict.fromkeys(level.cell for level in levels):
+                yield network, one
+
+    def tables(self) -> dict[str, Table[Any]]:
+        """Return the models, what they cost and save, and what switches between them cost."""
+        costs = self.costs()
+        switches = [
+            SwitchRow(cost.network, cost.training, spent)
+            for cost in costs
+            for spent in sharing.switches(cost.account, COUNTS)
+        ]
+        return {
+            self.name: Table(COLUMNS, tuple(self.rows())),
+            f"{self.name}_bytes": Table(COSTS, tuple(costs)),
+            f"{self.name}_switches": Table(SWITCHES, tuple(switches)),
+        }
+
+    def figures(self) -> dict[str, Any]:
+        """Return energy against the number of switches, for each network."""
+        counts = list(range(13))
+        lines: dict[str, list[float]] = {}
+        for cost in self.costs():
+            spent = sharing.switches(cost.account, counts)
+            name = f"{cost.network}, {cost.training}"
+            lines[f"{name}, kept apart"] = [1e3 * one.apart_joules for one in spent]
+            lines[f"{name}, shared"] = [1e3 * one.shared_joules for one in spent]
+        if not lines:
+            return {}
+        figure = plots.against_numbers(
+            "Energy of switching between models", "switches", "mJ", counts, lines
+        )
+        return {f"{self.name}_energy": figure}
+
+    # --- words ---
+
+    def findings(self) -> list[str]:
+        """Return whether accuracy differs among the models, and from which sparsity sharing pays."""
+        found = []
+        for network in self.levels:
+            compared = self.compared(network)
+            for training in TRAININGS:
+                own = [(a, b) for a, b in compared if _training(a.cell) == training and b]
+                if own:
+                    found.append(
+                        f"{network}, {training}: against the densest model "
+                        + "; ".join(f"{a.size} {words.interval(b)}" for a, b in own)
+                        + "."
+                    )
+        found += [
+            f"{cost.network}, {cost.training}: positions take {cost.account.index:,} bytes "
+            f"(bitmap {cost.account.bitmap:,}, run lengths {cost.account.run_lengths:,}), and "
+            f"{cost.account.saved:,} bytes of weights are not kept twice."
+            for cost in self.costs()
+        ]
+        return found or ["No network has two finished models, so nothing is compared."]
+
+    def answers(self) -> list[Answer]:
+        """Return the answers to the report's claims, for each way of training."""
+        found = []
+        for training in TRAININGS:
+            compared = {
+                network: [
+                    (level.size, difference)
+                    for level, difference in self.compared(network)
+                    if _training(level.cell) == training and difference
+                ]
+                for network in self.levels
+            }
+            found.append(shared_claims.accuracy(training, compared))
+        return [*found, shared_claims.pays()]
+
+    def sections(self) -> Iterator[Section]:
+        """Yield the tables and the findings."""
+        made = self.tables()
+        shown = made[self.name].pick(
+            "network", "training", "model", "report, accuracy", "ours", "difference", "verdict"
+        )
+        yield Section(f"Models that share their weights{self.sample_mark}", shown)
+        yield Section("Bytes", made[f"{self.name}_bytes"])
+        yield Section("Switches", made[f"{self.name}_switches"])
+        yield Section(lines=(*self.findings(), *self.notes()))
+
+    def text(self) -> str:
+        """Return the whole comparison in Markdown."""
+        made = self.tables()
+        lines = [
+            f"# Shared weights: Table 2 of the second report beside ours{self.sample_mark}",
+            "",
+            self.settings_line(),
+            f"`{MASKS}`: as the report, masks of the trained network and no step after them. "
+            f"`{TOGETHER}`: all models of a network trained on together, with the densest as "
+            "teacher. Each difference is to the densest model of the same training. "
+            + words.tests("the models of a network"),
+            "",
+            tables.markdown(made[self.name]),
+            "## Bytes",
+            "",
+            "`kept apart`: each model's weights that are not zero, and a bit for each place. "
+            "`pays from`: the sparsity of which the weights that are left out take as much as the "
+            "positions.",
+            "",
+            tables.markdown(made[f"{self.name}_bytes"]),
+            "## Switches",
+            "",
+            "From the sparsest model to the next denser one and so on, with the report's rates: "
+            "1.2 MB are read in 1 s with 1.47 mJ, 1.3 MB written in 1 s with 1.51 mJ.",
+            "",
+            tables.markdown(made[f"{self.name}_switches"]),
+            f"![energy]({self.name}_energy.svg)",
+            "",
+            "## What was found",
+            "",
+            *(f"- {line}" for line in self.findings()),
+            "",
+            *(f"- {line}" for line in self.notes()),
+            "",
+            *self.failed_section(),
+        ]
+        return "\n".join(lines)
+
+
+def _sparsities(network: str, given: Sequence[str]) -> list[str]:
+    """Return the sparsities of a network's models: those that the report prints, else the given."""
+    theirs = printed.shared(PRINTED.get(network, ""))
+    return [f"{one.sparsity:g}" for one in theirs] or list(given)
+
+
+def _training(one: Cell) -> str:
+    """Return the way in which a cell was trained."""
+    return one.label.rpartition(", ")[2]

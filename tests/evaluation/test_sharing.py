@@ -1,0 +1,70 @@
+"""Bytes and energy of shared weights, by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from bert_glue_tf.evaluation import sharing
+
+# Twelve weights: 4 are in all three networks, 3 in the two larger, 2 in the largest, 3 in none.
+FIRST = np.array([[0, 3, 0, 1], [1, 2, 0, 3], [3, 1, 2, 0]], np.uint8)
+NAMES = ("0.67", "0.42", "0.25")
+
+
+def account(weight_bits=32):
+    return sharing.Account.of(NAMES, {"kernel": FIRST}, 20, weight_bits)
+
+
+def test_the_reports_two_numbers_follow_from_an_index_for_each_kernel_and_each_row():
+    assert sharing.pays_from(16, 16, group=25) == 0.04
+    assert sharing.pays_from(16, 16, group=5) == 0.2
+    # A bit for each weight of 32, 16 and 8 bits.
+    assert [sharing.pays_from(1, bits) for bits in (32, 16, 8)] == [0.03125, 0.0625, 0.125]
+    # (1 - s) 5 < s 32 from s = 5 / 37 on.
+    assert sharing.run_length_pays_from(32) == pytest.approx(5 / 37)
+
+
+def test_weights_and_positions_are_counted():
+    found = account()
+    assert found.kept == (4, 7, 9)
+    assert (found.prunable, found.others) == (12, 8)
+    # Four numbers, two bits each, of twelve weights.
+    assert found.bitmap == 3
+    # Nine lengths of five bits, none longer than 32: 45 bits.
+    assert found.run_lengths == 6
+    assert [found.values(number) for number in range(3)] == [48, 60, 68]
+    assert found.shared == 68 + 3
+    assert found.saved == 48 + 60
+    # Each with a bit for each of the twelve.
+    assert found.apart == 48 + 60 + 68 + 3 * 2
+    assert found.pays_from == 24 / (12 * 32)
+    assert account(8).values(2) == 17
+
+
+def test_a_run_that_is_longer_than_its_field_has_fillers():
+    first = np.ones(200, np.uint8)
+    first[[0, 33, 199]] = 0  # Steps 1, 33 and 166: fillers 0, 1 and 5 of 32 weights.
+    assert sharing.run_length_bytes(first, 1) == -(-(3 + 6) * 5 // 8)
+    assert sharing.run_length_bytes(np.ones(8, np.uint8), 1) == 0
+
+
+@pytest.mark.parametrize(("networks", "bits"), [(1, 1), (2, 2), (3, 2), (4, 3)])
+def test_a_bitmap_has_a_number_for_each_network_and_for_none(networks, bits):
+    assert sharing.bitmap_bytes(80, networks) == 10 * bits
+
+
+def test_a_switch_rewrites_the_next_network_or_nothing():
+    found = account()
+    alone = [found.alone(number) for number in range(3)]
+    assert alone == [50, 62, 70]
+    none, one, four = sharing.switches(found, [0, 1, 4])
+    assert (none.apart_bytes, one.apart_bytes) == (0, 62)
+    assert four.apart_bytes == 62 + 70 + 50 + 62
+    assert {each.shared_bytes for each in (none, one, four)} == {0}
+    joules = 1.47e-3 / 1.2e6 + 1.51e-3 / 1.3e6  # Of a byte that is read and written.
+    assert none.apart_joules == pytest.approx(50 * joules)
+    assert four.apart_joules == pytest.approx((50 + 244) * joules)
+    assert none.shared_joules == four.shared_joules == pytest.approx(71 * joules)
+    assert four.apart_seconds == pytest.approx(294 / 1.2e6 + 294 / 1.3e6)
+    assert one.apart_joules > one.shared_joules > none.apart_joules
