@@ -100,6 +100,8 @@ class PruningMethod:
     # True: its units may be ranked anew after each epoch by what the weights are then, and grow
     # back in between (--pruning_schedule=soft).
     can_be_soft = False
+    # True: one set of weights holds several networks (`sizes`).
+    has_sizes = False
     # How many times the learning rate's schedule runs through within the training.
     cycles = 1
 

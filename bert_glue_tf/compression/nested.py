@@ -46,6 +46,7 @@ class NestedPruning(ScoredPruning):
     # How sparse the networks are its own options say.
     unused = ("final_sparsity", "initial_sparsity")
     takes_sparsity = False
+    has_sizes = True
     sparsity_note = "each of its networks has its own, and --final_sparsity does not come into it"
     # False: the networks are parts of one that was trained alone, and chosen after its last step.
     together = True

@@ -338,10 +338,14 @@ def _chosen(methods: Sequence[str], given: Mapping[str, str]) -> list[str]:
 
 
 def _carried(given: Mapping[str, str]) -> list[str]:
-    """Return the names of the methods that the encoder of the settings may carry."""
+    """Return the names of the methods that the encoder of the settings may carry.
+
+    Those of several networks at once are no rows of one sparsity.
+    """
     source = encoders.resolve(given.get("encoder", encoders.DEFAULT))
     held = families.may_hold(source.kind, pathlib.Path(source.encoder))
-    return registry.names_by(lambda capability: not all(one.never(capability) for one in held))
+    able = registry.names_by(lambda capability: not all(one.never(capability) for one in held))
+    return [name for name in able if not registry.get(name).has_sizes]
 
 
 def _cell(name: str, given: Mapping[str, str], options: str, seeds: Sequence[int]) -> Cell:

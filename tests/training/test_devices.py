@@ -209,7 +209,9 @@ def test_a_saved_model_encoder_trains_and_is_pruned_on_replicas(settings, tmp_pa
 LEFT_OUT = {"none", "layer", "vocabulary", "block", "column", "neuron", "row", "filter", "channel"}
 # What is ranked at once measures gradients between two steps, on all devices together.
 ONE_SHOT = "attention_head#one_shot"
-METHODS = [*sorted(set(registry.names()) - LEFT_OUT), "movement@saved_model", ONE_SHOT]
+# They refuse replicas.
+ONE_DEVICE = {name for name in registry.names() if registry.get(name).has_sizes}
+METHODS = [*sorted(set(registry.names()) - LEFT_OUT - ONE_DEVICE), "movement@saved_model", ONE_SHOT]
 # These have no state of their own either, and keep on workers what `magnitude` keeps there; a
 # SavedModel is trained on workers above.
 ON_REPLICAS_ONLY = {"attention_head", "classifier_magnitude", "pattern", "movement@saved_model"}

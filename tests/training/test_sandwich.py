@@ -1,0 +1,149 @@
+"""The training step of several networks: its gradients by hand, and what it leaves behind."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras
+
+from bert_glue_tf.compression.method import PruningMethod
+from bert_glue_tf.data.problems import Classification, Regression
+from bert_glue_tf.training import sandwich
+from bert_glue_tf.training.objective import LABELS, TaskLoss, Trainee
+
+RATE = 0.1
+# The number of the smallest network that has each of the weights [3, 2]; 4 = none of four.
+FIRST = np.array([[0, 1], [2, 4], [3, 0]], np.uint8)
+
+
+class Fixed:
+    """Networks of the weights of one kernel, as `compression.sizes.Sizes`."""
+
+    def __init__(self, kernel, networks=4, together=True):
+        self.names = tuple(map(str, range(networks)))
+        self.together = together
+        self.switched = [kernel]
+
+    def select(self, variable, values, number):
+        assert variable is self.switched[0]
+        return tf.where(FIRST <= tf.cast(number, tf.uint8), values, 0.0)
+
+
+class Holding(PruningMethod):
+    """A method that has these networks."""
+
+    def __init__(self, sizes):
+        super().__init__()
+        self._sizes = sizes
+
+    def sizes(self):
+        return self._sizes
+
+
+def linear(width):
+    """Features to logits by one dense layer, whose kernel has no weight that no network has."""
+    tf_keras.utils.set_random_seed(3)
+    inputs = tf_keras.Input([3], name="x")
+    layer = tf_keras.layers.Dense(width, name="classifier")
+    model = tf_keras.Model({"x": inputs}, layer(inputs))
+    layer.kernel.assign(np.where(FIRST[:, :width] < 4, layer.kernel.numpy(), 0.0))
+    return model, layer
+
+
+def data(problem, width):
+    random = np.random.default_rng(0)
+    x = random.normal(size=(5, 3)).astype(np.float32)
+    labels = problem.as_labels(np.arange(5) % max(2, width))
+    return x, labels
+
+
+def train(problem, sizes_of, seed=7, steps=1):
+    """The layer's weights before and after so many steps, and what the last one reported."""
+    width = problem.width
+    model, layer = linear(width)
+    sizes = sizes_of(layer.kernel)
+    step = sandwich.step_of(Holding(sizes), problem, seed)
+    trainee = Trainee(model, TaskLoss(problem), step)
+    trainee.compile(
+        optimizer=tf_keras.optimizers.SGD(RATE),
+        weighted_metrics=problem.keras_metrics(False),
+        is_filled_up=False,
+    )
+    x, labels = data(problem, width)
+    before = [value.numpy() for value in layer.weights]
+    batch = {"x": tf.constant(x)}, {LABELS: tf.constant(labels)}
+    compiled = tf.function(lambda: trainee.train_step(batch))
+    for _ in range(steps):
+        logs = compiled()
+    return before, [value.numpy() for value in layer.weights], {k: float(v) for k, v in logs.items()}
+
+
+def softmax(logits):
+    powers = np.exp(logits - logits.max(-1, keepdims=True))
+    return powers / powers.sum(-1, keepdims=True)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_the_gradients_are_those_of_the_largest_the_smallest_and_one_between(seed):
+    problem = Classification(("no", "yes"))
+    (kernel, bias), (moved, moved_bias), logs = train(problem, Fixed, seed)
+    x, labels = data(problem, 2)
+    logits = x @ kernel + bias
+    taught = softmax(logits)
+    slope = (taught - np.eye(2)[labels]) / len(x)  # Of the mean cross-entropy.
+    expected, expected_bias = x.T @ slope, slope.sum(0)
+    draw = tf.random.stateless_uniform([], tf.constant([seed, 0], tf.int64), 1, 3, tf.int32)
+    assert int(draw) in (1, 2)
+    for number in (0, int(draw)):
+        mask = FIRST <= number
+        slope = (softmax(x @ (kernel * mask) + bias) - taught) / len(x)
+        expected = expected + mask * (x.T @ slope)
+        expected_bias = expected_bias + slope.sum(0)
+    np.testing.assert_allclose(moved, kernel - RATE * expected, atol=1e-6)
+    np.testing.assert_allclose(moved_bias, bias - RATE * expected_bias, atol=1e-6)
+    # What is told of a step is the largest network's.
+    right = np.log(taught[np.arange(len(x)), labels])
+    assert logs["loss"] == pytest.approx(-right.mean(), abs=1e-6)
+
+
+def test_two_networks_have_none_between_and_a_number_is_learned_by_its_difference():
+    problem = Regression(0.0, 5.0)
+    (kernel, bias), (moved, moved_bias), _ = train(
+        problem, lambda kernel: OneColumn(kernel, networks=2)
+    )
+    x, labels = data(problem, 1)
+    wrong = x @ kernel + bias - np.reshape(labels, (-1, 1))
+    mask = FIRST[:, :1] <= 0
+    away = x @ (kernel * mask) + bias - (x @ kernel + bias)
+    expected = 2 * (x.T @ wrong + mask * (x.T @ away)) / len(x)
+    np.testing.assert_allclose(moved, kernel - RATE * expected, atol=1e-5)
+    assert moved_bias == pytest.approx(bias - RATE * 2 * (wrong + away).mean(), abs=1e-5)
+
+
+class OneColumn(Fixed):
+    """The same of a kernel of one output."""
+
+    def select(self, variable, values, number):
+        return tf.where(FIRST[:, :1] <= tf.cast(number, tf.uint8), values, 0.0)
+
+
+def test_the_one_between_follows_from_seed_and_step_alone():
+    drawn = []
+    for _ in range(2):
+        step = sandwich.SandwichStep(Fixed(None), Classification(("a", "b")), seed=4)
+        numbers = [[int(n) for n in step._smaller(tf.Variable(k))] for k in range(20)]
+        assert all(first == 0 for first, _ in numbers)
+        drawn.append([between for _, between in numbers])
+    assert drawn[0] == drawn[1]
+    assert set(drawn[0]) == {1, 2}
+
+
+def test_other_methods_and_networks_that_are_not_trained_have_keras_own_step():
+    problem = Classification(("no", "yes"))
+    plain = train(problem, lambda kernel: None)
+    apart = train(problem, lambda kernel: Fixed(kernel, together=False))
+    for one, other in zip(plain[1], apart[1], strict=True):
+        np.testing.assert_array_equal(one, other)
+    together = train(problem, Fixed)
+    assert not np.array_equal(plain[1][0], together[1][0])
