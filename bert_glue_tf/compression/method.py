@@ -85,6 +85,8 @@ class PruningMethod:
     # Why it cannot prune before the first step, after the method's name; empty if it can. Where all
     # goes at once, gradients are measured then, and nothing has to wait for them.
     waits = ""
+    # The only schedule that it has; empty where --pruning_schedule says it.
+    schedule = ""
     # Settings that do not come into it: in a run of its own they have to keep their defaults.
     unused: tuple[str, ...] = ()
     # False: what it removes follows from something else, and no sparsity comes into it.

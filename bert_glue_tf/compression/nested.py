@@ -32,32 +32,18 @@ else:
     tf = lazy.module("tensorflow")
 
 
-class NestedPruning(ScoredPruning):
-    """Base of the methods whose networks share their weights.
-
-    A subclass says how sparse its networks are and what they are called. While a schedule goes on,
-    all of them are at the same fraction of their final sparsity.
-    """
+class SizedPruning(ScoredPruning):
+    """Base of the methods whose weights hold several networks."""
 
     alone = (
         "its networks are parts of one set of weights, of which another method would remove what "
         "one of them needs"
     )
-    # How sparse the networks are its own options say.
-    unused = ("final_sparsity", "initial_sparsity")
+    # How large the networks are its own options say.
+    unused: tuple[str, ...] = ("final_sparsity", "initial_sparsity")
     takes_sparsity = False
     has_sizes = True
     sparsity_note = "each of its networks has its own, and --final_sparsity does not come into it"
-    # False: the networks are parts of one that was trained alone, and chosen after its last step.
-    together = True
-
-    @property
-    def networks(self) -> Mapping[str, float]:
-        """The names of the networks and the fraction of the units that each is without.
-
-        The smallest network comes first, so that the fractions fall.
-        """
-        raise NotImplementedError
 
     @classmethod
     def is_structure(cls) -> bool:
@@ -68,7 +54,8 @@ class NestedPruning(ScoredPruning):
         if self.final_sparsity is not None:
             raise UserError(
                 f"--pruning_options: final_sparsity={self.final_sparsity:g}: does not come into "
-                f"--pruning_method={self.name}, whose networks have a sparsity each. Leave it out."
+                f"--pruning_method={self.name}, whose options say how large each network is. "
+                "Leave it out."
             )
 
     def on_replicas(self) -> PruningMethod:
@@ -77,6 +64,25 @@ class NestedPruning(ScoredPruning):
             "variables, which replicas cannot be made to do. Good: --strategy=gpu or cpu, one "
             "device."
         )
+
+
+class NestedPruning(SizedPruning):
+    """Base of the methods whose networks are masks in each other.
+
+    A subclass says how sparse its networks are and what they are called. While a schedule goes on,
+    all of them are at the same fraction of their final sparsity.
+    """
+
+    # False: the networks are parts of one that was trained alone, and chosen after its last step.
+    together = True
+
+    @property
+    def networks(self) -> Mapping[str, float]:
+        """The names of the networks and the fraction of the units that each is without.
+
+        The smallest network comes first, so that the fractions fall.
+        """
+        raise NotImplementedError
 
     def context(self, context: PruningContext) -> PruningContext:
         context = super().context(context).with_sparsity(max(self.networks.values()))

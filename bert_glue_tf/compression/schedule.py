@@ -92,7 +92,9 @@ class PruningContext:
     seed: int = 1
 
     @classmethod
-    def from_config(cls, config: ScheduledRun, total_steps: int, waits: str = "") -> PruningContext:
+    def from_config(
+        cls, config: ScheduledRun, total_steps: int, waits: str = "", schedule: str = ""
+    ) -> PruningContext:
         """Return the schedule that a run's settings ask for.
 
         Args:
@@ -100,19 +102,21 @@ class PruningContext:
           total_steps: of the training.
           waits: why the method cannot prune before the first step, unless all goes at once; empty
             if it can.
+          schedule: the only one that the method has; empty for the one that the settings say.
 
         Raises:
           UserError: the schedule does not fit into the training; the message names the
             number of steps.
         """
-        one_shot = config.pruning_schedule == "one_shot"
-        if config.pruning_schedule == SOFT:
+        kind = schedule or config.pruning_schedule
+        one_shot = kind == "one_shot"
+        if kind == SOFT:
             return cls._soft(config, total_steps)
-        begin = _begin(config, total_steps, waits)
+        begin = _begin(config, total_steps, waits, one_shot)
         end = config.end_step
         if end < 0:
             end = begin + 1 if one_shot else max(begin + 1, int(total_steps * END_FRACTION))
-        frequency = _frequency(config, total_steps, end - begin)
+        frequency = _frequency(config, kind, total_steps, end - begin)
         last = begin + (end - begin) // frequency * frequency
         if config.pruning_method != NO_PRUNING:
             _require_fitting(config, total_steps, begin, end)
@@ -124,7 +128,7 @@ class PruningContext:
             end_step=begin if one_shot else last,
             frequency=frequency,
             total_steps=total_steps,
-            kind=config.pruning_schedule,
+            kind=kind,
             scope=config.pruning_scope,
             pattern=config.pruning_weights,
             ranking=config.ranking,
@@ -228,10 +232,9 @@ class PruningContext:
         return kept
 
 
-def _begin(config: ScheduledRun, total_steps: int, waits: str) -> int:
+def _begin(config: ScheduledRun, total_steps: int, waits: str, one_shot: bool) -> int:
     """Return the first step that prunes; `waits` as in `PruningContext.from_config`."""
     begin = config.begin_step
-    one_shot = config.pruning_schedule == "one_shot"
     if one_shot:
         waits = ""  # Gradients are measured at the moment of the pruning.
     if begin == 0 and waits:
@@ -248,12 +251,12 @@ def _begin(config: ScheduledRun, total_steps: int, waits: str) -> int:
     return min(begin, max(0, config.end_step - 1)) if config.end_step >= 0 else begin
 
 
-def _frequency(config: ScheduledRun, total_steps: int, length: int) -> int:
+def _frequency(config: ScheduledRun, kind: str, total_steps: int, length: int) -> int:
     """Return the steps between two updates of the masks, in a pruning of `length` steps."""
-    if config.pruning_schedule == "one_shot":
+    if kind == "one_shot":
         return 1
     updates = length / ROUNDS
-    if config.pruning_schedule == "gradual":
+    if kind == "gradual":
         updates = min(total_steps // UPDATES, length)
     return config.pruning_frequency or max(1, int(updates))
 

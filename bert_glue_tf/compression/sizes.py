@@ -1,7 +1,7 @@
 """The networks that one set of weights holds: a method that trains several sizes in one run.
 
-A size is a network of its own: it has the weights of every smaller size, unchanged, and some more.
-The sizes of a run are numbered from 0, the smallest, to the last, which is the run's model itself.
+A size is a network of its own whose weights are parts of the largest one's, unchanged. The sizes of
+a run are numbered from 0, the smallest, to the last, which is the run's model itself.
 A method that has them returns them from `PruningMethod.sizes`; the training step
 (`training.sandwich`), the record (`training.sized`) and what reads a run's folder know no more of
 the method than this.
@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import abc
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy as np
@@ -50,6 +50,18 @@ class Sizes(abc.ABC):
           values: of its shape.
           number: int32 scalar, of the network.
         """
+
+    @property
+    def computations(self) -> Sequence[Callable[[], contextlib.AbstractContextManager[Any]]]:
+        """The ways in which networks are computed: contexts for a call of the model to be traced.
+
+        Networks that are computed in the same way differ in what `select` leaves of the weights.
+        """
+        return (contextlib.nullcontext,)
+
+    def computation_of(self, number: tf.Tensor) -> tf.Tensor:
+        """Return which of `computations` is a network's, an int32 scalar as `number`."""
+        return number * 0
 
     @abc.abstractmethod
     def network(

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data.preprocessing import INPUTS
 from bert_glue_tf.models.importer import Importer
+from bert_glue_tf.models.layered import Layered
 from bert_glue_tf.models.naming import Naming
-from bert_glue_tf.models.parts import CAPABILITIES, Cut, Graph, Layers, States, Table
+from bert_glue_tf.models.parts import CAPABILITIES, Cut, Graph, States, Table
 from bert_glue_tf.models.quantization.recipes import NOT_QUANTIZED
 from bert_glue_tf.models.saved_encoders import TakesOver
 
@@ -38,7 +39,7 @@ ClassifierWeights = tuple["np.ndarray", ...]
 
 
 @dataclasses.dataclass(frozen=True)
-class Backbone(Importer, Naming, abc.ABC):
+class Backbone(Importer, Naming, Layered, abc.ABC):
     """An encoder with the preprocessing that belongs to it.
 
     It is never changed: what would change it returns another one.
@@ -303,19 +304,6 @@ class Backbone(Importer, Naming, abc.ABC):
           model: built on this encoder, with plain layers; unchanged.
         """
         raise NotImplementedError(self.why_not("shrink"))
-
-    @property
-    def layers(self) -> Layers:
-        """The layers that `drop_layers` can take out."""
-        raise NotImplementedError(self.why_not("layer"))
-
-    def drop_layers(self, keep: Sequence[int]) -> Self:
-        """Return the encoder with some of its layers only.
-
-        Args:
-          keep: indices of the layers that stay, ascending; they are numbered anew.
-        """
-        raise NotImplementedError(self.why_not("layer"))
 
     @property
     def table(self) -> Table:

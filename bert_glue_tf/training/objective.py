@@ -1,8 +1,7 @@
 """The objective of a training: a loss for every example, applied in `compute_loss` alone.
 
-A new objective is one subclass of `Objective`, which `build` returns where the settings ask for it,
-and a case in `tests/programs/objectives.py`; `tests/training/test_objective_contract.py` is its
-contract.
+A new objective is one subclass of `Objective`, which `build` returns where settings ask for it, and
+a case in `tests/programs/objectives.py`; `tests/training/test_objective_contract.py` tests it.
 """
 
 from __future__ import annotations
@@ -222,6 +221,10 @@ class Trainee(tf_keras.Model):
         """Return the logits [batch, width] of what a call of the model returns."""
         return outputs
 
+    def classify(self, features: Any) -> tf.Tensor:
+        """Return the logits [batch, width] in training, and nothing of an encoder's inside."""
+        return Trainee.call(self, features, training=True)
+
     def compile(self, *, is_filled_up: bool, **arguments: Any) -> None:
         """Set the optimizer and the metrics of the labels; the loss is the objective's.
 
@@ -329,7 +332,7 @@ class HintedTrainee(Trainee):
 
     @property
     def own_state(self) -> dict[str, Any]:
-        """The variables that it trains besides the classifier, by name, for a checkpoint."""
+        """As that of `Trainee`."""
         return {"projections": self.projections} if self.projections else {}
 
     def call(self, inputs: Any, training: Any = None, mask: Any = None) -> dict[str, tf.Tensor]:

@@ -65,7 +65,7 @@ def make(job: Job, inputs: Inputs) -> Plan:
         )
     return Plan(
         method=method,
-        context=PruningContext.from_config(config, steps, method.waits),
+        context=PruningContext.from_config(config, steps, method.waits, method.schedule),
         batching=Batching(config.batch_size, config.seed),
         epochs=config.epochs,
     )

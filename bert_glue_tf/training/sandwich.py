@@ -10,6 +10,7 @@ teaches the others as well: Hou et al. 2020, "DynaBERT", section 2.2
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -55,16 +56,40 @@ class SandwichStep(TrainingStep):
         for number in self._smaller(optimizer.iterations):
             for variable, values in zip(switched, whole, strict=True):
                 variable.assign(self._sizes.select(variable, values, number))
-            with tf.GradientTape() as tape:
-                logits = trainee.logits_of(trainee(features, training=True))
-                losses = self._problem.distillation_loss(teacher, logits, self._TEMPERATURE)
-                loss = tf.reduce_mean(losses if weights is None else losses * weights)
-            found = gradients(optimizer, loss, variables, tape)
+            found = self._learned(trainee, features, teacher, weights, number)
             total = list(map(_sum, total, self._selected(variables, found, number)))
         for variable, values in zip(switched, whole, strict=True):
             variable.assign(values)
         optimizer.apply_gradients(zip(total, variables, strict=True))
         return trainee.compute_metrics(features, targets, outputs, weights)
+
+    def _learned(
+        self, trainee: Trainee, features: Any, teacher: tf.Tensor, weights: Any, number: tf.Tensor
+    ) -> list[Any]:
+        """Return the gradients of a smaller network, whose weights stand in the variables."""
+
+        def of(computation: Any) -> list[Any]:
+            with tf.GradientTape() as tape, computation():
+                logits = trainee.classify(features)
+                losses = self._problem.distillation_loss(teacher, logits, self._TEMPERATURE)
+                loss = tf.reduce_mean(losses if weights is None else losses * weights)
+            return gradients(trainee.optimizer, loss, trainee.trainable_variables, tape)
+
+        def dense(computation: Any) -> list[tf.Tensor]:
+            # All branches have to give the same, also for weights that one of them has not.
+            return [
+                tf.zeros_like(variable) if one is None else tf.convert_to_tensor(one)
+                for variable, one in zip(
+                    trainee.trainable_variables, of(computation), strict=True
+                )
+            ]
+
+        ways = self._sizes.computations
+        if len(ways) == 1:
+            return of(ways[0])
+        branches = [functools.partial(dense, way) for way in ways]
+        found: list[Any] = tf.switch_case(self._sizes.computation_of(number), branches)
+        return found
 
     def _smaller(self, step: tf.Variable) -> Iterator[tf.Tensor]:
         """Yield the numbers of the networks besides the largest: the smallest, and one between.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import pathlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -286,6 +287,25 @@ class BertBackbone(TransformerNames, Backbone):
 
     def drop_layers(self, keep: Sequence[int]) -> Self:
         return self._with(cutting.drop_layers(self._encoder(), keep))
+
+    def computing(
+        self, model: tf_keras.Model, keep: Sequence[int]
+    ) -> contextlib.AbstractContextManager[None]:
+        return network.encoder_of(model).computing(keep)
+
+    def first_units(
+        self, model: tf_keras.Model, widths: Sequence[tuple[int, int]], keep: Sequence[int]
+    ) -> tf_keras.Model:
+        from bert_glue_tf.models import heads
+        from bert_glue_tf.models.bert.classifier_weights import from_weights, weights_of
+
+        fewer = cutting.drop_layers(weights_of(model, self.architecture), keep)
+        smaller = cutting.first_units(fewer, widths)
+        return from_weights(smaller, model.get_layer(heads.DROPOUT).rate)
+
+    @classmethod
+    def layer_name(cls, index: int) -> str:
+        return structure.layer_name(index)
 
     @property
     def table(self) -> Table:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import bisect
 import contextlib
 import dataclasses
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -16,7 +17,7 @@ from official.nlp.modeling import layers, networks
 
 from bert_glue_tf.data import packing
 from bert_glue_tf.data.preprocessing import INPUTS
-from bert_glue_tf.models.bert import forward
+from bert_glue_tf.models.bert import cutting, forward
 from bert_glue_tf.models.bert.architecture import (
     INITIALIZER_RANGE,
     Architecture,
@@ -95,6 +96,7 @@ class BertEncoder(networks.BertEncoderV2):
         super().__init__(**official_arguments(architecture), initializer=initializer, name=name)
         self.architecture = architecture
         self._quantize = quantize
+        self._kept: tuple[int, ...] = ()
         if architecture.blocks:
             # A layer makes its weights when it is first called, so nothing is built yet. The list
             # is replaced as a whole, since Keras refuses to save one whose elements were.
@@ -130,13 +132,37 @@ class BertEncoder(networks.BertEncoderV2):
         """Leave the pooler untrained, since the answers are those of the last layer's tokens."""
         self._pooler_layer.trainable = False
 
+    @contextlib.contextmanager
+    def computing(self, keep: Sequence[int]) -> Iterator[None]:
+        """Leave all other layers out of what is computed, or traced, in the block.
+
+        Args:
+          keep: indices of the layers that are computed, ascending.
+        """
+        self._kept = tuple(keep)
+        try:
+            yield
+        finally:
+            self._kept = ()
+
     # Keras has AutoGraph read a layer's code; this has no branch that depends on a tensor.
     @tf.autograph.experimental.do_not_convert
     def encode(self, inputs: forward.Inputs) -> forward.Encoded[tf.Tensor]:
         """Return the outputs of `forward.encode`."""
         arithmetic = self._arithmetic()
-        weights = by_canonical_name(self.variables)
-        return forward.encode(weights, inputs, arithmetic, self.architecture.layers, self._quantize)
+        weights, count = by_canonical_name(self.variables), self.architecture.layers
+        if not self._kept:
+            return forward.encode(weights, inputs, arithmetic, count, self._quantize)
+        weights = cutting.numbered_anew(weights, self._kept)
+        found = forward.encode(weights, inputs, arithmetic, len(self._kept), self._quantize)
+        # A layer that is left out gives what the one before it does, so that Keras, which knows
+        # outputs by their number, finds the others where they were.
+        places = [max(0, bisect.bisect_right(self._kept, index) - 1) for index in range(count)]
+        return dataclasses.replace(
+            found,
+            layers=tuple(found.layers[place] for place in places),
+            attention=tuple(found.attention[place] for place in places),
+        )
 
     def get_config(self) -> dict[str, Any]:
         """Return what `from_config` makes the layer from, with first weights of its own."""
@@ -149,7 +175,8 @@ class BertEncoder(networks.BertEncoderV2):
 
     def _arithmetic(self) -> TrainingArithmetic:
         dropouts, softmaxes, activations = {"embeddings": self._embedding_dropout}, {}, {}
-        for index, block in enumerate(self._transformer_layers):
+        kept = self._kept or range(len(self._transformer_layers))
+        for index, block in enumerate(self._transformer_layers[place] for place in kept):
             point, attention = f"layer_{index}", block._attention_layer
             softmaxes[f"{point}/self_attention/softmax"] = attention._softmax
             activations[f"{point}/intermediate"] = block._intermediate_activation_layer

@@ -181,3 +181,10 @@ def take_over(
     candidate = dataclasses.replace(candidate, activation=best)
     encoder = build_encoder(candidate, lambda name: value_of(variables[name]))
     return encoder, candidate, tried[best]
+
+
+def encoder_of(model: Any) -> Any:
+    """Return the encoder, as `build_encoder` makes it, of a classifier that was built on one."""
+    from bert_glue_tf.models.bert.layer import BertEncoder
+
+    return next(layer for layer in model.layers if isinstance(layer, BertEncoder))

@@ -24,6 +24,11 @@ TABLE = "word_embeddings/embeddings"
 POSITIONS = "position_embedding/embeddings"
 
 
+def layer_name(index: int) -> str:
+    """Return what the names of a layer's weights begin with."""
+    return f"{LAYERS}layer_{index}/"
+
+
 @dataclasses.dataclass(frozen=True)
 class LayerUnits:
     """A kind of unit that runs through several weights of a layer.
