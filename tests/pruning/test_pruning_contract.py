@@ -59,8 +59,8 @@ OPTIONS = {"block": "block=4x4", "shared": f"sparsities=0.75,{FINAL}"}
 # Methods with a time of their own: prune at the end of a round, or at the end of the schedule; the
 # densest of several networks is behind the sparsest, of which the schedule tells.
 OWN_SCHEDULE = {"lottery_ticket", "admm", "shared"}
-# Methods that cut before the training, by data or layers; their own tests are elsewhere.
-CUTTING = {"layer", "vocabulary"}
+# Methods that cut, or sort, before the training; their own tests are elsewhere.
+CUTTING = {"layer", "vocabulary", "elastic"}
 ALL = sorted(set(registry.names()) - CUTTING)
 every_method = pytest.mark.parametrize("name", ALL)
 # Of what has no more of its own than the others a part is enough: filters differ from neurons in
@@ -503,10 +503,11 @@ def test_methods_are_listed_by_what_they_say_of_themselves():
     found = "attention_head block channel column filter magnitude neuron pattern row"
     assert registry.structures() == found.split()
     without = [n for n in registry.names() if not registry.get(n).takes_sparsity]
-    assert without == ["shared", "vocabulary"]
+    assert without == ["elastic", "shared", "vocabulary"]
     held = registry.names_for(tiny_bert.saved_model_backbone())
     every = set(registry.names()) - {names.NO_PRUNING}
-    of_bert, of_cnn = {"attention_head", "neuron", "layer", "vocabulary"}, {"filter", "channel"}
+    of_cnn = {"filter", "channel"}
+    of_bert = {"attention_head", "neuron", "layer", "vocabulary", "elastic"}
     assert every - set(held) == of_bert | of_cnn
     bert = tiny_bert.backbone(None, tiny_bert.architecture())
     assert set(registry.names_for(bert)) == every - of_cnn
