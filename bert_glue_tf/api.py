@@ -215,8 +215,8 @@ def export(
     Args:
       run: folder of the run.
       recipes: names of quantization recipes; empty for all.
-      **options: of `export.launch.launch_sizes`: size, seq_lengths, output, threads, calibration_examples,
-        latency_repetitions, outputs, batch_sizes and client.
+      **options: of `export.launch.launch_sizes`: size, seq_lengths, output, threads,
+        calibration_examples, latency_repetitions, outputs, batch_sizes and client.
 
     Raises:
       UserError: as the export command.

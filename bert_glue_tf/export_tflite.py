@@ -5,13 +5,15 @@ python -m bert_glue_tf.export_tflite --run=runs/cola-minilm_l6-sample-none-seed1
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from absl import flags
 
 from bert_glue_tf.core import cli, layout
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.export.defaults import CALIBRATION_EXAMPLES, LOGITS, OUTPUTS, REPETITIONS, THREADS
 from bert_glue_tf.export.folder import FOLDER
-from bert_glue_tf.export.launch import ForClient, launch_sizes
+from bert_glue_tf.export.launch import Exported, ForClient, launch_sizes
 from bert_glue_tf.export.mediapipe.client import USUAL_PYTHON
 from bert_glue_tf.export.mediapipe.refusals import CLIENT
 
@@ -34,6 +36,12 @@ _SIZE = flags.DEFINE_string(
     "",
     "Of a run whose weights hold several networks (--pruning_method=shared, elastic): the name of "
     "the one that files are made of; by default all of them, each in a folder of its own.",
+)
+_ONE_FILE = flags.DEFINE_bool(
+    "one_file",
+    False,
+    "Of such a run: make of each recipe's files another one that has signatures for all sizes, and "
+    "whose weights stand once.",
 )
 _OUTPUTS = flags.DEFINE_enum(
     "outputs", LOGITS, OUTPUTS, "What the files give: logits, or probabilities made of them inside."
@@ -84,6 +92,8 @@ def main() -> None:
     for flag in (_LENGTH, _PYTHON):
         if flag.value and not _CLIENT.value:
             raise UserError(f"--{flag.name}={flag.value} is of the file of a --client. Give one.")
+    if _ONE_FILE.value and _SIZE.value:
+        raise UserError(f"--size={_SIZE.value}: --one_file is of all sizes. Leave one of them out.")
     client = ForClient(_CLIENT.value, _LENGTH.value, _PYTHON.value) if _CLIENT.value else None
     exported = launch_sizes(
         cli.path("run", _RUN.value),
@@ -103,6 +113,8 @@ def main() -> None:
     for folder, records in exported:
         terminal.print_exports(records)
         layout.say(f"The files, their cards and checksums are in {folder.path}.")
+    if _ONE_FILE.value:
+        _make_one_file(exported)
     if client:
         layout.say(f"The files *_{client.name}.tflite are for that client: docs/clients/README.md.")
     if len(exported) > 1:
@@ -112,6 +124,23 @@ def main() -> None:
         )
     if not _OUTPUT.value:  # Elsewhere a comparison does not look for them.
         layout.say("This compares them:\n" + layout.command("compare", runs=_RUN.value))
+
+
+def _make_one_file(exported: Sequence[Exported]) -> None:
+    """Make the files of all sizes, and print their bytes and times.
+
+    Raises:
+      UserError: the run has one size.
+    """
+    from bert_glue_tf.export import one_file
+    from bert_glue_tf.reports import sizes, terminal
+
+    if len(exported) < 2:
+        raise UserError(
+            f"--one_file: the weights of {_RUN.value} hold one network. Leave --one_file out."
+        )
+    found = one_file.write(exported, _THREADS.value, _REPETITIONS.value)
+    terminal.print_rows("One file of all sizes", sizes.table(found))
 
 
 def command() -> None:

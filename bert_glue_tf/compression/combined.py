@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from bert_glue_tf.compression.hooks import HookedOptimizer
 from bert_glue_tf.compression.masked import MaskedPruning, Masking
-from bert_glue_tf.compression.method import PruningMethod, Removed
+from bert_glue_tf.compression.method import PruningMethod
+from bert_glue_tf.compression.removed import Removed
 from bert_glue_tf.core import lazy
 
 if TYPE_CHECKING:

@@ -15,12 +15,12 @@ A method that ranks weights by a score derives from `masked.MaskedPruning`.
 
 from __future__ import annotations
 
-import dataclasses
 import types
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from bert_glue_tf.compression.names import NO_PRUNING
+from bert_glue_tf.compression.removed import Removed
 from bert_glue_tf.core import lazy
 
 if TYPE_CHECKING:
@@ -39,24 +39,6 @@ else:
 
 # Name -> (default, what it is).
 Options = Mapping[str, tuple[Any, str]]
-
-
-@dataclasses.dataclass(frozen=True)
-class Removed:
-    """The outcome of a pruning.
-
-    Attributes:
-      sparsities: name of a weight -> fraction of it that is pruned.
-      pruned: number of weights that are.
-      prunable: number of weights of which they are, those in the method's scope.
-      within: regular expression, which the names of these weights match, of a method that cuts
-        before the training; empty for others.
-    """
-
-    sparsities: Mapping[str, float]
-    pruned: int
-    prunable: int
-    within: str = ""
 
 
 class PruningMethod:

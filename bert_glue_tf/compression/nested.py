@@ -8,6 +8,7 @@ is that of the densest.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -16,7 +17,8 @@ import numpy as np
 
 from bert_glue_tf.compression import ranking
 from bert_glue_tf.compression.masked import values_of
-from bert_glue_tf.compression.method import PruningMethod, Removed
+from bert_glue_tf.compression.method import PruningMethod
+from bert_glue_tf.compression.removed import Removed
 from bert_glue_tf.compression.scored import ScoredPruning
 from bert_glue_tf.compression.sizes import Sizes, values_for_a_while
 from bert_glue_tf.core import lazy
@@ -141,7 +143,7 @@ class NestedPruning(SizedPruning):
           masks: of each network, the smallest first, and in it of each group.
         """
         for group, of_networks in zip(self.all_groups, zip(*masks, strict=True), strict=True):
-            for small, large in zip(of_networks[:-1], of_networks[1:], strict=True):
+            for small, large in itertools.pairwise(of_networks):
                 if (small & ~large).any():
                     raise ValueError(f"{self.name}: {group.name}: the masks are not nested")
             found = len(masks) - sum(mask.astype(np.uint8) for mask in of_networks)

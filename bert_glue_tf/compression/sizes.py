@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import tensorflow as tf
     import tf_keras
 
-    from bert_glue_tf.compression.method import Removed
+    from bert_glue_tf.compression.removed import Removed
 
 
 class Sizes(abc.ABC):

@@ -1,4 +1,4 @@
-"""What shared weights cost and save: bytes of positions, of switches, and their energy.
+"""Bytes and energy of shared weights: of positions, of weights that stand once, of switches.
 
 Networks that are parts of one set of weights (`compression.sizes`) need the positions of each one's
 weights beside the values. Networks that are kept apart have their values several times, and a
@@ -191,7 +191,7 @@ class Account:
 
 @dataclasses.dataclass(frozen=True)
 class Switches:
-    """What a device spends that goes through a run's networks again and again.
+    """The bytes, energy and time of a device that goes through a run's networks again and again.
 
     Attributes:
       count: of the switches.

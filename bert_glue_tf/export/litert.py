@@ -6,7 +6,7 @@ import os
 import pathlib
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
 import numpy as np
@@ -23,6 +23,7 @@ from bert_glue_tf.export.defaults import LOGITS, OUTPUTS, THREADS
 # One signature for each length that the file was exported for, and for each batch of more texts
 # than one at each of them.
 SIGNATURE, BATCH = "length_{}", "length_{}_batch_{}"
+SEPARATOR = ":"  # Between the name of a network and that of its signature.
 _SIGNATURE = re.compile(r"length_(\d+)(?:_batch_(\d+))?")
 
 
@@ -46,6 +47,7 @@ class LiteModel:
       name: of the file, for messages.
       delegate: whether XNNPACK takes over what it can, as is LiteRT's default; else all
         operators run in LiteRT's own kernels.
+      size: name of a network, of a file of several (`merging`); empty for the whole one.
 
     Attributes:
       classes: number of outputs of an answer.
@@ -61,6 +63,7 @@ class LiteModel:
         threads: int = THREADS,
         name: str = "the model",
         delegate: bool = True,
+        size: str = "",
     ) -> None:
         try:
             if model[4:8] != flatbuffer.IDENTIFIER:
@@ -76,11 +79,7 @@ class LiteModel:
         except (ValueError, RuntimeError) as error:
             reason = str(error).splitlines()[0]
             raise UserError(f"{name}: no .tflite file, or a damaged one ({reason}).") from None
-        found = {
-            (int(match[1]), int(match[2] or 1)): key
-            for key in keys
-            if (match := _SIGNATURE.fullmatch(key))
-        }
+        found = _found(keys, size)
         if 1 not in {batch for _, batch in found}:
             raise UserError(
                 f"{name}: a .tflite file, but not one of this project's classifiers: it has no "
@@ -161,6 +160,17 @@ class LiteModel:
                 "is damaged; copy it again."
             ) from None
         return np.concatenate(found)
+
+
+def _found(keys: Iterable[str], size: str) -> dict[tuple[int, int], str]:
+    """Return length and batch of each signature of a network -> the signature's name."""
+    prefix = f"{size}{SEPARATOR}" if size else ""
+    own = ((key, _SIGNATURE.fullmatch(key.removeprefix(prefix))) for key in keys)
+    return {
+        (int(match[1]), int(match[2] or 1)): key
+        for key, match in own
+        if match and key.startswith(prefix)
+    }
 
 
 class Answers(Protocol):

@@ -4,7 +4,7 @@ The signatures of all files come into one, behind the name of their network. A c
 another one, or that is the beginning of a longer one, has no bytes of its own: the schema's buffers
 may lie behind the flatbuffer, each by its offset and size
 (https://github.com/tensorflow/tensorflow/blob/master/tensorflow/compiler/mlir/lite/schema/schema.fbs,
-`table Buffer`), and nothing keeps them from lying in each other. So no weight is sliced at run time.
+`table Buffer`), and nothing keeps them from lying in each other. No weight is sliced at run time.
 A network of the first neurons of another one has the first rows of those matrices [out, in] that
 give them; of the matrix behind, which reads them, it has the first columns, which lie apart, and
 LiteRT has no view of a constant that skips some.
@@ -20,8 +20,9 @@ import flatbuffers
 import numpy as np
 
 from bert_glue_tf.export import flatbuffer
+from bert_glue_tf.export.litert import SEPARATOR
 
-_SEPARATOR = ":"
+SIZES, WHOLE = "sizes", "whole_size"  # In the metadata of such a file.
 _ALIGNMENT = 64  # Bytes; LiteRT's kernels ask for 16.
 _BEGINNING = 64  # Bytes by which constants are found that may begin alike.
 _UNKNOWN = 2  # An offset's place is there in the flatbuffer where it is neither 0 nor 1.
@@ -29,22 +30,31 @@ _UNKNOWN = 2  # An offset's place is there in the flatbuffer where it is neither
 
 def name_of(size: str, key: str) -> str:
     """Return the name of a signature of one of the networks."""
-    return f"{size}{_SEPARATOR}{key}"
+    return f"{size}{SEPARATOR}{key}"
 
 
 def merge(files: Mapping[str, bytes], whole: str) -> bytes:
     """Return one file with the signatures of several.
 
+    Its metadata are those of the whole network, its name, and below `sizes` those of each, without
+    golden examples.
+
     Args:
-      files: name of a network -> its file, without metadata.
+      files: name of a network -> its file.
       whole: the network whose signatures keep their names, and which a client meets that knows of
         no others.
     """
     models = {name: flatbuffer.read(content) for name, content in files.items()}
+    told = {name: flatbuffer.read_metadata(content) or {} for name, content in files.items()}
+    for model in models.values():
+        flatbuffer.drop_metadata(model)
+        flatbuffer.drop_location(model)
     merged = models[whole]
     for name, model in models.items():
         if name != whole:
             _add(merged, model, name)
+    own = {name: {**values, "golden": []} for name, values in told.items()}
+    flatbuffer.add_metadata(merged, {**told[whole], WHOLE: whole, SIZES: own})
     return _write(merged)
 
 
@@ -96,10 +106,14 @@ class _Placed:
 
 def _write(model: Any) -> bytes:
     """Return a file whose constants stand behind the flatbuffer, none of them twice."""
-    filled = [one for one in model.buffers if one.data is not None and len(one.data)]
+    about = {entry.buffer for entry in model.metadata or []}  # Read where the flatbuffer has it.
     placed = _Placed()
     # The shorter ones may lie in the longer ones; each is longer than what it is told apart by.
-    inside = [one for one in filled if len(one.data) >= _BEGINNING]
+    inside = [
+        one
+        for place, one in enumerate(model.buffers)
+        if place not in about and one.data is not None and len(one.data) >= _BEGINNING
+    ]
     starts = {
         id(one): placed.place(np.asarray(one.data, np.uint8))
         for one in sorted(inside, key=lambda one: -len(one.data))

@@ -83,13 +83,15 @@ class Masks:
         try:
             with safe_open(path, "numpy") as file:
                 about = file.metadata()
-                planes = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+                planes = {name: file.get_tensor(name) for name in file.keys()}
         except SafetensorError as error:
             raise ValueError(str(error)) from None
         first = {}
         for name, shape in strict_json.loads(about[_SHAPES]).items():
             count = int(np.prod(shape))
-            bits = (np.unpackbits(plane, count=count) << bit for bit, plane in enumerate(planes[name]))
+            bits = (
+                np.unpackbits(plane, count=count) << bit for bit, plane in enumerate(planes[name])
+            )
             first[name] = np.sum(list(bits), axis=0, dtype=np.uint8).reshape(shape)
         return cls(int(about["networks"]), first)
 
@@ -136,9 +138,7 @@ class Parts:
         return np.where(self.masks.first[name][part] <= self.number, values, values.dtype.type(0))
 
 
-def detach(
-    folder: pathlib.Path, whole: Mapping[str, np.ndarray], parts: Parts, size: str
-) -> None:
+def detach(folder: pathlib.Path, whole: Mapping[str, np.ndarray], parts: Parts, size: str) -> None:
     """Take away the variables of a saved network that are parts of the whole one's.
 
     Variables that are not, as statistics of its own, stay in a file.

@@ -15,8 +15,8 @@ from absl import logging
 
 from bert_glue_tf.compression import ranking, units
 from bert_glue_tf.compression.masked import values_of
-from bert_glue_tf.compression.method import Removed
 from bert_glue_tf.compression.nested import SizedPruning
+from bert_glue_tf.compression.removed import Removed
 from bert_glue_tf.compression.sizes import Sizes
 from bert_glue_tf.core import lazy
 from bert_glue_tf.core.errors import UserError
@@ -281,13 +281,11 @@ class ElasticSizes(Sizes):
     def _network(self, model: tf_keras.Model, number: int) -> tf_keras.Model:
         width, depth = self._shapes[number]
         keep, groups = self._method.kept(depth), self._method.all_groups
-        widths = [
-            tuple(
-                self._method.counts(groups[len(_KINDS) * layer + kind])[width]
-                for kind in range(len(_KINDS))
-            )
-            for layer in keep
-        ]
+        widths = []
+        for layer in keep:
+            of_layer = groups[len(_KINDS) * layer : len(_KINDS) * (layer + 1)]
+            heads, neurons = (self._method.counts(group)[width] for group in of_layer)
+            widths.append((heads, neurons))
         return self._method.backbone.first_units(model, widths, keep)
 
     def measure(self, model: tf_keras.Model, number: int) -> Removed:

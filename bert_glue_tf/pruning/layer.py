@@ -8,7 +8,8 @@ import numpy as np
 from absl import logging
 
 from bert_glue_tf.compression import ranking
-from bert_glue_tf.compression.method import PruningMethod, Removed
+from bert_glue_tf.compression.method import PruningMethod
+from bert_glue_tf.compression.removed import Removed
 from bert_glue_tf.core import lazy
 from bert_glue_tf.core.errors import UserError
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import types
 from collections.abc import Mapping
 from typing import Any
@@ -84,7 +85,7 @@ class Shared(NestedPruning):
                 f"--pruning_options: sparsities={text}: one network shares its weights with none. "
                 f"Give two or more; for one: --pruning_method=magnitude. {_GOOD}"
             )
-        for large, small in zip(found, found[1:], strict=False):
+        for large, small in itertools.pairwise(found):
             if f"{small:g}" == f"{large:g}" or small > large:
                 raise UserError(
                     f"--pruning_options: sparsities={text}: {small:g} stands behind {large:g}: "
@@ -101,4 +102,3 @@ class Shared(NestedPruning):
                 f"--pruning_options: training={training}: no such training. Good values: "
                 f"{TOGETHER}, {NONE}."
             )
-

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from absl import logging
 
-from bert_glue_tf.compression.method import PruningMethod, Removed
+from bert_glue_tf.compression.method import PruningMethod
+from bert_glue_tf.compression.removed import Removed
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import preprocessing
 from bert_glue_tf.data import vocabulary as pieces

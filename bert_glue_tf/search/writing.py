@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from absl import logging
 
-from bert_glue_tf.compression.method import PruningMethod, Removed
+from bert_glue_tf.compression.method import PruningMethod
+from bert_glue_tf.compression.removed import Removed
 from bert_glue_tf.compression.schedule import PruningContext
 from bert_glue_tf.compression.start import Start
 from bert_glue_tf.core.progress import doing

@@ -99,12 +99,7 @@ class Classifier:
         path = pathlib.Path(path).expanduser()
         if path.is_dir():
             return cls._of_run(path, check, size)
-        if size:
-            raise UserError(
-                f"--size={size}: {path} is no folder of a run, whose weights may hold several "
-                "networks. Give the folder of the run, or the file of that size without --size."
-            )
-        return cls._of_file(path, threads, check)
+        return cls._of_file(path, threads, check, size)
 
     @classmethod
     def _of_run(cls, path: pathlib.Path, check: Check, size: str) -> Classifier:
@@ -135,7 +130,7 @@ class Classifier:
         )
 
     @classmethod
-    def _of_file(cls, path: pathlib.Path, threads: int, check: Check) -> Classifier:
+    def _of_file(cls, path: pathlib.Path, threads: int, check: Check, size: str) -> Classifier:
         try:
             content = path.read_bytes()
         except FileNotFoundError:
@@ -154,8 +149,9 @@ class Classifier:
         # What was exported has been run by the export; of another file nobody knows.
         if not exported_file.is_listed(path, folder, content):
             try_out.try_out(content, str(path))
-        model = ParallelModel(content, threads, str(path))
-        metadata = exported_file.read_metadata(path, content)
+        signatures = _network_of(path, content, size)
+        model = ParallelModel(content, threads, str(path), signatures)
+        metadata = exported_file.read_metadata(path, content, size)
         _warn_of_sample(path, metadata.data)
         task = metadata.task
         check(task, metadata.thresholds)
@@ -284,6 +280,27 @@ def check_point(point: str, task: TaskSpec, thresholds: Mapping[str, float]) -> 
             f"--at={point}: the model {has}: its training has kept no threshold for {point}. "
             f"Good: train it with --at_{point}, as --at_{point}=0.9."
         )
+
+
+def _network_of(path: pathlib.Path, content: bytes, size: str) -> str:
+    """Return the network whose signatures are used; empty for the whole one, which has no name.
+
+    Args:
+      path: of a .tflite file, for the message.
+      content: of the file.
+      size: that is asked for; empty for the whole one.
+
+    Raises:
+      UserError: the file has no such network.
+    """
+    names = exported_file.sizes(content)
+    if size and size not in names:
+        has = f"it has {', '.join(names)}" if names else "it has one network"
+        raise UserError(
+            f"--size={size}: {path} has no such size ({has}). "
+            + (f"Good values: {', '.join(names)}." if names else "Leave --size out.")
+        )
+    return "" if not names or size == names[0] else size
 
 
 def _warn_of_sample(path: pathlib.Path, source: Any) -> None:

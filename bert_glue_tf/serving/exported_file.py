@@ -16,7 +16,7 @@ from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import tasks
 from bert_glue_tf.data.tasks import TaskSpec
 from bert_glue_tf.data.truncation import HEAD, TRUNCATIONS
-from bert_glue_tf.export import flatbuffer
+from bert_glue_tf.export import flatbuffer, merging
 from bert_glue_tf.export.folder import ExportFolder
 from bert_glue_tf.export.record import ExportResult
 
@@ -47,14 +47,28 @@ class Metadata:
     made_by: str = ""
 
 
-def read_metadata(path: pathlib.Path, content: bytes) -> Metadata:
-    """Read the metadata of a .tflite file.
+def sizes(content: bytes) -> tuple[str, ...]:
+    """Return the names of the networks of a .tflite file, the whole one first.
+
+    Of a file of one network there are none.
+    """
+    try:
+        found = flatbuffer.read_metadata(content) or {}
+        names = dict.fromkeys([found[merging.WHOLE], *found[merging.SIZES]])
+    except (ValueError, LookupError, TypeError, AttributeError, struct.error):
+        return ()  # One network, or damaged, of which `read_metadata` tells.
+    return tuple(map(str, names))
+
+
+def read_metadata(path: pathlib.Path, content: bytes, size: str = "") -> Metadata:
+    """Read the metadata of a .tflite file, or of one of its networks.
 
     Raises:
       UserError: it has none of this project.
     """
     try:
         metadata = flatbuffer.read_metadata(content) or {}
+        metadata = metadata[merging.SIZES][size] if size else metadata
         truncation = str(metadata.get("truncation", HEAD))
         if truncation not in TRUNCATIONS:
             raise ValueError(truncation)

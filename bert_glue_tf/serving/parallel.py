@@ -29,15 +29,16 @@ class ParallelModel:
       content: of the file.
       threads: and copies, at most as many as there are processors.
       name: of the file, for messages.
+      size: as for `litert.LiteModel`.
 
     Raises:
       UserError: as `litert.LiteModel`.
     """
 
-    def __init__(self, content: bytes, threads: int, name: str) -> None:
-        self._content, self._name = content, name
+    def __init__(self, content: bytes, threads: int, name: str, size: str = "") -> None:
+        self._content, self._name, self._size = content, name, size
         self._number = max(1, min(threads, os.cpu_count() or 1))
-        first = LiteModel(content, 1, name)
+        first = LiteModel(content, 1, name, size=size)
         self.lengths, self.classes, self.output = first.lengths, first.classes, first.output
         batches = (first.batch_sizes(length)[0] for length in first.lengths)
         self._slice = max(_SLICE, *batches)
@@ -53,7 +54,7 @@ class ParallelModel:
         width = min(self._slice, math.ceil(rows / self._number))
         if self._pool is None:
             for _ in range(self._number - 1):
-                self._idle.put(LiteModel(self._content, 1, self._name))
+                self._idle.put(LiteModel(self._content, 1, self._name, size=self._size))
             self._pool = concurrent.futures.ThreadPoolExecutor(self._number)
         slices = [
             {name: value[i : i + width] for name, value in features.items()}

@@ -20,6 +20,7 @@ from bert_glue_tf.models import sizes as saved
 from bert_glue_tf.models.quantization.recipes import FLOAT32
 from bert_glue_tf.reports import plots, tables
 from bert_glue_tf.reports.tables import Table
+from bert_glue_tf.reports.verdicts import Comparison
 from bert_glue_tf.runs.paths import SIZES, RunPaths
 from bert_glue_tf.studies import printed, shared_claims, words
 from bert_glue_tf.studies.cells import Cell, cell
@@ -43,30 +44,26 @@ COUNTS = (0, 1, 2, 5, 10, 100, 1000)  # Of switches.
 
 
 @dataclasses.dataclass(frozen=True)
-class Level:
+class Level(Cell):
     """One of the models of a trained network, with all its seeds.
 
     Attributes:
-      cell: the network.
+      trained: the network.
       network: encoder and task.
       size: name of the model.
       is_densest: True for the model that is the run's own.
     """
 
-    cell: Cell
+    trained: Cell
     network: str
     size: str
     is_densest: bool
 
-    @property
-    def label(self) -> str:
-        """The name to call it by."""
-        return f"{self.cell.label}, {self.size}"
-
-    @property
-    def task(self) -> str:
-        """The task's name."""
-        return self.cell.task
+    @classmethod
+    def of(cls, trained: Cell, network: str, size: str, is_densest: bool) -> Level:
+        """Return a model of a trained network; the arguments are its attributes."""
+        label = f"{trained.label}, {size}"
+        return cls(label, trained.configs, trained, network, size, is_densest)
 
 
 class Shared(SweptStudy):
@@ -96,13 +93,14 @@ class Shared(SweptStudy):
                 "--finetune_epochs=0: the study prunes fine-tuned models. Give 1 or more."
             )
         self.levels: dict[str, list[Level]] = {}
-        cells = []
+        cells: list[Cell] = []
         for text in networks:
             name, _, data = text.partition("=")
             encoder, _, task = name.rpartition("/")
             if not encoder or not task:
                 raise UserError(
-                    f"--networks={text}: give encoder/task, as minilm_l6/mrpc, or encoder/task=DATA."
+                    f"--networks={text}: give encoder/task, or encoder/task=DATA, as "
+                    "minilm_l6/mrpc."
                 )
             own = {**given, "encoder": encoder, "task": task, "data": data or given["data"]}
             cells += self._cells(name, own, seeds, _sparsities(name, sparsities))
@@ -122,15 +120,15 @@ class Shared(SweptStudy):
             own["pruning_options"] = f"sparsities={','.join(names)} training={option}"
             made = cell(f"{network}, {training}", own, METHOD, seeds)
             self.levels[network] += [
-                Level(made, network, f"{float(name):g}", name == names[-1]) for name in names
+                Level.of(made, network, f"{float(name):g}", name == names[-1]) for name in names
             ]
             yield made
 
-    def run_names(self, cell: Any) -> list[str]:
+    def run_names(self, cell: Cell) -> list[str]:
         """Return the names of the run folders of a cell, or of a level of one."""
         if not isinstance(cell, Level):
             return super().run_names(cell)
-        found = super().run_names(cell.cell)
+        found = super().run_names(cell.trained)
         return found if cell.is_densest else [f"{name}/{SIZES}/{cell.size}" for name in found]
 
     def export(self, threads: int = THREADS, repetitions: int = REPETITIONS) -> None:
@@ -166,33 +164,35 @@ class Shared(SweptStudy):
                 found.append(self._row(level, difference))
         return found
 
-    def compared(self, network: str) -> list[tuple[Level, Any]]:
+    def compared(self, network: str) -> list[tuple[Level, Comparison | None]]:
         """Return the levels of a network, each with its difference to the densest of its training.
 
         The differences of a network are tested together.
         """
         levels = self.levels[network]
-        densest = {one.cell: one for one in levels if one.is_densest}
-        pairs = [(one, densest[one.cell]) for one in levels if not one.is_densest]
-        differences = dict(zip((one for one, _ in pairs), self.compare_together(pairs), strict=True))
+        densest = {one.trained: one for one in levels if one.is_densest}
+        pairs = [(one, densest[one.trained]) for one in levels if not one.is_densest]
+        differences = dict(
+            zip((one for one, _ in pairs), self.compare_together(pairs), strict=True)
+        )
         return [(one, differences.get(one)) for one in levels]
 
-    def _row(self, level: Level, difference: Any) -> Row:
-        sizes = [one.size for one in self.levels[level.network] if one.cell == level.cell]
+    def _row(self, level: Level, difference: Comparison | None) -> Row:
+        sizes = [one.size for one in self.levels[level.network] if one.trained == level.trained]
         number = sizes.index(level.size)
         theirs = printed.shared(PRINTED.get(level.network, ""))
-        account = self.account(level.cell)
+        account = self.account(level.trained)
         file = self.group(level, FLOAT32)
         return Row(
             network=level.network,
-            training=_training(level.cell),
+            training=_training(level.trained),
             size=level.size,
             theirs=theirs[number] if number < len(theirs) else None,
             group=self.group(level),
             difference=difference,
             kept_apart=account.alone(number) if account else None,
             milliseconds=file.models[0].milliseconds if file else None,
-            reason=self.reason(level.cell),
+            reason=self.reason(level.trained),
         )
 
     def account(self, one: Cell) -> Account | None:
@@ -219,7 +219,7 @@ class Shared(SweptStudy):
 
     def _trained(self) -> Iterator[tuple[str, Cell]]:
         for network, levels in self.levels.items():
-            for one in dict.fromkeys(level.cell for level in levels):
+            for one in dict.fromkeys(level.trained for level in levels):
                 yield network, one
 
     def tables(self) -> dict[str, Table[Any]]:
@@ -255,12 +255,12 @@ class Shared(SweptStudy):
     # --- words ---
 
     def findings(self) -> list[str]:
-        """Return whether accuracy differs among the models, and from which sparsity sharing pays."""
+        """Return how far the models of a network are apart, and the bytes that sharing saves."""
         found = []
         for network in self.levels:
             compared = self.compared(network)
             for training in TRAININGS:
-                own = [(a, b) for a, b in compared if _training(a.cell) == training and b]
+                own = [(a, b) for a, b in compared if _training(a.trained) == training and b]
                 if own:
                     found.append(
                         f"{network}, {training}: against the densest model "
@@ -283,7 +283,7 @@ class Shared(SweptStudy):
                 network: [
                     (level.size, difference)
                     for level, difference in self.compared(network)
-                    if _training(level.cell) == training and difference
+                    if _training(level.trained) == training and difference
                 ]
                 for network in self.levels
             }

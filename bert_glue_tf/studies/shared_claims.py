@@ -83,7 +83,7 @@ def pays() -> Answer:
     numbers = (
         f"the report prints no formula; an index as wide as a weight for each kernel of "
         f"{_SIDE} x {_SIDE} gives {words.percent(cpu)}, and one for each of its rows "
-        f"{words.percent(lea)}. Single weights: a bitmap pays from {bitmap} a weight, run lengths of "
-        f"{sharing.RUN_BITS} bits from {runs}"
+        f"{words.percent(lea)}. Single weights: a bitmap pays from {bitmap} a weight, run lengths "
+        f"of {sharing.RUN_BITS} bits from {runs}"
     )
     return Answer(PAYS, Verdict.HOLDS if holds else Verdict.DOES_NOT_HOLD, numbers)

@@ -84,7 +84,7 @@ COLUMNS: tuple[Column[Row], ...] = (
 
 @dataclasses.dataclass(frozen=True)
 class Cost:
-    """What the models of a network cost and save by sharing their weights.
+    """The bytes that the models of a network cost and save by sharing their weights.
 
     Attributes:
       network: encoder and task.
@@ -113,7 +113,7 @@ COSTS: tuple[Column[Cost], ...] = (
 
 @dataclasses.dataclass(frozen=True)
 class SwitchRow:
-    """What so many switches between the models of a network cost.
+    """The cost of so many switches between the models of a network.
 
     Attributes:
       network: encoder and task.

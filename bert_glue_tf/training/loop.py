@@ -11,7 +11,7 @@ import tensorflow as tf
 import tf_keras
 from absl import logging
 
-from bert_glue_tf.compression.method import Removed
+from bert_glue_tf.compression.removed import Removed
 from bert_glue_tf.compression.schedule import UPDATES
 from bert_glue_tf.core.progress import doing
 from bert_glue_tf.data import batching

@@ -79,9 +79,7 @@ class SandwichStep(TrainingStep):
             # All branches have to give the same, also for weights that one of them has not.
             return [
                 tf.zeros_like(variable) if one is None else tf.convert_to_tensor(one)
-                for variable, one in zip(
-                    trainee.trainable_variables, of(computation), strict=True
-                )
+                for variable, one in zip(trainee.trainable_variables, of(computation), strict=True)
             ]
 
         ways = self._sizes.computations

@@ -59,9 +59,7 @@ def write(
         with sizes.network(model, number) as smaller:
             one = _trained(trained, smaller, sizes, number)
             record.write(own, inputs, plan, network, one)
-        saved.detach(
-            own.folder.model, whole, Parts(number, masks, sizes.sources(number)), name
-        )
+        saved.detach(own.folder.model, whole, Parts(number, masks, sizes.sources(number)), name)
     told = {"names": list(sizes.names), "bytes": _bytes(job.folder, masks, whole)}
     done = dataclasses.replace(trained, size=sizes.names[-1], sizes=told)
     return record.write(job, inputs, plan, network, done)

@@ -1,4 +1,4 @@
-"""What one training step computes: by default what Keras does, for one network."""
+"""The computation of a training step: by default Keras's own, of one network."""
 
 from __future__ import annotations
 
@@ -9,17 +9,15 @@ import tf_keras
 if TYPE_CHECKING:
     import tensorflow as tf
 
-    from bert_glue_tf.training.objective import Trainee
-
 
 class TrainingStep:
     """The computation of one training step; as it stands, Keras's own, of one network."""
 
-    def run(self, trainee: Trainee, data: Any) -> dict[str, tf.Tensor]:
+    def run(self, trainee: Any, data: Any) -> dict[str, tf.Tensor]:
         """Update the variables by one batch, and return the metrics.
 
         Args:
-          trainee: what trains.
+          trainee: what trains, a `training.objective.Trainee`.
           data: the batch, as `tf_keras.Model.train_step` takes it.
         """
         found: dict[str, tf.Tensor] = tf_keras.Model.train_step(trainee, data)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pathlib
-
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -19,13 +17,13 @@ from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import tasks
 from bert_glue_tf.data.preprocessing import INPUTS
 from bert_glue_tf.export import launch
-from bert_glue_tf.models import saving, sizes
+from bert_glue_tf.models import sizes
 from bert_glue_tf.models.bert.classifier_weights import read_weights
 from bert_glue_tf.runs import finished
 from bert_glue_tf.runs.config import ExperimentConfig
+from bert_glue_tf.runs.run_folder import RunFolder
 from bert_glue_tf.serving.classifier import Classifier
 from bert_glue_tf.training import callbacks, experiment
-from bert_glue_tf.runs.run_folder import RunFolder
 
 TASK = tasks.get("mnli")
 HEADS, INNER, LAYERS = 4, 32, 3
@@ -53,9 +51,7 @@ class Prepared:
         self.method = registry.build(config)
         self.model, self.drawn = classifier(self.shapes)
         self.method.reshape(start(tiny_bert.backbone(self.model.layers[-3], self.shapes), TASK))
-        context = PruningContext.from_config(
-            config, 20, self.method.waits, self.method.schedule
-        )
+        context = PruningContext.from_config(config, 20, self.method.waits, self.method.schedule)
         self.method.prepare(self.model, context)
 
     def weights(self):
@@ -92,9 +88,9 @@ def test_sorting_leaves_the_function_as_it_is_and_puts_the_largest_first(sorted_
 
             def total(values, members=members, at=at):
                 return sum(
-                    np.square(np.moveaxis(values[f"{at}/{name}"], axis, 0)).reshape(
-                        values[f"{at}/{name}"].shape[axis], -1
-                    ).sum(1)
+                    np.square(np.moveaxis(values[f"{at}/{name}"], axis, 0))
+                    .reshape(values[f"{at}/{name}"].shape[axis], -1)
+                    .sum(1)
                     for name, axis in members.items()
                 )
 
@@ -110,7 +106,7 @@ def test_a_network_while_it_trains_is_the_slice_that_is_saved(sorted_once, numbe
     one, *_ = sorted_once
     held = one.method.sizes()
     assert held.names == NAMES
-    width, depth = one.method.shapes[NAMES[number]]
+    _width, depth = one.method.shapes[NAMES[number]]
     way = int(held.computation_of(tf.constant(number)))
     before = [variable.numpy() for variable in held.switched]
     for variable, values in zip(held.switched, before, strict=True):
@@ -133,7 +129,9 @@ def test_a_network_while_it_trains_is_the_slice_that_is_saved(sorted_once, numbe
             scores[place // 2] += one.method.score(group).sum()
         assert one.method.kept(depth) == [int(scores.argmax())]
         assert held.sources(number) == (
-            {} if scores.argmax() == 0 else {"transformer/layer_0/": f"transformer/layer_{scores.argmax()}/"}
+            {}
+            if scores.argmax() == 0
+            else {"transformer/layer_0/": f"transformer/layer_{scores.argmax()}/"}
         )
 
 
@@ -194,7 +192,7 @@ def test_each_size_is_the_first_heads_and_neurons_of_the_largest(trained):
 
 def test_a_size_answers_as_its_record_and_as_its_file(trained):
     texts = [(text,) for text, _ in tiny_runs.sentences(20, 4)]
-    (folder, (record,)), = launch.launch_sizes(
+    ((folder, (record,)),) = launch.launch_sizes(
         trained.path,
         size=FOUR[0],
         recipes=["float32"],
@@ -214,7 +212,9 @@ def test_a_size_answers_as_its_record_and_as_its_file(trained):
     assert np.abs(whole - answers[0]).max() > 1e-3
 
 
-def test_an_interrupted_run_goes_on_to_the_same_weights(trained, tmp_path, encoder, tiny_glue, monkeypatch):
+def test_an_interrupted_run_goes_on_to_the_same_weights(
+    trained, tmp_path, encoder, tiny_glue, monkeypatch
+):
     config = trained.config
     place = tmp_path / "run"
 

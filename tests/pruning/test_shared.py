@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import pathlib
 import shutil
 
@@ -64,7 +65,7 @@ def test_each_network_has_all_weights_of_the_sparser_one_and_some_more(together)
     values = [matrices(together.of_size(name)) for name in NAMES]
     pruned = set(together.result.sparsity)
     assert len(pruned) == 6
-    for smaller, larger in zip(values, values[1:], strict=False):
+    for smaller, larger in itertools.pairwise(values):
         for name, whole in larger.items():
             there = smaller[name] != 0 if name in pruned else np.ones(whole.shape, bool)
             np.testing.assert_array_equal(smaller[name][there], whole[there], err_msg=name)
@@ -209,7 +210,7 @@ def test_a_size_that_a_run_has_not_is_refused(together, exported, tmp_path):
     run, folder = exported
     with refuses(UserError, "--size=0.5", "has one network"):
         Classifier.load(run.path, size="0.5")
-    with refuses(UserError, "--size=0.5", "no folder of a run"):
+    with refuses(UserError, "--size=0.5", "it has one network"):
         Classifier.load(folder.model("float32"), size="0.5")
 
 
@@ -234,6 +235,6 @@ def test_masks_are_read_as_they_were_written(tmp_path, networks, bits):
     assert (found.networks, set(found.first)) == (networks, set(first))
     for name, values in first.items():
         np.testing.assert_array_equal(found.first[name], values)
+    (tmp_path / "cut").write_bytes((tmp_path / "masks").read_bytes()[:60])
     with pytest.raises((OSError, ValueError)):
-        (tmp_path / "cut").write_bytes((tmp_path / "masks").read_bytes()[:60])
         sizes.Masks.read(tmp_path / "cut")

@@ -46,9 +46,7 @@ def test_a_table_of_real_runs_has_a_row_for_each_model(trained):
         # The six matrices of one layer; each model alone has a bit for each place.
         account = trained.account(cell)
         assert account.prunable == record.parameters["prunable"]
-        assert account.kept == tuple(
-            round((1 - float(name)) * account.prunable) for name in NAMES
-        )
+        assert account.kept == tuple(round((1 - float(name)) * account.prunable) for name in NAMES)
         assert account.prunable + account.others == record.parameters["total"]
     # All start from the same trained network, and the report's has no step after it.
     assert masks.configs[0].epochs == int(TINY["finetune_epochs"])
@@ -57,7 +55,9 @@ def test_a_table_of_real_runs_has_a_row_for_each_model(trained):
 
 def written(root, scores):
     """The study of one network with the right answers of its models, the densest last."""
-    study = Shared(["tiny/mrpc"], {"encoder": "tiny", "data": "tsv", "finetune_epochs": "2"}, [1], NAMES)
+    study = Shared(
+        ["tiny/mrpc"], {"encoder": "tiny", "data": "tsv", "finetune_epochs": "2"}, [1], NAMES
+    )
     write(study.cells[0], root, [right(340)])
     for cell in study.cells[1:]:
         write_sizes(cell, root, NAMES, [right(number) for number in scores])

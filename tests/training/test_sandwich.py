@@ -76,7 +76,11 @@ def train(problem, sizes_of, seed=7, steps=1):
     compiled = tf.function(lambda: trainee.train_step(batch))
     for _ in range(steps):
         logs = compiled()
-    return before, [value.numpy() for value in layer.weights], {k: float(v) for k, v in logs.items()}
+    return (
+        before,
+        [value.numpy() for value in layer.weights],
+        {k: float(v) for k, v in logs.items()},
+    )
 
 
 def softmax(logits):

@@ -7,8 +7,8 @@ Dropping Layers of Pre-trained Transformer Models" (https://arxiv.org/abs/2004.0
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -41,26 +41,10 @@ def drop_layers(weights: _Weights, keep: Sequence[int]) -> _Weights:
         raise ValueError(
             f"keep={list(keep)}: not some of the layers 0 to {architecture.layers - 1}"
         )
-    encoder = numbered_anew(weights.encoder, keep)
+    encoder = structure.numbered_anew(weights.encoder, keep)
     return dataclasses.replace(
         weights, architecture=architecture_of(encoder, architecture), encoder=encoder
     )
-
-
-def numbered_anew(named: Mapping[str, Any], keep: Sequence[int]) -> dict[str, Any]:
-    """Return what is named after weights without that of other layers, which are numbered anew.
-
-    Args:
-      named: canonical name -> anything.
-      keep: indices of the layers that stay, ascending.
-    """
-    found = {name: one for name, one in named.items() if not name.startswith(structure.LAYERS)}
-    for new, old in enumerate(keep):
-        at, there = structure.layer_name(old), structure.layer_name(new)
-        found |= {
-            there + name.removeprefix(at): one for name, one in named.items() if name.startswith(at)
-        }
-    return found
 
 
 def first_units(weights: _Weights, widths: Sequence[tuple[int, int]]) -> _Weights:

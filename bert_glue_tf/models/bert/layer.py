@@ -17,7 +17,7 @@ from official.nlp.modeling import layers, networks
 
 from bert_glue_tf.data import packing
 from bert_glue_tf.data.preprocessing import INPUTS
-from bert_glue_tf.models.bert import cutting, forward
+from bert_glue_tf.models.bert import forward, structure
 from bert_glue_tf.models.bert.architecture import (
     INITIALIZER_RANGE,
     Architecture,
@@ -153,7 +153,7 @@ class BertEncoder(networks.BertEncoderV2):
         weights, count = by_canonical_name(self.variables), self.architecture.layers
         if not self._kept:
             return forward.encode(weights, inputs, arithmetic, count, self._quantize)
-        weights = cutting.numbered_anew(weights, self._kept)
+        weights = structure.numbered_anew(weights, self._kept)
         found = forward.encode(weights, inputs, arithmetic, len(self._kept), self._quantize)
         # A layer that is left out gives what the one before it does, so that Keras, which knows
         # outputs by their number, finds the others where they were.

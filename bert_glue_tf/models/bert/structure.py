@@ -9,8 +9,8 @@ import dataclasses
 import math
 import re
 import types
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from bert_glue_tf.models.parts import Part
 from bert_glue_tf.models.transformer_names import name_of
@@ -27,6 +27,22 @@ POSITIONS = "position_embedding/embeddings"
 def layer_name(index: int) -> str:
     """Return what the names of a layer's weights begin with."""
     return f"{LAYERS}layer_{index}/"
+
+
+def numbered_anew(named: Mapping[str, Any], keep: Sequence[int]) -> dict[str, Any]:
+    """Return what is named after weights without that of other layers, which are numbered anew.
+
+    Args:
+      named: canonical name -> anything.
+      keep: indices of the layers that stay, ascending.
+    """
+    found = {name: one for name, one in named.items() if not name.startswith(LAYERS)}
+    for new, old in enumerate(keep):
+        at, there = layer_name(old), layer_name(new)
+        found |= {
+            there + name.removeprefix(at): one for name, one in named.items() if name.startswith(at)
+        }
+    return found
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,0 +1,102 @@
+"""One file of several networks: its answers, its bytes, and what is said of it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tiny_bert
+import tiny_runs
+from messages import refuses
+from slow_fixtures import slow_to_make
+
+from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.core.records import load
+from bert_glue_tf.export import flatbuffer, launch, merging, one_file
+from bert_glue_tf.reports import sizes
+from bert_glue_tf.serving.classifier import Classifier
+
+NAMES = ("w0.5-d1", "w1-d1")
+
+
+@pytest.fixture(scope="module")
+@slow_to_make
+def made(tmp_path_factory, tiny_glue):
+    """An elastic run of two sizes with its files, and the records of the one file of both."""
+    folder = tmp_path_factory.mktemp("one_file")
+    encoder = str(tiny_bert.write_pair(folder / "encoder", layers=1, heads=4))
+    run = tiny_runs.train(
+        folder / "run",
+        encoder,
+        tiny_glue,
+        pruning_method="elastic",
+        pruning_options="widths=0.5,1.0 depths=1.0",
+        finetune_epochs=2,
+        epochs=1,
+    )
+    exported = launch.launch_sizes(
+        run.path,
+        recipes=["float32", "dynamic_int8"],
+        seq_lengths=["8", "16"],
+        threads=1,
+        calibration_examples=8,
+        latency_repetitions=2,
+    )
+    return run, exported, one_file.write(exported, threads=1, repetitions=3)
+
+
+@pytest.mark.parametrize("recipe", ["float32", "dynamic_int8"])
+def test_each_network_answers_as_its_own_file(made, recipe):
+    _run, exported, records = made
+    texts = [(text,) for text, _ in tiny_runs.sentences(12, 4)]
+    folder = exported[0][0]
+    path = folder.model(f"{recipe}_sizes")
+    (record,) = (one for one in records if one.recipe == recipe)
+    assert record.bytes == path.stat().st_size < record.separate
+    for (place, _), name in zip(exported, reversed(NAMES), strict=True):
+        own = Classifier.load(place.model(recipe)).logits(texts)
+        np.testing.assert_array_equal(Classifier.load(path, size=name).logits(texts), own)
+    # Who knows of no sizes has the whole one.
+    whole = Classifier.load(folder.model(recipe)).logits(texts)
+    np.testing.assert_array_equal(Classifier.load(path).logits(texts), whole)
+
+
+def test_constants_that_begin_alike_stand_once(made):
+    _, exported, _ = made
+    contents = {
+        name: place.model("float32").read_bytes()
+        for (place, _), name in zip(exported, reversed(NAMES), strict=True)
+    }
+    merged = merging.merge(contents, NAMES[-1])
+    model = flatbuffer.read(merged)
+    buffers = [one for one in model.buffers if one.data is not None and len(one.data) > 64]
+    # The matrices behind heads and neurons, [out, in], have other columns; with the answers' head
+    # and the tables nothing else of the smaller network is its own.
+    alone = sum(len(one.data) for one in buffers)
+    assert len(merged) < alone
+    apart = len(merged) - len(contents[NAMES[-1]])
+    assert apart < len(contents[NAMES[0]]) / 2
+    # By hand: equal ones, beginnings of others, and one that is neither.
+    placed = merging._Placed()
+    long = np.arange(200, dtype=np.uint8)
+    starts = [placed.place(one) for one in (long, long[:128], long[:64], long[64:])]
+    assert starts == [0, 0, 0, 256]
+    assert placed.size == 256 + 192
+
+
+def test_the_record_has_times_of_both_files(made):
+    _run, exported, records = made
+    assert load(exported[0][0].path / one_file.RECORDS, one_file.OneFile) == records
+    rows = sizes.table(records).texts()
+    assert [row["size"] for row in rows] == [*reversed(NAMES)] * 2
+    assert all(float(row["ms, own"]) > 0 and float(row["times as long"]) > 0 for row in rows)
+    sums = (exported[0][0].path / "SHA256SUMS").read_text()
+    assert "float32_sizes.tflite" in sums
+
+
+def test_a_size_that_a_file_has_not_is_refused(made):
+    _, exported, _ = made
+    folder = exported[0][0]
+    with refuses(UserError, "--size=w0.25-d1", "w1-d1, w0.5-d1"):
+        Classifier.load(folder.model("float32_sizes"), size="w0.25-d1")
+    with refuses(UserError, "--size=w0.25-d1", "it has one network"):
+        Classifier.load(folder.model("float32"), size="w0.25-d1")
