@@ -82,7 +82,7 @@ def test_commands_of_the_readme_parse(monkeypatch):
     commands = re.findall(r"^!?python -m bert_glue_tf\.train (.*)$", README, re.MULTILINE)
     assert len(commands) >= 3
     for command in commands:
-        command_line.from_flags(parse(*command.split()))
+        command_line.from_flags(parse(*shlex.split(command, comments=True)))
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)

@@ -9,6 +9,7 @@ import shutil
 import numpy as np
 import pytest
 import tiny_bert
+import tiny_cnn
 import tiny_runs
 from messages import refuses
 from slow_fixtures import slow_to_make
@@ -21,7 +22,7 @@ from bert_glue_tf.export import launch
 from bert_glue_tf.export.folder import FOLDER
 from bert_glue_tf.models import sizes
 from bert_glue_tf.models.saved_encoders import SavedVariables
-from bert_glue_tf.reports import groups, reading
+from bert_glue_tf.reports import files, groups, reading
 from bert_glue_tf.runs import finished
 from bert_glue_tf.runs.config import ExperimentConfig
 from bert_glue_tf.serving.classifier import Classifier
@@ -147,6 +148,10 @@ def test_each_size_has_its_files_and_its_row(together, tiny_glue):
     shown = [group.name for group in groups.group(models)]
     assert len(shown) == len(set(shown)) == 6
     assert all(f"size {name}" in " ".join(shown) for name in NAMES)
+    grouped = groups.group(models)
+    page = files.write(exported[0][0].path.parent / "comparison", grouped, []).read_text()
+    # The front of score against size has a point for each file, by its name.
+    assert all(page.count(f"size {name}") >= 2 for name in NAMES)
 
 
 def test_without_training_the_networks_are_parts_of_the_trained_one(
@@ -166,6 +171,21 @@ def test_without_training_the_networks_are_parts_of_the_trained_one(
             threshold = np.sort(np.abs(whole).ravel())[gone]
             expected = np.where(np.abs(whole) >= threshold, whole, 0)
             np.testing.assert_array_equal(own[weight], expected)
+
+
+def test_a_cnn_has_sizes_as_a_bert_has(tmp_path, tiny_glue):
+    encoder = str(tiny_cnn.write_pair(tmp_path / "encoder"))
+    run = train(tmp_path / "run", encoder, tiny_glue, "sparsities=0.5,0.25", epochs=2)
+    assert run.result.encoder["family"] == "text_cnn"
+    smaller, larger = (matrices(run.of_size(name)) for name in ("0.5", "0.25"))
+    assert sizes.own_variables(run.of_size("0.5").folder.model) == []
+    assert len(run.result.sparsity) == 3
+    for name in larger:
+        there = smaller[name] != 0 if name in run.result.sparsity else np.ones_like(smaller[name])
+        there = there.astype(bool)
+        np.testing.assert_array_equal(smaller[name][there], larger[name][there], err_msg=name)
+        if name in run.result.sparsity:
+            assert np.count_nonzero(smaller[name]) == round(0.5 * larger[name].size)
 
 
 @pytest.mark.parametrize(
