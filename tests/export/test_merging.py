@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import tiny_bert
 import tiny_runs
+from ai_edge_litert import schema_py_generated as schema
 from messages import refuses
 from slow_fixtures import slow_to_make
+from tiny_classifier import classifier, saved_weights
 
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.core.records import load
-from bert_glue_tf.export import flatbuffer, launch, merging, one_file
+from bert_glue_tf.data import tasks
+from bert_glue_tf.export import convert, launch, merging, one_file
+from bert_glue_tf.models import saving
+from bert_glue_tf.models.bert import cutting
+from bert_glue_tf.models.bert.classifier_weights import from_weights
 from bert_glue_tf.reports import sizes
 from bert_glue_tf.serving.classifier import Classifier
 
@@ -60,27 +68,56 @@ def test_each_network_answers_as_its_own_file(made, recipe):
     np.testing.assert_array_equal(Classifier.load(path).logits(texts), whole)
 
 
-def test_constants_that_begin_alike_stand_once(made):
-    _, exported, _ = made
-    contents = {
-        name: place.model("float32").read_bytes()
-        for (place, _), name in zip(exported, reversed(NAMES), strict=True)
+def constants(content: bytes) -> list[tuple[int, int]]:
+    """Where each constant of a merged file begins and ends, of those that lie behind the graph."""
+    root = schema.Model.GetRootAs(content, 0)
+    found = [root.Buffers(place) for place in range(root.BuffersLength())]
+    return [(one.Offset(), one.Offset() + one.Size()) for one in found if one.Size()]
+
+
+def covered(places: list[tuple[int, int]]) -> int:
+    """The bytes that lie in at least one of these places."""
+    total = end = 0
+    for start, stop in sorted(places):
+        total += max(0, stop - max(start, end))
+        end = max(end, stop)
+    return total
+
+
+def test_constants_that_begin_alike_stand_once(tmp_path):
+    shapes = tiny_bert.architecture(layers=1, heads=4)
+    model, drawn = classifier(shapes)
+    weights = saved_weights(model, shapes, drawn)
+    files = {
+        name: convert_to_file(tmp_path / name, cutting.first_units(weights, [widths]))
+        for name, widths in (("large", (4, 32)), ("small", (2, 16)))
     }
-    merged = merging.merge(contents, NAMES[-1])
-    model = flatbuffer.read(merged)
-    buffers = [one for one in model.buffers if one.data is not None and len(one.data) > 64]
-    # The matrices behind heads and neurons, [out, in], have other columns; with the answers' head
-    # and the tables nothing else of the smaller network is its own.
-    alone = sum(len(one.data) for one in buffers)
-    assert len(merged) < alone
-    apart = len(merged) - len(contents[NAMES[-1]])
-    assert apart < len(contents[NAMES[0]]) / 2
+    both = constants(merging.merge(files, "large"))
+    large, small = (constants(merging.merge({n: c}, n)) for n, c in files.items())
+    assert len(both) == len(large) + len(small)
+    # Of the smaller network only the products that read heads and neurons are no beginnings of the
+    # larger one's: [hidden, heads x size] and [hidden, neurons], four bytes each.
+    hidden = shapes.hidden_size
+    own = 4 * hidden * (2 * hidden // 4 + 16)
+    assert covered(both) - covered(large) == own
+    assert covered(small) > 4 * own
     # By hand: equal ones, beginnings of others, and one that is neither.
     placed = merging._Placed()
     long = np.arange(200, dtype=np.uint8)
     starts = [placed.place(one) for one in (long, long[:128], long[:64], long[64:])]
     assert starts == [0, 0, 0, 256]
     assert placed.size == 256 + 192
+
+
+def convert_to_file(folder, weights) -> bytes:
+    """The float32 file of a classifier, at one length."""
+    preprocessing = tiny_bert.write_preprocessing(folder.with_suffix(".text"))
+    backbone = dataclasses.replace(
+        tiny_bert.backbone(None, weights.architecture),
+        preprocessing_path=str(preprocessing),
+    )
+    saving.save(from_weights(weights), backbone, tasks.get("mnli"), folder)
+    return convert.convert(folder, [8])
 
 
 def test_the_record_has_times_of_both_files(made):
