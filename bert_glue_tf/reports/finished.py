@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bert_glue_tf.core import layout
-from bert_glue_tf.reports import per_label, terminal
+from bert_glue_tf.reports import per_label, sizes, terminal
 from bert_glue_tf.runs.results import ExperimentResult
 from bert_glue_tf.runs.run_folder import RunFolder
 
@@ -20,6 +20,9 @@ def show(result: ExperimentResult, folder: RunFolder) -> None:
     """
     terminal.print_table(result)
     per_label.print_worst(result, folder)
+    if result.sizes:
+        found = sizes.trained(result, folder)
+        terminal.print_rows("The networks that its weights hold (--size)", found)
     layout.say(f"Everything of this run is in {folder.path}.")
     layout.say(
         "This makes .tflite files of it:\n" + layout.command("export_tflite", run=folder.path)

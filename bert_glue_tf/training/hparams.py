@@ -11,6 +11,7 @@ from typing import Any
 import tensorflow as tf
 from tensorboard.plugins.hparams import api
 
+from bert_glue_tf.runs.paths import name_of
 from bert_glue_tf.runs.results import ExperimentResult
 from bert_glue_tf.runs.run_folder import RunFolder
 
@@ -27,7 +28,7 @@ def write(folder: RunFolder, result: ExperimentResult) -> None:
     writer = tf.summary.create_file_writer(str(folder.tensorboard / "hparams"))
     with writer.as_default(step=int(result.config["epochs"])):
         settings = {name: _value(value) for name, value in result.config.items()}
-        api.hparams(settings, trial_id=folder.path.name)
+        api.hparams(settings, trial_id=name_of(folder.path))
         for name, value in results(result).items():
             tf.summary.scalar(f"{RESULT}{name}", value)
     writer.close()

@@ -23,6 +23,8 @@ from bert_glue_tf.export.folder import FOLDER
 from bert_glue_tf.models import sizes
 from bert_glue_tf.models.saved_encoders import SavedVariables
 from bert_glue_tf.reports import files, groups, reading
+from bert_glue_tf.reports import finished as finished_runs
+from bert_glue_tf.reports import sizes as sizes_table
 from bert_glue_tf.runs import finished
 from bert_glue_tf.runs.config import ExperimentConfig
 from bert_glue_tf.serving.classifier import Classifier
@@ -119,6 +121,18 @@ def test_a_size_answers_as_its_record_says(together, tiny_glue, name):
     if name != NAMES[-1]:
         whole = Classifier.load(together.path).logits([(text,) for text in examples.texts[0]])
         assert np.abs(whole - logits).max() > 1e-3
+
+
+def test_what_is_shown_of_a_finished_run_has_all_sizes(together, capsys):
+    finished_runs.show(together.result, together.folder)
+    shown = capsys.readouterr().out
+    assert f"size {NAMES[-1]}" in shown
+    rows = sizes_table.trained(together.result, together.folder).texts()
+    assert [row["size"] for row in rows] == list(NAMES)
+    for row in rows:
+        assert row["size"] in shown
+        record = together.of_size(row["size"]).result
+        assert float(row["accuracy"]) == pytest.approx(record.metrics["accuracy"], abs=1e-4)
 
 
 def test_each_size_has_its_files_and_its_row(together, tiny_glue):
