@@ -247,7 +247,7 @@ def finished(path, **changes):
     folder = RunFolder.open(path, ExperimentConfig(**changes))
     values = {field.name: {} for field in dataclasses.fields(results.ExperimentResult)}
     values |= {"config": folder.config.to_json(), "peak_memory_bytes": 7, "finished": "now"}
-    values |= {"warnings": (), "collapsed": "", "at_chance": "", "epoch": 1}
+    values |= {"warnings": (), "collapsed": "", "at_chance": "", "epoch": 1, "size": ""}
     records.append(folder.results_file, results.ExperimentResult(**values))
     return folder
 
