@@ -52,3 +52,22 @@ def tools() -> Iterator[None]:
             yield
         finally:
             logging.disable(logging.NOTSET)
+
+
+@contextlib.contextmanager
+def retracing() -> Iterator[None]:
+    """Withhold TensorFlow's warning that one function is traced again and again.
+
+    It knows functions by their place in memory, so that it takes several models, each of which is
+    traced once and given up before the next one is made, for one function.
+    """
+
+    def keep(record: logging.LogRecord) -> bool:
+        return "triggered tf.function retracing" not in record.getMessage()
+
+    logger = logging.getLogger("tensorflow")
+    logger.addFilter(keep)
+    try:
+        yield
+    finally:
+        logger.removeFilter(keep)

@@ -17,6 +17,7 @@ import tf_keras
 from absl import logging
 
 from bert_glue_tf.compression.sizes import Sizes
+from bert_glue_tf.core import quiet
 from bert_glue_tf.core.files import write_atomically
 from bert_glue_tf.models import sizes as saved
 from bert_glue_tf.models.sizes import Masks, Parts, plain_name
@@ -56,7 +57,7 @@ def write(
     for number, name in enumerate(sizes.names[:-1]):
         logging.info("scoring and saving the size %s", name)
         own = dataclasses.replace(job, folder=_folder(job.folder, name))
-        with sizes.network(model, number) as smaller:
+        with quiet.retracing(), sizes.network(model, number) as smaller:
             one = _trained(trained, smaller, sizes, number)
             record.write(own, inputs, plan, network, one)
         saved.detach(own.folder.model, whole, Parts(number, masks, sizes.sources(number)), name)
