@@ -18,6 +18,7 @@ import numpy as np
 from bert_glue_tf.compression import ranking
 from bert_glue_tf.compression.masked import values_of
 from bert_glue_tf.compression.method import PruningMethod
+from bert_glue_tf.compression.names import SOFT
 from bert_glue_tf.compression.removed import Removed
 from bert_glue_tf.compression.scored import ScoredPruning
 from bert_glue_tf.compression.sizes import Sizes, values_for_a_while
@@ -88,6 +89,12 @@ class NestedPruning(SizedPruning):
 
     def context(self, context: PruningContext) -> PruningContext:
         context = super().context(context).with_sparsity(max(self.networks.values()))
+        if context.kind == SOFT:
+            raise UserError(
+                f"--pruning_schedule={SOFT}: of --pruning_method={self.name} weights that grow back "
+                "would be parts of networks that have not trained with them. Choose gradual, "
+                "iterative or one_shot."
+            )
         if not self.together and context.kind != "gradual":
             raise UserError(
                 f"--pruning_schedule={context.kind}: --pruning_method={self.name} takes its masks "

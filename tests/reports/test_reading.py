@@ -72,6 +72,32 @@ def test_a_model_is_judged_on_the_test_split_where_its_task_has_one(tmp_path, mo
     assert verdicts.constant_answer(model, "accuracy") == 0.5
 
 
+def test_the_networks_of_a_run_are_models_and_each_is_compared_with_the_unpruned(tmp_path):
+    write_run(tmp_path / "plain", LABELS, right(300))
+    told = {"names": ["0.6", "0.2"], "bytes": {}}
+    run = write_run(
+        tmp_path / "run", LABELS, right(290), pruning_method="shared", size="0.2", sizes=told
+    )
+    smaller = write_run(
+        run / "sizes" / "0.6", LABELS, right(200), pruning_method="shared", size="0.6"
+    )
+    write_export(smaller, "float32", LABELS, right(200))
+    models = read(tmp_path / "plain", run)
+    assert [(one.run, one.recipe, one.size) for one in models] == [
+        ("plain", "keras", ""),
+        ("run", "keras", "0.2"),
+        ("run/sizes/0.6", "keras", "0.6"),
+        ("run/sizes/0.6", "float32", "0.6"),
+    ]
+    assert len({one.key() for one in models}) == 4
+    found = {one.what: one for one in verdicts.differences(models) if "keras" in one.what}
+    assert [round(one.difference.mean, 3) for one in found.values()] == [-0.025, -0.25]
+    assert all(f"size {name}" in what for name, what in zip(("0.2", "0.6"), found, strict=True))
+    # A run that is not finished has no sizes, though some of them may be.
+    (run / "results.jsonl").unlink()
+    assert [one.run for one in read(tmp_path / "plain", run)] == ["plain"]
+
+
 def test_the_last_record_of_a_run_counts(tmp_path):
     run = write_run(tmp_path / "run", LABELS, right(300))
     earlier = (run / "results.jsonl").read_text()
