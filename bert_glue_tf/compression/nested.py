@@ -91,9 +91,9 @@ class NestedPruning(SizedPruning):
         context = super().context(context).with_sparsity(max(self.networks.values()))
         if context.kind == SOFT:
             raise UserError(
-                f"--pruning_schedule={SOFT}: of --pruning_method={self.name} weights that grow back "
-                "would be parts of networks that have not trained with them. Choose gradual, "
-                "iterative or one_shot."
+                f"--pruning_schedule={SOFT}: weights that grow back would be in networks that have "
+                f"not trained with them (--pruning_method={self.name}). Choose gradual, iterative "
+                "or one_shot."
             )
         if not self.together and context.kind != "gradual":
             raise UserError(

@@ -15,6 +15,7 @@ from messages import refuses
 from slow_fixtures import slow_to_make
 
 from bert_glue_tf.compression import registry
+from bert_glue_tf.compression.schedule import PruningContext
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import readers, tasks
 from bert_glue_tf.evaluation import predictions
@@ -234,6 +235,10 @@ def test_it_stands_alone_and_takes_no_sparsity_or_late_schedule(tmp_path, encode
             "training=none",
             pruning_schedule="one_shot",
         )
+    method = registry.build(ExperimentConfig(pruning_method="shared", pruning_schedule="soft"))
+    config = ExperimentConfig(pruning_method="shared", pruning_schedule="soft", epochs=4)
+    with refuses(UserError, "--pruning_schedule=soft", "--pruning_method=shared"):
+        method.context(PruningContext.from_config(config, 40))
     with refuses(UserError, "--pruning_method=shared", "--strategy"):
         registry.build(ExperimentConfig(pruning_method="shared")).on_replicas()
 

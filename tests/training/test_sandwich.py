@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras
 
 from bert_glue_tf.compression.method import PruningMethod
+from bert_glue_tf.compression.sizes import Sizes
 from bert_glue_tf.data.problems import Classification, Regression
 from bert_glue_tf.training import sandwich
 from bert_glue_tf.training.objective import LABELS, TaskLoss, Trainee
@@ -17,8 +20,10 @@ RATE = 0.1
 FIRST = np.array([[0, 1], [2, 4], [3, 0]], np.uint8)
 
 
-class Fixed:
-    """Networks of the weights of one kernel, as `compression.sizes.Sizes`."""
+class Fixed(Sizes):
+    """Networks of the weights of one kernel."""
+
+    switched = ()
 
     def __init__(self, kernel, networks=4, together=True):
         self.names = tuple(map(str, range(networks)))
@@ -28,6 +33,52 @@ class Fixed:
     def select(self, variable, values, number):
         assert variable is self.switched[0]
         return tf.where(FIRST <= tf.cast(number, tf.uint8), values, 0.0)
+
+    def network(self, model, number):
+        raise NotImplementedError
+
+    def measure(self, model, number):
+        raise NotImplementedError
+
+    def first(self, model):
+        raise NotImplementedError
+
+
+class InTwoWays(Fixed):
+    """The same, of which the even networks are computed with logits that are halved."""
+
+    def __init__(self, layer):
+        super().__init__(layer.kernel)
+        self._layer = layer
+
+    @property
+    def computations(self):
+        return (self._halved, contextlib.nullcontext)
+
+    def computation_of(self, number):
+        return number % 2
+
+    @contextlib.contextmanager
+    def _halved(self):
+        self._layer.factor = 0.5
+        try:
+            yield
+        finally:
+            self._layer.factor = 1.0
+
+
+class Scaled(tf_keras.layers.Dense):
+    """A dense layer that is traced with a factor of its answers."""
+
+    factor = 1.0
+
+    def call(self, inputs):
+        return self.factor * super().call(inputs)
+
+
+def fixed(layer):
+    """Four networks of a layer's kernel."""
+    return Fixed(layer.kernel)
 
 
 class Holding(PruningMethod):
@@ -45,7 +96,7 @@ def linear(width):
     """Features to logits by one dense layer, whose kernel has no weight that no network has."""
     tf_keras.utils.set_random_seed(3)
     inputs = tf_keras.Input([3], name="x")
-    layer = tf_keras.layers.Dense(width, name="classifier")
+    layer = Scaled(width, name="classifier")
     model = tf_keras.Model({"x": inputs}, layer(inputs))
     layer.kernel.assign(np.where(FIRST[:, :width] < 4, layer.kernel.numpy(), 0.0))
     return model, layer
@@ -62,7 +113,7 @@ def train(problem, sizes_of, seed=7, steps=1):
     """The layer's weights before and after so many steps, and what the last one reported."""
     width = problem.width
     model, layer = linear(width)
-    sizes = sizes_of(layer.kernel)
+    sizes = sizes_of(layer)
     step = sandwich.step_of(Holding(sizes), problem, seed)
     trainee = Trainee(model, TaskLoss(problem), step)
     trainee.compile(
@@ -91,7 +142,7 @@ def softmax(logits):
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_the_gradients_are_those_of_the_largest_the_smallest_and_one_between(seed):
     problem = Classification(("no", "yes"))
-    (kernel, bias), (moved, moved_bias), logs = train(problem, Fixed, seed)
+    (kernel, bias), (moved, moved_bias), logs = train(problem, fixed, seed)
     x, labels = data(problem, 2)
     logits = x @ kernel + bias
     taught = softmax(logits)
@@ -111,10 +162,28 @@ def test_the_gradients_are_those_of_the_largest_the_smallest_and_one_between(see
     assert logs["loss"] == pytest.approx(-right.mean(), abs=1e-6)
 
 
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_networks_that_are_computed_in_several_ways_have_the_gradients_of_their_own(seed):
+    problem = Classification(("no", "yes"))
+    (kernel, bias), (moved, moved_bias), _ = train(problem, InTwoWays, seed)
+    x, labels = data(problem, 2)
+    taught = softmax(x @ kernel + bias)
+    slope = (taught - np.eye(2)[labels]) / len(x)
+    expected, expected_bias = x.T @ slope, slope.sum(0)
+    draw = tf.random.stateless_uniform([], tf.constant([seed, 0], tf.int64), 1, 3, tf.int32)
+    for number in (0, int(draw)):
+        mask, factor = FIRST <= number, 0.5 if number % 2 == 0 else 1.0
+        slope = factor * (softmax(factor * (x @ (kernel * mask) + bias)) - taught) / len(x)
+        expected = expected + mask * (x.T @ slope)
+        expected_bias = expected_bias + slope.sum(0)
+    np.testing.assert_allclose(moved, kernel - RATE * expected, atol=1e-6)
+    np.testing.assert_allclose(moved_bias, bias - RATE * expected_bias, atol=1e-6)
+
+
 def test_two_networks_have_none_between_and_a_number_is_learned_by_its_difference():
     problem = Regression(0.0, 5.0)
     (kernel, bias), (moved, moved_bias), _ = train(
-        problem, lambda kernel: OneColumn(kernel, networks=2)
+        problem, lambda layer: OneColumn(layer.kernel, networks=2)
     )
     x, labels = data(problem, 1)
     wrong = x @ kernel + bias - np.reshape(labels, (-1, 1))
@@ -145,9 +214,9 @@ def test_the_one_between_follows_from_seed_and_step_alone():
 
 def test_other_methods_and_networks_that_are_not_trained_have_keras_own_step():
     problem = Classification(("no", "yes"))
-    plain = train(problem, lambda kernel: None)
-    apart = train(problem, lambda kernel: Fixed(kernel, together=False))
+    plain = train(problem, lambda layer: None)
+    apart = train(problem, lambda layer: Fixed(layer.kernel, together=False))
     for one, other in zip(plain[1], apart[1], strict=True):
         np.testing.assert_array_equal(one, other)
-    together = train(problem, Fixed)
+    together = train(problem, fixed)
     assert not np.array_equal(plain[1][0], together[1][0])
