@@ -33,7 +33,7 @@ _INPUT = flags.DEFINE_string(
     "",
     "A table (.csv, .tsv, .jsonl, .json, .parquet, also .gz), whose columns are kept, or any other "
     "file with a text a line; by default standard input, a text a line. The two texts of a line "
-    "are separated by a tab.",
+    "are separated by a tab. For a model of arrays: an .npz file, an idx file, or a picture.",
 )
 _INPUT_FORMAT = flags.DEFINE_enum(
     "input_format",
@@ -133,15 +133,18 @@ def _check() -> None:
 
 
 def _answered(classifier: Classifier, file: io.BufferedReader) -> Generator[list[str]]:
-    """Return the lines that answer an input's rows or lines."""
-    from bert_glue_tf.serving import answers, tables
+    """Return the lines that answer an input's rows, lines or arrays."""
+    from bert_glue_tf.serving.kinds import choice
+    from bert_glue_tf.serving.kinds.texts import STANDARD_INPUT
 
-    name, columns, style = _INPUT.value or "standard input", _COLUMNS.value, _FORMAT.value
-    given, task = _INPUT_FORMAT.value, classifier.task
-    seen = tables.first_line(file) if _INPUT.value else b""
-    if tables.is_table(task, name, seen, given, columns):
-        return tables.to_rows(classifier, tables.read(name, file.read(), given), columns, style)
-    return answers.to_lines(classifier, file, name, columns, style)
+    return choice.of(classifier.task.modality).answered(
+        classifier,
+        file,
+        _INPUT.value or STANDARD_INPUT,
+        kind=_INPUT_FORMAT.value,
+        columns=_COLUMNS.value,
+        style=_FORMAT.value,
+    )
 
 
 def _open_input(stack: contextlib.ExitStack) -> io.BufferedReader:

@@ -17,10 +17,10 @@ import numpy as np
 from absl import logging
 
 from bert_glue_tf.core.errors import UserError
-from bert_glue_tf.data import layouts, preprocessing
+from bert_glue_tf.data import layouts
 from bert_glue_tf.data.examples import Examples
 from bert_glue_tf.data.layouts import Layout
-from bert_glue_tf.data.preprocessing import TokenizedTexts
+from bert_glue_tf.data.modality import NO_AUGMENTATION, TEXTS, Encoded, Modality
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -51,21 +51,23 @@ Targets = np.ndarray | Mapping[str, np.ndarray | Ragged]
 
 @dataclasses.dataclass(frozen=True)
 class Split:
-    """A tokenized split.
+    """A split as features are made of it.
 
     Attributes:
       name: TFDS's name of the split.
-      tokens: word pieces of n examples.
+      tokens: word pieces of n examples, or what else they are made of.
       labels: [n], of the problem's `label_dtype`.
       texts: one list of n texts for each text field, for messages; empty where nobody has them.
       all_pieces: where each word has a label, whether all its pieces learn it, or the first alone.
+      augmentation: how a training changes its examples at random, one of `AUGMENTATIONS`.
     """
 
     name: str
-    tokens: TokenizedTexts
+    tokens: Encoded
     labels: np.ndarray
     texts: tuple[Sequence[str], ...] = ()
     all_pieces: bool = False
+    augmentation: str = NO_AUGMENTATION
 
     @property
     def learned(self) -> np.ndarray:
@@ -112,21 +114,28 @@ class Split:
             )
 
 
-def tokenize(preprocessor: Any, name: str, examples: Examples, all_pieces: bool = False) -> Split:
-    """Return a labelled split in word pieces.
+def tokenize(
+    preprocessor: Any,
+    name: str,
+    examples: Examples,
+    all_pieces: bool = False,
+    modality: Modality = TEXTS,
+) -> Split:
+    """Return a labelled split in word pieces, or in what else its examples are made of.
 
     Args:
-      preprocessor: from `preprocessing.build`.
+      preprocessor: from `Modality.reader`.
       name: of the split.
       examples: with labels.
       all_pieces: as `Split.all_pieces`.
+      modality: of the examples.
 
     Raises:
       UserError: it has no labels.
     """
     if examples.labels is None:
         raise UserError(f"the split {name} has no labels, so it can neither train nor score.")
-    tokens = preprocessing.tokenize(preprocessor, examples.texts)
+    tokens = modality.encode(preprocessor, examples.columns)
     labels = examples.labels
     if tokens.words is not None:  # Other examples of the file may have more words.
         labels = labels[:, : int(tokens.words.counts.max(initial=0))]
@@ -184,8 +193,9 @@ def training_dataset(
     def generate() -> Iterator[tuple[dict[str, np.ndarray], Targets]]:
         for epoch in epochs:
             batches = batching.epoch(split, epoch)
+            tokens = split.tokens.in_epoch(split.augmentation, batching.seed, epoch)
             for batch in batches[first_step if epoch == epochs.start else 0 :]:
-                yield layout.features(split.tokens, batch), _rows(learned, batch)
+                yield layout.features(tokens, batch), _rows(learned, batch)
 
     specs = (layout.signature(), _targets_spec(None, learned))
     return _prefetched(tf.data.Dataset.from_generator(generate, output_signature=specs))
@@ -229,6 +239,7 @@ def replicas_dataset(
     def generate() -> Iterator[tuple[dict[str, np.ndarray], Targets, np.ndarray]]:
         for epoch in epochs:
             batches = batching.epoch(split, epoch)
+            tokens = split.tokens.in_epoch(split.augmentation, batching.seed, epoch)
             for batch in batches[first_step if epoch == epochs.start else 0 :]:
                 indices, weights = layouts.fill_up(
                     batch, split.tokens.lengths, replicas, layout.size * replicas
@@ -236,7 +247,7 @@ def replicas_dataset(
                 part = len(indices) // replicas
                 for replica in range(first, first + own):
                     at = slice(replica * part, (replica + 1) * part)
-                    features = layout.features(split.tokens, indices[at])
+                    features = layout.features(tokens, indices[at])
                     yield features, _rows(learned, indices[at]), weights[at]
 
     part = layout.size or None

@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Self
 
 from bert_glue_tf.core import lazy
 from bert_glue_tf.core.errors import UserError
@@ -39,9 +39,14 @@ class Examples:
     sources: list[str] | None = None
 
     def __len__(self) -> int:
-        return len(self.texts[0])
+        return len(self.columns[0])
 
-    def hold_out(self, count: int) -> tuple[Examples, Examples | None]:
+    @property
+    def columns(self) -> tuple[Sequence[Any], ...]:
+        """Return what the examples are made of: n values for each field."""
+        return self.texts
+
+    def hold_out(self, count: int) -> tuple[Self, Self | None]:
         """Split off `count` examples, a fixed pseudo-random choice: return the others, and them.
 
         Raises:
@@ -55,9 +60,10 @@ class Examples:
                 "Give a small part of it."
             )
         order = np.random.RandomState(1).permutation(len(self))
-        return self._choose(np.sort(order[count:])), self._choose(np.sort(order[:count]))
+        return self.choose(np.sort(order[count:])), self.choose(np.sort(order[:count]))
 
-    def _choose(self, chosen: np.ndarray) -> Examples:
+    def choose(self, chosen: np.ndarray) -> Self:
+        """Return some examples, int [b], in that order."""
         return dataclasses.replace(
             self,
             texts=tuple([field[i] for i in chosen] for field in self.texts),
@@ -66,7 +72,7 @@ class Examples:
             sources=None if self.sources is None else [self.sources[i] for i in chosen],
         )
 
-    def take(self, limit: int) -> Examples:
+    def take(self, limit: int) -> Self:
         """Return `limit` examples, 0 = all: a fixed pseudo-random subset, in the file's order.
 
         Not the first rows, because CoLA, STS-B and MNLI come sorted by source. The
@@ -82,7 +88,7 @@ class Examples:
             return self
         # RandomState's stream is frozen for good (NumPy's NEP 19); default_rng's is not.
         chosen = np.sort(np.random.RandomState(0).permutation(len(self))[:limit])
-        return self._choose(chosen)
+        return self.choose(chosen)
 
 
 def make(

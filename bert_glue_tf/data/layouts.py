@@ -13,11 +13,13 @@ import abc
 import dataclasses
 import math
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bert_glue_tf.data import packing, preprocessing
+from bert_glue_tf.data.modality import BUCKETS, TEXTS, Encoded, Modality
+from bert_glue_tf.data.modality import bucket_lengths as bucket_lengths
 from bert_glue_tf.data.preprocessing import TokenizedTexts
 from bert_glue_tf.data.settings import WIDTH_STEP
 
@@ -26,7 +28,6 @@ if TYPE_CHECKING:
 
 # Widths of a row that are compared, and on how many batches: enough to tell them apart.
 _TRIED_WIDTHS, _TRIED_BATCHES = 4, 100
-BUCKETS = (8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +43,15 @@ class Layout(abc.ABC):
     parts: int = 1
     size: int = 0
 
-    inputs: ClassVar[tuple[str, ...]]  # Names of the features.
+    @property
+    @abc.abstractmethod
+    def lengths_differ(self) -> bool:
+        """Tell whether the examples that it lays have different lengths."""
+
+    @property
+    @abc.abstractmethod
+    def inputs(self) -> tuple[str, ...]:
+        """Return the names of the features."""
 
     @property
     @abc.abstractmethod
@@ -61,7 +70,7 @@ class Layout(abc.ABC):
           int64 [b] each, every text in exactly one of them.
         """
 
-    def features(self, tokens: TokenizedTexts, indices: np.ndarray) -> dict[str, np.ndarray]:
+    def features(self, tokens: Encoded, indices: np.ndarray) -> dict[str, np.ndarray]:
         """Return the features of some texts, filled up with the shortest of them.
 
         Args:
@@ -75,7 +84,7 @@ class Layout(abc.ABC):
         return self._laid(tokens, filled)
 
     @abc.abstractmethod
-    def _laid(self, tokens: TokenizedTexts, indices: np.ndarray) -> dict[str, np.ndarray]:
+    def _laid(self, tokens: Encoded, indices: np.ndarray) -> dict[str, np.ndarray]:
         """Return the features of texts whose number the parts can share."""
 
     def positions(self, lengths: np.ndarray) -> int:
@@ -114,6 +123,7 @@ class Padded(Layout):
 
     Attributes:
       lengths: that a row may have, ascending (`bucket_lengths`).
+      modality: of the examples, which are texts or what else has rows of some lengths.
       moves_up: where a length has too few texts for a batch, they join those of the next longer
         one in scoring, which makes the fewest batches. Without it every text has the smallest
         length that holds it, which is the fastest where a model takes one text at a time.
@@ -121,8 +131,15 @@ class Padded(Layout):
 
     lengths: tuple[int, ...] = BUCKETS
     moves_up: bool = True
+    modality: Modality = TEXTS
 
-    inputs: ClassVar[tuple[str, ...]] = preprocessing.INPUTS
+    @property
+    def lengths_differ(self) -> bool:
+        return self.modality.lengths_differ
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        return self.modality.inputs
 
     @property
     def is_static(self) -> bool:
@@ -141,7 +158,7 @@ class Padded(Layout):
                 waiting = waiting[size:]
         return found
 
-    def _laid(self, tokens: TokenizedTexts, indices: np.ndarray) -> dict[str, np.ndarray]:
+    def _laid(self, tokens: Encoded, indices: np.ndarray) -> dict[str, np.ndarray]:
         return tokens.batch(indices, self._length(tokens.lengths[indices]))
 
     def _length(self, lengths: np.ndarray) -> int:
@@ -160,13 +177,8 @@ class Padded(Layout):
         return self  # Its lengths are those that a text can have.
 
     def signature(self) -> dict[str, tf.TensorSpec]:
-        import tensorflow as tf
-
         length = self.lengths[0] if len(self.lengths) == 1 else None
-        return {
-            name: tf.TensorSpec((self.size or None, length), tf.int32, name=name)
-            for name in self.inputs
-        }
+        return self.modality.signature(self.size or None, length)
 
     def describe(self) -> str:
         if len(self.lengths) == 1:
@@ -186,7 +198,13 @@ class Packed(Layout):
     width: int = 0
     rows: int = 0
 
-    inputs: ClassVar[tuple[str, ...]] = packing.INPUTS
+    @property
+    def lengths_differ(self) -> bool:
+        return True
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        return packing.INPUTS
 
     @property
     def is_static(self) -> bool:
@@ -197,7 +215,8 @@ class Packed(Layout):
         order = np.arange(len(lengths)) if self.width else np.argsort(lengths, kind="stable")
         return [order[start : start + size] for start in range(0, len(order), size)]
 
-    def _laid(self, tokens: TokenizedTexts, indices: np.ndarray) -> dict[str, np.ndarray]:
+    def _laid(self, tokens: Encoded, indices: np.ndarray) -> dict[str, np.ndarray]:
+        assert isinstance(tokens, TokenizedTexts)  # Nothing else lies in rows of others.
         lengths = tokens.lengths[indices]
         width = self._width(lengths)
         cut = np.split(indices, self.parts)
@@ -273,13 +292,6 @@ def best_width(
     tried = batches[:_TRIED_BATCHES]
     shares = [share_used(Packed(parts=parts, width=width), lengths, tried) for width in widths]
     return widths[int(np.argmax(shares))]
-
-
-def bucket_lengths(seq_length: int, length_buckets: bool = True) -> tuple[int, ...]:
-    """Return the lengths to pad to, ascending; the last is `seq_length`."""
-    if not length_buckets:
-        return (seq_length,)
-    return (*(length for length in BUCKETS if length < seq_length), seq_length)
 
 
 def fill_up(

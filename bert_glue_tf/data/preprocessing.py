@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from bert_glue_tf.core import lazy
 from bert_glue_tf.core.errors import UserError, reason_of
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import numpy as np
     import tensorflow as tf
 
-    from bert_glue_tf.data.task_spec import TaskSpec
+    from bert_glue_tf.data.problems import Problem
 else:
     np = lazy.module("numpy")  # Commands import this module with their flags.
 
@@ -28,6 +28,18 @@ else:
 INPUTS = ("input_word_ids", "input_mask", "input_type_ids")
 TOKENIZER = "tokenizer"
 PACKER = "packer"
+
+
+class OfTexts(Protocol):
+    """A task, as far as its texts are concerned."""
+
+    @property
+    def text_fields(self) -> tuple[str, ...]:
+        """Return the names of the texts of an example."""
+
+    @property
+    def problem(self) -> Problem:
+        """Return the kind of answer, which may be one for each word."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,6 +86,15 @@ class TokenizedTexts:
             row_splits=splits,
             words=self.words and Words(self.words.numbers[places], self.words.counts[indices]),
         )
+
+    def in_epoch(self, augmentation: str, seed: int, epoch: int) -> Self:
+        """Return the texts themselves: no training changes them."""
+        del augmentation, seed, epoch
+        return self
+
+    def read_whole(self, positions: int) -> np.ndarray:
+        """Return which texts are shorter than so many positions, bool [n]: none was cut there."""
+        return self.lengths < positions
 
     def spread(self, values: np.ndarray, filling: float, all_pieces: bool = False) -> np.ndarray:
         """Return the values of words at their tokens: [n, longest, ...].
@@ -271,7 +292,7 @@ def special_tokens(tokenizer: Any) -> dict[str, int]:
     return {name: int(value) for name, value in tell().items()} if tell else {}
 
 
-def of_task(preprocessing: Any, task: TaskSpec, seq_length: int, truncation: str = HEAD) -> Any:
+def of_task(preprocessing: Any, task: OfTexts, seq_length: int, truncation: str = HEAD) -> Any:
     """Build the Keras preprocessing model of a task's texts; see `build`.
 
     Args:

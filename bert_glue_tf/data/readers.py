@@ -11,6 +11,8 @@ from collections.abc import Sequence
 
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import glue_tables, published_counts, task_files, tasks, tfds
+from bert_glue_tf.data.array_files import reading as array_files
+from bert_glue_tf.data.arrays import Arrays
 from bert_glue_tf.data.examples import Examples, make
 from bert_glue_tf.data.file_formats import split_file
 from bert_glue_tf.data.own import files as own_files
@@ -33,7 +35,9 @@ def task_of(settings: DataSettings) -> TaskSpec:
                     f"--{name}={value}: {settings.task} is a known task, and has its own. "
                     "Good: another --task for texts of your own, or the flag left out."
                 )
-        return tasks.get(settings.task)
+        known = tasks.get(settings.task)
+        split_off = SplitOff(settings.validation_fraction, settings.validation_seed)
+        return array_files.infer(known, settings.data, split_off)
     wanted = own.Wanted(
         settings.text_column_names,
         settings.label_column,
@@ -92,6 +96,9 @@ def check(task: TaskSpec, data: str, splits: Sequence[str] | None = None) -> Non
         for split in splits:
             own.load(task, data, split)
         return
+    if isinstance(task.modality, Arrays):
+        array_files.check(task, data, splits)
+        return
     if data in ("tfds", "sample") and not task.is_glue:
         train = f"{task.folder}/{split_file(task, 'train')} and so on"
         train = " or ".join(task.tsv_files.get("train", ())) or train
@@ -133,6 +140,8 @@ def load(task: TaskSpec, data: str, split: str, limit: int = 0) -> Examples:
     """
     if task.own is not None:
         examples = own.load(task, data, split)
+    elif isinstance(task.modality, Arrays):
+        examples = array_files.load(task, data, split)
     elif data in ("tfds", "sample"):
         check(task, data, [split])
         examples = (tfds.load if data == "tfds" else _load_sample)(task, split)

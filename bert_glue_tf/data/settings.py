@@ -7,6 +7,7 @@ import dataclasses
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.core.settings import LARGEST, Limits, Settings, option, whole
 from bert_glue_tf.data import tasks
+from bert_glue_tf.data.modality import AUGMENTATIONS, NO_AUGMENTATION
 from bert_glue_tf.data.problems import PROBLEMS
 
 # Widths of packed rows are multiples of it, which vector and matrix units compute without a rest.
@@ -27,7 +28,8 @@ class DataSettings(Settings):
         "Where the sentences come from: tfds, sample (embedded, generated: cola, mrpc, sst2), "
         "a folder that holds the tasks' own folders of .tsv or .txt files, or labelled texts of "
         "your own: a .csv, .tsv, .jsonl, .json or .parquet file (also .gz), or a folder with "
-        "train, validation and test files.",
+        "train, validation and test files; for tasks of arrays idx files, an .npz file, or "
+        "pictures in folders of classes (also in a .tar).",
         names=tasks.SOURCES,
     )
     text_columns: str = option(
@@ -74,6 +76,13 @@ class DataSettings(Settings):
         "Keep so many training examples apart, for a method or a threshold that is chosen by their "
         "score; for a threshold 0 = a tenth.",
         limits=Limits(0, LARGEST, "0 (none) or a number of examples"),
+    )
+
+    augmentation: str = option(
+        NO_AUGMENTATION,
+        "Of pictures, how each is changed at random in every epoch: none, shift (by up to an "
+        "eighth of its sides), flip_shift (mirrored left to right as well).",
+        choices=AUGMENTATIONS,
     )
 
     at_recall: float = option(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 
+from bert_glue_tf.data.modality import TEXTS, Modality
 from bert_glue_tf.data.problems import Problem
 
 
@@ -53,6 +54,11 @@ class TaskSpec:
       caution: a sentence that whoever reads its scores has to know; empty where there is none.
       own: of a task of the user's own tables, how its validation examples come about; None for
         all others.
+      modality: what its examples are made of.
+      tfds: name of its data set in TFDS; empty for `glue/<name>`, or where TFDS has none.
+      is_open: whether its files say which classes there are and which shape its arrays have
+        (`data.array_files`); these then stand in records.
+      split_off: of such a task without a validation split, how its validation examples come about.
     """
 
     name: str
@@ -78,11 +84,15 @@ class TaskSpec:
     is_glue: bool = True
     caution: str = ""
     own: SplitOff | None = None
+    modality: Modality = TEXTS
+    tfds: str = ""
+    is_open: bool = False
+    split_off: SplitOff | None = None
 
     @property
     def tfds_name(self) -> str:
-        """Return TFDS's name of a task of GLUE."""
-        return f"glue/{self.name}"
+        """Return TFDS's name of the task's data set."""
+        return self.tfds or f"glue/{self.name}"
 
     @property
     def scored_splits(self) -> dict[str, str]:

@@ -24,7 +24,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from bert_glue_tf.core.errors import UserError
-from bert_glue_tf.data import problems
+from bert_glue_tf.data import array_tasks, problems
 from bert_glue_tf.data.problems import Classification, Problem, Regression, Tagging
 from bert_glue_tf.data.tags import BIEOS, BIO
 from bert_glue_tf.data.task_spec import SplitOff, TaskSpec
@@ -215,6 +215,7 @@ _SPECS = (
     *map(_aspect_tags, ("laptop14", "rest14", "rest16")),
     _aspect_terms("laptop14", "laptop.npz"),
     _aspect_terms("rest16", "restaurant.npz"),
+    *array_tasks.SPECS,
 )
 
 TASKS: Mapping[str, TaskSpec] = {spec.name: spec for spec in _SPECS}
@@ -350,6 +351,8 @@ def describe(task: TaskSpec) -> dict[str, Any]:
 
     Of a known one that is what its problem has learned in training, if anything; empty otherwise.
     """
+    if task.is_open:
+        return array_tasks.describe(task)
     if task.own is None:
         return {"problem": problems.to_json(task.problem)} if task.problem.learned else {}
     return {
@@ -379,6 +382,8 @@ def described(name: str, values: Mapping[str, Any]) -> TaskSpec:
     if not values:
         return get(name)
     try:
+        if name in TASKS and TASKS[name].is_open:
+            return array_tasks.described(TASKS[name], values)
         if set(values) == {"problem"} and name in TASKS:
             return dataclasses.replace(get(name), problem=problems.from_json(values["problem"]))
         return own(

@@ -17,8 +17,13 @@ if TYPE_CHECKING:
 else:
     np = lazy.module("numpy")  # Commands import this module with their flags.
 
-# Where TFDS fetches GLUE from (tensorflow_datasets/url_checksums/glue.txt).
-_HOST = "https://dl.fbaipublicfiles.com"
+# Where TFDS fetches data sets from (tensorflow_datasets/url_checksums/glue.txt and so on), by the
+# first part of their names.
+_HOSTS = {
+    "glue": "https://dl.fbaipublicfiles.com",
+    "mnist": "https://storage.googleapis.com",
+    "speech_commands": "https://storage.googleapis.com",
+}
 _CLASSES = "tensorflow_datasets.core."
 
 
@@ -28,9 +33,10 @@ def check(task: TaskSpec) -> None:
     Raises:
       network.UnreachableError: the network does not answer.
     """
-    if _prepared_folder(task) is None and not network.reachable(_HOST):
+    host = _HOSTS[task.tfds_name.split("/")[0]]
+    if _prepared_folder(task) is None and not network.reachable(host):
         raise network.UnreachableError(
-            f"--data=tfds: {_HOST} cannot be reached, and nothing is prepared under\n"
+            f"--data=tfds: {host} cannot be reached, and nothing is prepared under\n"
             f"{os.path.join(_root(), task.tfds_name)}.",
             what="data",
         )
@@ -38,7 +44,7 @@ def check(task: TaskSpec) -> None:
 
 def is_prepared(task: TaskSpec) -> bool:
     """Tell if the task is on this machine already, so that no network is needed."""
-    return task.is_glue and _prepared_folder(task) is not None
+    return bool(task.is_glue or task.tfds) and _prepared_folder(task) is not None
 
 
 def load(task: TaskSpec, split: str) -> Examples:
@@ -47,13 +53,7 @@ def load(task: TaskSpec, split: str) -> Examples:
     Raises:
       UserError: it cannot be downloaded, or what is prepared is damaged.
     """
-    folder = _prepared_folder(task)
-    builder = _download(task) if folder is None else _open(folder)
-    if split not in builder.info.splits:
-        raise UserError(
-            f"--data=tfds: {task.tfds_name} has no split {split}. "
-            f"Good values: {', '.join(builder.info.splits)}."
-        )
+    builder = builder_of(task, split)
     fields, labels = _read(builder, task, split)
     return examples.make(
         task.problem,
@@ -65,13 +65,29 @@ def load(task: TaskSpec, split: str) -> Examples:
     )
 
 
+def builder_of(task: TaskSpec, split: str) -> Any:
+    """Return TFDS's builder of a task, downloaded and prepared where it is not on this machine.
+
+    Raises:
+      UserError: it cannot be downloaded, what is prepared is damaged, or it has no such split.
+    """
+    folder = _prepared_folder(task)
+    builder = _download(task) if folder is None else _open(folder)
+    if split not in builder.info.splits:
+        raise UserError(
+            f"--data=tfds: {task.tfds_name} has no split {split}. "
+            f"Good values: {', '.join(builder.info.splits)}."
+        )
+    return builder
+
+
 def _root() -> str:
     return os.path.expanduser(os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets")
 
 
 def _prepared_folder(task: TaskSpec) -> str | None:
     """Return the newest prepared version on this machine's disk (a gs:// root is left to TFDS)."""
-    parent = os.path.join(_root(), "glue", task.name)
+    parent = os.path.join(_root(), *task.tfds_name.split("/"))
     versions = os.listdir(parent) if os.path.isdir(parent) else []
     prepared = [
         version
@@ -95,9 +111,9 @@ def _open(folder: str) -> Any:
     except ImportError:
         raise
     except Exception as error:  # by what is damaged: ValueError, ParseError, KeyError, ...
-        raise _damaged(folder, error) from error
+        raise damaged(folder, error) from error
     if not builder.info.splits:
-        raise _damaged(folder, ValueError("dataset_info.json names no split"))
+        raise damaged(folder, ValueError("dataset_info.json names no split"))
     return builder
 
 
@@ -135,7 +151,7 @@ def _read(builder: Any, task: TaskSpec, split: str) -> tuple[list[list[str]], li
             labels.extend(batch["label"].tolist())
             places.extend(batch["idx"].tolist())
     except (tf.errors.OpError, LookupError, ValueError, TypeError, AttributeError) as error:
-        raise _damaged(builder.data_dir, error) from error
+        raise damaged(builder.data_dir, error) from error
     if not task.has_labels(split):
         # TFDS shuffles what it writes; a submission has the order of the benchmark's file.
         order = np.argsort(places)
@@ -166,7 +182,8 @@ def _check_features(folder: str) -> None:
             waiting.append(strict_json.loads(value))  # As some features keep theirs.
 
 
-def _damaged(folder: str, error: Exception) -> UserError:
+def damaged(folder: str, error: Exception) -> UserError:
+    """Return the error of a prepared folder that cannot be read."""
     return UserError(
         f"--data=tfds: {folder} cannot be read: {_one_line(error)}.\n"
         "Good: delete that folder and run again with the network, to prepare it anew."

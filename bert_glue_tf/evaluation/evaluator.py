@@ -10,13 +10,13 @@ import numpy as np
 
 from bert_glue_tf.data.batching import Split
 from bert_glue_tf.data.layouts import Layout
-from bert_glue_tf.data.preprocessing import TokenizedTexts
+from bert_glue_tf.data.modality import Encoded
 from bert_glue_tf.data.tasks import TaskSpec
 from bert_glue_tf.evaluation import metrics
 
 # Evaluation keeps no activations for a gradient, so a batch can be larger than in training.
 EVALUATION_BATCH = 64
-# A batch of features, int32, as a layout gives them, in; float32 [batch, classes] logits out, or
+# A batch of features, as a layout gives them, in; float32 [batch, classes] logits out, or
 # [batch, positions, tags] of the positions of each text.
 PredictFn = Callable[[Mapping[str, np.ndarray]], np.ndarray]
 
@@ -36,9 +36,7 @@ class Evaluation:
     examples_per_second: float
 
 
-def predict(
-    predict_fn: PredictFn, tokens: TokenizedTexts, batch_size: int, layout: Layout
-) -> np.ndarray:
+def predict(predict_fn: PredictFn, tokens: Encoded, batch_size: int, layout: Layout) -> np.ndarray:
     """Return the logits float32 [n, classes] of every text, or [n, words, tags], in their order.
 
     Args:

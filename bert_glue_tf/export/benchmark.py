@@ -18,13 +18,11 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-import numpy as np
 import psutil
 from absl import logging
 
 from bert_glue_tf.core import layout, progress, records
 from bert_glue_tf.core.errors import UserError
-from bert_glue_tf.data.preprocessing import INPUTS
 from bert_glue_tf.evaluation import cost
 from bert_glue_tf.export import timed_lengths
 from bert_glue_tf.export.defaults import REPETITIONS, THREADS
@@ -337,9 +335,9 @@ def _times(
                 cost.WARMUP,
                 repetitions,
             )
-            features = {name: np.ones((1, length), np.int32) for name in INPUTS}
             calls = {
-                str(place): functools.partial(models[place].predict, features) for place in timed
+                str(place): functools.partial(models[place].predict, models[place].ones(length))
+                for place in timed
             }
             taken = cost.interleaved_latency(calls, repetitions, clock=clock, after_turn=shown.step)
             for place in timed:

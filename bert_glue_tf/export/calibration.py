@@ -21,7 +21,7 @@ _BINS = 2048
 _NEAR = 12.0
 
 
-Features = Mapping[str, np.ndarray]  # int32 [1, length] by name.
+Features = Mapping[str, np.ndarray]  # Of one example, by name: int32 [1, length] of a text.
 
 
 Ranges = dict[str, tuple[float, float]]
@@ -128,7 +128,7 @@ def calibrate(model: bytes, examples: Sequence[Features]) -> dict[str, Histogram
 
 
 class _Recorder:
-    """A float file that is run and gives the output of each operator."""
+    """A float file that is run and gives its inputs and the output of each operator."""
 
     def __init__(self, model: bytes) -> None:
         with warnings.catch_warnings():
@@ -143,20 +143,23 @@ class _Recorder:
         details = {d["index"]: d for d in self._interpreter.get_tensor_details()}
         self._outputs = {
             graph.tensors[index].name.decode(): index
-            for op in graph.operators
-            for index in op.outputs
+            for index in (*graph.inputs, *(one for op in graph.operators for one in op.outputs))
             if details[index]["dtype"] == np.float32
         }
 
     def run(self, examples: Iterable[Features]) -> Iterable[dict[str, np.ndarray]]:
         for features in examples:
             self._runner(**features)
-            mask = features["input_mask"]
-            length, used = mask.shape[1], int(mask.sum())
-            yield {
-                name: without_padding(self._interpreter.get_tensor(index), length, used)
-                for name, index in self._outputs.items()
+            values = {
+                name: self._interpreter.get_tensor(index) for name, index in self._outputs.items()
             }
+            mask = features.get("input_mask")  # What has none has no padding.
+            if mask is not None:
+                length, used = mask.shape[1], int(mask.sum())
+                values = {
+                    name: without_padding(value, length, used) for name, value in values.items()
+                }
+            yield values
 
 
 def without_padding(value: np.ndarray, length: int, used: int) -> np.ndarray:

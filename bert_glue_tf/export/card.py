@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from bert_glue_tf.core import quantities
 from bert_glue_tf.data import tasks
-from bert_glue_tf.data.preprocessing import INPUTS
-from bert_glue_tf.data.switches import WORDS
 from bert_glue_tf.data.tasks import TaskSpec
 from bert_glue_tf.evaluation import collapse, operating_point
-from bert_glue_tf.export import litert
+from bert_glue_tf.export.interfaces import choice
+from bert_glue_tf.export.interfaces.base import Interface
+from bert_glue_tf.export.interfaces.choice import TEXT_FILES
 from bert_glue_tf.export.record import TRAINED, ExportResult
 from bert_glue_tf.models.quantization import recipes
-
-_SHOWN = 24  # Ids of a golden example.
 
 
 def card(record: ExportResult, described: Mapping[str, Any] | None = None) -> str:
@@ -47,9 +45,10 @@ def card(record: ExportResult, described: Mapping[str, Any] | None = None) -> st
     lines += [line for line in (record.busy, record.cut) if line]
     if is_sample:
         lines.append("Trained on the generated sample: its scores say nothing about GLUE.")
-    lines += _use(record, task)
+    interface = choice.of(task.modality)
+    lines += ["", "## Use", "", *interface.use(record, task)]
     if described:
-        lines += port(described, record.recipe)
+        lines += port(described, record.recipe, interface)
     return "\n".join([*lines, *_source(record)]) + "\n"
 
 
@@ -84,26 +83,6 @@ def _costs(record: ExportResult) -> Iterator[tuple[str, str]]:
     yield "licence", record.encoder.get("licence") or "that of the encoder"
 
 
-def _use(record: ExportResult, task: TaskSpec) -> list[str]:
-    signatures = ", ".join(f"`{litert.SIGNATURE.format(n)}`" for n in record.seq_lengths)
-    inputs = ", ".join(f"`{name}`" for name in INPUTS)
-    positions = "length, " if task.problem.tags_words else ""
-    return [
-        "",
-        "## Use",
-        "",
-        f"Signatures {signatures}: int32 `[1, length]` inputs {inputs}, float32 output `logits` "
-        f"`[1, {positions}{task.problem.width}]` ({task.problem.output_text}).",
-        "Take the shortest signature that holds the text: `[CLS] a [SEP]` or "
-        "`[CLS] a [SEP] b [SEP]` in the word pieces of `vocab.txt`, padded with 0.",
-        "",
-        "```",
-        f"python -m bert_glue_tf.predict --model={record.file}"
-        + " --text='...'" * len(task.text_fields),
-        "```",
-    ]
-
-
 def _source(record: ExportResult) -> list[str]:
     return [
         "",
@@ -112,12 +91,13 @@ def _source(record: ExportResult) -> list[str]:
     ]
 
 
-def port(described: Mapping[str, Any], name: str) -> list[str]:
+def port(described: Mapping[str, Any], name: str, interface: Interface = TEXT_FILES) -> list[str]:
     """Return the lines for who writes a client in another language.
 
     Args:
       described: the metadata of the file.
       name: of the file and of its metadata beside it, without the ending.
+      interface: of its kind of examples.
     """
     inputs = ", ".join(f"`{one}`" for one in described["inputs"])
     made_with = ", ".join(f"{name} {version}" for name, version in described["made_with"].items())
@@ -126,16 +106,14 @@ def port(described: Mapping[str, Any], name: str) -> list[str]:
         "## For a client in another language",
         "",
         f"- Inputs by name, never by position: in the file they are {inputs}.",
-        f"- Tokenizer: {_tokenizer(described['tokenizer'])}.",
+        f"- {interface.reading(described)}",
         *_decoding(described),
         f"- Made and tested with {made_with}; measured {described['measured']}.",
         f"- `{name}.json` holds this and the golden examples whole, as the file itself does. "
         f"`python -m bert_glue_tf.predict --model={name}.tflite --check` compares them; an output "
         f"may differ by {described['tolerance']:g}, in proportion where it is larger than 1.",
         "",
-        f"| golden example | word pieces | ids | `{described['output']}` |",
-        "|---|---|---|---|",
-        *(_golden(one, described["output"]) for one in described["golden"]),
+        *interface.golden_table(described),
     ]
 
 
@@ -153,36 +131,3 @@ def _decoding(described: Mapping[str, Any]) -> Iterator[str]:
             "before, the beginning of the text (the last row but one) and its end (the last row), "
             "and whose columns are the tag."
         )
-
-
-def _tokenizer(switches: Mapping[str, Any]) -> str:
-    """Return the switches of a tokenizer in words."""
-    longest = (
-        f"{switches['bytes_a_word']} bytes"
-        if switches["characters_a_word"] is None
-        else f"{switches['characters_a_word']} characters"
-    )
-    special = ", ".join(f"`{token}` {number}" for token, number in switches["special_ids"].items())
-    if switches["kind"] == WORDS:
-        return f"`{WORDS}` (docs/tokenization.md), whole words, case kept; {special}"
-    return (
-        f"`{switches['kind']}` (docs/tokenization.md), "
-        f"{'lower case' if switches['lower_case'] else 'case kept'}, accents "
-        f"{'taken off' if switches['strip_accents'] else 'kept'}, words of more than {longest} are "
-        f"one `[UNK]`; {special}"
-    )
-
-
-def _golden(example: Mapping[str, Any], output: str) -> str:
-    texts = " / ".join(_short(text, 60) for text in example["texts"]).replace("|", "\\|")
-    ids: Sequence[int] = example["ids"]
-    shown = ", ".join(map(str, ids[:_SHOWN])) + (", ..." if len(ids) > _SHOWN else "")
-    found = example[output]
-    is_of_positions = isinstance(found[0], list)
-    numbers = ", ".join(f"{value:.5f}" for value in (found[1] if is_of_positions else found))
-    numbers += " at the second position" if is_of_positions else ""
-    return f"| {texts} | {len(ids)} at length {example['length']} | {shown} | {numbers} |"
-
-
-def _short(text: str, length: int) -> str:
-    return text if len(text) <= length else text[: length - 4] + " ..."

@@ -23,7 +23,7 @@ from bert_glue_tf.export import (
     benchmark,
     calibration,
     flatbuffer,
-    golden,
+    integers,
     litert,
     measure,
     metadata,
@@ -34,6 +34,7 @@ from bert_glue_tf.export import (
 from bert_glue_tf.export.card import card
 from bert_glue_tf.export.defaults import LOGITS
 from bert_glue_tf.export.folder import ExportFolder
+from bert_glue_tf.export.interfaces import choice
 from bert_glue_tf.export.litert import LiteModel
 from bert_glue_tf.export.making import Maker
 from bert_glue_tf.export.record import ExportResult
@@ -133,7 +134,8 @@ class _ExportRun:
         self._examples = examples
         self._files: dict[str, _File] = {}
         self.described: dict[str, dict[str, Any]] = {}  # Recipe -> metadata of a file made now.
-        folder.copy_tokenizer(run.folder.model / "preprocessing")
+        self._interface = choice.of(self._task.modality)
+        self._interface.copy(run.folder.model / "preprocessing", folder)
         self._maker = Maker(
             run,
             settings.seq_lengths,
@@ -142,9 +144,12 @@ class _ExportRun:
             folder.preprocessing,
             settings.batch_sizes,
         )
-        self._switches = self._maker.switches()
+        self._reads = self._interface.described(run, folder, self._maker.preprocessor)
+        modality = self._task.modality
         self._validation = {
-            suffix: batching.tokenize(self._maker.preprocessor, split, examples[split])
+            suffix: batching.tokenize(
+                self._maker.preprocessor, split, examples[split], modality=modality
+            )
             for suffix, split in self._task.scored_splits.items()
         }
         for scored in self._validation.values():
@@ -177,6 +182,8 @@ class _ExportRun:
         self.described[recipe.name] = values
         memory.collect(self._maker.plain_bytes)
         write_atomically(self._folder.metadata(recipe.name), metadata.as_json(values))
+        if recipe.is_whole:
+            integers.write_c(self._folder, recipe.name, content)
         write_atomically(self._folder.model(recipe.name), content)
         self._files[recipe.name] = file
         for suffix, split in self._validation.items():
@@ -200,16 +207,15 @@ class _ExportRun:
         values = metadata.of(
             self._run,
             recipe,
-            self._folder,
-            self._switches,
+            self._reads,
             settings.seq_lengths,
             {
                 "inputs": list(inputs),
                 "output": settings.output,
                 "batch_sizes": list(settings.batch_sizes),
             },
-            golden.examples(
-                self._maker.preprocessor, len(self._task.text_fields), loaded, settings.seq_lengths
+            self._interface.golden(
+                self._maker.preprocessor, self._reads, loaded, settings.seq_lengths
             ),
         )
         del loaded  # It holds the file a second time.
@@ -225,7 +231,7 @@ class _ExportRun:
                 split,
                 self._task,
                 batch_size=evaluator.EVALUATION_BATCH,
-                layout=Padded(lengths=tuple(model.lengths)),
+                layout=Padded(lengths=tuple(model.lengths), modality=self._task.modality),
             )
             for suffix, split in self._validation.items()
         }

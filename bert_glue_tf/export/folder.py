@@ -1,8 +1,9 @@
 """The folder that holds the exported files of a run.
 
 <recipe>.tflite     the file; <recipe>.md is its card, <recipe>.json its metadata
-vocab.txt           the vocabulary, for the phone's tokenizer
-preprocessing/      the same tokenizer as a SavedModel, for `predict`
+<recipe>.cc, .h     the file as a C array, of recipes of integers alone
+vocab.txt           of texts: the vocabulary, for the phone's tokenizer
+preprocessing/      the same tokenizer as a SavedModel, or the shape of arrays, for `predict`
 int8_report.tsv     noise and pieces of every operator, and whether it is int8
 predictions/        label, prediction and logits of every validation example, as .tsv
 results.jsonl       a record for each file
@@ -173,6 +174,10 @@ class ExportFolder:
     def metadata(self, recipe: str) -> pathlib.Path:
         return self.path / f"{recipe}.json"
 
+    def sources(self, recipe: str) -> tuple[pathlib.Path, pathlib.Path]:
+        """Return the files of the C array of a file: its source and its header."""
+        return self.path / f"{recipe}.cc", self.path / f"{recipe}.h"
+
     def predictions_file(self, recipe: str, split: str) -> pathlib.Path:
         return self.path / "predictions" / f"{recipe}.{split}.tsv"
 
@@ -189,6 +194,10 @@ class ExportFolder:
                 f"{', '.join(file.name for file in vocabularies) or 'none'}."
             )
         write_atomically(self.vocabulary, vocabularies[0].read_bytes())
+        self.copy_preprocessing(source)
+
+    def copy_preprocessing(self, source: pathlib.Path) -> None:
+        """Copy the folder of what reads examples beside the files, if it is not there."""
         if not self.preprocessing.exists():
             temporary = self.path / f".preprocessing.{os.getpid()}"
             try:
@@ -218,7 +227,9 @@ class ExportFolder:
         """Write SHA256SUMS anew: over the .tflite files, their metadata and the vocabulary."""
         models = sorted(self.path.glob("*.tflite"))
         described = [file for model in models if (file := self.metadata(model.stem)).is_file()]
-        files = [*models, *described, self.vocabulary]
+        beside = [self.vocabulary] if self.vocabulary.is_file() else []
+        sources = [file for model in models for file in self.sources(model.stem) if file.is_file()]
+        files = [*models, *described, *sources, *beside]
         write_atomically(
             self.checksums, "".join(f"{sha256(file)}  {file.name}\n" for file in files)
         )

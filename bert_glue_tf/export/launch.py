@@ -17,10 +17,18 @@ from bert_glue_tf.data.examples import Examples
 from bert_glue_tf.export import lengths as held
 from bert_glue_tf.export.defaults import CALIBRATION_EXAMPLES, LOGITS, REPETITIONS, THREADS
 from bert_glue_tf.export.folder import FOLDER, ExportFolder
+from bert_glue_tf.export.interfaces import choice
+from bert_glue_tf.export.interfaces.base import Interface
 from bert_glue_tf.export.mediapipe import client as finding
 from bert_glue_tf.export.mediapipe import refusals
 from bert_glue_tf.export.record import ExportResult
-from bert_glue_tf.export.settings import ExportSettings, check_data, identity, require_outputs
+from bert_glue_tf.export.settings import (
+    ExportSettings,
+    check_data,
+    identity,
+    require_output,
+    require_outputs,
+)
 from bert_glue_tf.models import encoders
 from bert_glue_tf.models.quantization import recipes as known
 from bert_glue_tf.models.quantization.recipes import QuantizationRecipe
@@ -102,9 +110,15 @@ def launch(
         calibration_examples=calibration_examples,
         latency_repetitions=latency_repetitions,
     )
-    chosen = [known.get(name) for name in recipes or known.RECIPES]
+    named = [known.get(name) for name in recipes]
     run = Run.read(path)
-    lengths = held.seq_lengths(list(map(str, seq_lengths)), run.config.seq_length)
+    interface = choice.of(run.task.modality)
+    chosen = named or interface.recipes()
+    for recipe in chosen:
+        interface.require_recipe(recipe)
+        require_output(recipe, outputs)
+    place = output or run.path / FOLDER
+    lengths = interface.given_lengths(run, list(map(str, seq_lengths)))
     batches = held.batch_sizes(list(map(str, batch_sizes)))
     require_outputs(run.task, outputs)
     if client:
@@ -112,9 +126,8 @@ def launch(
     examples = readers.load_for_training(run.task, run.config.data, run.config.train_examples)
 
     check_data(run, examples)
-    place = output or run.path / FOLDER
-    if not seq_lengths:
-        lengths = _lengths(run, ExportFolder(place), examples["train"])
+    if not lengths:
+        lengths = _lengths(run, interface, ExportFolder(place), examples["train"])
     settings = ExportSettings(
         lengths, calibration_examples, threads, latency_repetitions, outputs, batches
     )
@@ -202,12 +215,14 @@ def _require_positive(**numbers: int) -> None:
             raise UserError(f"--{name}={number}: must be 1 or more.")
 
 
-def _lengths(run: Run, folder: ExportFolder, train: Examples) -> tuple[int, ...]:
-    """Return the lengths of the export that is in a folder; else those that fit the texts."""
+def _lengths(
+    run: Run, interface: Interface, folder: ExportFolder, train: Examples
+) -> tuple[int, ...]:
+    """Return the lengths of the export that is in a folder; else those that fit the examples."""
     folder.require_free()
     earlier = folder.seq_lengths()
     if earlier:
         told = ", ".join(map(str, earlier)), layout.near(folder.path)
         logging.info("lengths %s, as the export has them that is in %s already", *told)
         return earlier
-    return held.of_texts(run, train)
+    return interface.own_lengths(run, train)

@@ -14,7 +14,6 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from bert_glue_tf.core import quiet
 from bert_glue_tf.core.errors import UserError
-from bert_glue_tf.data.preprocessing import INPUTS
 from bert_glue_tf.data.problems import Problem
 from bert_glue_tf.data.problems.probabilities import to_logits
 from bert_glue_tf.export import flatbuffer
@@ -93,9 +92,11 @@ class LiteModel:
                     for place, key in sorted(found.items())
                 }
                 # LiteRT prepares a signature, and speaks, when it is first run.
+                self._inputs = {
+                    place: runner.get_input_details() for place, runner in self._runners.items()
+                }
                 answers = {
-                    place: runner(**{name: np.zeros(place[::-1], np.int32) for name in INPUTS})
-                    for place, runner in self._runners.items()
+                    place: runner(**self._blank(place)) for place, runner in self._runners.items()
                 }
             names = {name for one in answers.values() for name in one}
             if len(names) != 1 or not names.issubset(OUTPUTS):
@@ -113,6 +114,10 @@ class LiteModel:
             ) from None
         self._name = name
         (self.classes,) = widths
+        # The shape of an example's inputs tells its length.
+        self._lengths = {self._shape(length): length for length in self.lengths}
+        details = next(iter(self._runners.values())).get_output_details()[self.output]
+        self._output_grid = _grid(details)
 
     @classmethod
     def load(cls, path: pathlib.Path, threads: int = THREADS) -> LiteModel:
@@ -145,13 +150,17 @@ class LiteModel:
         Raises:
           UserError: LiteRT fails on them, as where the file has no embedding for an id.
         """
-        number, length = next(iter(features.values())).shape
+        number, *shape = next(iter(features.values())).shape
         found, done = [], 0
         try:
+            length = self._lengths[tuple(shape)]
             for batch in self.batch_sizes(length):
                 runner = self._runners[length, batch]
                 while number - done >= batch:
-                    part = {k: value[done : done + batch] for k, value in features.items()}
+                    part = {
+                        key: _on_grid(value[done : done + batch], self._inputs[length, batch][key])
+                        for key, value in features.items()
+                    }
                     found.append(runner(**part)[self.output])
                     done += batch
         except (ValueError, RuntimeError) as error:
@@ -159,7 +168,50 @@ class LiteModel:
                 f"{self._name}: cannot be run by LiteRT ({str(error).splitlines()[0]}). The file "
                 "is damaged; copy it again."
             ) from None
-        return np.concatenate(found)
+        return _off_grid(np.concatenate(found), *self._output_grid)
+
+    def _shape(self, length: int) -> tuple[int, ...]:
+        """Return the shape of one example of a length, without the axis of the batch."""
+        details = next(iter(self._inputs[length, 1].values()))
+        return tuple(int(side) for side in details["shape"][1:])
+
+    def _blank(self, place: tuple[int, int]) -> dict[str, np.ndarray]:
+        """Return inputs of zeros, of a length and a batch."""
+        return {
+            name: np.zeros(details["shape"], details["dtype"])
+            for name, details in self._inputs[place].items()
+        }
+
+    def ones(self, length: int) -> dict[str, np.ndarray]:
+        """Return features of ones for one example of a length, by which the file is timed."""
+        return {
+            name: np.ones(details["shape"], details["dtype"])
+            for name, details in self._inputs[length, 1].items()
+        }
+
+
+def _grid(details: Mapping[str, Any]) -> tuple[float, int]:
+    """Return scale and zero point of a tensor of integers; scale 0 of any other."""
+    is_whole = np.issubdtype(details["dtype"], np.integer)
+    scale, zero = details["quantization"]
+    return (float(scale), int(zero)) if is_whole and scale else (0.0, 0)
+
+
+def _on_grid(values: np.ndarray, details: Mapping[str, Any]) -> np.ndarray:
+    """Return numbers as a file takes them: rounded to its integers, unless they are these."""
+    scale, zero = _grid(details)
+    if not scale or values.dtype == details["dtype"]:
+        return values
+    limits = np.iinfo(details["dtype"])
+    rounded = np.clip(np.round(values / scale) + zero, limits.min, limits.max)
+    return rounded.astype(details["dtype"])
+
+
+def _off_grid(values: np.ndarray, scale: float, zero: int) -> np.ndarray:
+    """Return a file's outputs as float32, whatever type they have in it."""
+    if not scale:
+        return values
+    return ((values.astype(np.int32) - zero) * np.float32(scale)).astype(np.float32)
 
 
 def _found(keys: Iterable[str], size: str) -> dict[tuple[int, int], str]:

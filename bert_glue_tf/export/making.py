@@ -16,10 +16,16 @@ from bert_glue_tf.core import memory
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.core.files import write_atomically
 from bert_glue_tf.core.progress import doing
-from bert_glue_tf.data import preprocessing, vocabulary
 from bert_glue_tf.data.examples import Examples
-from bert_glue_tf.data.switches import Switches
-from bert_glue_tf.export import calibration, convert, flatbuffer, quantize, signatures, trained
+from bert_glue_tf.export import (
+    calibration,
+    convert,
+    flatbuffer,
+    integers,
+    quantize,
+    signatures,
+    trained,
+)
 from bert_glue_tf.export.calibration import Features
 from bert_glue_tf.export.quantize import Range
 from bert_glue_tf.export.selection import (
@@ -61,9 +67,9 @@ class Maker:
     ) -> None:
         self._run, self._lengths, self._train = run, tuple(lengths), train
         self._calibration_examples, self._batches = calibration_examples, tuple(batches)
-        self._tokenizer = tokenizer
-        self.preprocessor = preprocessing.of_task(
-            preprocessing.load(str(tokenizer), str(tokenizer)),
+        self._modality = run.task.modality
+        self.preprocessor = self._modality.reader(
+            self._modality.load(str(tokenizer), str(tokenizer)),
             run.task,
             self._lengths[-1],
             run.config.truncation,
@@ -111,6 +117,8 @@ class Maker:
         with doing(f"{recipe.name}: quantizing"):
             model = flatbuffer.read(quantize.quantize(self._plain.read_bytes(), rules, ranges))
         flatbuffer.require_builtin(model, recipe.name)
+        if recipe.is_whole:
+            integers.require(model, recipe.name)
         return model, found
 
     def is_trained(self, recipe: QuantizationRecipe) -> bool:
@@ -120,11 +128,6 @@ class Maker:
     def close(self) -> None:
         """Remove the float32 file without metadata: everything is made."""
         self._scratch.cleanup()
-
-    def switches(self) -> Switches:
-        """Return the switches of the tokenizer."""
-        tokenizer = self.preprocessor.get_layer(preprocessing.TOKENIZER).resolved_object
-        return vocabulary.switches_of(self._tokenizer, tokenizer)
 
     @property
     def plain_bytes(self) -> int:
@@ -150,8 +153,7 @@ class Maker:
         if number < 2:
             raise UserError("calibration needs at least 2 training sentences.")
         chosen = np.random.default_rng(0).choice(len(self._train), number, replace=False)
-        texts = tuple([column[i] for i in chosen] for column in self._train.texts)
-        tokens = preprocessing.tokenize(self.preprocessor, texts)
+        tokens = self._modality.encode(self.preprocessor, self._train.choose(chosen).columns)
         length = next(n for n in self._lengths if n >= tokens.lengths.max())
         features: list[Features] = [tokens.batch([i], length) for i in range(number)]
         # Too few training sentences for both: two thirds for the ranges.

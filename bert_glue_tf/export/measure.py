@@ -13,9 +13,6 @@ import statistics
 import subprocess
 import sys
 
-import numpy as np
-
-from bert_glue_tf.data.preprocessing import INPUTS
 from bert_glue_tf.evaluation import cost
 from bert_glue_tf.export import litert
 
@@ -72,8 +69,7 @@ def main() -> None:
     """Load and run the file that the arguments name, and print this process's peak."""
     if len(sys.argv) > 1:
         model = litert.LiteModel.load(pathlib.Path(sys.argv[1]), int(sys.argv[2]))
-        length = model.lengths[-1]
-        model.predict({name: np.ones((1, length), np.int32) for name in INPUTS})
+        model.predict(model.ones(model.lengths[-1]))
     print(cost.peak_memory_bytes())
 
 

@@ -6,17 +6,13 @@ that read no flatbuffer.
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bert_glue_tf import __version__
-from bert_glue_tf.core import files
 from bert_glue_tf.data import problems, tasks
-from bert_glue_tf.data.switches import Switches
 from bert_glue_tf.export import golden
-from bert_glue_tf.export.folder import ExportFolder
 from bert_glue_tf.models.quantization.recipes import QuantizationRecipe
 from bert_glue_tf.runs import versions
 from bert_glue_tf.runs.finished import Run
@@ -28,8 +24,7 @@ MEASURED = "on a CPU with XNNPACK only"
 def of(
     run: Run,
     recipe: QuantizationRecipe,
-    folder: ExportFolder,
-    switches: Switches,
+    reads: Mapping[str, Any],
     lengths: Sequence[int],
     signature: Mapping[str, Any],
     examples: Sequence[Mapping[str, Any]],
@@ -39,11 +34,10 @@ def of(
     Args:
       run: that it is made of.
       recipe: that it is quantized by.
-      folder: that it lies in, with its vocabulary.
-      switches: of its tokenizer.
+      reads: from `Interface.described`: what its inputs are.
       lengths: of the file in word pieces, ascending.
       signature: `inputs` (in the order that they have in the file), `output` and `batch_sizes`.
-      examples: from `golden.examples`.
+      examples: from `Interface.golden`.
     """
     task, result = run.task, run.result
     described = problems.to_json(task.problem)
@@ -55,7 +49,6 @@ def of(
         "task": task.name,
         "own_task": tasks.describe(task),
         "kind": described["kind"],
-        "texts": list(task.text_fields),
         "data": result.data["train"]["name"],
         "labels": list(task.problem.labels),
         "scale": task.problem.scale,
@@ -66,14 +59,12 @@ def of(
         "transitions": [list(row) for row in described.get("transitions", ())] or None,
         "seq_lengths": list(lengths),
         **signature,
-        "tokenizer": dataclasses.asdict(switches),
-        "truncation": run.config.truncation,
+        **reads,
         "recipe": recipe.name,
         "source_run": run.name,
         "source_commit": result.environment.get("commit"),
         "encoder": result.encoder["name"],
         "licence": result.encoder.get("licence") or "that of the encoder",
-        "vocabulary_sha256": files.sha256(folder.vocabulary),
         "tolerance": golden.tolerance(recipe),
         "golden": list(examples),
     }

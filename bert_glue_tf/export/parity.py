@@ -138,4 +138,4 @@ def _comparable(run: Run, split: Split, longest: int) -> np.ndarray:
     if longest == of_run:
         return np.ones(len(split), bool)
     # A longer example was trimmed by the shorter of the two models only.
-    return split.tokens.lengths < min(longest, of_run)
+    return split.tokens.read_whole(min(longest, of_run))

@@ -34,6 +34,8 @@ NOISE_BUDGET = 0.01
 _OTHER_TYPES = (
     *(name for name in recipes.INT16_OPERATIONS if name not in recipes.PRODUCTS),
     "SQUARED_DIFFERENCE",
+    "AVERAGE_POOL_2D",
+    "MAX_POOL_2D",
 )
 
 
@@ -283,13 +285,31 @@ def _aligned(model: bytes, length: int) -> list[dict[int, str]]:
 
 def _for_all_signatures(model: bytes, length: int, ranges: Ranges) -> Ranges:
     """Return the ranges under the names that the tensors have in each signature's subgraph."""
-    own = _output_names(one_length(model, length))
-    return {
+    single = one_length(model, length)
+    own, (inputs,) = _output_names(single), _input_names(single)
+    found = {
         name: ranges[own[place]]
         for names in _aligned(model, length)
         for place, name in names.items()
         if own[place] in ranges
     }
+    for others in _input_names(model):
+        found |= {others[key]: ranges[name] for key, name in inputs.items() if name in ranges}
+    return found
+
+
+def _input_names(model: bytes) -> list[dict[str, str]]:
+    """Return the names of each signature's input tensors, by the inputs' own names."""
+    content = flatbuffer.read(model)
+    return [
+        {
+            one.name.decode(): content.subgraphs[signature.subgraphIndex]
+            .tensors[one.tensorIndex]
+            .name.decode()
+            for one in signature.inputs
+        }
+        for signature in content.signatureDefs
+    ]
 
 
 def extremes(model: bytes, length: int, examples: Sequence[Features]) -> Ranges:

@@ -11,6 +11,7 @@ from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data.examples import Examples
 from bert_glue_tf.data.tasks import TaskSpec
 from bert_glue_tf.export.defaults import CALIBRATION_EXAMPLES, LOGITS, OUTPUTS, REPETITIONS, THREADS
+from bert_glue_tf.models.quantization.recipes import QuantizationRecipe
 from bert_glue_tf.runs.finished import Run
 
 _WEIGHTS = "variables.data-00000-of-00001"
@@ -71,6 +72,19 @@ def require_outputs(task: TaskSpec, outputs: str) -> None:
         raise UserError(
             f"--outputs={outputs}: {task.name} asks for {task.problem.title}, which has no "
             "probabilities. Leave the flag out."
+        )
+
+
+def require_output(recipe: QuantizationRecipe, outputs: str) -> None:
+    """Check that the files of a recipe can have an output.
+
+    Raises:
+      UserError: they cannot.
+    """
+    if recipe.is_whole and outputs != LOGITS:
+        raise UserError(
+            f"--outputs={outputs}: {recipe.name} gives int8 logits, whose largest is the answer "
+            "without more. Leave the flag out, or the recipe."
         )
 
 

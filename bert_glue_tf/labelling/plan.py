@@ -61,6 +61,7 @@ class LabelSettings:
             task, thresholds = classifier.task, classifier.thresholds
         if at:
             check_point(at, task, thresholds)
+        task.modality.require_texts(f"--model={model}")
         if text_columns and len(text_columns) != len(task.text_fields):
             raise UserError(
                 f"--text_columns={','.join(text_columns)}: {task.name} takes "

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data.preprocessing import INPUTS
+from bert_glue_tf.models.examples_of import ReadsExamples
 from bert_glue_tf.models.importer import Importer
 from bert_glue_tf.models.layered import Layered
 from bert_glue_tf.models.naming import Naming
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     import tensorflow as tf
     import tf_keras
 
-    from bert_glue_tf.data.tasks import TaskSpec
     from bert_glue_tf.models.blocks import Blocks, EncoderSizes
     from bert_glue_tf.models.quantization.imitation import Trained
     from bert_glue_tf.models.saved_encoders import ProvedEncoder, SavedEncoder
@@ -39,7 +39,7 @@ ClassifierWeights = tuple["np.ndarray", ...]
 
 
 @dataclasses.dataclass(frozen=True)
-class Backbone(Importer, Naming, Layered, abc.ABC):
+class Backbone(Importer, ReadsExamples, Naming, Layered, abc.ABC):
     """An encoder with the preprocessing that belongs to it.
 
     It is never changed: what would change it returns another one.
@@ -50,8 +50,8 @@ class Backbone(Importer, Naming, Layered, abc.ABC):
         the capability `states` also encoder_outputs, a list of the output of each layer, and
         attention_inputs, a list of each layer's queries, keys and values [batch, length, heads,
         size]; of packed texts the last output may have the pooled tokens alone, [texts, 1, hidden].
-      preprocessing: the loaded preprocessing SavedModel.
-      preprocessing_path: the folder it was loaded from.
+      preprocessing: the loaded preprocessing SavedModel, or what else `Modality.load` gives.
+      preprocessing_path: the folder it was loaded from; empty where it is made with the network.
       provenance: name, kind, encoder, preprocessing, version, sha256 (of the weights' file, else
         of the SavedModel's variables), parameters, licence, vocabulary_sha256 (of the
         preprocessing's assets), and what the family adds. JSON types.
@@ -172,12 +172,6 @@ class Backbone(Importer, Naming, Layered, abc.ABC):
     def instead_for(self, capability: str) -> str:
         """Return what has a capability that the encoder lacks, as the end of a remedy."""
         return self.instead_of.get(capability, self.instead)
-
-    def tokenizer(self, task: TaskSpec, seq_length: int, truncation: str = "head") -> Any:
-        """Return the function of a task's texts to features (see `data.preprocessing.of_task`)."""
-        from bert_glue_tf.data import preprocessing
-
-        return preprocessing.of_task(self.preprocessing, task, seq_length, truncation)
 
     def with_provenance(self, **more: Any) -> Self:
         """Return the same encoder with more that is known of where it comes from."""

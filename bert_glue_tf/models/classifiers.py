@@ -10,14 +10,13 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from bert_glue_tf.data.layouts import Layout, Packed, Padded
+from bert_glue_tf.data.layouts import Layout, Packed
 from bert_glue_tf.data.tasks import TaskSpec
 from bert_glue_tf.evaluation.evaluator import PredictFn
 from bert_glue_tf.models import heads
 from bert_glue_tf.models.quantization.imitation import is_weight
 from bert_glue_tf.models.word_heads.names import DEFAULT, NO_WORDS
 
-FEATURES = Padded().signature()
 PACKED_FEATURES = Packed().signature()
 
 
@@ -47,7 +46,7 @@ def build_classifier(
       [batch, length, tags].
     """
     word_head = tagging_head if task.problem.tags_words else NO_WORDS
-    return heads.attach(encoder, task.problem.width, dropout, seed, word_head)
+    return heads.attach(encoder, task.problem.width, dropout, seed, word_head, task.modality)
 
 
 @contextlib.contextmanager
@@ -124,9 +123,10 @@ def predict_fn(model: tf_keras.Model, layout: Layout) -> PredictFn:
 
 
 def _part(values: tf.Tensor, parts: int, number: tf.Tensor) -> tf.Tensor:
-    """Return one of the equal parts of an array [n, length]; its shape is static where n is."""
-    size = (values.shape[0] or tf.shape(values)[0]) // parts
-    return tf.slice(values, [number * size, 0], [size, values.shape[1] or tf.shape(values)[1]])
+    """Return one of the equal parts of an array [n, ...]; its shape is static where n is."""
+    sides = [own or tf.shape(values)[axis] for axis, own in enumerate(values.shape)]
+    size = sides[0] // parts
+    return tf.slice(values, [number * size, *(0 for _ in sides[1:])], [size, *sides[1:]])
 
 
 def count_parameters(model: tf_keras.Model) -> dict[str, int]:

@@ -17,8 +17,10 @@ from pathlib import Path
 from types import MappingProxyType
 
 from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.data.modality import TEXTS, Modality
 from bert_glue_tf.models import embedded, families, tfhub
 
+BEGUN = "small"  # The kind of networks that begin untrained, by their names.
 DEFAULT = "bert_en_uncased_L-12_H-768_A-12"
 EMBEDDED = "minilm_l6"
 MIN_SEQ_LENGTH = 4  # [CLS] a [SEP] b: fewer positions hold no pair at all
@@ -30,7 +32,7 @@ class NamedEncoder:
     """An encoder with a short name.
 
     Attributes:
-        kind: "embedded" or "tfhub".
+        kind: "embedded", "tfhub" or `BEGUN`.
         handle: the TF-Hub handle; empty for the embedded one.
         licence: of the weights.
         summary: what it is, for the help texts.
@@ -56,6 +58,10 @@ ENCODERS: Mapping[str, NamedEncoder] = MappingProxyType(
             "Apache-2.0",
             f"MiniLM-L6-H384, 6 layers, from the package {embedded.PACKAGE}; needs no network",
         ),
+        "lenet5": NamedEncoder(BEGUN, "", "", "LeNet-5, for pictures; trained from scratch"),
+        "har_net": NamedEncoder(BEGUN, "", "", "a CNN for windows of sensors; from scratch"),
+        "okg_net": NamedEncoder(BEGUN, "", "", "a CNN for MFCCs of words; from scratch"),
+        "sqnxt23": NamedEncoder(BEGUN, "", "", "SqueezeNext for pictures; from scratch"),
     }
 )
 # Which preprocessing model an encoder's own page names, by the encoder's name with
@@ -90,7 +96,8 @@ class EncoderSource:
 
     Attributes:
         name: as the user gave it.
-        kind: "embedded", "saved_models", "huggingface", "tf_checkpoint", "text_cnn" or "tfhub".
+        kind: "embedded", "saved_models", "huggingface", "tf_checkpoint", "text_cnn", "tfhub" or
+            `BEGUN`.
         encoder: TF-Hub handle, SavedModel folder, or the folder of foreign weights.
         preprocessing: handle or folder of a preprocessing SavedModel; None where the
             import writes one from the vocabulary.
@@ -133,6 +140,8 @@ def resolve(encoder: str, preprocessing: str = "", flag: str = "encoder") -> Enc
         named = ENCODERS[encoder]
         if named.kind == "embedded":
             return EncoderSource(encoder, named.kind, str(embedded.find()), given, named.licence)
+        if named.kind == BEGUN:
+            return EncoderSource(encoder, named.kind, encoder)
         return EncoderSource(
             encoder,
             named.kind,
@@ -240,7 +249,27 @@ def check(source: EncoderSource, seq_length: int) -> None:
             raise UserError(
                 f"{location}: not a whole SavedModel: variables/variables.index is missing"
             )
-    check_seq_length(source, seq_length, positions)
+    if source.kind != BEGUN:
+        check_seq_length(source, seq_length, positions)
+
+
+def check_examples(source: EncoderSource, modality: Modality) -> None:
+    """Refuse a task whose examples an encoder does not read, without TensorFlow.
+
+    Raises:
+        UserError: naming the encoder, and those that read them.
+    """
+    family = families.importing(source.kind, Path(source.encoder))
+    reads = TEXTS.name if family is None else family.modality
+    if reads != modality.name:
+        is_text = modality.name == TEXTS.name
+        good = [name for name, one in ENCODERS.items() if (one.kind != BEGUN) == is_text]
+        raise UserError(
+            f"--encoder={source.name}: reads {reads}, and the examples of the task are "
+            f"{modality.noun}. Good: {', '.join(good)}."
+        )
+    if family is not None:
+        family.check_examples(source.encoder, modality)
 
 
 def check_seq_length(source: EncoderSource, seq_length: int, positions: int) -> None:

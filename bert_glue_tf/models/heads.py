@@ -10,7 +10,7 @@ import tensorflow as tf
 import tf_keras
 
 from bert_glue_tf.data import packing
-from bert_glue_tf.data.preprocessing import INPUTS
+from bert_glue_tf.data.modality import TEXTS, Modality
 from bert_glue_tf.models.quantization.dense import QuantizedDense
 from bert_glue_tf.models.quantization.imitation import recipe_of
 from bert_glue_tf.models.quantization.recipes import NOT_QUANTIZED
@@ -33,6 +33,7 @@ def attach(
     dropout: float,
     seed: int,
     word_head: str = NO_WORDS,
+    modality: Modality = TEXTS,
 ) -> Any:
     """Return a classifier: an encoder, dropout, a head of words if there is one, a dense layer.
 
@@ -41,9 +42,13 @@ def attach(
       num_classes: width of the dense layer.
       dropout: rate behind the encoder.
       seed: of the first weights and of dropout.
-      word_head: name of the head that tags words; empty for one answer a text.
+      word_head: name of the head that tags words; empty for one answer an example.
+      modality: of the examples, which says what the encoder's features are.
     """
-    inputs = _inputs(INPUTS)
+    inputs = {
+        name: tf_keras.Input(spec.shape[1:], dtype=spec.dtype, name=name)
+        for name, spec in modality.signature(None, None).items()
+    }
     drop = tf_keras.layers.Dropout(dropout, seed=seed, name=DROPOUT)
     dense = _dense(encoder)(
         num_classes,

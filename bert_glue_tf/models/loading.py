@@ -64,6 +64,8 @@ def load(source: EncoderSource, family: str | None = None, seq_length: int = 128
             of the family that is asked for.
         network.UnreachableError: a TF-Hub handle that cannot be downloaded.
     """
+    if (begun := families.importing(source.kind, Path(source.encoder))) and begun.begins:
+        return _begun(begun, source)
     pair = _pair(source)
     record = imported.read_record(Path(pair.encoder_path).parent) or {}
     for level, told in ((logging.INFO, "notes"), (logging.WARNING, "warnings")):
@@ -87,6 +89,15 @@ def load(source: EncoderSource, family: str | None = None, seq_length: int = 128
         found = _proved(source, pair, record, text, seq_length, family, file)
     parameters = sum(v.shape.num_elements() for v in found.layer.variables)
     return found.with_provenance(parameters=parameters)
+
+
+def _begun(family: type[Backbone], source: EncoderSource) -> Backbone:
+    """Return a network that nobody has trained."""
+    unknown = dict.fromkeys(
+        ("preprocessing", "version", "sha256", "vocabulary_sha256", "licence"), ""
+    )
+    about = {"name": source.name, "kind": source.kind, "encoder": source.encoder, **unknown}
+    return family.begin(source.encoder, about)
 
 
 def _proved(

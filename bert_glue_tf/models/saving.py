@@ -18,27 +18,28 @@ import tf_keras
 
 from bert_glue_tf.core import saved_models, strict_json
 from bert_glue_tf.core.errors import UserError
-from bert_glue_tf.data import packing, preprocessing
+from bert_glue_tf.data import packing
 from bert_glue_tf.data.layouts import Layout, Packed, Padded
+from bert_glue_tf.data.modality import TEXTS as MODALITY
+from bert_glue_tf.data.modality import Modality
 from bert_glue_tf.data.tasks import TaskSpec
 from bert_glue_tf.evaluation.evaluator import PredictFn
 from bert_glue_tf.models import families, heads
 from bert_glue_tf.models.backbone import Backbone
-from bert_glue_tf.models.classifiers import FEATURES, PACKED_FEATURES
+from bert_glue_tf.models.classifiers import PACKED_FEATURES
+from bert_glue_tf.models.examples_of import TEXT_INPUTS
 from bert_glue_tf.models.parts import Graph
 from bert_glue_tf.models.quantization.imitation import Trained
 
 PREPROCESSING = "preprocessing"  # Of a saved classifier.
 _ARCHITECTURE = "architecture.json"
 TAGGING_HEAD = "tagging_head"  # In it, the name of a head of words.
-# Names of a layout's features -> name of the SavedModel's function that takes them.
-_ENDPOINTS = {preprocessing.INPUTS: "serve", packing.INPUTS: "serve_packed"}
-
+# The SavedModel's functions of padded and of packed features.
+_PADDED, _PACKED = "serve", "serve_packed"
 
 # The signature that a server answers by where it is not told another.
 SERVING = "serving_default"
-# Its inputs: a text, or a pair.
-TEXTS = ("text", "text_pair")
+TEXTS = TEXT_INPUTS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,14 +98,14 @@ def _write(
     archive = _Archive()
     archive.track(model)
     archive.add_endpoint(
-        name=_ENDPOINTS[preprocessing.INPUTS],
+        name=_PADDED,
         fn=lambda inputs: {"logits": model(inputs, training=False)},
-        input_signature=[FEATURES],
+        input_signature=[Padded(modality=task.modality).signature()],
     )
     if not backbone.why_not("packing"):
         packed = heads.over(model, packing.INPUTS)
         archive.add_endpoint(
-            name=_ENDPOINTS[packing.INPUTS],
+            name=_PACKED,
             fn=lambda inputs: {"logits": packed(inputs, training=False)},
             input_signature=[PACKED_FEATURES],
         )
@@ -112,7 +113,7 @@ def _write(
         _add_texts(archive, backbone, task, reading)
     with contextlib.redirect_stdout(io.StringIO()):  # It prints each captured variable.
         archive.write_out(str(folder))
-    shutil.copytree(backbone.preprocessing_path, folder / PREPROCESSING)
+    backbone.write_preprocessing(folder / PREPROCESSING)
     saved_models.remove_chance(folder)
     description = {
         "task": task.name,
@@ -126,17 +127,16 @@ def _write(
 
 
 def _add_texts(archive: _Archive, backbone: Backbone, task: TaskSpec, reading: Reading) -> None:
-    """Add the signature from text to labels, which goes through the function of features."""
-    preprocessor = backbone.tokenizer(task, reading.seq_length, reading.truncation)
-    archive.track(backbone.preprocessing)  # Its vocabulary.
-    serve = getattr(archive, _ENDPOINTS[preprocessing.INPUTS])
+    """Add the signature from examples to labels, which goes through the function of features."""
+    signature, features = backbone.served(task, reading.seq_length, reading.truncation)
+    if backbone.preprocessing_path:
+        archive.track(backbone.preprocessing)  # Its vocabulary.
+    serve = getattr(archive, _PADDED)
 
-    def answer(*texts: tf.Tensor) -> dict[str, tf.Tensor]:
-        logits = serve(preprocessing.packed(preprocessor, texts))["logits"]
+    def answer(*examples: tf.Tensor) -> dict[str, tf.Tensor]:
+        logits = serve(features(*examples))["logits"]
         return task.problem.served(tf.cast(logits, tf.float32))
 
-    names = TEXTS[: len(task.text_fields)]
-    signature = [tf.TensorSpec([None], tf.string, name) for name in names]
     archive.add_endpoint(name=SERVING, fn=answer, input_signature=signature)
 
 
@@ -200,15 +200,16 @@ class SavedClassifier:
                 "train again."
             ) from None
 
-    def layout(self, lengths: Sequence[int]) -> Layout:
-        """Return the layout that its texts are computed in with the least padding.
+    def layout(self, lengths: Sequence[int], modality: Modality = MODALITY) -> Layout:
+        """Return the layout that its examples are computed in with the least padding.
 
         Args:
-          lengths: that texts are padded to where the encoder cannot keep packed ones apart.
+          lengths: that rows are padded to where the encoder cannot keep packed texts apart.
+          modality: of the examples.
         """
-        if hasattr(self.saved, _ENDPOINTS[packing.INPUTS]):
+        if hasattr(self.saved, _PACKED):
             return Packed()
-        return Padded(lengths=tuple(lengths), moves_up=False)
+        return Padded(lengths=tuple(lengths), moves_up=False, modality=modality)
 
     def predict_fn(self, layout: Layout) -> PredictFn:
         """Return the classifier as a function of features, laid out as that, to logits."""
@@ -217,7 +218,8 @@ class SavedClassifier:
     def call(self, layout: Layout, features: Mapping[str, np.ndarray]) -> tf.Tensor:
         """Return the logits of features, laid out as that, through which gradients pass."""
         tensors = {name: tf.constant(value) for name, value in features.items()}
-        return getattr(self.saved, _ENDPOINTS[layout.inputs])(tensors)["logits"]
+        name = _PACKED if isinstance(layout, Packed) else _PADDED
+        return getattr(self.saved, name)(tensors)["logits"]
 
 
 def load_predict_fn(folder: pathlib.Path) -> PredictFn:

@@ -107,6 +107,7 @@ def check_number(given: Sequence[str], task: TaskSpec) -> None:
     Raises:
       UserError: the task takes another number of texts.
     """
+    task.modality.require_texts("--text")
     fields = task.text_fields
     if len(given) != len(fields):
         raise UserError(

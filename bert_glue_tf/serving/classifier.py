@@ -13,7 +13,7 @@ import numpy as np
 from absl import logging
 
 from bert_glue_tf.core.errors import UserError
-from bert_glue_tf.data import layouts, preprocessing, problems
+from bert_glue_tf.data import problems
 from bert_glue_tf.data.layouts import Layout, Padded
 from bert_glue_tf.data.problems import AnsweredSpan
 from bert_glue_tf.data.tasks import TaskSpec
@@ -25,7 +25,7 @@ from bert_glue_tf.export import flatbuffer, litert, try_out
 from bert_glue_tf.export.defaults import THREADS
 from bert_glue_tf.export.folder import ExportFolder
 from bert_glue_tf.runs import finished
-from bert_glue_tf.serving import exported_file
+from bert_glue_tf.serving import beside, exported_file
 from bert_glue_tf.serving.parallel import ParallelModel
 
 _BATCH = 64  # Of a Keras model, as in evaluation.
@@ -116,7 +116,8 @@ class Classifier:
 
         longest = run.config.seq_length
         model = saving.SavedClassifier.load(run.folder.model)
-        layout = model.layout(layouts.bucket_lengths(longest))
+        modality = run.task.modality
+        layout = model.layout(modality.lengths(longest), modality)
         _warn_of_sample(path, run.config.data)
         _warn_of_collapse(path, run.result.collapsed)
         return cls(
@@ -160,11 +161,11 @@ class Classifier:
                 f"{path}: damaged: it has {model.classes} {model.output}, and {task.name} has "
                 f"{task.problem.width}. Copy it again."
             )
-        exported_file.check_vocabulary(path, folder, metadata.vocabulary)
+        beside.check(path, folder, metadata)
         _warn_of_collapse(path, exported_file.collapsed(path, folder, content))
         # No batch is filled up with shorter texts, as in training: a .tflite file takes one text
         # at a time, and at 128 word pieces each costs three times as much as at 32.
-        layout = Padded(lengths=tuple(model.lengths), moves_up=False)
+        layout = Padded(lengths=tuple(model.lengths), moves_up=False, modality=task.modality)
         return cls(
             task,
             functools.partial(litert.logits, task.problem, model),
@@ -195,9 +196,10 @@ class Classifier:
 
     @functools.cached_property
     def preprocessor(self) -> Any:
-        """The Keras model from text to features; TensorFlow is loaded when it is first used."""
-        loaded = preprocessing.load(str(self.tokenizer), str(self.tokenizer))
-        return preprocessing.of_task(loaded, self.task, self.seq_length, self.truncation)
+        """What reads examples; for texts TensorFlow is loaded when it is first used."""
+        modality = self.task.modality
+        loaded = modality.load(str(self.tokenizer), str(self.tokenizer))
+        return modality.reader(loaded, self.task, self.seq_length, self.truncation)
 
     def load_tokenizer(self) -> None:
         """Load the tokenizer now, which else the first texts wait for."""
@@ -219,8 +221,8 @@ class Classifier:
                 self.seq_length,
             )
 
-    def logits(self, texts: Sequence[tuple[str, ...]]) -> np.ndarray:
-        """Return the logits, float32 [n, classes], of n texts (or pairs), in their order.
+    def logits(self, texts: Sequence[tuple[Any, ...]]) -> np.ndarray:
+        """Return the logits, float32 [n, classes], of n texts (pairs, arrays), in their order.
 
         Raises:
           UserError: the model answers with NaN or infinities.
@@ -228,7 +230,7 @@ class Classifier:
         columns = tuple(
             [_shortened(text) for text in column] for column in zip(*texts, strict=True)
         )
-        tokens = preprocessing.tokenize(self.preprocessor, columns)
+        tokens = self.task.modality.encode(self.preprocessor, columns)
         self.counts["texts"] += len(texts)
         self.counts["cut"] += tokens.cut
         if not len(tokens):
@@ -318,10 +320,10 @@ def _warn_of_collapse(path: pathlib.Path, reason: str | None) -> None:
         )
 
 
-def _shortened(text: str) -> str:
+def _shortened(text: Any) -> Any:
     """Cut a text after its first million characters: a model reads 512 word pieces at most.
 
     A line of many megabytes would take the tokenizer minutes and gigabytes; within the first
     million characters there are more pieces than that, unless they are blanks.
     """
-    return text if len(text) <= _TOKENIZED else text[:_TOKENIZED]
+    return text[:_TOKENIZED] if isinstance(text, str) else text

@@ -72,9 +72,12 @@ def read_metadata(path: pathlib.Path, content: bytes, size: str = "") -> Metadat
         truncation = str(metadata.get("truncation", HEAD))
         if truncation not in TRUNCATIONS:
             raise ValueError(truncation)
+        task = tasks.described(metadata["task"], metadata.get("own_task") or {})
+        # A file of arrays has no vocabulary, and must say which shape they have.
+        read_by = "vocabulary_sha256" if task.modality.lengths_differ else "shape"
         return Metadata(
-            tasks.described(metadata["task"], metadata.get("own_task") or {}),
-            str(metadata["vocabulary_sha256"]),
+            task,
+            str(metadata[read_by]),
             str(metadata.get("data")),
             truncation,
             {name: float(value) for name, value in metadata.get("thresholds", {}).items()},

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from bert_glue_tf.core.progress import doing
-from bert_glue_tf.data import batching, preprocessing, readers
+from bert_glue_tf.data import batching, readers
 from bert_glue_tf.data.batching import Split
 from bert_glue_tf.data.examples import Examples
+from bert_glue_tf.data.modality import NO_AUGMENTATION
 from bert_glue_tf.data.tasks import TaskSpec
 from bert_glue_tf.data.truncation import HEAD
 from bert_glue_tf.training import task_settings, teachers
@@ -28,6 +29,7 @@ class Inputs:
       seq_length: longest input in word pieces.
       truncation: which pieces of longer text are read.
       all_pieces: where words are tagged, whether all pieces of a word learn its tag.
+      augmentation: how the training examples are changed at random.
     """
 
     task: TaskSpec
@@ -37,6 +39,7 @@ class Inputs:
     seq_length: int
     truncation: str = HEAD
     all_pieces: bool = False
+    augmentation: str = NO_AUGMENTATION
 
     @property
     def examples(self) -> dict[str, Examples]:
@@ -63,12 +66,13 @@ class Inputs:
           UserError: a split has no labels.
         """
         numbers = " + ".join(f"{len(read):,}" for read in self.examples.values())
-        kind = "sentences" if len(self.task.text_fields) == 1 else "pairs of sentences"
-        with doing(f"tokenizing {numbers} {kind}"):
+        modality = self.task.modality
+        with doing(modality.reading_of(numbers, self.task)):
             preprocessor = self.preprocessor(model)
-            train = batching.tokenize(preprocessor, "train", self.train, self.all_pieces)
+            train = batching.tokenize(preprocessor, "train", self.train, self.all_pieces, modality)
+            train = dataclasses.replace(train, augmentation=self.augmentation)
             scored = {
-                suffix: batching.tokenize(preprocessor, split, self.read[split])
+                suffix: batching.tokenize(preprocessor, split, self.read[split], modality=modality)
                 for suffix, split in self.task.scored_splits.items()
             }
         for one in (train, *scored.values()):
@@ -76,8 +80,8 @@ class Inputs:
         return train, scored
 
     def preprocessor(self, model: Any) -> Any:
-        """Return the Keras model from texts to word pieces; `model` as for `tokenize`."""
-        return preprocessing.of_task(model, self.task, self.seq_length, self.truncation)
+        """Return what reads the examples; `model` as for `tokenize`."""
+        return self.task.modality.reader(model, self.task, self.seq_length, self.truncation)
 
 
 def read(job: Job, examples: Mapping[str, Examples] | None) -> Inputs:
@@ -100,4 +104,13 @@ def read(job: Job, examples: Mapping[str, Examples] | None) -> Inputs:
     train, held_out = examples["train"].hold_out(count)
     task_settings.check_held_out(config, task, held_out)
     all_pieces = config.tagged_pieces == "all"
-    return Inputs(task, examples, train, held_out, config.seq_length, config.truncation, all_pieces)
+    return Inputs(
+        task,
+        examples,
+        train,
+        held_out,
+        config.seq_length,
+        config.truncation,
+        all_pieces,
+        config.augmentation,
+    )

@@ -11,6 +11,7 @@ from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import layouts, packing
 from bert_glue_tf.data.batching import Split
 from bert_glue_tf.data.layouts import Layout, Packed, Padded
+from bert_glue_tf.data.modality import TEXTS, Modality
 from bert_glue_tf.evaluation.evaluator import EVALUATION_BATCH
 from bert_glue_tf.models.backbone import Backbone
 from bert_glue_tf.runs.config import ExperimentConfig
@@ -60,7 +61,12 @@ def require(config: ExperimentConfig, backbone: Backbone) -> None:
 
 
 def choose(
-    job: Job, plan: Plan, backbone: Backbone, train: Split, scored: Mapping[str, Split]
+    job: Job,
+    plan: Plan,
+    backbone: Backbone,
+    train: Split,
+    scored: Mapping[str, Split],
+    modality: Modality = TEXTS,
 ) -> Layouts:
     """Return the run's layouts.
 
@@ -70,13 +76,14 @@ def choose(
       backbone: of the network.
       train: training examples in word pieces.
       scored: by any name the splits that are scored, in word pieces.
+      modality: of the examples.
 
     Raises:
       UserError: a training text is longer than a row of --packing_width.
     """
     if _is_packed(job.config, backbone):
         return _packed(job, plan, train, scored, backbone.positions)
-    return _padded(job, plan)
+    return _padded(job, plan, modality)
 
 
 def tell(
@@ -89,6 +96,8 @@ def tell(
       training: the layout that it has chosen for the training.
       share: of the first epoch's positions, that hold a word piece.
     """
+    if not training.lengths_differ:
+        return
     if _is_packed(job.config, backbone):
         padded = layouts.share_used(
             Padded(lengths=tuple(range(1, job.config.seq_length + 1))),
@@ -107,7 +116,7 @@ def tell(
     )
 
 
-def for_scoring(config: ExperimentConfig, backbone: Backbone) -> Layout:
+def for_scoring(config: ExperimentConfig, backbone: Backbone, modality: Modality = TEXTS) -> Layout:
     """Return the layout of a classifier that is scored on one device and not trained.
 
     Raises:
@@ -116,23 +125,25 @@ def for_scoring(config: ExperimentConfig, backbone: Backbone) -> Layout:
     require(config, backbone)
     if _is_packed(config, backbone):
         return Packed()
-    return Padded(lengths=layouts.bucket_lengths(config.seq_length, config.length_buckets))
+    lengths = modality.lengths(config.seq_length, config.length_buckets)
+    return Padded(lengths=lengths, modality=modality)
 
 
 def _is_packed(config: ExperimentConfig, backbone: Backbone) -> bool:
     return config.packing != "false" and not backbone.why_not("packing")
 
 
-def _padded(job: Job, plan: Plan) -> Layouts:
+def _padded(job: Job, plan: Plan, modality: Modality) -> Layouts:
     replicas = job.strategy.num_replicas_in_sync
-    lengths = layouts.bucket_lengths(
+    lengths = modality.lengths(
         job.config.seq_length, job.config.length_buckets and not job.is_static
     )
+    loose = Padded(lengths=lengths, modality=modality)
     if not job.is_static:
-        return Layouts(Padded(lengths=lengths), Padded(parts=replicas, lengths=lengths))
+        return Layouts(loose, dataclasses.replace(loose, parts=replicas))
     return Layouts(
-        Padded(size=_part(plan.batching.size, replicas), lengths=lengths),
-        Padded(parts=replicas, size=_filled(EVALUATION_BATCH, replicas), lengths=lengths),
+        dataclasses.replace(loose, size=_part(plan.batching.size, replicas)),
+        dataclasses.replace(loose, parts=replicas, size=_filled(EVALUATION_BATCH, replicas)),
     )
 
 

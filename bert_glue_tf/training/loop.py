@@ -106,7 +106,7 @@ def train(job: Job, inputs: Inputs, plan: Plan, network: Network, start_time: fl
     split, validation = inputs.tokenize(network.backbone.preprocessing)
     held_out = thresholds.held_out(job.config, inputs, network.backbone.preprocessing)
     to_score = validation if held_out is None else {**validation, held_out.name: held_out}
-    layouts = laying_out.choose(job, plan, network.backbone, split, to_score)
+    layouts = laying_out.choose(job, plan, network.backbone, split, to_score, inputs.task.modality)
     usage = _usage(job, plan, network, layouts, split, timing)
     trainee = _compile(job, inputs, plan, network, layouts, split)
     scoring = Scoring(inputs.task, validation, layouts.scoring, held_out)

@@ -12,6 +12,7 @@ from bert_glue_tf.compression import registry
 from bert_glue_tf.compression.method import PruningMethod
 from bert_glue_tf.compression.start import Start
 from bert_glue_tf.core.progress import doing
+from bert_glue_tf.data.examples import Examples
 from bert_glue_tf.models import classifiers, encoders, loading, probing
 from bert_glue_tf.models.backbone import Backbone
 from bert_glue_tf.models.quantization import imitation
@@ -69,7 +70,7 @@ def build(job: Job, inputs: Inputs, plan: Plan, start_run: RunFolder | None) -> 
       UserError: the encoder or the teacher cannot be used, or is not what the run was begun with.
     """
     teacher = teachers.find(job.config, inputs.task, start_run)
-    backbone = load_encoder(job.config, plan.method)
+    backbone = load_encoder(job.config, plan.method, inputs.train)
     widths = backbone.widths()
     policy = _policy(job, backbone)
     provenance = {**inputs.provenance, "encoder": backbone.provenance}
@@ -116,7 +117,7 @@ def rehearse(job: Job, inputs: Inputs, plan: Plan) -> None:
     """
     logging.info("checking, before the fine-tuning, that what follows can be done")
     method = planning.build_method(job)  # Its own, since a method keeps what it has prepared.
-    backbone = load_encoder(job.config, method)
+    backbone = load_encoder(job.config, method, inputs.train)
     start = method.reshape(_start(job.config, backbone, inputs, is_rehearsal=True))
     if questions.flag_of(job.config):
         teaching.rehearse(job.config, inputs, backbone, start.backbone)
@@ -139,8 +140,15 @@ def finalize(job: Job, plan: Plan, network: Network) -> tf_keras.Model:
     return model
 
 
-def load_encoder(config: ExperimentConfig, method: PruningMethod) -> Backbone:
+def load_encoder(
+    config: ExperimentConfig, method: PruningMethod, train: Examples | None = None
+) -> Backbone:
     """Load the encoder, outside of the strategy's scope, where `loading.load` can probe it.
+
+    Args:
+      config: the run's settings.
+      method: that prunes it.
+      train: the training examples, which a network that begins untrained is fitted to.
 
     Raises:
       UserError: the encoder cannot be loaded, or cannot carry the method.
@@ -148,6 +156,8 @@ def load_encoder(config: ExperimentConfig, method: PruningMethod) -> Backbone:
     source = encoders.resolve(config.encoder, config.preprocessing)
     with doing(f"loading the encoder {source.name}"):
         backbone = loading.load(source, seq_length=config.seq_length)
+        if train is not None:
+            backbone = backbone.fitted(train)
         backbone = backbone.with_first_weights(config.seed)
     good = ", ".join(registry.names_for(backbone)) if method.needs else ""
     for capability in method.needs:

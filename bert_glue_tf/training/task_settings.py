@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data.settings import DataSettings
 from bert_glue_tf.data.tasks import TaskSpec
+from bert_glue_tf.models import encoders
 from bert_glue_tf.models.quantization.recipes import NOT_QUANTIZED
 from bert_glue_tf.models.word_heads.names import CRF, PLAIN
 from bert_glue_tf.runs.config import ExperimentConfig
@@ -31,6 +32,10 @@ def check(settings: ExperimentConfig, task: TaskSpec) -> None:
       UserError: weights of classes where there are none, precision and recall of a problem that
         has no positive answers, or the inside of a teacher where words are tagged.
     """
+    task.modality.check_settings(settings.given(), task.name)
+    encoders.check_examples(
+        encoders.resolve(settings.encoder, settings.preprocessing), task.modality
+    )
     if settings.class_weights != "none" and not task.problem.is_right_or_wrong:
         raise UserError(
             f"--class_weights={settings.class_weights}: {task.name} has {task.problem.title}, and "

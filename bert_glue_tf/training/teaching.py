@@ -27,7 +27,7 @@ from bert_glue_tf.core import memory, progress
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import layouts, preprocessing, problems
 from bert_glue_tf.data.layouts import Layout, Padded
-from bert_glue_tf.data.preprocessing import TokenizedTexts
+from bert_glue_tf.data.modality import Encoded
 from bert_glue_tf.evaluation import metrics
 from bert_glue_tf.evaluation.evaluator import EVALUATION_BATCH
 from bert_glue_tf.models import heads, saving
@@ -208,7 +208,7 @@ def _scores(teacher: Teacher, inputs: Inputs, answers: np.ndarray) -> dict[str, 
 
 def _answers(
     teacher: Teacher,
-    tokens: TokenizedTexts,
+    tokens: Encoded,
     wanted: Sequence[Question],
     rows: Sequence[TokenRows],
 ) -> np.ndarray:
@@ -248,7 +248,8 @@ def _answers(
 def _logits_alone(teacher: Teacher) -> tuple[_Answer, Layout]:
     """Return the teacher as its SavedModel computes it, of whatever family its encoder is."""
     model = saving.SavedClassifier.load(teacher.run.folder.model)
-    layout = model.layout(layouts.bucket_lengths(teacher.run.config.seq_length))
+    modality = teacher.run.task.modality
+    layout = model.layout(modality.lengths(teacher.run.config.seq_length), modality)
     predict_fn = model.predict_fn(layout)
     return lambda features: (predict_fn(features), []), layout
 
@@ -278,19 +279,18 @@ def _asking(teacher: Teacher, wanted: Sequence[Question]) -> tuple[_Answer, Layo
     return answer, layout
 
 
-def _tokens(teacher: Teacher, inputs: Inputs) -> TokenizedTexts:
+def _tokens(teacher: Teacher, inputs: Inputs) -> Encoded:
     """Return the training texts in the word pieces of the teacher, which has its own tokenizer."""
     run, examples = teacher.run, inputs.train
     folder = str(run.folder.model / "preprocessing")
     with progress.doing(f"tokenizing {len(examples):,} training texts for the teacher"):
-        preprocessor = preprocessing.of_task(
-            preprocessing.load(folder, folder),
-            run.task,
-            run.config.seq_length,
-            run.config.truncation,
+        modality = run.task.modality
+        reader = modality.reader(
+            modality.load(folder, folder), run.task, run.config.seq_length, run.config.truncation
         )
-        texts = tuple(examples.texts[place] for place in teacher.fields)
-        tokens = preprocessing.tokenize(preprocessor, texts)
+        columns = examples.columns
+        fields = teacher.fields or range(len(columns))  # Arrays have one, which has no name.
+        tokens = modality.encode(reader, tuple(columns[place] for place in fields))
     if tokens.cut:
         logging.info(
             "%d of them are longer than the %d pieces that the teacher reads, and were cut",
@@ -315,7 +315,7 @@ def _require_same_order(teacher: Teacher, question: Question) -> None:
 
 
 def _require_same_pieces(
-    question: Question, inputs: Inputs, student: Backbone, theirs: TokenizedTexts
+    question: Question, inputs: Inputs, student: Backbone, theirs: Encoded
 ) -> None:
     """Refuse texts that teacher and student read in other word pieces.
 

@@ -31,7 +31,8 @@ def held_out(settings: DataSettings, inputs: Inputs, preprocessing: Any) -> Spli
         return None
     assert inputs.held_out is not None
     preprocessor = inputs.preprocessor(preprocessing)
-    split = batching.tokenize(preprocessor, HELD_OUT, inputs.held_out)
+    modality = inputs.task.modality
+    split = batching.tokenize(preprocessor, HELD_OUT, inputs.held_out, modality=modality)
     split.tell_cut(inputs.seq_length)
     return split
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -175,8 +176,12 @@ class MediaPipeExport:
         described = metadata.of(
             self._run,
             recipe,
-            folder,
-            self._switches,
+            {
+                "texts": list(self._task.text_fields),
+                "tokenizer": dataclasses.asdict(self._switches),
+                "truncation": self._run.config.truncation,
+                "vocabulary_sha256": files.sha256(folder.vocabulary),
+            },
             [self._length],
             {"inputs": inputs, "output": PROBABILITIES, "batch_sizes": [1]},
             golden.examples(self._preprocessor(self._length), 1, loaded, [self._length]),

@@ -24,6 +24,7 @@ def require_task(task: TaskSpec) -> None:
       UserError: it takes two texts, does not ask for one of several classes, or has labels that a
         file of lines cannot hold.
     """
+    task.modality.require_texts(f"--client={CLIENT}")
     refused = f"--client={CLIENT}: {task.name}"
     if len(task.text_fields) != 1:
         raise UserError(

@@ -23,6 +23,7 @@ NOT_QUANTIZED = "none"  # Of --quantize_aware: the training imitates no recipe.
 # LiteRT's names of what reads a matrix of weights: a product, the rows of a table, and a
 # convolution.
 PRODUCT, TABLE, CONVOLUTION = _MATRICES = ("FULLY_CONNECTED", "EMBEDDING_LOOKUP", "CONV_2D")
+EVERYTHING = "*"  # All operators, and what goes into and comes out of the file.
 # Those that compute with activations, which a static recipe judges one by one.
 PRODUCTS = (PRODUCT, CONVOLUTION)
 
@@ -74,6 +75,9 @@ class QuantizationRecipe:
       selects: whether `export.selection` chooses the operators by measurement.
       trained_rules: those that a training imitates, where it is not `rules`.
       untrained: why no training imitates it, as the end of a sentence; empty where one can.
+      is_whole: whether its files have nothing but integers, their inputs and outputs too, so that
+        it takes examples of numbers.
+      untested_on_arrays: why it makes no files of such examples; empty where it does.
     """
 
     name: str
@@ -82,6 +86,8 @@ class QuantizationRecipe:
     selects: bool = False
     trained_rules: tuple[Rule, ...] = ()
     untrained: str = ""
+    is_whole: bool = False
+    untested_on_arrays: str = ""
 
     @property
     def needs_calibration(self) -> bool:
@@ -157,12 +163,21 @@ _RECIPES = (
             *(Rule(operation, activation_bits=16) for operation in INT16_OPERATIONS),
         ),
         untrained="LiteRT has no fast kernels for it on a CPU, which makes it no file to train for",
+        untested_on_arrays="LiteRT pools no int16",
     ),
     QuantizationRecipe(
         "int4",
         "Weights of the encoder's dense layers in int4, embeddings and classifier in int8.",
         # The smallest file, with no more noise than the others: docs/tflite.md.
         (*DYNAMIC_RULES, Rule("FULLY_CONNECTED", _LAYERS, 4, block=128, algorithm=OCTAV)),
+        untested_on_arrays="it is for the dense layers of an encoder of texts",
+    ),
+    QuantizationRecipe(
+        "full_int8",
+        "Everything in int8, inputs and outputs too, as a microcontroller needs it.",
+        (Rule(EVERYTHING, activation_bits=8),),
+        untrained="it is for small networks, which lose little without",
+        is_whole=True,
     ),
 )
 

@@ -1,0 +1,1 @@
+"""Small networks of convolutions over arrays, trained from scratch."""
