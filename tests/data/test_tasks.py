@@ -8,6 +8,7 @@ from messages import refuses
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import file_formats, tasks
 from bert_glue_tf.data.file_formats import split_file
+from bert_glue_tf.data.modality import TEXTS
 from bert_glue_tf.data.problems import Regression
 
 # Wang et al. 2019, table 1; the primary metrics are the project's choice where GLUE
@@ -30,15 +31,23 @@ ASPECTS = {
     for name in ("laptop14", "rest14", "rest16")
 }
 # Tasks of other origin, each a line as in `GLUE`.
-OTHERS: dict[str, tuple[str, int, int, set[str], str]] = {
-    # Three polarities of four tags each, and O.
-    f"{name}_e2e": (name, 1, 13, {"span_f1", "entity_f1", "tag_accuracy"}, "span_f1")
-    for name in ("laptop14", "rest14", "rest16")
-} | {
-    # DE-CNN's: O, B and I.
-    f"{name}_aspects": ("de_cnn", 1, 3, {"span_f1", "entity_f1", "tag_accuracy"}, "span_f1")
-    for name in ("laptop14", "rest16")
-}
+OTHERS: dict[str, tuple[str, int, int, set[str], str]] = (
+    {
+        # Three polarities of four tags each, and O.
+        f"{name}_e2e": (name, 1, 13, {"span_f1", "entity_f1", "tag_accuracy"}, "span_f1")
+        for name in ("laptop14", "rest14", "rest16")
+    }
+    | {
+        # DE-CNN's: O, B and I.
+        f"{name}_aspects": ("de_cnn", 1, 3, {"span_f1", "entity_f1", "tag_accuracy"}, "span_f1")
+        for name in ("laptop14", "rest16")
+    }
+    | {
+        # Arrays: no text, and pictures whose classes their files say.
+        name: (name, 0, classes, {"accuracy", "macro_f1"}, "accuracy")
+        for name, classes in (("mnist", 10), ("har", 6), ("keywords", 3), ("images", 0))
+    }
+)
 
 
 def test_the_table_holds_the_tasks_that_it_should():
@@ -68,7 +77,7 @@ def test_each_row_is_consistent(task):
         # Tags of words are made of those of a file, whose words have no prefix.
         assert task.problem.tags_words or len(task.tsv_labels) == len(labels)
         assert len(labels) == len(set(labels))
-    assert task.file_format in file_formats.FORMATS
+    assert (task.file_format in file_formats.FORMATS) == (task.modality is TEXTS)
     # Spelled labels stand in the order of their ids, as the names do.
     if task.file_format == "aspects":
         assert [tag.removeprefix("T-").lower() for tag in task.tsv_labels] == [

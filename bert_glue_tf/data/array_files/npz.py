@@ -128,7 +128,8 @@ class NpzFile:
                     found = {name: file[name] for name in file.files}
             except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error) as error:
                 raise UserError(
-                    f"{self.path}: cannot be read as .npz ({str(error)[:100]}). {_GOOD}."
+                    f"{self.path}: damaged, or no .npz file with arrays of numbers ("
+                    f"{type(error).__name__}). {_GOOD}."
                 ) from None
             if not any(name == "X" or name.startswith("X_") for name in found):
                 self._require(found, "X")

@@ -160,8 +160,9 @@ class Pictures:
             with tarfile.open(self._place) as file:
                 return use(file)
         except (OSError, EOFError, tarfile.TarError) as error:
+            reason = str(error).splitlines()[0].rstrip(":")
             raise UserError(
-                f"{self.path}: damaged, or no tar ({error}). Good: the file fetched again."
+                f"{self.path}: damaged, or no tar ({reason}). Good: the file fetched again."
             ) from None
 
 
@@ -191,8 +192,8 @@ def decode(name: str, raw: bytes, is_grey: bool = False) -> np.ndarray:
             return found[..., None] if is_grey else found
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise UserError(
-            f"{name}: cannot be read as a picture ({str(error)[:100]}). Good: a whole "
-            f"{', '.join(ENDINGS)} file, or leave it out."
+            f"{name}: cannot be read as a picture ({type(error).__name__}). Good: a whole file "
+            f"of the kind {', '.join(ENDINGS)}, or leave it out."
         ) from None
 
 

@@ -184,7 +184,7 @@ def part_of(name: str) -> str:
     layer = re.match(r"conv/(\w+)/", name)
     if layer:
         return layer.group(1)
-    return name.split("/")[0]
+    return next((part for part in ("inputs", "classifier") if name.startswith(f"{part}/")), name)
 
 
 def place_of(part: str) -> tuple[int, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import pathlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
@@ -17,7 +18,7 @@ from bert_glue_tf.data.modality import Modality
 from bert_glue_tf.models.backbone import Backbone, ClassifierWeights
 from bert_glue_tf.models.parts import States
 from bert_glue_tf.models.quantization.recipes import NOT_QUANTIZED
-from bert_glue_tf.models.saved_encoders import ProvedEncoder, other_variables
+from bert_glue_tf.models.saved_encoders import other_variables
 from bert_glue_tf.models.small import architecture as shapes_of
 from bert_glue_tf.models.small.architecture import DEVIATION, MEAN, Architecture, by_name
 from bert_glue_tf.models.small.designs import DESIGNS
@@ -101,20 +102,7 @@ class SmallBackbone(Backbone):
             layer=layer.build(architecture, lambda one: layer.first_weights(one, shapes, seed)),
             preprocessing=ArrayReader(architecture.shape),
             preprocessing_path="",
-            provenance=provenance,
-            architecture=architecture,
-        )
-
-    @classmethod
-    def take_again(cls, proved: ProvedEncoder) -> Self:
-        from bert_glue_tf.models.small import layer
-
-        architecture = Architecture(**proved.encoder)
-        return cls(
-            layer=layer.build(architecture, proved.variables.read),
-            preprocessing=proved.preprocessing,
-            preprocessing_path=proved.preprocessing_path,
-            provenance=proved.provenance,
+            provenance={**provenance, "parameters": sum(map(math.prod, shapes.values()))},
             architecture=architecture,
         )
 
