@@ -48,7 +48,7 @@ class ArrayFiles(Kind):
         for flag, given, none in (("input_format", kind, "auto"), ("text_columns", columns, [])):
             if given != none:
                 raise UserError(
-                    f"--{flag}: is for texts, and the model takes arrays. Leave it out."
+                    f"--{flag}={given}: is for texts, and the model takes arrays. Leave it out."
                 )
         values = read(name, file.read(), classifier.preprocessor.shape)
         yield _header(classifier, style)
@@ -114,7 +114,8 @@ def _of_npz(name: str, raw: bytes) -> np.ndarray:
             values: np.ndarray = file[found]
     except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
         raise UserError(
-            f"--input={name}: cannot be read as .npz ({str(error)[:100]}). {_GOOD}."
+            f"--input={name}: damaged, or no .npz file with arrays of numbers "
+            f"({type(error).__name__}). {_GOOD}."
         ) from None
     if values.dtype.kind not in "iuf" or values.ndim < 2:
         raise UserError(
