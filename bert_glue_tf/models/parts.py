@@ -21,6 +21,7 @@ CAPABILITIES: Mapping[str, str] = MappingProxyType(
         "head": "the heads have to be found in its weights",
         "neuron": "the feed-forward layers have to be found in its weights",
         "filter": "the filters of convolutions have to be found in its weights",
+        "kernel": "the 3 x 3 kernels of convolutions have to be found in its weights",
         "layer": "layers can only be taken out of a network that can be built anew",
         "vocabulary": "rows can only be cut out of a network that can be built anew",
         "shrink": "only a network that can be built anew can be built smaller",
@@ -43,6 +44,8 @@ MASKED = -1000.0
 
 # The end of a remedy for who wants to prune filters.
 GIVE_A_CNN = "give a CNN (docs/cnn.md says how to make one)"
+# And for who wants patterns of kernels.
+GIVE_A_SMALL_CNN = "give a network with kernels of 3 x 3, as okg_net (docs/small_networks.md)"
 
 
 class Graph(Protocol):

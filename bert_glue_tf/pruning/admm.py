@@ -41,7 +41,8 @@ class Admm(MaskedPruning):
         "structure": ("magnitude", "the mask to go towards, by its method's name"),
         "rho": (0.01, "weight of the pull"),
         "block": ("", "of the structures block and pattern"),
-        "patterns": (0, "of the structure pattern"),
+        "patterns": (0, "of the structures pattern and kernel_pattern"),
+        "entries": (0, "of the structure kernel_pattern"),
     }
 
     def __init__(self, options: Mapping[str, Any] | None = None) -> None:
@@ -59,7 +60,7 @@ class Admm(MaskedPruning):
 
     def _given(self) -> list[str]:
         """Return the names of the structure's own settings that are given."""
-        return [name for name in ("block", "patterns") if self.settings[name]]
+        return [name for name in ("block", "patterns", "entries") if self.settings[name]]
 
     def check_settings(self) -> None:
         good = registry.structures()

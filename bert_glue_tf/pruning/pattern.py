@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bert_glue_tf.compression import ranking, units
+from bert_glue_tf.compression.patterns import best_patterns, fitting_patterns
 from bert_glue_tf.compression.scored import ScoredPruning
 from bert_glue_tf.core.errors import UserError
 
@@ -15,33 +16,6 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
     from bert_glue_tf.models.units import Group
-
-
-def fitting_patterns(blocks: np.ndarray, kept: int, count: int) -> np.ndarray:
-    """Return the patterns that fit most blocks: most often a block's best weights.
-
-    Args:
-      blocks: float [blocks, weights of a block], scores, of either sign.
-      kept: weights that a pattern keeps.
-      count: patterns to return, at most.
-
-    Returns:
-      bool [patterns, weights of a block].
-    """
-    size = blocks.shape[1]
-    largest = np.argpartition(-np.abs(blocks), kept - 1, axis=1)[:, :kept]
-    own = np.zeros(blocks.shape, bool)
-    np.put_along_axis(own, largest, True, axis=1)
-    found, counts = np.unique(np.packbits(own, axis=1), axis=0, return_counts=True)
-    # A stable order, so that every replica and every resumed run finds the same ones.
-    best = found[np.argsort(-counts, kind="stable")[:count]]
-    return np.unpackbits(best, axis=1, count=size).astype(bool)
-
-
-def best_patterns(blocks: np.ndarray, patterns: np.ndarray) -> np.ndarray:
-    """Return for each block the pattern of the largest L2 norm: bool of the blocks' shape."""
-    energy = np.square(blocks) @ patterns.T.astype(blocks.dtype)
-    return patterns[np.argmax(energy, axis=1)]
 
 
 class Pattern(ScoredPruning):

@@ -14,6 +14,7 @@ import math
 import pathlib
 import subprocess
 import sys
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ import tensorflow as tf
 import tf_keras
 import tiny_bert
 import tiny_cnn
+import tiny_small
 from ai_edge_litert.interpreter import Interpreter
 from messages import refuses
 from slow_fixtures import slow_to_make
@@ -33,6 +35,7 @@ from bert_glue_tf.compression.schedule import PruningContext
 from bert_glue_tf.compression.scored import SCORES, ScoredPruning
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import tasks
+from bert_glue_tf.data.arrays import VALUES
 from bert_glue_tf.data.preprocessing import INPUTS
 from bert_glue_tf.models import classifiers, saving
 from bert_glue_tf.models.backbone import Backbone
@@ -44,6 +47,7 @@ from bert_glue_tf.training.objective import LABELS, TaskLoss, Trainee
 from bert_glue_tf.training.optimizer import build_optimizer
 
 TASK = tasks.get("mnli")  # Three classes: a classifier of 48 weights.
+MAP = (10, 6)  # Of the arrays that networks with kernels of 3 x 3 read.
 STEPS_PER_EPOCH, EPOCHS = 10, 3
 # Sparsities that two of four heads, and whole blocks of the tiny matrices, can reach.
 INITIAL, FINAL = 0.25, 0.5
@@ -55,7 +59,11 @@ CONFIG = ExperimentConfig(
     dropout=0.0,
 )
 # What a method needs besides on a network as small as this one.
-OPTIONS = {"block": "block=4x4", "shared": f"sparsities=0.75,{FINAL}"}
+OPTIONS = {
+    "block": "block=4x4",
+    "kernel_pattern": "entries=6",
+    "shared": f"sparsities=0.75,{FINAL}",
+}
 # Methods with a time of their own: prune at the end of a round, or at the end of the schedule; the
 # densest of several networks is behind the sparsest, of which the schedule tells.
 OWN_SCHEDULE = {"lottery_ticket", "admm", "shared"}
@@ -77,10 +85,14 @@ COMBINATIONS = [
 ]
 
 
-def batches(first: int, last: int):
-    """Steps `first` to `last` of a training that is the same at every call."""
+def batches(first: int, last: int, inputs: Sequence[str] = INPUTS):
+    """Steps `first` to `last` of a training that is the same at every call, of texts or arrays."""
     for step in range(first, last):
         rng = np.random.default_rng(step)
+        if tuple(inputs) == (VALUES,):
+            values = rng.normal(size=(8, *MAP)).astype(np.float32)
+            yield {VALUES: values}, {LABELS: (values[:, 0, 0] > 0).astype(np.int32)}
+            continue
         ids = rng.integers(5, 90, (8, 12)).astype(np.int32)
         features = {
             "input_word_ids": ids,
@@ -105,6 +117,15 @@ def _cnn() -> Backbone:
     return tiny_cnn.backbone(tiny_cnn.built(shapes), shapes)
 
 
+def _small() -> Backbone:
+    """Return a small network, for the methods that need kernels of 3 x 3."""
+    return tiny_small.backbone("okg_net", shape=MAP)
+
+
+# The first that a method needs decides what it is tried on.
+BACKBONES = {"filter": _cnn, "kernel": _small}
+
+
 class Training:
     """A tiny classifier under a method, trained epoch by epoch as the orchestrator does."""
 
@@ -121,14 +142,12 @@ class Training:
         total_steps = STEPS_PER_EPOCH * EPOCHS
         self.method = registry.build(config)
         self.context = PruningContext.from_config(config, total_steps, self.method.waits)
-        self.backbone = _cnn() if "filter" in self.method.needs else _bert()
-        encoder = self.backbone.layer
-        self.method.reshape(start(self.backbone, TASK, FINAL))
-        self.model = self.method.prepare(
-            classifiers.build_classifier(encoder, TASK, dropout=0.0, seed=config.seed), self.context
-        )
-        step = sandwich.step_of(self.method, TASK.problem, config.seed)
-        self.trainee = Trainee(self.model, TaskLoss(TASK.problem), step)
+        self.backbone = BACKBONES.get(next(iter(self.method.needs), ""), _bert)()
+        self.task = tiny_small.task(MAP) if self.backbone.begins else TASK
+        self.method.reshape(start(self.backbone, self.task, FINAL))
+        self.model = self.method.prepare(self.plain(config.seed), self.context)
+        step = sandwich.step_of(self.method, self.task.problem, config.seed)
+        self.trainee = Trainee(self.model, TaskLoss(self.task.problem), step)
         self.trainee.compile(
             optimizer=self.method.wrap_optimizer(
                 build_optimizer(config, total_steps // self.method.cycles)
@@ -137,7 +156,10 @@ class Training:
         )
         self.method.learn_from(
             TrainingGradients(
-                tf.distribute.get_strategy(), self.trainee, [8, 8], lambda: batches(0, 2)
+                tf.distribute.get_strategy(),
+                self.trainee,
+                [8, 8],
+                lambda: batches(0, 2, self.backbone.inputs),
             )
         )
         self.callbacks = self.method.callbacks()
@@ -146,6 +168,10 @@ class Training:
         )
         self.states: list[str] = []
         self.sparsities: list[dict[str, float]] = []
+
+    def plain(self, seed: int = 1) -> tf_keras.Model:
+        """Return a classifier on the encoder that no method has prepared."""
+        return classifiers.build_classifier(self.backbone.layer, self.task, dropout=0.0, seed=seed)
 
     def save_into(self, folder: pathlib.Path) -> Training:
         """Write a state after each epoch, while it trains, as a run does."""
@@ -166,9 +192,9 @@ class Training:
     def fit(self, first_epoch: int = 0, last_epoch: int = EPOCHS) -> Training:
         first, last = (epoch * STEPS_PER_EPOCH for epoch in (first_epoch, last_epoch))
         dataset = tf.data.Dataset.from_generator(
-            lambda: batches(first, last),
+            lambda: batches(first, last, self.backbone.inputs),
             output_signature=(
-                {name: tf.TensorSpec((8, 12), tf.int32) for name in INPUTS},
+                self.task.modality.signature(8, 12),
                 {LABELS: tf.TensorSpec((8,), tf.int32)},
             ),
         )
@@ -213,7 +239,7 @@ def shrinks(method: PruningMethod) -> bool:
 
 
 def logits(model: tf_keras.Model) -> np.ndarray:
-    features, _ = next(batches(100, 101))
+    features, _ = next(batches(100, 101, model.input_names))
     return model(features, training=False).numpy()
 
 
@@ -433,7 +459,7 @@ def test_what_is_left_gives_the_logits_of_the_masked_model(name, trained):
 @every_method
 def test_what_is_left_are_the_layers_of_an_unpruned_model(name, trained):
     training = trained(name)
-    plain = classifiers.build_classifier(training.backbone.layer, TASK, dropout=0.0, seed=1)
+    plain = training.plain()
     model = trained(name).finalize()
     assert [type(layer) for layer in model.layers] == [type(layer) for layer in plain.layers]
     if not shrinks(registry.get(name)()):
@@ -447,24 +473,25 @@ def test_it_is_the_same_model_after_save_and_load(name, trained, tmp_path):
     preprocessing = tmp_path / "preprocessing"
     preprocessing.mkdir()
     encoder = dataclasses.replace(training.backbone, preprocessing_path=str(preprocessing))
-    saving.save(model, encoder, TASK, tmp_path / "model")
+    saving.save(model, encoder, training.task, tmp_path / "model")
     expected = logits(model)
     loaded = saving.load_classifier(tmp_path / "model")
     np.testing.assert_allclose(logits(loaded), expected, atol=1e-6)
     if not shrinks(training.method):
         assert training.method.sparsities(loaded) == training.method.sparsities(model)
-    features, _ = next(batches(100, 101))
+    features, _ = next(batches(100, 101, model.input_names))
     predict = saving.load_predict_fn(tmp_path / "model")
     np.testing.assert_allclose(predict(features), expected, atol=1e-6)
 
 
 @every_method
 def test_it_converts_to_tflite_with_the_same_logits(name, trained):
-    model = trained(name).finalize()
-    features, _ = next(batches(100, 101))
+    training = trained(name)
+    model = training.finalize()
+    features, _ = next(batches(100, 101, model.input_names))
     forward = tf.function(
         lambda inputs: {"logits": model(inputs, training=False)},
-        input_signature=[{n: tf.TensorSpec((8, 12), tf.int32, name=n) for n in INPUTS}],
+        input_signature=[training.task.modality.signature(8, 12)],
     )
     converter = tf.lite.TFLiteConverter.from_concrete_functions(
         [forward.get_concrete_function()], model
@@ -472,7 +499,7 @@ def test_it_converts_to_tflite_with_the_same_logits(name, trained):
     interpreter = Interpreter(model_content=converter.convert())
     interpreter.allocate_tensors()
     for detail in interpreter.get_input_details():
-        found = next(n for n in INPUTS if n in detail["name"])
+        found = next(n for n in features if n in detail["name"])
         interpreter.set_tensor(detail["index"], features[found])
     interpreter.invoke()
     output = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])

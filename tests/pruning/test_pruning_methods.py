@@ -13,6 +13,7 @@ from messages import refuses
 from tiny_classifier import start
 
 from bert_glue_tf.compression import masked, registry, scores, units
+from bert_glue_tf.compression import patterns as patterns_of
 from bert_glue_tf.compression.masked import MaskedPruning
 from bert_glue_tf.compression.schedule import PruningContext
 from bert_glue_tf.core.errors import UserError
@@ -21,7 +22,6 @@ from bert_glue_tf.models import classifiers, transformer_names
 from bert_glue_tf.models.bert.backbone import BertBackbone
 from bert_glue_tf.models.bert.network import build_encoder
 from bert_glue_tf.models.units import Group, Member
-from bert_glue_tf.pruning import pattern
 from bert_glue_tf.runs.config import ExperimentConfig
 from bert_glue_tf.training.optimizer import build_optimizer
 
@@ -188,12 +188,12 @@ def test_a_block_size_that_is_none(size):
 
 def test_patterns_by_hand():
     blocks = np.array([[9, 8, 0, 1], [9, 8, 1, 0], [0, 1, 9, 9], [5, 0, 0, 4]], np.float64)
-    found = pattern.fitting_patterns(blocks, kept=2, count=2)
+    found = patterns_of.fitting_patterns(blocks, kept=2, count=2)
     # {0, 1} is what two blocks are largest in; {2, 3} and {0, 3} one each.
     assert found[0].tolist() == [True, True, False, False]
     assert len(found) == 2
     patterns = np.array([[True, True, False, False], [False, False, True, True]])
-    best = pattern.best_patterns(blocks, patterns)
+    best = patterns_of.best_patterns(blocks, patterns)
     # Energies of the last block: 25 + 0 against 0 + 16.
     np.testing.assert_array_equal(best, patterns[[0, 0, 1, 0]])
 

@@ -23,7 +23,7 @@ from bert_glue_tf.models.bert.architecture import (
     by_canonical_name,
 )
 from bert_glue_tf.models.bert.on_demand import OnDemand
-from bert_glue_tf.models.parts import GIVE_A_CNN, Layers, Part, States, Table
+from bert_glue_tf.models.parts import GIVE_A_CNN, GIVE_A_SMALL_CNN, Layers, Part, States, Table
 from bert_glue_tf.models.quantization.imitation import QUANTIZE_AWARE, Trained, recipe_of
 from bert_glue_tf.models.quantization.recipes import NOT_QUANTIZED
 from bert_glue_tf.models.saved_encoders import (
@@ -66,7 +66,7 @@ class BertBackbone(TransformerNames, Backbone):
     imports = ("embedded", "huggingface", "tf_checkpoint")
     takes_over_from = TakesOver.ITS_OWN
     shows_blocks = True
-    instead_of = MappingProxyType({"filter": GIVE_A_CNN})
+    instead_of = MappingProxyType({"filter": GIVE_A_CNN, "kernel": GIVE_A_SMALL_CNN})
 
     @classmethod
     def reads(cls, kind: str, folder: pathlib.Path) -> bool:
@@ -159,7 +159,7 @@ class BertBackbone(TransformerNames, Backbone):
 
     @classmethod
     def never(cls, capability: str) -> bool:
-        return capability == "filter"
+        return capability in ("filter", "kernel")
 
     def _lack(self, capability: str) -> str:
         if self.never(capability):

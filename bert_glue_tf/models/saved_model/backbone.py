@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from bert_glue_tf.models.backbone import Backbone, ClassifierWeights
-from bert_glue_tf.models.parts import CAPABILITIES, GIVE_A_CNN, States
+from bert_glue_tf.models.parts import CAPABILITIES, GIVE_A_CNN, GIVE_A_SMALL_CNN, States
 from bert_glue_tf.models.quantization.recipes import NOT_QUANTIZED
 from bert_glue_tf.models.saved_encoders import SavedEncoder, TakesOver, load_layer, other_variables
 from bert_glue_tf.models.transformer_names import TransformerNames
@@ -45,7 +45,7 @@ class SavedModelBackbone(TransformerNames, Backbone):
     family = "saved_model"
     takes_over_from = TakesOver.ANY
     instead = "give a standard BERT"
-    instead_of = MappingProxyType({"filter": GIVE_A_CNN})
+    instead_of = MappingProxyType({"filter": GIVE_A_CNN, "kernel": GIVE_A_SMALL_CNN})
 
     @classmethod
     def take_over(cls, saved: SavedEncoder) -> Self:

@@ -13,7 +13,7 @@ from absl import logging
 
 from bert_glue_tf.core.errors import UserError, reason_of
 from bert_glue_tf.models.backbone import Backbone, ClassifierWeights
-from bert_glue_tf.models.parts import States
+from bert_glue_tf.models.parts import GIVE_A_SMALL_CNN, States
 from bert_glue_tf.models.quantization.recipes import NOT_QUANTIZED
 from bert_glue_tf.models.saved_encoders import (
     NotOfFamilyError,
@@ -39,6 +39,7 @@ _TOLERANCE = 1e-4  # Of two float32 evaluations of one encoder.
 _LACKS = {
     "head": "has no attention",
     "neuron": "has no feed-forward layers (its filters are removed by --pruning_method=filter)",
+    "kernel": "has kernels over words, and none of 3 x 3",
     "layer": "has layers of different shapes, none of which can be skipped",
     "vocabulary": "has the words that its folder was written with",
     "states": "shows none of its layers to a teacher or a student",
@@ -61,6 +62,7 @@ class TextCnnBackbone(Backbone):
     designs = MappingProxyType({name: one.tables for name, one in DESIGNS.items()})
     takes_over_from = TakesOver.ITS_OWN
     instead = "give a standard BERT"
+    instead_of = MappingProxyType({"kernel": GIVE_A_SMALL_CNN})
 
     # Where it comes from.
 
