@@ -113,7 +113,7 @@ class Arrays(Modality):
 
 @dataclasses.dataclass(frozen=True)
 class ArrayReader:
-    """What turns arrays into features: nothing but a look at their shape.
+    """The reader of arrays, which does nothing to them but look at their shape.
 
     Attributes:
       shape: that each example must have.

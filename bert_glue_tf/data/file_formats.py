@@ -77,6 +77,13 @@ def of(task: TaskSpec) -> FileFormat:
     return FORMATS[task.file_format]
 
 
+def training_place(task: TaskSpec) -> str:
+    """Return where a task's training examples lie below --data, for messages."""
+    if task.file_format not in FORMATS:  # Arrays, whose files may have any name.
+        return f"the files of {task.folder}/"
+    return f"{task.folder}/{split_file(task, 'train')}"
+
+
 def split_file(task: TaskSpec, split: str) -> str:
     """Return the file of a TFDS split name, e.g. `validation_matched` -> `dev_matched.tsv`."""
     return split.replace("validation", "dev") + of(task).suffix

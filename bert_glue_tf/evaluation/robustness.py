@@ -185,10 +185,10 @@ def measure(
       changed, besides. The last two are None where the sources are not known, or have no example.
 
     Raises:
-      UserError: `examples` has no labels.
+      UserError: `examples` has no labels, or is of no texts.
       ValueError: as `typos` and `out_of_domain`.
     """
-
+    task.modality.require_texts("the robustness against typos")
     unseen = out_of_domain(examples, train_examples)
     misspelt = tuple(typos(texts, rate, seed, field) for field, texts in enumerate(examples.texts))
     labels = np.asarray(examples.labels)

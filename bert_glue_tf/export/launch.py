@@ -113,10 +113,7 @@ def launch(
     named = [known.get(name) for name in recipes]
     run = Run.read(path)
     interface = choice.of(run.task.modality)
-    chosen = named or interface.recipes()
-    for recipe in chosen:
-        interface.require_recipe(recipe)
-        require_output(recipe, outputs)
+    chosen = _recipes(interface, named, outputs)
     place = output or run.path / FOLDER
     lengths = interface.given_lengths(run, list(map(str, seq_lengths)))
     batches = held.batch_sizes(list(map(str, batch_sizes)))
@@ -133,6 +130,22 @@ def launch(
     )
     folder = ExportFolder.open(place, identity(run, settings))
     return folder, _export(run, settings, chosen, folder, examples, client)
+
+
+def _recipes(
+    interface: Interface, named: Sequence[QuantizationRecipe], outputs: str
+) -> list[QuantizationRecipe]:
+    """Return the recipes that are named, or all that make files with such outputs.
+
+    Raises:
+      UserError: one that is named makes no such files.
+    """
+    for recipe in named:
+        interface.require_recipe(recipe)
+        require_output(recipe, outputs)
+    return list(named) or [
+        one for one in interface.recipes() if outputs == LOGITS or not one.is_whole
+    ]
 
 
 def _export(

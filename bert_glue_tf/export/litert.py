@@ -78,13 +78,7 @@ class LiteModel:
         except (ValueError, RuntimeError) as error:
             reason = str(error).splitlines()[0]
             raise UserError(f"{name}: no .tflite file, or a damaged one ({reason}).") from None
-        found = _found(keys, size)
-        if 1 not in {batch for _, batch in found}:
-            raise UserError(
-                f"{name}: a .tflite file, but not one of this project's classifiers: it has no "
-                f"signature named {SIGNATURE.format('<number>')} (it has: "
-                f"{', '.join(keys) or 'none'})."
-            )
+        found = _places(keys, name, size)
         try:
             with quiet.native_output():
                 self._runners: dict[tuple[int, int], Any] = {
@@ -214,15 +208,31 @@ def _off_grid(values: np.ndarray, scale: float, zero: int) -> np.ndarray:
     return ((values.astype(np.int32) - zero) * np.float32(scale)).astype(np.float32)
 
 
-def _found(keys: Iterable[str], size: str) -> dict[tuple[int, int], str]:
-    """Return length and batch of each signature of a network -> the signature's name."""
+def _places(keys: Iterable[str], name: str, size: str) -> dict[tuple[int, int], str]:
+    """Return length and batch of each signature of a network -> the signature's name.
+
+    Args:
+      keys: names of the file's signatures.
+      name: of the file, for messages.
+      size: name of the network; empty for the whole one.
+
+    Raises:
+      UserError: there is none of one example.
+    """
     prefix = f"{size}{SEPARATOR}" if size else ""
     own = ((key, _SIGNATURE.fullmatch(key.removeprefix(prefix))) for key in keys)
-    return {
+    found = {
         (int(match[1]), int(match[2] or 1)): key
         for key, match in own
         if match and key.startswith(prefix)
     }
+    if 1 not in {batch for _, batch in found}:
+        raise UserError(
+            f"{name}: a .tflite file, but not one of this project's classifiers: it has no "
+            f"signature named {SIGNATURE.format('<number>')} (it has: "
+            f"{', '.join(keys) or 'none'})."
+        )
+    return found
 
 
 class Answers(Protocol):

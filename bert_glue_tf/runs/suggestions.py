@@ -39,8 +39,7 @@ def suggesting_local_command(
             note = f" (and so does --data=/folder/with/glue, where {task.folder}/train.tsv lies)"
             if task.name not in sample.TASKS:
                 replaced["data"] = "FOLDER"
-                train = file_formats.split_file(task, "train")
-                note = f" (FOLDER: where {task.folder}/{train} lies)"
+                note = f" (FOLDER: where {file_formats.training_place(task)} lies)"
         raise UserError(
             f"{error}\nWithout the network, this works{note}:\n  {_command_with(replaced)}"
         ) from None

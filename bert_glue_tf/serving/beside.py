@@ -1,4 +1,4 @@
-"""What stands beside an exported file and reads its examples, compared with what the file says."""
+"""The reader of examples beside an exported file, compared with what the file says."""
 
 from __future__ import annotations
 

@@ -196,7 +196,7 @@ class Classifier:
 
     @functools.cached_property
     def preprocessor(self) -> Any:
-        """What reads examples; for texts TensorFlow is loaded when it is first used."""
+        """The reader of examples; for texts TensorFlow is loaded when it is first used."""
         modality = self.task.modality
         loaded = modality.load(str(self.tokenizer), str(self.tokenizer))
         return modality.reader(loaded, self.task, self.seq_length, self.truncation)

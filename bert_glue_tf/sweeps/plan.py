@@ -155,7 +155,9 @@ def check(runs: Sequence[Run]) -> None:
         source = encoders.resolve(one.encoder, one.preprocessing)
         with suggestions.suggesting_local_command(one, source):
             encoders.check(source, one.seq_length)
-            readers.check(readers.task_of(one), one.data)
+            task = readers.task_of(one)
+            encoders.check_examples(source, task.modality)
+            readers.check(task, one.data)
     for one in {(c.task, c.data, c.teacher, c.start): c for c in configs}.values():
         if one.teacher:
             teachers.check(one, readers.task_of(one))

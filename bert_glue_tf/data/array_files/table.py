@@ -1,4 +1,4 @@
-"""What a file of arrays gives: the arrays of a split, and the name of each one's class."""
+"""The examples of a file of arrays: the arrays of a split, and the name of each one's class."""
 
 from __future__ import annotations
 

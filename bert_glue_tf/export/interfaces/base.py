@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Interface(abc.ABC):
-    """What the files of one kind of examples take, and what a client has to know of it."""
+    """The inputs of the files of one kind of examples, as a client has to know them."""
 
     @abc.abstractmethod
     def given_lengths(self, run: Run, given: Sequence[str]) -> tuple[int, ...]:

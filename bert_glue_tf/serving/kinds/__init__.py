@@ -1,1 +1,1 @@
-"""What a prediction is asked about, by the kind of examples: texts, or arrays."""
+"""The examples that a prediction is asked about, by their kind: texts, or arrays."""

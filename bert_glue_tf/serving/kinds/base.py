@@ -17,7 +17,7 @@ class DifferentError(Exception):
 
 
 class Kind(abc.ABC):
-    """What a kind of examples is read from, and how a file's golden examples are compared."""
+    """The files that a kind of examples is read from, and the check of its golden examples."""
 
     @abc.abstractmethod
     def answered(
