@@ -255,7 +255,7 @@ class ArrayExamples(Examples):
     values: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros((0,)))
 
     @property
-    def columns(self) -> tuple[Sequence[Any], ...]:
+    def columns(self) -> tuple[Any, ...]:
         return (self.values,)
 
     def choose(self, chosen: np.ndarray) -> Self:

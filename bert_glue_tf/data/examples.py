@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
 from bert_glue_tf.core import lazy
@@ -42,7 +42,7 @@ class Examples:
         return len(self.columns[0])
 
     @property
-    def columns(self) -> tuple[Sequence[Any], ...]:
+    def columns(self) -> tuple[Any, ...]:
         """Return what the examples are made of: n values for each field."""
         return self.texts
 

@@ -257,6 +257,17 @@ class Texts(Modality):
 
 
 TEXTS = Texts()
+
+
+def example_of(length: int | str) -> str:
+    """Return an example in words by its length, as a time is told: no text is as short as an array.
+
+    Args:
+      length: in positions.
+    """
+    return "one example" if int(length) == 1 else f"one example of {length} word pieces"
+
+
 BUCKETS = (8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
 
 

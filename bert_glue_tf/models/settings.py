@@ -79,6 +79,7 @@ class EncoderSettings(Settings):
     dropout: float = option(0.1, "Dropout rate before the dense classifier.", limits=FRACTION)
     encoder_dropout: float = option(
         -1.0,
-        "Dropout rate inside the encoder (families bert, text_cnn and small); -1 = its own (BERT: 0.1).",
+        "Dropout rate inside the encoder (families bert, text_cnn and small); -1 = its own (BERT: "
+        "0.1).",
         limits=Limits(0.0, BELOW_ONE, "-1 (the encoder's own) or in [0, 1)", -1.0),
     )

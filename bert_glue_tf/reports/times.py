@@ -13,6 +13,7 @@ import pathlib
 from collections.abc import Iterable, Sequence
 
 from bert_glue_tf.core import layout
+from bert_glue_tf.data import modality
 from bert_glue_tf.export.benchmark import Timed
 from bert_glue_tf.export.folder import FOLDER
 from bert_glue_tf.export.timings import FILE_NAME, Timing, reference_order
@@ -138,7 +139,7 @@ def _told(files: Sequence[Model]) -> list[str]:
         return []
     base = time.base
     lines = [
-        f"ms and speed of {_subject(files)}: median of one example of {time.length} word pieces "
+        f"ms and speed of {_subject(files)}: median of {modality.example_of(time.length)} "
         f"on {base.threads} thread{'s' if base.threads > 1 else ''}, {_in_turns(base)} "
         f"(session {time.session}, {base.machine.get('cpu')}). Speed: times as fast as "
         f"{time.reference} ({base.latency[time.length]['p50']:.2f} ms)."
@@ -229,8 +230,9 @@ def title(found: Sequence[Timed]) -> str:
     """Return what one session has measured: of how many files, and how."""
     one = found[0].timing
     lengths = sorted({_only_length(timed) for timed in found}, key=int)
+    several = f"one example of {' or '.join(lengths)} word pieces"
     return (
-        f"ms of one example of {' or '.join(lengths)} word pieces on {one.threads} "
+        f"ms of {modality.example_of(lengths[0]) if len(lengths) == 1 else several} on {one.threads} "
         f"thread{'s' if one.threads > 1 else ''}, {_in_turns(one)}, {one.repetitions} times each"
     )
 
