@@ -231,8 +231,9 @@ def title(found: Sequence[Timed]) -> str:
     one = found[0].timing
     lengths = sorted({_only_length(timed) for timed in found}, key=int)
     several = f"one example of {' or '.join(lengths)} word pieces"
+    told = modality.example_of(lengths[0]) if len(lengths) == 1 else several
     return (
-        f"ms of {modality.example_of(lengths[0]) if len(lengths) == 1 else several} on {one.threads} "
+        f"ms of {told} on {one.threads} "
         f"thread{'s' if one.threads > 1 else ''}, {_in_turns(one)}, {one.repetitions} times each"
     )
 

@@ -38,7 +38,7 @@ LONG_TESTS = "BERT_GLUE_TF_LONG_TESTS"
 SETTINGS = ExportSettings((16, 32), calibration_examples=24, latency_repetitions=3)
 
 
-# Files of integers alone take no texts; test_array_files.py has their own.
+# Files of integers alone take no texts; test_files_of_arrays.py has their own.
 OF_TEXTS = [name for name, one in recipes.RECIPES.items() if not one.is_whole]
 
 

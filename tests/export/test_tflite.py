@@ -35,7 +35,7 @@ from bert_glue_tf.models.quantization import recipes
 LENGTHS = (8, 16)
 
 
-# Files of integers alone take no texts; tests/export/test_array_files.py has their own.
+# Files of integers alone take no texts; tests/export/test_files_of_arrays.py has their own.
 OF_TEXTS = [name for name, one in recipes.RECIPES.items() if not one.is_whole]
 
 
