@@ -14,6 +14,8 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from bert_glue_tf.core import quiet
 from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.data.arrays import Arrays
+from bert_glue_tf.data.modality import TEXTS
 from bert_glue_tf.data.problems import Problem
 from bert_glue_tf.data.problems.probabilities import to_logits
 from bert_glue_tf.export import flatbuffer
@@ -23,6 +25,8 @@ from bert_glue_tf.export.defaults import LOGITS, OUTPUTS, THREADS
 # than one at each of them.
 SIGNATURE, BATCH = "length_{}", "length_{}_batch_{}"
 SEPARATOR = ":"  # Between the name of a network and that of its signature.
+# The names of a file's inputs, for each kind of examples.
+_INPUTS = [set(modality.inputs) for modality in (TEXTS, Arrays())]
 _SIGNATURE = re.compile(r"length_(\d+)(?:_batch_(\d+))?")
 
 
@@ -92,6 +96,8 @@ class LiteModel:
                 answers = {
                     place: runner(**self._blank(place)) for place, runner in self._runners.items()
                 }
+            if (taken := set(self._inputs[min(self._inputs)])) not in _INPUTS:
+                raise ValueError(f"its inputs are {', '.join(sorted(taken)) or 'none'}")
             names = {name for one in answers.values() for name in one}
             if len(names) != 1 or not names.issubset(OUTPUTS):
                 raise ValueError(f"its outputs are {', '.join(sorted(names)) or 'none'}")
@@ -157,7 +163,7 @@ class LiteModel:
                     }
                     found.append(runner(**part)[self.output])
                     done += batch
-        except (ValueError, RuntimeError) as error:
+        except (ValueError, RuntimeError, KeyError) as error:
             raise UserError(
                 f"{self._name}: cannot be run by LiteRT ({str(error).splitlines()[0]}). The file "
                 "is damaged; copy it again."

@@ -13,6 +13,7 @@ from bert_glue_tf.data import batching, preprocessing
 from bert_glue_tf.data.batching import Split
 from bert_glue_tf.data.examples import Examples
 from bert_glue_tf.data.layouts import Packed
+from bert_glue_tf.data.preprocessing import TokenizedTexts
 from bert_glue_tf.runs.finished import Run
 from bert_glue_tf.search.defaults import Effort
 from bert_glue_tf.training import task_settings
@@ -62,6 +63,7 @@ def choose(run: Run, read: Mapping[str, Examples], effort: Effort, pieces: int) 
     preprocessor = tokenizer(run, str(run.folder.model / "preprocessing"))
     split = _at_most(batching.tokenize(preprocessor, _TRAIN, judged), effort.tokens)
     every = batching.tokenize(preprocessor, _TRAIN, seen)
+    assert isinstance(every.tokens, TokenizedTexts)  # `launch.check` has looked at the encoder.
     return Texts(
         fitted=_at_most(every, effort.fitted_tokens),
         judged=split,

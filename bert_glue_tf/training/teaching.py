@@ -181,9 +181,9 @@ def _ask_now(
         _require_same_pieces(question, inputs, student, texts)
     answer_files.begin(folder)
     firsts = np.arange(len(texts) + 1)
+    begins = np.concatenate([[0], np.cumsum(texts.lengths)])
     rows = [
-        answer_files.room(folder, one, texts.row_splits if one.of_all_tokens else firsts)
-        for one in wanted
+        answer_files.room(folder, one, begins if one.of_all_tokens else firsts) for one in wanted
     ]
     answer_files.write(folder, _answers(teacher, texts, wanted, rows), rows)
 

@@ -208,6 +208,7 @@ class MediaPipeExport:
         preprocessor = self._preprocessor(self._run.config.seq_length)
         for suffix, name in self._task.scored_splits.items():
             split = batching.tokenize(preprocessor, name, self._examples[name])
+            assert isinstance(split.tokens, TokenizedTexts)  # `refusals` has looked at the task.
             texts = list(self._examples[name].texts[0])
             whole = tokenizer.tokenize(self._pieces, texts, self._run.config.seq_length)
             read = tokenizer.tokenize(self._pieces, texts, self._length)
