@@ -164,7 +164,7 @@ class Maker:
     def _selection(self) -> Selection:
         calibration, probe, length = self._sentences
         with doing(
-            f"int8: calibrating on {len(calibration)} training sentences, then each operator "
+            f"int8: calibrating on {len(calibration)} training examples, then each operator "
             f"by itself on {len(probe)} others at length {length} (a minute or two)"
         ):
             found = select(self._plain.read_bytes(), length, calibration, probe)
@@ -174,7 +174,7 @@ class Maker:
     @functools.cached_property
     def _extremes(self) -> calibration.Ranges:
         calibration, _, length = self._sentences
-        with doing(f"calibrating on {len(calibration)} training sentences"):
+        with doing(f"calibrating on {len(calibration)} training examples"):
             return extremes(self._plain.read_bytes(), length, calibration)
 
 

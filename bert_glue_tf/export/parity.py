@@ -54,7 +54,7 @@ def compare(
 
 
 def require_at_every_length(run: Run, split: Split, model: LiteModel) -> dict[str, float]:
-    """Compare padded texts at each length of a float32 file, and refuse a file that is wrong.
+    """Compare padded texts at each length of a float32 file, or arrays, and refuse a wrong file.
 
     The logits are those of the Keras model where it was scored on a CPU, as the file is run, and by
     a float computation. Other devices round in other ways (a GPU's matrix products have 10 bits),
@@ -82,7 +82,9 @@ def require_at_every_length(run: Run, split: Split, model: LiteModel) -> dict[st
     good = np.flatnonzero(_comparable(run, split, model.lengths[-1]) & is_number)
     found: dict[str, float] = {}
     for length in model.lengths:
-        padded = good[split.tokens.lengths[good] < length]
+        # Of what is never padded, as arrays, all that the file reads.
+        is_chosen = split.tokens.lengths[good] < length
+        padded = good[is_chosen] if run.task.modality.lengths_differ else good
         if not len(padded):
             continue
         by_length = padded[np.argsort(split.tokens.lengths[padded], kind="stable")]
@@ -98,13 +100,18 @@ def require_at_every_length(run: Run, split: Split, model: LiteModel) -> dict[st
 
 def _judge(run: Run, length: int, difference: float) -> None:
     """Refuse or tell a difference, that of logits up to 1."""
-    where = f"{run.path}: at length {length} the logits of padded texts"
+    where, padding = f"{run.path}: the logits of {run.task.modality.noun}", "This is"
+    if run.task.modality.lengths_differ:
+        where = f"{run.path}: at length {length} the logits of padded texts"
+        padding = (
+            "Either the encoder does not leave padding out: export it at the lengths that its "
+            "texts have, with --seq_lengths. Or this is"
+        )
     if difference > _WRONG:
         raise UserError(
             f"{where} differ by {difference:.1e} from those of the Keras model, which is no "
-            "rounding. Either the encoder does not leave padding out: export it at the lengths "
-            "that its texts have, with --seq_lengths. Or this is not the model that was scored: "
-            "copy the whole folder of the run, or train again."
+            f"rounding. {padding} not the model that was scored: copy the whole folder of the run, "
+            "or train again."
         )
     if difference > TOLERANCE:
         logging.warning(

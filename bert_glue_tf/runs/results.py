@@ -45,7 +45,7 @@ class ExperimentResult(Record):
       widths: "before" and "after" the pruning, for each layer the number of its units by their
         name (heads, neurons); empty where the encoder does not show its layers.
       own_task: what describes a task of the user's own (columns, problem with the labels' names,
-        how the validation texts came about); empty for a known one.
+        how the validation texts came about), or of pictures (classes, shape); empty for others.
       epoch: whose weights the model has, from 1; 0 where nothing was trained; None as `collapsed`.
       thresholds: "recall" and "precision" -> the probability from which an answer is positive,
         chosen on held-out training examples for what --at_recall and --at_precision ask; the

@@ -110,6 +110,16 @@ def test_an_npz_of_parts_is_read(tmp_path):
     readers.check(HAR, str(tmp_path))
 
 
+def test_pictures_of_one_channel_may_lack_its_axis(tmp_path):
+    """As Keras's mnist.npz: small letters, and [n, 28, 28]."""
+    x = np.arange(10, dtype=np.uint8)[:, None, None] * np.ones((1, 28, 28), np.uint8)
+    y = np.arange(10)
+    np.savez(tmp_path / "mnist.npz", x_train=x, y_train=y, x_test=x, y_test=y)
+    read = readers.load(MNIST, str(tmp_path), "test")
+    assert read.values.shape == (10, 28, 28, 1)
+    np.testing.assert_array_equal(read.values[:, 2, 3, 0], y)
+
+
 def test_an_npz_with_a_column_of_splits_is_read(tmp_path):
     x = np.arange(9 * 490, dtype=np.float32).reshape(9, 49, 10)
     y = np.arange(9, dtype=np.int8) % 3

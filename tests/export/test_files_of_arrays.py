@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import re
@@ -15,7 +16,8 @@ from PIL import Image
 from slow_fixtures import slow_to_make
 
 from bert_glue_tf.core.errors import UserError
-from bert_glue_tf.export import flatbuffer, integers
+from bert_glue_tf.data import batching
+from bert_glue_tf.export import flatbuffer, integers, parity
 from bert_glue_tf.export.launch import launch
 from bert_glue_tf.export.litert import LiteModel
 from bert_glue_tf.models import saving
@@ -95,7 +97,21 @@ def test_the_files_score_as_the_run_does(run, exported):
         assert one.parity["examples"] == len(PICTURES)
     float32 = records[0]
     assert float32.parity["largest_difference"] < 1e-4
+    assert float32.parity["largest_difference_at_1"] <= float32.parity["largest_difference"]
     assert float32.parity["flips"] == 0
+
+
+def test_a_file_of_another_model_is_refused(run, exported):
+    """The logits of a float32 file are compared with those that the run was scored by."""
+    folder, _ = exported
+    reader = run.task.modality.load(str(folder.preprocessing), "x")
+    split = batching.tokenize(reader, "validation", PICTURES, modality=run.task.modality)
+    model = LiteModel(folder.model("float32").read_bytes())
+    found = parity.require_at_every_length(run, split, model)
+    assert found["largest_difference_at_1"] < 1e-4
+    changed = dataclasses.replace(split, tokens=reader.read(255 - PICTURES.values))
+    with refuses(UserError, run.path, "the logits of pictures"):
+        parity.require_at_every_length(run, changed, model)
 
 
 def test_every_operator_of_the_whole_file_is_int8(exported):

@@ -376,6 +376,7 @@ def test_other_settings_give_the_default_folder_another_name():
         "distill_tokens": "all",
         "distill_attention": "last",
         "quantize_aware": "int8",
+        "augmentation": "shift",
     }
     for name in one:
         default = getattr(ExperimentConfig(), name)

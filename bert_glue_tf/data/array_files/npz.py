@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import pathlib
+import re
 import zipfile
 import zlib
 from collections.abc import Collection, Mapping
@@ -123,18 +124,34 @@ class NpzFile:
     def _arrays(self) -> tuple[Mapping[str, np.ndarray], str]:
         if self._read is None:
             raw = read_bytes(self._file)
-            try:
-                with np.load(io.BytesIO(raw), allow_pickle=False) as file:
-                    found = {name: file[name] for name in file.files}
-            except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error) as error:
-                raise UserError(
-                    f"{self.path}: damaged, or no .npz file with arrays of numbers ("
-                    f"{type(error).__name__}). {_GOOD}."
-                ) from None
+            held = arrays_of(self.path, raw, _GOOD)
+            # As Keras's own mnist.npz has them: x_train.
+            found = {re.sub("^x(?=_|$)", "X", name): value for name, value in held.items()}
             if not any(name == "X" or name.startswith("X_") for name in found):
                 self._require(found, "X")
             self._read = found, digest(raw)
         return self._read
+
+
+def arrays_of(name: str, raw: bytes, good: str) -> dict[str, np.ndarray]:
+    """Return the arrays of an .npz file.
+
+    Args:
+      name: of the file, which begins the message.
+      raw: its bytes.
+      good: what would be good, as a sentence without a full stop.
+
+    Raises:
+      UserError: it is damaged, or holds something else than arrays of numbers and texts.
+    """
+    try:
+        with np.load(io.BytesIO(raw), allow_pickle=False) as file:
+            return {one: file[one] for one in file.files}
+    except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+        raise UserError(
+            f"{name}: damaged, or no .npz file with arrays of numbers ({type(error).__name__}). "
+            f"{good}."
+        ) from None
 
 
 def _split(spelt: str) -> str:

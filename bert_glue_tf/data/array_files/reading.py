@@ -125,8 +125,8 @@ def load(task: TaskSpec, data: str, split: str) -> ArrayExamples:
     source = find(task, data)
     kept_off = task.split_off is not None and split in ("train", "validation")
     table = source.read("train" if kept_off else split)
-    values = as_channels(table.values)
     assert isinstance(task.modality, Arrays)
+    values = as_channels(table.values, task.modality.shape)
     require_shape(values, task.modality.shape, f"{table.path}: the {task.modality.noun} of {split}")
     labels = _labels(task, table)
     chosen = np.arange(len(labels))
@@ -196,6 +196,12 @@ def divide(labels: np.ndarray, split_off: SplitOff) -> tuple[np.ndarray, np.ndar
     return np.setdiff1d(np.arange(len(labels)), chosen), chosen
 
 
-def as_channels(values: np.ndarray) -> np.ndarray:
-    """Return arrays as they are; numbers of one axis an example as [n, width, 1]."""
-    return values[..., None] if values.ndim == 2 else values
+def as_channels(values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Return arrays [n, ...], with an axis for one channel where only that is missing.
+
+    Args:
+      values: as a file has them.
+      shape: that each is to have.
+    """
+    is_bare = shape[-1:] == (1,) and values.ndim == len(shape)
+    return values[..., None] if is_bare else values

@@ -6,14 +6,13 @@ import dataclasses
 import io
 import json
 import re
-import zipfile
 from collections.abc import Generator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from bert_glue_tf.core.errors import UserError
-from bert_glue_tf.data.array_files import idx, pictures
+from bert_glue_tf.data.array_files import idx, npz, pictures
 from bert_glue_tf.data.array_files.reading import as_channels
 from bert_glue_tf.data.arrays import VALUES, require_shape
 from bert_glue_tf.export.interfaces.arrays import array_of
@@ -91,32 +90,24 @@ def read(name: str, raw: bytes, shape: tuple[int, ...]) -> np.ndarray:
     if lower.endswith(pictures.ENDINGS):
         values = pictures.decode(name, raw, is_grey=shape[-1] == 1)[None]
     elif lower.endswith(".npz"):
-        values = as_channels(_of_npz(name, raw))
+        values = _of_npz(name, raw)
     elif re.search(r"idx\d|ubyte", lower):
-        found = idx.parse(name, raw)
-        values = found[..., None] if found.ndim == len(shape) else found
+        values = idx.parse(name, raw)
     else:
         raise UserError(f"--input={name}: no file of arrays. {_GOOD}.")
+    values = as_channels(values, shape)
     require_shape(values, shape, f"--input={name}")
     return values
 
 
 def _of_npz(name: str, raw: bytes) -> np.ndarray:
-    try:
-        with np.load(io.BytesIO(raw), allow_pickle=False) as file:
-            found = next((one for one in _NAMES if one in file.files), None)
-            if found is None and len(file.files) == 1:
-                (found,) = file.files
-            if found is None:
-                raise UserError(
-                    f"--input={name}: has no array X (it has: {', '.join(file.files)}). {_GOOD}."
-                )
-            values: np.ndarray = file[found]
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
+    held = npz.arrays_of(f"--input={name}", raw, _GOOD)
+    found = next((one for one in (*_NAMES, *(held if len(held) == 1 else ())) if one in held), None)
+    if found is None:
         raise UserError(
-            f"--input={name}: damaged, or no .npz file with arrays of numbers "
-            f"({type(error).__name__}). {_GOOD}."
-        ) from None
+            f"--input={name}: has no array X (it has: {', '.join(held) or 'none'}). {_GOOD}."
+        )
+    values = held[found]
     if values.dtype.kind not in "iuf" or values.ndim < 2:
         raise UserError(
             f"--input={name}: {found} is {values.dtype} of the shape {list(values.shape)}. Good: "
