@@ -95,7 +95,8 @@ class KernelPattern(ScoredPruning):
         return units.elements(kernels)
 
     def require_reachable(self) -> None:
-        entries, wanted = self.settings["entries"], self.plan.final_sparsity
+        entries = self.settings["entries"]
+        wanted = min(self._share_of_each(self.plan.final_sparsity))
         least = 1 - entries / _SIZE
         if wanted < least - ranking.TOLERANCE:
             raise UserError(
@@ -108,16 +109,24 @@ class KernelPattern(ScoredPruning):
         kernels = [score.reshape(_SIZE, -1).T for score in scores]
         patterns = self._set_of(kernels)
         found = []
-        for group, own in zip(self.all_groups, kernels, strict=True):
-            is_begun = self._patterns is not None
-            before = self.mask(group) if is_begun else np.ones(group.units, bool)
-            mask = self.mask_of(own, patterns, sparsity, before.reshape(_SIZE, -1).T)
+        # Where weights grow back every kernel is judged anew.
+        stays = self._patterns is not None and self.plan.keeps_masks
+        for group, own, share in zip(
+            self.all_groups, kernels, self._share_of_each(sparsity), strict=True
+        ):
+            before = self.mask(group) if stays else np.ones(group.units, bool)
+            mask = self.mask_of(own, patterns, share, before.reshape(_SIZE, -1).T)
             found.append(mask.T.reshape(group.units))
         return found
 
+    def _share_of_each(self, sparsity: float) -> list[float]:
+        """Return the sparsity of each convolution, where parts have some of their own too."""
+        shares = self._shares(sparsity)
+        return shares if isinstance(shares, list) else [shares] * len(self.all_groups)
+
     def _set_of(self, kernels: Sequence[np.ndarray]) -> np.ndarray:
-        """Return the network's patterns, bool [some, 9], which are chosen once."""
-        if self._patterns is not None:
+        """Return the network's patterns, bool [some, 9], chosen once unless weights grow back."""
+        if self._patterns is not None and self.plan.keeps_masks:
             known = values_of(self._patterns)
             if known.any():
                 return known[known.any(axis=1)]

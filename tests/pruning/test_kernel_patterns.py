@@ -117,6 +117,16 @@ def test_a_filter_without_a_kernel_is_cut_out_and_the_answers_stay():
     np.testing.assert_allclose(smaller(batch), expected, atol=1e-5)
 
 
+def test_a_convolution_may_have_a_sparsity_of_its_own():
+    made, _ = prepared(final_sparsity=0.8, region_sparsities="conv_2=0.6")
+    made.update(0.8)
+    shares = {group.name: 1 - made.mask(group).mean() for group in made.all_groups}
+    wanted = dict.fromkeys(shares, 0.8) | {"conv/conv_2/kernel": 0.6}
+    assert shares == pytest.approx(wanted, abs=0.01)
+    with refuses(UserError, "0.5556"):
+        prepared(final_sparsity=0.8, region_sparsities="conv_2=0.4")
+
+
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
