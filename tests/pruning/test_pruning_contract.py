@@ -527,19 +527,20 @@ def test_it_says_what_tables_and_other_methods_have_to_know(name):
 
 
 def test_methods_are_listed_by_what_they_say_of_themselves():
-    found = "attention_head block channel column filter magnitude neuron pattern row"
+    found = "attention_head block channel column filter kernel_pattern magnitude neuron pattern row"
     assert registry.structures() == found.split()
     without = [n for n in registry.names() if not registry.get(n).takes_sparsity]
     assert without == ["elastic", "shared", "vocabulary"]
     held = registry.names_for(tiny_bert.saved_model_backbone())
     every = set(registry.names()) - {names.NO_PRUNING}
-    of_cnn = {"filter", "channel"}
+    of_cnn, of_maps = {"filter", "channel"}, {"kernel_pattern"}
     of_bert = {"attention_head", "neuron", "layer", "vocabulary", "elastic"}
-    assert every - set(held) == of_bert | of_cnn
+    assert every - set(held) == of_bert | of_cnn | of_maps
     bert = tiny_bert.backbone(None, tiny_bert.architecture())
-    assert set(registry.names_for(bert)) == every - of_cnn
+    assert set(registry.names_for(bert)) == every - of_cnn - of_maps
     cnn = tiny_cnn.backbone(None, tiny_cnn.architecture())
-    assert set(registry.names_for(cnn)) == every - of_bert
+    assert set(registry.names_for(cnn)) == every - of_bert - of_maps
+    assert set(registry.names_for(_small())) == every - of_bert
 
 
 def test_no_pruning_trains_exactly_the_model_that_it_is_given():
