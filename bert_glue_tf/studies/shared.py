@@ -36,8 +36,8 @@ TRAININGS = {MASKS: "none", TOGETHER: "together"}
 # Encoder and task -> the network of the report that they are.
 PRINTED = {
     "lenet5/mnist": "LeNet-5 / MNIST",
-    "harnet/har": "HAR-Net / UCI HAR",
-    "okgnet/keywords": "OKG-Net / Speech Commands (Warden 2018)",
+    "har_net/har": "HAR-Net / UCI HAR",
+    "okg_net/keywords": "OKG-Net / Speech Commands (Warden 2018)",
     "sqnxt23/images": "SqNxt-23 / ImageNet",
 }
 COUNTS = (0, 1, 2, 5, 10, 100, 1000)  # Of switches.
