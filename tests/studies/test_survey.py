@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import tiny_cnn
 from messages import refused, refuses
+from of_convolutions import OF_CONVOLUTIONS
 from slow_fixtures import slow_to_make
 from study_runs import LABELS, TINY, command, right, train, write
 from written_runs import write_export
@@ -384,7 +385,7 @@ def test_filters_claim_is_answered_by_the_interval(interval, gone, verdict):
 OF_A_BERT = [
     name
     for name in registry.names()[1:]
-    if name not in ("filter", "channel") and not registry.get(name).has_sizes
+    if name not in OF_CONVOLUTIONS and not registry.get(name).has_sizes
 ]
 
 

@@ -14,6 +14,7 @@ import tensorflow as tf
 import tiny_bert
 import workers
 from messages import refuses
+from of_convolutions import OF_CONVOLUTIONS
 from slow_fixtures import slow_to_make
 
 from bert_glue_tf.compression import registry
@@ -206,9 +207,7 @@ def test_a_saved_model_encoder_trains_and_is_pruned_on_replicas(settings, tmp_pa
 # Those that cut before the training have no masks. The others left out rank by magnitudes, as
 # `magnitude` and `attention_head` do, and have no state of their own: only what they call a unit
 # differs, which tests/pruning finds on one device.
-LEFT_OUT = {"none", "layer", "vocabulary", "block", "column", "neuron", "row"}
-# A BERT has no convolutions; their masks are as those of the others.
-LEFT_OUT |= {"filter", "channel", "kernel_pattern"}
+LEFT_OUT = {"none", "layer", "vocabulary", "block", "column", "neuron", "row"} | OF_CONVOLUTIONS
 # What is ranked at once measures gradients between two steps, on all devices together.
 ONE_SHOT = "attention_head#one_shot"
 # They refuse replicas.
