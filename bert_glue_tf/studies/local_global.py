@@ -320,21 +320,22 @@ class LocalGlobal(SweptStudy):
 
     def _made(self, grid: Grid) -> str:
         """Return what a model was trained and scored on, and its settings."""
+        records = [record for one in grid.cells for record in self.records_of(one)]
+        if not records:
+            return "No run of it was finished."
         told = [self.settings_line(grid.cells)]
         base = self.group(grid.unpruned)
-        records = [record for one in grid.cells for record in self.records_of(one)]
-        if records:
-            data = records[0].data
-            used, of = data["train"]["examples"], data["train"]["split_examples"]
-            limited = f"{used:,} of its {of:,}" if used != of else f"all {of:,}"
-            task = tasks.of(records[0])
-            scored = sum(
-                data[s]["examples"] for s in (task.test_splits or task.validation_splits).values()
-            )
-            told.append(
-                f"Trained on {limited} examples, scored on {scored:,}"
-                f"{' of the test file' if task.test_splits else ''} ({task.primary_metric})."
-            )
+        data = records[0].data
+        used, of = data["train"]["examples"], data["train"]["split_examples"]
+        limited = f"{used:,} of its {of:,}" if used != of else f"all {of:,}"
+        task = tasks.of(records[0])
+        scored = sum(
+            data[s]["examples"] for s in (task.test_splits or task.validation_splits).values()
+        )
+        told.append(
+            f"Trained on {limited} examples, scored on {scored:,}"
+            f"{' of the test file' if task.test_splits else ''} ({task.primary_metric})."
+        )
         if base is not None:
             score = verdicts.constant_answer(base.first, base.metric)
             told.append(f"The best answer that is always the same has {score:.4f}.")

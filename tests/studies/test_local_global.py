@@ -11,11 +11,14 @@ from slow_fixtures import slow_to_make
 from study_runs import TINY, N, command, finished, read, right, train, width, write
 
 from bert_glue_tf.models import families
+from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.studies import zeros
 from bert_glue_tf.studies.claims import Verdict
 from bert_glue_tf.studies.local_global import LocalGlobal
 from bert_glue_tf.studies.local_global_grids import of_tasks
 from bert_glue_tf.studies.study import Study
+from bert_glue_tf.sweeps import plan
+from bert_glue_tf.sweeps.executors import base
 
 
 def test_the_spread_over_the_layers_is_weighted_by_size():
@@ -179,6 +182,45 @@ def test_a_ranking_that_collapses_where_the_other_does_not_is_the_worse_one(tmp_
     (answer,) = study.answers()
     assert answer.verdict is Verdict.HOLDS
     assert "would be 0.000" not in answer.numbers
+
+
+class Failing(base.Executor):
+    """Runs none of its tasks."""
+
+    workers = 1
+
+    def check(self, tasks):
+        pass
+
+    def begin(self, task):
+        raise UserError(f"{task.name}: no room on the disk")
+
+    def collect(self, job):
+        raise AssertionError(job)
+
+    def stop(self, jobs):
+        pass
+
+    def close(self):
+        pass
+
+
+def test_a_model_of_which_every_run_failed_stands_in_the_page_of_the_others(tmp_path, monkeypatch):
+    monkeypatch.setattr(plan, "check", lambda runs: None)  # There is no encoder called tiny.
+    given = {"encoder": "tiny", "data": "tsv"}
+    study = LocalGlobal(of_tasks(["mrpc", "rte"], given, [0.5], [1]))
+    done, lost = study.grids
+    study.zeros = study.sizes = {"mrpc": {}, "rte": {}}
+    for one in done.cells:
+        write(one, tmp_path, [right(340)])
+    study.run(tmp_path, Failing())
+    text = study.text()
+    _, after = text.split("## rte: score against sparsity")
+    assert after.splitlines()[2] == "No run of it was finished."
+    assert "rte: no sparsity has both rankings, so nothing can be told." in text
+    assert text.count("no room on the disk") >= len(lost.cells)
+    titles = [one.title for one in study.sections()]
+    assert {"mrpc", "rte"} <= set(titles)
 
 
 def test_differences_at_several_sparsities_are_corrected_for_their_number(tmp_path):

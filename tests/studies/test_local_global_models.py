@@ -67,8 +67,20 @@ def test_a_bert_has_its_head_one_seed_and_the_best_step_after_1000():
         2e-5,
     )
     assert (config.epochs, config.keep_after, config.seed) == (18, 1000, 1)
-    assert grids("bert_tfm", epochs="2")[0].unpruned.configs[0].keep_after == 0
-    assert grids("bert_tfm", keep="last")[0].unpruned.configs[0].keep_after == 0
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"epochs": "2"},
+        {"finetune_epochs": "2"},
+        {"keep": "last"},
+        {"batch_size": "64"},
+        {"train_examples": "320"},
+    ],
+)
+def test_a_bert_whose_steps_are_others_has_no_step_1000_to_wait_for(given):
+    assert grids("bert_tfm", **given)[0].unpruned.configs[0].keep_after == 0
 
 
 def test_settings_that_belong_together_are_given_together():
