@@ -61,6 +61,7 @@ class MaskedPruning(PruningMethod):
         super().__init__(options)
         self._variables: dict[str, tf.Variable] = {}
         self._gradients: Gradients | None = None
+        self._told: set[str] = set()
         # Methods that prune before this one in the same run, set by `combined.Combined`.
         self.earlier: Sequence[MaskedPruning] = ()
         # True: a later one cuts, all that is zero at once, no matter which made it so.
@@ -118,7 +119,9 @@ class MaskedPruning(PruningMethod):
         masks = ranking.choose(self.all_groups, scores, shares, self.plan.ranking, alive)
         if math.isclose(sparsity, self.plan.final_sparsity, rel_tol=1e-6):  # It was a float32.
             for told in ranking.limits(self.all_groups, masks, shares, alive):
-                logging.warning("--pruning_method=%s: %s", self.name, told)
+                if told not in self._told:  # A soft schedule comes here after each epoch.
+                    logging.warning("--pruning_method=%s: %s", self.name, told)
+                self._told.add(told)
         return masks
 
     def require_reachable(self) -> None:
@@ -170,6 +173,12 @@ class MaskedPruning(PruningMethod):
             raise UserError(
                 f"--ranking={self.plan.ranking}: --pruning_method={self.name} "
                 f"{self.refused_rankings[self.plan.ranking]}."
+            )
+        if self.plan.regions and self.plan.ranking != "local":  # The method may have chosen it.
+            raise UserError(
+                f"--region_sparsities={_regions_text(self.plan.regions)}: "
+                f"--pruning_method={self.name} lets all weights compete as it is set, whatever "
+                "part they are of. Leave it out, or choose magnitude or another way to rank."
             )
         variables = self.backbone.prunable(model)
         weights = units.in_scope(self.backbone, variables, self.plan.scope, self.plan.pattern)
@@ -333,6 +342,10 @@ class MaskedPruning(PruningMethod):
             for name, weight in self.pruned_weights(model).items()
             if not re.search(r"/bias$", name)
         }
+
+
+def _regions_text(regions: Mapping[str, float]) -> str:
+    return " ".join(f"{name}={value:g}" for name, value in regions.items())
 
 
 def values_of(variable: tf.Variable) -> np.ndarray:

@@ -81,6 +81,9 @@ class PruningMethod:
     sparsity_note = ""
     # What it prunes, for a table, where its record does not name the pruned weights.
     prunes = ""
+    # False: all that it prunes has one sparsity, and parts of the network have none of their own.
+    # Where no part of a network comes in at all, region_sparsities is among `unused` instead.
+    takes_regions = True
     # True: its units may be ranked anew after each epoch by what the weights are then, and grow
     # back in between (--pruning_schedule=soft).
     can_be_soft = False

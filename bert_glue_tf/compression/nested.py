@@ -43,7 +43,7 @@ class SizedPruning(ScoredPruning):
         "one of them needs"
     )
     # How large the networks are its own options say.
-    unused: tuple[str, ...] = ("final_sparsity", "initial_sparsity")
+    unused: tuple[str, ...] = ("final_sparsity", "initial_sparsity", "region_sparsities")
     takes_sparsity = False
     has_sizes = True
     sparsity_note = "each of its networks has its own, and --final_sparsity does not come into it"

@@ -189,6 +189,15 @@ def structures() -> list[str]:
     return [name for name in names() if _says(name, lambda method: method.is_structure())]
 
 
+def soft_names() -> list[str]:
+    """Return the names of the methods that --pruning_schedule=soft lets prune as they stand."""
+
+    def may(method: type[PruningMethod]) -> bool:
+        return method().can_be_soft and not method.has_sizes
+
+    return [name for name in names() if _says(name, may)]
+
+
 def names_for(backbone: Backbone) -> list[str]:
     """Return the names of the methods that an encoder can carry, without `none`."""
     return names_by(lambda capability: not backbone.why_not(capability))
@@ -301,7 +310,14 @@ def _build(
             raise UserError(
                 f"--pruning_schedule={SOFT}: lets weights grow back and ranks them anew by their "
                 f"magnitude, and --pruning_method={built.name} does not rank by that. Good: "
-                "magnitude, row, column, block, filter; or --pruning_schedule=gradual."
+                f"{', '.join(soft_names())}; or --pruning_schedule=gradual."
+            )
+        regions = given.get("region_sparsities")
+        if regions and not built.takes_regions:
+            raise UserError(
+                f"--region_sparsities={regions}: --pruning_method={built.name} has one sparsity "
+                "for all that it prunes. Leave it out, or choose a method that ranks each matrix "
+                "by itself, as magnitude."
             )
     return methods
 

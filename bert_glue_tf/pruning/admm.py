@@ -56,6 +56,7 @@ class Admm(MaskedPruning):
         self._inner = inner
         self.shrinks = inner.shrinks
         self.needs = inner.needs
+        self.takes_regions = inner.takes_regions
         self.refused_rankings = inner.refused_rankings
 
     def _given(self) -> list[str]:

@@ -42,7 +42,7 @@ class ClassifierMagnitude(PruningMethod):
 
     name = "classifier_magnitude"
     alone = "tfmot's wrapper takes the place of the classifier's layer"
-    unused = ("ranking",)
+    unused = ("ranking", "region_sparsities")
     part = "the classifier"
     sparsity_note = (
         "prunes the dense classifier alone, as the report does: the sparsity is the classifier's"

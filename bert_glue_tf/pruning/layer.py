@@ -50,6 +50,7 @@ class Layer(PruningMethod):
     options = {"order": ("top", "top or greedy")}
     unused = (
         "pruning_weights",
+        "region_sparsities",
         "ranking",
         "initial_sparsity",
         "begin_step",

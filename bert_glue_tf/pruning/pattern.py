@@ -33,6 +33,7 @@ class Pattern(ScoredPruning):
     name = "pattern"
     shrinks = True
     regrows = True
+    takes_regions = False
     options = {
         "block": ("4x4", "size of a block, inputs x outputs"),
         "patterns": (8, "number of patterns of a matrix"),

@@ -39,6 +39,7 @@ class Vocabulary(PruningMethod):
     options = {"keep": (pieces.KEPT_SHARE, "share of the pieces that may stay")}
     unused = (
         "pruning_weights",
+        "region_sparsities",
         "ranking",
         "initial_sparsity",
         "begin_step",

@@ -315,6 +315,33 @@ def test_at_once_it_prunes_at_once(name):
     assert sparsities
 
 
+# --- parts of the network with a sparsity of their own ---
+
+
+@pytest.mark.parametrize("name", [name for name in registry.names() if name != "none"])
+def test_parts_have_their_own_sparsity_or_are_refused(name):
+    regions = "others=0.25"
+    config = config_of(name, pruning_options=OPTIONS.get(name, ""))
+    method = registry.get(name)
+    if "region_sparsities" in method.unused or not method.takes_regions:
+        with refuses(UserError, f"--region_sparsities={regions}", f"--pruning_method={name}"):
+            registry.build(dataclasses.replace(config, region_sparsities=regions))
+        return
+    training = Training(name, dataclasses.replace(CONFIG, region_sparsities=regions))
+    training.method.update(FINAL)
+    found = training.method.sparsities(training.model)
+    assert found
+    assert found == {weight: pytest.approx(0.25, abs=0.01) for weight in found}
+
+
+def test_parts_of_a_structure_that_has_none_are_refused():
+    config = dataclasses.replace(
+        config_of("admm", pruning_options="structure=pattern"), region_sparsities="others=0.25"
+    )
+    with refuses(UserError, "--region_sparsities=others=0.25", "--pruning_method=admm"):
+        registry.build(config)
+
+
 # --- softly: after each epoch, and between the weights grow back ---
 
 
@@ -370,7 +397,8 @@ def finalized(training: Training, name: str) -> tf_keras.Model:
 @pytest.mark.parametrize("name", [name for name in ALL if name != "none" and not is_soft(name)])
 def test_softly_is_refused_where_the_weights_are_not_the_score(name):
     config = config_of(name, pruning_options=OPTIONS.get(name, ""), **NO_STEPS)
-    with refuses(UserError, "--pruning_schedule=soft", f"--pruning_method={name}"):
+    good = "magnitude, pattern, row"
+    with refuses(UserError, "--pruning_schedule=soft", f"--pruning_method={name}", good):
         registry.build(dataclasses.replace(config, pruning_schedule="soft"))
 
 

@@ -22,8 +22,14 @@ SHAPES = tiny_cnn.architecture()
 
 def prepared(regions: str, **changes: object):
     """Magnitude pruning of a tiny CNN, its word vectors among what is pruned."""
-    given = {"final_sparsity": 0.5, "pruning_scope": "all", "region_sparsities": regions, **changes}
-    config = ExperimentConfig(task="sst2", pruning_method="magnitude", **given)
+    given = {
+        "pruning_method": "magnitude",
+        "final_sparsity": 0.5,
+        "pruning_scope": "all",
+        "region_sparsities": regions,
+        **changes,
+    }
+    config = ExperimentConfig(task="sst2", **given)
     made = registry.build(config)
     backbone = tiny_cnn.backbone(tiny_cnn.built(SHAPES), SHAPES)
     made.reshape(start(backbone, TASK))
@@ -88,6 +94,22 @@ def test_what_is_no_list_of_parts_is_refused(text):
 def test_parts_mean_nothing_where_all_weights_compete():
     with refuses(UserError, "--region_sparsities=words=0.5", "--ranking=global"):
         ExperimentConfig(region_sparsities="words=0.5", ranking="global")
+
+
+@pytest.mark.parametrize("method", ["movement", "block"])
+def test_parts_mean_nothing_where_the_method_lets_all_weights_compete(method):
+    score = "score=movement block=2x2 " if method == "block" else ""
+    regions = "general vectors=0.25"
+    with refuses(UserError, f"--region_sparsities={regions}", f"--pruning_method={method}"):
+        prepared(regions, pruning_method=method, pruning_options=f"{score}variant=soft")
+
+
+def test_what_is_told_of_the_masks_is_told_once(caplog):
+    made, _ = prepared("layer 1=0.999")
+    made.update(0.5)
+    made.update(0.5)
+    told = [one.getMessage() for one in caplog.records if "only its bias is left" in one.message]
+    assert len(told) == len(set(told)) > 0
 
 
 def test_a_name_may_hold_blanks():

@@ -10,8 +10,8 @@ from messages import refused
 from slow_fixtures import slow_to_make
 from study_runs import TINY, N, command, finished, read, right, train, width, write
 
-from bert_glue_tf.models import families
 from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.models import families
 from bert_glue_tf.studies import zeros
 from bert_glue_tf.studies.claims import Verdict
 from bert_glue_tf.studies.local_global import LocalGlobal
