@@ -9,6 +9,7 @@ instead.
 from __future__ import annotations
 
 import pathlib
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from absl import flags
@@ -19,7 +20,7 @@ from bert_glue_tf.studies import arguments
 
 if TYPE_CHECKING:
     from bert_glue_tf.studies.local_global_grids import Grid
-    from bert_glue_tf.studies.local_global_models import Studied
+    from bert_glue_tf.studies.local_global_models import Studied, Vectors
 
 # The study prunes the embeddings too.
 arguments.define_flags(
@@ -60,14 +61,19 @@ _ENCODERS = flags.DEFINE_string(
     "encoders",
     "",
     "Folder of the CNNs' encoders, one below it for each of --models, which is made where it is "
-    "not there; by default encoders/ in --runs_dir.",
+    "not there, before --dry_run too; by default encoders/ in --runs_dir.",
 )
+
+
+# Flags that the study's models alone have, and those that say what their encoders are made of.
+_MADE_OF = ("vectors", "words", "table")
+_OF_MODELS = ("models", "ways", "encoders", *_MADE_OF)
 
 
 def main() -> None:
     from bert_glue_tf.studies.local_global import LocalGlobal
 
-    study = LocalGlobal(_of_tasks() if _TASKS.value else _of_models())
+    study = LocalGlobal(_of_tasks() if _TASKS.present else _of_models())
     study.made_by = arguments.command_line("reproduce_local_global")
     arguments.run(study)
     arguments.present(study, "local_global.md, tables and figures")
@@ -76,10 +82,11 @@ def main() -> None:
 def _of_tasks() -> list[Grid]:
     from bert_glue_tf.studies import local_global_grids
 
-    if _MODELS.value:
+    given = _told(_OF_MODELS)
+    if given:
         raise UserError(
-            f"--models={','.join(_MODELS.value)} --tasks={','.join(_TASKS.value)}: the study's "
-            "models have tasks of their own. Leave one of them out."
+            f"{given} --tasks={','.join(_TASKS.value)}: the study's models have tasks, encoders "
+            f"and ways of their own, and --tasks has one encoder. Leave {given} out, or --tasks."
         )
     return local_global_grids.of_tasks(
         list(dict.fromkeys(_TASKS.value)),
@@ -104,22 +111,43 @@ def _of_models() -> list[Grid]:
     given = {"data": flags.FLAGS["data"].value, **arguments.given_settings()}
     grids = []
     for one in models:
-        encoder = _made(one) if one.design else flags.FLAGS["encoder"].value
+        encoder = _folder(one) if one.design else flags.FLAGS["encoder"].value
         own = {**given, "encoder": str(encoder)}
         grids += local_global_models.grids(one, own, at, seeds, ways)
+    for one in models:  # Now that all settings fit.
+        if one.design:
+            _make(one)
     return grids
 
 
-def _made(one: Studied) -> pathlib.Path:
-    """Return the folder of a CNN's encoder, which is made where it is not there."""
+def _folder(one: Studied) -> pathlib.Path:
+    """Return the folder of a CNN's encoder, which may not be there yet."""
+    named = cli.path("encoders", _ENCODERS.value) if _ENCODERS.value else None
+    return (named or arguments.folder("runs_dir") / "encoders").absolute() / one.name
+
+
+def _make(one: Studied) -> None:
+    """Make the encoder of a CNN where it is not there; one that is there has to be the same."""
+    folder, given = _folder(one), _told(_MADE_OF)
+    if not folder.exists():
+        _vectors().write(one, folder)
+    elif given:
+        _vectors().require_same(folder, given)
+
+
+def _vectors() -> Vectors:
     from bert_glue_tf.studies.local_global_models import Vectors
 
-    named = cli.path("encoders", _ENCODERS.value) if _ENCODERS.value else None
-    folder = (named or arguments.folder("runs_dir") / "encoders").absolute() / one.name
-    if not folder.exists():
-        data, vectors, words = arguments.folder("data"), _below("vectors"), _below("words")
-        Vectors(data, vectors, words, _TABLE.value).write(one, folder)
-    return folder
+    vectors = _below("vectors")
+    of_array = vectors.suffix == ".npz"  # A text file names its rows itself.
+    words = _below("words") if of_array or flags.FLAGS["words"].present else None
+    table = _TABLE.value if of_array or flags.FLAGS["table"].present else ""
+    return Vectors(arguments.folder("data"), vectors, words, table)
+
+
+def _told(names: Sequence[str]) -> str:
+    """Return the flags among these that are given, as they were given."""
+    return " ".join(flags.FLAGS[name].serialize() for name in names if flags.FLAGS[name].present)
 
 
 def _seeds() -> tuple[int, ...]:

@@ -77,6 +77,7 @@ class Comparison:
       mark: the worst of the models of `what`; None where they have none.
       base_mark: that of `against`.
       encoder: the name of the encoder of both.
+      all_collapsed: True where each model of both is COLLAPSED, of all the seeds.
     """
 
     task: str
@@ -90,6 +91,7 @@ class Comparison:
     mark: Mark | None = None
     base_mark: Mark | None = None
     encoder: str = ""
+    all_collapsed: bool = False
 
     @property
     def subject(self) -> tuple[str, str, str]:
@@ -201,6 +203,9 @@ def compare(
         mark=collapse.worst([m.mark for m in judged.models if m.seed in seeds]),
         base_mark=collapse.worst([m.mark for m in base.models if m.seed in seeds]),
         encoder=model.encoder,
+        all_collapsed=all(
+            m.mark is Mark.COLLAPSED for m in (*judged.models, *base.models) if m.seed in seeds
+        ),
     )
 
 

@@ -106,6 +106,7 @@ _OF_THE_PLACE = (
     "workers",
     "cluster",
     "storage",
+    "encoders",
     "dry_run",
     "flagfile",
 )

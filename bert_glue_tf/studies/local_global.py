@@ -72,8 +72,12 @@ class LocalGlobal(SweptStudy):
 
     def local_against_global(self, grid: Grid) -> dict[float, Comparison | None]:
         """Return sparsity -> local minus global, tested together."""
-        pairs = [(grid.pruned["local", s], grid.pruned["global", s]) for s in grid.sparsities]
-        return dict(zip(grid.sparsities, self.compare_together(pairs), strict=True))
+        found = [
+            self.compare(grid.pruned["local", s], grid.pruned["global", s]) for s in grid.sparsities
+        ]
+        # A ranking that collapses where the other does not is counted as the worse one.
+        tested = self.corrected(found, lambda one: not one.all_collapsed)
+        return dict(zip(grid.sparsities, tested, strict=True))
 
     def overview(self) -> Table[OverviewRow]:
         """Return a row for each grid: at how many sparsities either ranking is better."""
@@ -150,6 +154,11 @@ class LocalGlobal(SweptStudy):
             compared={s: one for s, one in compared.items() if one is not None},
             against=against,
             pruned=next((g for one in grid.pruned.values() if (g := self.group(one))), None),
+            removed={
+                key: gone
+                for key, one in grid.pruned.items()
+                if (gone := _removed(self.records_of(one))) is not None
+            },
             zeros=self.zeros[grid.name],
             sizes=self.sizes[grid.name],
         )

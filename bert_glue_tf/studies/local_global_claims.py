@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import types
 from collections.abc import Mapping, Sequence
 
 from bert_glue_tf.evaluation.collapse import Mark
@@ -26,6 +27,7 @@ _KINDS = {
 # names no number.
 CONSIDERABLE = 0.5
 _VECTORS = " vectors"
+_RIGHT_AFTER = 0.1  # A drop at a sparsity that is larger by no more is one right after another.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,16 +69,19 @@ _KEPT = {True: "considerable", False: "not considerable", None: "cannot be told"
 
 
 def outcome(found: Comparison) -> Outcome:
-    """Return which ranking is better; of two models that have collapsed nothing can be said.
+    """Return which ranking is better; where all models of both have collapsed nothing can be said.
 
-    A ranking that collapses where the other does not is the worse one.
+    A ranking that collapses where the other does not, or with more of its seeds, is compared as any
+    other.
     """
-    both = found.mark is Mark.COLLAPSED and found.base_mark is Mark.COLLAPSED
-    return Outcome.UNDEFINED if both else found.outcome
+    return Outcome.UNDEFINED if found.all_collapsed else found.outcome
 
 
 def ranking(
-    compared: Mapping[str, Mapping[float, Comparison]], claim: str = "local_global.local"
+    compared: Mapping[str, Mapping[float, Comparison]],
+    claim: str = "local_global.local",
+    marked: Mapping[str, Mark] = types.MappingProxyType({}),
+    models: int = 0,
 ) -> Answer | None:
     """Return whether local is the better ranking, over all tasks and sparsities.
 
@@ -86,30 +91,49 @@ def ranking(
     Args:
       compared: task or model -> sparsity -> local minus global.
       claim: the name of the claim.
+      marked: task or model -> mark of its unpruned model, of which nothing can be told.
+      models: how many the claim speaks of, all of which it needs to hold; 0 for any number.
 
     Returns:
       None where nothing was compared.
     """
-    every = [one for by_sparsity in compared.values() for one in by_sparsity.values()]
-    if not every:
+    compared = {title: by_sparsity for title, by_sparsity in compared.items() if by_sparsity}
+    if not compared:
         return None
+    counted = {title: one for title, one in compared.items() if title not in marked}
+    every = [one for by_sparsity in counted.values() for one in by_sparsity.values()]
     outcomes = [outcome(one) for one in every]
     better, worse = outcomes.count(Outcome.BETTER), outcomes.count(Outcome.WORSE)
     verdict = Verdict.CANNOT_BE_TOLD
-    if better > worse:
+    if better > worse and len(counted) >= models:
         verdict = Verdict.HOLDS
     elif worse > better:
         verdict = Verdict.DOES_NOT_HOLD
-    numbers = f"local is better at {better} of {len(every)}, global at {worse}. "
-    numbers += _by_sparsity(compared) if len(compared) == 1 else _by_model(compared)
+    numbers = _of_models(len(compared), models)
+    if counted:
+        numbers += f"local is better at {better} of {len(every)}, global at {worse}. "
+        numbers += _by_sparsity(counted) if len(counted) == 1 else _by_model(counted)
     told = [one for one in every if outcome(one) is not Outcome.UNDEFINED]
     least = sorted({f"{claims.smallest(one):.3f}" for one in told} - {"nan"})
     if least:
         numbers += f". Shown four times of five would be {' to '.join(_ends(least))}"
-    examples = sum(max((o.examples for o in by.values()), default=0) for by in compared.values())
-    seeds = max(len(one.seeds) for one in every)
-    encoder = ", ".join(dict.fromkeys(one.encoder for one in every))
+    for title in compared:
+        if title in marked:
+            numbers += f"{'. ' if counted else ''}{unlearned(title, marked[title])}"
+    examples = sum(max(o.examples for o in by.values()) for by in compared.values())
+    run = [one for by_sparsity in compared.values() for one in by_sparsity.values()]
+    seeds = max(len(one.seeds) for one in run)
+    encoder = ", ".join(dict.fromkeys(one.encoder for one in run))
     return Answer(claim, verdict, numbers, examples, seeds, encoder)
+
+
+def unlearned(title: str, mark: Mark) -> str:
+    """Return why a model answers nothing whose unpruned one is marked."""
+    return f"{title}: its unpruned model is {mark.value}, so that nothing can be told of it"
+
+
+def _of_models(run: int, models: int) -> str:
+    return f"{run} of its {models} models were run. " if run < models else ""
 
 
 def _by_sparsity(compared: Mapping[str, Mapping[float, Comparison]]) -> str:
@@ -143,8 +167,9 @@ def considerable(
 ) -> Answer | None:
     """Return whether local keeps a considerable score until a sparsity, and global drops early.
 
-    It holds where local is considerable at every sparsity up to `until`, and global is not at the
-    first one behind `after`, with each model.
+    It holds where local is considerable at every sparsity up to `until`, and global is at the last
+    one up to `after` but not at the first one behind it, which has to be at most 0.1 more, with
+    each model.
 
     Args:
       claim: its name.
@@ -164,13 +189,24 @@ def considerable(
         behind = sorted(s for name, s in one.against if name == "global" and s > after + 1e-9)
         if not local or not math.isclose(local[-1], until) or not behind:
             continue
+        ahead = sorted(s for name, s in one.against if name == "global" and s <= after + 1e-9)
         holds += [one.is_considerable("local", sparsity) for sparsity in local]
+        holds.append(one.is_considerable("global", ahead[-1]) if ahead else None)
+        is_right_after = behind[0] <= after + _RIGHT_AFTER + 1e-9
         dropped = one.is_considerable("global", behind[0])
-        holds.append(None if dropped is None else not dropped)
-        tested += [one.against["local", until], one.against["global", behind[0]]]
+        # What is lost later may have been lost long after; what is kept there was not lost before.
+        is_open = dropped is None or (not dropped and not is_right_after)
+        holds.append(None if is_open else not dropped)
+        shown = [("local", local[-1]), *(("global", s) for s in (*ahead[-1:], behind[0]))]
+        tested += [one.against[key] for key in shown]
+        missing = [
+            *([] if ahead else [f"global up to {words.percent(after)}"]),
+            *([] if is_right_after else [f"global right after {words.percent(after)}"]),
+        ]
         told.append(
-            f"{one.title}, unpruned {one.unpruned:.3f}: {one.told('local', local[-1])}; "
-            f"{one.told('global', behind[0])}"
+            f"{one.title}, unpruned {one.unpruned:.3f}: "
+            + "; ".join(one.told(*key) for key in shown)
+            + (f"; not run: {', '.join(missing)}" if missing else "")
         )
     if not told:
         return None
@@ -180,7 +216,7 @@ def considerable(
     elif all(holds) and len(told) == models:
         verdict = Verdict.HOLDS
     least = max(claims.smallest(one) for one in tested)
-    of = "" if len(told) == models else f"{len(told)} of its {models} models were run. "
+    of = _of_models(len(told), models)
     numbers = (
         f"{of}considerable: at least {words.percent(CONSIDERABLE)} of the unpruned model's score. "
         f"{'. '.join(told)}. Shown four times of five would be {least:.3f}"
@@ -191,7 +227,9 @@ def considerable(
 
 
 def vectors_last(group: Group, found: Zeros, sizes: Mapping[str, int]) -> Answer | None:
-    """Return whether global ranking empties each layer of a CNN ahead of its word vectors.
+    """Return whether global ranking empties all of a CNN ahead of its word vectors.
+
+    The layers and the classifier are asked each for itself.
 
     Args:
       group: pruned models.
@@ -203,14 +241,14 @@ def vectors_last(group: Group, found: Zeros, sizes: Mapping[str, int]) -> Answer
     """
     known = {s: values for (name, s), values in sorted(found.items()) if name == "global"}
     vectors = [part for part in sizes if part.endswith(_VECTORS)]
-    layers = [part for part in sizes if part.startswith("layer ")]
-    if not known or not vectors or not layers:
+    others = [part for part in sizes if part not in vectors]
+    if not known or not vectors or not others:
         return None
     whole = sum(sizes[part] for part in vectors)
     told, ahead = [], []
     for sparsity, values in known.items():
         gone = sum(values[part] * sizes[part] for part in vectors) / whole
-        fullest = min(layers, key=lambda part: values[part])
+        fullest = min(others, key=lambda part: values[part])
         ahead.append(values[fullest] > gone)
         told.append(
             f"{words.percent(sparsity)}: {100 * gone:.1f} % of the vectors, "
@@ -219,8 +257,8 @@ def vectors_last(group: Group, found: Zeros, sizes: Mapping[str, int]) -> Answer
     verdict = Verdict.HOLDS if all(ahead) else Verdict.DOES_NOT_HOLD
     share = 100 * whole / sum(sizes.values())
     numbers = (
-        f"the vectors are {share:.0f} % of the weights; zeros of the vectors and of the layer that "
-        f"has the fewest, {'; '.join(told)}"
+        f"the vectors are {share:.0f} % of the weights; zeros of the vectors and of the other part "
+        f"that has the fewest, {'; '.join(told)}"
     )
     return Answer(
         "local_global.de_cnn_zeros", verdict, numbers, 0, len(group.seeds), group.first.encoder

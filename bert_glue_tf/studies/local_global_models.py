@@ -7,12 +7,15 @@ What is not said by the study is its authors' code's, as `published/local_global
 from __future__ import annotations
 
 import dataclasses
+import json
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bert_glue_tf.compression.names import NO_PRUNING, SOFT
+from bert_glue_tf.core import strict_json
 from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.core.files import sha256, write_atomically
 from bert_glue_tf.models.vector_encoders import VectorEncoder
 from bert_glue_tf.runs.settings import PLATEAU
 from bert_glue_tf.studies import printed, words
@@ -121,29 +124,68 @@ class Vectors:
     Attributes:
       data: folder of the tasks' files.
       vectors: general word vectors.
-      words: names of the rows of an .npz file.
+      words: names of the rows of an .npz file; None of a text file.
       table: of an .npz file.
     """
 
     data: pathlib.Path
     vectors: pathlib.Path
-    words: pathlib.Path
+    words: pathlib.Path | None
     table: str
 
     def write(self, one: Studied, folder: pathlib.Path) -> None:
-        """Write the encoder of a CNN.
+        """Write the encoder of a CNN, and beside it a file that says what it is made of.
 
         Raises:
           UserError: a file is missing or cannot be read, or the folder cannot be written.
         """
-        VectorEncoder(
+        made = VectorEncoder(
             design=one.design,
             vectors=self.vectors,
             words=self.words,
             table=self.table,
             task=one.task,
             data=str(self.data),
-        ).write(folder)
+        )
+        made.write(folder)
+        text = json.dumps(self._made_of(), indent=1) + "\n"
+        try:
+            write_atomically(_made_of_file(folder), text)
+        except OSError as error:
+            raise UserError(
+                f"{_made_of_file(folder)}: cannot be written ({error.strerror}). Give another "
+                "folder: --encoders=FOLDER."
+            ) from error
+
+    def require_same(self, folder: pathlib.Path, flags: str) -> None:
+        """Refuse an encoder that is there already and is made of other vectors.
+
+        Args:
+          folder: of the encoder.
+          flags: those that name the vectors, as they were given.
+
+        Raises:
+          UserError: it is, or nothing says what it is made of.
+        """
+        try:
+            known = strict_json.loads(_made_of_file(folder).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            known = None
+        if known != self._made_of():
+            told = "of other vectors" if known else "and nothing says of which vectors"
+            raise UserError(
+                f"{flags}: {folder} is made already, {told}. Leave the flags out to take it as it "
+                "is, or give --encoders=NEW, a folder that is not there."
+            )
+
+    def _made_of(self) -> dict[str, str]:
+        """Return the digests of the files, and the table."""
+        words = {"words": sha256(self.words)} if self.words else {}
+        return {"vectors": sha256(self.vectors), **words, "table": self.table}
+
+
+def _made_of_file(folder: pathlib.Path) -> pathlib.Path:
+    return folder.with_name(f"{folder.name}_made_of.json")
 
 
 def chosen(names: Sequence[str]) -> list[Studied]:
@@ -235,6 +277,8 @@ _SETTINGS = {Way.EQUAL: _equal, Way.REGROWN: _regrown}
 
 # --- how the authors' code prunes ---
 
+_HEADS = {"transformer": "tfm", "self_attention": "san"}  # That their code calls otherwise.
+
 
 def amount(one: Studied, sparsity: float) -> float:
     """Return the share of all weights that the authors' global pruning removes.
@@ -262,8 +306,9 @@ def shares(one: Studied, sparsity: float) -> dict[str, float]:
     are not pruned here.
 
     Of a BERT their code divides the weights to remove, as shares of all weights of BERT-base, among
-    its word embeddings, its feed-forward matrices and its attention matrices; a smaller encoder
-    loses the same share of each of these.
+    its word embeddings, its feed-forward matrices and its attention matrices, to which it counts
+    those of a head; a smaller encoder loses the same share of each of these. The matrices of our
+    heads are not pruned.
 
     Args:
       one: the model.
@@ -272,7 +317,7 @@ def shares(one: Studied, sparsity: float) -> dict[str, float]:
     Raises:
       UserError: their code has none for it.
     """
-    return _of_a_cnn(one, sparsity) if one.design else _of_a_bert(sparsity)
+    return _of_a_cnn(one, sparsity) if one.design else _of_a_bert(one, sparsity)
 
 
 def _of_a_cnn(one: Studied, sparsity: float) -> dict[str, float]:
@@ -284,13 +329,13 @@ def _of_a_cnn(one: Studied, sparsity: float) -> dict[str, float]:
     return {**found, "others": 0.0}
 
 
-def _of_a_bert(sparsity: float) -> dict[str, float]:
+def _of_a_bert(one: Studied, sparsity: float) -> dict[str, float]:
     facts = _code()["settings"]
     sizes = facts["bert_base"]
     row = facts["local_shares"][
         _place([one["sparsity"] for one in facts["local_shares"]], sparsity)
     ]
-    whole, matrices = sizes["parameters"], facts["matrices"]["linear"]
+    whole, matrices = sizes["parameters"], facts["matrices"][_HEADS.get(one.head, one.head)]
     found = {
         "words": row["largest"] * whole / sizes["words"],
         "feed-forward": row["next"] * whole / matrices["next"] / sizes["feed_forward_matrix"],

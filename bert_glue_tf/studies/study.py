@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import abc
 import pathlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from bert_glue_tf.core.errors import UserError
@@ -193,17 +193,22 @@ class Study(abc.ABC, Generic[C]):
         return self.corrected([self.compare(judged, base, metric=metric) for judged, base in pairs])
 
     @staticmethod
-    def corrected(found: Sequence[Comparison | None]) -> list[Comparison | None]:
+    def corrected(
+        found: Sequence[Comparison | None],
+        is_test: Callable[[Comparison], bool] = lambda one: not one.is_of_collapsed,
+    ) -> list[Comparison | None]:
         """Correct the p-values of comparisons that are tested together for their number.
 
-        By Holm's method (see `significance.holm`); a comparison with a COLLAPSED model is no test.
+        By Holm's method (see `significance.holm`).
+
+        Args:
+          found: the comparisons.
+          is_test: tells which of them are tests, by default those without a COLLAPSED model; the
+            others stay as they are. A study that counts others too says so here.
         """
-        tested = [one for one in found if one and not one.is_of_collapsed]
+        tested = [one for one in found if one and is_test(one)]
         corrected = iter(significance.holm([one.difference.p for one in tested]))
-        return [
-            one.corrected(next(corrected)) if one and not one.is_of_collapsed else one
-            for one in found
-        ]
+        return [one.corrected(next(corrected)) if one and is_test(one) else one for one in found]
 
     def mean_difference(self, pairs: Sequence[tuple[C, C]]) -> Difference | None:
         """Return the mean of the differences of several pairs (judged, base), computed once."""

@@ -99,19 +99,22 @@ class Survey(SweptStudy):
     def _add_seeds(self, root: pathlib.Path) -> bool:
         """Decide by the record of the unpruned run which seeds there are; tell if there are more.
 
-        Without that record nothing is decided.
+        Without its record, or that of the training that it starts from, nothing is decided.
         """
         if not self._decides:
             return False
         (config,) = self.cells[0].configs
-        (unpruned,) = (one for one in plan.plan([config], root) if one.name == config.run_name)
-        record = unpruned.folder.record()
-        if record is None:
+        # With the training that it starts from, which each seed has of its own.
+        names = {one.run_name for one in (config, config.starting_point) if one is not None}
+        found = [one.folder.record() for one in plan.plan([config], root) if one.name in names]
+        records = [one for one in found if one is not None]
+        if len(records) < len(names):
             return False
-        seconds = record.speed["seconds"]
+        seconds = sum(one.speed["seconds"] for one in records)
         self._decides, is_short = False, seconds < MOST_SECONDS
         self._decided = (
-            f"The unpruned run of seed {SEEDS[0]} took {seconds:,.0f} s, "
+            f"The unpruned run of seed {SEEDS[0]} took {seconds:,.0f} s"
+            f"{' with the training that it starts from' if len(names) > 1 else ''}, "
             f"{'less' if is_short else 'not less'} than {MOST_SECONDS}: "
             f"{'three seeds' if is_short else 'one seed'} of each model (--seeds= names others)."
         )

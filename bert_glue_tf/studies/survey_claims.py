@@ -74,7 +74,7 @@ def filters(row: Row | None) -> Answer | None:
         pass
     elif high < _NEARLY:
         verdict = Verdict.DOES_NOT_HOLD
-    elif low > 0:
+    elif low > 0 and found.difference.mean >= _NEARLY:  # Some rise is not yet one of nearly 0.07.
         verdict = Verdict.HOLDS
     told = f"{gone:.0%} of the filters' weights gone: "
     return _answer("survey.filter", verdict, told, found)

@@ -299,10 +299,15 @@ def decides(root, seconds):
     study = Survey(["block"], {"task": "mrpc", "encoder": "tiny", "data": "tsv"}, "", ())
     one = study.cells[0]
     write(one, root, [right(340)])
-    file = root / one.configs[0].run_name / "results.jsonl"
+    change_seconds(root / one.configs[0].run_name, seconds)
+    return study
+
+
+def change_seconds(folder, seconds):
+    """Let a written run have taken so long."""
+    file = folder / "results.jsonl"
     record = json.loads(file.read_text())
     file.write_text(json.dumps({**record, "speed": {"seconds": seconds}}) + "\n")
-    return study
 
 
 @pytest.mark.parametrize(("seconds", "seeds"), [(299.0, (1, 2, 3)), (300.0, (1,))])
@@ -313,6 +318,19 @@ def test_the_unpruned_run_decides_how_many_seeds_there_are(tmp_path, seconds, se
     assert study.seeds == seeds
     assert len(rows) == 2 * len(seeds)
     assert {len(one.configs) for one in study.cells} == {len(seeds)}
+
+
+@pytest.mark.parametrize(("seconds", "seeds"), [(100.0, (1, 2, 3)), (150.0, (1,)), (None, (1,))])
+def test_the_training_that_it_starts_from_counts_as_well(tmp_path, seconds, seeds):
+    given = {"task": "mrpc", "encoder": "tiny", "data": "tsv", "finetune_epochs": "3"}
+    study = Survey(["block"], given, "", ())
+    one = study.cells[0]
+    for cell, own in ((one, 150.0), (one.starting_point, seconds)):
+        if own is not None:
+            write(cell, tmp_path, [right(340)])
+            change_seconds(tmp_path / cell.configs[0].run_name, own)
+    study.planned(tmp_path)
+    assert study.seeds == seeds
 
 
 def test_seeds_that_are_named_are_not_decided_on(tmp_path):
@@ -341,7 +359,8 @@ def test_the_survey_prints_something_of_some_methods():
 @pytest.mark.parametrize(
     ("interval", "gone", "verdict"),
     [
-        ((0.02, 0.09), 33, "holds"),
+        ((0.06, 0.09), 33, "holds"),
+        ((0.001, 0.069), 33, "cannot be told"),  # +0.035 is not nearly 0.07.
         ((-0.05, 0.01), 33, "does not hold"),
         ((0.01, 0.05), 33, "does not hold"),
         ((-0.02, 0.08), 33, "cannot be told"),
