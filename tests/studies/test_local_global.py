@@ -11,11 +11,14 @@ from slow_fixtures import slow_to_make
 from study_runs import TINY, N, command, finished, read, right, train, width, write
 
 from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.evaluation.significance import holm
 from bert_glue_tf.models import families
-from bert_glue_tf.studies import zeros
+from bert_glue_tf.reports.verdicts import Outcome
+from bert_glue_tf.studies import local_global_models, zeros
 from bert_glue_tf.studies.claims import Verdict
 from bert_glue_tf.studies.local_global import LocalGlobal
-from bert_glue_tf.studies.local_global_grids import of_tasks
+from bert_glue_tf.studies.local_global_answers import outcome
+from bert_glue_tf.studies.local_global_grids import Way, of_tasks
 from bert_glue_tf.studies.study import Study
 from bert_glue_tf.sweeps import plan
 from bert_glue_tf.sweeps.executors import base
@@ -243,6 +246,26 @@ def test_differences_at_several_sparsities_are_corrected_for_their_number(tmp_pa
     assert not any(one.is_shown for one in corrected)
 
 
+def test_what_is_counted_is_corrected_too_where_some_seeds_have_collapsed(tmp_path):
+    given = {"encoder": "tiny", "data": "tsv"}
+    study = LocalGlobal(of_tasks(["mrpc"], given, [0.5, 0.9], [1, 2, 3]))
+    (grid,) = study.grids
+    always = np.tile(np.float32([1, 0]), (N, 1))
+    write(grid.unpruned, tmp_path, [right(350)] * 3)
+    write(grid.pruned["local", 0.5], tmp_path, [right(340), right(338), always])
+    write(grid.pruned["global", 0.5], tmp_path, [always] * 3)
+    write(grid.pruned["local", 0.9], tmp_path, [right(340)] * 3)
+    write(grid.pruned["global", 0.9], tmp_path, [right(300)] * 3)
+    found = finished(study, tmp_path).local_against_global(grid)
+    # One of local's three seeds has collapsed and all of global's: that is a difference.
+    assert not found[0.5].all_collapsed
+    assert outcome(found[0.5]) is not Outcome.UNDEFINED
+    plain = [study.compare(grid.pruned["local", s], grid.pruned["global", s]) for s in (0.5, 0.9)]
+    wanted = holm([one.difference.p for one in plain])
+    assert [found[s].difference.p for s in (0.5, 0.9)] == pytest.approx(list(wanted))
+    assert wanted[1] > plain[1].difference.p
+
+
 def test_the_tables_fit_a_terminal(tmp_path):
     study = LocalGlobal(of_tasks(["mrpc"], {"encoder": "tiny", "data": "tsv"}, [0.5], [1]))
     (grid,) = study.grids
@@ -261,6 +284,28 @@ def test_the_tables_fit_a_terminal(tmp_path):
     shown = [one.table for one in finished(study, tmp_path).sections() if one.table]
     assert [len(table.rows) for table in shown] == [2, 13, 13]
     assert max(map(width, shown)) <= 80
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["--tasks="], ["--tasks="]),
+        (["--tasks=rest16", "--ways=equal"], ["--ways=equal", "--tasks=rest16"]),
+        (["--tasks=rest16", "--vectors=a.npz"], ["--vectors=a.npz", "--tasks=rest16"]),
+        (["--tasks=rest16", "--encoders=made"], ["--encoders=made", "--tasks=rest16"]),
+        (["--tasks=rest16", "--models=conv4"], ["--models=conv4", "--tasks=rest16"]),
+    ],
+)
+def test_flags_of_the_studys_models_are_refused_beside_tasks(tmp_path, arguments, named):
+    done = command("reproduce_local_global", *arguments, runs_dir=tmp_path / "runs")
+    refused(done, *named)
+
+
+def test_the_help_names_every_model_and_way():
+    done = command("reproduce_local_global", "--help")
+    said = " ".join(done.stdout.split())
+    assert all(name in said for name in local_global_models.MODELS)
+    assert all(f"{way.value} = " in said for way in Way)
 
 
 @pytest.mark.parametrize(

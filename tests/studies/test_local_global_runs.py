@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pytest
+from messages import refused
 from slow_fixtures import slow_to_make
 from study_runs import command, read, train
 
@@ -154,9 +156,12 @@ def test_the_claims_of_its_models_are_answered(studied):
     # 50 % is neither the 60 nor the 80 % that the claims speak of.
     assert "local_global.bert_until_60" not in found
     conv = found["local_global.conv"]
-    assert conv.verdict is not Verdict.NOT_RUN
+    # Only one of its two models was run, so that it cannot hold.
+    assert conv.verdict in (Verdict.CANNOT_BE_TOLD, Verdict.DOES_NOT_HOLD)
+    assert conv.numbers.startswith("1 of its 2 models were run. ")
     assert conv.examples == 40
-    assert "As the authors' code: " in conv.numbers
+    assert "As the authors' code, at unequal sparsity: " in conv.numbers
+    assert "gone) against global (" in conv.numbers
 
 
 def test_the_command_shows_what_is_finished(studied, tmp_path):
@@ -175,3 +180,41 @@ def test_the_command_shows_what_is_finished(studied, tmp_path):
     assert "As the authors' code: " in text
     assert "scored on 40 of the test file (span_f1)" in text
     assert "holds" in text
+
+
+# --- the encoders of its CNNs ---
+
+
+def planned(flags, **changes):
+    given = {name: flags[name] for name in ("data", "runs_dir", "sparsities", "seeds")}
+    return command("reproduce_local_global", "--dry_run", **{"models": "conv4", **given, **changes})
+
+
+def test_an_encoder_that_is_made_is_not_taken_for_one_of_other_vectors(studied, tmp_path):
+    _, flags = studied
+    again = planned(flags, vectors=flags["data"] / "embeddings" / "de_cnn_gen_emb.npz")
+    assert again.returncode == 0, again.stderr
+    np.savez(tmp_path / "other.npz", spacy_md_300d=np.ones((8, 6)))
+    refused(planned(flags, vectors=tmp_path / "other.npz"), "other.npz", "conv4", "--encoders=NEW")
+    refused(planned(flags, table="other"), "--table=other", "conv4", "--encoders=NEW")
+    shutil.copytree(flags["runs_dir"] / "encoders" / "conv4", tmp_path / "own" / "conv4")
+    done = planned(flags, encoders=tmp_path / "own", table="spacy_md_300d")
+    refused(done, "--table=spacy_md_300d", "nothing says of which vectors")
+    assert planned(flags, encoders=tmp_path / "own").returncode == 0
+
+
+def test_no_encoder_is_made_before_all_shares_are_known(tmp_path):
+    flags = {"data": write_data(tmp_path / "absa"), "runs_dir": tmp_path / "runs", "seeds": 1}
+    refused(planned({**flags, "sparsities": "0.55"}), "--sparsities", "55 %")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_text_file_of_vectors_names_its_words_itself(studied, tmp_path):
+    _, flags = studied
+    lines = [f"{word} {row} 1 2 3 4 5" for word, row in WORDS.items()]
+    (tmp_path / "own.txt").write_text("\n".join(lines) + "\n")
+    done = planned(flags, vectors=tmp_path / "own.txt", encoders=tmp_path / "made")
+    assert done.returncode == 0, done.stderr
+    assert importing.read(tmp_path / "made" / "conv4").words[4:] == tuple(WORDS)
+    made_of = json.loads((tmp_path / "made" / "conv4_made_of.json").read_text())
+    assert set(made_of) == {"vectors", "table"}
