@@ -16,7 +16,7 @@ from bert_glue_tf.reports.groups import Group
 from bert_glue_tf.reports.tables import Table
 from bert_glue_tf.reports.verdicts import Comparison, Outcome
 from bert_glue_tf.runs.results import ExperimentResult
-from bert_glue_tf.studies import local_global_answers, printed, words, zeros
+from bert_glue_tf.studies import local_global_answers, local_global_models, printed, words, zeros
 from bert_glue_tf.studies.claims import Answer
 from bert_glue_tf.studies.local_global_grids import Grid, Way
 from bert_glue_tf.studies.local_global_rows import OVERVIEW, SCORES, OverviewRow, ScoreRow
@@ -133,7 +133,9 @@ class LocalGlobal(SweptStudy):
                 f"{grid.title}: local minus global, mean of {len(pairs)} sparsit"
                 f"{'ies' if len(pairs) > 1 else 'y'}: {mean.mean:+.3f} ({low:+.3f} to {high:+.3f})."
             )
-        verdict = _claim(len(told["local better"]), len(told["global better"]), len(pairs))
+        verdict = local_global_answers.in_words(
+            len(told["local better"]), len(told["global better"]), len(pairs)
+        )
         claim = f"{grid.title}: the claim that local is the better one {verdict}"
         return [*lines, f"{claim}{words.these_models(seeds)}."]
 
@@ -304,6 +306,8 @@ class LocalGlobal(SweptStudy):
         lines = [line for way, line in _EXPLAINED.items() if way in found]
         if Way.REGROWN in found:
             lines.append(f"Of CNNs: {self._facts['authors_code']['cnn']['note']}")
+        models = [grid.model for grid in self.grids if grid.model]
+        lines += local_global_models.deviations(models, list(found))
         if any(not grid.model for grid in self.grids):
             lines.append(
                 "Ours classifies texts, as the polarity of aspects that are given; the study's "
@@ -387,14 +391,3 @@ _WINNERS = {
     Outcome.NO_DIFFERENCE: "no difference shown",
     Outcome.UNDEFINED: "cannot be told",
 }
-
-
-def _claim(better: int, worse: int, total: int) -> str:
-    """Return whether local is the better one, by the sparsities at which either is better."""
-    if better and not worse:
-        return f"holds at {better} of {total}, and is contradicted at none"
-    if worse and not better:
-        return f"does not hold: global is better at {worse} of {total}"
-    if better:
-        return f"depends on the sparsity: local is better at {better} of {total}, global at {worse}"
-    return f"cannot be told: at none of {total} a difference is shown"

@@ -78,6 +78,17 @@ def told(found: Sequence[Answer]) -> Iterator[tuple[str, str]]:
         yield f"Claim: {known[one.claim]}", f"{one.verdict.value}. {one.numbers}."
 
 
+def in_words(better: int, worse: int, total: int) -> str:
+    """Return whether local is the better one, by the sparsities at which either is better."""
+    if better and not worse:
+        return f"holds at {better} of {total}, and is contradicted at none"
+    if worse and not better:
+        return f"does not hold: global is better at {worse} of {total}"
+    if better:
+        return f"depends on the sparsity: local is better at {better} of {total}, global at {worse}"
+    return f"cannot be told: at none of {total} a difference is shown"
+
+
 # What answers a claim from the findings with its models; None where they do not answer it.
 _Ask = Callable[[Sequence[Found]], Answer | None]
 

@@ -23,18 +23,16 @@ from bert_glue_tf.studies.cells import cell
 from bert_glue_tf.studies.local_global_grids import Grid, Pruned, Way, pruned_cells
 
 _SCOPE = {"pruning_scope": "all"}  # The study prunes the embeddings too.
-# Batches, rate and epochs are the study's; its patience of 100 epochs before it stops is not.
+# Ours, of all CNNs; see `deviations`. Batches, rate and epochs are those of the authors' code.
+_PLATEAU_EPOCHS, _STOPPING = 20, 25
 _OF_A_CNN = {
-    "epochs": "200",
-    "batch_size": "128",
-    "learning_rate": "1e-4",
     "warmup_fraction": "0",
     "weight_decay": "0",
     "dropout": "0",  # The networks have their own between the layers.
     "seq_length": "85",
     "decay": PLATEAU,
-    "plateau_epochs": "20",
-    "early_stopping": "25",
+    "plateau_epochs": str(_PLATEAU_EPOCHS),
+    "early_stopping": str(_STOPPING),
     "keep": "best",
 }
 _STEPS_OF_A_BERT = 1000  # Of the steps after this one the best on dev is taken.
@@ -62,7 +60,6 @@ class Studied:
       task: its task.
       design: of a CNN over word vectors; empty for a BERT.
       head: of a BERT's tags; empty for a CNN.
-      epochs: where they are not those of its kind.
     """
 
     name: str
@@ -70,7 +67,6 @@ class Studied:
     task: str
     design: str = ""
     head: str = ""
-    epochs: str = ""
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -84,7 +80,13 @@ class Studied:
           given: settings that somebody has chosen, which go before the recipe's.
         """
         if self.design:
-            own = {**_OF_A_CNN, **({"epochs": self.epochs} if self.epochs else {})}
+            facts = _code()["cnn"]
+            own = {
+                **_OF_A_CNN,
+                "epochs": str(facts["epochs"][self.design]),
+                "batch_size": str(facts["batch_size"]),
+                "learning_rate": str(facts["learning_rate"]),
+            }
             chosen = {n: v for n, v in given.items() if n not in _OF_BERTS}
             if given.get("decay", PLATEAU) != PLATEAU:
                 del own["plateau_epochs"]  # It means nothing with another decay.
@@ -101,10 +103,8 @@ MODELS: Mapping[str, Studied] = {
     for one in (
         Studied("conv4", "Conv-4, laptop", "laptop14_aspects", "conv4"),
         Studied("conv6", "Conv-6, laptop", "laptop14_aspects", "conv6"),
-        Studied("de_cnn_laptop", "DE-CNN, laptop", "laptop14_aspects", "de_cnn", epochs="300"),
-        Studied(
-            "de_cnn_restaurant", "DE-CNN, restaurant", "rest16_aspects", "de_cnn", epochs="300"
-        ),
+        Studied("de_cnn_laptop", "DE-CNN, laptop", "laptop14_aspects", "de_cnn"),
+        Studied("de_cnn_restaurant", "DE-CNN, restaurant", "rest16_aspects", "de_cnn"),
         Studied("bert_linear", "BERT-linear, laptop14", "laptop14_e2e", head="linear"),
         Studied("bert_crf", "BERT-crf, laptop14", "laptop14_e2e", head="crf"),
         Studied("bert_tfm", "BERT-tfm, laptop14", "laptop14_e2e", head="transformer"),
@@ -115,6 +115,32 @@ MODELS: Mapping[str, Studied] = {
 CONVOLUTIONS = ("conv4", "conv6")
 DE_CNNS = ("de_cnn_laptop", "de_cnn_restaurant")
 BERTS = tuple(name for name, one in MODELS.items() if one.head)
+
+
+def deviations(names: Sequence[str], asked: Sequence[Way]) -> list[str]:
+    """Return in what our trainings and the authors' code differ, a sentence or two each.
+
+    Args:
+      names: of the models.
+      asked: the ways.
+    """
+    facts = _code()["cnn"]
+    found = []
+    if any(MODELS[name].design for name in names):
+        theirs = ", ".join(f"{value} of {name}" for name, value in facts["plateau_epochs"].items())
+        found.append(
+            f"The recipe of a CNN is not all that of the authors' code: the rate falls after "
+            f"{_PLATEAU_EPOCHS} epochs without a better one (theirs: {theirs}), the training ends "
+            f"after {_STOPPING} (theirs: {facts['early_stopping']}), unless flags say others; and "
+            "the epoch of the best score on the held-out sentences is taken, theirs the one of the "
+            "smallest loss."
+        )
+    if Way.REGROWN in asked:
+        found.append(
+            "What is scored here has been pruned and has its sparsity; their code may take a BERT "
+            "from between two prunings, when weights have grown back."
+        )
+    return found
 
 
 @dataclasses.dataclass(frozen=True)

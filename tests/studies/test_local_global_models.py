@@ -59,6 +59,12 @@ def test_a_cnn_has_the_recipe_of_the_study_and_what_is_given_goes_before():
     assert config.encoder_dropout == ExperimentConfig().encoder_dropout  # That is the BERTs'.
     assert [one.seed for one in equal.unpruned.configs] == [1, 2, 3]
     assert equal.unpruned == regrown.unpruned  # Trained once for both ways.
+    assert (config.plateau_epochs, config.early_stopping) == (20, 25)
+    (told,) = local_global_models.deviations(["de_cnn_laptop"], [Way.EQUAL])
+    assert "after 20 epochs without a better one (theirs: 20 of conv4" in told
+    assert "ends after 25 (theirs: 100)" in told
+    assert len(local_global_models.deviations(["bert_crf"], list(Way))) == 1
+    assert local_global_models.deviations(["bert_crf"], [Way.EQUAL]) == []
     assert grids("de_cnn_laptop")[0].unpruned.configs[0].epochs == 300
     assert grids("conv4")[0].unpruned.configs[0].epochs == 200
 

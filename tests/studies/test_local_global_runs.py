@@ -166,7 +166,8 @@ def test_the_claims_of_its_models_are_answered(studied):
 
 def test_the_command_shows_what_is_finished(studied, tmp_path):
     study, flags = studied
-    done = command("reproduce_local_global", output=tmp_path / "out", **flags)
+    place = {"output": tmp_path / "out", "encoders": flags["runs_dir"] / "encoders"}
+    done = command("reproduce_local_global", **place, **flags)
     assert done.returncode == 0, done.stderr
     names = {path.name for path in (tmp_path / "out").iterdir()}
     files = {f"{grid.name}_{what}.csv" for grid in study.grids for what in ("scores", "zeros")}
@@ -178,6 +179,10 @@ def test_the_command_shows_what_is_finished(studied, tmp_path):
     text = (tmp_path / "out" / "local_global.md").read_text()
     assert "Equal sparsity: " in text
     assert "As the authors' code: " in text
+    assert "The recipe of a CNN is not all that of the authors' code" in text
+    answers = json.loads((tmp_path / "out" / "local_global_claims.json").read_text())
+    assert "--models=conv4,bert_crf" in answers["made_by"]
+    assert "--encoders" not in answers["made_by"]
     assert "scored on 40 of the test file (span_f1)" in text
     assert "holds" in text
 
