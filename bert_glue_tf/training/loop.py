@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -34,6 +35,7 @@ from bert_glue_tf.training.optimizer import build_optimizer
 from bert_glue_tf.training.plan import Plan
 from bert_glue_tf.training.plateau import WatchLoss
 from bert_glue_tf.training.scoring import Scoring
+from bert_glue_tf.training.statistics import Batches
 from bert_glue_tf.training.throughput import Throughput
 from bert_glue_tf.training.usage import Usage
 
@@ -52,6 +54,7 @@ class Trained:
       epoch: whose weights these are, from 1; 0 where nothing was trained.
       positions_used: the share of the training's positions that hold a word piece; NaN where
         nothing was trained.
+      batches: gives training batches, for statistics of smaller networks.
       size: name of the network, where the run's weights hold several.
       sizes: as `ExperimentResult.sizes`.
     """
@@ -63,6 +66,7 @@ class Trained:
     timing: callbacks.Timing
     throughput: Throughput
     positions_used: float
+    batches: Batches
     epoch: int = 0
     size: str = ""
     sizes: Mapping[str, Any] = dataclasses.field(default_factory=dict)
@@ -145,7 +149,9 @@ def train(job: Job, inputs: Inputs, plan: Plan, network: Network, start_time: fl
         removed, model = plan.method.measure(network.model), networks.finalize(job, plan, network)
     if model is not network.model:  # Else the graph that has scored each epoch scores it too.
         predict_fn = scoring.predict_fn(model)
-    return Trained(model, predict_fn, removed, scoring, timing, throughput, usage.mean(), epoch)
+    batches = functools.partial(_batches, plan, layouts, split)
+    used = usage.mean()
+    return Trained(model, predict_fn, removed, scoring, timing, throughput, used, batches, epoch)
 
 
 def _best(
@@ -297,6 +303,25 @@ def _dataset(
             targets=targets,
         )
     )
+
+
+def _batches(
+    plan: Plan, layouts: Layouts, split: Split, count: int
+) -> Iterator[Mapping[str, tf.Tensor]]:
+    """Yield so many whole batches of training examples, one epoch after the other.
+
+    The last one of an epoch, which may hold few examples, is left out where there are others.
+    """
+    whole = max(1, len(split) // plan.batching.size)
+    for epoch in itertools.count():
+        dataset = batching.training_dataset(
+            split, plan.batching, layouts.training, epochs=range(epoch, epoch + 1)
+        )
+        for features, _ in dataset.take(min(whole, count)):
+            yield features
+        count -= whole
+        if count <= 0:
+            return
 
 
 def _fit(

@@ -222,8 +222,8 @@ class Trainee(tf_keras.Model):
         return outputs
 
     def classify(self, features: Any) -> tf.Tensor:
-        """Return the logits [batch, width] in training, and nothing of an encoder's inside."""
-        return Trainee.call(self, features, training=True)
+        """Return the logits [batch, width] as all layers compute them in training."""
+        return self.logits_of(self(features, training=True))
 
     def compile(self, *, is_filled_up: bool, **arguments: Any) -> None:
         """Set the optimizer and the metrics of the labels; the loss is the objective's.

@@ -21,6 +21,7 @@ from bert_glue_tf.compression.method import PruningMethod
 from bert_glue_tf.compression.sizes import Sizes
 from bert_glue_tf.data.keras_metrics import as_long
 from bert_glue_tf.data.problems import Problem
+from bert_glue_tf.training import statistics
 from bert_glue_tf.training.objective import LABELS, Trainee
 from bert_glue_tf.training.steps import TrainingStep
 
@@ -53,12 +54,16 @@ class SandwichStep(TrainingStep):
         teacher = self._taught(targets, tf.stop_gradient(trainee.logits_of(outputs)))
         switched = self._sizes.switched
         whole = [variable.read_value() for variable in switched]
+        # What the largest network has gathered, as means and variances; the others would mix
+        # theirs into it. `training.statistics` gathers theirs.
+        gathered = statistics.state_of(trainee)
+        largest = [variable.read_value() for variable in gathered]
         for number in self._smaller(optimizer.iterations):
             for variable, values in zip(switched, whole, strict=True):
                 variable.assign(self._sizes.select(variable, values, number))
             found = self._learned(trainee, features, teacher, weights, number)
             total = list(map(_sum, total, self._selected(variables, found, number)))
-        for variable, values in zip(switched, whole, strict=True):
+        for variable, values in zip([*switched, *gathered], [*whole, *largest], strict=True):
             variable.assign(values)
         optimizer.apply_gradients(zip(total, variables, strict=True))
         return trainee.compute_metrics(features, targets, outputs, weights)

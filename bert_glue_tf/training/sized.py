@@ -23,7 +23,7 @@ from bert_glue_tf.models import sizes as saved
 from bert_glue_tf.models.sizes import Masks, Parts, plain_name
 from bert_glue_tf.runs.results import ExperimentResult
 from bert_glue_tf.runs.run_folder import RunFolder
-from bert_glue_tf.training import record
+from bert_glue_tf.training import record, statistics
 from bert_glue_tf.training.inputs import Inputs
 from bert_glue_tf.training.job import Job
 from bert_glue_tf.training.loop import Trained
@@ -57,7 +57,11 @@ def write(
     for number, name in enumerate(sizes.names[:-1]):
         logging.info("scoring and saving the size %s", name)
         own = dataclasses.replace(job, folder=_folder(job.folder, name))
-        with quiet.retracing(), sizes.network(model, number) as smaller:
+        with (
+            quiet.retracing(),
+            sizes.network(model, number) as smaller,
+            statistics.gathered(smaller, trained.batches),
+        ):
             one = _trained(trained, smaller, sizes, number)
             record.write(own, inputs, plan, network, one)
         saved.detach(own.folder.model, whole, Parts(number, masks, sizes.sources(number)), name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from bert_glue_tf.compression.method import PruningMethod
 from bert_glue_tf.compression.sizes import Sizes
 from bert_glue_tf.data.problems import Classification, Regression
 from bert_glue_tf.training import sandwich
-from bert_glue_tf.training.objective import LABELS, TaskLoss, Trainee
+from bert_glue_tf.training.objective import LABELS, HintedTrainee, TaskLoss, Trainee
 
 RATE = 0.1
 # The number of the smallest network that has each of the weights [3, 2]; 4 = none of four.
@@ -71,9 +72,14 @@ class Scaled(tf_keras.layers.Dense):
     """A dense layer that is traced with a factor of its answers."""
 
     factor = 1.0
+    rate = 0.0
 
-    def call(self, inputs):
-        return self.factor * super().call(inputs)
+    def __init__(self, width, **settings):
+        super().__init__(width, **settings)
+        self.dropout = tf_keras.layers.Dropout(self.rate)
+
+    def call(self, inputs, training=None):
+        return self.factor * super().call(self.dropout(inputs, training=training))
 
 
 def fixed(layer):
@@ -132,6 +138,51 @@ def train(problem, sizes_of, seed=7, steps=1):
         [value.numpy() for value in layer.weights],
         {k: float(v) for k, v in logs.items()},
     )
+
+
+@pytest.mark.parametrize("is_hinted", [False, True])
+def test_smaller_networks_are_computed_as_in_training(monkeypatch, is_hinted):
+    monkeypatch.setattr(Scaled, "rate", 0.5)
+    problem = Classification(("no", "yes"))
+    model, layer = linear(2)
+    step = sandwich.step_of(Holding(fixed(layer)), problem, 1)
+    trainee = Trainee(model, TaskLoss(problem), step)
+    if is_hinted:
+        whole = tf_keras.Model(model.inputs, {"logits": model.output})
+        objective = TaskLoss(problem)
+        trainee = HintedTrainee(model, objective, whole, 1, step)
+    x = np.zeros((1, 3), np.float32)
+    x[0, 0] = 1.0
+    compiled = tf.function(lambda: trainee.classify({"x": tf.constant(x)}))
+    drawn = np.array([compiled().numpy()[0] for _ in range(40)])
+    row, bias = layer.kernel.numpy()[0], layer.bias.numpy()
+    is_dropped = np.isclose(drawn[:, 0], bias[0])
+    assert 0 < is_dropped.sum() < 40
+    np.testing.assert_allclose(
+        drawn[~is_dropped], np.tile(2 * row + bias, ((~is_dropped).sum(), 1)), rtol=1e-5
+    )
+
+
+class Gathering(Scaled):
+    """The same, which gathers the mean of its answers."""
+
+    def build(self, shape):
+        super().build(shape)
+        self.mean = self.add_weight("mean", [self.units], trainable=False, initializer="zeros")
+
+    def call(self, inputs, training=None):
+        answers = super().call(inputs, training=training)
+        if training:
+            self.mean.assign(0.5 * self.mean + 0.5 * tf.reduce_mean(answers, 0))
+        return answers
+
+
+def test_what_is_gathered_is_the_largest_networks(monkeypatch):
+    monkeypatch.setattr(sys.modules[__name__], "Scaled", Gathering)
+    problem = Classification(("no", "yes"))
+    (kernel, bias, _), (_, _, mean), _ = train(problem, fixed)
+    x, _ = data(problem, 2)
+    np.testing.assert_allclose(mean, 0.5 * (x @ kernel + bias).mean(0), rtol=1e-5)
 
 
 def softmax(logits):
