@@ -18,12 +18,13 @@ import json
 import os
 import pathlib
 import shutil
+import tempfile
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from absl import logging
 
-from bert_glue_tf.core import layout, lazy, strict_json
+from bert_glue_tf.core import files, layout, lazy, strict_json
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.core.files import write_atomically
 from bert_glue_tf.models.transformer_names import canonical_name
@@ -38,7 +39,8 @@ _ABOUT = "size.json"
 _OWN = "own.safetensors"
 _VARIABLES, _VALUE = "variables", "/.ATTRIBUTES/VARIABLE_VALUE"
 _GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
-_SHAPES = "shapes"
+_SHAPES, _SHA256 = "shapes", "sha256"
+_DAMAGED = (OSError, ValueError, LookupError)
 
 
 def bits_of(networks: int) -> int:
@@ -86,6 +88,8 @@ class Masks:
                 planes = {name: file.get_tensor(name) for name in file.keys()}
         except SafetensorError as error:
             raise ValueError(str(error)) from None
+        if not about:
+            raise ValueError(f"{path.name} does not say whose masks it holds")
         first = {}
         for name, shape in strict_json.loads(about[_SHAPES]).items():
             count = int(np.prod(shape))
@@ -141,7 +145,8 @@ class Parts:
 def detach(folder: pathlib.Path, whole: Mapping[str, np.ndarray], parts: Parts, size: str) -> None:
     """Take away the variables of a saved network that are parts of the whole one's.
 
-    Variables that are not, as statistics of its own, stay in a file.
+    Variables that are not, as statistics of its own, stay in a file. The masks' file stands beside
+    it already.
 
     Args:
       folder: of the saved network: `sizes/<name>/model` in the run's folder.
@@ -169,9 +174,20 @@ def detach(folder: pathlib.Path, whole: Mapping[str, np.ndarray], parts: Parts, 
         ):
             own[key] = values
     write_atomically(folder / _OWN, save(own))
-    about = {"size": size, "number": parts.number, _SHAPES: shapes, "sources": dict(parts.sources)}
+    about = {
+        "size": size,
+        "number": parts.number,
+        _SHAPES: shapes,
+        "sources": dict(parts.sources),
+        _SHA256: {file.name: files.sha256(file) for file in _kept(folder)},
+    }
     write_atomically(folder / _ABOUT, json.dumps(about) + "\n")
     shutil.rmtree(folder / _VARIABLES)
+
+
+def _kept(folder: pathlib.Path) -> tuple[pathlib.Path, pathlib.Path]:
+    """Return the files that a detached network is made of, besides the whole one's variables."""
+    return folder.parent.parent / MASKS, folder / _OWN
 
 
 def own_variables(folder: pathlib.Path) -> list[str]:
@@ -201,10 +217,10 @@ def restore(folder: pathlib.Path) -> None:
     )
     try:
         tensors = _restored(folder, run)
-    except (OSError, KeyError, ValueError, LookupError) as error:
+    except _DAMAGED as error:
         raise UserError(
             f"{folder}: the weights of this size are parts of those of the run {run}, which are "
-            f"not whole ({error}). Copy the whole folder of that run, or train again."
+            f"not whole ({_told(error)}). Copy the whole folder of that run, or train again."
         ) from None
     try:
         _write(folder, tensors)
@@ -215,16 +231,61 @@ def restore(folder: pathlib.Path) -> None:
         ) from None
 
 
+def _told(error: Exception) -> str:
+    """Return what is wrong with a file, without where in TensorFlow it was noticed."""
+    return f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else str(error)
+
+
+def _about(folder: pathlib.Path) -> dict[str, Any]:
+    """Return what is known of a detached network, whose files are those that were written.
+
+    Raises:
+      OSError, ValueError, LookupError: a file is missing or damaged.
+    """
+    about = strict_json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
+    kinds = {"number": int, _SHAPES: dict, "sources": dict, _SHA256: dict}
+    if not isinstance(about, dict):
+        raise ValueError(f"{_ABOUT} holds no object")
+    about.setdefault(_SHA256, {})  # Sizes of an earlier version have no checksums.
+    for name, kind in kinds.items():
+        if not isinstance(about[name], kind):
+            raise ValueError(f"{_ABOUT}: {name} is {about[name]!r}")
+    for file in _kept(folder):
+        if file.name in about[_SHA256] and files.sha256(file) != about[_SHA256][file.name]:
+            raise ValueError(f"{file.name} has another SHA-256 than when it was written")
+    return about
+
+
 def _restored(folder: pathlib.Path, run: pathlib.Path) -> dict[str, Any]:
-    """Return the tensors of a network's checkpoint, by their keys."""
+    """Return the tensors of a network's checkpoint, by their keys.
+
+    Raises:
+      OSError, ValueError, LookupError: a file is missing or damaged.
+    """
     import tensorflow as tf
 
-    about = strict_json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
+    about = _about(folder)
     parts = Parts(about["number"], Masks.read(folder.parent.parent / MASKS), about["sources"])
     whole = run / "model" / _VARIABLES / _VARIABLES
     if not whole.with_name(f"{whole.name}.index").is_file():
         raise FileNotFoundError(f"{whole}.index is missing")
-    reader = tf.train.load_checkpoint(str(whole))
+    try:
+        return _tensors(folder, tf.train.load_checkpoint(str(whole)), parts, about[_SHAPES])
+    except tf.errors.OpError as error:
+        raise ValueError(f"{whole}: {error.message}") from None
+
+
+def _tensors(
+    folder: pathlib.Path, reader: Any, parts: Parts, shapes: Mapping[str, Sequence[int]]
+) -> dict[str, Any]:
+    """Return the same of a reader of the whole one's checkpoint.
+
+    Args:
+      folder: of the saved network.
+      reader: of the checkpoint.
+      parts: how the weights come about.
+      shapes: key -> the shape of a variable.
+    """
     of_whole = _keys(reader.get_tensor(_GRAPH))
     keys, own = _own(folder)
     tensors: dict[str, Any] = {_GRAPH: own[_GRAPH].tobytes()}
@@ -233,7 +294,7 @@ def _restored(folder: pathlib.Path, run: pathlib.Path) -> dict[str, Any]:
         tensors[key] = (
             own[key]
             if key in own
-            else parts.part(source, reader.get_tensor(of_whole[source]), about[_SHAPES][key])
+            else parts.part(source, reader.get_tensor(of_whole[source]), shapes[key])
         )
     return tensors
 
@@ -252,9 +313,13 @@ def _own(folder: pathlib.Path) -> tuple[dict[str, str], dict[str, np.ndarray]]:
 
 def _keys(graph: bytes) -> dict[str, str]:
     """Return the names of a checkpoint's variables and the keys of their values."""
+    from google.protobuf.message import DecodeError
     from tensorflow.core.protobuf import trackable_object_graph_pb2
 
-    nodes = trackable_object_graph_pb2.TrackableObjectGraph.FromString(graph).nodes
+    try:
+        nodes = trackable_object_graph_pb2.TrackableObjectGraph.FromString(graph).nodes
+    except DecodeError as error:
+        raise ValueError(f"the graph of its variables: {error}") from None
     found = (saved for node in nodes for saved in node.attributes)
     return {
         plain_name(saved.full_name): saved.checkpoint_key
@@ -267,9 +332,10 @@ def _write(folder: pathlib.Path, tensors: Mapping[str, Any]) -> None:
     """Write a checkpoint as the variables of a SavedModel."""
     import tensorflow as tf
 
-    temporary = folder / f".{_VARIABLES}.{os.getpid()}"
+    outer = pathlib.Path(tempfile.mkdtemp(prefix=f".{_VARIABLES}.", dir=folder))
+    temporary = outer / _VARIABLES  # Inside, since what `mkdtemp` makes nobody else may read.
     try:
-        temporary.mkdir(exist_ok=True)
+        temporary.mkdir()
         names = sorted(tensors)
         try:
             tf.raw_ops.SaveV2(
@@ -280,6 +346,10 @@ def _write(folder: pathlib.Path, tensors: Mapping[str, Any]) -> None:
             )
         except tf.errors.OpError as error:
             raise OSError(0, error.message) from None
-        os.replace(temporary, folder / _VARIABLES)
+        try:
+            os.replace(temporary, folder / _VARIABLES)
+        except OSError:
+            if not (folder / _VARIABLES).is_dir():  # Else another reader was quicker.
+                raise
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(outer, ignore_errors=True)

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 import tiny_small
 
-from bert_glue_tf.models import saving
+from bert_glue_tf.data.arrays import VALUES
+from bert_glue_tf.models import saving, sizes
+from bert_glue_tf.runs import finished
 from bert_glue_tf.runs.config import ExperimentConfig
 from bert_glue_tf.runs.run_folder import RunFolder
 from bert_glue_tf.training import callbacks, experiment
@@ -55,3 +57,41 @@ def test_an_interrupted_epoch_goes_on_with_the_same_pictures(settings, tmp_path,
     )
     for left, right in zip(one, other, strict=True):
         np.testing.assert_array_equal(left, right)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("training", ["together", "none"])
+def test_each_size_has_the_means_and_variances_of_its_own(tmp_path, training):
+    read = tiny_small.examples(45, (10, 6))
+    split = np.array(["train"] * 30 + ["val"] * 15)
+    np.savez(tmp_path / "rows.npz", X=read.values, y=read.labels, split=split)
+    settings = ExperimentConfig(
+        task="images",
+        data=str(tmp_path / "rows.npz"),
+        encoder="okg_net",
+        epochs=4,
+        batch_size=30,  # All examples, so that each step gathers the same.
+        learning_rate=3e-3,
+        dropout=0.0,
+        pruning_method="shared",
+        pruning_options=f"sparsities=0.9,0.6,0.3 training={training}",
+        **({"pruning_schedule": "one_shot"} if training == "together" else {}),
+    )
+    experiment.train_and_evaluate(settings, RunFolder.open(tmp_path / "run", settings))
+    run = finished.Run.read(tmp_path / "run")
+    x = {VALUES: read.values[:30].astype(np.float32)}
+    whole = saving.load_classifier(run.folder.model)
+    for name in ("0.9", "0.6"):
+        size = run.of_size(name)
+        own = sizes.own_variables(size.folder.model)
+        assert own
+        assert all(one.endswith(("/mean", "/variance")) for one in own)
+        model = saving.load_classifier(size.folder.model)
+        # By its own batch a network is normalized in training, and by what it gathered behind it.
+        seen, gathered = (model(x, training=is_seen).numpy() for is_seen in (True, False))
+        np.testing.assert_allclose(gathered, seen, atol=1e-3)
+        of_whole = [v for v in whole.variables if v.name.split(":")[0].endswith("/mean")]
+        of_size = [v for v in model.variables if v.name.split(":")[0].endswith("/mean")]
+        assert of_size
+        pairs = zip(of_whole, of_size, strict=True)
+        assert any(np.abs(a.numpy() - b.numpy()).max() > 1e-3 for a, b in pairs)
