@@ -7,10 +7,11 @@ that computes.
 
 The second report ("Cloud Computing Final Report") says from which sparsity sharing pays, 4 % on the
 CPU of a microcontroller and 20 % on its vector unit (LEA), both for LeNet-5, and prints no formula.
-Both numbers follow from one: an index of a weight's width for each group of weights that is kept or
-left out together costs `1 / (weights of a group)` of what they take, and leaving weights out saves
-their share, the sparsity. A kernel of 5 x 5, which a CPU goes through at once, gives 1 / 25; a row
-of 5, which the vector unit multiplies at once, 1 / 5 (`pays_from`).
+Both numbers would follow from one reading, which is our inference: an index of a weight's width for
+each group of weights that is kept or left out together costs `1 / (weights of a group)` of what
+they take, and leaving weights out saves their share, the sparsity. A kernel of 5 x 5, which a CPU
+goes through at once, gives 1 / 25; a row of 5, which the vector unit multiplies at once, 1 / 5
+(`pays_from`).
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 # Bits of a run length, as of fully connected layers in Han et al. 2016, "Deep compression",
-# section 2 (https://arxiv.org/abs/1510.00149): a longer run has fillers of the longest.
+# section 2 (https://arxiv.org/abs/1510.00149). They store a zero as the weight of a filler; here
+# one code is that of a filler, which has no weight, and the others say 1 to 31.
 RUN_BITS = 5
 
 
@@ -62,16 +64,6 @@ def pays_from(index_bits: float, weight_bits: int, group: int = 1) -> float:
     return index_bits / (group * weight_bits)
 
 
-def run_length_pays_from(weight_bits: int, run_bits: int = RUN_BITS) -> float:
-    """Return the same where each weight that is kept has a run length: (1 - s) r < s b.
-
-    Args:
-      weight_bits: of one weight, b.
-      run_bits: of a run length, r; runs that are longer than it can say are left out of account.
-    """
-    return run_bits / (weight_bits + run_bits)
-
-
 def bitmap_bytes(weights: int, networks: int) -> int:
     """Return the bytes of the numbers of each weight's smallest network, or that none has it.
 
@@ -86,14 +78,15 @@ def run_length_bytes(first: np.ndarray, networks: int, run_bits: int = RUN_BITS)
     """Return the bytes of the positions of what each network adds, as lengths of runs.
 
     The masks of what the networks add are disjoint (M_h and M_hm in the report), so that each
-    weight has one run length: of the weights between it and the one before it in its mask.
+    weight has one run length: the step from the one before it in its mask. A step that is longer
+    than a length can say has fillers before it, for each of which one code stands.
 
     Args:
       first: uint8, the number of the smallest network that has each weight, or `networks`.
       networks: how many there are.
       run_bits: of a length.
     """
-    flat, longest, fields = first.reshape(-1), 2**run_bits, 0
+    flat, longest, fields = first.reshape(-1), 2**run_bits - 1, 0
     for number in range(networks):
         places = np.flatnonzero(flat == number)
         steps = np.diff(places, prepend=-1)
@@ -114,6 +107,7 @@ class Account:
       weight_bits: of one weight.
       bitmap: bytes of the positions as bitmaps.
       run_lengths: bytes of the positions as run lengths.
+      run_lengths_apart: the same of each network alone.
     """
 
     names: tuple[str, ...]
@@ -123,6 +117,7 @@ class Account:
     weight_bits: int
     bitmap: int
     run_lengths: int
+    run_lengths_apart: tuple[int, ...]
 
     @classmethod
     def of(
@@ -153,6 +148,10 @@ class Account:
             weight_bits=weight_bits,
             bitmap=sum(bitmap_bytes(one.size, networks) for one in arrays),
             run_lengths=sum(run_length_bytes(one, networks) for one in arrays),
+            run_lengths_apart=tuple(
+                sum(run_length_bytes((one > number).astype(np.uint8), 1) for one in arrays)
+                for number in range(networks)
+            ),
         )
 
     @property
@@ -171,12 +170,13 @@ class Account:
 
     @property
     def apart(self) -> int:
-        """The bytes of the networks one by one: each has its weights, and a bit for each place."""
+        """The bytes of the networks one by one: each has its weights and their positions."""
         return sum(self.alone(number) for number in range(len(self.names)))
 
     def alone(self, number: int) -> int:
-        """Return the bytes of one network that is kept apart, with a bitmap of its positions."""
-        return self.values(number) + bitmap_bytes(self.prunable, 1)
+        """Return the bytes of one network that is kept apart, positions in the smaller form."""
+        index = min(bitmap_bytes(self.prunable, 1), self.run_lengths_apart[number])
+        return self.values(number) + index
 
     @property
     def saved(self) -> int:
@@ -186,7 +186,11 @@ class Account:
     @property
     def pays_from(self) -> float:
         """The sparsity of the densest network from which its zeros pay for all positions."""
-        return min(1.0, self.index * 8 / (self.prunable * self.weight_bits))
+        return self.pays_from_bytes(self.index)
+
+    def pays_from_bytes(self, index: int) -> float:
+        """Return the same for positions of so many bytes."""
+        return min(1.0, index * 8 / (self.prunable * self.weight_bits))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,11 +6,11 @@ a step after them, and by our training of all its models together.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from bert_glue_tf.compression.names import NO_PRUNING
+from bert_glue_tf.compression.nested import NestedPruning
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.evaluation import sharing
 from bert_glue_tf.evaluation.sharing import Account
@@ -22,48 +22,22 @@ from bert_glue_tf.reports import plots, tables
 from bert_glue_tf.reports.tables import Table
 from bert_glue_tf.reports.verdicts import Comparison
 from bert_glue_tf.runs.paths import SIZES, RunPaths
-from bert_glue_tf.studies import printed, shared_claims, words
+from bert_glue_tf.studies import printed, shared_claims, shared_models, words
 from bert_glue_tf.studies.cells import Cell, cell
 from bert_glue_tf.studies.claims import Answer
+from bert_glue_tf.studies.shared_models import (
+    FINE_TUNED,
+    MASKS,
+    METHOD,
+    PRINTED,
+    TOGETHER,
+    TRAININGS,
+    Level,
+)
 from bert_glue_tf.studies.shared_rows import COLUMNS, COSTS, SWITCHES, Cost, Row, SwitchRow
 from bert_glue_tf.studies.swept import Section, SweptStudy
 
-METHOD = "shared"
-FINE_TUNED = "not pruned"
-MASKS, TOGETHER = "masks only", "together"
-# Way of training -> its option.
-TRAININGS = {MASKS: "none", TOGETHER: "together"}
-# Encoder and task -> the network of the report that they are.
-PRINTED = {
-    "lenet5/mnist": "LeNet-5 / MNIST",
-    "har_net/har": "HAR-Net / UCI HAR",
-    "okg_net/keywords": "OKG-Net / Speech Commands (Warden 2018)",
-    "sqnxt23/images": "SqNxt-23 / ImageNet",
-}
 COUNTS = (0, 1, 2, 5, 10, 100, 1000)  # Of switches.
-
-
-@dataclasses.dataclass(frozen=True)
-class Level(Cell):
-    """One of the models of a trained network, with all its seeds.
-
-    Attributes:
-      trained: the network.
-      network: encoder and task.
-      size: name of the model.
-      is_densest: True for the model that is the run's own.
-    """
-
-    trained: Cell
-    network: str
-    size: str
-    is_densest: bool
-
-    @classmethod
-    def of(cls, trained: Cell, network: str, size: str, is_densest: bool) -> Level:
-        """Return a model of a trained network; the arguments are its attributes."""
-        label = f"{trained.label}, {size}"
-        return cls(label, trained.configs, trained, network, size, is_densest)
 
 
 class Shared(SweptStudy):
@@ -102,8 +76,13 @@ class Shared(SweptStudy):
                     f"--networks={text}: give encoder/task, or encoder/task=DATA, as "
                     "minilm_l6/mrpc."
                 )
+            if name in self.levels:
+                raise UserError(
+                    f"--networks={text}: {name} stands there twice. Leave one out; for other data "
+                    "give a --workdir of its own."
+                )
             own = {**given, "encoder": encoder, "task": task, "data": data or given["data"]}
-            cells += self._cells(name, own, seeds, _sparsities(name, sparsities))
+            cells += self._cells(name, own, seeds, shared_models.sparsities(name, sparsities))
         if not cells:
             raise UserError("--networks is empty. Give encoder/task, as minilm_l6/mrpc.")
         super().__init__(cells)
@@ -119,8 +98,9 @@ class Shared(SweptStudy):
             own = {**(once if training == MASKS else {**given, "pruning_schedule": "one_shot"})}
             own["pruning_options"] = f"sparsities={','.join(names)} training={option}"
             made = cell(f"{network}, {training}", own, METHOD, seeds)
+            sizes = shared_models.names(made, names)
             self.levels[network] += [
-                Level.of(made, network, f"{float(name):g}", name == names[-1]) for name in names
+                Level.of(made, network, size, size == sizes[-1]) for size in sizes
             ]
             yield made
 
@@ -157,9 +137,10 @@ class Shared(SweptStudy):
     # --- tables ---
 
     def rows(self) -> list[Row]:
-        """Return a row for each model of each network and training."""
+        """Return a row for each network before any pruning, and for each model of a training."""
         found = []
         for network in self.levels:
+            found.append(self._plain_row(network))
             for level, difference in self.compared(network):
                 found.append(self._row(level, difference))
         return found
@@ -176,6 +157,22 @@ class Shared(SweptStudy):
             zip((one for one, _ in pairs), self.compare_together(pairs), strict=True)
         )
         return [(one, differences.get(one)) for one in levels]
+
+    def _plain_row(self, network: str) -> Row:
+        """Return the row of the network that the trainings start from."""
+        one = next(one for one in self.cells if one.label == f"{network}, {FINE_TUNED}")
+        file = self.group(one, FLOAT32)
+        return Row(
+            network=network,
+            training=FINE_TUNED,
+            size="0",
+            theirs=None,
+            group=self.group(one),
+            difference=None,
+            kept_apart=None,
+            milliseconds=file.models[0].milliseconds if file else None,
+            reason=self.reason(one),
+        )
 
     def _row(self, level: Level, difference: Comparison | None) -> Row:
         sizes = [one.size for one in self.levels[level.network] if one.trained == level.trained]
@@ -199,11 +196,14 @@ class Shared(SweptStudy):
         """Return the bytes of the models of a network, of its first finished seed.
 
         None where no run of it is finished.
+
+        Raises:
+          UserError: the masks of the run are missing or damaged.
         """
         for config in one.configs:
             record = self.records.get(config.run_name)
             if record is not None:
-                masks = saved.Masks.read(RunPaths(self.folder(config)).sizes / saved.MASKS)
+                masks = shared_models.masks(RunPaths(self.folder(config)).sizes / saved.MASKS)
                 names = record.sizes["names"]
                 return Account.of(names, masks.first, record.parameters["total"])
         return None
@@ -288,7 +288,16 @@ class Shared(SweptStudy):
                 for network in self.levels
             }
             found.append(shared_claims.accuracy(training, compared))
-        return [*found, shared_claims.pays()]
+        return [*found, shared_claims.pays(self._lenet())]
+
+    def _lenet(self) -> Account | None:
+        """Return the bytes of the first LeNet-5 of which there are any."""
+        found = (
+            self.account(one)
+            for _, one in self._trained()
+            if one.configs[0].encoder == shared_claims.LENET
+        )
+        return next((account for account in found if account is not None), None)
 
     def sections(self) -> Iterator[Section]:
         """Yield the tables and the findings."""
@@ -301,13 +310,22 @@ class Shared(SweptStudy):
         yield Section("Switches", made[f"{self.name}_switches"])
         yield Section(lines=(*self.findings(), *self.notes()))
 
+    def _settings_lines(self) -> Iterator[str]:
+        """Yield the settings of each training of which a run is finished."""
+        for training in TRAININGS:
+            cells = [one for _, one in self._trained() if _training(one) == training]
+            if any(config.run_name in self.records for one in cells for config in one.configs):
+                yield f"- {training}: {self.settings_line(cells, NestedPruning.unused)}"
+
     def text(self) -> str:
         """Return the whole comparison in Markdown."""
         made = self.tables()
         lines = [
             f"# Shared weights: Table 2 of the second report beside ours{self.sample_mark}",
             "",
-            self.settings_line(),
+            *self._settings_lines(),
+            "",
+            f"`{FINE_TUNED}`: the network that both start from. "
             f"`{MASKS}`: as the report, masks of the trained network and no step after them. "
             f"`{TOGETHER}`: all models of a network trained on together, with the densest as "
             "teacher. Each difference is to the densest model of the same training. "
@@ -316,7 +334,8 @@ class Shared(SweptStudy):
             tables.markdown(made[self.name]),
             "## Bytes",
             "",
-            "`kept apart`: each model's weights that are not zero, and a bit for each place. "
+            "`kept apart`: each model's weights that are not zero, and their positions, as a "
+            "bitmap or as run lengths, whichever is smaller. "
             "`pays from`: the sparsity of which the weights that are left out take as much as the "
             "positions.",
             "",
@@ -338,12 +357,6 @@ class Shared(SweptStudy):
             *self.failed_section(),
         ]
         return "\n".join(lines)
-
-
-def _sparsities(network: str, given: Sequence[str]) -> list[str]:
-    """Return the sparsities of a network's models: those that the report prints, else the given."""
-    theirs = printed.shared(PRINTED.get(network, ""))
-    return [f"{one.sparsity:g}" for one in theirs] or list(given)
 
 
 def _training(one: Cell) -> str:

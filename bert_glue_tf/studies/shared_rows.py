@@ -43,7 +43,8 @@ class Row:
     @property
     def sparsity(self) -> float | None:
         """Mean sparsity over the seeds, among the weights that can be pruned."""
-        found = [m.sparsity for m in self.group.models if m.sparsity] if self.group else []
+        models = self.group.models if self.group else ()
+        found = [one.sparsity for one in models if one.sparsity is not None]
         return sum(found) / len(found) if found else None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import dataclasses
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from bert_glue_tf.compression.names import NO_PRUNING
@@ -132,11 +132,14 @@ class SweptStudy(Study[Cell]):
         sources = {record.data["train"]["name"] for record in self.records.values()}
         return f" ({SAMPLE})" if SAMPLE in sources else ""
 
-    def settings_line(self, cells: Sequence[Cell] | None = None) -> str:
+    def settings_line(
+        self, cells: Sequence[Cell] | None = None, unused: Collection[str] = ()
+    ) -> str:
         """Return the settings behind the tables, but those that the tables vary.
 
         Args:
           cells: whose settings they are, of which at least one is finished; by default all.
+          unused: names of settings that do not come into it.
         """
         configs = [one for c in (cells or self.cells) for one in c.configs]
         pruned = [one for one in configs if one.pruning_method != NO_PRUNING]
@@ -148,6 +151,7 @@ class SweptStudy(Study[Cell]):
             f"{name} {value}"
             for name, value in everyone[0].items()
             if name not in _SAID_ELSEWHERE
+            and name not in unused
             and (value != defaults[name] or name in _ALWAYS_SAID)
             and all(one[name] == value for one in everyone)
         ]

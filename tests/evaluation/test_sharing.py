@@ -21,8 +21,6 @@ def test_the_reports_two_numbers_follow_from_an_index_for_each_kernel_and_each_r
     assert sharing.pays_from(16, 16, group=5) == 0.2
     # A bit for each weight of 32, 16 and 8 bits.
     assert [sharing.pays_from(1, bits) for bits in (32, 16, 8)] == [0.03125, 0.0625, 0.125]
-    # (1 - s) 5 < s 32 from s = 5 / 37 on.
-    assert sharing.run_length_pays_from(32) == pytest.approx(5 / 37)
 
 
 def test_weights_and_positions_are_counted():
@@ -31,7 +29,7 @@ def test_weights_and_positions_are_counted():
     assert (found.prunable, found.others) == (12, 8)
     # Four numbers, two bits each, of twelve weights.
     assert found.bitmap == 3
-    # Nine lengths of five bits, none longer than 32: 45 bits.
+    # Nine lengths of five bits, none longer than 31: 45 bits.
     assert found.run_lengths == 6
     assert [found.values(number) for number in range(3)] == [48, 60, 68]
     assert found.shared == 68 + 3
@@ -44,9 +42,22 @@ def test_weights_and_positions_are_counted():
 
 def test_a_run_that_is_longer_than_its_field_has_fillers():
     first = np.ones(200, np.uint8)
-    first[[0, 33, 199]] = 0  # Steps 1, 33 and 166: fillers 0, 1 and 5 of 32 weights.
+    # Of 32 codes one is the filler's, of 31 weights. Steps 1, 32 and 167: fillers 0, 1 and 5.
+    first[[0, 32, 199]] = 0
     assert sharing.run_length_bytes(first, 1) == -(-(3 + 6) * 5 // 8)
     assert sharing.run_length_bytes(np.ones(8, np.uint8), 1) == 0
+
+
+def test_networks_that_are_kept_apart_have_the_smaller_form_of_positions_as_well():
+    first = np.full(800, 2, np.uint8)
+    first[[10, 20, 30]] = 0, 1, 0
+    found = sharing.Account.of(("0.99", "0.98"), {"kernel": first}, 800)
+    # Bitmaps: two bits each for both, one bit each for one alone. Run lengths: three of 5 bits.
+    assert (found.bitmap, found.run_lengths, found.index) == (200, 2, 2)
+    assert found.run_lengths_apart == (2, 2)
+    assert [found.alone(number) for number in range(2)] == [2 * 4 + 2, 3 * 4 + 2]
+    assert found.pays_from == found.pays_from_bytes(2) == 2 / 3200
+    assert found.pays_from_bytes(200) == 200 / 3200
 
 
 @pytest.mark.parametrize(("networks", "bits"), [(1, 1), (2, 2), (3, 2), (4, 3)])
