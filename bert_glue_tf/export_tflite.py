@@ -5,6 +5,7 @@ python -m bert_glue_tf.export_tflite --run=runs/cola-minilm_l6-sample-none-seed1
 
 from __future__ import annotations
 
+import pathlib
 from collections.abc import Sequence
 
 from absl import flags
@@ -41,7 +42,8 @@ _ONE_FILE = flags.DEFINE_bool(
     "one_file",
     False,
     "Of such a run: make of each recipe's files another one that has signatures for all sizes, and "
-    "whose weights stand once.",
+    "in which equal constants, and those that begin a longer one, stand once: most of the smaller "
+    "networks of elastic, and of shared all but the pruned matrices, of which each has its own.",
 )
 _OUTPUTS = flags.DEFINE_enum(
     "outputs", LOGITS, OUTPUTS, "What the files give: logits, or probabilities made of them inside."
@@ -94,9 +96,12 @@ def main() -> None:
             raise UserError(f"--{flag.name}={flag.value} is of the file of a --client. Give one.")
     if _ONE_FILE.value and _SIZE.value:
         raise UserError(f"--size={_SIZE.value}: --one_file is of all sizes. Leave one of them out.")
+    run = cli.path("run", _RUN.value)
+    if _ONE_FILE.value:
+        _require_sizes(run)
     client = ForClient(_CLIENT.value, _LENGTH.value, _PYTHON.value) if _CLIENT.value else None
     exported = launch_sizes(
-        cli.path("run", _RUN.value),
+        run,
         size=_SIZE.value,
         recipes=_RECIPES.value,
         seq_lengths=_LENGTHS.value,
@@ -126,19 +131,25 @@ def main() -> None:
         layout.say("This compares them:\n" + layout.command("compare", runs=_RUN.value))
 
 
-def _make_one_file(exported: Sequence[Exported]) -> None:
-    """Make the files of all sizes, and print their bytes and times.
+def _require_sizes(run: pathlib.Path) -> None:
+    """Refuse a run of one network, before any file is made.
 
     Raises:
-      UserError: the run has one size.
+      UserError: the run's weights hold one network, or there is no finished run.
     """
-    from bert_glue_tf.export import one_file
-    from bert_glue_tf.reports import sizes, terminal
+    from bert_glue_tf.runs.finished import Run
 
-    if len(exported) < 2:
+    if len(Run.read(run).sizes) < 2:
         raise UserError(
             f"--one_file: the weights of {_RUN.value} hold one network. Leave --one_file out."
         )
+
+
+def _make_one_file(exported: Sequence[Exported]) -> None:
+    """Make the files of all sizes, and print their bytes and times."""
+    from bert_glue_tf.export import one_file
+    from bert_glue_tf.reports import sizes, terminal
+
     found = one_file.write(exported, _THREADS.value, _REPETITIONS.value)
     terminal.print_rows("One file of all sizes", sizes.table(found))
 

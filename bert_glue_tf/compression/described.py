@@ -82,7 +82,7 @@ def _asked(
         sparsity=sparsity if method.takes_sparsity else None,
         options={name: str(default) for name, (default, _) in known.items()} | own,
         unused=(
-            *method.unused,
+            *method.unused_with(own),
             *(("pruning_scope",) if method.part else ()),
             *(() if method.takes_sparsity else ("final_sparsity",)),
         ),

@@ -71,6 +71,8 @@ class PruningMethod:
     schedule = ""
     # Settings that do not come into it: in a run of its own they have to keep their defaults.
     unused: tuple[str, ...] = ()
+    # The option with which more does not come into it (`unused_with`).
+    why_unused = ""
     # False: what it removes follows from something else, and no sparsity comes into it.
     takes_sparsity = True
     # What its sparsity is a fraction of, where that is not the matrices of --pruning_scope.
@@ -98,6 +100,16 @@ class PruningMethod:
         self.final_sparsity: float | None = given.pop("final_sparsity", None)
         known = self.options_for({name: str(value) for name, value in given.items()})
         self.settings = {name: default for name, (default, _) in known.items()} | given
+
+    @classmethod
+    def unused_with(cls, texts: Mapping[str, str]) -> tuple[str, ...]:
+        """Return `unused`, and what does not come into it with these options.
+
+        Args:
+          texts: name -> value of its own options, those that are given.
+        """
+        del texts
+        return cls.unused
 
     @classmethod
     def options_for(cls, given: Mapping[str, str]) -> Options:

@@ -95,11 +95,6 @@ class NestedPruning(SizedPruning):
                 f"not trained with them (--pruning_method={self.name}). Choose gradual, iterative "
                 "or one_shot."
             )
-        if not self.together and context.kind != "gradual":
-            raise UserError(
-                f"--pruning_schedule={context.kind}: --pruning_method={self.name} takes its masks "
-                "after the last step (training=none). Leave the schedule out."
-            )
         return context
 
     def last_step(self, context: PruningContext) -> int:

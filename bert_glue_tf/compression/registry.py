@@ -289,6 +289,7 @@ def _build(
     _require_fitting(classes, given)
     parsed = parse_options(options)
     own = [own_texts(method, parsed) for method in classes]
+    _require_used(classes, own, given)
     known = [
         {**COMMON_OPTIONS, **method.options_for(texts)}
         for method, texts in zip(classes, own, strict=True)
@@ -337,7 +338,7 @@ def own_texts(method: type[PruningMethod], options: Mapping[str, str]) -> dict[s
 
 
 def _require_fitting(classes: Sequence[type[PruningMethod]], given: Mapping[str, Any]) -> None:
-    """Refuse methods that contradict each other, or settings that the only one has no use for."""
+    """Refuse methods that contradict each other."""
     together = ",".join(method.name for method in classes)
     for method in classes:
         if method.alone and len(classes) > 1:
@@ -345,12 +346,25 @@ def _require_fitting(classes: Sequence[type[PruningMethod]], given: Mapping[str,
                 f"--pruning_method={together}: {method.name} cannot run beside others: "
                 f"{method.alone}. Give it a run of its own."
             )
-        for name in method.unused:
-            if name in given and len(classes) == 1:
-                raise UserError(
-                    f"--{name}={given[name]}: does not come into --pruning_method={method.name}. "
-                    "Leave it out."
-                )
+
+
+def _require_used(
+    classes: Sequence[type[PruningMethod]],
+    own: Sequence[Mapping[str, str]],
+    given: Mapping[str, Any],
+) -> None:
+    """Refuse settings that the only method has no use for; `own` are the options of each."""
+    if len(classes) != 1:
+        return
+    (method,), (texts,) = classes, own
+    for name in method.unused_with(texts):
+        if name in given:
+            always = name in method.unused
+            why = "" if always else f" with {method.why_unused}"
+            raise UserError(
+                f"--{name}={given[name]}: does not come into --pruning_method={method.name}{why}. "
+                "Leave it out."
+            )
 
 
 def _require_options(
@@ -362,8 +376,10 @@ def _require_options(
     good |= {f"{method}.{name}" for method, of_one in own.items() for name in of_one}
     for name in parse_options(options):
         if name not in good:
+            unused = {method.name: set(method.unused) for method in classes}
             listed = ", ".join(
-                f"{method}: {', '.join(sorted(of_one)) or 'none'}" for method, of_one in own.items()
+                f"{method}: {', '.join(sorted(of_one.keys() - unused[method])) or 'none'}"
+                for method, of_one in own.items()
             )
             raise UserError(
                 f"--pruning_options={options}: no option {name!r}. Options of {listed}."

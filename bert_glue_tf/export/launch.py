@@ -63,10 +63,12 @@ def launch_sizes(
     run = Run.read(path)
     if size:
         return [launch(run.of_size(size).path, output=output, **options)]
+    # All of them are read before the first file is made, which takes minutes.
+    smaller = {name: run.of_size(name) for name in reversed(run.sizes[:-1])}
     found = [launch(path, output=output, **options)]
-    for name in reversed(run.sizes[:-1]):
+    for name, one in smaller.items():
         place = output / SIZES / name if output else None
-        found.append(launch(run.of_size(name).path, output=place, **options))
+        found.append(launch(one.path, output=place, **options))
     return found
 
 

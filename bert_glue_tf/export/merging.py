@@ -19,6 +19,7 @@ from typing import Any
 import flatbuffers
 import numpy as np
 
+from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.export import flatbuffer
 from bert_glue_tf.export.litert import SEPARATOR
 
@@ -59,11 +60,16 @@ def merge(files: Mapping[str, bytes], whole: str) -> bytes:
 
 
 def _add(merged: Any, model: Any, name: str) -> None:
-    """Put another file's graphs, constants and signatures behind those of a file."""
+    """Put another file's graphs, constants and signatures behind those of a file.
+
+    Raises:
+      UserError: an operator of the other file calls a graph by its number, which is another here.
+    """
     operators, buffers = len(merged.operatorCodes), len(merged.buffers)
     graphs = len(merged.subgraphs)
     for graph in model.subgraphs:
         for operator in graph.operators:
+            _require_no_call(operator, name)
             operator.opcodeIndex += operators
         for tensor in graph.tensors:
             tensor.buffer += buffers if tensor.buffer else 0  # 0 has no content in any file.
@@ -74,6 +80,18 @@ def _add(merged: Any, model: Any, name: str) -> None:
     merged.buffers += model.buffers
     merged.subgraphs += model.subgraphs
     merged.signatureDefs += model.signatureDefs
+
+
+def _require_no_call(operator: Any, name: str) -> None:
+    """Refuse an operator that calls another graph, as WHILE, IF and CALL_ONCE do."""
+    for options in (operator.builtinOptions, operator.builtinOptions2):
+        if options is not None and any("subgraph" in one.lower() for one in vars(options)):
+            kind = type(options).__name__.removesuffix("OptionsT")
+            raise UserError(
+                f"--one_file: the file of the size {name} has the operator {kind}, which calls "
+                "another graph of its file by number. Leave --one_file out: each size has a file "
+                "of its own."
+            )
 
 
 @dataclasses.dataclass

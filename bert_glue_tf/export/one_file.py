@@ -76,9 +76,20 @@ def write(
       The records, which are added to the folder of the largest network.
 
     Raises:
-      UserError: a file cannot be read.
+      UserError: a file cannot be read, or another process is exporting into the folder.
     """
     folder = exported[0][0]
+    with folder.locked():
+        return _written(folder, exported, threads, repetitions)
+
+
+def _written(
+    folder: ExportFolder,
+    exported: Sequence[tuple[ExportFolder, Sequence[ExportResult]]],
+    threads: int,
+    repetitions: int,
+) -> list[OneFile]:
+    """Write and time the files in a folder that is locked; arguments as for `write`."""
     found = []
     for recipe in (record.recipe for record in exported[0][1]):
         own = {

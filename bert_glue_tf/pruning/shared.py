@@ -12,6 +12,7 @@ from bert_glue_tf.core.errors import UserError
 
 NONE, TOGETHER = "none", "together"
 MOST_NETWORKS = 16  # Beyond which nobody has tried it.
+_OF_SCHEDULE = ("pruning_schedule", "begin_step", "end_step", "pruning_frequency")
 _GOOD = "Good: sparsities=0.6024,0.405,0.207."
 
 
@@ -45,6 +46,12 @@ class Shared(NestedPruning):
             ),
         }
     )
+
+    why_unused = f"training={NONE}, whose masks are taken after the last step"
+
+    @classmethod
+    def unused_with(cls, texts: Mapping[str, str]) -> tuple[str, ...]:
+        return (*cls.unused, *(_OF_SCHEDULE if texts.get("training") == NONE else ()))
 
     @property
     def together(self) -> bool:  # type: ignore[override]

@@ -65,7 +65,15 @@ class Run:
                 + (f"Good values: {good}." if good else "Leave --size out.")
             )
         is_whole = name == self.sizes[-1]
-        return self if is_whole else Run.read(self.folder.sizes / name, "size")
+        if is_whole:
+            return self
+        folder = self.folder.sizes / name
+        if not folder.is_dir():
+            raise UserError(
+                f"{folder}: this folder is missing, the size {name} of the run. Copy the run as a "
+                "whole, or train again."
+            )
+        return Run.read(folder, "size")
 
     @classmethod
     def read(cls, path: pathlib.Path, flag: str = "run") -> Run:

@@ -19,6 +19,7 @@ tensorboard/      curves: loss, scores, learning rate, sparsity; settings and re
 from __future__ import annotations
 
 import dataclasses
+import os
 import pathlib
 
 from bert_glue_tf.runs import results
@@ -28,10 +29,16 @@ SIZES = "sizes"
 
 
 def name_of(folder: pathlib.Path) -> str:
-    """Return the name of a run: its folder's, and that of the run behind it for a size of one."""
-    if folder.parent.name != SIZES:
+    """Return the name of a run: its folder's, and that of the run behind it for a size of one.
+
+    It is the same from whatever working folder the path is given. A folder that is called as that
+    of the sizes of a run is none where there is no run above it.
+    """
+    folder = pathlib.Path(os.path.abspath(folder))
+    run = folder.parent.parent
+    if folder.parent.name != SIZES or not RunPaths(run).config_file.is_file():
         return folder.name
-    return f"{folder.parent.parent.name}/{SIZES}/{folder.name}"
+    return f"{run.name}/{SIZES}/{folder.name}"
 
 
 def with_sizes(folder: pathlib.Path) -> list[pathlib.Path]:

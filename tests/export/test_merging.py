@@ -17,6 +17,7 @@ from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.core.records import load
 from bert_glue_tf.data import tasks
 from bert_glue_tf.export import convert, launch, merging, one_file
+from bert_glue_tf.export.folder import ExportFolder
 from bert_glue_tf.models import saving
 from bert_glue_tf.models.bert import cutting
 from bert_glue_tf.models.bert.classifier_weights import from_weights
@@ -107,6 +108,36 @@ def test_constants_that_begin_alike_stand_once(tmp_path):
     starts = [placed.place(one) for one in (long, long[:128], long[:64], long[64:])]
     assert starts == [0, 0, 0, 256]
     assert placed.size == 256 + 192
+
+
+@pytest.mark.parametrize(
+    ("place", "options"),
+    [
+        ("builtinOptions", schema.WhileOptionsT()),
+        ("builtinOptions", schema.IfOptionsT()),
+        ("builtinOptions", schema.CallOnceOptionsT()),
+        ("builtinOptions2", schema.StablehloWhileOptionsT()),
+    ],
+)
+def test_operators_that_call_graphs_by_number_are_refused(place, options):
+    operator = schema.OperatorT()
+    operator.opcodeIndex, graph = 0, schema.SubGraphT()
+    setattr(operator, place, options)
+    graph.operators, graph.tensors = [operator], []
+    models = [schema.ModelT(), schema.ModelT()]
+    for model in models:
+        model.operatorCodes, model.buffers, model.signatureDefs = [], [], []
+        model.subgraphs = []
+    models[1].subgraphs = [graph]
+    kind = type(options).__name__.removesuffix("OptionsT")
+    with refuses(UserError, "--one_file", "the size small", kind):
+        merging._add(*models, "small")
+
+
+def test_a_folder_that_another_process_exports_into_is_refused(tmp_path):
+    folder = ExportFolder(tmp_path)
+    with folder.locked(), refuses(UserError, str(tmp_path), "another process is exporting"):
+        one_file.write([(folder, [])])
 
 
 def convert_to_file(folder, weights) -> bytes:

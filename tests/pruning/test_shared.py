@@ -222,19 +222,20 @@ def test_bad_options_are_refused(options, named):
         registry.build(ExperimentConfig(pruning_method="shared", pruning_options=options))
 
 
-def test_it_stands_alone_and_takes_no_sparsity_or_late_schedule(tmp_path, encoder, tiny_glue):
+def test_it_stands_alone_and_takes_no_sparsity_or_late_schedule():
     with refuses(UserError, "shared cannot run beside others"):
         registry.check("shared,attention_head")
     with refuses(UserError, "--final_sparsity=0.5"):
         registry.check("shared", "", {"final_sparsity": 0.5})
-    with refuses(UserError, "--pruning_schedule=one_shot", "training=none"):
-        train(
-            tmp_path / "run",
-            encoder,
-            tiny_glue,
-            "training=none",
-            pruning_schedule="one_shot",
-        )
+    for name, value in {
+        "pruning_schedule": "one_shot",
+        "begin_step": 3,
+        "end_step": 9,
+        "pruning_frequency": 5,
+    }.items():
+        with refuses(UserError, f"--{name}={value}", "training=none"):
+            registry.check("shared", "training=none", {name: value})
+        registry.check("shared", "training=together", {name: value})
     method = registry.build(ExperimentConfig(pruning_method="shared", pruning_schedule="soft"))
     config = ExperimentConfig(pruning_method="shared", pruning_schedule="soft", epochs=4)
     with refuses(UserError, "--pruning_schedule=soft", "--pruning_method=shared"):
