@@ -54,7 +54,8 @@ class Trained:
       epoch: whose weights these are, from 1; 0 where nothing was trained.
       positions_used: the share of the training's positions that hold a word piece; NaN where
         nothing was trained.
-      batches: gives training batches, for statistics of smaller networks.
+      batches: of its training examples, for statistics of smaller networks; None where nothing was
+        trained.
       size: name of the network, where the run's weights hold several.
       sizes: as `ExperimentResult.sizes`.
     """
@@ -66,8 +67,8 @@ class Trained:
     timing: callbacks.Timing
     throughput: Throughput
     positions_used: float
-    batches: Batches
     epoch: int = 0
+    batches: Batches | None = None
     size: str = ""
     sizes: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
@@ -147,11 +148,9 @@ def train(job: Job, inputs: Inputs, plan: Plan, network: Network, start_time: fl
     with doing("taking the trained model out of its training", is_logged=False):
         epoch = next((one.epoch for one in best if one.restore()), watch.epochs)
         removed, model = plan.method.measure(network.model), networks.finalize(job, plan, network)
-    if model is not network.model:  # Else the graph that has scored each epoch scores it too.
-        predict_fn = scoring.predict_fn(model)
+    own = predict_fn if model is network.model else scoring.predict_fn(model)  # The same graph.
     batches = functools.partial(_batches, plan, layouts, split)
-    used = usage.mean()
-    return Trained(model, predict_fn, removed, scoring, timing, throughput, used, batches, epoch)
+    return Trained(model, own, removed, scoring, timing, throughput, usage.mean(), epoch, batches)
 
 
 def _best(

@@ -54,6 +54,7 @@ def write(
     first = {plain_name(name): values for name, values in sizes.first(model).items()}
     masks = Masks(len(sizes.names), first)
     masks.write(job.folder.sizes / saved.MASKS)
+    assert trained.batches is not None  # A method with sizes trains.
     for number, name in enumerate(sizes.names[:-1]):
         logging.info("scoring and saving the size %s", name)
         own = dataclasses.replace(job, folder=_folder(job.folder, name))

@@ -11,7 +11,9 @@ import tiny_runs
 from ai_edge_litert import schema_py_generated as schema
 from messages import refuses
 from slow_fixtures import slow_to_make
+from study_runs import command
 from tiny_classifier import classifier, saved_weights
+from written_runs import write_run
 
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.core.records import load
@@ -168,3 +170,11 @@ def test_a_size_that_a_file_has_not_is_refused(made):
         Classifier.load(folder.model("float32_sizes"), size="w0.25-d1")
     with refuses(UserError, "--size=w0.25-d1", "it has one network"):
         Classifier.load(folder.model("float32"), size="w0.25-d1")
+
+
+def test_one_file_of_a_run_of_one_network_is_refused_before_any_is_made(tmp_path):
+    run = write_run(tmp_path / "run", [0, 1], [[1.0, 0.0], [0.0, 1.0]])
+    done = command("export_tflite", "--one_file", run=run)
+    assert done.returncode == 1
+    assert f"--one_file: the weights of {run} hold one network" in done.stderr
+    assert not (run / "tflite").exists()

@@ -14,7 +14,7 @@ import tiny_runs
 from messages import refuses
 from slow_fixtures import slow_to_make
 
-from bert_glue_tf.compression import registry
+from bert_glue_tf.compression import described, registry
 from bert_glue_tf.compression.schedule import PruningContext
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import readers, tasks
@@ -215,6 +215,7 @@ def test_a_cnn_has_sizes_as_a_bert_has(tmp_path, tiny_glue):
         ("sparsities=0.5", "two or more"),
         ("training=later", "training=later"),
         ("final_sparsity=0.5", "final_sparsity=0.5"),
+        ("sparsity=0.5", "Options of shared: sparsities, training."),
     ],
 )
 def test_bad_options_are_refused(options, named):
@@ -242,6 +243,14 @@ def test_it_stands_alone_and_takes_no_sparsity_or_late_schedule():
         method.context(PruningContext.from_config(config, 40))
     with refuses(UserError, "--pruning_method=shared", "--strategy"):
         registry.build(ExperimentConfig(pruning_method="shared")).on_replicas()
+
+
+def test_a_schedule_does_not_tell_runs_apart_whose_masks_come_after_it():
+    settings = {"pruning_method": "shared", "pruning_options": "training=none"}
+    (none,) = described.prunings(ExperimentConfig(**settings).to_json())
+    (together,) = described.prunings(ExperimentConfig(pruning_method="shared").to_json())
+    assert "pruning_frequency" in none.unused
+    assert "pruning_frequency" not in together.unused
 
 
 def test_a_size_that_a_run_has_not_is_refused(together, exported, tmp_path):
