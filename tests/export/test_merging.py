@@ -175,6 +175,6 @@ def test_a_size_that_a_file_has_not_is_refused(made):
 def test_one_file_of_a_run_of_one_network_is_refused_before_any_is_made(tmp_path):
     run = write_run(tmp_path / "run", [0, 1], [[1.0, 0.0], [0.0, 1.0]])
     done = command("export_tflite", "--one_file", run=run)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert f"--one_file: the weights of {run} hold one network" in done.stderr
     assert not (run / "tflite").exists()
