@@ -286,7 +286,7 @@ def _build(
     classes: Sequence[type[PruningMethod]], options: str, given: Mapping[str, Any]
 ) -> list[PruningMethod]:
     """Return the methods of a run, in their order; the arguments are those of `check`."""
-    _require_fitting(classes, given)
+    _require_fitting(classes)
     parsed = parse_options(options)
     own = [own_texts(method, parsed) for method in classes]
     _require_used(classes, own, given)
@@ -337,7 +337,7 @@ def own_texts(method: type[PruningMethod], options: Mapping[str, str]) -> dict[s
     }
 
 
-def _require_fitting(classes: Sequence[type[PruningMethod]], given: Mapping[str, Any]) -> None:
+def _require_fitting(classes: Sequence[type[PruningMethod]]) -> None:
     """Refuse methods that contradict each other."""
     together = ",".join(method.name for method in classes)
     for method in classes:
