@@ -27,7 +27,7 @@ class Shared(NestedPruning):
     masks of the trained network, no step after them. training=together trains on with the masks:
     each step computes the densest network, the sparsest and one between, of which the smaller ones
     learn from the densest one's answers ("sandwich rule" and "inplace distillation", Yu and Huang
-    2019, "Universally slimmable networks and improved training techniques", sections 3.1 and 3.2,
+    2019, "Universally slimmable networks and improved training techniques",
     https://arxiv.org/abs/1903.05134; Yu et al. 2018, "Slimmable neural networks",
     https://arxiv.org/abs/1812.08928). They nest widths of layers; single weights are nested here.
     """

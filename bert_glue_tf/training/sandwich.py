@@ -3,9 +3,8 @@
 Each step computes the largest network, the smallest and one between; the largest learns what the
 run's objective says, the others its answers, and the gradients are summed up: "sandwich rule" and
 "inplace distillation" of Yu and Huang 2019, "Universally slimmable networks and improved training
-techniques", sections 3.1 and 3.2 (https://arxiv.org/abs/1903.05134). On BERT, whose largest network
-teaches the others as well: Hou et al. 2020, "DynaBERT", section 2.2
-(https://arxiv.org/abs/2004.04037).
+techniques" (https://arxiv.org/abs/1903.05134). On BERT, whose largest network teaches the others as
+well: Hou et al. 2020, "DynaBERT" (https://arxiv.org/abs/2004.04037).
 """
 
 from __future__ import annotations
