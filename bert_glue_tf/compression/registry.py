@@ -232,8 +232,7 @@ def _imported(name: str) -> Any:
         raise
     except SyntaxError as error:
         raise UserError(f"{error.filename}:{error.lineno}: no Python ({error}).") from None
-    # Whatever a file that somebody has written raises: it is theirs to mend.
-    except Exception as error:
+    except Exception as error:  # Of a file that somebody has written: it is theirs to mend.
         found = importlib.util.find_spec(module)
         raise UserError(
             f"--pruning_method={name}: {found.origin if found else module} cannot be imported "
@@ -273,13 +272,13 @@ def build(config: Prunes) -> PruningMethod:
       UserError: a file does not define its method, an option or its value cannot be used, or two
         methods contradict each other.
     """
-    classes = [get(name) for name in split(config.pruning_method)]
+    classes = list(map(get, split(config.pruning_method)))
     methods = _build(classes, config.pruning_options, config.given_pruning)
     if len(methods) == 1:
         return methods[0]
-    from bert_glue_tf.compression.combined import Combined
+    from bert_glue_tf.compression import combined
 
-    return Combined(methods)
+    return combined.Combined(methods)
 
 
 def _build(

@@ -215,15 +215,24 @@ def considerable(
         verdict = Verdict.DOES_NOT_HOLD
     elif all(holds) and len(told) == models:
         verdict = Verdict.HOLDS
-    least = max(claims.smallest(one) for one in tested)
-    of = _of_models(len(told), models)
     numbers = (
-        f"{of}considerable: at least {words.percent(CONSIDERABLE)} of the unpruned model's score. "
-        f"{'. '.join(told)}. Shown four times of five would be {least:.3f}"
+        f"{_of_models(len(told), models)}considerable: at least {words.percent(CONSIDERABLE)} of "
+        f"the unpruned model's score. {'. '.join(told)}."
     )
-    seeds = min(len(one.seeds) for one in tested)
-    encoders = ", ".join(dict.fromkeys(one.encoder for one in tested))
-    return Answer(claim, verdict, numbers, max(one.examples for one in tested), seeds, encoders)
+    return _answer(claim, verdict, numbers, tested)
+
+
+def _answer(claim: str, verdict: Verdict, numbers: str, tested: Sequence[Comparison]) -> Answer:
+    """Return an answer by comparisons, with the smallest difference that they could show."""
+    least = max(claims.smallest(one) for one in tested)
+    return Answer(
+        claim,
+        verdict,
+        f"{numbers} Shown four times of five would be {least:.3f}",
+        max(one.examples for one in tested),
+        min(len(one.seeds) for one in tested),
+        ", ".join(dict.fromkeys(one.encoder for one in tested)),
+    )
 
 
 def vectors_last(group: Group, found: Zeros, sizes: Mapping[str, int]) -> Answer | None:

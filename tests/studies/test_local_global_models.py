@@ -394,7 +394,7 @@ def test_models_that_have_learned_nothing_do_not_count():
 
 
 def found_with(name, way, mean, part=0.2, mark=None):
-    """What a model has, at 50 % by name: with three seeds, and with its layers' zeros."""
+    """Return what a model has, at 50 % by name: with three seeds, and with its layers' zeros."""
     grid = next(one for one in grids(name, at=(0.5,)) if one.way is way)
     group = type("Group", (OneGroup,), {"mean": 0.8, "mark": mark})
     removed = {("local", 0.5): 0.266, ("global", 0.5): 0.53}
