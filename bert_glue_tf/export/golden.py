@@ -8,13 +8,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from bert_glue_tf.core import lazy
 from bert_glue_tf.data import preprocessing
-from bert_glue_tf.export.litert import LiteModel
 from bert_glue_tf.models.quantization.recipes import QuantizationRecipe
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from bert_glue_tf.export.litert import LiteModel
+else:
+    np = lazy.module("numpy")  # The export command imports this module with its flags.
 
 _PLAIN = "The cat sat on the mat.", "A cat is sitting on a mat."
 # Accents, quotation marks of no ASCII, a no-break space, characters that are words of their own, a

@@ -426,8 +426,8 @@ def test_threads_share_the_texts_and_keep_their_order(exported, dev, monkeypatch
     loaded = []
 
     class Model(litert.LiteModel):
-        def __init__(self, content, threads, name):
-            super().__init__(content, threads, name)
+        def __init__(self, content, threads, name, **more):
+            super().__init__(content, threads, name, **more)
             loaded.append(threads)
 
     monkeypatch.setattr(parallel, "LiteModel", Model)

@@ -5,21 +5,27 @@ from __future__ import annotations
 import math
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from bert_glue_tf.core import lazy
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data.arrays import VALUES
 from bert_glue_tf.data.examples import Examples
 from bert_glue_tf.data.task_spec import TaskSpec
-from bert_glue_tf.export import litert
 from bert_glue_tf.export.folder import ExportFolder
 from bert_glue_tf.export.interfaces.base import Interface
-from bert_glue_tf.export.litert import LiteModel
 from bert_glue_tf.export.record import ExportResult
 from bert_glue_tf.models.quantization.recipes import RECIPES, QuantizationRecipe
 from bert_glue_tf.runs.finished import Run
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from bert_glue_tf.export import litert
+    from bert_glue_tf.export.litert import LiteModel
+else:
+    np = lazy.module("numpy")  # The export command imports this module with its flags.
+    litert = lazy.module("bert_glue_tf.export.litert")
 
 # Golden arrays: value i is low + (high - low) * ((i * step) mod _MODULUS) / (_MODULUS - 1), row by
 # row, which a port writes in a line. Steps that share no factor with it visit all its values.

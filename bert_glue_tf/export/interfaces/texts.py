@@ -5,22 +5,27 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from bert_glue_tf.core import files
+from bert_glue_tf.core import files, lazy
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import preprocessing, vocabulary
 from bert_glue_tf.data.examples import Examples
 from bert_glue_tf.data.preprocessing import INPUTS
 from bert_glue_tf.data.switches import WORDS
 from bert_glue_tf.data.task_spec import TaskSpec
-from bert_glue_tf.export import golden, lengths, litert
+from bert_glue_tf.export import golden, lengths
 from bert_glue_tf.export.folder import ExportFolder
 from bert_glue_tf.export.interfaces.base import Interface
-from bert_glue_tf.export.litert import LiteModel
 from bert_glue_tf.export.record import ExportResult
 from bert_glue_tf.models.quantization.recipes import RECIPES, QuantizationRecipe
 from bert_glue_tf.runs.finished import Run
+
+if TYPE_CHECKING:
+    from bert_glue_tf.export import litert
+    from bert_glue_tf.export.litert import LiteModel
+else:
+    litert = lazy.module("bert_glue_tf.export.litert")
 
 _SHOWN = 24  # Ids of a golden example.
 
