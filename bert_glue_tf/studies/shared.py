@@ -288,7 +288,8 @@ class Shared(SweptStudy):
                 for network in self.levels
             }
             found.append(shared_claims.accuracy(training, compared))
-        return [*found, shared_claims.pays(self._lenet())]
+        account = self._lenet()  # The report tells of LeNet-5 alone from where sharing pays.
+        return found if account is None else [*found, shared_claims.pays(account)]
 
     def _lenet(self) -> Account | None:
         """Return the bytes of the first LeNet-5 of which there are any."""

@@ -72,19 +72,15 @@ def _own() -> str:
     return f"{', '.join(told)} points"
 
 
-def pays(account: Account | None) -> Answer:
+def pays(account: Account) -> Answer:
     """Return what our bytes say of the sparsities from which sharing pays, 4 % and 20 %.
 
     The report prints no formula, so that no run shows its numbers right or wrong; that they follow
     from an index of a weight's width for each kernel, or for each row of one, is our inference.
 
     Args:
-      account: of LeNet-5's networks; None where no run of it is finished.
+      account: of LeNet-5's networks.
     """
-    if account is None:
-        return Answer(
-            PAYS, Verdict.NOT_RUN, "no run of LeNet-5 is finished, of whose matrices bytes are told"
-        )
     cpu = sharing.pays_from(1, 1, group=_SIDE * _SIDE)
     lea = sharing.pays_from(1, 1, group=_SIDE)
     least = {"a bitmap": account.bitmap, "run lengths": account.run_lengths}

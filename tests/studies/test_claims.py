@@ -36,6 +36,7 @@ def compared(gained, lost=0, **marks):
         seeds=(1,),
         difference=found,
         encoder="tiny",
+        all_collapsed=len(marks) == 2,
         **marks,
     )
 
