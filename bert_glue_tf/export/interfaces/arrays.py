@@ -70,16 +70,8 @@ class ArrayInterface(Interface):
             found.append({**example, model.output: np.round(output.astype(float), 7).tolist()})
         return found
 
-    def recipes(self) -> list[QuantizationRecipe]:
-        return [recipe for recipe in RECIPES.values() if not recipe.untested_on_arrays]
-
-    def require_recipe(self, recipe: QuantizationRecipe) -> None:
-        if recipe.untested_on_arrays:
-            good = ", ".join(one.name for one in self.recipes())
-            raise UserError(
-                f"--recipes={recipe.name}: {recipe.untested_on_arrays}. Good values for arrays: "
-                f"{good}."
-            )
+    def refused(self, recipe: QuantizationRecipe) -> str:
+        return recipe.untested_on_arrays
 
     def use(self, record: ExportResult, task: TaskSpec) -> list[str]:
         signature = litert.SIGNATURE.format(record.seq_lengths[0])

@@ -7,6 +7,9 @@ import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.models.quantization.recipes import RECIPES
+
 if TYPE_CHECKING:
     from bert_glue_tf.data.examples import Examples
     from bert_glue_tf.data.task_spec import TaskSpec
@@ -72,16 +75,22 @@ class Interface(abc.ABC):
         """
 
     @abc.abstractmethod
+    def refused(self, recipe: QuantizationRecipe) -> str:
+        """Return why a recipe makes no files of such examples, as a clause; empty if it does."""
+
     def recipes(self) -> list[QuantizationRecipe]:
         """Return the recipes that files are made by where none is named."""
+        return [recipe for recipe in RECIPES.values() if not self.refused(recipe)]
 
-    @abc.abstractmethod
     def require_recipe(self, recipe: QuantizationRecipe) -> None:
         """Refuse a recipe that makes no files of such examples.
 
         Raises:
           UserError: naming it.
         """
+        if why := self.refused(recipe):
+            good = ", ".join(one.name for one in self.recipes())
+            raise UserError(f"--recipes={recipe.name}: {why}. Good values: {good}.")
 
     @abc.abstractmethod
     def use(self, record: ExportResult, task: TaskSpec) -> list[str]:

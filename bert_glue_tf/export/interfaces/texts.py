@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bert_glue_tf.core import files, lazy
-from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import preprocessing, vocabulary
 from bert_glue_tf.data.examples import Examples
 from bert_glue_tf.data.preprocessing import INPUTS
@@ -18,7 +17,7 @@ from bert_glue_tf.export import golden, lengths
 from bert_glue_tf.export.folder import ExportFolder
 from bert_glue_tf.export.interfaces.base import Interface
 from bert_glue_tf.export.record import ExportResult
-from bert_glue_tf.models.quantization.recipes import RECIPES, QuantizationRecipe
+from bert_glue_tf.models.quantization.recipes import QuantizationRecipe
 from bert_glue_tf.runs.finished import Run
 
 if TYPE_CHECKING:
@@ -61,16 +60,10 @@ class TextInterface(Interface):
     ) -> list[dict[str, Any]]:
         return golden.examples(reader, len(described["texts"]), model, lengths)
 
-    def recipes(self) -> list[QuantizationRecipe]:
-        return [recipe for recipe in RECIPES.values() if not recipe.is_whole]
-
-    def require_recipe(self, recipe: QuantizationRecipe) -> None:
-        if recipe.is_whole:
-            good = ", ".join(one.name for one in self.recipes())
-            raise UserError(
-                f"--recipes={recipe.name}: makes files whose inputs are int8, and numbers of word "
-                f"pieces are larger. Good values for texts: {good}."
-            )
+    def refused(self, recipe: QuantizationRecipe) -> str:
+        if not recipe.is_whole:
+            return ""
+        return "makes files whose inputs are int8, and numbers of word pieces are larger"
 
     def use(self, record: ExportResult, task: TaskSpec) -> list[str]:
         signatures = ", ".join(f"`{litert.SIGNATURE.format(n)}`" for n in record.seq_lengths)
