@@ -52,7 +52,6 @@ class KernelPattern(ScoredPruning):
         "entries": (4, "weights that a pattern keeps, of 9"),
         "patterns": (8, "number of patterns of the network"),
     }
-    takes_regions = False
     refused_rankings = {
         kind: "fills every convolution alike, so nothing competes over the scope. Leave --ranking "
         "out"

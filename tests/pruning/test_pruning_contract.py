@@ -320,7 +320,8 @@ def test_at_once_it_prunes_at_once(name):
 
 @pytest.mark.parametrize("name", [name for name in registry.names() if name != "none"])
 def test_parts_have_their_own_sparsity_or_are_refused(name):
-    regions = "others=0.25"
+    share = 0.4 if name == "kernel_pattern" else 0.25  # Six of nine leave no less than a third out.
+    regions = f"others={share}"
     config = config_of(name, pruning_options=OPTIONS.get(name, ""))
     method = registry.get(name)
     if "region_sparsities" in method.unused or not method.takes_regions:
@@ -331,7 +332,7 @@ def test_parts_have_their_own_sparsity_or_are_refused(name):
     training.method.update(FINAL)
     found = training.method.sparsities(training.model)
     assert found
-    assert found == {weight: pytest.approx(0.25, abs=0.01) for weight in found}
+    assert found == {weight: pytest.approx(share, abs=0.01) for weight in found}
 
 
 def test_parts_of_a_structure_that_has_none_are_refused():
