@@ -6,8 +6,11 @@ a step after them, and by our training of all its models together.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+
+import numpy as np
 
 from bert_glue_tf.compression.names import NO_PRUNING
 from bert_glue_tf.compression.nested import NestedPruning
@@ -237,14 +240,26 @@ class Shared(SweptStudy):
         }
 
     def figures(self) -> dict[str, Any]:
-        """Return energy against the number of switches, for each network."""
+        """Return energy against the number of switches, for each network.
+
+        Both trainings have models of the same sparsity, and therefore mostly the same bytes: where
+        one line would hide the other, one stands for both.
+        """
         counts = list(range(13))
         lines: dict[str, list[float]] = {}
-        for cost in self.costs():
-            spent = sharing.switches(cost.account, counts)
-            name = f"{cost.network}, {cost.training}"
-            lines[f"{name}, kept apart"] = [1e3 * one.apart_joules for one in spent]
-            lines[f"{name}, shared"] = [1e3 * one.shared_joules for one in spent]
+        for network, costs in itertools.groupby(self.costs(), lambda cost: cost.network):
+            drawn: list[tuple[str, dict[str, list[float]]]] = []
+            for cost in costs:
+                spent = sharing.switches(cost.account, counts)
+                own = {
+                    "kept apart": [1e3 * one.apart_joules for one in spent],
+                    "shared": [1e3 * one.shared_joules for one in spent],
+                }
+                if not any(_looks_same(own, other) for _, other in drawn):
+                    drawn.append((cost.training, own))
+            for training, own in drawn:
+                name = network if len(drawn) == 1 else f"{network}, {training}"
+                lines |= {f"{name}, {label}": values for label, values in own.items()}
         if not lines:
             return {}
         figure = plots.against_numbers(
@@ -358,6 +373,11 @@ class Shared(SweptStudy):
             *self.failed_section(),
         ]
         return "\n".join(lines)
+
+
+def _looks_same(one: Mapping[str, list[float]], other: Mapping[str, list[float]]) -> bool:
+    """Return whether two sets of lines cannot be told apart in a figure: within 1 %."""
+    return all(np.allclose(values, other[label], rtol=0.01) for label, values in one.items())
 
 
 def _training(one: Cell) -> str:
