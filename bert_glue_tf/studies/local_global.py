@@ -238,7 +238,7 @@ class LocalGlobal(SweptStudy):
         for grid in self.grids:
             title = f"{grid.title}{self.sample_mark}"
             scores = self.scores(grid)
-            heads = ("sparsity", "local", "global", "difference", "95 % interval", "verdict")
+            heads = ("sparsity", "local", "global", "difference", "95 % interval", "better")
             removed = ("local's zeros", "global's zeros") if grid.way is Way.REGROWN else ()
             yield Section(title, scores.pick(*heads, *removed))
             for ranking in RANKINGS:
@@ -284,7 +284,9 @@ class LocalGlobal(SweptStudy):
             f"Its claim: {CLAIM}.",
             "",
             *self._ways(),
-            "Verdict: local against global. " + words.tests("all sparsities of a model"),
+            "Verdict: local against global. better: the ranking that is shown to be better, also "
+            "where the other one has COLLAPSED and there is no verdict. "
+            + words.tests("all sparsities of a model"),
             "",
             tables.markdown(self.overview()),
             f"## The claims beside what was found{mark}",

@@ -9,8 +9,8 @@ from bert_glue_tf.evaluation.significance import Difference
 from bert_glue_tf.reports import formats
 from bert_glue_tf.reports.groups import Group
 from bert_glue_tf.reports.tables import Column
-from bert_glue_tf.reports.verdicts import Comparison
-from bert_glue_tf.studies import columns, words
+from bert_glue_tf.reports.verdicts import Comparison, Outcome
+from bert_glue_tf.studies import columns, local_global_claims, words
 from bert_glue_tf.studies.zeros import RANKINGS
 
 
@@ -68,6 +68,28 @@ def _against(ranking: str) -> Column[ScoreRow]:
     )
 
 
+_BETTER = {
+    Outcome.BETTER: "local",
+    Outcome.WORSE: "global",
+    Outcome.NO_DIFFERENCE: "none shown",
+    Outcome.UNDEFINED: "cannot be told",
+}
+
+
+def _better(found: Comparison | None) -> str:
+    """Return which ranking is better, as the study counts it, with the p-value: `local, p 0.012`.
+
+    The verdict beside it says nothing where either has collapsed.
+    """
+    if found is None:
+        return ""
+    outcome = local_global_claims.outcome(found)
+    if outcome is Outcome.UNDEFINED:
+        return _BETTER[outcome]
+    p = formats.p_value(found.difference.p)
+    return f"{_BETTER[outcome]}, p {p}" if p else _BETTER[outcome]
+
+
 SCORES: tuple[Column[ScoreRow], ...] = (
     Column(
         "sparsity",
@@ -80,6 +102,7 @@ SCORES: tuple[Column[ScoreRow], ...] = (
     columns.spread("local's range", lambda row: row.groups["local"]),
     columns.spread("global's range", lambda row: row.groups["global"]),
     *map(_against, RANKINGS),
+    Column("better", lambda row: row.difference, _better),
     *columns.difference(lambda row: row.difference),
     Column("why it failed", lambda row: row.reason),
 )

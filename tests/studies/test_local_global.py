@@ -177,6 +177,9 @@ def test_a_ranking_that_collapses_where_the_other_does_not_is_the_worse_one(tmp_
     assert "holds at 1 of 2" in last
     row = study.overview().values()[0]
     assert (row["local better at"], row["global better at"], row["of"]) == (1, 0, 2)
+    _, at_50, at_90 = study.scores(grid).texts()
+    assert (at_50["better"], at_90["better"]) == ("local, p < 0.001", "cannot be told")
+    assert at_50["verdict"] == "no verdict: against a COLLAPSED model"
     told = {"warnings": ("test: every prediction is 0",)}
     for name in study.run_names(grid.unpruned) + study.run_names(grid.pruned["local", 0.9]):
         study.records[name] = dataclasses.replace(study.records[name], **told)
