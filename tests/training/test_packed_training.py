@@ -22,7 +22,8 @@ from bert_glue_tf.compression.schedule import PruningContext
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import batching, layouts, packing, preprocessing, tasks
 from bert_glue_tf.data.layouts import Packed, Padded, bucket_lengths
-from bert_glue_tf.data.problems import MultiLabel
+from bert_glue_tf.data.problems import MultiLabel, Tagging
+from bert_glue_tf.data.words import Words
 from bert_glue_tf.models import classifiers, heads, saving
 from bert_glue_tf.models.tokens import Tokens
 from bert_glue_tf.runs.config import ExperimentConfig
@@ -42,12 +43,15 @@ TASKS = {name: tasks.get(name) for name in ("cola", "mrpc", "mnli", "stsb")}
 TASKS["multi_label"] = dataclasses.replace(
     TASKS["cola"], problem=MultiLabel(("red", "round", "ripe"))
 )
+TASKS["tagging"] = dataclasses.replace(TASKS["cola"], problem=Tagging(("O", "B-x", "I-x")))
 
 
 def labels_of(problem, numbers):
     """Labels by numbers, the classes unlike in size; of several labels each is a bit of them."""
     if isinstance(problem, MultiLabel):
         return problem.as_labels(numbers[:, None] >> np.arange(problem.width) & 1)
+    if problem.tags_words:
+        return problem.as_labels((numbers[:, None] + np.arange(28)) % problem.width)
     return problem.as_labels(np.minimum(numbers % 5, max(problem.width, 2) - 1))
 
 
@@ -62,7 +66,11 @@ def split(task):
     if len(task.text_fields) == 2:
         for start, length in zip(splits, lengths, strict=False):
             types[start + length // 2 : start + length] = 1
-    tokens = preprocessing.TokenizedTexts(ids, types, splits)
+    words = None
+    if task.problem.tags_words:  # Each piece but the first and the last of a text is a word.
+        numbers = np.concatenate([[-1, *range(length - 2), -1] for length in lengths])
+        words = Words(numbers.astype(np.int32), (lengths - 2).astype(np.int32))
+    tokens = preprocessing.TokenizedTexts(ids, types, splits, words=words)
     labels = labels_of(task.problem, ids[splits[:-1]])
     return batching.Split("train", tokens, labels, ([f"sentence {i}" for i in range(count)],))
 
