@@ -62,12 +62,13 @@ def groups() -> list[Group]:
     """Return the survey's files, the unpruned one first."""
     measured = json.loads((RESULTS / "survey_cola_measured.json").read_text())["latency"]
     key, latency = measured["key"], measured["value"]
-    found = {
-        record.config["pruning_method"]: record
+    files = {
+        record.sha256: record
         for record in records.load(RESULTS / "survey_cola_files.jsonl", ExportResult)
         if record.recipe == RECIPE
     }
-    found[UNPRUNED] = found.pop("none")
+    # Several rows may have one pruning method: a row is known by the file that was timed.
+    found = {name: files[digest] for name, digest in key["sha256"].items() if name}
     times = {
         name: Timing(
             session=SESSION,
