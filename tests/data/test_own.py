@@ -330,6 +330,31 @@ def test_a_test_file_may_have_no_labels(tmp_path, test):
     assert labels.tolist() == [1] if is_labelled else labels is None
 
 
+@pytest.mark.parametrize("label", [-1.0, -1, "-1", "-1.0"])
+def test_minus_one_is_no_label_of_whatever_type_it_is(tmp_path, label):
+    """Pandas writes a column of -1 as real numbers, and so are the labels of STS-B's export."""
+    for name in ("train", "validation"):
+        write_parquet(tmp_path / f"{name}.parquet", text=["a", "b", "c d"], label=[0.5, 2.0, 4.5])
+    write_parquet(tmp_path / "test.parquet", text=["e", "f"], label=[label, label])
+    task, found = read(tmp_path)
+    assert isinstance(task.problem, Regression)
+    assert "test" not in found
+    assert readers.load(task, str(tmp_path), "test").labels is None
+
+
+def test_minus_one_is_a_number_among_numbers_that_are_not_whole(tmp_path):
+    rows = (f"{text} {i},{label}" for i in range(5) for text, label in (("bad", -1), ("ok", 0.77)))
+    write(tmp_path, content=_lines(*rows))
+    task, _ = read(tmp_path)
+    assert task.problem == Regression(-1.0, 0.77)
+
+
+def test_minus_one_is_no_class_under_another_spelling(tmp_path):
+    path = write(tmp_path, content=_lines("so bad,-1.0", "fine,0", "good,1"))
+    with refuses(UserError, f"{path}:2", "-1", "--problem=regression"):
+        read(tmp_path)
+
+
 # --- bad input: one message with file, line, column and what would be good ---
 
 

@@ -18,7 +18,7 @@ MOST_CLASSES = 5000
 # Whole numbers are classes where there are not more of them than this, and two examples of each on
 # average: stars are classes, prices are not.
 _MOST_NUMBERED = 100
-_MISSING = ("", "-1")  # As test files without labels have them.
+_NO_LABEL = -1  # As test files without labels have it, as a whole number or not.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,7 +62,14 @@ class Column:
 def _is_missing(value: Any) -> bool:
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return True
-    return not isinstance(value, (list, bool)) and str(value).strip() in _MISSING
+    if isinstance(value, (list, bool)):
+        return False
+    return not str(value).strip() or _is_minus_one(value)
+
+
+def _is_minus_one(value: Any) -> bool:
+    """Tell whether a value is -1, also as text or as the real number that pandas makes of it."""
+    return _type(value) == _NUMBER and float(value) == _NO_LABEL
 
 
 def infer(column: Column, kind: str = "") -> Problem:
@@ -79,13 +86,24 @@ def infer(column: Column, kind: str = "") -> Problem:
       UserError: the labels are of mixed types or missing, too many or too few are different, or
         they are not those of `kind`.
     """
+    is_number = kind == "regression" or (not kind and _has_fractions(column))
     for row, value in enumerate(column.values):
-        if _is_missing(value) and not (kind == "regression" and str(value).strip() == "-1"):
+        if _is_missing(value) and not (is_number and _is_minus_one(value)):
             good = "a label for every training text; or leave the row out"
-            if str(value).strip() == "-1":
-                good += "; where -1 is a class, another name for it, since -1 stands for no label"
+            if _is_minus_one(value):
+                good += (
+                    "; where -1 is a class, another name for it, since -1 stands for no label; "
+                    "where it is a number like the others, --problem=regression"
+                )
             raise column.wrong(row, good)
     return _PROBLEMS[kind or _kind(column)](column)
+
+
+def _has_fractions(column: Column) -> bool:
+    """Tell whether all labels are numbers of which some are not whole: -1 is one of them then."""
+    if column.class_names or not all(_type(value) == _NUMBER for value in column.values):
+        return False
+    return not all(float(value).is_integer() for value in column.values)
 
 
 def _kind(column: Column) -> str:
