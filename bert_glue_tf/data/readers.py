@@ -63,16 +63,34 @@ def default_task(data: str, known: str) -> str:
     Args:
       data: value of --data.
       known: the known task that is meant where the data are not the user's own.
+
+    Raises:
+      UserError: the place is there, and holds neither a file of a known task nor own data.
     """
     if data in tasks.SOURCES:
         return known
-    if not own_files.names_training_file(data):
-        return known
     task = tasks.get(known)
+    if not own_files.names_training_file(data):
+        if not _may_be_known(task, data):
+            own_files.find(data)  # Its error says what would be good.
+        return known
     is_known = os.path.isdir(os.path.join(os.path.expanduser(data), task.folder))
     if is_known or task_files.is_own_file(task, os.path.join(data, split_file(task, "train"))):
         return known
     return own_files.default_name(data)
+
+
+def _may_be_known(task: TaskSpec, data: str) -> bool:
+    """Tell whether a place is none, or has a known task's folder or the files of this task."""
+    path = os.path.expanduser(data)
+    if not os.path.isdir(path):
+        return not os.path.isfile(path)
+    if not os.access(path, os.R_OK):
+        return True  # What reads it says so.
+    names = {name.lower().replace("-", "").replace("_", "") for name in os.listdir(path)}
+    known = {name for each in tasks.TASKS.values() for name in (each.name, each.folder)}
+    known |= {split_file(task, split) for split in ("train", "validation", "test")}
+    return any(name.lower().replace("-", "").replace("_", "") in names for name in known)
 
 
 def check(task: TaskSpec, data: str, splits: Sequence[str] | None = None) -> None:

@@ -10,10 +10,13 @@ from absl import logging
 
 from bert_glue_tf.core import strict_json
 from bert_glue_tf.core.errors import UserError
-from bert_glue_tf.data.own import columns
+from bert_glue_tf.data.own import columns, table
 from bert_glue_tf.data.tasks import TaskSpec
 
 _READ = 1 << 16  # Bytes of a block.
+# How files begin that hold no lines of text -> what they are.
+_PACKED = {b"PK\x03\x04": "a zip archive, as .xlsx files are", b"\x1f\x8b": "packed by gzip"}
+_COMPARED = 20  # Of the first lines: whether all have the same number of commas.
 
 
 def lines(file: io.BufferedReader) -> Iterator[list[bytes]]:
@@ -62,6 +65,8 @@ class TextReader:
                 raise UserError(f"--text_columns={','.join(given)}: columns are counted from 1.")
         self._line = 0
         self._tabs_are_told = False
+        # (commas, semicolons) of each of the first lines.
+        self._separators: list[tuple[int, int]] = []
         # What was odd -> the first line that was, and how many.
         self._odd: dict[str, tuple[int, int]] = {}
 
@@ -69,15 +74,19 @@ class TextReader:
         """Yield the texts of some lines, one after the other.
 
         Raises:
-          UserError: a line has not the columns that it should have; the lines before it have
-            been given out.
+          UserError: the first line is the header of another table or no text at all, or a line
+            has not the columns that it should have; the lines before it have been given out.
         """
         for raw in group:
             self._line += 1
+            if self._line == 1:
+                self._refuse_binary(raw)
             line = self._decoded(raw)
             if self._line == 1 and self._places is None and self._takes_header(line):
                 continue
             texts = self._texts(line)
+            if len(self._separators) < _COMPARED:
+                self._separators.append((line.count(","), line.count(";")))
             if not any(text.strip() for text in texts):
                 self._note("hold no text, and their labels mean nothing")
             elif any(_is_json_object(text) for text in texts):
@@ -93,9 +102,36 @@ class TextReader:
     def warnings(self) -> list[str]:
         """Return a sentence for each kind of odd line that has been read."""
         return [
-            f"{self._name}: {count} line(s) {what}; the first is line {first}."
-            for what, (first, count) in self._odd.items()
+            *(
+                f"{self._name}: {count} line(s) {what}; the first is line {first}."
+                for what, (first, count) in self._odd.items()
+            ),
+            *self._seem_rows(),
         ]
+
+    def _seem_rows(self) -> list[str]:
+        """Return a warning where the first lines look like the rows of a .csv without header."""
+        for name, counts in zip(
+            ("commas", "semicolons"), zip(*self._separators, strict=True), strict=False
+        ):
+            if len(counts) > 2 and counts[0] > 1 and len(set(counts)) == 1:
+                return [
+                    f"{self._name}: each of the first {len(counts)} lines has {counts[0]} {name}, "
+                    "and each was read as one text. If they are rows of a .csv: give it a first "
+                    "line that names its columns, and --input_format=csv."
+                ]
+        return []
+
+    def _refuse_binary(self, raw: bytes) -> None:
+        """Refuse an input whose first line shows that it holds no lines of text."""
+        found = [what for begin, what in _PACKED.items() if raw.startswith(begin)]
+        if not found and b"\0" in raw:
+            found = ["binary, or not in UTF-8 (its first line holds a byte of zero)"]
+        if found:
+            raise UserError(
+                f"{self._name}: {found[0]}, and no lines of text. Good: lines in UTF-8, or a "
+                f"table whose name ends with {table.GOOD_SUFFIXES}."
+            )
 
     def _decoded(self, raw: bytes) -> str:
         if self._line == 1:
@@ -159,12 +195,21 @@ class TextReader:
             # was written by hand: all of it has to be usual names then.
             is_spaced = cells != names
             if len(cells) > 1 and (
-                columns.are_usual(names) or (not is_spaced and self._is_header(names))
+                columns.are_usual(names)
+                or (not is_spaced and self._is_header(names))
+                # Other columns stand beside the text in many tables: their author, their source.
+                or (_names_text(names) and not any(re.search(r"\s", cell) for cell in cells))
             ):
                 raise UserError(
                     f"{self._name}:1: the header of a .{kind} ({', '.join(cells)[:200]}), and no "
                     f"text. Good: --input_format={kind}, or a file whose name ends with .{kind}."
                 )
+        name = line.strip().strip('"')
+        if len(self._task.text_fields) == 1 and not self._columns and _names_text([name]):
+            raise UserError(
+                f"{self._name}:1: {name!r} is a usual name of a column. Good: "
+                f"--text_columns={name} if it is a header, --text_columns=1 if it is a text."
+            )
 
     def _is_header(self, cells: Sequence[str]) -> bool:
         """Tell whether cells are the names of columns: those of the texts, or all usual ones."""
@@ -190,6 +235,12 @@ class TextReader:
         if self._places is None:
             return f"{fields}, separated by a tab"
         return f"{fields} in column(s) {', '.join(str(place + 1) for place in self._places)}"
+
+
+def _names_text(names: Iterable[str]) -> bool:
+    """Tell whether any of some cells is a usual name of a text's column."""
+    texts = {*columns.SINGLE, *(name for pair in columns.PAIRS for name in pair)}
+    return any(name.lower() in texts for name in names)
 
 
 def _is_json_object(text: str) -> bool:

@@ -141,6 +141,9 @@ def test_the_splits_of_a_folder_are_found_by_their_names(tmp_path):
         "{split}-{n:05d}-of-00002.parquet",
         "data/{split}-{n:05d}-of-00002-1a2b.parquet",
         "{split}/data-{n:05d}-of-00002.parquet",
+        "{split}/{split}-{n:05d}-of-00002.parquet",
+        "{split}/{n:04d}.parquet",
+        "default/{split}/{n:04d}.parquet",
     ],
 )
 def test_shards_of_hugging_faces_exports_are_read_in_their_order(tmp_path, where):
@@ -193,6 +196,19 @@ def test_without_task_the_data_say_which_one_it_is(tmp_path):
     assert readers.default_task(str(tmp_path / "glue"), "cola") == "cola"
     assert readers.default_task(str(tmp_path / "glue" / "CoLA"), "cola") == "cola"
     assert readers.default_task(str(tmp_path / "nowhere"), "cola") == "cola"
+
+
+def test_without_task_a_place_that_has_nothing_is_told_what_would_be_good(tmp_path):
+    write(tmp_path / "cats", "1.jpg", "")
+    with refuses(UserError, "1 .jpg", "no train file", ".parquet"):
+        readers.default_task(str(tmp_path), "cola")
+    path = write(tmp_path / "shop", "reviews.csv")
+    with refuses(UserError, "no train file", f"Good: --data={path}"):
+        readers.default_task(str(path.parent), "cola")
+    with refuses(UserError, "train.xlsx", "no format"):
+        readers.default_task(str(write(tmp_path / "sheets", "train.xlsx", "PK")), "cola")
+    (tmp_path / "glue" / "SST-2").mkdir(parents=True)
+    assert readers.default_task(str(tmp_path / "glue"), "cola") == "cola"
 
 
 # --- columns ---

@@ -162,6 +162,10 @@ def test_what_is_a_table(task, name, first, given, columns, expected):
         (CARDS, '"text","category"', "csv"),
         (SST2, "idx,sentence,label", "csv"),
         (MRPC, "premise\thypothesis", "tsv"),
+        (CARDS, "id,text,source", "csv"),
+        (COLA, "text,author", "csv"),
+        (COLA, '"text","author"', "csv"),
+        (SST2, "tweet_id;airline_sentiment;text", "csv"),
     ],
 )
 def test_a_header_is_never_taken_for_a_sentence(task, line, kind):
@@ -181,3 +185,33 @@ def test_a_header_is_never_taken_for_a_sentence(task, line, kind):
 )
 def test_a_sentence_is_never_taken_for_a_header(line):
     assert list(TextReader(SST2, "standard input").read([line.encode()])) == [(line,)]
+
+
+@pytest.mark.parametrize("line", ["text", "Review", '"comment"'])
+def test_a_header_of_one_column_is_asked_about(line):
+    with refuses(UserError, "standard input:1", "--text_columns=", "--text_columns=1"):
+        list(TextReader(SST2, "standard input").read([line.encode()]))
+    assert list(TextReader(SST2, "in", ["1"]).read([line.encode()])) == [(line,)]
+
+
+def test_rows_of_a_csv_without_header_are_warned_of():
+    reader = TextReader(SST2, "in.txt")
+    assert len(list(reader.read([b"1,hi there,pos", b"2,ho,neg", b"3,hm,pos"]))) == 3
+    (warning,) = reader.warnings()
+    says(warning, "in.txt", "first 3 lines", "2 commas", "--input_format=csv")
+    other = TextReader(SST2, "in.txt")
+    assert len(list(other.read([b"Well, yes, no.", b"So, and so.", b"One, two, three."]))) == 3
+    assert other.warnings() == []
+
+
+@pytest.mark.parametrize(
+    ("begin", "named"),
+    [
+        (b"PK\x03\x04\x14rest", ".xlsx"),
+        (gzip.compress(b"a text"), "gzip"),
+        ("\ufeffa text".encode("utf-16"), "UTF-8"),
+    ],
+)
+def test_what_is_no_text_is_never_answered_as_lines(begin, named):
+    with refuses(UserError, "new.xlsx", named, ".csv"):
+        list(TextReader(SST2, "new.xlsx").read([begin]))

@@ -29,7 +29,7 @@ _NAME = re.compile(
     rf"({'|'.join(_ALIASES)})(_matched|_mismatched)?"
     r"(?:-(\d{5})-of-(\d{5})(?:-[0-9a-f]+)?)?"
 )
-_SHARD = re.compile(r"data-(\d{5})-of-(\d{5})")
+_SHARD = re.compile(r"[a-z]+-(\d{5})-of-(\d{5})(?:-[0-9a-f]+)?")
 _GOOD = f"a file of the format {table.GOOD_SUFFIXES}, or a folder with a train file of one"
 
 
@@ -37,8 +37,8 @@ def find(data: str) -> dict[str, tuple[str, ...]]:
     """Return split -> the paths of its file or shards, as --data names them.
 
     A file is the training split. In a folder the splits are found by the names of the files
-    (train, validation or valid or val or dev, test), in the folder itself, in its folder `data`, or
-    in a folder for each split, with or without the numbers of shards.
+    (train, validation or valid or val or dev, test), in the folder itself, in its folder `data` or
+    `default`, or in a folder for each split, with or without the numbers of shards.
 
     Args:
       data: value of --data.
@@ -59,7 +59,11 @@ def find(data: str) -> dict[str, tuple[str, ...]]:
         raise UserError(f"--data={data}: no such file or folder. Good: {_GOOD}.")
     found = _splits(data)
     if TRAIN not in found:
-        raise UserError(f"--data={data}: {_contents(path)}, and no train file. Good: {_GOOD}.")
+        names = [name for name in _listing(data) if table.suffix_of(name)]
+        is_test = any(_NAME.fullmatch(table.stem_of(name).lower()) for name in names)
+        is_one = len(names) == 1 and not is_test
+        good = f"--data={os.path.join(data, names[0])}" if is_one else _GOOD
+        raise UserError(f"--data={data}: {_contents(path)}, and no train file. Good: {good}.")
     return found
 
 
@@ -100,7 +104,7 @@ def _name(data: str) -> str:
 
 def _splits(data: str) -> dict[str, tuple[str, ...]]:
     """Return split -> paths, from the first of a folder's places that has a training split."""
-    for place in (data, os.path.join(data, "data")):
+    for place in (data, os.path.join(data, "data"), os.path.join(data, "default")):
         found = in_folder(place)
         if TRAIN in found:
             return found
@@ -137,16 +141,33 @@ def _parts(folder: str) -> Iterator[tuple[str, str, int, int]]:
         path = os.path.join(folder, name)
         if os.path.isdir(os.path.expanduser(path)):
             if name.lower() in _ALIASES:
-                for inner in _listing(path):
-                    shard = _SHARD.fullmatch(table.stem_of(inner))
-                    if shard and table.suffix_of(inner):
-                        numbers = int(shard[1]), int(shard[2])
-                        yield _ALIASES[name.lower()], os.path.join(path, inner), *numbers
+                for inner, number, of in _shards(path):
+                    yield _ALIASES[name.lower()], os.path.join(path, inner), number, of
         elif table.suffix_of(name):
             found = _NAME.fullmatch(table.stem_of(name).lower())
             if found:
                 split = _ALIASES[found[1]] + (found[2] or "")
                 yield split, path, int(found[3] or 0), int(found[4] or 1)
+
+
+def _shards(folder: str) -> Iterator[tuple[str, int, int]]:
+    """Yield name, number and of how many, of each file in the folder of one split.
+
+    They are those that bear such numbers; where none does, all files, in the order of their names.
+    """
+    names = [name for name in _listing(folder) if table.suffix_of(name)]
+    numbered = [(name, _SHARD.fullmatch(table.stem_of(name).lower())) for name in names]
+    if any(shard for _, shard in numbered):
+        for name, shard in numbered:
+            if shard:
+                yield name, int(shard[1]), int(shard[2])
+        return
+    counts = collections.Counter(map(table.suffix_of, names))
+    seen: collections.Counter[str] = collections.Counter()
+    for name in names:
+        suffix = table.suffix_of(name)
+        yield name, seen[suffix], counts[suffix]
+        seen[suffix] += 1
 
 
 def _listing(folder: str) -> list[str]:
