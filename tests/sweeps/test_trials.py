@@ -13,6 +13,7 @@ from messages import refuses
 from bert_glue_tf.core import records
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.runs import history, results
+from bert_glue_tf.sweeps import table
 from bert_glue_tf.sweeps.executors import base
 from bert_glue_tf.sweeps.trials import journal, search, shown, space
 
@@ -212,6 +213,34 @@ def test_a_trial_that_fails_is_tried_again_and_one_that_diverges_is_not(tmp_path
     again = Here(template, by_rate)
     made(tmp_path, again, 2).run()
     assert again.begun == []
+
+
+def test_a_trial_whose_settings_do_not_fit_has_failed_and_the_search_goes_on(tmp_path, template):
+    text = "pruning_method=magnitude,attention_head;quantize_aware=int8,int4"
+    found = made(tmp_path, Here(template, by_rate), 8, text, sampler="random")
+    # The first trial is one that an earlier process has left open.
+    queued = {"pruning_method": "attention_head", "quantize_aware": "int4"}
+    found.journal.study.enqueue_trial(queued)
+    opened = found.journal.ask()
+    found.run()
+    trials = found.journal.trials()
+    assert len(trials) == 8
+    bad = [one for one in trials if one.params == queued]
+    assert [one.number for one in bad][:1] == [opened.number]
+    assert {one.state.name for one in bad} == {"FAIL"}
+    assert {one.state.name for one in trials if one not in bad} == {"COMPLETE"}
+    assert set(found.sweep.failures) == {f"trial {one.number}" for one in bad}
+    assert "FAILED: --quantize_aware=int4" in shown.rows(found)[-1]["state"]
+    told = table.told_failures(found.sweep.runs, found.sweep.failures)
+    assert told[0] == "FAILED: trial 0"
+    assert "--pruning_method=attention_head" in told[1]
+
+
+def test_a_search_whose_trials_would_all_fail_is_refused():
+    with refuses(UserError, "--pruning_method=attention_head"):
+        space.check(
+            {**GIVEN, "quantize_aware": "int4"}, space.parse("pruning_method=attention_head,neuron")
+        )
 
 
 def test_settings_that_come_again_are_told_what_their_run_has_come_to(tmp_path, template):
