@@ -10,7 +10,7 @@ import pytest
 import written_runs
 from messages import refuses
 
-from bert_glue_tf.core import records
+from bert_glue_tf.core import progress, records
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.runs import history, results
 from bert_glue_tf.sweeps import table
@@ -288,6 +288,32 @@ def test_what_another_process_has_stopped_is_dropped(tmp_path, template):
     second._compare(None)
     assert second.sweep.missing() == []
     assert config.run_name not in executor.begun
+
+
+def test_a_pruner_that_would_see_no_epoch_is_refused():
+    storage = "gs://bucket/runs"
+    with refuses(UserError, f"--storage={storage}", "--pruner=median", "--pruner=none"):
+        journal.check_pruner("median", storage)
+    journal.check_pruner("none", storage)
+    journal.check_pruner("median", "")
+
+
+def test_an_epoch_of_a_trial_that_another_process_has_ended_stops_its_run(tmp_path, template):
+    executor = Here(template, by_rate)
+    first = made(tmp_path, executor, 1)
+    trial = first.journal.ask()
+    first._add(trial)
+    (run,) = first.sweep.missing()
+    run.folder.path.mkdir(parents=True)
+    history.write_history(run.folder.history_file, [{"epoch": 1, "val_accuracy": 0.5}])
+    second = made(tmp_path, executor, 1)
+    before = first.journal.trials()  # As of a look before the other process has ended it.
+    second.journal.tell(trial.number, None, why="stopped after epoch 1 of 3")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(journal.Journal, "trials", lambda self: before)
+        first._compare(progress.Bar(1, "sweep"))
+    first._compare(progress.Bar(1, "sweep"))
+    assert first.sweep.missing() == []
 
 
 def test_without_optuna_the_message_says_what_to_install(monkeypatch):

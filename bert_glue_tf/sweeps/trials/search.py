@@ -175,9 +175,10 @@ class Search:
             self._reported[trial.number] = epoch
             # Of the last epoch, only the record is still to be written.
             if epoch < run.config.epochs:
-                trial.report(value, epoch)
-                if trial.should_prune():
-                    return True
+                with contextlib.suppress(RuntimeError):  # Another process has ended it.
+                    trial.report(value, epoch)
+                    if trial.should_prune():
+                        return True
         return False
 
 
