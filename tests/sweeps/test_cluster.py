@@ -205,7 +205,7 @@ def test_a_late_worker_that_lacks_something_gets_no_runs_and_a_good_one_does(tmp
         if worker in bad:
             raise UserError(f"{worker}: has another numpy")
 
-    limits = {"threads_per_worker": 1, "memory_limit": 0, "dashboard_address": None}
+    limits = {"threads_per_worker": 1, "memory_limit": 0, "dashboard_address": ":0"}
     limits |= {"processes": False, "protocol": "tcp"}
     program = [sys.executable, "-c", "import time; time.sleep(60)"]
     with distributed.LocalCluster(n_workers=1, **limits) as made:
