@@ -105,6 +105,7 @@ def _search(given: Mapping[str, str], root: pathlib.Path) -> None:
     wanted = space.parse(_SEARCH.value)
     one = space.check(given, wanted)
     executor = choice.chosen()
+    journal.check_pruner(_PRUNER.value, FLAGS["storage"].value)
     journal.require()
     if _DRY_RUN.value:
         listed = [{"setting": name, "values": values.text} for name, values in wanted.items()]

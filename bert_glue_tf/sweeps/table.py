@@ -122,11 +122,16 @@ def notes(records: Mapping[str, ExperimentResult], runs: Sequence[Run] = ()) -> 
 
 
 def told_failures(runs: Sequence[Run], failures: Mapping[str, str]) -> list[str]:
-    """Return each failed run with its message and the place of its log, as lines."""
+    """Return each failed run with its message and the place of its log, as lines.
+
+    A failure of something else, as of a search's trial that came to no run, has its name.
+    """
     lines = []
     for run in runs:
         if run.name in failures:
             where = f" (log: {run.log})" if run.log.exists() else ""
             message = textwrap.indent(failures[run.name], "  ")
             lines += [f"FAILED: {run.title}{where}", message]
+    for name in sorted(failures.keys() - {run.name for run in runs}):
+        lines += [f"FAILED: {name}", textwrap.indent(failures[name], "  ")]
     return lines

@@ -193,6 +193,66 @@ def test_what_a_worker_lacks_is_found_before_the_first_run(cluster, tmp_path, mo
         executor.close()
 
 
+def test_a_late_worker_that_lacks_something_gets_no_runs_and_a_good_one_does(tmp_path, monkeypatch):
+    distributed = pytest.importorskip("distributed")
+    monkeypatch.setattr(dask_executor, "_COUNT", 0.0)
+    runs = runs_of(tmp_path, 4)
+    bad: list[str] = []
+
+    def refuse_the_second(cluster, answers):
+        (worker,) = answers(dask_worker.installed)
+        bad.extend([] if worker in executor._good or bad else [worker])
+        if worker in bad:
+            raise UserError(f"{worker}: has another numpy")
+
+    limits = {"threads_per_worker": 1, "memory_limit": 0, "dashboard_address": ":0"}
+    limits |= {"processes": False, "protocol": "tcp"}
+    program = [sys.executable, "-c", "import time; time.sleep(60)"]
+    with distributed.LocalCluster(n_workers=1, **limits) as made:
+        executor = DaskExecutor(made.scheduler_address, program)
+        executor.check(runs)
+        monkeypatch.setattr(dask_executor.inspection, "require_versions", refuse_the_second)
+        made.scale(3)
+        made.wait_for_workers(3)
+        assert executor.workers == 2
+        assert len(bad) == 1
+        jobs = [executor.begin(run) for run in runs]
+        until = time.monotonic() + 30
+        while sum(map(len, executor._client.processing().values())) < 4:
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        given = {worker: len(keys) for worker, keys in executor._client.processing().items()}
+        assert given.pop(bad[0]) == 0
+        assert list(given.values()) == [2, 2]
+        assert not any(job.is_over() for job in jobs)
+        # The good ones leave: nothing waits for them for ever.
+        executor._infos = lambda: {bad[0]: {}}
+        assert executor.workers == 0
+        assert all(job.is_over() for job in jobs)
+        assert executor.collect(jobs[0]) is None
+        assert executor.begin(runs[0]) is None
+        executor._deaths[runs[1].name] = 11
+        assert "12 times" in executor.collect(jobs[1]).message
+        executor.stop(jobs[2:])
+        executor.close()
+
+
+def test_a_worker_has_a_place_for_each_gpu_but_no_more_than_it_has_threads(monkeypatch):
+    def places(*workers):
+        infos = {
+            str(number): {"nthreads": threads, "resources": resources}
+            for number, (threads, resources) in enumerate(workers)
+        }
+        executor = DaskExecutor("tcp://head:8786")
+        executor._client = True
+        monkeypatch.setattr(executor, "_infos", lambda: infos)
+        monkeypatch.setattr(executor, "_inspect", lambda workers: None)
+        return executor.workers
+
+    assert places((1, {}), (4, {})) == 5
+    assert places((1, {"GPU": 1}), (1, {"GPU": 2}), (8, {"GPU": 2}), (4, {})) == 4
+
+
 class OnlyHere(pathlib.PosixPath):
     """A path that this machine has, and the workers have not."""
 

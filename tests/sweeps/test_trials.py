@@ -10,9 +10,10 @@ import pytest
 import written_runs
 from messages import refuses
 
-from bert_glue_tf.core import records
+from bert_glue_tf.core import progress, records
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.runs import history, results
+from bert_glue_tf.sweeps import table
 from bert_glue_tf.sweeps.executors import base
 from bert_glue_tf.sweeps.trials import journal, search, shown, space
 
@@ -214,6 +215,34 @@ def test_a_trial_that_fails_is_tried_again_and_one_that_diverges_is_not(tmp_path
     assert again.begun == []
 
 
+def test_a_trial_whose_settings_do_not_fit_has_failed_and_the_search_goes_on(tmp_path, template):
+    text = "pruning_method=magnitude,attention_head;quantize_aware=int8,int4"
+    found = made(tmp_path, Here(template, by_rate), 8, text, sampler="random")
+    # The first trial is one that an earlier process has left open.
+    queued = {"pruning_method": "attention_head", "quantize_aware": "int4"}
+    found.journal.study.enqueue_trial(queued)
+    opened = found.journal.ask()
+    found.run()
+    trials = found.journal.trials()
+    assert len(trials) == 8
+    bad = [one for one in trials if one.params == queued]
+    assert [one.number for one in bad][:1] == [opened.number]
+    assert {one.state.name for one in bad} == {"FAIL"}
+    assert {one.state.name for one in trials if one not in bad} == {"COMPLETE"}
+    assert set(found.sweep.failures) == {f"trial {one.number}" for one in bad}
+    assert "FAILED: --quantize_aware=int4" in shown.rows(found)[-1]["state"]
+    told = table.told_failures(found.sweep.runs, found.sweep.failures)
+    assert told[0] == "FAILED: trial 0"
+    assert "--pruning_method=attention_head" in told[1]
+
+
+def test_a_search_whose_trials_would_all_fail_is_refused():
+    with refuses(UserError, "--pruning_method=attention_head"):
+        space.check(
+            {**GIVEN, "quantize_aware": "int4"}, space.parse("pruning_method=attention_head,neuron")
+        )
+
+
 def test_settings_that_come_again_are_told_what_their_run_has_come_to(tmp_path, template):
     executor = Here(template, by_rate)
     found = made(tmp_path, executor, 6, "keep=last,best", sampler="random")
@@ -259,6 +288,32 @@ def test_what_another_process_has_stopped_is_dropped(tmp_path, template):
     second._compare(None)
     assert second.sweep.missing() == []
     assert config.run_name not in executor.begun
+
+
+def test_a_pruner_that_would_see_no_epoch_is_refused():
+    storage = "gs://bucket/runs"
+    with refuses(UserError, f"--storage={storage}", "--pruner=median", "--pruner=none"):
+        journal.check_pruner("median", storage)
+    journal.check_pruner("none", storage)
+    journal.check_pruner("median", "")
+
+
+def test_an_epoch_of_a_trial_that_another_process_has_ended_stops_its_run(tmp_path, template):
+    executor = Here(template, by_rate)
+    first = made(tmp_path, executor, 1)
+    trial = first.journal.ask()
+    first._add(trial)
+    (run,) = first.sweep.missing()
+    run.folder.path.mkdir(parents=True)
+    history.write_history(run.folder.history_file, [{"epoch": 1, "val_accuracy": 0.5}])
+    second = made(tmp_path, executor, 1)
+    before = first.journal.trials()  # As of a look before the other process has ended it.
+    second.journal.tell(trial.number, None, why="stopped after epoch 1 of 3")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(journal.Journal, "trials", lambda self: before)
+        first._compare(progress.Bar(1, "sweep"))
+    first._compare(progress.Bar(1, "sweep"))
+    assert first.sweep.missing() == []
 
 
 def test_without_optuna_the_message_says_what_to_install(monkeypatch):

@@ -15,7 +15,7 @@ import os
 import pathlib
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, TypeVar
 
 from absl import logging
@@ -29,8 +29,8 @@ from bert_glue_tf.sweeps.executors.staging import Staged, Store
 
 _TIMEOUT = 10.0  # Seconds in which a scheduler has to answer.
 _COUNT = 1.0  # Seconds for which the number of places is kept.
-# A task whose worker dies so often is not begun again: four times each, by Dask's own count.
-_MOST_DEATHS = 3
+_DEATHS_OF_DASK = 4  # Of a task's workers, after which Dask gives it up.
+_MOST_DEATHS = 12  # A task whose workers die so often is not begun again.
 _QUIET = ("distributed", "distributed.client", "distributed.core", "distributed.comm")
 _SETTINGS = "config.json"  # Of a run's folder.
 _GPU = "GPU"  # Name of the resource that a worker with a GPU declares.
@@ -38,11 +38,14 @@ T = TypeVar("T")
 
 
 class DaskJob(base.Job):
-    """A task that a worker of the cluster runs."""
+    """A task that a worker of the cluster runs; `workers` are those that may."""
 
-    def __init__(self, task: base.Task, future: Any, executor: DaskExecutor) -> None:
+    def __init__(
+        self, task: base.Task, future: Any, executor: DaskExecutor, workers: Collection[str]
+    ) -> None:
         self.task = task
         self.future = future
+        self.workers = frozenset(workers)
         self._executor = executor
         self._began = time.monotonic()
 
@@ -51,7 +54,7 @@ class DaskJob(base.Job):
 
     def is_over(self) -> bool:
         self._executor.require_scheduler(self.future)
-        return bool(self.future.done())
+        return bool(self.future.done()) or self._executor.has_lost(self)
 
 
 class DaskExecutor(base.Executor[DaskJob]):
@@ -76,7 +79,8 @@ class DaskExecutor(base.Executor[DaskJob]):
         self._store = Store(storage) if storage else None
         self._brought: set[pathlib.Path] = set()
         self._tasks: Sequence[base.Task] = ()  # What workers are looked at for,
-        self._known: set[str] = set()  # and those that were.
+        self._known: set[str] = set()  # and those that were,
+        self._good: set[str] = set()  # of which these can run the tasks.
         self._program = program
         self._own: Any = None  # The cluster that was started here.
         self._client: Any = None
@@ -98,7 +102,8 @@ class DaskExecutor(base.Executor[DaskJob]):
     def check(self, tasks: Sequence[base.Task]) -> None:
         if self._client is None:
             self._connect()
-        self._tasks, self._known, self._places = tasks, set(), (-math.inf, 0)
+        self._tasks, self._known, self._good = tasks, set(), set()
+        self._places = (-math.inf, 0)
         if not self.workers:
             logging.info("%s: no worker yet; waiting for the first one", self._address)
 
@@ -118,6 +123,10 @@ class DaskExecutor(base.Executor[DaskJob]):
         if record is not None:
             return base.Finished(record)
         lock_file = None if task.lock is None else str(task.lock)
+        resources = {_GPU: 1} if self._has_gpus() else None
+        workers = sorted(self._good)
+        if not workers:  # They have left since they were counted.
+            return None
         future = self._asked(
             lambda client: client.submit(
                 dask_worker.run,
@@ -128,25 +137,28 @@ class DaskExecutor(base.Executor[DaskJob]):
                 self._staged(task),
                 key=f"{task.name}-{uuid.uuid4().hex[:8]}",
                 pure=False,
-                resources={_GPU: 1} if self._has_gpus() else None,
+                # Dask would give it to a worker, too, that was looked at and cannot run it.
+                workers=workers,
+                resources=resources,
             )
         )
-        return DaskJob(task, future, self)
+        return DaskJob(task, future, self, workers)
+
+    def has_lost(self, job: DaskJob) -> bool:
+        """Tell whether all workers that may run a job have left, so that it would wait for ever."""
+        return not self.workers or job.workers.isdisjoint(self._good)
 
     def collect(self, job: DaskJob) -> base.Finished | base.Failed | None:
         from distributed import KilledWorker
 
         name = job.task.name
+        if not job.future.done():  # Its workers have left, and others did not stand by.
+            job.future.cancel()
+            return self._died(name, 1)
         try:
             ended: dask_worker.Ended = job.future.result(timeout=_TIMEOUT)
         except KilledWorker:
-            self._deaths[name] = self._deaths.get(name, 0) + 1
-            if self._deaths[name] < _MOST_DEATHS:
-                return None
-            return base.Failed(
-                f"workers that ran it have died {4 * _MOST_DEATHS} times, perhaps of it; the same "
-                "command goes on with it"
-            )
+            return self._died(name, _DEATHS_OF_DASK)
         except (OSError, TimeoutError):  # The worker that had the answer is gone; the disk has it.
             return None
         except Exception as error:  # Whatever a worker raises else.
@@ -165,6 +177,16 @@ class DaskExecutor(base.Executor[DaskJob]):
         # The time of its process, without that in which an earlier worker has died.
         return base.settled(
             job.task, ended.status, ended.seconds, lambda: ended.message or "no record was written"
+        )
+
+    def _died(self, name: str, deaths: int) -> base.Failed | None:
+        """Count deaths of workers that ran a task; None where it is to be begun again."""
+        self._deaths[name] = self._deaths.get(name, 0) + deaths
+        if self._deaths[name] < _MOST_DEATHS:
+            return None
+        return base.Failed(
+            f"workers that ran it have died {_MOST_DEATHS} times, perhaps of it; the same command "
+            "goes on with it"
         )
 
     def _fetch(self, store: Store, task: base.Task) -> None:
@@ -290,38 +312,57 @@ class DaskExecutor(base.Executor[DaskJob]):
         """Look at workers that are new.
 
         Raises:
-          UserError: one of the first cannot run the tasks. Of later ones, the log says so.
+          UserError: one of the first cannot run the tasks. Of later ones, the log says so, and
+            they get none.
         """
         new = sorted(workers - self._known)
         if not new:
             return
         are_first = not self._known
         self._known |= workers
-        answers = functools.partial(self._answers, new)
-        try:
-            inspection.require_versions(self._address, answers)
-            if self._store is None:
-                inspection.require_paths(self._address, answers, self._tasks)
+        # Of later ones, each by itself: one that is good counts beside one that is not.
+        for looked_at in [new] if are_first else [[one] for one in new]:
+            try:
+                self._inspect(looked_at)
+            except UserError as error:
+                if are_first:
+                    raise
+                logging.warning("%s", error)
             else:
-                inspection.require_store(self._address, answers, self._tasks, self._store)
-        except UserError as error:
-            if are_first:
-                raise
-            logging.warning("%s", error)
+                self._good.update(looked_at)
+
+    def _inspect(self, workers: Sequence[str]) -> None:
+        """Refuse workers that cannot run the tasks.
+
+        Raises:
+          UserError: names one of them, and what it lacks.
+        """
+        answers = functools.partial(self._answers, workers)
+        inspection.require_versions(self._address, answers)
+        if self._store is None:
+            inspection.require_paths(self._address, answers, self._tasks)
+        else:
+            inspection.require_store(self._address, answers, self._tasks, self._store)
 
     def _has_gpus(self) -> bool:
-        return any(info["resources"].get(_GPU) for info in self._infos().values())
+        return any(info["resources"].get(_GPU) for info in self._good_infos())
+
+    def _good_infos(self) -> list[Mapping[str, Any]]:
+        """Return what the scheduler says of the workers that can run the tasks."""
+        found = self._infos()
+        self._look(set(found))
+        self._good &= found.keys()
+        return [found[worker] for worker in sorted(self._good)]
 
     def _count(self) -> int:
-        """Return how many tasks the workers run at a time: one a GPU, else one a thread."""
+        """Return how many tasks the workers run at a time: one a thread, with GPUs one a GPU."""
         if self._client is None:
             match = addresses.LOCAL.fullmatch(self._address)
             return int(match[1]) if match else 1
-        found = self._infos()
-        self._look(set(found))
-        infos = list(found.values())
-        gpus = sum(int(info["resources"].get(_GPU, 0)) for info in infos)
-        return gpus or sum(int(info["nthreads"]) for info in infos)
+        infos = self._good_infos()
+        places = [(int(info["nthreads"]), int(info["resources"].get(_GPU, 0))) for info in infos]
+        # A worker runs no more at a time than it has threads, whatever it declares.
+        return sum(min(place) for place in places) or sum(threads for threads, _ in places)
 
     def _answers(
         self, workers: Sequence[str], function: Callable[..., T], *arguments: Any

@@ -16,7 +16,8 @@ from bert_glue_tf.sweeps.grid import Settings
 from bert_glue_tf.sweeps.trials.space import Space
 
 SAMPLERS = ("tpe", "random", "qmc")
-PRUNERS = ("median", "hyperband", "none")
+NO_PRUNER = "none"
+PRUNERS = ("median", "hyperband", NO_PRUNER)
 WHY, RUN = "why", "run"  # Attributes of a trial: why it was stopped or failed, and its run's name.
 
 
@@ -33,6 +34,24 @@ def require() -> None:
             "--search needs optuna, which is not installed. Good: "
             "pip install -c constraints.txt '.[search]'."
         ) from None
+
+
+def check_pruner(pruner: str, storage: str) -> None:
+    """Check that a pruner would see the epochs of runs.
+
+    Args:
+      pruner: one of `PRUNERS`.
+      storage: value of --storage.
+
+    Raises:
+      UserError: it would see none before a run's end, where a store carries the runs' folders.
+    """
+    if storage and pruner != NO_PRUNER:
+        raise UserError(
+            f"--storage={storage}: the epochs of a run come back from there only when it has "
+            f"ended, so that --pruner={pruner} would stop nothing. Good: --pruner={NO_PRUNER}, or "
+            "no --storage and a folder that all machines see under one path."
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -198,4 +217,4 @@ def _pruner(name: str, epochs: int) -> Any:
 
     if name == "hyperband":
         return pruners.HyperbandPruner(min_resource=1, max_resource=max(1, epochs))
-    return pruners.NopPruner() if name == "none" else pruners.MedianPruner(n_startup_trials=4)
+    return pruners.NopPruner() if name == NO_PRUNER else pruners.MedianPruner(n_startup_trials=4)

@@ -106,15 +106,21 @@ class Search:
         return grid.configuration(self._given, chosen)
 
     def _add(self, trial: Any) -> None:
-        config = self.config_of(trial)
-        runs = plan.plan([config], self._root, list(self._space))
+        """Add the run of a trial; one whose settings do not fit together has failed for good."""
+        try:
+            config = self.config_of(trial)
+            runs = plan.plan([config], self._root, list(self._space))
+            plan.check_methods(runs)
+        except UserError as error:  # Were it left open, the same command would begin with it.
+            logging.warning("trial %d: %s", trial.number, error)
+            self._end(trial, str(error))
+            return
         self._asked.setdefault(config.run_name, []).append(trial)
         trial.set_user_attr(RUN, config.run_name)
         known = self.journal.trials()[trial.number].intermediate_values
         self._reported[trial.number] = max(known, default=0)
         if not self._is_checked:
             self._is_checked = True
-            plan.check_methods(runs)
             plan.check(runs)
         self.sweep.add(runs)
 
@@ -169,9 +175,10 @@ class Search:
             self._reported[trial.number] = epoch
             # Of the last epoch, only the record is still to be written.
             if epoch < run.config.epochs:
-                trial.report(value, epoch)
-                if trial.should_prune():
-                    return True
+                with contextlib.suppress(RuntimeError):  # Another process has ended it.
+                    trial.report(value, epoch)
+                    if trial.should_prune():
+                        return True
         return False
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data.settings import DataSettings
+from bert_glue_tf.runs import config
 from bert_glue_tf.runs.config import ExperimentConfig
 from bert_glue_tf.sweeps import grid
 
@@ -147,10 +148,21 @@ def check(given: grid.Settings, space: Space) -> ExperimentConfig:
       space: as `parse` returns it.
 
     Raises:
-      UserError: as `config.read_flags`, for any of these runs.
+      UserError: as `config.read_flags`, for any of these runs; or as `config.check_method`, for
+        each of them, so that no trial is begun of a search whose trials would all fail.
     """
     first = {name: values.ends[0] for name, values in space.items()}
-    for name, values in space.items():
-        for end in values.ends:
-            grid.configuration(given, {**first, name: end})
+    found = [
+        grid.configuration(given, {**first, name: end})
+        for name, values in space.items()
+        for end in values.ends
+    ]
+    refused: list[UserError] = []
+    for one in found:
+        try:
+            config.check_method(one)
+        except UserError as error:
+            refused.append(error)
+    if len(refused) == len(found):
+        raise refused[0]
     return grid.configuration(given, first)
