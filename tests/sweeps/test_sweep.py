@@ -348,7 +348,7 @@ def test_a_run_shows_no_values_that_mean_nothing_for_it(tmp_path):
 def test_two_folders_of_one_name_are_refused(tmp_path):
     folders = [tmp_path / name / "glue" for name in "ab"]
     for folder in folders:
-        folder.mkdir(parents=True)
+        (folder / "CoLA").mkdir(parents=True)
     with refuses(UserError, "--grid", "cola-"):
         configurations(f"data={folders[0]},{folders[1]}")
 
