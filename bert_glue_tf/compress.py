@@ -34,6 +34,7 @@ def main() -> None:
 
     if not _RUN.value:
         raise UserError("--run is missing. Give the folder of a finished run.")
+    choice.warn_of_unused()
     asked = Launch.check(
         cli.path("run", _RUN.value),
         arguments.settings(),

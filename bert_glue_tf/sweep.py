@@ -5,7 +5,6 @@ python -m bert_glue_tf.sweep --task=cola --prune --grid='final_sparsity=0.1,0.5;
 
 from __future__ import annotations
 
-import os
 import pathlib
 import shlex
 import sys
@@ -63,7 +62,7 @@ def main() -> None:
     if FLAGS["workdir"].present:
         logging.warning("--workdir: not used; each run has its own folder in %s", _RUNS_DIR.value)
     values = {name: str(flag.value) for name, flag in given.items()}
-    root = pathlib.Path(os.path.expanduser(_RUNS_DIR.value))
+    root = cli.path("runs_dir", _RUNS_DIR.value)
     unused = [name for name in _OF_SEARCH if FLAGS[name].present and not _SEARCH.value]
     if unused:
         raise UserError(f"--{unused[0]}: means nothing without --search.")

@@ -417,6 +417,12 @@ def test_paths_that_are_none(value):
         encoders.resolve(value)
 
 
+def test_an_address_of_a_store_is_no_path():
+    for flag, value in (("runs_dir", "gs://bucket/runs"), ("output", "s3://bucket/out")):
+        with refuses(UserError, f"--{flag}={value}", "--storage"):
+            cli.path(flag, value)
+
+
 def test_addresses_that_are_none():
     with refuses(UserError, "--encoder=https://["):
         encoders.resolve("https://[")

@@ -116,8 +116,15 @@ def path(flag: str, value: str) -> pathlib.Path:
     """Return the file or folder that a flag names, `~` replaced.
 
     Raises:
-      UserError: it begins with the home folder of nobody, or no path can be so.
+      UserError: it begins with the home folder of nobody, is an address of a store, or no path
+        can be so.
     """
+    if "://" in value:  # As a path, gs://bucket/runs would be a folder gs:/bucket/runs here.
+        raise UserError(
+            f"--{flag}={value}: an address, and no path of this machine. Good: a path on its disk "
+            "or on one that it mounts; runs are carried to and from a store by --storage, where "
+            "the command has that flag."
+        )
     try:
         found = pathlib.Path(value).expanduser()
         os.path.lexists(os.fsencode(found))

@@ -55,6 +55,16 @@ def holding(path: pathlib.Path) -> Iterator[None]:
         os.close(descriptor)
 
 
+def is_free(path: pathlib.Path) -> bool:
+    """Tell whether the lock of a file was given back: not where that cannot be known."""
+    try:
+        with path.open("r+b") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:  # Held, gone, of another user, or on a file system without locks.
+        return False
+    return True
+
+
 def _lock(descriptor: int, path: pathlib.Path) -> None:
     """Lock an open file, or warn where its file system has no locks."""
     try:

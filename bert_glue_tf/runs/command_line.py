@@ -11,6 +11,7 @@ from typing import Any
 from absl import flags, logging
 
 from bert_glue_tf.compression.names import DEFAULT_METHOD, NO_PRUNING
+from bert_glue_tf.core import cli
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.core.settings import refuse_huge
 from bert_glue_tf.data import readers
@@ -238,15 +239,10 @@ def workdir(flag_values: flags.FlagValues, settings: ExperimentConfig) -> pathli
     """Return the folder that --workdir names, or else `runs/` and the run's name.
 
     Raises:
-      UserError: --workdir begins with the home folder (`~name`) of nobody.
+      UserError: as `cli.path`.
     """
     given = flag_values["workdir"].value
     if not given:
         return pathlib.Path("runs") / settings.run_name
-    try:
-        # A shell expands ~ at the start of a word only, and this one comes after "--workdir=".
-        return pathlib.Path(given).expanduser()
-    except (RuntimeError, ValueError):  # ValueError: a NUL in a name.
-        raise UserError(
-            f"--workdir={given}: there is no such home folder. Give the folder's whole path."
-        ) from None
+    # A shell expands ~ at the start of a word only, and this one comes after "--workdir=".
+    return cli.path("workdir", given)

@@ -14,9 +14,15 @@ def check(run: Run) -> None:
       run: a finished one.
 
     Raises:
-      UserError: the encoder is held as a SavedModel, or is of a family without such blocks; the
-        message says why, and what works with it.
+      UserError: the run tags words, or the encoder is held as a SavedModel, or is of a family
+        without such blocks; the message says why, and what works with it.
     """
+    if run.task.problem.tags_words:
+        raise UserError(
+            f"--run={run.path}: tags words, and blocks are searched and cut where a text has one "
+            "answer. Good: prune it in its training (--pruning_method), and quantize its file "
+            "(python -m bert_glue_tf.export_tflite --recipes=dynamic_int8,int4)."
+        )
     encoder = run.result.encoder
     family = str(encoder.get("family"))
     if families.get(family).shows_blocks:

@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 import pathlib
+import random
 import types
 
 import pyarrow
@@ -19,7 +20,7 @@ from bert_glue_tf.data import tasks
 from bert_glue_tf.labelling import plan, shares
 from bert_glue_tf.labelling.folder import LabelFolder, State
 from bert_glue_tf.serving.classifier import Prediction
-from bert_glue_tf.serving.parts import formats, labelled, streams
+from bert_glue_tf.serving.parts import columnar, formats, labelled, streams
 
 TEXTS = ["a good film", 'he said "no", twice', "zwei\u2028Zeilen", "", "bad"]
 NAMES = ("predicted_label", "probability")
@@ -120,6 +121,17 @@ def test_a_parquet_file_keeps_its_schema(tmp_path, name):
     assert found.column_names == ["n", "text", *NAMES]
     assert found.column("n").to_pylist() == list(range(5))
     assert found.column("predicted_label").to_pylist() == [expected(text)[0] for text in TEXTS]
+
+
+def test_long_rows_of_parquet_are_written_in_small_groups(tmp_path, monkeypatch):
+    source, target = tmp_path / "part.parquet", tmp_path / "out.parquet"
+    monkeypatch.setattr(formats, "PIECE", 1024)
+    texts = [random.Random(row).randbytes(1000).hex() for row in range(3 * formats.PIECE)]
+    parquet.write_table(pyarrow.table({"text": texts}), source, use_dictionary=False)
+    monkeypatch.setattr(columnar, "_BYTES", 1 << 20)
+    assert label(source, target).rows == len(texts)
+    assert parquet.ParquetFile(target).num_row_groups == 3
+    assert parquet.read_table(target).column("text").to_pylist() == texts
 
 
 def test_a_parquet_file_with_two_columns_of_one_name_is_refused(tmp_path):

@@ -174,7 +174,7 @@ def test_what_another_version_has_finished_is_shown(tmp_path):
         ),
         (("--config=nothing.json",), "--config=nothing.json"),
         (("--final_sparsity=0.5",), "--final_sparsity=0.5"),
-        (("--workdir=~nosuchuser/x",), "--workdir=~nosuchuser/x"),
+        (("--workdir=~nosuchuser/x",), "--workdir='~nosuchuser/x'"),
         (("--encoder=~nosuchuser/x",), "--encoder=~nosuchuser/x"),
         ((f"--workdir={'x' * 300}",), f"--workdir={'x' * 300}"),
         ((f"--encoder={'x' * 300}",), f"--encoder={'x' * 300}"),

@@ -15,7 +15,7 @@ from slow_fixtures import slow_to_make
 from written_runs import write_run, wrong_at
 
 from bert_glue_tf.core.errors import UserError
-from bert_glue_tf.data import layouts
+from bert_glue_tf.data import layouts, tasks
 from bert_glue_tf.evaluation import evaluator
 from bert_glue_tf.models import classifiers, encoders, loading, saving
 from bert_glue_tf.models.bert.classifier_weights import read_weights
@@ -272,12 +272,18 @@ def test_a_structure_is_written_as_a_finished_run(run, search, tmp_path):
 
 def test_an_encoder_whose_blocks_cannot_be_told_apart_is_refused(tmp_path):
     encoder = {"family": "saved_model", "name": "their_encoder", "family_reason": "it is no BERT"}
-    run = types.SimpleNamespace(path="runs/a", result=types.SimpleNamespace(encoder=encoder))
+    cola, tagged = tasks.get("cola"), tasks.get("rest16_e2e")
+    result = types.SimpleNamespace(encoder=encoder)
+    run = types.SimpleNamespace(path="runs/a", result=result, task=cola)
     with refuses(UserError, tmp_path, "SavedModel"):
         SavedModelBackbone.blocks(tmp_path)
     with refuses(UserError, "--run=runs/a", "their_encoder", "it is no BERT", "export_tflite"):
         launch.check(run)
-    launch.check(types.SimpleNamespace(result=types.SimpleNamespace(encoder={"family": "bert"})))
+    result.encoder = {"family": "bert"}
+    launch.check(run)
+    run.task = tagged
+    with refuses(UserError, "--run=runs/a", "tags words", "--pruning_method"):
+        launch.check(run)  # Before anything is measured or trained.
 
 
 def test_without_held_out_texts_levels_are_judged_by_others_than_outputs_are_fitted_on(

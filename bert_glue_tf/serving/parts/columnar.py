@@ -15,6 +15,8 @@ from bert_glue_tf.serving.parts.formats import Format, Piece
 
 # Rows of a group that is written: a group is held in memory until it is whole.
 _GROUP = 1 << 16
+# Bytes of such rows: a group of long texts is written before it has as many rows.
+_BYTES = 1 << 26
 
 
 class Parquet(Format):
@@ -67,7 +69,8 @@ class Parquet(Format):
             [*piece.rows.columns, *answers], schema=self._schema
         )
         self._waiting.append(batch)
-        if sum(one.num_rows for one in self._waiting) >= _GROUP:
+        rows = sum(one.num_rows for one in self._waiting)
+        if rows >= _GROUP or sum(one.nbytes for one in self._waiting) >= _BYTES:
             self._flush(file)
 
     def end(self, file: IO[bytes]) -> None:

@@ -45,9 +45,15 @@ def chosen() -> base.Executor[Any]:
     """
     values = flags.FLAGS
     storage = values["storage"].value if "storage" in values else ""
+    warn_of_unused()
+    return executor(values["workers"].value, values["cluster"].value, storage)
+
+
+def warn_of_unused() -> None:
+    """Warn of --workers beside --cluster."""
+    values = flags.FLAGS
     if values["cluster"].value and values["workers"].present:
         logging.warning("--workers: not used; the cluster's workers are those of --cluster")
-    return executor(values["workers"].value, values["cluster"].value, storage)
 
 
 def executor(workers: int = 1, cluster: str = "", storage: str = "") -> base.Executor[Any]:

@@ -21,14 +21,16 @@ import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from bert_glue_tf.core import strict_json
+from bert_glue_tf.core import locks, strict_json
 from bert_glue_tf.core.errors import UserError, reason_of
 
 # Files that say that those before them are whole, in their order.
 _ORDER = (re.compile(r"history\.csv"), re.compile(r".*\.index"), re.compile(r"results\.jsonl"))
 _STATE = re.compile(r"(?:.*/)?step-(\d+)\.index")
 _RECORD = "results.jsonl"
-_LEFT = (".lock",)  # Files that mean something on one machine alone.
+_HERE = "bert_glue_tf_run."  # Folders of copies begin with it.
+_LOCK = ".lock"
+_LEFT = (_LOCK,)  # Files that mean something on one machine alone.
 
 
 @contextlib.contextmanager
@@ -218,16 +220,29 @@ class Staged:
     def here(self) -> Iterator[Stage]:
         """Yield copies of the folders, which are gone when the block has ended.
 
+        Copies that a killed process has left on this machine are removed first.
+
         Raises:
           OSError: of the store, or of the disk.
         """
-        folder = pathlib.Path(tempfile.mkdtemp(prefix="bert_glue_tf_run."))
+        _remove_left()
+        folder = pathlib.Path(tempfile.mkdtemp(prefix=_HERE))
         try:
-            for name in self.read:
-                self.store.fetch(folder / name)
-            yield Stage(self, folder, self.store.fetch(folder / self.own))
+            with locks.holding(folder / f"{_LOCK}.new"):
+                # It has its name when it is held: nobody finds it free in between.
+                os.rename(folder / f"{_LOCK}.new", folder / _LOCK)
+                for name in self.read:
+                    self.store.fetch(folder / name)
+                yield Stage(self, folder, self.store.fetch(folder / self.own))
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove_left() -> None:
+    """Remove the copies on this machine whose process was killed."""
+    for lock in pathlib.Path(tempfile.gettempdir()).glob(f"{_HERE}*/{_LOCK}"):
+        if locks.is_free(lock):
+            shutil.rmtree(lock.parent, ignore_errors=True)
 
 
 @dataclasses.dataclass(frozen=True)
