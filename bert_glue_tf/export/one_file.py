@@ -8,13 +8,10 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-import numpy as np
-
 from bert_glue_tf.core import files, records
 from bert_glue_tf.core.files import write_atomically
 from bert_glue_tf.core.progress import doing
 from bert_glue_tf.core.records import Record
-from bert_glue_tf.data.preprocessing import INPUTS
 from bert_glue_tf.evaluation import cost
 from bert_glue_tf.export import merging
 from bert_glue_tf.export.defaults import REPETITIONS, THREADS
@@ -125,7 +122,7 @@ def _measured(
         alone = LiteModel(file.read_bytes(), threads, str(file))
         shared = LiteModel(content, threads, str(path), size="" if name == whole else name)
         length = alone.lengths[-1]
-        features = {one: np.ones((1, length), np.int32) for one in INPUTS}
+        features = alone.ones(length)
         calls[name, "own"] = functools.partial(alone.predict, features)
         calls[name, "shared"] = functools.partial(shared.predict, features)
     named = {f"{name} {where}": call for (name, where), call in calls.items()}

@@ -114,7 +114,7 @@ CLAIMS: tuple[Claim, ...] = (
         "epoch, and validation loss is below training loss",
         _ASK_REPORT,
     ),
-    Claim("report.size", _REPORT, "Quantization takes 58.62 % of the size", _ASK_REPORT),
+    Claim("report.size", _REPORT, "Quantization takes 58.62 % off the size", _ASK_REPORT),
     Claim(
         "structured.irregular",
         _STRUCTURED,

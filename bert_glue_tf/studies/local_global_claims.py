@@ -109,9 +109,12 @@ def ranking(
         verdict = Verdict.HOLDS
     elif worse > better:
         verdict = Verdict.DOES_NOT_HOLD
+    run = [one for by_sparsity in compared.values() for one in by_sparsity.values()]
+    seeds = max(len(one.seeds) for one in run)
     numbers = _of_models(len(compared), models)
     if counted:
-        numbers += f"local is better at {better} of {len(every)}, global at {worse}. "
+        numbers += f"local is better at {better} of {len(every)}, global at {worse}"
+        numbers += f"{words.these_models(seeds)}. "
         numbers += _by_sparsity(counted) if len(counted) == 1 else _by_model(counted)
     told = [one for one in every if outcome(one) is not Outcome.UNDEFINED]
     least = sorted({f"{claims.smallest(one):.3f}" for one in told} - {"nan"})
@@ -121,8 +124,6 @@ def ranking(
         if title in marked:
             numbers += f"{'. ' if counted else ''}{unlearned(title, marked[title])}"
     examples = sum(max(o.examples for o in by.values()) for by in compared.values())
-    run = [one for by_sparsity in compared.values() for one in by_sparsity.values()]
-    seeds = max(len(one.seeds) for one in run)
     encoder = ", ".join(dict.fromkeys(one.encoder for one in run))
     return Answer(claim, verdict, numbers, examples, seeds, encoder)
 

@@ -342,7 +342,8 @@ class Shared(SweptStudy):
             *self._settings_lines(),
             "",
             f"`{FINE_TUNED}`: the network that both start from. "
-            f"`{MASKS}`: as the report, masks of the trained network and no step after them. "
+            f"`{MASKS}`: as the report, masks of the trained network and no step after them; means "
+            "and variances of batch normalization are computed anew for each model. "
             f"`{TOGETHER}`: all models of a network trained on together, with the densest as "
             "teacher. Each difference is to the densest model of the same training. "
             + words.tests("the models of a network"),

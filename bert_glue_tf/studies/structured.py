@@ -203,7 +203,7 @@ class Structured(SweptStudy):
         """Return the answers to the report's two claims, from all tasks that were run."""
         return [
             self._answer("structured.irregular", [("magnitude", m) for m in METHODS[1:]]),
-            self._answer("structured.column_block", [("column", "row"), ("row", "block")]),
+            self._answer("structured.column_block", _COLUMN_FIRST_BLOCK_LAST),
         ]
 
     def _answer(self, claim: str, order: Sequence[tuple[str, str]]) -> Answer:
@@ -334,6 +334,7 @@ _KINDS = {
     Outcome.NO_DIFFERENCE: "not shown",
     Outcome.UNDEFINED: "undefined",
 }
+_COLUMN_FIRST_BLOCK_LAST = (("column", "row"), ("row", "block"), ("column", "block"))
 _STAR = (
     "(*): the report's score is not above the answer that is always the same by more than the "
     "noise of so many examples."

@@ -81,6 +81,8 @@ def test_an_idx_file_that_is_cut_short_is_refused_with_its_sizes(tmp_path):
     path.write_bytes(gzip.compress(whole)[:40])
     with refuses(UserError, path, "40 bytes"):
         readers.load(MNIST, str(tmp_path), "train")
+    with refuses(UserError, "x-idx3-ubyte", "cut short", "16 bytes", "has 6"):
+        idx.parse("x-idx3-ubyte", whole[:6])
     with refuses(UserError, "x-idx3-ubyte", "50 4b"):
         idx.parse("x-idx3-ubyte", b"PK\x03\x04")
 

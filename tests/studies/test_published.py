@@ -62,6 +62,7 @@ def test_scores_that_an_answer_without_the_text_reaches():
     found = printed.structures()
     marked = {name for name in found if not printed.is_above(found[name]["mrpc"], always_yes, 408)}
     assert marked == {"row", "column", "block"}
+    assert printed.MAJORITY["mrpc"] == (pytest.approx(always_yes), 408)
     rte = printed.MAJORITY["rte"]
     assert {name for name in found if not printed.is_above(found[name]["rte"], *rte)} == marked
 

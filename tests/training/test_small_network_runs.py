@@ -7,6 +7,7 @@ import pytest
 import tiny_small
 
 from bert_glue_tf.data.arrays import VALUES
+from bert_glue_tf.export import launch, one_file
 from bert_glue_tf.models import saving, sizes
 from bert_glue_tf.runs import finished
 from bert_glue_tf.runs.config import ExperimentConfig
@@ -95,3 +96,10 @@ def test_each_size_has_the_means_and_variances_of_its_own(tmp_path, training):
         assert of_size
         pairs = zip(of_whole, of_size, strict=True)
         assert any(np.abs(a.numpy() - b.numpy()).max() > 1e-3 for a, b in pairs)
+    if training == "none":
+        exported = launch.launch_sizes(
+            run.path, recipes=["float32"], threads=1, latency_repetitions=2
+        )
+        # Its networks are timed by arrays, and not by the features of texts.
+        (record,) = one_file.write(exported, threads=1, repetitions=2)
+        assert list(record.milliseconds) == ["0.3", "0.6", "0.9"]

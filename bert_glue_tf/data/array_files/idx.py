@@ -107,12 +107,17 @@ def parse(path: str, raw: bytes) -> np.ndarray:
         )
     kind, axes = np.dtype(_TYPES[raw[2]]), raw[3]
     head = 4 + 4 * axes
+    if len(raw) < head:
+        raise UserError(
+            f"{path}: cut short: its head alone takes {head} bytes, and it has {len(raw)}. Good: "
+            "the file fetched again."
+        )
     shape = tuple(np.frombuffer(raw[4:head], ">i4").tolist())
     wanted = head + math.prod(shape) * kind.itemsize
-    if len(shape) < axes or min(shape) < 1 or len(raw) != wanted:
-        is_short = len(shape) < axes or len(raw) < wanted
+    if min(shape) < 1 or len(raw) != wanted:
         raise UserError(
-            f"{path}: {'cut short' if is_short else 'damaged'}: its head says {list(shape)}, "
-            f"which takes {wanted:,} bytes, and it has {len(raw):,}. Good: the file fetched again."
+            f"{path}: {'cut short' if len(raw) < wanted else 'damaged'}: its head says "
+            f"{list(shape)}, which takes {wanted:,} bytes, and it has {len(raw):,}. Good: the file "
+            "fetched again."
         )
     return np.frombuffer(raw, kind, offset=head).reshape(shape).astype(kind.newbyteorder("="))
