@@ -342,6 +342,16 @@ def test_one_type_of_segment_is_told(tmp_path):
     assert any("type 0" in note for note in found.notes)
 
 
+@pytest.mark.parametrize("key", ["tokenize_chinese_chars", "do_basic_tokenize"])
+def test_a_tokenizer_without_a_step_of_berts_is_refused(key, folder):
+    path = folder / "tokenizer_config.json"
+    path.write_text(json.dumps({key: True}))
+    judged(folder)
+    path.write_text(json.dumps({key: False}))
+    with refuses(UserError, path, key, "False"):
+        judged(folder)
+
+
 # --- What is converted or taken another way ---
 
 
