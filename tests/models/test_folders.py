@@ -365,6 +365,17 @@ def test_pickled_weights_are_not_read_and_the_command_is_told(folder):
     assert "weights_only=True" in ast.unparse(code)
 
 
+@pytest.mark.parametrize(
+    ("model_type", "named"), [("roberta", "--encoder=https://tfhub.dev/"), ("deberta-v2", "bert")]
+)
+def test_pickled_weights_of_another_kind_are_not_to_be_converted(model_type, named, folder):
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+    changed(folder, model_type=model_type)
+    with refuses(UserError, folder / "config.json", model_type, named) as error:
+        encoders.resolve(str(folder))
+    assert "python -c" not in str(error.value)
+
+
 @pytest.mark.parametrize("model_type", ["roberta", "albert", "mobilebert"])
 def test_encoders_of_another_kind_name_the_way_that_works(model_type, folder):
     changed(folder, model_type=model_type)
