@@ -230,7 +230,10 @@ def test_heads_of_two_layers_are_taken_over(kind, data, tmp_path):
     tiny_bert.write_vocabulary(folder / "vocab.txt")
     names = dict(enumerate(("contradiction", "neutral", "entailment")))
     config = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps({**config, "id2label": names}))
+    (model,) = config["architectures"]
+    model = model.replace("Model", "ForSequenceClassification")
+    config.update(id2label=names, architectures=[model])
+    (folder / "config.json").write_text(json.dumps(config))
     with np.load(folder / "reference.npz") as file:
         reference = dict(file)
     inputs = {key: reference[key] for key in ("input_word_ids", "input_mask", "input_type_ids")}
