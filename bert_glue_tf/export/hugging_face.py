@@ -23,6 +23,7 @@ from bert_glue_tf.core.progress import doing
 from bert_glue_tf.data import problems
 from bert_glue_tf.data.problems import Problem
 from bert_glue_tf.export.settings import weights_sha256
+from bert_glue_tf.models.foreign_heads import PROBLEM_TYPES
 from bert_glue_tf.runs.finished import Run
 
 FOLDER = "hugging_face"
@@ -30,11 +31,6 @@ CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
 # Under this key config.json says which run it is of; transformers leaves it alone.
 _OWN = "bert_glue_tf"
-_PROBLEM_TYPES = {
-    "classification": "single_label_classification",
-    "multi_label": "multi_label_classification",
-    "regression": "regression",
-}
 
 
 def export(path: pathlib.Path, output: pathlib.Path | None = None) -> pathlib.Path:
@@ -99,7 +95,7 @@ def labels(problem: Problem) -> dict[str, Any]:
     return {
         "id2label": {str(number): name for number, name in enumerate(names)},
         "label2id": {name: number for number, name in enumerate(names)},
-        "problem_type": _PROBLEM_TYPES[problems.to_json(problem)["kind"]],
+        "problem_type": PROBLEM_TYPES[problems.to_json(problem)["kind"]],
         "num_labels": problem.width,
     }
 

@@ -195,6 +195,9 @@ def _resolve_folder(encoder: str, folder: Path, given: str | None, flag: str) ->
     if (folder / "text_cnn.json").is_file():
         return EncoderSource(encoder, "text_cnn", str(folder), given)
     if any(folder.glob(_PICKLED)) and not weights:
+        if (folder / "config.json").is_file():  # Nobody is to convert what is refused afterwards.
+            if importer := families.importing("huggingface", folder):
+                importer.check_config("huggingface", folder)
         raise UserError(f"--{flag}={encoder}: {_pickled(folder)}")
     names = [path.name for path in folder.iterdir()]
     # What may have been meant for an encoder; the names of other files help nobody.

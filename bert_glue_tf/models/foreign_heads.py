@@ -9,15 +9,25 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.data import problems
 from bert_glue_tf.data.tasks import TaskSpec
 
 if TYPE_CHECKING:
     import numpy as np
 
+# Kind of problem (`problems.PROBLEMS`) -> config.json's problem_type.
+PROBLEM_TYPES: Mapping[str, str] = MappingProxyType(
+    {
+        "classification": "single_label_classification",
+        "multi_label": "multi_label_classification",
+        "regression": "regression",
+    }
+)
 # What Hugging Face calls the classes of a model whose author gave no names.
 _NO_NAME = re.compile(r"(label_?)?\d+", re.IGNORECASE)
 
@@ -31,12 +41,14 @@ class ForeignHead:
       bias: float32 [outputs].
       names: of the outputs, in their order, as the folder's configuration has them.
       origin: the file of these names, for messages.
+      problem_type: config.json's, one of the values of `PROBLEM_TYPES`; empty where it says none.
     """
 
     kernel: np.ndarray
     bias: np.ndarray
     names: tuple[str, ...]
     origin: str
+    problem_type: str = ""
 
     def for_task(self, task: TaskSpec, given: Sequence[str] = ()) -> tuple[np.ndarray, np.ndarray]:
         """Return kernel and bias with their outputs in the order of the task's labels.
@@ -46,7 +58,8 @@ class ForeignHead:
           given: value of --labels: the outputs' names in their order; empty takes the folder's.
 
         Raises:
-          UserError: the outputs' names are not the task's labels, or are none.
+          UserError: the outputs' names are not the task's labels, or are none, or the outputs
+            answer another kind of problem.
         """
         labels = task.problem.labels
         if task.problem.tags_words:
@@ -55,6 +68,7 @@ class ForeignHead:
                 "text as a whole. Good: train a head on its encoder (python -m "
                 "bert_glue_tf.train --encoder=FOLDER)."
             )
+        self._check_problem_type(task)
         if len(self.bias) != task.problem.width:
             raise UserError(
                 f"{self.origin}: the classifier has {len(self.bias)} outputs "
@@ -67,6 +81,16 @@ class ForeignHead:
         names = self._names(task, given, key)
         order = [names.index(key(label)) for label in labels]
         return self.kernel[:, order], self.bias[order]
+
+    def _check_problem_type(self, task: TaskSpec) -> None:
+        """Refuse outputs that were trained for another kind of problem: a sigmoid is no softmax."""
+        wanted = PROBLEM_TYPES.get(problems.to_json(task.problem)["kind"])
+        if self.problem_type and self.problem_type != wanted:
+            raise UserError(
+                f"{self.origin}: problem_type is {self.problem_type!r}, and the answers of "
+                f"--task={task.name} are of the type {wanted!r}. Good: a task of the classifier's "
+                "own type."
+            )
 
     def _names(self, task: TaskSpec, given: Sequence[str], key: Callable[[str], str]) -> list[str]:
         """Return the outputs' names as they are compared, each of which is one of the task's."""

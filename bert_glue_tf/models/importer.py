@@ -57,6 +57,18 @@ class Importer:
         raise NotImplementedError(f"{cls.family} imports no {kind}")
 
     @classmethod
+    def check_config(cls, kind: str, folder: pathlib.Path) -> None:
+        """Refuse a folder by its configuration alone, before anybody prepares its weights.
+
+        Args:
+          kind, folder: as in `check_weights`; the weights need not be there.
+
+        Raises:
+          UserError: the configuration is of an encoder that the family does not import.
+        """
+        del kind, folder
+
+    @classmethod
     def import_weights(
         cls, name: str, kind: str, folder: pathlib.Path, licence: str
     ) -> pathlib.Path:

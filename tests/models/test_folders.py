@@ -342,6 +342,16 @@ def test_one_type_of_segment_is_told(tmp_path):
     assert any("type 0" in note for note in found.notes)
 
 
+@pytest.mark.parametrize("key", ["tokenize_chinese_chars", "do_basic_tokenize"])
+def test_a_tokenizer_without_a_step_of_berts_is_refused(key, folder):
+    path = folder / "tokenizer_config.json"
+    path.write_text(json.dumps({key: True}))
+    judged(folder)
+    path.write_text(json.dumps({key: False}))
+    with refuses(UserError, path, key, "False"):
+        judged(folder)
+
+
 # --- What is converted or taken another way ---
 
 
@@ -353,6 +363,17 @@ def test_pickled_weights_are_not_read_and_the_command_is_told(folder):
     code = ast.parse(command[2])
     assert str(folder) in ast.unparse(code)
     assert "weights_only=True" in ast.unparse(code)
+
+
+@pytest.mark.parametrize(
+    ("model_type", "named"), [("roberta", "--encoder=https://tfhub.dev/"), ("deberta-v2", "bert")]
+)
+def test_pickled_weights_of_another_kind_are_not_to_be_converted(model_type, named, folder):
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+    changed(folder, model_type=model_type)
+    with refuses(UserError, folder / "config.json", model_type, named) as error:
+        encoders.resolve(str(folder))
+    assert "python -c" not in str(error.value)
 
 
 @pytest.mark.parametrize("model_type", ["roberta", "albert", "mobilebert"])

@@ -142,6 +142,26 @@ def test_a_folder_without_a_whole_classifier_is_refused(change, named, tmp_path,
         Launch(settings(folder, data), tmp_path / "run").foreign_head()
 
 
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"architectures": ["BertForTokenClassification"]}, "BertForTokenClassification"),
+        ({"problem_type": "multi_label_classification"}, "multi_label_classification"),
+        ({"problem_type": "regression"}, "single_label_classification"),
+    ],
+)
+def test_a_head_that_answers_another_question_is_refused(change, named, tmp_path, data):
+    folder = classifier(tmp_path / "model", **change)
+    with refuses(UserError, folder / "config.json", next(iter(change)), named):
+        Launch(settings(folder, data), tmp_path / "run").foreign_head()
+
+
+def test_a_problem_type_that_is_the_tasks_is_taken(tmp_path, data):
+    folder = classifier(tmp_path / "model", problem_type="single_label_classification")
+    found = Launch(settings(folder, data), tmp_path / "run").foreign_head()
+    assert found.problem_type == "single_label_classification"
+
+
 @pytest.mark.parametrize("name", ["distilbert", "electra"])
 def test_other_folders_are_refused(name, tmp_path, data):
     folder = shutil.copytree(FOLDER.with_name(name), tmp_path / "model")
@@ -210,7 +230,10 @@ def test_heads_of_two_layers_are_taken_over(kind, data, tmp_path):
     tiny_bert.write_vocabulary(folder / "vocab.txt")
     names = dict(enumerate(("contradiction", "neutral", "entailment")))
     config = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps({**config, "id2label": names}))
+    (model,) = config["architectures"]
+    model = model.replace("Model", "ForSequenceClassification")
+    config.update(id2label=names, architectures=[model])
+    (folder / "config.json").write_text(json.dumps(config))
     with np.load(folder / "reference.npz") as file:
         reference = dict(file)
     inputs = {key: reference[key] for key in ("input_word_ids", "input_mask", "input_type_ids")}

@@ -81,6 +81,13 @@ class BertBackbone(TransformerNames, Backbone):
         return foreign_weights.judge(kind, folder).architecture.positions
 
     @classmethod
+    def check_config(cls, kind: str, folder: pathlib.Path) -> None:
+        from bert_glue_tf.models.bert import foreign_config
+
+        if kind == "huggingface":
+            foreign_config.check_model_type(folder / foreign_config.CONFIG)
+
+    @classmethod
     def import_weights(
         cls, name: str, kind: str, folder: pathlib.Path, licence: str
     ) -> pathlib.Path:

@@ -123,6 +123,16 @@ def read_config(path: Path, activations: Mapping[str, str] = HF_ACTIVATIONS) -> 
     return found
 
 
+def check_model_type(path: Path) -> None:
+    """Refuse a `config.json` of an encoder of another kind, whatever its sizes.
+
+    Raises:
+        UserError: unreadable, or no BERT, DistilBERT or ELECTRA that can be imported.
+    """
+    config = read_json(path)
+    _refuse_others(path, config, str(config.get("model_type", "bert")))
+
+
 def _refuse_others(path: Path, config: Mapping[str, Any], model_type: str) -> None:
     if model_type in _AS_SAVED_MODELS:
         encoder, preprocessing = _AS_SAVED_MODELS[model_type]

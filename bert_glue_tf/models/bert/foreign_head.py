@@ -5,6 +5,7 @@ Its first dense layer is the encoder's pooler, which comes with the encoder; her
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from bert_glue_tf.core.errors import UserError
@@ -16,7 +17,7 @@ def read(folder: Path) -> ForeignHead:
     """Return the classification head of a folder.
 
     Raises:
-        UserError: it has none, or lacks one of its two layers.
+        UserError: it has none, lacks one of its two layers, or has that of another model.
     """
     found = foreign_weights.judge("huggingface", folder)
     path, head = folder / foreign_config.CONFIG, found.head
@@ -31,15 +32,24 @@ def read(folder: Path) -> ForeignHead:
             f"{head.model}. As an encoder it can be fine-tuned: give it as --encoder to the train "
             "command."
         )
+    config = foreign_config.read_json(path)
+    models = config.get("architectures")
+    if models and (not isinstance(models, list) or head.model not in models):
+        # A head for words has the names and the shapes of a head for texts.
+        raise UserError(
+            f"{path}: architectures is {json.dumps(models)}; only {head.model} can be taken over. "
+            "As an encoder it can be fine-tuned: give it as --encoder to the train command."
+        )
     hidden = found.architecture.hidden_size
     outputs = found.header[kernel].shape[:1]
     foreign_huggingface.check_tensor(found.header[kernel], kernel, (*outputs, hidden))
     foreign_huggingface.check_tensor(found.header[bias], bias, outputs)
-    labels = foreign_config.read_json(path).get("id2label")
+    labels = config.get("id2label")
     named = {str(number): str(label) for number, label in (labels or {}).items()}
     return ForeignHead(
         kernel=foreign_huggingface.read_tensor(found.header[kernel], kernel).T,
         bias=foreign_huggingface.read_tensor(found.header[bias], bias),
         names=tuple(named.get(str(number), f"LABEL_{number}") for number in range(outputs[0])),
         origin=str(path),
+        problem_type=str(config.get("problem_type") or ""),
     )

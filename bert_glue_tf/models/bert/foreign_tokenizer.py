@@ -217,11 +217,9 @@ def _slow(path: Path) -> dict[str, Any]:
     if not path.exists():
         return {}
     config = read_json(path)
-    if config.get("tokenize_chinese_chars") not in (None, True):
-        raise UserError(
-            f"{path}: tokenize_chinese_chars is {config['tokenize_chinese_chars']!r}; only True "
-            "can be imported"
-        )
+    for key in ("tokenize_chinese_chars", "do_basic_tokenize"):
+        if config.get(key) not in (None, True):
+            raise UserError(f"{path}: {key} is {config[key]!r}; only True can be imported")
     return config
 
 
