@@ -231,6 +231,28 @@ def test_columns_are_guessed_by_their_usual_names(names, texts, label):
     assert (found.texts, found.label, found.is_guessed) == (texts, label, True)
 
 
+@pytest.mark.parametrize("texts", ["text", "sentence1,sentence2"])
+@pytest.mark.parametrize("name", ["id", "IDX", "Unnamed: 0"])
+def test_an_index_is_no_label(tmp_path, name, texts):
+    cells = ",".join(["some text"] * len(texts.split(",")))
+    rows = "".join(f"{i},{cells}\n" for i in range(300))
+    path = write(tmp_path, content=f"{name},{texts}\n{rows}")
+    with refuses(UserError, "train.csv", "--label_column", name, *texts.split(",")):
+        task_of(path)
+    assert isinstance(task_of(path, label_column=name).problem, Regression)
+
+
+def test_an_only_other_column_is_the_label_unless_it_counts_the_rows(tmp_path, caplog):
+    counted = "".join(f"text {i},{i + 7}\n" for i in range(30))
+    with refuses(UserError, "train.csv", "number", "--label_column=number"):
+        task_of(write(tmp_path / "counted", content=f"text,number\n{counted}"))
+    repeated = "".join(f"text {i},{i % 3}\n" for i in range(30))
+    path = write(tmp_path / "spam", content=f"text,spam\n{repeated}")
+    with caplog.at_level(logging.INFO, logger="absl"):
+        assert task_of(path).tsv_label == "spam"
+    says(caplog.messages[0], "labels from spam (guessed: the only other column)")
+
+
 def test_given_columns_are_taken(tmp_path):
     content = "text,other,label,kind\n" + "a,first b,x,1\nc,second d,y,2\n" * 3
     path = write(tmp_path, content=content)

@@ -118,10 +118,17 @@ def _say(task: TaskSpec, found: Mapping[str, Any], count: int, chosen: Choice) -
         "text from" if len(chosen.texts) == 1 else "texts from",
         " and ".join(chosen.texts),
         chosen.label,
-        " (guessed by the names)" if chosen.is_guessed else "",
+        _guess(chosen),
         task.problem.title,
         validation,
     )
+
+
+def _guess(chosen: Choice) -> str:
+    """Return how columns were found that the user has not given."""
+    if chosen.is_only_other:
+        return " (guessed: the only other column)"
+    return " (guessed by the names)" if chosen.is_guessed else ""
 
 
 def _say_known(task: TaskSpec, data: str) -> None:
