@@ -288,6 +288,45 @@ def test_the_problem_follows_from_the_labels(tmp_path, values, problem):
         assert task_of(path).problem == problem
 
 
+@pytest.mark.parametrize(
+    "cells",
+    [
+        ("['a', 'b, c']", "[]", "['a']"),  # As pandas writes them.
+        ('["a", "b, c"]', "[ ]", '["a"]'),
+        ("[0, 12]", "[]", "[0]"),
+    ],
+)
+@pytest.mark.parametrize("name", ["train.csv", "train.tsv"])
+def test_a_cell_may_hold_a_list_of_labels(tmp_path, name, cells):
+    between = "\t" if name.endswith("tsv") else ","
+    rows = [("text", "labels"), *((f"text {i}", cells[i % 3]) for i in range(12))]
+    quoted = (['"' + cell.replace('"', '""') + '"' for cell in row] for row in rows)
+    path = write(tmp_path, name, "".join(between.join(row) + "\n" for row in quoted))
+    write(tmp_path, f"dev{path.suffix}", path.read_text())
+    labels = ("0", "12") if "12" in cells[0] else ("a", "b, c")
+    assert task_of(tmp_path).problem == MultiLabel(labels)
+    found = readers.load(task_of(tmp_path), str(tmp_path), "validation")
+    assert found.labels[:3].tolist() == [[1, 1], [0, 0], [1, 0]]
+
+
+@pytest.mark.parametrize("cell", ["['a' 'b']", "['a', 'b'", "['a', b]"])
+def test_a_list_that_cannot_be_read_is_no_class(tmp_path, cell):
+    """NumPy writes no commas; a cell that is not closed is a name like any other."""
+    rows = "".join(f'text {i},"{cell}"\n' for i in range(8))
+    path = write(tmp_path, content=f"text,labels\n{rows}text,b\n")
+    if cell.endswith("]"):
+        with refuses(UserError, f"{path}:2", "labels", ".jsonl"):
+            task_of(path)
+    else:
+        assert task_of(path).problem == Classification((cell, "b"))
+
+
+def test_a_class_in_brackets_is_a_class(tmp_path):
+    rows = "".join(f"text {i},{'[x]' if i % 2 else '[y]'}\n" for i in range(8))
+    path = write(tmp_path, content=f"text,label\n{rows}")
+    assert task_of(path).problem == Classification(("[x]", "[y]"))
+
+
 def test_many_whole_numbers_are_no_classes_unless_that_is_said(tmp_path):
     rows = "text,label\n" + "".join(f"text {i},{i}\n" for i in range(40))
     path = write(tmp_path, content=rows)
