@@ -407,6 +407,36 @@ def test_a_test_file_may_have_no_labels(tmp_path, test):
     assert labels.tolist() == [1] if is_labelled else labels is None
 
 
+def test_rows_without_labels_are_left_out_of_a_test_that_has_labelled_ones(tmp_path, caplog):
+    write(tmp_path)
+    path = write(tmp_path, "test.csv", "text,label\none,neg\n ,\ntwo,pos\nthree,-1\n")
+    with caplog.at_level(logging.WARNING, logger="absl"):
+        _, found = read(tmp_path)
+    assert found["test"].texts == (["one", "two"],)
+    assert found["test"].labels.tolist() == [0, 1]
+    facts = found["test"].provenance
+    assert [facts[name] for name in ("examples", "split_examples", "dropped_rows")] == [2, 2, 2]
+    says(caplog.messages[0], path, "2 of its 4 rows", "'label'")
+
+
+def test_a_minus_one_among_numbers_below_zero_is_scored(tmp_path):
+    write(tmp_path, content=_lines("a,-1", "b,-0.5", "c,1.5", "d,0.5"))
+    write(tmp_path, "dev.csv", _lines("e,-1", "f,0.5"))
+    write(tmp_path, "test.csv", _lines("g,-1", "h,0.25", "i,"))
+    _, found = read(tmp_path)
+    assert found["test"].labels.tolist() == [-1.0, 0.25]
+
+
+def test_a_class_of_one_example_beside_a_validation_file_is_warned_of(tmp_path, caplog):
+    path = write(tmp_path, content=_lines(*GOOD, "c,odd"))
+    write(tmp_path, "dev.csv", _lines("never seen,pos", "nor this,neg"))
+    with caplog.at_level(logging.WARNING, logger="absl"):
+        _, found = read(tmp_path)
+    assert len(found["train"]) == 21
+    (line,) = caplog.messages
+    says(line, f"{path}:22", "'odd'", "more examples")
+
+
 @pytest.mark.parametrize("label", [-1.0, -1, "-1", "-1.0"])
 def test_minus_one_is_no_label_of_whatever_type_it_is(tmp_path, label):
     """Pandas writes a column of -1 as real numbers, and so are the labels of STS-B's export."""
@@ -574,11 +604,6 @@ BAD = {
         ["dev.csv:2", "'pos'", "number"],
     ),
     "no label column": ({"train.csv": CSV, "dev.csv": "text\na\n"}, {}, ["dev.csv", "'label'"]),
-    "half a test": (
-        {"train.csv": CSV, "test.csv": _lines("a,pos", "b,")},
-        {},
-        ["test.csv:3", "'label'"],
-    ),
     "no number": (
         {"train.csv": CSV},
         {"problem": "regression"},
@@ -605,6 +630,48 @@ def test_a_parquet_file_that_is_cut_short_is_refused(tmp_path):
     path.write_bytes(path.read_bytes()[:-200])
     with refuses(UserError, "train.parquet", "cut short"):
         task_of(path)
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "arrow"])
+def test_two_columns_of_one_name_are_no_damage(tmp_path, suffix):
+    rows = pa.table([["a b", "c"], ["x", "y"], [1, 2]], names=["text", "label", "label"])
+    path = tmp_path / f"train.{suffix}"
+    if suffix == "parquet":
+        pq.write_table(rows, path)
+    else:
+        with pa.ipc.new_stream(path, rows.schema) as stream:
+            stream.write_table(rows)
+    with refuses(UserError, f"{path}: two columns", "'label'"):
+        task_of(path)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"text": {"0": "a b", "1": "c d"}, "label": {"0": "x", "1": "y"}},  # pandas' default.
+        {"version": 1, "data": [{"text": "a b", "label": "x"}, {"text": "c", "label": "y"}]},
+    ],
+)
+@pytest.mark.parametrize("indent", [None, 2])
+def test_a_table_inside_of_an_object_is_told_of(tmp_path, value, indent):
+    path = write(tmp_path, "train.json", json.dumps(value, indent=indent))
+    with refuses(UserError, f"{path}: one JSON object", *value, "array of objects", "records"):
+        task_of(path)
+
+
+@pytest.mark.parametrize(
+    ("raw", "named"),
+    [
+        (b"PK\x03\x04" + bytes(range(256)), ["spreadsheet", ".csv"]),
+        (gzip.compress(CSV.encode()), ["gzip", ".gz"]),
+    ],
+)
+@pytest.mark.parametrize("name", ["train.csv", "train.jsonl"])
+def test_what_is_no_text_is_not_asked_for_in_utf_8(tmp_path, raw, named, name):
+    path = write(tmp_path, name, raw)
+    with refuses(UserError, f"{path}:", "no text", *named) as caught:
+        task_of(path)
+    assert "UTF-8" not in str(caught.value)
 
 
 @pytest.mark.parametrize("data", ["nowhere.csv", "notes.txt"])

@@ -99,6 +99,20 @@ def _is_minus_one(value: Any) -> bool:
     return _type(value) == _NUMBER and float(value) == _NO_LABEL
 
 
+def labelled_rows(column: Column, problem: Problem) -> list[int]:
+    """Return the rows of a test file that have a label; -1 is one where training has it too."""
+    try:
+        problem.parse_label(str(_NO_LABEL), problem.labels)
+        is_label = True
+    except ValueError:
+        is_label = False
+    return [
+        row
+        for row, value in enumerate(column.values)
+        if not _is_missing(value) or (is_label and _is_minus_one(value))
+    ]
+
+
 def infer(column: Column, kind: str = "") -> Problem:
     """Return the problem that the labels of a training split pose.
 

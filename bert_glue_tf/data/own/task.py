@@ -172,6 +172,8 @@ def load(task: TaskSpec, data: str, split: str) -> Examples:
             f"Good: {source}.csv, for example."
         )
     read = _examples(task, table.read(found[source]), split, data)
+    if split == TRAIN and not is_split_off:
+        _warn_of_single(task, read, table.read(found[TRAIN]))
     if is_split_off:
         kept, others = _divide(task, read, table.read(found[TRAIN]))
         return _with_digest(task, read, others if split == TRAIN else kept)
@@ -179,6 +181,9 @@ def load(task: TaskSpec, data: str, split: str) -> Examples:
 
 
 def _examples(task: TaskSpec, rows: Table, split: str, data: str) -> Examples:
+    count = len(rows)
+    if split == TEST:
+        rows = _labelled(task, rows)
     fields = _texts(rows, task.tsv_text, task.problem.tags_words)
     is_test = split == TEST
     found: list[Any] | None = None
@@ -204,7 +209,26 @@ def _examples(task: TaskSpec, rows: Table, split: str, data: str) -> Examples:
         path=data if len(rows.paths) > 1 else rows.paths[0],
         text_columns=list(task.tsv_text),
         label_column=task.tsv_label,
+        dropped_rows=count - len(rows),
     )
+
+
+def _labelled(task: TaskSpec, rows: Table) -> Table:
+    """Return the rows of a test file that can be scored; all of them where none has a label."""
+    if task.tsv_label not in rows.columns:
+        return rows
+    column = Column.of(rows, task.tsv_label)
+    chosen = labels.labelled_rows(column, task.problem)
+    if not chosen or len(chosen) == len(rows):
+        return rows
+    logging.warning(
+        "%s: %d of its %d rows have no label in the column %r and are left out of the test.",
+        rows.paths[0],
+        len(rows) - len(chosen),
+        len(rows),
+        task.tsv_label,
+    )
+    return rows.choose(chosen)
 
 
 def _texts(rows: Table, names: Sequence[str], are_words: bool = False) -> list[list[str]]:
@@ -246,6 +270,20 @@ def _texts(rows: Table, names: Sequence[str], are_words: bool = False) -> list[l
                 "every row; or leave the row out."
             )
     return fields
+
+
+def _warn_of_single(task: TaskSpec, read: Examples, rows: Table) -> None:
+    """Warn of the classes that have one training example, beside a validation file."""
+    assert read.labels is not None
+    groups = task.problem.strata(read.labels)
+    for name, members in groups:
+        if len(members) == 1 and len(groups) > 1:
+            logging.warning(
+                "%s: the only example of the label %r: a class is hardly learned from one. "
+                "Good: more examples of it, or the row left out.",
+                rows.places[members[0]],
+                name,
+            )
 
 
 def _divide(task: TaskSpec, read: Examples, rows: Table) -> tuple[np.ndarray, np.ndarray]:
