@@ -428,13 +428,14 @@ def test_a_minus_one_among_numbers_below_zero_is_scored(tmp_path):
 
 
 def test_a_class_of_one_example_beside_a_validation_file_is_warned_of(tmp_path, caplog):
-    path = write(tmp_path, content=_lines(*GOOD, "c,odd"))
+    path = write(tmp_path, content=_lines(*GOOD, "c,odd", "d,rare"))
     write(tmp_path, "dev.csv", _lines("never seen,pos", "nor this,neg"))
     with caplog.at_level(logging.WARNING, logger="absl"):
         _, found = read(tmp_path)
-    assert len(found["train"]) == 21
+        read(tmp_path)
+    assert len(found["train"]) == 22
     (line,) = caplog.messages
-    says(line, f"{path}:22", "'odd'", "more examples")
+    says(line, f"{path}:22", "'odd'", "1 other", "more examples")
 
 
 @pytest.mark.parametrize("label", [-1.0, -1, "-1", "-1.0"])

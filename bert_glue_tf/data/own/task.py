@@ -221,12 +221,9 @@ def _labelled(task: TaskSpec, rows: Table) -> Table:
     chosen = labels.labelled_rows(column, task.problem)
     if not chosen or len(chosen) == len(rows):
         return rows
-    logging.warning(
-        "%s: %d of its %d rows have no label in the column %r and are left out of the test.",
-        rows.paths[0],
-        len(rows) - len(chosen),
-        len(rows),
-        task.tsv_label,
+    _warn_once(
+        f"{rows.paths[0]}: {len(rows) - len(chosen):,} of its {len(rows):,} rows have no label in "
+        f"the column {task.tsv_label!r} and are left out of the test."
     )
     return rows.choose(chosen)
 
@@ -276,14 +273,19 @@ def _warn_of_single(task: TaskSpec, read: Examples, rows: Table) -> None:
     """Warn of the classes that have one training example, beside a validation file."""
     assert read.labels is not None
     groups = task.problem.strata(read.labels)
-    for name, members in groups:
-        if len(members) == 1 and len(groups) > 1:
-            logging.warning(
-                "%s: the only example of the label %r: a class is hardly learned from one. "
-                "Good: more examples of it, or the row left out.",
-                rows.places[members[0]],
-                name,
-            )
+    single = [(name, members[0]) for name, members in groups if len(members) == 1]
+    if single and len(groups) > 1:
+        name, row = single[0]
+        others = f" (and {len(single) - 1:,} other label(s) have one)" if single[1:] else ""
+        _warn_once(
+            f"{rows.places[row]}: the only example of the label {name!r}{others}: a class is "
+            "hardly learned from one. Good: more examples of it, or the row left out."
+        )
+
+
+@functools.lru_cache(maxsize=64)  # A command checks the examples, and then reads them.
+def _warn_once(message: str) -> None:
+    logging.warning("%s", message)
 
 
 def _divide(task: TaskSpec, read: Examples, rows: Table) -> tuple[np.ndarray, np.ndarray]:
