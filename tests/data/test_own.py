@@ -231,6 +231,28 @@ def test_columns_are_guessed_by_their_usual_names(names, texts, label):
     assert (found.texts, found.label, found.is_guessed) == (texts, label, True)
 
 
+@pytest.mark.parametrize("texts", ["text", "sentence1,sentence2"])
+@pytest.mark.parametrize("name", ["id", "IDX", "Unnamed: 0"])
+def test_an_index_is_no_label(tmp_path, name, texts):
+    cells = ",".join(["some text"] * len(texts.split(",")))
+    rows = "".join(f"{i},{cells}\n" for i in range(300))
+    path = write(tmp_path, content=f"{name},{texts}\n{rows}")
+    with refuses(UserError, "train.csv", "--label_column", name, *texts.split(",")):
+        task_of(path)
+    assert isinstance(task_of(path, label_column=name).problem, Regression)
+
+
+def test_an_only_other_column_is_the_label_unless_it_counts_the_rows(tmp_path, caplog):
+    counted = "".join(f"text {i},{i + 7}\n" for i in range(30))
+    with refuses(UserError, "train.csv", "number", "--label_column=number"):
+        task_of(write(tmp_path / "counted", content=f"text,number\n{counted}"))
+    repeated = "".join(f"text {i},{i % 3}\n" for i in range(30))
+    path = write(tmp_path / "spam", content=f"text,spam\n{repeated}")
+    with caplog.at_level(logging.INFO, logger="absl"):
+        assert task_of(path).tsv_label == "spam"
+    says(caplog.messages[0], "labels from spam (guessed: the only other column)")
+
+
 def test_given_columns_are_taken(tmp_path):
     content = "text,other,label,kind\n" + "a,first b,x,1\nc,second d,y,2\n" * 3
     path = write(tmp_path, content=content)
@@ -264,6 +286,45 @@ def test_the_problem_follows_from_the_labels(tmp_path, values, problem):
         assert task_of(path, problem="classification").problem == problem
     else:
         assert task_of(path).problem == problem
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        ("['a', 'b, c']", "[]", "['a']"),  # As pandas writes them.
+        ('["a", "b, c"]', "[ ]", '["a"]'),
+        ("[0, 12]", "[]", "[0]"),
+    ],
+)
+@pytest.mark.parametrize("name", ["train.csv", "train.tsv"])
+def test_a_cell_may_hold_a_list_of_labels(tmp_path, name, cells):
+    between = "\t" if name.endswith("tsv") else ","
+    rows = [("text", "labels"), *((f"text {i}", cells[i % 3]) for i in range(12))]
+    quoted = (['"' + cell.replace('"', '""') + '"' for cell in row] for row in rows)
+    path = write(tmp_path, name, "".join(between.join(row) + "\n" for row in quoted))
+    write(tmp_path, f"dev{path.suffix}", path.read_text())
+    labels = ("0", "12") if "12" in cells[0] else ("a", "b, c")
+    assert task_of(tmp_path).problem == MultiLabel(labels)
+    found = readers.load(task_of(tmp_path), str(tmp_path), "validation")
+    assert found.labels[:3].tolist() == [[1, 1], [0, 0], [1, 0]]
+
+
+@pytest.mark.parametrize("cell", ["['a' 'b']", "['a', 'b'", "['a', b]"])
+def test_a_list_that_cannot_be_read_is_no_class(tmp_path, cell):
+    """NumPy writes no commas; a cell that is not closed is a name like any other."""
+    rows = "".join(f'text {i},"{cell}"\n' for i in range(8))
+    path = write(tmp_path, content=f"text,labels\n{rows}text,b\n")
+    if cell.endswith("]"):
+        with refuses(UserError, f"{path}:2", "labels", ".jsonl"):
+            task_of(path)
+    else:
+        assert task_of(path).problem == Classification((cell, "b"))
+
+
+def test_a_class_in_brackets_is_a_class(tmp_path):
+    rows = "".join(f"text {i},{'[x]' if i % 2 else '[y]'}\n" for i in range(8))
+    path = write(tmp_path, content=f"text,label\n{rows}")
+    assert task_of(path).problem == Classification(("[x]", "[y]"))
 
 
 def test_many_whole_numbers_are_no_classes_unless_that_is_said(tmp_path):
@@ -344,6 +405,37 @@ def test_a_test_file_may_have_no_labels(tmp_path, test):
     assert task.scored_splits == {"": "validation"} | ({"_test": "test"} if is_labelled else {})
     labels = readers.load(task, str(tmp_path), "test").labels
     assert labels.tolist() == [1] if is_labelled else labels is None
+
+
+def test_rows_without_labels_are_left_out_of_a_test_that_has_labelled_ones(tmp_path, caplog):
+    write(tmp_path)
+    path = write(tmp_path, "test.csv", "text,label\none,neg\n ,\ntwo,pos\nthree,-1\n")
+    with caplog.at_level(logging.WARNING, logger="absl"):
+        _, found = read(tmp_path)
+    assert found["test"].texts == (["one", "two"],)
+    assert found["test"].labels.tolist() == [0, 1]
+    facts = found["test"].provenance
+    assert [facts[name] for name in ("examples", "split_examples", "dropped_rows")] == [2, 2, 2]
+    says(caplog.messages[0], path, "2 of its 4 rows", "'label'")
+
+
+def test_a_minus_one_among_numbers_below_zero_is_scored(tmp_path):
+    write(tmp_path, content=_lines("a,-1", "b,-0.5", "c,1.5", "d,0.5"))
+    write(tmp_path, "dev.csv", _lines("e,-1", "f,0.5"))
+    write(tmp_path, "test.csv", _lines("g,-1", "h,0.25", "i,"))
+    _, found = read(tmp_path)
+    assert found["test"].labels.tolist() == [-1.0, 0.25]
+
+
+def test_a_class_of_one_example_beside_a_validation_file_is_warned_of(tmp_path, caplog):
+    path = write(tmp_path, content=_lines(*GOOD, "c,odd", "d,rare"))
+    write(tmp_path, "dev.csv", _lines("never seen,pos", "nor this,neg"))
+    with caplog.at_level(logging.WARNING, logger="absl"):
+        _, found = read(tmp_path)
+        read(tmp_path)
+    assert len(found["train"]) == 22
+    (line,) = caplog.messages
+    says(line, f"{path}:22", "'odd'", "1 other", "more examples")
 
 
 @pytest.mark.parametrize("label", [-1.0, -1, "-1", "-1.0"])
@@ -513,11 +605,6 @@ BAD = {
         ["dev.csv:2", "'pos'", "number"],
     ),
     "no label column": ({"train.csv": CSV, "dev.csv": "text\na\n"}, {}, ["dev.csv", "'label'"]),
-    "half a test": (
-        {"train.csv": CSV, "test.csv": _lines("a,pos", "b,")},
-        {},
-        ["test.csv:3", "'label'"],
-    ),
     "no number": (
         {"train.csv": CSV},
         {"problem": "regression"},
@@ -544,6 +631,48 @@ def test_a_parquet_file_that_is_cut_short_is_refused(tmp_path):
     path.write_bytes(path.read_bytes()[:-200])
     with refuses(UserError, "train.parquet", "cut short"):
         task_of(path)
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "arrow"])
+def test_two_columns_of_one_name_are_no_damage(tmp_path, suffix):
+    rows = pa.table([["a b", "c"], ["x", "y"], [1, 2]], names=["text", "label", "label"])
+    path = tmp_path / f"train.{suffix}"
+    if suffix == "parquet":
+        pq.write_table(rows, path)
+    else:
+        with pa.ipc.new_stream(path, rows.schema) as stream:
+            stream.write_table(rows)
+    with refuses(UserError, f"{path}: two columns", "'label'"):
+        task_of(path)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"text": {"0": "a b", "1": "c d"}, "label": {"0": "x", "1": "y"}},  # pandas' default.
+        {"version": 1, "data": [{"text": "a b", "label": "x"}, {"text": "c", "label": "y"}]},
+    ],
+)
+@pytest.mark.parametrize("indent", [None, 2])
+def test_a_table_inside_of_an_object_is_told_of(tmp_path, value, indent):
+    path = write(tmp_path, "train.json", json.dumps(value, indent=indent))
+    with refuses(UserError, f"{path}: one JSON object", *value, "array of objects", "records"):
+        task_of(path)
+
+
+@pytest.mark.parametrize(
+    ("raw", "named"),
+    [
+        (b"PK\x03\x04" + bytes(range(256)), ["spreadsheet", ".csv"]),
+        (gzip.compress(CSV.encode()), ["gzip", ".gz"]),
+    ],
+)
+@pytest.mark.parametrize("name", ["train.csv", "train.jsonl"])
+def test_what_is_no_text_is_not_asked_for_in_utf_8(tmp_path, raw, named, name):
+    path = write(tmp_path, name, raw)
+    with refuses(UserError, f"{path}:", "no text", *named) as caught:
+        task_of(path)
+    assert "UTF-8" not in str(caught.value)
 
 
 @pytest.mark.parametrize("data", ["nowhere.csv", "notes.txt"])

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from bert_glue_tf.core.errors import UserError
-from bert_glue_tf.data.own.rows import Rows
+from bert_glue_tf.data.own.rows import Rows, refuse_twice
 
 if TYPE_CHECKING:
     import pyarrow
@@ -18,12 +18,13 @@ def parquet(path: str, raw: bytes) -> Rows:
     """Return the rows of a .parquet file.
 
     Raises:
-      UserError: it is cut short or damaged.
+      UserError: it is cut short or damaged, or two of its columns have one name.
     """
 
     def read() -> pyarrow.Table:
         from pyarrow import parquet as pq
 
+        refuse_twice(path, pq.read_schema(io.BytesIO(raw)).names)
         return pq.read_table(io.BytesIO(raw))
 
     return _rows(path, read)
@@ -33,7 +34,7 @@ def arrow(path: str, raw: bytes) -> Rows:
     """Return the rows of an .arrow file, a stream as `datasets` writes it, or a file.
 
     Raises:
-      UserError: it is cut short or damaged.
+      UserError: it is cut short or damaged, or two of its columns have one name.
     """
 
     def read() -> pyarrow.Table:
@@ -51,6 +52,7 @@ def _rows(path: str, read: Callable[[], pyarrow.Table]) -> Rows:
 
     try:
         table = read()
+        refuse_twice(path, table.column_names)
         columns = {name: table.column(name).to_pylist() for name in table.column_names}
     except (pyarrow.ArrowException, OSError, ValueError) as error:
         reason = str(error).splitlines()[0][:200].rstrip(".")

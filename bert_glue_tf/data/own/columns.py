@@ -63,6 +63,8 @@ LABELS = (
     "quality",
     "is_duplicate",
 )
+# The usual names of what counts the rows, which is no label.
+INDICES = ("id", "idx", "index", "unnamed: 0")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,11 +75,13 @@ class Choice:
       texts: one or two.
       label: of the label; empty where there is none.
       is_guessed: whether any of them was not given by the user.
+      is_only_other: whether the label has no usual name, and is all that there is beside the texts.
     """
 
     texts: tuple[str, ...]
     label: str
     is_guessed: bool
+    is_only_other: bool = False
 
 
 def choose(
@@ -113,7 +117,8 @@ def choose(
         )
     label = label_column or _guess_label(path, columns, text_columns)
     texts = tuple(text_columns) or _guess_texts(path, columns, label)
-    return Choice(texts, label, not (text_columns and label_column))
+    is_only_other = not label_column and label.lower() not in LABELS
+    return Choice(texts, label, not (text_columns and label_column), is_only_other)
 
 
 def _require(path: str, columns: Iterable[str], flag: str, name: str) -> None:
@@ -132,8 +137,15 @@ def _guess_label(path: str, columns: Mapping[str, Any], texts: Sequence[str]) ->
             f"{path}: several columns may be the label: {', '.join(found)}. "
             f"Good: --label_column={found[0]}. Its columns: {', '.join(columns)}."
         )
-    rest = [name for name in columns if name not in (texts or guess_texts(columns))]
+    others = [name for name in columns if name not in (texts or guess_texts(columns))]
+    rest = [name for name in others if name.lower() not in INDICES]
     if len(rest) == 1 and len(columns) > 1:
+        if _is_counting(columns[rest[0]]):
+            raise UserError(
+                f"{path}: no column has the name of a label, as label, category or class, and "
+                f"{rest[0]} has another whole number in every row, as an index has. "
+                f"Good: --label_column={rest[0]} where it is the label all the same."
+            )
         return rest[0]
     raise UserError(
         f"{path}: no column has the name of a label, as label, category or class. "
@@ -156,7 +168,7 @@ def are_usual(names: Iterable[str]) -> bool:
     """Tell whether all of some cells are usual names of columns, as in a header; one is a text."""
     lower = [name.lower() for name in names]
     texts = {*SINGLE, *(name for pair in PAIRS for name in pair)}
-    return all(name in {*texts, *LABELS, "", "id", "idx", "index"} for name in lower) and any(
+    return all(name in {*texts, *LABELS, "", *INDICES} for name in lower) and any(
         name in texts for name in lower
     )
 
@@ -179,6 +191,13 @@ def _guess_texts(path: str, columns: Mapping[str, Sequence[Any]], label: str) ->
         f"{path}: {what}. Good: --text_columns with one or two of its columns: "
         f"{', '.join(columns)} (its first line names them)."
     )
+
+
+def _is_counting(values: Sequence[Any]) -> bool:
+    """Tell whether a column has a whole number in every row, and none of them twice."""
+    texts = [str(value).strip() for value in values]
+    are_whole = all(text.removesuffix(".0").isdecimal() for text in texts)
+    return are_whole and len(texts) > 2 and len(set(texts)) == len(texts)
 
 
 def _are_texts(values: Sequence[Any]) -> bool:

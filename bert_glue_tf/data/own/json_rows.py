@@ -56,6 +56,7 @@ def document(path: str, raw: bytes) -> Rows:
     """
     text = decode(path, raw)
     if not text.lstrip().startswith("["):
+        _refuse_nested(path, text)
         return lines(path, raw)
     try:
         values = strict_json.loads(text)
@@ -69,6 +70,27 @@ def document(path: str, raw: bytes) -> Rows:
         if not isinstance(value, dict):
             raise UserError(f"{path}, row {number}: no JSON object. {_GOOD} for each row.")
     return _rows(path, values, range(1, len(values) + 1), are_lines=False)
+
+
+def _refuse_nested(path: str, text: str) -> None:
+    """Raise UserError where a whole document is one object with the table inside of it."""
+    try:
+        value = strict_json.loads(text)
+    except ValueError:
+        return  # An object a line, or no JSON, as the reader of lines will say.
+    if isinstance(value, dict) and any(map(_is_nested, value.values())):
+        raise UserError(
+            f"{path}: one JSON object with {', '.join(list(value)[:6])} in it, and no array of "
+            f"rows. Good: an array of objects [{_GOOD.removeprefix('Good: ')}, ...], as pandas "
+            'writes it with orient="records".'
+        )
+
+
+def _is_nested(value: Any) -> bool:
+    """Tell whether a value is a column by row numbers, or a table, and no text, label or list."""
+    return isinstance(value, dict) or (
+        isinstance(value, list) and any(isinstance(one, dict) for one in value)
+    )
 
 
 def _rows(path: str, objects: list[dict[str, Any]], numbers: Any, *, are_lines: bool) -> Rows:

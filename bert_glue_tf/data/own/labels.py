@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import collections
+import contextlib
 import dataclasses
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
@@ -18,6 +21,11 @@ MOST_CLASSES = 5000
 # Whole numbers are classes where there are not more of them than this, and two examples of each on
 # average: stars are classes, prices are not.
 _MOST_NUMBERED = 100
+# A list of names in quotes or of whole numbers as JSON or Python writes it into a cell; without
+# commas, as NumPy writes it, Python would take the names for one.
+_ITEM = r"""(?:"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|-?\d+)"""
+_CELL_OF_LIST = re.compile(rf"\[\s*(?:{_ITEM}(?:\s*,\s*{_ITEM})*\s*,?\s*)?\]")
+_LOOKS_LIKE_LIST = re.compile(r"""\[\s*["'].*\]""", flags=re.DOTALL)
 _NO_LABEL = -1  # As test files without labels have it, as a whole number or not.
 
 
@@ -39,8 +47,27 @@ class Column:
 
     @classmethod
     def of(cls, table: Table, name: str) -> Column:
-        """Return a column of a table."""
-        return cls(name, table.columns[name], table.places, table.class_names.get(name, ()))
+        """Return a column of a table; lists that stand in the cells of a text file are read.
+
+        Raises:
+          UserError: a cell looks like a list of names, and cannot be read as one.
+        """
+        column = cls(name, table.columns[name], table.places, table.class_names.get(name, ()))
+        values = [column._listed(row) for row in range(len(column.values))]
+        return dataclasses.replace(column, values=values)
+
+    def _listed(self, row: int) -> Any:
+        """Return the value of a row, as a list where it is the text of one."""
+        value = self.values[row]
+        if not isinstance(value, str) or not value.lstrip().startswith("["):
+            return value
+        text = value.strip()
+        if _CELL_OF_LIST.fullmatch(text):
+            with contextlib.suppress(ValueError, SyntaxError):
+                return ast.literal_eval(text)
+        if _LOOKS_LIKE_LIST.fullmatch(text):
+            raise self.wrong(row, '["a", "b"] with commas between the names; or a .jsonl file')
+        return value
 
     def wrong(self, row: int, good: str) -> UserError:
         """Return the error of a row whose label is none."""
@@ -70,6 +97,20 @@ def _is_missing(value: Any) -> bool:
 def _is_minus_one(value: Any) -> bool:
     """Tell whether a value is -1, also as text or as the real number that pandas makes of it."""
     return _type(value) == _NUMBER and float(value) == _NO_LABEL
+
+
+def labelled_rows(column: Column, problem: Problem) -> list[int]:
+    """Return the rows of a test file that have a label; -1 is one where training has it too."""
+    try:
+        problem.parse_label(str(_NO_LABEL), problem.labels)
+        is_label = True
+    except ValueError:
+        is_label = False
+    return [
+        row
+        for row, value in enumerate(column.values)
+        if not _is_missing(value) or (is_label and _is_minus_one(value))
+    ]
 
 
 def infer(column: Column, kind: str = "") -> Problem:

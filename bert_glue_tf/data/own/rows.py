@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -15,6 +16,13 @@ _ENCODINGS = [
     *("cp1250", "cp1251", "cp1252", "cp1253", "cp1254", "cp1255", "cp1256", "koi8_r", "mac_roman"),
     *("gb18030", "big5", "cp932", "euc_jp", "cp949"),
 ]
+
+
+# How the bytes of files begin that hold no text, and what they are.
+_BINARY = (
+    (b"PK\x03\x04", "a zip archive or a spreadsheet", "the table in it, saved as .csv or .jsonl"),
+    (b"\x1f\x8b", "packed by gzip", "its name with .gz behind, or the file unpacked"),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,12 +54,25 @@ class Rows:
         return f"{self.path}:{number}" if self.are_lines else f"{self.path}, row {number}"
 
 
+def refuse_twice(path: str, names: Sequence[str]) -> None:
+    """Raise UserError where two columns of a file have one name."""
+    for name, count in collections.Counter(names).items():
+        if count > 1:
+            raise UserError(
+                f"{path}: two columns are named {name!r}. Good: a name of its own for each."
+            )
+
+
 def decode(path: str, raw: bytes) -> str:
     """Return the text of a file in UTF-8, with or without a byte-order mark.
 
     Raises:
-      UserError: it is not UTF-8; the message says where, and which encoding it looks like.
+      UserError: it is not UTF-8; the message says where, and which encoding it looks like; or it
+        is no text at all.
     """
+    for begin, what, good in _BINARY:
+        if raw.startswith(begin):
+            raise UserError(f"{path}: {what}, and no text. Good: {good}.")
     try:
         return raw.removeprefix(b"\xef\xbb\xbf").decode()
     except UnicodeDecodeError:

@@ -58,6 +58,12 @@ class Table:
     def __len__(self) -> int:
         return len(self.places)
 
+    def choose(self, chosen: Sequence[int]) -> Table:
+        """Return some rows, in that order."""
+        columns = {name: [held[row] for row in chosen] for name, held in self.columns.items()}
+        places = [self.places[row] for row in chosen]
+        return dataclasses.replace(self, columns=columns, places=places)
+
 
 def suffix_of(path: str) -> str:
     """Return how a file's name ends, .gz left out; empty where nothing here reads such files."""

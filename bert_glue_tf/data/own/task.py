@@ -118,10 +118,17 @@ def _say(task: TaskSpec, found: Mapping[str, Any], count: int, chosen: Choice) -
         "text from" if len(chosen.texts) == 1 else "texts from",
         " and ".join(chosen.texts),
         chosen.label,
-        " (guessed by the names)" if chosen.is_guessed else "",
+        _guess(chosen),
         task.problem.title,
         validation,
     )
+
+
+def _guess(chosen: Choice) -> str:
+    """Return how columns were found that the user has not given."""
+    if chosen.is_only_other:
+        return " (guessed: the only other column)"
+    return " (guessed by the names)" if chosen.is_guessed else ""
 
 
 def _say_known(task: TaskSpec, data: str) -> None:
@@ -165,6 +172,8 @@ def load(task: TaskSpec, data: str, split: str) -> Examples:
             f"Good: {source}.csv, for example."
         )
     read = _examples(task, table.read(found[source]), split, data)
+    if split == TRAIN and not is_split_off:
+        _warn_of_single(task, read, table.read(found[TRAIN]))
     if is_split_off:
         kept, others = _divide(task, read, table.read(found[TRAIN]))
         return _with_digest(task, read, others if split == TRAIN else kept)
@@ -172,6 +181,9 @@ def load(task: TaskSpec, data: str, split: str) -> Examples:
 
 
 def _examples(task: TaskSpec, rows: Table, split: str, data: str) -> Examples:
+    count = len(rows)
+    if split == TEST:
+        rows = _labelled(task, rows)
     fields = _texts(rows, task.tsv_text, task.problem.tags_words)
     is_test = split == TEST
     found: list[Any] | None = None
@@ -197,7 +209,23 @@ def _examples(task: TaskSpec, rows: Table, split: str, data: str) -> Examples:
         path=data if len(rows.paths) > 1 else rows.paths[0],
         text_columns=list(task.tsv_text),
         label_column=task.tsv_label,
+        dropped_rows=count - len(rows),
     )
+
+
+def _labelled(task: TaskSpec, rows: Table) -> Table:
+    """Return the rows of a test file that can be scored; all of them where none has a label."""
+    if task.tsv_label not in rows.columns:
+        return rows
+    column = Column.of(rows, task.tsv_label)
+    chosen = labels.labelled_rows(column, task.problem)
+    if not chosen or len(chosen) == len(rows):
+        return rows
+    _warn_once(
+        f"{rows.paths[0]}: {len(rows) - len(chosen):,} of its {len(rows):,} rows have no label in "
+        f"the column {task.tsv_label!r} and are left out of the test."
+    )
+    return rows.choose(chosen)
 
 
 def _texts(rows: Table, names: Sequence[str], are_words: bool = False) -> list[list[str]]:
@@ -239,6 +267,25 @@ def _texts(rows: Table, names: Sequence[str], are_words: bool = False) -> list[l
                 "every row; or leave the row out."
             )
     return fields
+
+
+def _warn_of_single(task: TaskSpec, read: Examples, rows: Table) -> None:
+    """Warn of the classes that have one training example, beside a validation file."""
+    assert read.labels is not None
+    groups = task.problem.strata(read.labels)
+    single = [(name, members[0]) for name, members in groups if len(members) == 1]
+    if single and len(groups) > 1:
+        name, row = single[0]
+        others = f" (and {len(single) - 1:,} other label(s) have one)" if single[1:] else ""
+        _warn_once(
+            f"{rows.places[row]}: the only example of the label {name!r}{others}: a class is "
+            "hardly learned from one. Good: more examples of it, or the row left out."
+        )
+
+
+@functools.lru_cache(maxsize=64)  # A command checks the examples, and then reads them.
+def _warn_once(message: str) -> None:
+    logging.warning("%s", message)
 
 
 def _divide(task: TaskSpec, read: Examples, rows: Table) -> tuple[np.ndarray, np.ndarray]:
