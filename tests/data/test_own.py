@@ -450,11 +450,20 @@ def test_minus_one_is_no_label_of_whatever_type_it_is(tmp_path, label):
     assert readers.load(task, str(tmp_path), "test").labels is None
 
 
-def test_minus_one_is_a_number_among_numbers_that_are_not_whole(tmp_path):
-    rows = (f"{text} {i},{label}" for i in range(5) for text, label in (("bad", -1), ("ok", 0.77)))
+NUMBERS = (("bad", -1), ("dull", -0.5), ("ok", 0.77))
+
+
+def test_minus_one_is_a_number_among_others_below_zero(tmp_path):
+    rows = (f"{text} {i},{label}" for i in range(5) for text, label in NUMBERS)
     write(tmp_path, content=_lines(*rows))
     task, _ = read(tmp_path)
     assert task.problem == Regression(-1.0, 0.77)
+    # Beside scores from 0 to 5 it is a missing one.
+    write(
+        tmp_path, content=_lines(*(f"text {i},{label}" for i, label in enumerate([0.5, -1, 4.25])))
+    )
+    with refuses(UserError, "train.csv:3", "no label", "--problem=regression"):
+        read(tmp_path)
 
 
 def test_minus_one_is_no_class_under_another_spelling(tmp_path):

@@ -127,7 +127,7 @@ def infer(column: Column, kind: str = "") -> Problem:
       UserError: the labels are of mixed types or missing, too many or too few are different, or
         they are not those of `kind`.
     """
-    is_number = kind == "regression" or (not kind and _has_fractions(column))
+    is_number = kind == "regression" or (not kind and _goes_below_zero(column))
     for row, value in enumerate(column.values):
         if _is_missing(value) and not (is_number and _is_minus_one(value)):
             good = "a label for every training text; or leave the row out"
@@ -140,11 +140,13 @@ def infer(column: Column, kind: str = "") -> Problem:
     return _PROBLEMS[kind or _kind(column)](column)
 
 
-def _has_fractions(column: Column) -> bool:
-    """Tell whether all labels are numbers of which some are not whole: -1 is one of them then."""
+def _goes_below_zero(column: Column) -> bool:
+    """Tell whether all labels are numbers, some not whole and some below zero: -1 is one then."""
     if column.class_names or not all(_type(value) == _NUMBER for value in column.values):
         return False
-    return not all(float(value).is_integer() for value in column.values)
+    numbers = [float(value) for value in column.values]
+    below = any(number < 0 and number != _NO_LABEL for number in numbers)
+    return below and not all(map(float.is_integer, numbers))
 
 
 def _kind(column: Column) -> str:
