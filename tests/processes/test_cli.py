@@ -204,6 +204,8 @@ def test_a_bad_file_names_file_line_and_good_values(tmp_path, tiny_encoder, rows
 
 def test_a_folder_without_tsv(tmp_path, tiny_encoder):
     done = train(f"--encoder={tiny_encoder}", f"--data={tmp_path}", cwd=tmp_path)
+    refused(done, tmp_path, "an empty folder", "a train file")
+    done = train("--task=cola", f"--encoder={tiny_encoder}", f"--data={tmp_path}", cwd=tmp_path)
     refused(done, tmp_path, "train.tsv")
 
 
