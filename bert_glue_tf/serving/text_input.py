@@ -10,12 +10,10 @@ from absl import logging
 
 from bert_glue_tf.core import strict_json
 from bert_glue_tf.core.errors import UserError
-from bert_glue_tf.data.own import columns, table
+from bert_glue_tf.data.own import columns, rows, table
 from bert_glue_tf.data.tasks import TaskSpec
 
 _READ = 1 << 16  # Bytes of a block.
-# How files begin that hold no lines of text -> what they are.
-_PACKED = {b"PK\x03\x04": "a zip archive, as .xlsx files are", b"\x1f\x8b": "packed by gzip"}
 _COMPARED = 20  # Of the first lines: whether all have the same number of commas.
 
 
@@ -124,7 +122,7 @@ class TextReader:
 
     def _refuse_binary(self, raw: bytes) -> None:
         """Refuse an input whose first line shows that it holds no lines of text."""
-        found = [what for begin, what in _PACKED.items() if raw.startswith(begin)]
+        found = [what for begin, what, _ in rows.BINARY if raw.startswith(begin)]
         if not found and b"\0" in raw:
             found = ["binary, or not in UTF-8 (its first line holds a byte of zero)"]
         if found:
@@ -198,14 +196,14 @@ class TextReader:
                 columns.are_usual(names)
                 or (not is_spaced and self._is_header(names))
                 # Other columns stand beside the text in many tables: their author, their source.
-                or (_names_text(names) and not any(re.search(r"\s", cell) for cell in cells))
+                or (columns.names_text(names) and not any(re.search(r"\s", cell) for cell in cells))
             ):
                 raise UserError(
                     f"{self._name}:1: the header of a .{kind} ({', '.join(cells)[:200]}), and no "
                     f"text. Good: --input_format={kind}, or a file whose name ends with .{kind}."
                 )
         name = line.strip().strip('"')
-        if len(self._task.text_fields) == 1 and not self._columns and _names_text([name]):
+        if len(self._task.text_fields) == 1 and not self._columns and columns.names_text([name]):
             raise UserError(
                 f"{self._name}:1: {name!r} is a usual name of a column. Good: "
                 f"--text_columns={name} if it is a header, --text_columns=1 if it is a text."
@@ -235,12 +233,6 @@ class TextReader:
         if self._places is None:
             return f"{fields}, separated by a tab"
         return f"{fields} in column(s) {', '.join(str(place + 1) for place in self._places)}"
-
-
-def _names_text(names: Iterable[str]) -> bool:
-    """Tell whether any of some cells is a usual name of a text's column."""
-    texts = {*columns.SINGLE, *(name for pair in columns.PAIRS for name in pair)}
-    return any(name.lower() in texts for name in names)
 
 
 def _is_json_object(text: str) -> bool:

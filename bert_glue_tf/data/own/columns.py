@@ -63,6 +63,7 @@ LABELS = (
     "quality",
     "is_duplicate",
 )
+_TEXTS = {*SINGLE, *(name for pair in PAIRS for name in pair)}
 # The usual names of what counts the rows, which is no label.
 INDICES = ("id", "idx", "index", "unnamed: 0")
 
@@ -167,10 +168,12 @@ def guess_texts(columns: Iterable[str]) -> tuple[str, ...]:
 def are_usual(names: Iterable[str]) -> bool:
     """Tell whether all of some cells are usual names of columns, as in a header; one is a text."""
     lower = [name.lower() for name in names]
-    texts = {*SINGLE, *(name for pair in PAIRS for name in pair)}
-    return all(name in {*texts, *LABELS, "", *INDICES} for name in lower) and any(
-        name in texts for name in lower
-    )
+    return names_text(lower) and all(name in {*_TEXTS, *LABELS, "", *INDICES} for name in lower)
+
+
+def names_text(names: Iterable[str]) -> bool:
+    """Tell whether any of some cells is a usual name of a text's column."""
+    return any(name.lower() in _TEXTS for name in names)
 
 
 def _guess_texts(path: str, columns: Mapping[str, Sequence[Any]], label: str) -> tuple[str, ...]:

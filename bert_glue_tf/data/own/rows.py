@@ -19,7 +19,7 @@ _ENCODINGS = [
 
 
 # How the bytes of files begin that hold no text, and what they are.
-_BINARY = (
+BINARY = (
     (b"PK\x03\x04", "a zip archive or a spreadsheet", "the table in it, saved as .csv or .jsonl"),
     (b"\x1f\x8b", "packed by gzip", "its name with .gz behind, or the file unpacked"),
 )
@@ -70,7 +70,7 @@ def decode(path: str, raw: bytes) -> str:
       UserError: it is not UTF-8; the message says where, and which encoding it looks like; or it
         is no text at all.
     """
-    for begin, what, good in _BINARY:
+    for begin, what, good in BINARY:
         if raw.startswith(begin):
             raise UserError(f"{path}: {what}, and no text. Good: {good}.")
     try:
