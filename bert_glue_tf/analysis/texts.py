@@ -61,7 +61,7 @@ def choose(run: Run, read: Mapping[str, Examples], count: int) -> Texts:
             "the run has held out cannot be told from other ones."
         )
     kept_apart = task_settings.held_out_of(run.config, run.task, len(train))
-    seen, held_out = train.hold_out(kept_apart)
+    seen, held_out = train.hold_out(kept_apart, run.task.problem)
     chosen = (seen if held_out is None else held_out).take(count)
     if chosen.labels is None:
         raise UserError(f"--run={run.path}: its training split has no labels.")

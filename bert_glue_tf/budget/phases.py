@@ -94,7 +94,7 @@ def _original(
 def _job(
     launch: Launch, folder: CompressFolder, original: Run, executor: base.Executor[Any]
 ) -> Job:
-    train, held_out = launch.read["train"].hold_out(launch.held_out)
+    train, held_out = launch.read["train"].hold_out(launch.held_out, original.task.problem)
     assert held_out is not None
     return Job(
         original=original,

@@ -46,8 +46,15 @@ class Examples:
         """Return what the examples are made of: n values for each field."""
         return self.texts
 
-    def hold_out(self, count: int) -> tuple[Self, Self | None]:
+    def hold_out(self, count: int, problem: Problem) -> tuple[Self, Self | None]:
         """Split off `count` examples, a fixed pseudo-random choice: return the others, and them.
+
+        One example of each label is chosen last of all, since a label that is in none of the
+        others is never learned. A larger choice contains a smaller one.
+
+        Args:
+          count: of the examples to split off; 0 for none.
+          problem: tells which examples have the same label (`strata`).
 
         Raises:
           UserError: nothing would be left to train on.
@@ -60,6 +67,10 @@ class Examples:
                 "Give a small part of it."
             )
         order = np.random.RandomState(1).permutation(len(self))
+        groups = [] if self.labels is None else problem.strata(self.labels)
+        place = np.argsort(order)
+        staying = [members[place[members].argmax()] for _, members in groups]
+        order = np.concatenate([order[~np.isin(order, staying)], np.array(staying, order.dtype)])
         return self.choose(np.sort(order[count:])), self.choose(np.sort(order[:count]))
 
     def choose(self, chosen: np.ndarray) -> Self:

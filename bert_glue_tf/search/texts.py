@@ -55,10 +55,11 @@ def choose(run: Run, read: Mapping[str, Examples], effort: Effort, pieces: int) 
     """
     found = chosen_texts.choose(run, read, effort.examples)
     train = read[_TRAIN]
-    seen, _ = train.hold_out(task_settings.held_out_of(run.config, run.task, len(train)))
+    problem = run.task.problem
+    seen, _ = train.hold_out(task_settings.held_out_of(run.config, run.task, len(train)), problem)
     judged = found.examples
     if not found.held_out:  # What is fitted on has to be other texts all the same.
-        seen, others = seen.hold_out(min(effort.examples, len(seen) // 4))
+        seen, others = seen.hold_out(min(effort.examples, len(seen) // 4), problem)
         judged = others or seen
     preprocessor = tokenizer(run, str(run.folder.model / "preprocessing"))
     split = _at_most(batching.tokenize(preprocessor, _TRAIN, judged), effort.tokens)

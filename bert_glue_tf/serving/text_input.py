@@ -196,11 +196,20 @@ class TextReader:
                 columns.are_usual(names)
                 or (not is_spaced and self._is_header(names))
                 # Other columns stand beside the text in many tables: their author, their source.
-                or (columns.names_text(names) and not any(re.search(r"\s", cell) for cell in cells))
+                or (columns.names_text(names) and not any(map(_has_blank, cells)))
             ):
                 raise UserError(
                     f"{self._name}:1: the header of a .{kind} ({', '.join(cells)[:200]}), and no "
                     f"text. Good: --input_format={kind}, or a file whose name ends with .{kind}."
+                )
+            if is_spaced and columns.names_text(names) and not any(map(_has_blank, names)):
+                logging.warning(
+                    "%s:1: %s was read as a text, and looks like the header of a .%s. If "
+                    "it is one, give --input_format=%s",
+                    self._name,
+                    line.strip()[:80],
+                    kind,
+                    kind,
                 )
         name = line.strip().strip('"')
         if len(self._task.text_fields) == 1 and not self._columns and columns.names_text([name]):
@@ -233,6 +242,10 @@ class TextReader:
         if self._places is None:
             return f"{fields}, separated by a tab"
         return f"{fields} in column(s) {', '.join(str(place + 1) for place in self._places)}"
+
+
+def _has_blank(cell: str) -> bool:
+    return bool(re.search(r"\s", cell))
 
 
 def _is_json_object(text: str) -> bool:

@@ -101,7 +101,7 @@ def read(job: Job, examples: Mapping[str, Examples] | None) -> Inputs:
     task_settings.check(config, task)
     teachers.check(config, task)
     count = task_settings.held_out_of(config, task, len(examples["train"]))
-    train, held_out = examples["train"].hold_out(count)
+    train, held_out = examples["train"].hold_out(count, task.problem)
     task_settings.check_held_out(config, task, held_out)
     all_pieces = config.tagged_pieces == "all"
     return Inputs(

@@ -193,7 +193,7 @@ def test_texts_that_the_run_has_held_out_are_taken_where_there_are_some(measured
     assert "--held_out=20" in caplog.text
     apart = dataclasses.replace(run, config=dataclasses.replace(run.config, held_out=30))
     read = readers.load_for_training(run.task, run.config.data, run.config.train_examples)
-    trained, kept = read["train"].hold_out(30)
+    trained, kept = read["train"].hold_out(30, run.task.problem)
     found = texts.choose(apart, read, 512)
     assert found.held_out
     assert found.examples.texts == kept.texts

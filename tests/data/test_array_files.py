@@ -371,6 +371,6 @@ def test_a_limit_takes_the_same_examples_always(tmp_path):
     part, more = (readers.load(HAR, str(tmp_path), "train", limit) for limit in (10, 20))
     assert set(part.values[:, 0, 0]) < set(more.values[:, 0, 0]) < set(whole.values[:, 0, 0])
     np.testing.assert_array_equal(part.labels, part.values[:, 0, 0].astype(int) % 6)
-    rest, kept = part.hold_out(3)
+    rest, kept = part.hold_out(3, HAR.problem)
     assert (len(rest), len(kept)) == (7, 3)
     assert dataclasses.replace(kept).provenance["examples"] == 3

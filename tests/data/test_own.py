@@ -15,7 +15,7 @@ from messages import refuses, says
 from pyarrow import parquet as pq
 
 from bert_glue_tf.core.errors import UserError
-from bert_glue_tf.data import readers, tasks
+from bert_glue_tf.data import examples, readers, tasks
 from bert_glue_tf.data.own import columns, files, table
 from bert_glue_tf.data.problems import Classification, MultiLabel, Regression
 from bert_glue_tf.data.settings import DataSettings
@@ -655,6 +655,32 @@ def test_two_columns_of_one_name_are_no_damage(tmp_path, suffix):
         task_of(path)
 
 
+@pytest.mark.parametrize("split", ["train", None])
+def test_one_split_that_datasets_has_saved_is_read(tmp_path, split):
+    label = {"names": ["bad", "good"], "_type": "ClassLabel"}
+    schema = pa.schema(
+        [("text", pa.string()), ("label", pa.int64())],
+        {"huggingface": json.dumps({"info": {"features": {"label": label}}})},
+    )
+    for number, ids in enumerate(([0, 1] * 5, [1, 0] * 5)):
+        rows = pa.table([[f"text {number} {i}" for i in range(10)], ids], schema=schema)
+        path = tmp_path / f"data-0000{number}-of-00002.arrow"
+        with pa.ipc.new_stream(path, rows.schema) as stream:
+            stream.write_table(rows)
+    (tmp_path / "dataset_info.json").write_text("{}")
+    (tmp_path / "state.json").write_text(json.dumps({"_split": split}))
+    task, found = read(tmp_path)
+    assert task.problem.labels == ("bad", "good")
+    assert len(found["train"]) + len(found["validation"]) == 20
+    (tmp_path / "state.json").write_text(json.dumps({"_split": "test"}))
+    with refuses(UserError, "no train file"):
+        read(tmp_path)
+    (tmp_path / "state.json").write_text(json.dumps({"_split": split}))
+    path.unlink()
+    with refuses(UserError, "shard 00001 of the train split is missing"):
+        read(tmp_path)
+
+
 @pytest.mark.parametrize(
     "value",
     [
@@ -756,6 +782,26 @@ def test_a_threshold_holds_a_tenth_of_the_examples_out(tmp_path):
         found = inputs.read(types.SimpleNamespace(config=config), None)
         assert len(found.train) == 72 - held_out
         assert len(found.held_out or []) == held_out
+
+
+def test_an_example_of_each_label_stays_in_the_training(tmp_path):
+    labels = ["common"] * 24 + ["rare"] * 3 + ["rarer"] * 2 + ["rarest"]
+    task = types.SimpleNamespace(problem=Classification(tuple(sorted(set(labels)))))
+    ids = [task.problem.labels.index(label) for label in labels]
+    read = examples.make(task.problem, [[f"text {i}" for i in range(30)]], ids)
+    before: set[str] = set()
+    for count in range(1, 27):
+        trained, kept = read.hold_out(count, task.problem)
+        assert set(trained.labels) == set(ids)
+        assert before < set(kept.texts[0])
+        before = set(kept.texts[0])
+    assert len(read.hold_out(29, task.problem)[0]) == 1
+    # Where none is in danger, the choice is that of every earlier version.
+    balanced = examples.make(task.problem, read.texts, [i % 4 for i in range(30)])
+    _, kept = balanced.hold_out(3, task.problem)
+    assert kept.texts[0] == [
+        f"text {i}" for i in sorted(np.random.RandomState(1).permutation(30)[:3])
+    ]
 
 
 def test_a_threshold_needs_held_out_examples_of_both_kinds(tmp_path):

@@ -113,9 +113,8 @@ def test_layers_go_greedily_by_the_score_on_held_out_examples(tmp_path, encoder,
     start = run.config.starting_point
     fine_tuned = read_weights(tmp_path / start.run_name / "model")
     # Both candidates, scored anew: the layer that is left is the one that scores better alone.
-    _, held_out = readers.load_for_training(tasks.get("sst2"), str(tiny_glue), 0)["train"].hold_out(
-        40
-    )
+    read = readers.load_for_training(tasks.get("sst2"), str(tiny_glue), 0)
+    _, held_out = read["train"].hold_out(40, tasks.get("sst2").problem)
     tokenizer = finished.Run.read(tmp_path / start.run_name).folder.model / "preprocessing"
     from bert_glue_tf.data import preprocessing
 

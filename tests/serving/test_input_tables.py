@@ -187,6 +187,14 @@ def test_a_sentence_is_never_taken_for_a_header(line):
     assert list(TextReader(SST2, "standard input").read([line.encode()])) == [(line,)]
 
 
+def test_words_between_commas_are_read_as_a_text_with_a_warning(caplog):
+    with caplog.at_level("WARNING", "absl"):
+        found = list(TextReader(SST2, "in").read([b"text, author, source"]))
+    assert found == [("text, author, source",)]
+    assert "in:1" in caplog.text
+    assert "--input_format=csv" in caplog.text
+
+
 @pytest.mark.parametrize("line", ["text", "Review", '"comment"'])
 def test_a_header_of_one_column_is_asked_about(line):
     with refuses(UserError, "standard input:1", "--text_columns=", "--text_columns=1"):

@@ -8,6 +8,7 @@ import pathlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
+from bert_glue_tf.core import strict_json
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import tasks
 from bert_glue_tf.data.own import table
@@ -108,7 +109,26 @@ def _splits(data: str) -> dict[str, tuple[str, ...]]:
         found = in_folder(place)
         if TRAIN in found:
             return found
-    return {}
+    return _saved(data)
+
+
+def _saved(folder: str) -> dict[str, tuple[str, ...]]:
+    """Return split -> paths of a folder that `Dataset.save_to_disk` has written of one split.
+
+    Its shards are named data-00000-of-00001.arrow, and its state.json tells the split, or that it
+    is none (null): then all of it is the training split. Empty where it is no such folder.
+    """
+    path = os.path.join(folder, "state.json")
+    try:
+        state = strict_json.loads(pathlib.Path(path).expanduser().read_bytes())
+    except (OSError, ValueError):
+        return {}
+    split = str((state.get("_split") if isinstance(state, dict) else "") or TRAIN).lower()
+    shards = [shard for shard in _shards(folder) if shard[0].endswith(".arrow")]
+    if split not in _ALIASES or not shards:
+        return {}
+    paths = {number: os.path.join(folder, name) for name, number, _ in shards}
+    return {_ALIASES[split]: _whole(split, paths, shards[0][2])}
 
 
 def in_folder(folder: str) -> dict[str, tuple[str, ...]]:
