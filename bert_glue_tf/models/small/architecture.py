@@ -137,6 +137,14 @@ class Architecture:
         same = (self.design, self.shape) == (other.design, other.shape)
         return same and all(mine[name] <= theirs[name] for name in mine)
 
+    def with_dropout(self, rate: float) -> Architecture:
+        """Return the same with another rate of dropout."""
+        return dataclasses.replace(self, dropout=rate)
+
+    def with_dropout_of(self, other: Architecture) -> Architecture:
+        """Return the same with another one's rate of dropout."""
+        return self.with_dropout(other.dropout)
+
     def of_shapes(self, shapes: Mapping[str, tuple[int, ...]]) -> Architecture:
         """Return the same with as many filters as weights of these shapes have, by their names."""
         counts = {

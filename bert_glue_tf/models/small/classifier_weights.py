@@ -33,6 +33,11 @@ class ClassifierWeights:
     kernel: np.ndarray
     bias: np.ndarray
 
+    @property
+    def classifier(self) -> tuple[np.ndarray, ...]:
+        """The weights behind the encoder, as `heads.set_weights` takes them."""
+        return self.kernel, self.bias
+
     def cut(self) -> tuple[ClassifierWeights, cutting.Report]:
         """Return the same function with as few filters as it takes, and the report of the cut."""
         encoder, architecture, kernel = cutting.cut(self.encoder, self.architecture, self.kernel)
@@ -88,5 +93,5 @@ def from_weights(weights: ClassifierWeights, dropout: float = 0.0) -> tf_keras.M
     encoder = layer.build(weights.architecture, weights.encoder.__getitem__)
     modality = Arrays(shape=weights.architecture.shape)
     model = heads.attach(encoder, len(weights.bias), dropout, 0, modality=modality)
-    heads.set_weights(model, (weights.kernel, weights.bias))
+    heads.set_weights(model, weights.classifier)
     return model

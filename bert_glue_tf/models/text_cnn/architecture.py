@@ -114,6 +114,10 @@ class Architecture:
         """Return the same with one rate of dropout before every layer."""
         return dataclasses.replace(self, dropouts=(rate,) * len(self.layers))
 
+    def with_dropout_of(self, other: Architecture) -> Architecture:
+        """Return the same with another one's rates of dropout."""
+        return dataclasses.replace(self, dropouts=other.dropouts)
+
     def of_shapes(self, shapes: Mapping[str, tuple[int, ...]]) -> Architecture:
         """Return the same with as many filters as weights of these shapes have, by their names."""
         layers = tuple(
