@@ -1,4 +1,4 @@
-"""What the families of convolutions share: the way from a backbone to the modules of its family."""
+"""Connect backbones of convolutions with the modules of their families."""
 
 from __future__ import annotations
 
