@@ -15,7 +15,8 @@ _NETWORKS = flags.DEFINE_list(
     "networks",
     [],
     "Networks, each encoder/task, or encoder/task=DATA where its data is elsewhere than --data; by "
-    "default the report's four.",
+    "default the report's four. Each has a recipe of its own (docs/shared_weights.md); flags of "
+    "the training that are given go before it.",
 )
 _SPARSITIES = flags.DEFINE_list(
     "sparsities",
@@ -28,11 +29,19 @@ _FILES = flags.DEFINE_bool(
 
 
 def main() -> None:
-    from bert_glue_tf.studies.shared import PRINTED, Shared
+    from bert_glue_tf.studies import shared_models
+    from bert_glue_tf.studies.shared import Shared
 
+    networks = list(dict.fromkeys(_NETWORKS.value or shared_models.PRINTED))
+    given = {
+        name: flags.FLAGS[name].serialize()
+        for name in ("encoder", "data", "sparsities")
+        if flags.FLAGS[name].present
+    }
+    shared_models.refuse_ignored(networks, given)
     study = Shared(
-        list(dict.fromkeys(_NETWORKS.value or PRINTED)),
-        arguments.settings(),
+        networks,
+        {"data": flags.FLAGS["data"].value, **arguments.given_settings()},
         arguments.numbers("seeds"),
         _SPARSITIES.value,
     )

@@ -3,7 +3,7 @@
 Networks that are parts of one set of weights (`compression.sizes`) need the positions of each one's
 weights beside the values. Networks that are kept apart have their values several times, and a
 device that switches between them reads the next one from where they lie and writes it over the one
-that computes.
+that computes. Means and variances of batch normalization are each network's own in both cases.
 
 The second report ("Cloud Computing Final Report") says from which sparsity sharing pays, 4 % on the
 CPU of a microcontroller and 20 % on its vector unit (LEA), both for LeNet-5, and prints no formula.
@@ -103,7 +103,9 @@ class Account:
       names: of the networks, from the smallest on.
       kept: number of the weights that each network keeps of those that may be left out.
       prunable: how many those are.
-      others: number of the weights that all networks have.
+      others: number of the other weights of a network, its own among them.
+      own: number of the weights that each network has of its own, as means and variances of batch
+        normalization.
       weight_bits: of one weight.
       bitmap: bytes of the positions as bitmaps.
       run_lengths: bytes of the positions as run lengths.
@@ -114,6 +116,7 @@ class Account:
     kept: tuple[int, ...]
     prunable: int
     others: int
+    own: int
     weight_bits: int
     bitmap: int
     run_lengths: int
@@ -125,6 +128,7 @@ class Account:
         names: Sequence[str],
         first: Mapping[str, np.ndarray],
         weights: int,
+        own: int = 0,
         weight_bits: int = 32,
     ) -> Account:
         """Count the weights and positions of a run's networks.
@@ -133,7 +137,8 @@ class Account:
           names: of the networks, from the smallest on.
           first: name of a weight -> uint8, the number of its smallest network, or their number.
           weights: number of the whole model's.
-          weight_bits: of one of them.
+          own: number of those that each network has of its own.
+          weight_bits: of one weight.
         """
         networks, arrays = len(names), list(first.values())
         counts = np.sum(
@@ -145,6 +150,7 @@ class Account:
             kept=tuple(int(one) for one in np.cumsum(counts)[:networks]),
             prunable=prunable,
             others=weights - prunable,
+            own=own,
             weight_bits=weight_bits,
             bitmap=sum(bitmap_bytes(one.size, networks) for one in arrays),
             run_lengths=sum(run_length_bytes(one, networks) for one in arrays),
@@ -164,9 +170,19 @@ class Account:
         return (self.kept[number] + self.others) * self.weight_bits // 8
 
     @property
-    def shared(self) -> int:
-        """The bytes of all networks: the densest one's weights, and the positions of each."""
+    def own_bytes(self) -> int:
+        """The bytes of what one network has of its own: a switch rewrites them."""
+        return self.own * self.weight_bits // 8
+
+    @property
+    def loaded(self) -> int:
+        """The bytes of the densest one's weights and of the positions of each."""
         return self.values(len(self.names) - 1) + self.index
+
+    @property
+    def shared(self) -> int:
+        """The bytes of all networks: those of `loaded`, and what the others have of their own."""
+        return self.loaded + (len(self.names) - 1) * self.own_bytes
 
     @property
     def apart(self) -> int:
@@ -181,7 +197,7 @@ class Account:
     @property
     def saved(self) -> int:
         """The bytes of weights that need not be kept twice, before positions count."""
-        return sum(self.values(number) for number in range(len(self.names) - 1))
+        return sum(self.values(number) - self.own_bytes for number in range(len(self.names) - 1))
 
     @property
     def pays_from(self) -> float:
@@ -220,8 +236,9 @@ def switches(account: Account, counts: Sequence[int]) -> list[Switches]:
     """Return what so many switches cost, from the smallest network to the next larger and so on.
 
     A switch between networks that are kept apart reads the next one and writes it; one between
-    networks that share their weights writes none of them. Before the first one the smallest
-    network is loaded, or all weights with their positions.
+    networks that share their weights does so with what the next one has of its own, and with no
+    other weight. Before the first one the smallest network is loaded, or all weights with their
+    positions.
 
     Args:
       account: of the networks.
@@ -232,12 +249,13 @@ def switches(account: Account, counts: Sequence[int]) -> list[Switches]:
     for count in counts:
         visited = [size[number % len(size)] for number in range(1, count + 1)]
         moved = sum(visited)
-        apart, shared = size[0] + moved, account.shared
+        own = count * account.own_bytes
+        apart, shared = size[0] + moved, account.loaded + own
         found.append(
             Switches(
                 count=count,
                 apart_bytes=moved,
-                shared_bytes=0,
+                shared_bytes=own,
                 apart_joules=READ.joules(apart) + WRITE.joules(apart),
                 shared_joules=READ.joules(shared) + WRITE.joules(shared),
                 apart_seconds=READ.seconds(apart) + WRITE.seconds(apart),

@@ -196,6 +196,16 @@ def own_variables(folder: pathlib.Path) -> list[str]:
     return sorted(name for name, key in keys.items() if key in own)
 
 
+def own_weights(folder: pathlib.Path) -> int:
+    """Return how many numbers the variables of `own_variables` hold.
+
+    Raises:
+      OSError, ValueError, LookupError: the network is not detached, or a file is damaged.
+    """
+    keys, own = _own(folder)
+    return sum(own[key].size for key in keys.values() if key in own)
+
+
 def restore(folder: pathlib.Path) -> None:
     """Write the variables of a network that was detached, if they are not there.
 

@@ -6,26 +6,24 @@ a step after them, and by our training of all its models together.
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator, Mapping, Sequence
+import pathlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from bert_glue_tf.compression.names import NO_PRUNING
-from bert_glue_tf.compression.nested import NestedPruning
 from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.data import tasks
 from bert_glue_tf.evaluation import sharing
 from bert_glue_tf.evaluation.sharing import Account
 from bert_glue_tf.export import benchmark, launch
 from bert_glue_tf.export.defaults import REPETITIONS, THREADS
-from bert_glue_tf.models import sizes as saved
 from bert_glue_tf.models.quantization.recipes import FLOAT32
-from bert_glue_tf.reports import plots, tables
+from bert_glue_tf.reports import plots, reading, tables
 from bert_glue_tf.reports.tables import Table
 from bert_glue_tf.reports.verdicts import Comparison
 from bert_glue_tf.runs.paths import SIZES, RunPaths
-from bert_glue_tf.studies import printed, shared_claims, shared_models, words
+from bert_glue_tf.runs.results import ExperimentResult
+from bert_glue_tf.studies import printed, shared_claims, shared_models, shared_rows, words
 from bert_glue_tf.studies.cells import Cell, cell
 from bert_glue_tf.studies.claims import Answer
 from bert_glue_tf.studies.shared_models import (
@@ -46,9 +44,12 @@ COUNTS = (0, 1, 2, 5, 10, 100, 1000)  # Of switches.
 class Shared(SweptStudy):
     """Models of different sparsity that share their weights, on several networks.
 
+    Where a task has a test split, scores and differences are those of its examples.
+
     Args:
       networks: encoder/task, or encoder/task=DATA where its data is not that of `given`.
-      given: settings of the trainings.
+      given: settings that somebody has chosen, `data` among them; they go before the networks'
+        recipes (`shared_models.RECIPES`).
       seeds: of each.
       sparsities: of the models of a network that the report has not, the sparsest first.
 
@@ -65,29 +66,15 @@ class Shared(SweptStudy):
         seeds: Sequence[int],
         sparsities: Sequence[str],
     ) -> None:
-        if given["finetune_epochs"] == "0":
-            raise UserError(
-                "--finetune_epochs=0: the study prunes fine-tuned models. Give 1 or more."
-            )
         self.levels: dict[str, list[Level]] = {}
         cells: list[Cell] = []
-        for text in networks:
-            name, _, data = text.partition("=")
-            encoder, _, task = name.rpartition("/")
-            if not encoder or not task:
+        for name, data in shared_models.parsed(networks).items():
+            own = shared_models.recipe(name, {**given, "data": data or given["data"]})
+            if own["finetune_epochs"] == "0":
                 raise UserError(
-                    f"--networks={text}: give encoder/task, or encoder/task=DATA, as "
-                    "minilm_l6/mrpc."
+                    "--finetune_epochs=0: the study prunes fine-tuned models. Give 1 or more."
                 )
-            if name in self.levels:
-                raise UserError(
-                    f"--networks={text}: {name} stands there twice. Leave one out; for other data "
-                    "give a --workdir of its own."
-                )
-            own = {**given, "encoder": encoder, "task": task, "data": data or given["data"]}
             cells += self._cells(name, own, seeds, shared_models.sparsities(name, sparsities))
-        if not cells:
-            raise UserError("--networks is empty. Give encoder/task, as minilm_l6/mrpc.")
         super().__init__(cells)
 
     def _cells(
@@ -136,6 +123,10 @@ class Shared(SweptStudy):
             )
         benchmark.measure(folders, recipes=[FLOAT32], threads=threads, repetitions=repetitions)
         self.read(run.folder.path for run in self._runs if run.name in self.records)
+
+    def read(self, folders: Iterable[pathlib.Path]) -> None:
+        super().read(folders)
+        self._models = {key: reading.on_test_splits(one) for key, one in self._models.items()}
 
     # --- tables ---
 
@@ -201,14 +192,13 @@ class Shared(SweptStudy):
         None where no run of it is finished.
 
         Raises:
-          UserError: the masks of the run are missing or damaged.
+          UserError: the masks of the run, or a network of it, are missing or damaged.
         """
         for config in one.configs:
             record = self.records.get(config.run_name)
             if record is not None:
-                masks = shared_models.masks(RunPaths(self.folder(config)).sizes / saved.MASKS)
-                names = record.sizes["names"]
-                return Account.of(names, masks.first, record.parameters["total"])
+                folder, names = RunPaths(self.folder(config)), record.sizes["names"]
+                return shared_models.account(folder, names, record.parameters["total"])
         return None
 
     def costs(self) -> list[Cost]:
@@ -240,26 +230,9 @@ class Shared(SweptStudy):
         }
 
     def figures(self) -> dict[str, Any]:
-        """Return energy against the number of switches, for each network.
-
-        Both trainings have models of the same sparsity, and therefore mostly the same bytes: where
-        one line would hide the other, one stands for both.
-        """
+        """Return energy against the number of switches, for each network."""
         counts = list(range(13))
-        lines: dict[str, list[float]] = {}
-        for network, costs in itertools.groupby(self.costs(), lambda cost: cost.network):
-            drawn: list[tuple[str, dict[str, list[float]]]] = []
-            for cost in costs:
-                spent = sharing.switches(cost.account, counts)
-                own = {
-                    "kept apart": [1e3 * one.apart_joules for one in spent],
-                    "shared": [1e3 * one.shared_joules for one in spent],
-                }
-                if not any(_looks_same(own, other) for _, other in drawn):
-                    drawn.append((cost.training, own))
-            for training, own in drawn:
-                name = network if len(drawn) == 1 else f"{network}, {training}"
-                lines |= {f"{name}, {label}": values for label, values in own.items()}
+        lines = shared_rows.energy(self.costs(), counts)
         if not lines:
             return {}
         figure = plots.against_numbers(
@@ -327,17 +300,27 @@ class Shared(SweptStudy):
         yield Section(lines=(*self.findings(), *self.notes()))
 
     def _settings_lines(self) -> Iterator[str]:
-        """Yield the settings of each training of which a run is finished."""
-        for training in TRAININGS:
-            cells = [one for _, one in self._trained() if _training(one) == training]
-            if any(config.run_name in self.records for one in cells for config in one.configs):
-                yield f"- {training}: {self.settings_line(cells, NestedPruning.unused)}"
+        """Yield the settings of each training of which a run is finished, and its examples."""
+        for network, one in self._trained():
+            if found := self.records_of(one):
+                settings = self.settings_line([one], shared_models.UNUSED[_training(one)])
+                yield f"- {network}, {_training(one)}: {settings} {self._scored(found[0])}"
+
+    def _scored(self, record: ExperimentResult) -> str:
+        """Return of which examples a network's scores are, as a sentence."""
+        task = tasks.of(record)
+        splits = task.test_splits or task.validation_splits
+        told = (f"{record.data[split]['examples']:,} of `{split}`" for split in splits.values())
+        return f"Scored on {', '.join(told)} ({task.primary_metric})."
 
     def text(self) -> str:
         """Return the whole comparison in Markdown."""
         made = self.tables()
         lines = [
             f"# Shared weights: Table 2 of the second report beside ours{self.sample_mark}",
+            "",
+            "Scores and differences are those of a task's test split, where it has one with "
+            "labels besides the split that is scored while it trains; else of the latter.",
             "",
             *self._settings_lines(),
             "",
@@ -353,6 +336,8 @@ class Shared(SweptStudy):
             "",
             "`kept apart`: each model's weights that are not zero, and their positions, as a "
             "bitmap or as run lengths, whichever is smaller. "
+            "`each network's own`: its means and variances of batch normalization, which are kept "
+            "for each network and rewritten at each switch. "
             "`pays from`: the sparsity of which the weights that are left out take as much as the "
             "positions.",
             "",
@@ -374,11 +359,6 @@ class Shared(SweptStudy):
             *self.failed_section(),
         ]
         return "\n".join(lines)
-
-
-def _looks_same(one: Mapping[str, list[float]], other: Mapping[str, list[float]]) -> bool:
-    """Return whether two sets of lines cannot be told apart in a figure: within 1 %."""
-    return all(np.allclose(values, other[label], rtol=0.01) for label, values in one.items())
 
 
 def _training(one: Cell) -> str:

@@ -1,15 +1,16 @@
-"""The models of the study of shared weights: what they are called, and the masks of their runs."""
+"""The networks of the study of shared weights: their recipes, and the models in their runs."""
 
 from __future__ import annotations
 
 import dataclasses
-import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from bert_glue_tf.compression import registry
 from bert_glue_tf.compression.nested import NestedPruning
 from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.evaluation.sharing import Account
 from bert_glue_tf.models import sizes as saved
+from bert_glue_tf.runs.paths import RunPaths
 from bert_glue_tf.studies import printed
 from bert_glue_tf.studies.cells import Cell
 
@@ -18,6 +19,11 @@ FINE_TUNED = "not pruned"
 MASKS, TOGETHER = "masks only", "together"
 # Way of training -> its option.
 TRAININGS = {MASKS: "none", TOGETHER: "together"}
+# Settings that say nothing of a way of training.
+UNUSED = {
+    MASKS: (*NestedPruning.unused, "pruning_schedule", "finetune_epochs"),
+    TOGETHER: NestedPruning.unused,
+}
 # Encoder and task -> the network of the report that they are.
 PRINTED = {
     "lenet5/mnist": "LeNet-5 / MNIST",
@@ -25,6 +31,111 @@ PRINTED = {
     "okg_net/keywords": "OKG-Net / Speech Commands (Warden 2018)",
     "sqnxt23/images": "SqNxt-23 / ImageNet",
 }
+# Encoder and task -> the settings of its trainings. `finetune_epochs` are those of the network
+# before any pruning, which is trained as the flags of configs/ have it; `epochs` are those of all
+# its models together. A step of the latter computes three networks, and takes three times as long.
+RECIPES: Mapping[str, Mapping[str, str]] = {
+    "lenet5/mnist": {
+        "finetune_epochs": "12",
+        "epochs": "6",
+        "batch_size": "128",
+        "learning_rate": "2e-3",
+        "augmentation": "shift",
+    },
+    "har_net/har": {
+        "finetune_epochs": "10",
+        "epochs": "10",
+        "batch_size": "64",
+        "learning_rate": "1e-3",
+    },
+    "okg_net/keywords": {
+        "finetune_epochs": "15",
+        "epochs": "15",
+        "batch_size": "64",
+        "learning_rate": "2e-3",
+    },
+    "sqnxt23/images": {
+        "finetune_epochs": "25",
+        "epochs": "8",
+        "batch_size": "64",
+        "learning_rate": "3e-3",
+        "augmentation": "flip_shift",
+    },
+    "minilm_l6/mrpc": {
+        "finetune_epochs": "3",
+        "epochs": "3",
+        "batch_size": "32",
+        "learning_rate": "1e-4",
+    },
+}
+_OF_OTHERS = {"finetune_epochs": "3"}  # And the defaults of the train command.
+
+
+def parsed(networks: Sequence[str]) -> dict[str, str]:
+    """Return encoder/task -> the data that is given with it; empty where none is.
+
+    Args:
+      networks: each encoder/task, or encoder/task=DATA.
+
+    Raises:
+      UserError: there is none, one is something else, or one stands there twice.
+    """
+    found: dict[str, str] = {}
+    for text in networks:
+        name, _, data = text.partition("=")
+        encoder, _, task = name.rpartition("/")
+        if not encoder or not task:
+            raise UserError(
+                f"--networks={text}: give encoder/task, or encoder/task=DATA, as minilm_l6/mrpc."
+            )
+        if name in found:
+            raise UserError(
+                f"--networks={text}: {name} stands there twice. Leave one out; for other data "
+                "give a --runs_dir and an --output of their own."
+            )
+        found[name] = data
+    if not found:
+        raise UserError("--networks is empty. Give encoder/task, as minilm_l6/mrpc.")
+    return found
+
+
+def refuse_ignored(networks: Sequence[str], given: Mapping[str, str]) -> None:
+    """Refuse flags that no network would heed.
+
+    Args:
+      networks: each encoder/task, or encoder/task=DATA.
+      given: name of a flag that somebody has given -> the flag as it was given.
+
+    Raises:
+      UserError: one is given, or the networks are none.
+    """
+    found = parsed(networks)
+    listed = ", ".join(found)
+    ignored = {
+        "encoder": f"the networks have their own: {listed}. Leave it out, or name it in "
+        "--networks, as in --networks=minilm_l6/mrpc."
+    }
+    if all(found.values()):
+        ignored["data"] = f"each network has data of its own: {listed}. Leave it out."
+    if set(found) <= set(PRINTED):
+        ignored["sparsities"] = (
+            f"the models of {listed} have the sparsities of the report's Table 2. Leave it out, "
+            "or name a network of another kind, as in --networks=minilm_l6/mrpc."
+        )
+    for name, why in ignored.items():
+        if name in given:
+            raise UserError(f"{given[name]}: {why}")
+
+
+def recipe(network: str, given: Mapping[str, str]) -> dict[str, str]:
+    """Return the settings of a network's trainings.
+
+    Args:
+      network: encoder/task.
+      given: settings that somebody has chosen, which go before the recipe's.
+    """
+    encoder, _, task = network.rpartition("/")
+    return {**RECIPES.get(network, _OF_OTHERS), **given, "encoder": encoder, "task": task}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,19 +175,30 @@ def sparsities(network: str, given: Sequence[str]) -> list[str]:
     return list(given)
 
 
-def masks(path: pathlib.Path) -> saved.Masks:
-    """Return the masks of a run.
+def account(folder: RunPaths, names: Sequence[str], weights: int) -> Account:
+    """Return the bytes of a run's networks.
+
+    Args:
+      folder: of the run.
+      names: of the networks, from the smallest on.
+      weights: number of the whole model's.
 
     Raises:
-      UserError: they are missing or damaged.
+      UserError: their masks, or what a network has of its own, are missing or damaged.
     """
+    path = folder.sizes / saved.MASKS
     try:
-        return saved.Masks.read(path)
+        first = saved.Masks.read(path).first
+        own = 0
+        for name in names[:-1]:
+            path = RunPaths(folder.sizes / name).model
+            own = max(own, saved.own_weights(path))
     except (OSError, ValueError, LookupError) as error:
         raise UserError(
-            f"{path}: the masks of the run's networks cannot be read ({error}). Delete the run's "
-            "folder, and the study trains it again."
+            f"{path}: what the run's networks are made of cannot be read ({error}). Delete the "
+            "run's folder, and the study trains it again."
         ) from None
+    return Account.of(names, first, weights, own)
 
 
 def names(one: Cell, given: Sequence[str]) -> list[str]:

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
 
 from bert_glue_tf.core import quantities
+from bert_glue_tf.evaluation import sharing
 from bert_glue_tf.evaluation.sharing import Account, Switches
 from bert_glue_tf.reports import formats
 from bert_glue_tf.reports.groups import Group
@@ -105,11 +110,44 @@ COSTS: tuple[Column[Cost], ...] = (
     Column("other weights", lambda row: row.account.others, formats.count),
     Column("positions, bitmap", lambda row: row.account.bitmap, formats.size),
     Column("positions, run lengths", lambda row: row.account.run_lengths, formats.size),
+    Column("each network's own", lambda row: row.account.own_bytes, formats.size),
     Column("weights not kept twice", lambda row: row.account.saved, formats.size),
     Column("shared, in all", lambda row: row.account.shared, formats.size),
     Column("kept apart, in all", lambda row: row.account.apart, formats.size),
     Column("pays from a sparsity of", lambda row: row.account.pays_from, _percent),
 )
+
+
+def energy(costs: Iterable[Cost], counts: Sequence[int]) -> dict[str, list[float]]:
+    """Return the lines of a figure: name -> mJ of so many switches between a network's models.
+
+    Both trainings have models of the same sparsity, and therefore mostly the same bytes: where
+    one line would hide the other, one stands for both.
+
+    Args:
+      costs: those of one network next to each other.
+      counts: numbers of switches.
+    """
+    lines: dict[str, list[float]] = {}
+    for network, of_network in itertools.groupby(costs, lambda cost: cost.network):
+        drawn: list[tuple[str, dict[str, list[float]]]] = []
+        for cost in of_network:
+            spent = sharing.switches(cost.account, counts)
+            own = {
+                "kept apart": [1e3 * one.apart_joules for one in spent],
+                "shared": [1e3 * one.shared_joules for one in spent],
+            }
+            if not any(_looks_same(own, other) for _, other in drawn):
+                drawn.append((cost.training, own))
+        for training, own in drawn:
+            name = network if len(drawn) == 1 else f"{network}, {training}"
+            lines |= {f"{name}, {label}": values for label, values in own.items()}
+    return lines
+
+
+def _looks_same(one: Mapping[str, list[float]], other: Mapping[str, list[float]]) -> bool:
+    """Return whether two sets of lines cannot be told apart in a figure: within 1 %."""
+    return all(np.allclose(values, other[label], rtol=0.01) for label, values in one.items())
 
 
 @dataclasses.dataclass(frozen=True)

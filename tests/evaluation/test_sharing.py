@@ -12,8 +12,8 @@ FIRST = np.array([[0, 3, 0, 1], [1, 2, 0, 3], [3, 1, 2, 0]], np.uint8)
 NAMES = ("0.67", "0.42", "0.25")
 
 
-def account(weight_bits=32):
-    return sharing.Account.of(NAMES, {"kernel": FIRST}, 20, weight_bits)
+def account(weight_bits=32, own=0):
+    return sharing.Account.of(NAMES, {"kernel": FIRST}, 20, own, weight_bits)
 
 
 def test_the_reports_two_numbers_follow_from_an_index_for_each_kernel_and_each_row():
@@ -79,3 +79,22 @@ def test_a_switch_rewrites_the_next_network_or_nothing():
     assert none.shared_joules == four.shared_joules == pytest.approx(71 * joules)
     assert four.apart_seconds == pytest.approx(294 / 1.2e6 + 294 / 1.3e6)
     assert one.apart_joules > one.shared_joules > none.apart_joules
+
+
+def test_what_each_network_has_of_its_own_is_kept_for_each_and_rewritten_at_each_switch():
+    found, plain = account(own=3), account()
+    assert (found.own_bytes, found.others) == (12, 8)
+    # The eight others hold one network's; the two smaller ones have three more each.
+    assert found.loaded == plain.shared == 68 + 3
+    assert found.shared == 71 + 2 * 12
+    assert found.saved == plain.saved - 2 * 12
+    assert found.apart == plain.apart
+    assert account(8, own=3).own_bytes == 3
+    none, four = sharing.switches(found, [0, 4])
+    before, after = sharing.switches(plain, [0, 4])
+    assert (none.shared_bytes, four.shared_bytes) == (0, 4 * 12)
+    assert none.shared_joules == before.shared_joules
+    joules = 1.47e-3 / 1.2e6 + 1.51e-3 / 1.3e6
+    assert four.shared_joules - after.shared_joules == pytest.approx(48 * joules)
+    assert four.shared_seconds - after.shared_seconds == pytest.approx(48 / 1.2e6 + 48 / 1.3e6)
+    assert four.apart_joules == after.apart_joules

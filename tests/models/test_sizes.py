@@ -42,6 +42,7 @@ def folder(tmp_path):
     masks.write(tmp_path / "sizes" / sizes.MASKS)
     sizes.detach(folder, WHOLE, Parts(0, masks, {}), "0.6")
     assert sizes.own_variables(folder) == ["one/mean"]
+    assert sizes.own_weights(folder) == len(OWN)
     return folder
 
 

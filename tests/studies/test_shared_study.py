@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
+import pathlib
 
 import numpy as np
 import pytest
+from absl import flags
 from messages import refuses
 from slow_fixtures import slow_to_make
-from study_runs import TINY, finished, right, train, write, write_sizes
+from study_runs import TINY, command, finished, right, train, write, write_sizes
 
 from bert_glue_tf.core.errors import UserError
-from bert_glue_tf.studies import printed
+from bert_glue_tf.runs import command_line
+from bert_glue_tf.runs.config import ExperimentConfig
+from bert_glue_tf.studies import printed, shared_models
 from bert_glue_tf.studies.claims import Verdict
 from bert_glue_tf.studies.shared import PRINTED, Shared
 
+CONFIGS = sorted((pathlib.Path(__file__).parents[2] / "configs").glob("*.flags"))
 NAMES = ["0.75", "0.5", "0.25"]
 
 
@@ -63,12 +68,12 @@ def test_a_table_of_real_runs_has_a_row_for_each_model(trained):
 GIVEN = {"encoder": "tiny", "data": "tsv", "finetune_epochs": "2"}
 
 
-def written(root, scores, logits=right, network="tiny/mrpc"):
+def written(root, scores, logits=right, network="tiny/mrpc", own=0):
     """The study of one network with the right answers of its models, the densest last."""
     study = Shared([network], GIVEN, [1], NAMES)
     write(study.cells[0], root, [right(340)])
     for cell in study.cells[1:]:
-        write_sizes(cell, root, NAMES, [logits(number) for number in scores])
+        write_sizes(cell, root, NAMES, [logits(number) for number in scores], own)
     return finished(study, root)
 
 
@@ -105,10 +110,13 @@ def test_what_sharing_pays_is_counted_of_lenet_and_the_report_is_not_judged(tmp_
 def test_the_page_has_a_line_for_each_training_and_no_sparsity_that_was_not_used(tmp_path):
     study = written(tmp_path, (340, 340, 340))
     lines = study.text().splitlines()
-    (masks,) = (line for line in lines if line.startswith("- masks only: Ours: encoder"))
-    (together,) = (line for line in lines if line.startswith("- together: Ours: encoder"))
+    start = "- tiny/mrpc, {}: Ours: encoder"
+    (masks,) = (line for line in lines if line.startswith(start.format("masks only")))
+    (together,) = (line for line in lines if line.startswith(start.format("together")))
+    assert masks.endswith(" Scored on 400 of `validation` (accuracy).")
     assert "one_shot" in together
     assert "one_shot" not in masks
+    assert "pruning_schedule" not in masks
     assert "final_sparsity" not in masks + together
     (plain,) = (line for line in lines if "| not pruned" in line)
     assert "0.8500" in plain
@@ -131,6 +139,20 @@ def test_masks_that_cannot_be_read_are_told(tmp_path):
         study.tables()
     path.unlink()
     with refuses(UserError, str(path), "train"):
+        study.costs()
+
+
+def test_what_a_network_has_of_its_own_is_read_of_its_folder(tmp_path):
+    study = written(tmp_path, (340, 340, 340), own=10)
+    cost, _ = study.costs()
+    assert (cost.account.own, cost.account.others) == (10, 992)
+    shown = study.tables()["shared_bytes"].texts()[0]
+    assert shown["each network's own"] == "40 B"
+    rewritten = [row["rewritten, shared"] for row in study.tables()["shared_switches"].texts()]
+    assert rewritten[:4] == ["0 B", "40 B", "80 B", "200 B"]
+    (path,) = (tmp_path / study.cells[1].configs[0].run_name).glob("sizes/0.75/model/own*")
+    path.write_bytes(b"cut")
+    with refuses(UserError, str(path.parent), "train"):
         study.costs()
 
 
@@ -213,3 +235,84 @@ def test_what_cannot_be_studied_is_refused(networks, given, named):
     settings = {"encoder": "tiny", "data": "tsv", "finetune_epochs": "2", **given}
     with refuses(UserError, named):
         Shared(networks, settings, [1], NAMES)
+
+
+@pytest.mark.parametrize("network", list(PRINTED))
+def test_a_small_network_is_trained_as_its_flags_of_configs_have_it(network):
+    (path,) = (one for one in CONFIGS if f"--encoder={network.split('/')[0]}\n" in one.read_text())
+    values = flags.FlagValues()
+    command_line.define_flags(values)
+    values(["train", f"--flagfile={path}"])
+    documented = command_line.from_flags(values)
+    study = Shared([network], {"data": documented.data}, [1], [])
+    assert study.cells[0].configs == (documented,)
+    _, masks, together = (cell.configs[0] for cell in study.cells)
+    assert masks.unpruned == documented
+    assert together.starting_point == documented
+    # What a device uses was trained together for as many epochs as the recipe says.
+    assert str(together.epochs) == shared_models.RECIPES[network]["epochs"]
+
+
+def test_a_setting_that_is_given_goes_before_the_recipe():
+    given = {"data": "tsv", "learning_rate": "0.5", "finetune_epochs": "1"}
+    study = Shared(["lenet5/mnist"], given, [1], [])
+    _, masks, together = (cell.configs[0] for cell in study.cells)
+    assert {masks.learning_rate, together.learning_rate} == {0.5}
+    assert (masks.epochs, together.finetune_epochs, together.epochs) == (1, 1, 6)
+    assert together.augmentation == "shift"
+
+
+def test_a_network_without_a_recipe_has_the_defaults_of_a_training():
+    study = Shared(["tiny/sst2"], {"data": "tsv"}, [1], NAMES)
+    together = study.cells[2].configs[0]
+    assert (together.finetune_epochs, together.epochs) == (3, ExperimentConfig().epochs)
+    assert together.learning_rate == ExperimentConfig().learning_rate
+
+
+def test_keywords_are_scored_on_their_test_split(tmp_path):
+    study = Shared(["okg_net/keywords"], {"data": "tsv"}, [1], [])
+    names = [level.size for level in study.levels["okg_net/keywords"][:3]]
+    labels = dict.fromkeys(("validation", "test"), np.arange(400) % 3)
+    answers = {split: np.eye(3, dtype=np.float32)[one] for split, one in labels.items()}
+    answers["test"] = np.roll(answers["test"], 1, axis=0)
+    answers["test"][:300] = answers["validation"][:300]  # The others are wrong.
+    write(study.cells[0], tmp_path, [answers], labels)
+    for cell in study.cells[1:]:
+        write_sizes(cell, tmp_path, names, [answers] * 3, labels=labels)
+    finished(study, tmp_path)
+    assert {row["ours"] for row in study.tables()["shared"].texts()} == {"0.7500"}
+    lines = [line for line in study.text().splitlines() if ": Ours: encoder" in line]
+    assert len(lines) == 2
+    assert all(line.endswith(" Scored on 400 of `test` (accuracy).") for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("networks", "name", "text", "named"),
+    [
+        (list(PRINTED), "encoder", "tiny", "--encoder=tiny: the networks have their own: lenet5"),
+        (["tiny/mrpc"], "encoder", "a", "--encoder=a: the networks have their own: tiny/mrpc"),
+        (["tiny/mrpc=A"], "data", "B", "--data=B: each network has data of its own: tiny/mrpc"),
+        (["har_net/har"], "sparsities", "0.5,0.2", "--sparsities=0.5,0.2: the models of har_net"),
+    ],
+)
+def test_a_flag_that_no_network_would_heed_is_refused(networks, name, text, named):
+    with refuses(UserError, named):
+        shared_models.refuse_ignored(networks, {name: f"--{name}={text}"})
+    both = [*networks, "tiny/sst2"]
+    if name != "encoder":  # Another network heeds it.
+        shared_models.refuse_ignored(both, {name: f"--{name}={text}"})
+
+
+def test_the_command_refuses_such_a_flag():
+    done = command("reproduce_shared", "--dry_run", "--encoder=tiny")
+    assert done.returncode == 2
+    assert "--encoder=tiny: the networks have their own: lenet5/mnist" in done.stderr
+
+
+def test_the_recipes_stand_in_the_docs():
+    text = (CONFIGS[0].parents[1] / "docs" / "shared_weights.md").read_text()
+    for network, own in shared_models.RECIPES.items():
+        names = ("finetune_epochs", "epochs", "batch_size", "learning_rate")
+        augmented = f"`{own['augmentation']}` " if "augmentation" in own else ""
+        row = " | ".join([f"| `{network}`", *(own[name] for name in names), f"{augmented}|"])
+        assert f"\n{row}\n" in text

@@ -8,6 +8,8 @@ import subprocess
 import sys
 
 import numpy as np
+import safetensors.numpy
+from tensorflow.core.protobuf import trackable_object_graph_pb2
 from written_runs import write_run, wrong_at
 
 from bert_glue_tf.models.sizes import MASKS, Masks
@@ -38,18 +40,21 @@ def train(cells, root):
         experiment.train_and_evaluate(one, RunFolder.open(root / one.run_name, one))
 
 
-def write(cell, root, logits):
-    """Writes what the sweep would have left for a cell: logits for each of its seeds."""
+def write(cell, root, logits, labels=LABELS):
+    """Writes what the sweep would have left for a cell: logits for each of its seeds.
+
+    Labels and the logits of a seed may be those of several splits, as of `write_run`.
+    """
     for one, answers in zip(cell.configs, logits, strict=True):
         settings = {k: v for k, v in one.to_json().items() if k != "data"}
-        write_run(root / one.run_name, LABELS, answers, source=one.data, **settings)
+        write_run(root / one.run_name, labels, answers, source=one.data, **settings)
 
 
-def write_sizes(cell, root, names, logits):
+def write_sizes(cell, root, names, logits, own=0, labels=LABELS):
     """Writes runs whose weights hold several networks: logits for each name, the largest last.
 
-    Of eight weights that can be pruned three are in the smallest of three networks, then two more
-    each time.
+    Each of the smaller ones has `own` numbers of its own. Of eight weights that can be pruned
+    three are in the smallest of three networks, then two more each time.
     """
     first = {"kernel": np.array([[0, 1, 2, 0], [3, 2, 1, 0]], np.uint8)}
     for one in cell.configs:
@@ -60,14 +65,26 @@ def write_sizes(cell, root, names, logits):
             folder = root / one.run_name
             write_run(
                 folder if is_whole else folder / "sizes" / name,
-                LABELS,
+                labels,
                 answers,
                 source=one.data,
                 size=name,
                 sizes=told if is_whole else None,
                 **settings,
             )
+            if not is_whole:
+                _write_own(folder / "sizes" / name / "model", own)
         Masks(len(names), first).write(folder / "sizes" / MASKS)
+
+
+def _write_own(model, own):
+    """Writes what a detached network has of its own: a variable of so many numbers."""
+    graph = trackable_object_graph_pb2.TrackableObjectGraph()
+    key = "mean/.ATTRIBUTES/VARIABLE_VALUE"
+    graph.nodes.add().attributes.add(full_name="one/mean", checkpoint_key=key)
+    held = {"_CHECKPOINTABLE_OBJECT_GRAPH": np.frombuffer(graph.SerializeToString(), np.uint8)}
+    held |= {key: np.zeros(own, np.float32)} if own else {}
+    safetensors.numpy.save_file(held, model / "own.safetensors")
 
 
 def finished(study, root):

@@ -40,7 +40,10 @@ def _write_predictions(path: pathlib.Path, task: tasks.TaskSpec, labels: Any, lo
 def _scores(task: tasks.TaskSpec, labels: Mapping[str, Any], logits: Mapping[str, Any]) -> Any:
     """Metrics and intervals by name, as the commands compute them."""
     found, intervals = {}, {}
-    for suffix, split in task.validation_splits.items():
+    known = {**task.validation_splits, **task.test_splits}
+    for suffix, split in known.items():
+        if split not in labels:  # Not every run was scored on a test split.
+            continue
         for name, value in metrics.compute(task, labels[split], logits[split]).items():
             found[name + suffix] = value
             if not problems.diverged(logits[split]):
