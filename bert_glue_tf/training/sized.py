@@ -7,6 +7,7 @@ own (`models.sizes`).
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import shutil
 from collections.abc import Mapping
@@ -47,6 +48,18 @@ def write(
     sizes = plan.method.sizes()
     if sizes is None:
         return record.write(job, inputs, plan, network, trained)
+    assert trained.batches is not None  # A method with sizes trains.
+    # The statistics of networks that trained together are the largest one's already. One that was
+    # cut after its last step has those of before.
+    gathered = statistics.gathered(trained.model, trained.batches)
+    with contextlib.nullcontext() if sizes.together else gathered:
+        return _write(job, inputs, plan, network, trained, sizes)
+
+
+def _write(
+    job: Job, inputs: Inputs, plan: Plan, network: Network, trained: Trained, sizes: Sizes
+) -> ExperimentResult:
+    """Write the same of a classifier whose statistics are those of its largest network."""
     job.folder.require_present()
     shutil.rmtree(job.folder.sizes, ignore_errors=True)  # Of a process that was killed here.
     model = trained.model
@@ -54,7 +67,7 @@ def write(
     first = {plain_name(name): values for name, values in sizes.first(model).items()}
     masks = Masks(len(sizes.names), first)
     masks.write(job.folder.sizes / saved.MASKS)
-    assert trained.batches is not None  # A method with sizes trains.
+    assert trained.batches is not None
     for number, name in enumerate(sizes.names[:-1]):
         logging.info("scoring and saving the size %s", name)
         own = dataclasses.replace(job, folder=_folder(job.folder, name))
