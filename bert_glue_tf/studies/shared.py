@@ -289,14 +289,14 @@ class Shared(SweptStudy):
         return next((account for account in found if account is not None), None)
 
     def sections(self) -> Iterator[Section]:
-        """Yield the tables and the findings."""
-        made = self.tables()
-        shown = made[self.name].pick(
-            "network", "training", "model", "report, accuracy", "ours", "difference", "verdict"
-        )
-        yield Section(f"Models that share their weights{self.sample_mark}", shown)
-        yield Section("Bytes", made[f"{self.name}_bytes"])
-        yield Section("Switches", made[f"{self.name}_switches"])
+        """Yield a table for each network, the bytes and the findings."""
+        rows = self.rows()
+        heads = ("training", "model", "report, accuracy", "ours", "difference", "verdict")
+        for network in self.levels:
+            own = Table(COLUMNS, tuple(row for row in rows if row.network == network))
+            yield Section(f"{network}{self.sample_mark}", own.pick(*heads))
+        heads = ("network", "training", "each one's own", "shared, in all", "kept apart, in all")
+        yield Section("Bytes", Table(COSTS, tuple(self.costs())).pick(*heads))
         yield Section(lines=(*self.findings(), *self.notes()))
 
     def _settings_lines(self) -> Iterator[str]:
@@ -336,7 +336,7 @@ class Shared(SweptStudy):
             "",
             "`kept apart`: each model's weights that are not zero, and their positions, as a "
             "bitmap or as run lengths, whichever is smaller. "
-            "`each network's own`: its means and variances of batch normalization, which are kept "
+            "`each one's own`: its means and variances of batch normalization, which are kept "
             "for each network and rewritten at each switch. "
             "`pays from`: the sparsity of which the weights that are left out take as much as the "
             "positions.",

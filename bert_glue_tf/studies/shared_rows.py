@@ -110,7 +110,7 @@ COSTS: tuple[Column[Cost], ...] = (
     Column("other weights", lambda row: row.account.others, formats.count),
     Column("positions, bitmap", lambda row: row.account.bitmap, formats.size),
     Column("positions, run lengths", lambda row: row.account.run_lengths, formats.size),
-    Column("each network's own", lambda row: row.account.own_bytes, formats.size),
+    Column("each one's own", lambda row: row.account.own_bytes, formats.size),
     Column("weights not kept twice", lambda row: row.account.saved, formats.size),
     Column("shared, in all", lambda row: row.account.shared, formats.size),
     Column("kept apart, in all", lambda row: row.account.apart, formats.size),

@@ -147,7 +147,7 @@ def test_what_a_network_has_of_its_own_is_read_of_its_folder(tmp_path):
     cost, _ = study.costs()
     assert (cost.account.own, cost.account.others) == (10, 992)
     shown = study.tables()["shared_bytes"].texts()[0]
-    assert shown["each network's own"] == "40 B"
+    assert shown["each one's own"] == "40 B"
     rewritten = [row["rewritten, shared"] for row in study.tables()["shared_switches"].texts()]
     assert rewritten[:4] == ["0 B", "40 B", "80 B", "200 B"]
     (path,) = (tmp_path / study.cells[1].configs[0].run_name).glob("sizes/0.75/model/own*")
