@@ -14,11 +14,13 @@ from bert_glue_tf.reports import tables, verdicts
 from bert_glue_tf.reports.formats import Score
 from bert_glue_tf.reports.tables import Table
 from bert_glue_tf.reports.verdicts import Outcome
+from bert_glue_tf.runs.settings import TRAINING
 from bert_glue_tf.studies import claims, columns, printed, words
 from bert_glue_tf.studies.cells import Cell, cell
 from bert_glue_tf.studies.claims import Answer, Verdict
 from bert_glue_tf.studies.structured_rows import COLUMNS, Row
-from bert_glue_tf.studies.swept import Section, SweptStudy
+from bert_glue_tf.studies.study import Section
+from bert_glue_tf.studies.swept import SweptStudy
 
 METHODS = ("magnitude", "row", "column", "block")
 UNPRUNED = "unpruned"
@@ -32,7 +34,8 @@ class Structured(SweptStudy):
     """The four methods at one ratio, on several tasks.
 
     Each model is fine-tuned, pruned at once by one ratio for the six matrices of every layer, and
-    retrained; the unpruned one trains on without being pruned, so that all have seen as much.
+    retrained, by the command until the training loss stands still; the unpruned one trains on by
+    the same rule without being pruned.
 
     Args:
       tasks: names.
@@ -247,14 +250,31 @@ class Structured(SweptStudy):
 
     def sections(self) -> Iterator[Section]:
         """Yield each task's table and ranking."""
-        table = self.tables()[self.name].pick(
-            "model", "report", "ours", "sparsity", "difference", "95 % interval", "verdict"
-        )
+        whole = self.tables()[self.name]
+        scores, against = whole.pick(*_SCORES), whole.pick(*_AGAINST)
         for task in self.by_task:
             title = f"{task}, {self.metric(task)}{self.sample_mark}"
-            yield Section(title, _of_task(table, task))
+            yield Section(title, _of_task(scores, task))
+            compared = _of_task(against, task).where(lambda row: row.difference is not None)
+            yield Section(f"{title}: against the unpruned model", compared)
             yield Section(lines=tuple(self.ranking(task)))
-        yield Section(lines=(_STAR, *self.notes()))
+        yield Section(lines=(self._rule(), _STAR, *self.notes()))
+
+    def _rule(self) -> str:
+        """Return how long each model trains on after it was pruned, in words."""
+        config = self.cells[0].configs[0]
+        if not config.early_stopping:
+            return (
+                f"Each model trains on for {config.epochs} epochs, the report's until the loss "
+                "stands still."
+            )
+        theirs = ", as the report's" if config.early_stopping_loss == TRAINING else ""
+        return (
+            f"Each model trains on until its {config.early_stopping_loss} loss stands still"
+            f"{theirs}: until {config.early_stopping} epochs have not brought it more than "
+            f"{100 * config.early_stopping_threshold:g} % below the smallest so far, and for "
+            f"{config.epochs} epochs at most (epochs: after how many each seed has stopped)."
+        )
 
     def text(self) -> str:
         """Return the whole comparison in Markdown."""
@@ -268,9 +288,8 @@ class Structured(SweptStudy):
             "",
             self.settings_line(),
             f"A row of `{FINE_TUNED}` is the model that the others start from; `{UNPRUNED}` has "
-            "trained on as long as they, and is what each difference is taken to. "
-            "`loss, last epoch`: the change of the training loss in it, since the report trains on "
-            "until it stands still. "
+            "trained on by the same rule as they, and is what each difference is taken to. "
+            f"{self._rule()} `loss, last epoch`: the change of the training loss in it. "
             + words.tests("the models of a task against the unpruned one, and each two methods"),
             "",
             _STAR,
@@ -339,6 +358,11 @@ _STAR = (
     "(*): the report's score is not above the answer that is always the same by more than the "
     "noise of so many examples."
 )
+
+
+# The columns of the two tables that a terminal shows of a task.
+_SCORES = ("model", "report", "ours", "range", "score's interval", "epochs")
+_AGAINST = ("model", "sparsity", "difference", "95 % interval", "verdict")
 
 
 def _whole_table() -> Table[Mapping[str, str]]:

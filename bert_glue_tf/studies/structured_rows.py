@@ -54,6 +54,17 @@ class Row:
         return self.group.spread_of(self.metric)
 
     @property
+    def interval(self) -> Interval | None:
+        """95 % interval of our score over the examples."""
+        return self.group.interval_of(self.metric) if self.group else None
+
+    @property
+    def epochs(self) -> tuple[int, ...]:
+        """After how many epochs the training of each seed has stopped."""
+        histories = [model.history for model in self.group.models] if self.group else []
+        return tuple(map(len, histories)) if all(histories) else ()
+
+    @property
     def still_falling(self) -> float | None:
         """Mean change of the training loss from the last but one epoch to the last, as a fraction.
 
@@ -88,15 +99,17 @@ COLUMNS: tuple[Column[Row], ...] = (
     Column("model", lambda row: row.model),
     Column("metric", lambda row: row.metric),
     Column("report", lambda row: (row.theirs, row.is_above), _theirs),
-    Column("ours", lambda row: row.ours, columns.score_text, columns.score_tone),
+    Column("ours", lambda row: row.ours, columns.score_text, columns.score_tone, may_wrap=True),
     Column("seeds", lambda row: row.group.seeds if row.group else (), formats.listed),
     Column("range", lambda row: row.spread, formats.span),
+    Column("score's interval", lambda row: row.interval, formats.span),
     Column(
         "sparsity",
         lambda row: row.sparsity,
         lambda value: "" if value is None else f"{value:.2%}",
     ),
     *columns.difference(lambda row: row.difference),
+    Column("epochs", lambda row: row.epochs, formats.listed),
     Column(
         "loss, last epoch",
         lambda row: row.still_falling,
