@@ -302,7 +302,9 @@ class Survey(SweptStudy):
     @property
     def _majority(self) -> float | None:
         unpruned = self.group(self.cells[0])
-        return unpruned and verdicts.constant_answer(unpruned.first, unpruned.metric)
+        if unpruned is None:
+            return None
+        return verdicts.constant_answer(unpruned.first, unpruned.metric)
 
     def _markdown(self, heads: Mapping[str, int]) -> str:
         return tables.markdown(survey_layout.part(self.table, heads))
