@@ -10,7 +10,7 @@ from bert_glue_tf.evaluation.collapse import Mark
 from bert_glue_tf.evaluation.significance import Equal
 from bert_glue_tf.reports import formats
 from bert_glue_tf.reports.verdicts import Comparison, Outcome
-from bert_glue_tf.studies import claims, printed, shares
+from bert_glue_tf.studies import claims, printed, printed_claims, shares
 from bert_glue_tf.studies.claims import Answer, Verdict
 
 Compared = Mapping[str, Comparison | None]
@@ -58,7 +58,7 @@ def answers(
     if files is not None and flips and None not in flips:
         found.append(_arithmetic(files, [flip for flip in flips if flip is not None]))
     found += _second_epoch(curves, mrpc)
-    return [*found, _size()]
+    return [*found, printed_claims.size()]
 
 
 def _of(claim: str, found: Comparison, verdict: Verdict, numbers: str = "") -> Answer:
@@ -188,14 +188,3 @@ def _lower_loss(row: Epoch) -> tuple[Verdict, str]:
     elif low > 0:
         verdict = Verdict.DOES_NOT_HOLD
     return verdict, f"{told} ({low:+.3f} to {high:+.3f} over the seeds), lower: {verdict.value}"
-
-
-def _size() -> Answer:
-    """Answer the claimed reduction by the two sizes that are printed."""
-    theirs = printed.quantization()["mrpc"]
-    found = 1 - theirs["quantized_mb"] / theirs["mb"]
-    numbers = (
-        f"its two sizes, {theirs['mb']:.2f} and {theirs['quantized_mb']:.2f} MB, give {found:.2%}"
-    )
-    same = f"{found:.2%}" == f"{theirs['reduction']:.2%}"
-    return Answer("report.size", Verdict.HOLDS if same else Verdict.DOES_NOT_HOLD, numbers)

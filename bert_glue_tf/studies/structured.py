@@ -10,20 +10,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from bert_glue_tf.compression.names import NO_PRUNING
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import tasks
-from bert_glue_tf.reports import tables, verdicts
+from bert_glue_tf.reports import formats, tables, verdicts
 from bert_glue_tf.reports.formats import Score
 from bert_glue_tf.reports.tables import Table
 from bert_glue_tf.reports.verdicts import Outcome
 from bert_glue_tf.runs.settings import TRAINING
-from bert_glue_tf.studies import claims, columns, printed, words
+from bert_glue_tf.studies import claims, columns, printed, printed_claims, words
 from bert_glue_tf.studies.cells import Cell, cell
 from bert_glue_tf.studies.claims import Answer, Verdict
-from bert_glue_tf.studies.structured_rows import COLUMNS, Row
+from bert_glue_tf.studies.structured_rows import COLUMNS, UNPRUNED, Row, whole_table
 from bert_glue_tf.studies.study import Section
 from bert_glue_tf.studies.swept import SweptStudy
 
 METHODS = ("magnitude", "row", "column", "block")
-UNPRUNED = "unpruned"
 FINE_TUNED = "fine-tuned only"
 # The report's seven and two more of GLUE.
 TASKS = ("cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte", "wnli")
@@ -203,11 +202,31 @@ class Structured(SweptStudy):
         )
 
     def answers(self) -> list[Answer]:
-        """Return the answers to the report's two claims, from all tasks that were run."""
+        """Return the answers to the report's claims, from all tasks that were run."""
         return [
             self._answer("structured.irregular", [("magnitude", m) for m in METHODS[1:]]),
             self._answer("structured.column_block", _COLUMN_FIRST_BLOCK_LAST),
+            *self._works(),
         ]
+
+    def _works(self) -> Iterator[Answer]:
+        """Yield for MRPC and RTE whether rows, columns and blocks beat one answer to everything."""
+        for task in ("mrpc", "rte"):
+            cells = {one.label: one for one in self.by_task.get(task, ())}
+            ours = {
+                name: (group.mean_of(self.metric(task)), group.interval_of(self.metric(task)))
+                for name in ("row", "column", "block")
+                if name in cells and (group := self.group(cells[name]))
+            }
+            constant = self._constant(task) if ours else None
+            if constant:
+                told = ", ".join(
+                    f"{name} {mean:.3f} ({formats.span(interval)})"
+                    for name, (mean, interval) in ours.items()
+                )
+                yield printed_claims.works(
+                    task, f"Ours: {told}, always one answer {constant[0]:.3f}"
+                )
 
     def _answer(self, claim: str, order: Sequence[tuple[str, str]]) -> Answer:
         """Return whether each first of two methods is the better one, on every task.
@@ -305,7 +324,7 @@ class Structured(SweptStudy):
             own = _of_task(table, task)
             own = own.pick(*(head for head in own.filled().heads if head != "task"))
             lines += [tables.markdown(own)]
-        lines += ["## The whole table of the report", "", tables.markdown(_whole_table()), ""]
+        lines += ["## The whole table of the report", "", tables.markdown(whole_table()), ""]
         lines += [f"## The report's ranking{mark}", ""]
         lines += [f"- {line}" for line in self.findings()]
         lines += ["", *(f"- {line}" for line in self.notes()), "", *self.failed_section()]
@@ -363,20 +382,6 @@ _STAR = (
 # The columns of the two tables that a terminal shows of a task.
 _SCORES = ("model", "report", "ours", "range", "score's interval", "epochs")
 _AGAINST = ("model", "sparsity", "difference", "95 % interval", "verdict")
-
-
-def _whole_table() -> Table[Mapping[str, str]]:
-    """Return the report's own Table 1, with its claims about it."""
-    scores = printed.structures()
-    rows = []
-    for method, of_task in scores.items():
-        cells = {"model": UNPRUNED if method == NO_PRUNING else method}
-        for task, score in of_task.items():
-            known = printed.MAJORITY.get(task)
-            star = "" if known is None or printed.is_above(score, *known) else " (*)"
-            cells[printed.names([task])] = f"{score:.3f}{star}"
-        rows.append(cells)
-    return tables.of(rows)
 
 
 def _of_task(table: Table[Row], task: str) -> Table[Row]:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 
-from bert_glue_tf.reports import formats
+from bert_glue_tf.compression.names import NO_PRUNING
+from bert_glue_tf.reports import formats, tables
 from bert_glue_tf.reports.formats import Score
 from bert_glue_tf.reports.groups import Group
 from bert_glue_tf.reports.measured import Interval
-from bert_glue_tf.reports.tables import Column
+from bert_glue_tf.reports.tables import Column, Table
 from bert_glue_tf.reports.verdicts import Comparison
-from bert_glue_tf.studies import columns
+from bert_glue_tf.studies import columns, printed
+
+UNPRUNED = "unpruned"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,3 +121,16 @@ COLUMNS: tuple[Column[Row], ...] = (
     ),
     Column("why it failed", lambda row: row.reason),
 )
+
+
+def whole_table() -> Table[Mapping[str, str]]:
+    """Return the report's own Table 1; scores at the one answer to everything are marked."""
+    rows = []
+    for method, of_task in printed.structures().items():
+        cells = {"model": UNPRUNED if method == NO_PRUNING else method}
+        for task, score in of_task.items():
+            known = printed.MAJORITY.get(task)
+            star = "" if known is None or printed.is_above(score, *known) else " (*)"
+            cells[printed.names([task])] = f"{score:.3f}{star}"
+        rows.append(cells)
+    return tables.of(rows)

@@ -208,10 +208,8 @@ class Survey(SweptStudy):
         return [Group((by_label[label],), name=label) for label in labels.values()]
 
     def answers(self) -> list[Answer]:
-        """Return the answers to the claims on layers, filters and blocks."""
-        rows = {row.method: row for row in self.table.rows}
-        found = [answer(rows.get(name)) for name, answer in survey_claims.ANSWERED.items()]
-        return [one for one in found if one is not None]
+        """Return the answers to the claims of the survey's Table 1, as far as rows were run."""
+        return survey_claims.answers(self.table.rows)
 
     def figures(self) -> dict[str, Any]:
         """Return score against latency and against size."""

@@ -506,14 +506,6 @@ def test_the_answers_are_written_and_read_again(tmp_path):
         claims.read(file)
 
 
-def test_a_claim_that_nobody_ran_says_so_and_what_would_answer_it():
-    rows = claims.table(claims.rows([])).texts()
-    assert len(rows) == len(claims.CLAIMS)
-    assert {row["answer"] for row in rows} == {"not run"}
-    told = {row["claim"]: row["what was found"] for row in rows}
-    assert told["Quantization keeps MRPC's accuracy"] == "make reproduce-report would answer it"
-
-
 # --- the whole ---
 
 

@@ -244,12 +244,15 @@ def test_folders_that_name_no_task_are_refused(folders):
 
 
 def test_the_answers_to_its_claims(tmp_path):
-    irregular, columns = written(tmp_path, SCORES).answers()
+    irregular, columns, works = written(tmp_path, SCORES).answers()
     # Shown against rows and columns, not against blocks.
     assert irregular.verdict is Verdict.CANNOT_BE_TOLD
     assert irregular.numbers.startswith("shown: mrpc: magnitude over row")
     assert irregular.numbers.endswith("Its own table contradicts it on QQP, STS-B")
     assert (irregular.examples, irregular.seeds) == (400, 1)
+    assert works.claim == "structured.mrpc"
+    assert "Ours: row 0.750 (0.7" in works.numbers
+    assert works.numbers.endswith("always one answer 0.667")
     # The blocks are better than the rows.
     assert columns.verdict is Verdict.DOES_NOT_HOLD
     assert "the other way round: mrpc: row over block -0.090" in columns.numbers
