@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 arguments.define_flags(
     "local_global",
     seeds=(),
-    seeds_help="Seeds, separated by commas; tables show mean and range. By default 1, 2, 3 of a "
-    "CNN, and 1 of others.",
+    seeds_help="Seeds, separated by commas; tables show mean and range. By default 1, 2, 3; and 1 "
+    "of the study's BERTs.",
     pruning_scope="all",
     pruning_schedule="gradual",
 )
@@ -92,7 +92,7 @@ def _of_tasks() -> list[Grid]:
         list(dict.fromkeys(_TASKS.value)),
         arguments.settings("pruning_scope", "pruning_schedule"),
         local_global_grids.sparsities(_SPARSITIES.value),
-        _seeds() or (1,),
+        _seeds() or (1, 2, 3),
     )
 
 

@@ -18,7 +18,9 @@ _ENCODER = flags.DEFINE_string("encoder", _DEFAULTS["encoder"], "As for the trai
 _DATA = flags.DEFINE_string("data", _DEFAULTS["data"], "As for the train command.")
 _EPOCHS = flags.DEFINE_integer("epochs", _DEFAULTS["epochs"], "Of every training.")
 _RATE = flags.DEFINE_float("learning_rate", _DEFAULTS["learning_rate"], "Of every training.")
-_SEEDS = flags.DEFINE_list("seeds", ["1"], "Seeds, separated by commas; tables show their mean.")
+_SEEDS = flags.DEFINE_list(
+    "seeds", ["1", "2", "3"], "Seeds, separated by commas; tables show their mean."
+)
 _EXAMPLES = flags.DEFINE_integer(
     "train_examples",
     0,
@@ -62,7 +64,7 @@ def main() -> None:
     study.made_by = arguments.command_line("reproduce_report")
     study.run()
     study.write(root)
-    print(study.text())
+    arguments.show(study)
     layout.say(f"Written to {root / 'report.md'}; the runs are beside it.")
 
 

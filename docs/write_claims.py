@@ -14,18 +14,29 @@ import sys
 
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.reports import tables
-from bert_glue_tf.studies import claims
+from bert_glue_tf.studies import claims, claims_table, printed_claims
 
 RESULTS = pathlib.Path(__file__).parent / "results"
 PAGE = RESULTS / "claims.md"
 HEAD = """# What the four documents claim, and what was found here
 
-Written by `make claims` from the answers of the studies in this folder; [studies.md](../studies.md)
-names the documents. *holds* and *does not hold* are of the encoder and the data that the row names,
-which are smaller than the documents'. *cannot be told* says which difference so many examples would
-have shown four times of five. Differences: mean over the seeds, 95 % interval, p corrected for the
-number of tests of its study (Holm). *not run*: no committed run has written an answer; those of
-before this page was are described in [studies.md](../studies.md).
+Each row is a claim of one of the [four documents](../studies.md) and its answer.
+
+- **holds**: our runs show what the document claims.
+- **does not hold**: our runs show something else.
+- **cannot be told**: our runs show neither. The row says which difference a test would have found
+  in four of five cases with so many examples.
+- **has not been run**: no run in this folder answers the claim. The row names the command that
+  would.
+
+An answer is about the encoder and the data of its row, which are smaller than the documents'. A row
+without an encoder is answered by numbers that the document prints. A difference is a mean over the
+seeds, with its 95 % interval. p-values are corrected by Holm's method for the number of tests of
+the study. The last column is the number of the command, below the table, whose runs gave the
+answer.
+
+`make claims` writes this page from the answers that the studies have written into this folder
+(`*_claims.json`).
 
 """
 
@@ -42,12 +53,12 @@ def page() -> str:
         for command, answers in [claims.read(path)]
         for answer in answers
     ]
-    rows = claims.rows(found)
-    commands = list(dict.fromkeys(row.made_by for row in rows if row.made_by))
-    lines = [HEAD + tables.markdown(claims.table(rows)), "## Commands", ""]
-    for command in commands:
-        of = dict.fromkeys(row.claim.document for row in rows if row.made_by == command)
-        lines += [f"{', '.join(of)}:", "", "```sh", command, "```", ""]
+    rows = claims_table.rows(found, printed_claims.answers())
+    commands = {row.number: row.made_by for row in rows if row.number}
+    lines = [HEAD + tables.markdown(claims_table.table(rows)), "## Commands", ""]
+    for number, command in commands.items():
+        of = dict.fromkeys(row.claim.document for row in rows if row.number == number)
+        lines += [f"Command {number} ({', '.join(of)}):", "", "```sh", command, "```", ""]
     return "\n".join(lines)
 
 

@@ -6,6 +6,7 @@ TensorFlow is imported inside the functions that need it.
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,18 @@ if TYPE_CHECKING:
     import tensorflow as tf
 else:
     np = lazy.module("numpy")  # Commands import this module with their flags.
+
+
+# Spaces that do not break hold a word together, as between a number and its unit.
+_WORD = re.compile("[\\S\N{NO-BREAK SPACE}\N{FIGURE SPACE}\N{NARROW NO-BREAK SPACE}]+")
+
+
+def between_blanks(text: str) -> list[str]:
+    """Return the words of a text whose words have an answer each: what stands between blanks.
+
+    A space that does not break is no blank; where nothing else stands there is no word.
+    """
+    return [word for word in _WORD.findall(text) if word.strip()]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -20,8 +20,9 @@ class Block(ScoredPruning):
     The size is inputs by outputs of the Keras kernel and has to divide every matrix of the
     scope; `block=1x4` means four outputs of one input.
 
-    Source: Li et al. 2020 (https://arxiv.org/abs/2009.08065); Gray et al. 2017, "GPU kernels for
-    block-sparse weights" (https://openai.com/research/block-sparse-gpu-kernels).
+    Source: "Cloud Computing Final Report" (the second report), Table 1, "whole block", whose size
+    it does not say; Gray et al. 2017, "GPU kernels for block-sparse weights"
+    (https://openai.com/research/block-sparse-gpu-kernels).
     """
 
     name = "block"

@@ -20,7 +20,7 @@ class Column(ScoredPruning):
     A column is what one input adds to every output. Keras keeps W transposed, so a column is a
     row of a Keras kernel.
 
-    Source: Li et al. 2020 (https://arxiv.org/abs/2009.08065), as `row`.
+    Source: "Cloud Computing Final Report" (the second report), Table 1, as `row`.
     """
 
     name = "column"

@@ -20,10 +20,8 @@ class Row(ScoredPruning):
     A row makes one output. Keras keeps W transposed, [inputs, outputs], so a row is a column of
     a Keras kernel. Biases stay.
 
-    Source: "Cloud Computing Final Report", Table 1, where it stands beside irregular, column and
-    block pruning; on hardware that gains by such structures Li et al. 2020, "Efficient
-    transformer-based large scale language representations using hardware-friendly block structured
-    pruning" (https://arxiv.org/abs/2009.08065).
+    Source: "Cloud Computing Final Report" (the second report), Table 1, where it stands beside
+    irregular, column and block pruning.
     """
 
     name = "row"

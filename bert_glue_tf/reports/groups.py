@@ -71,7 +71,11 @@ class Group:
     @property
     def interval(self) -> Interval | None:
         """95 % bootstrap interval over the examples, its ends' means over seeds and splits."""
-        return mean_interval([model.interval for model in self.models])
+        return self.interval_of(self.metric)
+
+    def interval_of(self, metric: str) -> Interval | None:
+        """Return the 95 % bootstrap interval of a metric over the examples, as `interval`."""
+        return mean_interval([model.interval_of(metric) for model in self.models])
 
     @property
     def collapsed(self) -> int:

@@ -220,7 +220,11 @@ class Model:
     @property
     def interval(self) -> Interval | None:
         """95 % bootstrap interval of `primary`, its ends' means over the splits."""
-        return mean_interval([self.intervals.get(name) for name in self.primary_names])
+        return self.interval_of(self.task.primary_metric)
+
+    def interval_of(self, metric: str) -> Interval | None:
+        """Return the 95 % bootstrap interval of one of the task's metrics, as `interval`."""
+        return mean_interval([self.intervals.get(f"{metric}{suffix}") for suffix in self.splits])
 
     @property
     def digests(self) -> dict[str, str]:

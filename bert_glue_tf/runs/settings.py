@@ -11,7 +11,7 @@ import math
 import re
 
 from bert_glue_tf.core.errors import UserError
-from bert_glue_tf.core.settings import Limits, Settings, option, whole
+from bert_glue_tf.core.settings import FRACTION, Limits, Settings, option, whole
 
 STRATEGIES = ("auto", "cpu", "gpu", "mirrored", "multi_worker", "tpu")
 BEST = "best"
@@ -19,6 +19,7 @@ KEPT = ("last", BEST)
 CLASS_WEIGHTS = ("none", "balanced")
 LINEAR, CONSTANT, PLATEAU = DECAYS = ("linear", "none", "plateau")
 PLATEAU_FACTOR = 0.1  # PyTorch's and Keras's own of ReduceLROnPlateau.
+VALIDATION, TRAINING = WATCHED = ("validation", "training")  # Of --early_stopping_loss.
 PRECISIONS = ("auto", "none", "float16", "bfloat16")
 _UP_TO_ONE = Limits(0.0, 1.0, "in [0, 1]")
 FIRST, ALL = TOKENS = ("first", "all")  # Of --distill_tokens.
@@ -56,9 +57,21 @@ class OptimizerSettings(Settings):
     )
     early_stopping: int = option(
         0,
-        "Stop where the loss on the validation split(s) has not fallen for so many epochs; with "
+        "Stop where the loss of --early_stopping_loss has not fallen for so many epochs; with "
         "pruning only epochs with the final sparsity count; 0 = train all epochs.",
         limits=whole(0, 1000),
+    )
+    early_stopping_loss: str = option(
+        VALIDATION,
+        f"The loss that --early_stopping watches: {', '.join(WATCHED)}; validation = on the "
+        "validation split(s); training = the mean over the steps of an epoch.",
+        choices=WATCHED,
+    )
+    early_stopping_threshold: float = option(
+        0.0,
+        "Fraction of the smallest loss by which a loss has to be smaller to count as fallen, for "
+        "--early_stopping; 0.01 = by more than 1 %.",
+        limits=FRACTION,
     )
 
     class_weights: str = option(
@@ -92,6 +105,13 @@ class OptimizerSettings(Settings):
                 f"--plateau_epochs={self.plateau_epochs}: means nothing with --decay={self.decay}. "
                 f"Add --decay={PLATEAU}, or leave it out."
             )
+        for name in ("early_stopping_loss", "early_stopping_threshold"):
+            value = getattr(self, name)
+            if not self.early_stopping and value != OptimizerSettings.defaults()[name]:
+                raise UserError(
+                    f"--{name}={value}: means nothing where all epochs are trained. Add "
+                    f"--early_stopping=2, epochs without a smaller loss, or leave --{name} out."
+                )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

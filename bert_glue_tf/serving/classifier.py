@@ -18,6 +18,7 @@ from bert_glue_tf.data.layouts import Layout, Padded
 from bert_glue_tf.data.problems import AnsweredSpan
 from bert_glue_tf.data.tasks import TaskSpec
 from bert_glue_tf.data.truncation import HEAD
+from bert_glue_tf.data.words import between_blanks
 from bert_glue_tf.evaluation import evaluator
 from bert_glue_tf.evaluation.collapse import Mark
 from bert_glue_tf.evaluation.evaluator import PredictFn
@@ -251,7 +252,7 @@ class Classifier:
         """
         problem = self.task.problem
         if problem.tags_words:  # Words have single blanks between.
-            texts = [tuple(" ".join(part.split()) for part in text) for text in texts]
+            texts = [tuple(" ".join(between_blanks(part)) for part in text) for text in texts]
         logits = self.logits(texts)
         return [
             Prediction(text, answer.label, answer.probabilities, answer.score, answer.spans)

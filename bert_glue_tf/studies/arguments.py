@@ -18,6 +18,7 @@ from bert_glue_tf.runs.config import ExperimentConfig
 from bert_glue_tf.sweeps.executors import choice
 
 if TYPE_CHECKING:
+    from bert_glue_tf.studies.study import Study
     from bert_glue_tf.studies.swept import SweptStudy
 
 flags.disclaim_key_flags()  # They are those of the command that asks for them.
@@ -36,6 +37,8 @@ _SETTINGS = (
     "decay",
     "plateau_epochs",
     "early_stopping",
+    "early_stopping_loss",
+    "early_stopping_threshold",
     "keep",
     "dropout",
     "encoder_dropout",
@@ -50,7 +53,7 @@ _SEEDS = "Seeds, separated by commas; tables show their mean."
 
 
 def define_flags(
-    name: str, seeds: Sequence[str] = ("1",), seeds_help: str = _SEEDS, **defaults: Any
+    name: str, seeds: Sequence[str] = ("1", "2", "3"), seeds_help: str = _SEEDS, **defaults: Any
 ) -> None:
     """Define the flags of a study.
 
@@ -85,7 +88,13 @@ def numbers(flag: str, good: str = "1,2,3") -> tuple[int, ...]:
 
 def settings(*names: str) -> dict[str, str]:
     """Return the settings that the flags give, and further ones by name, for a `Cell`."""
-    return {name: str(flags.FLAGS[name].value) for name in (*_SETTINGS, *names)}
+    found = {name: str(flags.FLAGS[name].value) for name in (*_SETTINGS, *names)}
+    if not flags.FLAGS["early_stopping"].value:
+        # A study's own loss and threshold, which mean nothing where all epochs are trained.
+        for name in ("early_stopping_loss", "early_stopping_threshold"):
+            if not flags.FLAGS[name].present:
+                del found[name]
+    return found
 
 
 def given_settings() -> dict[str, str]:
@@ -150,6 +159,17 @@ def run(study: SweptStudy) -> None:
     study.run(folder("runs_dir"), choice.chosen())
 
 
+def show(study: Study[Any]) -> None:
+    """Print the parts of a study."""
+    from bert_glue_tf.reports import terminal
+
+    for section in study.sections():
+        if section.table is not None:
+            terminal.print_rows(section.title, section.table)
+        if section.lines:
+            layout.say("\n".join(section.lines))
+
+
 def present(study: SweptStudy, files: str) -> None:
     """Print a study and write its files; exit with status 1 where runs of it failed.
 
@@ -160,15 +180,9 @@ def present(study: SweptStudy, files: str) -> None:
     Raises:
       UserError: the folder cannot be written.
     """
-    from bert_glue_tf.reports import terminal
-
     output = folder("output")
     study.write(output)
-    for section in study.sections():
-        if section.table is not None:
-            terminal.print_rows(section.title, section.table)
-        if section.lines:
-            layout.say("\n".join(section.lines))
+    show(study)
     layout.say(f"Written to {output}: {files}.")
     if study.failures:
         layout.say("\n".join(study.told_failures()))

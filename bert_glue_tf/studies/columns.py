@@ -44,6 +44,16 @@ def _spread(group: Group | None) -> Interval | None:
     return None if group is None or len(group.seeds) < 2 else group.spread
 
 
+def score_interval(head: str, group: Callable[[R], Group | None]) -> Column[R]:
+    """Return a column of the primary metric's 95 % interval over the examples."""
+
+    def value(row: R) -> Interval | None:
+        found = group(row)
+        return None if found is None else found.interval
+
+    return Column(head, value, formats.span)
+
+
 def difference(found: Callable[[R], Comparison | None]) -> tuple[Column[R], ...]:
     """Return the columns of a difference, which are empty where there is none."""
     return tuple(_of(column, found) for column in rows.DIFFERENCE)

@@ -19,8 +19,16 @@ from bert_glue_tf.runs.results import ExperimentResult
 from bert_glue_tf.studies import local_global_answers, local_global_models, printed, words, zeros
 from bert_glue_tf.studies.claims import Answer
 from bert_glue_tf.studies.local_global_grids import Grid, Way
-from bert_glue_tf.studies.local_global_rows import OVERVIEW, SCORES, OverviewRow, ScoreRow
-from bert_glue_tf.studies.swept import Section, SweptStudy
+from bert_glue_tf.studies.local_global_rows import (
+    FIRST,
+    OVERVIEW,
+    SCORES,
+    SPREADS,
+    OverviewRow,
+    ScoreRow,
+)
+from bert_glue_tf.studies.study import Section
+from bert_glue_tf.studies.swept import SweptStudy
 from bert_glue_tf.studies.zeros import RANKINGS, Zeros
 
 CLAIM = "local pruning is more effective than global pruning"
@@ -54,10 +62,10 @@ class LocalGlobal(SweptStudy):
         return Table(SCORES, tuple(self._score_rows(grid)))
 
     def _score_rows(self, grid: Grid) -> Iterator[ScoreRow]:
-        base = self.group(grid.unpruned)
+        base, majority = self.group(grid.unpruned), self._majority(grid)
         reason = self.reason(grid.unpruned)
         differences = self.local_against_global(grid)
-        yield ScoreRow(None, dict.fromkeys(RANKINGS, base), {}, None, {}, reason)
+        yield ScoreRow(None, dict.fromkeys(RANKINGS, base), {}, None, {}, reason, majority)
         for sparsity in grid.sparsities:
             both = {ranking: grid.pruned[ranking, sparsity] for ranking in RANKINGS}
             failed = (f"{name}: {why}" for name, one in both.items() if (why := self.reason(one)))
@@ -68,7 +76,13 @@ class LocalGlobal(SweptStudy):
                 differences[sparsity],
                 {name: _removed(self.records_of(one)) for name, one in both.items()},
                 "; ".join(failed),
+                majority,
             )
+
+    def _majority(self, grid: Grid) -> float | None:
+        """Return the score of the best answer that is always the same, as the majority class."""
+        done = next((group for one in grid.cells if (group := self.group(one))), None)
+        return None if done is None else verdicts.constant_answer(done.first, done.metric)
 
     def local_against_global(self, grid: Grid) -> dict[float, Comparison | None]:
         """Return sparsity -> local minus global, tested together."""
@@ -90,6 +104,8 @@ class LocalGlobal(SweptStudy):
         return OverviewRow(
             grid.title,
             self.group(grid.unpruned),
+            printed.unpruned(grid.model),
+            self._majority(grid),
             {
                 "local": outcomes.count(Outcome.BETTER),
                 "global": outcomes.count(Outcome.WORSE),
@@ -238,9 +254,9 @@ class LocalGlobal(SweptStudy):
         for grid in self.grids:
             title = f"{grid.title}{self.sample_mark}"
             scores = self.scores(grid)
-            heads = ("sparsity", "local", "global", "difference", "95 % interval", "better")
             removed = ("local's zeros", "global's zeros") if grid.way is Way.REGROWN else ()
-            yield Section(title, scores.pick(*heads, *removed))
+            yield Section(title, scores.pick(*FIRST, *removed))
+            yield Section(f"{title}: each ranking's scores", scores.pick(*SPREADS))
             for ranking in RANKINGS:
                 shown = zeros.table(self.zeros[grid.name], (ranking,))
                 yield Section(f"{title}: percent of zeros in each part, {ranking}", shown)
@@ -305,7 +321,7 @@ class LocalGlobal(SweptStudy):
         Of tasks that are none of the study's models it says what they are.
         """
         found = {grid.way for grid in self.grids}
-        lines = [line for way, line in _EXPLAINED.items() if way in found]
+        lines = [way.explained for way in Way if way in found]
         if Way.REGROWN in found:
             lines.append(f"Of CNNs: {self._facts['authors_code']['cnn']['note']}")
         models = [grid.model for grid in self.grids if grid.model]
@@ -339,7 +355,6 @@ class LocalGlobal(SweptStudy):
         if not records:
             return "No run of it was finished."
         told = [self.settings_line(grid.cells)]
-        base = self.group(grid.unpruned)
         data = records[0].data
         used, of = data["train"]["examples"], data["train"]["split_examples"]
         limited = f"{used:,} of its {of:,}" if used != of else f"all {of:,}"
@@ -351,9 +366,9 @@ class LocalGlobal(SweptStudy):
             f"Trained on {limited} examples, scored on {scored:,}"
             f"{' of the test file' if task.test_splits else ''} ({task.primary_metric})."
         )
-        if base is not None:
-            score = verdicts.constant_answer(base.first, base.metric)
-            told.append(f"The best answer that is always the same has {score:.4f}.")
+        majority = self._majority(grid)
+        if majority is not None:
+            told.append(f"The best answer that is always the same has {majority:.4f}.")
         return " ".join(told)
 
 
@@ -373,19 +388,6 @@ def _lines(found: Zeros) -> dict[str, dict[str, Mapping[str, float]]]:
     }
 
 
-_EXPLAINED = {
-    Way.EQUAL: (
-        "Equal sparsity: weights are pruned once and for good along a schedule, and the best epoch "
-        "after its end is scored; local is one sparsity for every matrix, global one for all "
-        "weights together, so that both have as many zeros."
-    ),
-    Way.REGROWN: (
-        "As the authors' code: pruned after each epoch, and no mask is kept, so that weights grow "
-        "back in the next; local by the shares in that code, layer by layer, and global by its "
-        "amounts, which are not the same: the columns of zeros say what is gone in truth. Biases "
-        "are not pruned here."
-    ),
-}
 _NO_VERDICT = "no verdict"
 _WINNERS = {
     Outcome.BETTER: "local better",

@@ -33,10 +33,30 @@ class Way(enum.Enum):
         """The way in words."""
         return _TOLD[self]
 
+    @property
+    def explained(self) -> str:
+        """The way in a sentence or two."""
+        return _EXPLAINED[self]
+
 
 _TOLD = {
     Way.EQUAL: "equal sparsity",
     Way.REGROWN: "as the authors' code",
+}
+
+
+_EXPLAINED = {
+    Way.EQUAL: (
+        "Equal sparsity: weights are pruned once and for good along a schedule, and the best epoch "
+        "after its end is scored; local is one sparsity for every matrix, global one for all "
+        "weights together, so that both have as many zeros."
+    ),
+    Way.REGROWN: (
+        "As the authors' code: pruned after each epoch, and no mask is kept, so that weights grow "
+        "back in the next; local by the shares in that code, layer by layer, and global by its "
+        "amounts, which are not the same: the columns of zeros say what is gone in truth. Biases "
+        "are not pruned here."
+    ),
 }
 
 

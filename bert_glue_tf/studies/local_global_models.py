@@ -118,7 +118,7 @@ BERTS = tuple(name for name, one in MODELS.items() if one.head)
 
 
 def deviations(names: Sequence[str], asked: Sequence[Way]) -> list[str]:
-    """Return in what our trainings and the authors' code differ, a sentence or two each.
+    """Return what the published values are, and in what our trainings and the authors' code differ.
 
     Args:
       names: of the models.
@@ -126,6 +126,9 @@ def deviations(names: Sequence[str], asked: Sequence[Way]) -> list[str]:
     """
     facts = _code()["cnn"]
     found = []
+    if any(printed.unpruned(name) is not None for name in names):
+        told = printed.document("local_global")["unpruned_elsewhere"]["from"]
+        found.append(f"published: F1 of the unpruned model, by the paper it comes from. {told}")
     if any(MODELS[name].design for name in names):
         theirs = ", ".join(f"{value} of {name}" for name, value in facts["plateau_epochs"].items())
         found.append(

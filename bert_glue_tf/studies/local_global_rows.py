@@ -25,6 +25,7 @@ class ScoreRow:
       difference: local minus global.
       removed: ranking -> share of the weights in scope that are zero, mean over the seeds.
       reason: why runs failed; empty where none did.
+      majority: score of the best answer that is always the same; None where nothing was finished.
     """
 
     sparsity: float | None
@@ -33,6 +34,7 @@ class ScoreRow:
     difference: Comparison | None
     removed: Mapping[str, float | None]
     reason: str
+    majority: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +44,8 @@ class OverviewRow:
     Attributes:
       title: of the model.
       unpruned: its models without pruning; None where none was finished.
+      theirs: what was published of that model, unpruned; None where nothing was.
+      majority: as in `ScoreRow`.
       better: ranking -> number of sparsities at which it is shown to be the better one.
       compared: number of sparsities at which both were finished.
       mean: local minus global over these.
@@ -49,6 +53,8 @@ class OverviewRow:
 
     title: str
     unpruned: Group | None
+    theirs: float | None
+    majority: float | None
     better: Mapping[str, int]
     compared: int
     mean: Difference | None
@@ -101,6 +107,9 @@ SCORES: tuple[Column[ScoreRow], ...] = (
     *map(_removed, RANKINGS),
     columns.spread("local's range", lambda row: row.groups["local"]),
     columns.spread("global's range", lambda row: row.groups["global"]),
+    columns.score_interval("local's interval", lambda row: row.groups["local"]),
+    columns.score_interval("global's interval", lambda row: row.groups["global"]),
+    Column("majority", lambda row: row.majority, formats.number),
     *map(_against, RANKINGS),
     Column("better", lambda row: row.difference, _better),
     *columns.difference(lambda row: row.difference),
@@ -117,9 +126,20 @@ def _interval(found: Difference | None) -> str:
 
 OVERVIEW: tuple[Column[OverviewRow], ...] = (
     Column("model", lambda row: row.title, may_wrap=True),
+    Column("published", lambda row: row.theirs, formats.number),
     columns.score("unpruned", lambda row: row.unpruned),
+    columns.spread("range", lambda row: row.unpruned),
+    columns.score_interval("score's interval", lambda row: row.unpruned),
+    Column("majority", lambda row: row.majority, formats.number),
     Column("local better at", lambda row: row.better["local"]),
     Column("global better at", lambda row: row.better["global"]),
     Column("of", lambda row: row.compared),
     Column("local - global, mean", lambda row: row.mean, _interval, may_wrap=True),
+)
+# The columns of the tables that a terminal shows of a model.
+FIRST = ("sparsity", "local", "global", "difference", "95 % interval", "better")
+SPREADS = (
+    "sparsity",
+    *(f"{ranking}'s {what}" for ranking in RANKINGS for what in ("range", "interval")),
+    "majority",
 )

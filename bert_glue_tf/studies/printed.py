@@ -154,6 +154,18 @@ def structures() -> Scores:
     }
 
 
+def unpruned(model: str) -> float | None:
+    """Return the F1 that was published of a model of local and global pruning, unpruned.
+
+    Not by that document, whose curves are pictures, but by those that its models come from.
+
+    Args:
+      model: name of `local_global_models.MODELS`; None is returned of one without a number.
+    """
+    found = document("local_global")["unpruned_elsewhere"]["f1"].get(model)
+    return None if found is None else found / 100
+
+
 @functools.cache
 def survey_values() -> Mapping[str, str]:
     """Return the survey's Table 1: our method -> what it prints of it, in its words."""

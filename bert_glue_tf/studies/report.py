@@ -20,9 +20,15 @@ from bert_glue_tf.reports.verdicts import Comparison, Outcome
 from bert_glue_tf.studies import printed, report_claims, report_plan, words
 from bert_glue_tf.studies.claims import Answer
 from bert_glue_tf.studies.report_plan import QUANTIZED, RECIPE, Plan
-from bert_glue_tf.studies.report_rows import CURVE, QUANTIZATION, CurveRow, QuantizationRow
+from bert_glue_tf.studies.report_rows import (
+    CURVE,
+    PARTS,
+    QUANTIZATION,
+    CurveRow,
+    QuantizationRow,
+)
 from bert_glue_tf.studies.report_rows import CURVES as CURVE_NAMES
-from bert_glue_tf.studies.study import Study
+from bert_glue_tf.studies.study import Section, Study
 
 CURVES = ("1", "2")  # Tables of loss and accuracy per epoch.
 PRUNED = ("mrpc", "cola")
@@ -95,16 +101,22 @@ class Report(Study[Trained]):
         theirs = printed.curves(number)
         for method in (NO_PRUNING, DEFAULT_METHOD):
             group = self.group(Trained(printed.task_of_curves(number), method))
-            histories = [model.history for model in group.models] if group else []
-            for epoch in range(max(map(len, histories), default=0)):
+            if group is None:
+                continue
+            histories = [model.history for model in group.models]
+            majority = verdicts.constant_answer(group.first, _METRIC)
+            for epoch in range(max(map(len, histories))):
                 yield CurveRow(
                     is_pruned=method == DEFAULT_METHOD,
                     epoch=epoch + 1,
                     theirs=theirs[method][epoch] if epoch < len(theirs[method]) else {},
-                    ours={
-                        name: _mean_and_ends([float(history[epoch][name]) for history in histories])
+                    each={
+                        name: [float(history[epoch][name]) for history in histories]
                         for name in CURVE_NAMES
                     },
+                    trained_on=group.first.data["train"]["examples"],
+                    examples=group.first.examples,
+                    majority=majority,
                 )
 
     def _quantization_rows(self) -> Iterator[QuantizationRow]:
@@ -126,6 +138,7 @@ class Report(Study[Trained]):
                     theirs=printed.quantization()[task],
                     accuracy=group.mean_of(_METRIC),
                     spread=group.spread_of(_METRIC),
+                    interval=group.interval_of(_METRIC),
                     majority=verdicts.constant_answer(float32.first, _METRIC),
                     bytes=group.bytes("plain"),
                     saved=saved,
@@ -192,9 +205,25 @@ class Report(Study[Trained]):
 
     # --- the whole ---
 
+    @property
+    def _sample(self) -> str:
+        return f" ({SAMPLE})" if self.settings["data"] == SAMPLE else ""
+
+    def sections(self) -> Iterator[Section]:
+        """Yield the three tables, those of the curves in two parts, then the hypotheses."""
+        found = self.tables()
+        yield Section(lines=(self._settings_line(),))
+        for number in CURVES:
+            title = f"Table {number}. {printed.TITLES[number]}{self._sample}"
+            for part, heads in PARTS.items():
+                yield Section(f"{title}: {part}", found[f"table_{number}"].pick(*heads))
+        yield Section(f"Table 3. {printed.TITLES['3']}{self._sample}", found["table_3"])
+        counts = (f"{task}: {told}" for task, told in self._counts().items())
+        yield Section(lines=(_FILES, _INTERVALS, *counts, *self.findings()))
+
     def text(self) -> str:
         """Return the whole comparison in Markdown."""
-        sample = f" ({SAMPLE})" if self.settings["data"] == SAMPLE else ""
+        sample = self._sample
         facts = printed.document(self.name)
         lines = [
             "# The report's tables, reproduced",
@@ -205,6 +234,8 @@ class Report(Study[Trained]):
             "",
             *(f"- {task}: {told}" for task, told in self._counts().items()),
             "",
+            _INTERVALS,
+            "",
         ]
         found = self.tables()
         for number in (*CURVES, "3"):
@@ -213,11 +244,9 @@ class Report(Study[Trained]):
                 continue
             lines += [f"## Table {number}. {printed.TITLES[number]}{sample}", ""]
             if number == "3":
-                told = (
-                    f"Ours: float32 and {RECIPE} .tflite files; the report: PyTorch's checkpoints."
-                )
-                lines += [told, ""]
-            lines += [tables.markdown(table)]
+                lines += [_FILES, "", tables.markdown(table)]
+            for part, heads in (PARTS if number in CURVES else {}).items():
+                lines += [f"{part.capitalize()}:", "", tables.markdown(table.pick(*heads))]
         lines += [f"## The two hypotheses{sample}", "", words.tests("all claims"), ""]
         lines += [f"- {one}" for one in self.findings()]
         return "\n".join([*lines, ""])
@@ -257,9 +286,11 @@ class Report(Study[Trained]):
         self.write_files(output, {f"{self.name}.md": self.text()} | self.answers_file())
 
 
-def _mean_and_ends(values: Sequence[float]) -> tuple[float, float, float]:
-    """Return the mean, the smallest and the largest."""
-    return float(np.mean(values)), min(values), max(values)
+_FILES = f"Ours: float32 and {RECIPE} .tflite files; the report: PyTorch's checkpoints."
+_INTERVALS = (
+    "Ours: mean over the seeds, and their range. interval: 95 %, over the examples. majority: "
+    "accuracy of the most frequent class."
+)
 
 
 def _examples(model: Model) -> str:

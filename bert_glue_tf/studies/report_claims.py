@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
+from bert_glue_tf.evaluation import significance
 from bert_glue_tf.evaluation.collapse import Mark
 from bert_glue_tf.evaluation.significance import Equal
+from bert_glue_tf.reports import formats
 from bert_glue_tf.reports.verdicts import Comparison, Outcome
-from bert_glue_tf.studies import claims, printed
+from bert_glue_tf.studies import claims, printed, printed_claims, shares
 from bert_glue_tf.studies.claims import Answer, Verdict
 
 Compared = Mapping[str, Comparison | None]
@@ -18,12 +20,17 @@ _NEARLY = 0.02
 
 
 class Epoch(Protocol):
-    """An epoch of the pruned MRPC: mean, smallest and largest over the seeds, by name."""
+    """An epoch of the pruned MRPC: our values by name, one for each seed; see `CurveRow`."""
 
     @property
     def epoch(self) -> int: ...
     @property
-    def ours(self) -> Mapping[str, tuple[float, float, float]]: ...
+    def each(self) -> Mapping[str, Sequence[float]]: ...
+    @property
+    def trained_on(self) -> int: ...
+    @property
+    def examples(self) -> int: ...
+    def mean(self, name: str) -> float: ...
 
 
 def answers(
@@ -51,7 +58,7 @@ def answers(
     if files is not None and flips and None not in flips:
         found.append(_arithmetic(files, [flip for flip in flips if flip is not None]))
     found += _second_epoch(curves, mrpc)
-    return [*found, _size()]
+    return [*found, printed_claims.size()]
 
 
 def _of(claim: str, found: Comparison, verdict: Verdict, numbers: str = "") -> Answer:
@@ -120,36 +127,64 @@ def _arithmetic(found: Comparison, flips: Sequence[int]) -> Answer:
 
 
 def _second_epoch(curves: Sequence[Epoch], compared: Comparison | None) -> Iterator[Answer]:
-    """Answer the claim about the second epoch of MRPC with pruning."""
+    """Answer the claim about the second epoch of MRPC with pruning, by both of its parts."""
     row = next((row for row in curves if row.epoch == _SECOND), None)
     if row is None or compared is None:
         return
-    means = {name: values[0] for name, values in row.ours.items()}
-    apart = abs(means["accuracy"] - means["val_accuracy"])
-    both = apart < _NEARLY and means["val_loss"] < means["loss"]
+    parts = [_same_accuracy(row), _lower_loss(row)]
     theirs = printed.curves("1")[printed.PRUNED][_SECOND - 1]
-    numbers = (
-        f"accuracy {means['accuracy']:.3f} in training and {means['val_accuracy']:.3f} in "
-        f"validation, loss {means['loss']:.3f} and {means['val_loss']:.3f} (training's is a mean "
-        f"over the epoch, with dropout). The report's own table has loss {theirs['loss']:.3f} and "
-        f"{theirs['val_loss']:.3f}"
+    told = (
+        f"The report's own table has accuracy {theirs['accuracy']:.3f} and "
+        f"{theirs['val_accuracy']:.3f}, loss {theirs['loss']:.3f} and {theirs['val_loss']:.3f}"
     )
     yield Answer(
         "report.second_epoch",
-        Verdict.HOLDS if both else Verdict.DOES_NOT_HOLD,
-        numbers,
+        _of_all([verdict for verdict, _ in parts]),
+        ". ".join([*(numbers for _, numbers in parts), told]),
         compared.examples,
         len(compared.seeds),
         compared.encoder,
     )
 
 
-def _size() -> Answer:
-    """Answer the claimed reduction by the two sizes that are printed."""
-    theirs = printed.quantization()["mrpc"]
-    found = 1 - theirs["quantized_mb"] / theirs["mb"]
-    numbers = (
-        f"its two sizes, {theirs['mb']:.2f} and {theirs['quantized_mb']:.2f} MB, give {found:.2%}"
+def _of_all(verdicts: Sequence[Verdict]) -> Verdict:
+    """Return the answer to a claim that holds where all of its parts do."""
+    if Verdict.DOES_NOT_HOLD in verdicts:
+        return Verdict.DOES_NOT_HOLD
+    return Verdict.HOLDS if {*verdicts} == {Verdict.HOLDS} else Verdict.CANNOT_BE_TOLD
+
+
+def _same_accuracy(row: Epoch) -> tuple[Verdict, str]:
+    """Tell if the accuracies of training and validation are nearly the same, and by what."""
+    training, validation = row.mean("accuracy"), row.mean("val_accuracy")
+    low, high = shares.difference((validation, row.examples), (training, row.trained_on))
+    verdict = Verdict.CANNOT_BE_TOLD
+    if max(-low, high) < _NEARLY:
+        verdict = Verdict.HOLDS
+    elif low > _NEARLY or high < -_NEARLY:
+        verdict = Verdict.DOES_NOT_HOLD
+    return verdict, (
+        f"accuracy {training:.3f} in training and {validation:.3f} in validation, "
+        f"{validation - training:+.3f} ({low:+.3f} to {high:+.3f} over the examples), nearly the "
+        f"same (within {_NEARLY:g}): {verdict.value}"
     )
-    same = f"{found:.2%}" == f"{theirs['reduction']:.2%}"
-    return Answer("report.size", Verdict.HOLDS if same else Verdict.DOES_NOT_HOLD, numbers)
+
+
+def _lower_loss(row: Epoch) -> tuple[Verdict, str]:
+    """Tell if the loss of validation is below that of training, and by what."""
+    training, validation = row.mean("loss"), row.mean("val_loss")
+    pairs = zip(row.each["val_loss"], row.each["loss"], strict=True)
+    apart = [of_validation - of_training for of_validation, of_training in pairs]
+    told = (
+        f"loss {training:.3f} in training (a mean over the epoch, with dropout) and "
+        f"{validation:.3f} in validation, {validation - training:+.3f}"
+    )
+    verdict = Verdict.CANNOT_BE_TOLD
+    if len(apart) < significance.METHOD_SEEDS:
+        return verdict, f"{told}, lower: {verdict.value}: {formats.FEW[len(apart)]}"
+    low, high = shares.over_seeds(apart)
+    if high < 0:
+        verdict = Verdict.HOLDS
+    elif low > 0:
+        verdict = Verdict.DOES_NOT_HOLD
+    return verdict, f"{told} ({low:+.3f} to {high:+.3f} over the seeds), lower: {verdict.value}"

@@ -4,24 +4,52 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bert_glue_tf.reports import formats
 from bert_glue_tf.reports.measured import Interval
 from bert_glue_tf.reports.tables import Column, Tone
+from bert_glue_tf.studies import shares
 
+INTERVAL = "val_accuracy: interval"
 CURVES = ("loss", "accuracy", "val_loss", "val_accuracy")
 
 
 @dataclasses.dataclass(frozen=True)
 class CurveRow:
-    """One epoch: the report's values, and of ours mean, smallest and largest over the seeds."""
+    """One epoch.
+
+    Attributes:
+      is_pruned: whether it is of the pruned model.
+      epoch: from 1.
+      theirs: the report's values by name; empty of an epoch that it has not.
+      each: ours by name, one for each seed.
+      trained_on: number of the training examples.
+      examples: number of the validation examples.
+      majority: accuracy of the most frequent class of these.
+    """
 
     is_pruned: bool
     epoch: int
     theirs: Mapping[str, float]
-    ours: Mapping[str, tuple[float, float, float]]
+    each: Mapping[str, Sequence[float]]
+    trained_on: int
+    examples: int
+    majority: float
+
+    def mean(self, name: str) -> float:
+        """Return the mean of our values over the seeds."""
+        return sum(self.each[name]) / len(self.each[name])
+
+    def ours(self, name: str) -> tuple[float, float, float]:
+        """Return the mean of our values, the smallest and the largest."""
+        return self.mean(name), min(self.each[name]), max(self.each[name])
+
+    @property
+    def interval(self) -> Interval:
+        """95 % interval of the mean validation accuracy over the examples."""
+        return shares.interval(self.mean("val_accuracy"), self.examples)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +63,7 @@ class QuantizationRow:
       theirs: the report's values of the task, by name.
       accuracy: ours, mean over the seeds.
       spread: the smallest and the largest of ours; both ends are `accuracy` of one seed.
+      interval: 95 % interval over the examples.
       majority: the accuracy of the most frequent class.
       bytes: of our files, mean over the seeds.
       saved: the fraction of the float32 file that quantization saves; None for float32 itself.
@@ -47,6 +76,7 @@ class QuantizationRow:
     theirs: Mapping[str, float]
     accuracy: float
     spread: Interval
+    interval: Interval | None
     majority: float
     bytes: float
     saved: float | None
@@ -75,10 +105,14 @@ def _percent(value: float | None) -> str:
     return "" if value is None else f"{value:.2%}"
 
 
+def _heads(*names: str) -> tuple[str, ...]:
+    return tuple(column.head for name in names for column in _curve(name))
+
+
 def _curve(name: str) -> tuple[Column[CurveRow], Column[CurveRow]]:
     return (
         Column(f"{name}: report", lambda row: row.theirs.get(name), _number(3)),
-        Column(f"{name}: ours", lambda row: row.ours[name], _over_seeds),
+        Column(f"{name}: ours", lambda row: row.ours(name), _over_seeds, may_wrap=True),
     )
 
 
@@ -86,12 +120,20 @@ CURVE: tuple[Column[CurveRow], ...] = (
     Column("pruning", lambda row: row.is_pruned, lambda value: "with" if value else "without"),
     Column("epoch", lambda row: row.epoch),
     *itertools.chain.from_iterable(map(_curve, CURVES)),
+    Column(INTERVAL, lambda row: row.interval, formats.span),
+    Column("majority", lambda row: row.majority, _number(3)),
 )
+# What a terminal and a page show of it side by side.
+PARTS: Mapping[str, tuple[str, ...]] = {
+    "training": ("pruning", "epoch", *_heads("loss", "accuracy")),
+    "validation": ("pruning", "epoch", *_heads("val_loss", "val_accuracy"), INTERVAL, "majority"),
+}
 QUANTIZATION: tuple[Column[QuantizationRow], ...] = (
-    Column("task", lambda row: f"{row.task}, {row.examples}"),
+    Column("task", lambda row: f"{row.task}, {row.examples}", may_wrap=True),
     Column("quantized", lambda row: row.is_quantized, _yes),
     Column("accuracy: report", lambda row: row.published("accuracy"), _number(4)),
-    Column("accuracy: ours", lambda row: (row.accuracy, *row.spread), _over_seeds),
+    Column("accuracy: ours", lambda row: (row.accuracy, *row.spread), _over_seeds, may_wrap=True),
+    Column("accuracy's interval", lambda row: row.interval, formats.span),
     Column("majority", lambda row: row.majority, _number(3)),
     Column("MB: report", lambda row: row.published("mb"), _number(2)),
     Column("MB: ours", lambda row: row.bytes, formats.megabytes(2)),

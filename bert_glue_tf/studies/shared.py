@@ -36,7 +36,8 @@ from bert_glue_tf.studies.shared_models import (
     Level,
 )
 from bert_glue_tf.studies.shared_rows import COLUMNS, COSTS, SWITCHES, Cost, Row, SwitchRow
-from bert_glue_tf.studies.swept import Section, SweptStudy
+from bert_glue_tf.studies.study import Section
+from bert_glue_tf.studies.swept import SweptStudy
 
 COUNTS = (0, 1, 2, 5, 10, 100, 1000)  # Of switches.
 

@@ -10,18 +10,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from bert_glue_tf.compression.names import NO_PRUNING
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import tasks
-from bert_glue_tf.reports import tables, verdicts
+from bert_glue_tf.reports import formats, tables, verdicts
 from bert_glue_tf.reports.formats import Score
 from bert_glue_tf.reports.tables import Table
 from bert_glue_tf.reports.verdicts import Outcome
-from bert_glue_tf.studies import claims, columns, printed, words
+from bert_glue_tf.runs.settings import TRAINING
+from bert_glue_tf.studies import claims, columns, printed, printed_claims, words
 from bert_glue_tf.studies.cells import Cell, cell
 from bert_glue_tf.studies.claims import Answer, Verdict
-from bert_glue_tf.studies.structured_rows import COLUMNS, Row
-from bert_glue_tf.studies.swept import Section, SweptStudy
+from bert_glue_tf.studies.structured_rows import COLUMNS, UNPRUNED, Row, whole_table
+from bert_glue_tf.studies.study import Section
+from bert_glue_tf.studies.swept import SweptStudy
 
 METHODS = ("magnitude", "row", "column", "block")
-UNPRUNED = "unpruned"
 FINE_TUNED = "fine-tuned only"
 # The report's seven and two more of GLUE.
 TASKS = ("cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte", "wnli")
@@ -32,7 +33,8 @@ class Structured(SweptStudy):
     """The four methods at one ratio, on several tasks.
 
     Each model is fine-tuned, pruned at once by one ratio for the six matrices of every layer, and
-    retrained; the unpruned one trains on without being pruned, so that all have seen as much.
+    retrained, by the command until the training loss stands still; the unpruned one trains on by
+    the same rule without being pruned.
 
     Args:
       tasks: names.
@@ -200,11 +202,31 @@ class Structured(SweptStudy):
         )
 
     def answers(self) -> list[Answer]:
-        """Return the answers to the report's two claims, from all tasks that were run."""
+        """Return the answers to the report's claims, from all tasks that were run."""
         return [
             self._answer("structured.irregular", [("magnitude", m) for m in METHODS[1:]]),
             self._answer("structured.column_block", _COLUMN_FIRST_BLOCK_LAST),
+            *self._works(),
         ]
+
+    def _works(self) -> Iterator[Answer]:
+        """Yield for MRPC and RTE whether rows, columns and blocks beat one answer to everything."""
+        for task in ("mrpc", "rte"):
+            cells = {one.label: one for one in self.by_task.get(task, ())}
+            ours = {
+                name: (group.mean_of(self.metric(task)), group.interval_of(self.metric(task)))
+                for name in ("row", "column", "block")
+                if name in cells and (group := self.group(cells[name]))
+            }
+            constant = self._constant(task) if ours else None
+            if constant:
+                told = ", ".join(
+                    f"{name} {mean:.3f} ({formats.span(interval)})"
+                    for name, (mean, interval) in ours.items()
+                )
+                yield printed_claims.works(
+                    task, f"Ours: {told}, always one answer {constant[0]:.3f}"
+                )
 
     def _answer(self, claim: str, order: Sequence[tuple[str, str]]) -> Answer:
         """Return whether each first of two methods is the better one, on every task.
@@ -247,14 +269,31 @@ class Structured(SweptStudy):
 
     def sections(self) -> Iterator[Section]:
         """Yield each task's table and ranking."""
-        table = self.tables()[self.name].pick(
-            "model", "report", "ours", "sparsity", "difference", "95 % interval", "verdict"
-        )
+        whole = self.tables()[self.name]
+        scores, against = whole.pick(*_SCORES), whole.pick(*_AGAINST)
         for task in self.by_task:
             title = f"{task}, {self.metric(task)}{self.sample_mark}"
-            yield Section(title, _of_task(table, task))
+            yield Section(title, _of_task(scores, task))
+            compared = _of_task(against, task).where(lambda row: row.difference is not None)
+            yield Section(f"{title}: against the unpruned model", compared)
             yield Section(lines=tuple(self.ranking(task)))
-        yield Section(lines=(_STAR, *self.notes()))
+        yield Section(lines=(self._rule(), _STAR, *self.notes()))
+
+    def _rule(self) -> str:
+        """Return how long each model trains on after it was pruned, in words."""
+        config = self.cells[0].configs[0]
+        if not config.early_stopping:
+            return (
+                f"Each model trains on for {config.epochs} epochs, the report's until the loss "
+                "stands still."
+            )
+        theirs = ", as the report's" if config.early_stopping_loss == TRAINING else ""
+        return (
+            f"Each model trains on until its {config.early_stopping_loss} loss stands still"
+            f"{theirs}: until {config.early_stopping} epochs have not brought it more than "
+            f"{100 * config.early_stopping_threshold:g} % below the smallest so far, and for "
+            f"{config.epochs} epochs at most (epochs: after how many each seed has stopped)."
+        )
 
     def text(self) -> str:
         """Return the whole comparison in Markdown."""
@@ -268,9 +307,8 @@ class Structured(SweptStudy):
             "",
             self.settings_line(),
             f"A row of `{FINE_TUNED}` is the model that the others start from; `{UNPRUNED}` has "
-            "trained on as long as they, and is what each difference is taken to. "
-            "`loss, last epoch`: the change of the training loss in it, since the report trains on "
-            "until it stands still. "
+            "trained on by the same rule as they, and is what each difference is taken to. "
+            f"{self._rule()} `loss, last epoch`: the change of the training loss in it. "
             + words.tests("the models of a task against the unpruned one, and each two methods"),
             "",
             _STAR,
@@ -286,7 +324,7 @@ class Structured(SweptStudy):
             own = _of_task(table, task)
             own = own.pick(*(head for head in own.filled().heads if head != "task"))
             lines += [tables.markdown(own)]
-        lines += ["## The whole table of the report", "", tables.markdown(_whole_table()), ""]
+        lines += ["## The whole table of the report", "", tables.markdown(whole_table()), ""]
         lines += [f"## The report's ranking{mark}", ""]
         lines += [f"- {line}" for line in self.findings()]
         lines += ["", *(f"- {line}" for line in self.notes()), "", *self.failed_section()]
@@ -341,18 +379,9 @@ _STAR = (
 )
 
 
-def _whole_table() -> Table[Mapping[str, str]]:
-    """Return the report's own Table 1, with its claims about it."""
-    scores = printed.structures()
-    rows = []
-    for method, of_task in scores.items():
-        cells = {"model": UNPRUNED if method == NO_PRUNING else method}
-        for task, score in of_task.items():
-            known = printed.MAJORITY.get(task)
-            star = "" if known is None or printed.is_above(score, *known) else " (*)"
-            cells[printed.names([task])] = f"{score:.3f}{star}"
-        rows.append(cells)
-    return tables.of(rows)
+# The columns of the two tables that a terminal shows of a task.
+_SCORES = ("model", "report", "ours", "range", "score's interval", "epochs")
+_AGAINST = ("model", "sparsity", "difference", "95 % interval", "verdict")
 
 
 def _of_task(table: Table[Row], task: str) -> Table[Row]:

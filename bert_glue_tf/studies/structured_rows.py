@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 
-from bert_glue_tf.reports import formats
+from bert_glue_tf.compression.names import NO_PRUNING
+from bert_glue_tf.reports import formats, tables
 from bert_glue_tf.reports.formats import Score
 from bert_glue_tf.reports.groups import Group
 from bert_glue_tf.reports.measured import Interval
-from bert_glue_tf.reports.tables import Column
+from bert_glue_tf.reports.tables import Column, Table
 from bert_glue_tf.reports.verdicts import Comparison
-from bert_glue_tf.studies import columns
+from bert_glue_tf.studies import columns, printed
+
+UNPRUNED = "unpruned"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,6 +58,17 @@ class Row:
         return self.group.spread_of(self.metric)
 
     @property
+    def interval(self) -> Interval | None:
+        """95 % interval of our score over the examples."""
+        return self.group.interval_of(self.metric) if self.group else None
+
+    @property
+    def epochs(self) -> tuple[int, ...]:
+        """After how many epochs the training of each seed has stopped."""
+        histories = [model.history for model in self.group.models] if self.group else []
+        return tuple(map(len, histories)) if all(histories) else ()
+
+    @property
     def still_falling(self) -> float | None:
         """Mean change of the training loss from the last but one epoch to the last, as a fraction.
 
@@ -88,15 +103,17 @@ COLUMNS: tuple[Column[Row], ...] = (
     Column("model", lambda row: row.model),
     Column("metric", lambda row: row.metric),
     Column("report", lambda row: (row.theirs, row.is_above), _theirs),
-    Column("ours", lambda row: row.ours, columns.score_text, columns.score_tone),
+    Column("ours", lambda row: row.ours, columns.score_text, columns.score_tone, may_wrap=True),
     Column("seeds", lambda row: row.group.seeds if row.group else (), formats.listed),
     Column("range", lambda row: row.spread, formats.span),
+    Column("score's interval", lambda row: row.interval, formats.span),
     Column(
         "sparsity",
         lambda row: row.sparsity,
         lambda value: "" if value is None else f"{value:.2%}",
     ),
     *columns.difference(lambda row: row.difference),
+    Column("epochs", lambda row: row.epochs, formats.listed),
     Column(
         "loss, last epoch",
         lambda row: row.still_falling,
@@ -104,3 +121,16 @@ COLUMNS: tuple[Column[Row], ...] = (
     ),
     Column("why it failed", lambda row: row.reason),
 )
+
+
+def whole_table() -> Table[Mapping[str, str]]:
+    """Return the report's own Table 1; scores at the one answer to everything are marked."""
+    rows = []
+    for method, of_task in printed.structures().items():
+        cells = {"model": UNPRUNED if method == NO_PRUNING else method}
+        for task, score in of_task.items():
+            known = printed.MAJORITY.get(task)
+            star = "" if known is None or printed.is_above(score, *known) else " (*)"
+            cells[printed.names([task])] = f"{score:.3f}{star}"
+        rows.append(cells)
+    return tables.of(rows)

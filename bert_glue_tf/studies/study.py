@@ -8,8 +8,9 @@ computed once for each pair of cells and kept. A study that tests many pairs cor
 from __future__ import annotations
 
 import abc
+import dataclasses
 import pathlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from bert_glue_tf.core.errors import UserError
@@ -38,6 +39,15 @@ class AnyCell(Protocol):
     def task(self) -> str:
         """The task's name."""
         ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Section:
+    """A part of a study for the terminal: a table with its title, and lines below it."""
+
+    title: str = ""
+    table: Table[Any] | None = None
+    lines: tuple[str, ...] = ()
 
 
 C = TypeVar("C", bound=AnyCell)
@@ -73,6 +83,10 @@ class Study(abc.ABC, Generic[C]):
     @abc.abstractmethod
     def text(self) -> str:
         """Return the whole study in Markdown."""
+
+    @abc.abstractmethod
+    def sections(self) -> Iterator[Section]:
+        """Yield the parts of the study for a terminal, whose tables are fitted to its width."""
 
     def answers(self) -> list[claims.Answer]:
         """Return the answers to the document's claims of `claims.CLAIMS`, as far as it was run."""

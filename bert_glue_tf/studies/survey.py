@@ -21,9 +21,10 @@ from bert_glue_tf.reports.verdicts import Comparison
 from bert_glue_tf.studies import hybrids, survey_claims, survey_layout, survey_measure, words
 from bert_glue_tf.studies.cells import Cell, cell
 from bert_glue_tf.studies.claims import Answer
+from bert_glue_tf.studies.study import Section
 from bert_glue_tf.studies.survey_measure import INT8, Costs, MeasureSettings
 from bert_glue_tf.studies.survey_rows import COLUMNS, Row
-from bert_glue_tf.studies.swept import Section, SweptStudy
+from bert_glue_tf.studies.swept import SweptStudy
 from bert_glue_tf.sweeps import plan
 from bert_glue_tf.sweeps.executors.base import Executor
 
@@ -170,6 +171,7 @@ class Survey(SweptStudy):
             base=self.base,
             reason="; ".join(filter(None, reasons)),
             int8_mark=self._int8_mark(own) if own and own.files else None,
+            majority=self._majority,
         )
 
     def _int8_mark(self, own: Costs) -> Mark | None:
@@ -206,10 +208,8 @@ class Survey(SweptStudy):
         return [Group((by_label[label],), name=label) for label in labels.values()]
 
     def answers(self) -> list[Answer]:
-        """Return the answers to the claims on layers, filters and blocks."""
-        rows = {row.method: row for row in self.table.rows}
-        found = [answer(rows.get(name)) for name, answer in survey_claims.ANSWERED.items()]
-        return [one for one in found if one is not None]
+        """Return the answers to the claims of the survey's Table 1, as far as rows were run."""
+        return survey_claims.answers(self.table.rows)
 
     def figures(self) -> dict[str, Any]:
         """Return score against latency and against size."""
@@ -294,11 +294,15 @@ class Survey(SweptStudy):
 
     def _constant_answer(self) -> str:
         """Return the score of the best answer that does not look at the text, as a sentence."""
+        score = self._majority
+        return "" if score is None else f"The best answer that is always the same has {score:.4f}. "
+
+    @property
+    def _majority(self) -> float | None:
         unpruned = self.group(self.cells[0])
         if unpruned is None:
-            return ""
-        score = verdicts.constant_answer(unpruned.first, unpruned.metric)
-        return f"The best answer that is always the same has {score:.4f}. "
+            return None
+        return verdicts.constant_answer(unpruned.first, unpruned.metric)
 
     def _markdown(self, heads: Mapping[str, int]) -> str:
         return tables.markdown(survey_layout.part(self.table, heads))

@@ -31,6 +31,7 @@ PARTS: Mapping[str, Mapping[str, int]] = {
         "method": 0,
         "seeds": 3,
         "score's interval": 0,
+        "majority": 2,
         "p": 0,
         "equal": 1,
         "int8 score": 0,

@@ -38,6 +38,7 @@ class Row:
       base: those of the unpruned model.
       reason: why it was not trained or exported; empty where it was.
       int8_mark: of its dynamic_int8 file; None where it has none.
+      majority: score of the best answer that is always the same; None where that is not known.
     """
 
     method: str
@@ -47,6 +48,7 @@ class Row:
     base: Costs
     reason: str
     int8_mark: Mark | None
+    majority: float | None = None
 
     @property
     def int8(self) -> ExportResult | None:
@@ -162,6 +164,7 @@ COLUMNS: tuple[Column[Row], ...] = (
     columns.score("score", lambda row: row.group),
     columns.spread("range", lambda row: row.group),
     Column("score's interval", lambda row: row.group and row.group.interval, formats.span),
+    Column("majority", lambda row: row.majority, formats.number),
     Column("seeds", lambda row: row.group and row.group.seeds, _seeds),
     *columns.difference(lambda row: row.difference),
     _robust("typos", "typos"),

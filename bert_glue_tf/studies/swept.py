@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import abc
-import dataclasses
 import pathlib
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from bert_glue_tf.compression.names import NO_PRUNING
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import tasks
 from bert_glue_tf.reports.measured import SAMPLE
-from bert_glue_tf.reports.tables import Table
 from bert_glue_tf.runs.config import ExperimentConfig, short
 from bert_glue_tf.runs.results import ExperimentResult
 from bert_glue_tf.studies import words
@@ -35,15 +32,6 @@ _ALWAYS_SAID = (
 )
 
 
-@dataclasses.dataclass(frozen=True)
-class Section:
-    """A part of a study for the terminal: a table with its title, and lines below it."""
-
-    title: str = ""
-    table: Table[Any] | None = None
-    lines: tuple[str, ...] = ()
-
-
 class SweptStudy(Study[Cell]):
     """A study whose runs a sweep makes.
 
@@ -57,10 +45,6 @@ class SweptStudy(Study[Cell]):
         self.records: dict[str, ExperimentResult] = {}
         self.failures: dict[str, str] = {}
         self._runs: Sequence[plan.Run] = ()
-
-    @abc.abstractmethod
-    def sections(self) -> Iterator[Section]:
-        """Yield the parts of the study for a terminal of 100 columns."""
 
     def planned(self, root: pathlib.Path) -> list[dict[str, str]]:
         """Return a row for each run of the study, and whether it is finished; nothing is run.

@@ -368,6 +368,7 @@ def test_other_settings_give_the_default_folder_another_name():
         "keep": "best",
         "mixed_precision": "bfloat16",
         "decay": "plateau",
+        "early_stopping_loss": "training",
         "tagging_head": "crf",
         "tagged_pieces": "all",
         "packing": "true",
@@ -383,7 +384,11 @@ def test_other_settings_give_the_default_folder_another_name():
         other = choices.get(
             name, {bool: not default, str: "cpu", float: 0.25, int: 7}[type(default)]
         )
-        together = {"keep_after": {"keep": "best"}, "plateau_epochs": {"decay": "plateau"}}
+        stops = {"early_stopping": 2}
+        together = {"keep_after": {"keep": "best"}, "plateau_epochs": {"decay": "plateau"}} | {
+            "early_stopping_loss": stops,
+            "early_stopping_threshold": stops,
+        }
         names.add(ExperimentConfig(**{**together.get(name, {}), name: other}).run_name)
     assert len(names) == len(one) + 1
     # What is given as it would be computed is the same setting.

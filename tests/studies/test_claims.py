@@ -11,7 +11,14 @@ from bert_glue_tf.data import tasks
 from bert_glue_tf.evaluation import metrics, significance
 from bert_glue_tf.evaluation.collapse import Mark
 from bert_glue_tf.reports.verdicts import Comparison
-from bert_glue_tf.studies import claims, local_global_claims, survey_claims
+from bert_glue_tf.studies import (
+    claims,
+    claims_table,
+    local_global_claims,
+    printed,
+    printed_claims,
+    survey_claims,
+)
 from bert_glue_tf.studies.claims import Verdict
 
 N = 400
@@ -100,3 +107,131 @@ def test_an_encoder_is_named_without_its_place(tmp_path):
     (tmp_path / "x.json").write_text(claims.text("local_global", [one, nothing], "make"))
     _, found = claims.read(tmp_path / "x.json")
     assert [answer.encoder for answer in found] == ["conv4, minilm_l6", ""]
+
+
+# --- the table of all of them ---
+
+
+def test_a_claim_that_nobody_ran_says_so_and_what_would_answer_it():
+    rows = claims_table.table(claims_table.rows([])).texts()
+    assert len(rows) == len(claims.CLAIMS)
+    assert {row["answer"] for row in rows} == {"has not been run"}
+    told = {row["claim"]: row["what was found"] for row in rows}
+    assert told["Quantization keeps MRPC's accuracy"] == "make reproduce-report would answer it"
+    assert (
+        "no command of ours measures bias"
+        in (told["Movement pruning: the better the model, the more bias (GLUE)"])
+    )
+    assert {row["command"] for row in rows} == {""}
+
+
+def test_the_survey_s_whole_table_1_is_among_the_claims():
+    rows = printed.document("survey")["table1"]
+    asked = [one for one in claims.CLAIMS if one.name.startswith("survey.")]
+    assert len(asked) == len(rows) == 8
+    assert [one.name for one in asked if not one.asked_by] == ["survey.movement"]
+
+
+def test_an_answer_has_the_number_of_its_command_and_goes_before_the_documents():
+    ours = claims.Answer("structured.mrpc", Verdict.HOLDS, "ours", 408, 3, "tiny")
+    other = claims.Answer("survey.block", Verdict.HOLDS, "ours", 408, 3, "tiny")
+    found = [("make survey", other), ("make structured", ours)]
+    rows = {row.claim.name: row for row in claims_table.rows(found, printed_claims.answers())}
+    assert (rows["structured.mrpc"].answer, rows["structured.mrpc"].number) == (ours, 1)
+    assert rows["survey.block"].number == 2
+    assert (rows["structured.rte"].number, rows["structured.rte"].made_by) == (0, "")
+    assert rows["structured.rte"].answer.verdict is Verdict.CANNOT_BE_TOLD
+
+
+def test_the_second_reports_structures_are_below_the_answer_that_is_always_yes():
+    size, mrpc, rte = printed_claims.answers()
+    assert size.verdict is Verdict.DOES_NOT_HOLD
+    assert mrpc.verdict is Verdict.DOES_NOT_HOLD
+    assert mrpc.numbers.startswith(
+        "Always answering yes has an F1 of 0.812 on MRPC's 408 pairs; row 0.777, column 0.778, "
+        "block 0.792 are below it"
+    )
+    # Of RTE the best is 1.1 points above 146 of 277, whose noise is 5.9 points.
+    assert rte.verdict is Verdict.CANNOT_BE_TOLD
+    assert "0.527 on RTE's 277 pairs" in rte.numbers
+    assert "noise of so many examples, 0.059; shown four times of five would be 0.084" in (
+        rte.numbers
+    )
+
+
+# --- of the survey ---
+
+
+def row(method, found, gone=0.0, size=1.0, milliseconds=1.0):
+    """A row of a survey whose unpruned file has 100 bytes and takes 2 ms."""
+
+    def costs(share, counts):
+        return types.SimpleNamespace(
+            record=types.SimpleNamespace(parameters=counts),
+            files={"float32": types.SimpleNamespace(bytes={"plain": 100 * share})},
+        )
+
+    base = costs(1, {})
+    base.latency = {"64": {"p50": 2.0}}
+    return types.SimpleNamespace(
+        method=method,
+        difference=found,
+        costs=costs(size, {"pruned": 1000 * gone, "prunable": 1000}),
+        base=base,
+        milliseconds=milliseconds,
+    )
+
+
+@pytest.mark.parametrize(
+    ("found", "gone", "verdict"),
+    [
+        (compared(0, 40), 0.8, Verdict.DOES_NOT_HOLD),
+        (compared(0), 0.8, Verdict.HOLDS),
+        (compared(3, 3), 0.8, Verdict.CANNOT_BE_TOLD),
+        # At a third of the weights it is worse already; as good says nothing of 80 %.
+        (compared(0, 40), 0.3333, Verdict.DOES_NOT_HOLD),
+        (compared(0), 0.3333, None),
+    ],
+)
+def test_blocks_are_judged_at_five_times_fewer_weights(found, gone, verdict):
+    answer = survey_claims.block_norm(row("block", found, gone))
+    assert (answer and answer.verdict) is verdict
+    if gone < 0.5 and answer:
+        assert answer.numbers.startswith("1.50 times fewer weights of those in scope: -0.100")
+
+
+@pytest.mark.parametrize(
+    ("gone", "milliseconds", "verdict"),
+    [
+        (0.9, 2.0, Verdict.DOES_NOT_HOLD),
+        (0.9, 0.5, Verdict.HOLDS),
+        (0.5, 0.5, None),
+    ],
+)
+def test_single_zeros_are_judged_by_their_speed_at_90_percent(gone, milliseconds, verdict):
+    answer = survey_claims.unstructured(row("magnitude", SAME, gone, milliseconds=milliseconds))
+    assert (answer and answer.verdict) is verdict
+
+
+@pytest.mark.parametrize(("gone", "verdict"), [(0.9684, Verdict.DOES_NOT_HOLD), (0.9, None)])
+def test_magnitude_is_judged_at_its_share_of_the_connections(gone, verdict):
+    answer = survey_claims.magnitude(row("magnitude", WORSE, gone))
+    assert (answer and answer.verdict) is verdict
+
+
+def test_structured_pruning_is_judged_by_its_smallest_file():
+    equal = compared(0)
+    rows = [
+        row("unpruned", None),
+        row("neuron", equal, size=0.8),
+        row("attention_head+neuron", equal, size=0.41, milliseconds=1.0),
+        row("layer", equal, size=0.2, milliseconds=0.1),  # None of TextPruner's.
+    ]
+    assert survey_claims.structured(rows[:2]) is None
+    answer = survey_claims.structured(rows)
+    assert answer.verdict is Verdict.HOLDS
+    assert answer.numbers.startswith("attention_head+neuron: 41.0% of the size, 2.00 times as")
+    slow = survey_claims.structured([row("neuron", equal, size=0.4, milliseconds=1.5)])
+    assert slow.verdict is Verdict.DOES_NOT_HOLD
+    names = [one.claim for one in survey_claims.answers([row("magnitude", SAME, 0.97, 1, 2.0)])]
+    assert names == ["survey.unstructured", "survey.magnitude"]

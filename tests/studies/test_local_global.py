@@ -177,7 +177,12 @@ def test_a_ranking_that_collapses_where_the_other_does_not_is_the_worse_one(tmp_
     assert "holds at 1 of 2" in last
     row = study.overview().values()[0]
     assert (row["local better at"], row["global better at"], row["of"]) == (1, 0, 2)
+    assert (row["majority"], row["published"]) == (0.5, None)
+    low, high = study.group(grid.unpruned).interval
+    assert row["score's interval"] == (low, high)
+    assert low < 350 / 400 < high
     _, at_50, at_90 = study.scores(grid).texts()
+    assert (at_50["majority"], at_50["global's interval"]) == ("0.5000", "0.450 to 0.550")
     assert (at_50["better"], at_90["better"]) == ("local, p < 0.001", "cannot be told")
     assert at_50["verdict"] == "no verdict: against a COLLAPSED model"
     told = {"warnings": ("test: every prediction is 0",)}

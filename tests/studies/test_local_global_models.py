@@ -17,6 +17,7 @@ from bert_glue_tf.studies import (
     local_global_answers,
     local_global_claims,
     local_global_models,
+    printed,
 )
 from bert_glue_tf.studies.claims import Verdict
 from bert_glue_tf.studies.local_global_claims import Kept
@@ -60,7 +61,10 @@ def test_a_cnn_has_the_recipe_of_the_study_and_what_is_given_goes_before():
     assert [one.seed for one in equal.unpruned.configs] == [1, 2, 3]
     assert equal.unpruned == regrown.unpruned  # Trained once for both ways.
     assert (config.plateau_epochs, config.early_stopping) == (20, 25)
-    (told,) = local_global_models.deviations(["de_cnn_laptop"], [Way.EQUAL])
+    published, told = local_global_models.deviations(["de_cnn_laptop"], [Way.EQUAL])
+    assert "Xu et al. 2018" in published
+    assert printed.unpruned("de_cnn_laptop") == pytest.approx(0.8159)
+    assert printed.unpruned("conv4") is None
     assert "after 20 epochs without a better one (theirs: 20 of conv4" in told
     assert "ends after 25 (theirs: 100)" in told
     assert len(local_global_models.deviations(["bert_crf"], list(Way))) == 1

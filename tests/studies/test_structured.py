@@ -68,7 +68,7 @@ def test_the_command_runs_what_is_missing_and_writes_the_tables(trained, tmp_pat
     root, given, study = trained
     missing = study.cells[2].configs[0].run_name
     shutil.rmtree(root / missing)
-    arguments = {**given, "tasks": "sst2", "seeds": "5", "block": "4x4"}
+    arguments = {**given, "tasks": "sst2", "seeds": "5", "block": "4x4", "early_stopping": "0"}
     done = command(
         "reproduce_structured",
         sst2_train_examples=120,
@@ -84,6 +84,7 @@ def test_the_command_runs_what_is_missing_and_writes_the_tables(trained, tmp_pat
     text = (tmp_path / "out" / "structured.md").read_text()
     assert "sst2: trained on 120 of its 160 examples, scored on 60 (accuracy)." in text
     assert "| unpruned | accuracy | 0.927 |" in text
+    assert "Each model trains on for 2 epochs" in text  # As --early_stopping=0 says.
     assert "| always one answer | accuracy |" in text
     # Of the whole table, RTE's scores that are not above the majority class of its 277 pairs.
     (rte,) = (line for line in text.splitlines() if line.startswith("| block | 0.788 |"))
@@ -133,9 +134,51 @@ def test_the_ranking_without_the_reports(tmp_path):
     assert verdict == ("mrpc: the report has no such task, so its ranking is not asked for here.")
 
 
-def test_the_table_fits_a_terminal(tmp_path):
+def test_the_tables_fit_a_terminal(tmp_path):
     study = written(tmp_path, SCORES)
-    assert all(width(one.table) <= 100 for one in study.sections() if one.table)
+    shown = [one.table for one in study.sections() if one.table]
+    assert [table.heads[1] for table in shown] == ["report", "sparsity"]
+    assert all(width(table) <= 80 for table in shown)
+
+
+# --- until the training loss stands still ---
+
+STANDS_STILL = {
+    **WRITTEN,
+    "epochs": "8",
+    "early_stopping": "2",
+    "early_stopping_loss": "training",
+    "early_stopping_threshold": "0.01",
+}
+
+
+def test_it_says_after_how_many_epochs_each_run_has_stopped(tmp_path):
+    study = Structured(["mrpc"], STANDS_STILL, [1, 2], block="16x16", sst2_examples=0)
+    for cell in study.cells:
+        write(cell, tmp_path, [right(300), right(310)])
+        for one, epochs in zip(cell.configs, (3, 5), strict=True):
+            rows = "".join(f"{epoch},0.5\n" for epoch in range(1, epochs + 1))
+            (tmp_path / one.run_name / "history.csv").write_text(f"epoch,loss\n{rows}")
+    write(study.cells[0].starting_point, tmp_path, [right(300)] * 2)
+    study = finished(study, tmp_path)
+    rows = {row["model"]: row for row in study.tables()["structured"].texts()}
+    assert [rows[name]["epochs"] for name in ("unpruned", "row")] == ["3, 5", "3, 5"]
+    assert rows["row"]["loss, last epoch"] == "+0.0%"
+    rule = (
+        "Each model trains on until its training loss stands still, as the report's: until 2 "
+        "epochs have not brought it more than 1 % below the smallest so far, and for 8 epochs at "
+        "most"
+    )
+    assert rule in study.text()
+    # Three epochs of fine-tuning are never cut short by two that stand still.
+    (start, _) = study.cells[0].starting_point.configs
+    assert (start.epochs, start.early_stopping) == (3, 2)
+
+
+def test_without_early_stopping_it_says_for_how_many_epochs_all_have_trained(tmp_path):
+    assert "Each model trains on for 3 epochs, the report's until the loss stands still." in (
+        written(tmp_path, SCORES).text()
+    )
 
 
 @pytest.mark.parametrize(
@@ -201,12 +244,15 @@ def test_folders_that_name_no_task_are_refused(folders):
 
 
 def test_the_answers_to_its_claims(tmp_path):
-    irregular, columns = written(tmp_path, SCORES).answers()
+    irregular, columns, works = written(tmp_path, SCORES).answers()
     # Shown against rows and columns, not against blocks.
     assert irregular.verdict is Verdict.CANNOT_BE_TOLD
     assert irregular.numbers.startswith("shown: mrpc: magnitude over row")
     assert irregular.numbers.endswith("Its own table contradicts it on QQP, STS-B")
     assert (irregular.examples, irregular.seeds) == (400, 1)
+    assert works.claim == "structured.mrpc"
+    assert "Ours: row 0.750 (0.7" in works.numbers
+    assert works.numbers.endswith("always one answer 0.667")
     # The blocks are better than the rows.
     assert columns.verdict is Verdict.DOES_NOT_HOLD
     assert "the other way round: mrpc: row over block -0.090" in columns.numbers

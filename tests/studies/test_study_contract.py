@@ -13,6 +13,7 @@ from written_runs import write_export, write_run, write_session
 from bert_glue_tf import studies
 from bert_glue_tf.evaluation import significance
 from bert_glue_tf.export.folder import FOLDER, ExportFolder
+from bert_glue_tf.reports import fitting
 from bert_glue_tf.studies import claims, report_plan, zeros
 from bert_glue_tf.studies.local_global import LocalGlobal
 from bert_glue_tf.studies.local_global_grids import of_tasks
@@ -130,6 +131,18 @@ def test_it_has_cells_tables_findings_and_a_text(study):
     assert text.endswith("\n")
     for line in study.findings():
         assert f"- {line}\n" in text
+
+
+def test_its_tables_fit_a_terminal_of_80_columns(study):
+    shown = [section.table.filled() for section in study.sections() if section.table is not None]
+    assert shown
+    for table in shown:
+        assert table.rows
+        lines, left_out = fitting.fitted(table, 80)
+        assert max(map(len, lines)) <= 80
+        assert not {"report", "ours", "score", "published", "local", "global"} & {*left_out}
+    heads = {head for table in study.tables().values() for head in table.heads}
+    assert any("interval" in head for head in heads)
 
 
 def test_its_answers_are_to_claims_of_the_documents(study):

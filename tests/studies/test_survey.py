@@ -286,6 +286,7 @@ def test_a_row_has_mean_range_and_interval_over_its_seeds(tmp_path):
     assert unpruned["score"] == f"{320 / 400:.4f}"
     assert unpruned["range"] == f"{310 / 400:.3f} to {330 / 400:.3f}"
     assert (unpruned["seeds"], block["seeds"]) == ("1, 2, 3", "1, 2, 3")
+    assert (unpruned["majority"], block["majority"]) == ("0.5000", "0.5000")
     assert block["difference"] == f"{-20 / 400:+.4f}"
     low, high = map(float, block["score's interval"].split(" to "))
     assert low < 300 / 400 < high

@@ -1,4 +1,4 @@
-"""The validation loss cuts the learning rate and ends a training."""
+"""The losses cut the learning rate and end a training."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from messages import refuses
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.runs.config import ExperimentConfig
 from bert_glue_tf.training.optimizer import build_optimizer, build_schedule, steady_of
-from bert_glue_tf.training.plateau import WatchLoss, cuts, since_smallest
+from bert_glue_tf.training.plateau import WatchLoss, cuts, since_fallen
 
 
 @pytest.mark.parametrize(
@@ -34,8 +34,23 @@ def test_the_rate_is_cut_after_each_plateau_of_two_epochs(losses, expected):
     ("losses", "expected"),
     [([1.0], 0), ([2.0, 1.0, 3.0], 1), ([1.0, 1.0], 1), ([math.nan] * 2, 2), ([math.nan, 1.0], 0)],
 )
-def test_the_epochs_since_the_smallest_loss(losses, expected):
-    assert since_smallest(losses) == expected
+def test_the_epochs_since_the_loss_has_fallen(losses, expected):
+    assert since_fallen(losses) == expected
+
+
+@pytest.mark.parametrize(
+    ("losses", "expected"),
+    [
+        ([1.0, 0.98], 0),
+        ([1.0, 0.995], 1),
+        ([1.0, 0.995, 0.989], 0),  # Small steps count together.
+        ([1.0, 0.995, 0.991], 2),
+        ([1.0, 0.5, 0.496, 0.6], 2),
+        ([math.nan, 1.0, 1.0], 1),
+    ],
+)
+def test_a_loss_has_fallen_where_it_is_smaller_by_the_threshold(losses, expected):
+    assert since_fallen(losses, 0.01) == expected
 
 
 class Model:
@@ -71,7 +86,44 @@ def test_it_stops_and_goes_on_as_if_it_had_not():
     rows = [{"val_loss_a": str(one), "val_loss_b": str(one)} for one in losses[:3]]
     again, watch = watched(losses[3:], rows, **settings)
     assert again == rates[3:]
-    assert watch.losses == whole.losses
+    assert watch.losses["validation"] == whole.losses["validation"] == losses[:5]
+
+
+STANDS_STILL = {
+    "early_stopping": 2,
+    "early_stopping_loss": "training",
+    "early_stopping_threshold": 0.01,
+}
+
+
+def of_training(losses, rows=()):
+    """Return what watches these training losses, beside validation losses that only rise."""
+    config = ExperimentConfig(**STANDS_STILL)
+    watch = WatchLoss(config, ["val_loss"], rows, len(rows), 1)
+    watch.set_model(model := Model(config))
+    for epoch, loss in enumerate(losses, len(rows)):
+        watch.on_epoch_end(epoch, {"loss": loss, "val_loss": float(epoch)})
+        if model.stop_training:
+            break
+    return watch
+
+
+def test_it_stops_where_the_training_loss_stands_still_and_goes_on_as_if_it_had_not(caplog):
+    caplog.set_level("INFO", logger="absl")
+    losses = [0.6, 0.5, 0.497, 0.4, 0.398, 0.397, 0.2]
+    whole = of_training(losses)
+    assert whole.is_over
+    assert whole.epochs == 6
+    assert (
+        "ends after epoch 6; since epoch 4 no training loss was more than 1 % below that one's"
+    ) in caplog.text
+    rows = [{"loss": str(one), "val_loss": "1"} for one in losses[:5]]
+    assert not of_training([], rows).is_over
+    again = of_training(losses[5:], rows)
+    assert again.is_over
+    assert again.losses["training"] == whole.losses["training"]
+    # A run that is asked for again when it is done trains no more.
+    assert of_training([], [*rows, {"loss": "0.397", "val_loss": "1"}]).is_over
 
 
 def test_while_a_pruning_goes_on_no_loss_counts():
@@ -85,7 +137,7 @@ def test_while_a_pruning_goes_on_no_loss_counts():
 def test_where_the_history_is_lost_the_epochs_still_count(caplog):
     caplog.set_level("WARNING", logger="absl")
     _, watch = watched([2.0, 2.5], lost=3, first=4, early_stopping=9)
-    assert (watch.epochs, watch._counted) == (5, [2.0, 2.5])
+    assert (watch.epochs, watch._counted("validation")) == (5, [2.0, 2.5])
     assert "lacks 3 of 3 epochs" in caplog.text
 
 
@@ -105,3 +157,8 @@ def test_a_steady_rate_has_a_warm_up_too():
 def test_a_setting_without_meaning_is_refused():
     with refuses(UserError, "--plateau_epochs=5", "--decay=linear"):
         ExperimentConfig(plateau_epochs=5)
+
+    with refuses(UserError, "--early_stopping_loss=training", "Add --early_stopping=2"):
+        ExperimentConfig(early_stopping_loss="training")
+    with refuses(UserError, "--early_stopping_threshold=0.01", "Add --early_stopping=2"):
+        ExperimentConfig(early_stopping_threshold=0.01)

@@ -15,6 +15,7 @@ from slow_fixtures import slow_to_make
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import readers, tasks
 from bert_glue_tf.data.own import files, table
+from bert_glue_tf.data.words import between_blanks
 from bert_glue_tf.evaluation import predictions
 from bert_glue_tf.export.folder import ExportFolder
 from bert_glue_tf.runs.config import ExperimentConfig
@@ -203,6 +204,7 @@ def test_broken_sequences_are_repaired_and_counted(tmp_path, caplog):
         ((["a", "b"], ["O"]), ["validation.jsonl:1", "2 words and 1 tags"]),
         ((["a", "b"], None), ["validation.jsonl:1", "no label"]),
         ((["a", "b c"], ["O", "O"]), ["validation.jsonl:1", "'b c'"]),
+        ((["a", "\u00a0"], ["O", "O"]), ["validation.jsonl:1", "'\\xa0'"]),
         (([], []), ["validation.jsonl:1", "no words"]),
     ],
 )
@@ -219,11 +221,30 @@ def test_bad_rows_are_refused_with_their_place(tmp_path, row, named):
         ("a O\nb X O\n", ["x.conll:2", "3 columns"]),
         ("10\u00a0000 O\nb\n", ["x.conll:2", "no tag", "'b'"]),
         ("\n\n", ["x.conll", "no row"]),
+        ("a\tDT\tO\nb\tNN\t\n", ["x.conll:2", "no tag", "'b'"]),
+        ("a\tDT\t\n", ["x.conll:1", "no tag", "'a'"]),
     ],
 )
 def test_bad_lines_of_a_conll_file_are_refused(text, named):
     with refuses(UserError, *named):
         table.parse("x.conll", text.encode())
+
+
+def test_a_space_that_does_not_break_holds_a_word_together(tmp_path):
+    (tmp_path / "a").mkdir()
+    rows = [*sentences(3, 1), (["10\u00a0000", "films"], ["O", "B-POS"])]
+    write_splits(tmp_path / "a", rows, rows)
+    train, _ = load(tmp_path / "a")
+    assert train.texts[0][-1] == "10\u00a0000 films"
+    assert [one for one in train.labels[-1] if one >= 0] == [0, 1]
+    (tmp_path / "b.conll").write_text(as_conll(rows))
+    conll = table.parse("b.conll", (tmp_path / "b.conll").read_bytes())
+    assert conll.columns["tokens"][-1] == ["10\u00a0000", "films"]
+    assert between_blanks(" 10\u00a0000\tfilms \u00a0 \u2007x\n") == [
+        "10\u00a0000",
+        "films",
+        "\u2007x",
+    ]
 
 
 def test_mixed_schemes_and_tags_that_are_all_outside_are_refused(tmp_path):

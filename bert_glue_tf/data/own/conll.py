@@ -20,7 +20,7 @@ def rows(path: str, raw: bytes) -> Rows:
     between them are `column2` and so on. A file with one column has words alone.
 
     Raises:
-      UserError: a line has more or fewer columns than the first one.
+      UserError: a line has more or fewer columns than the first one, or nothing in its last one.
     """
     read: list[list[list[str]]] = []
     numbers: list[int] = []
@@ -32,6 +32,8 @@ def rows(path: str, raw: bytes) -> Rows:
         width = width or len(cells)
         if len(cells) != width:
             raise _wrong(f"{path}:{number}", cells, width)
+        if width > 1 and not cells[-1].strip():  # Between tabs a cell can be empty.
+            raise _wrong(f"{path}:{number}", cells[:1], width)
         if not is_open:
             is_open = True
             read.append([])

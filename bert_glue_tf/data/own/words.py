@@ -12,6 +12,7 @@ from absl import logging
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data.own.table import Table
 from bert_glue_tf.data.problems import Problem
+from bert_glue_tf.data.words import between_blanks
 
 _TRIED = 200  # Rows that tell what a column holds.
 # How files say that the tag of a word is not known; -100 is what Hugging Face's trainers skip.
@@ -36,12 +37,12 @@ def sentences(rows: Table, name: str) -> list[str]:
     """
     found = []
     for row, value in enumerate(rows.columns[name]):
-        words = value.split() if isinstance(value, str) else value
+        words = between_blanks(value) if isinstance(value, str) else value
         place = f"{rows.places[row]}: the column {name!r}"
         if not isinstance(words, (list, tuple)) or not words:
             raise UserError(f"{place} holds no words. Good: a list of words in every row.")
         for word in words:
-            if not isinstance(word, str) or word.split() != [word]:
+            if not isinstance(word, str) or between_blanks(word) != [word]:
                 raise UserError(
                     f"{place} holds the word {str(word)[:40]!r}, which is empty, no text, or has a "
                     "blank in it. Good: words without blanks, each with its tag."
