@@ -128,7 +128,8 @@ class _Work:
         self._threads = threads
         self._executor = executor
         self._looked = 0.0
-        self._told: set[str] = set()
+        self._told = 0  # Parts of which was said that they are done,
+        self._places: collections.Counter[int] = collections.Counter()  # and of each share.
         self._failed: dict[str, str] = {}
         self._number = 0  # Of the shares that were made.
 
@@ -144,14 +145,13 @@ class _Work:
                         begun = self._begin(waiting.pop(0))
                         if isinstance(begun, base.Job):
                             running.append(begun)
-                    for job in [one for one in running if one.is_over()]:
+                    over = [one for one in running if one.is_over()]
+                    for job in over:
                         running.remove(job)
                         waiting += self._collect(job)
-                    self._tell(bar, len(running))
+                    self._tell(bar, running, over)
                     if running or waiting:
                         time.sleep(_TICK)
-                self._looked = 0.0
-                self._tell(bar, 0)
             finally:
                 self._executor.stop(running)
         return self._failed
@@ -200,22 +200,39 @@ class _Work:
         again = dataclasses.replace(share, number=self._number, parts=tuple(rest), is_again=True)
         return [again]
 
-    def _tell(self, bar: progress.Bar, running: int) -> None:
-        """Say which parts are done, at most once a second."""
-        if time.monotonic() - self._looked < _LOOK:
-            return
-        for part in self._missing:
-            state = None if part.name in self._told else self._folder.state(part)
-            if state is None:
-                continue
-            self._told.add(part.name)
-            place = f"{len(self._told)}/{len(self._missing)} {part.name}"
-            if state.message:
-                bar.say(f"{place}: FAILED: {state.message.splitlines()[0]}")
-            else:
-                bar.say(f"{place}: {state.rows:,} rows, {progress.duration(state.seconds)}")
-        bar.show(len(self._told), f"{running} running")
-        self._looked = time.monotonic()
+    def _tell(
+        self, bar: progress.Bar, running: Sequence[base.Job], over: Sequence[base.Job]
+    ) -> None:
+        """Say which parts are done: those of jobs that are over at once, others once a second."""
+        is_time = time.monotonic() - self._looked >= _LOOK
+        for job in [*over, *(running if is_time else ())]:
+            while self._tell_next(bar, job):
+                pass
+        if over or is_time:
+            bar.show(self._told, f"{len(running)} running")
+        if is_time:
+            self._looked = time.monotonic()
+
+    def _tell_next(self, bar: progress.Bar, job: base.Job) -> bool:
+        """Say that the next part of a job is done; False where it is not.
+
+        A process does its parts in their order. So only the first that is not told has to be
+        looked at, and a labelling of many parts does not look at each of them each time.
+        """
+        share = job.task
+        assert isinstance(share, Share)
+        place = self._places[share.number]
+        state = self._folder.state(share.parts[place]) if place < len(share.parts) else None
+        if state is None:
+            return False
+        self._places[share.number] += 1
+        self._told += 1
+        line = f"{self._told}/{len(self._missing)} {share.parts[place].name}"
+        if state.message:
+            bar.say(f"{line}: FAILED: {state.message.splitlines()[0]}")
+        else:
+            bar.say(f"{line}: {state.rows:,} rows, {progress.duration(state.seconds)}")
+        return True
 
 
 def require(value: str, flag: str, good: str) -> str:

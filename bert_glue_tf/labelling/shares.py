@@ -103,8 +103,9 @@ def shared(
     number = min(len(parts), max(workers, total // _SHARE, 1))
     bins: list[tuple[int, int, list[Part]]] = [(0, place, []) for place in range(number)]
     for part in sorted(parts, key=lambda one: -one.size):
-        size, place, members = heapq.heappop(bins)
-        heapq.heappush(bins, (size + part.size, place, [*members, part]))
+        size, place, members = bins[0]
+        members.append(part)
+        heapq.heapreplace(bins, (size + part.size, place, members))
     bins.sort(reverse=True, key=lambda one: one[0])
     return [
         Share(number, folder, settings, tuple(members), threads)
