@@ -116,6 +116,7 @@ def _search(given: Mapping[str, str], root: pathlib.Path) -> None:
     terminal.print_rows("Trials, the best first", shown.rows(found))
     shown.write(found, shlex.join([*cli.program(), *sys.argv[1:]]))
     layout.say(f"Their history and the importance of the settings: {opened.page}")
+    found.require_result()
     _end(found.sweep, root)
 
 

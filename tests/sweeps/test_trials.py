@@ -66,7 +66,7 @@ class Here(base.Executor):
 
     def __init__(self, template, value, epochs=3):
         self.template, self.value, self.epochs = template, value, epochs
-        self.begun, self.stopped = [], []
+        self.begun, self.stopped, self.jobs = [], [], []
 
     def check(self, tasks):
         pass
@@ -77,7 +77,8 @@ class Here(base.Executor):
             return base.Finished(record)
         task.folder.path.mkdir(parents=True, exist_ok=True)
         self.begun.append(task.name)
-        return Epochs(task, self)
+        self.jobs.append(Epochs(task, self))
+        return self.jobs[-1]
 
     def collect(self, job):
         run, value = job.task, self.value(job.task.config)
@@ -210,9 +211,100 @@ def test_a_trial_that_fails_is_tried_again_and_one_that_diverges_is_not(tmp_path
     assert states(found) == ["FAIL"] * 2
     assert "not a number" in shown.rows(found)[0]["state"]
     assert shown.history(found) is None
+    with refuses(UserError, "all 2 trial(s)", "accuracy is not a number"):
+        found.require_result()
     again = Here(template, by_rate)
     made(tmp_path, again, 2).run()
     assert again.begun == []
+    # What diverged once does not end a search: the fifth trial is good.
+    some = Here(template, lambda config: 0.5 if len(some.begun) > 4 else math.nan)
+    found = made(tmp_path, some, 5, "seed=1..99")
+    found.run()
+    assert states(found) == ["FAIL"] * 4 + ["COMPLETE"]
+    assert len(found.sweep.failures) == 4
+    found.require_result()
+
+
+def test_a_trial_that_diverges_on_the_way_has_failed_where_the_pruner_stops_it(tmp_path, template):
+    executor = Here(template, lambda config: math.nan)
+    found = made(tmp_path, executor, 2, pruner="hyperband")
+    found.run()
+    assert states(found) == ["FAIL"] * 2
+    assert {job.epoch for job in executor.jobs} <= {1, 2}
+    assert "not a number" in shown.rows(found)[0]["state"]
+
+
+def cannot_be_had(*encoders):
+    def check(runs):
+        for run in runs:
+            if run.config.encoder in encoders:
+                raise UserError(f"--encoder={run.config.encoder}: cannot be reached.")
+
+    return check
+
+
+def test_a_trial_whose_encoder_cannot_be_had_has_failed_and_the_search_goes_on(
+    tmp_path, template, monkeypatch
+):
+    monkeypatch.setattr(
+        "bert_glue_tf.sweeps.plan.check",
+        cannot_be_had("mobilebert"),
+    )
+    text = "encoder=mobilebert,minilm_l6;seed=1..9"
+    executor = Here(template, lambda config: config.seed / 10)
+    found = made(tmp_path, executor, 6, text)
+    found.journal.study.enqueue_trial({"encoder": "mobilebert", "seed": 1})
+    found.journal.study.enqueue_trial({"encoder": "minilm_l6", "seed": 1})
+    found.run()
+    rows = {row["trial"]: row for row in shown.rows(found)}
+    assert rows["0"]["state"] == "FAILED: --encoder=mobilebert: cannot be reached."
+    assert rows["1"]["state"] in ("best", "finished")
+    bad = {row["run"] for row in rows.values() if row["encoder"] == "mobilebert"}
+    assert set(found.sweep.failures) == bad
+    assert not bad & set(executor.begun)
+    found.require_result()
+    # Where it can be had, the same command runs what had failed.
+    monkeypatch.setattr("bert_glue_tf.sweeps.plan.check", cannot_be_had())
+    again = made(tmp_path, Here(template, lambda config: config.seed / 10), 6, text)
+    again.run()
+    assert states(again) == ["COMPLETE"] * 6
+    assert again.sweep.failures == {}
+
+
+def test_a_search_ends_when_all_trials_fail_in_one_way_and_gets_further_each_time(
+    tmp_path, template, monkeypatch
+):
+    monkeypatch.setattr("bert_glue_tf.sweeps.plan.check", cannot_be_had("mobilebert"))
+    text = "encoder=mobilebert,minilm_l6;seed=1..999"
+    found = made(tmp_path, Here(template, by_rate), 40, text)
+    for number in range(3):
+        found.journal.study.enqueue_trial({"encoder": "mobilebert", "seed": number + 1})
+    found.run()
+    assert states(found) == ["RUNNING"] * 3
+    with refuses(UserError, "all 3 trial(s)", "--encoder=mobilebert: cannot be reached."):
+        found.require_result()
+    found = made(tmp_path, Here(template, by_rate), 5, text)
+    found.journal.study.enqueue_trial({"encoder": "minilm_l6", "seed": 4})
+    found.run()
+    assert states(found)[3] == "COMPLETE"
+    found.require_result()
+    # Runs that fail in their processes, too.
+    failing = Here(template, lambda config: None)
+    found = made(tmp_path, failing, 40, "seed=1..99")
+    found.run()
+    assert len(failing.begun) == 3
+    with refuses(UserError, "all 3 trial(s)", "a defect"):
+        found.require_result()
+
+
+def test_what_all_trials_need_is_checked_before_the_first_is_asked_for(
+    tmp_path, template, monkeypatch
+):
+    monkeypatch.setattr("bert_glue_tf.sweeps.plan.check", cannot_be_had("minilm_l6"))
+    found = made(tmp_path, Here(template, by_rate), 4, "seed=1..9")
+    with pytest.raises(UserError, match="--encoder=minilm_l6"):
+        found.run()
+    assert states(found) == []
 
 
 def test_a_trial_whose_settings_do_not_fit_has_failed_and_the_search_goes_on(tmp_path, template):

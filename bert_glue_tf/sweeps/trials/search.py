@@ -24,6 +24,9 @@ from bert_glue_tf.sweeps.trials.journal import RUN, WHY, Journal
 from bert_glue_tf.sweeps.trials.space import Space
 
 _LOOK = 2.0  # Seconds between two looks at the histories and at the trials of other processes.
+# Trials after which a search ends where each one that it has asked for has failed in one way.
+_HOPELESS = 3
+_NEEDED = ("encoder", "preprocessing", "teacher", "start")  # Settings of what may not be there.
 
 
 class Search:
@@ -56,7 +59,8 @@ class Search:
     ) -> None:
         self.journal = journal
         self.metric = metric_of(one)
-        self._root, self._given, self._space, self._trials = root, given, space, trials
+        self._one, self._root, self._given = one, root, given
+        self._space, self._trials = space, trials
         self.sweep = Sweep([], executor, total=trials)
         # Run's name -> the trials that it is for: two may come to the same settings.
         self._asked: dict[str, list[Any]] = {}
@@ -64,27 +68,32 @@ class Search:
         self._stopped: dict[str, str] = {}  # Run's name -> why it was stopped.
         self._reported: dict[int, int] = {}
         self._looked = -math.inf
-        self._is_checked = False
+        self._good: set[tuple[str, ...]] = set()  # Encoders and teachers that can be had.
+        self._new = 0  # Trials that were asked for here.
 
     def run(self) -> None:
         """Run trials until so many have ended, here or in other processes that share the journal.
 
         Raises:
           KeyboardInterrupt: as `Sweep.run`; the trials go on when the search is started again.
-          UserError: as `Sweep.run`, or the encoder or the data of a run cannot be had.
+          UserError: as `Sweep.run`; or what all trials need, as their data, cannot be had.
         """
-        for trial in self.journal.begun():
+        begun = list(self.journal.begun())
+        if (begun or not self._are_enough()) and not self._space.keys() & set(_NEEDED):
+            self._check(self._one)  # Else no trial could be run.
+        for trial in begun:
             self._add(trial)
         is_told = False
         with self.sweep.working() as bar:
             while True:
-                while not self._are_enough() and self.sweep.room > 0:
+                while not self._are_enough() and self.sweep.room > 0 and not self._is_in_vain():
+                    self._new += 1
                     self._add(self.journal.ask())
                     self._settle()
                 self._settle()
                 if self.sweep.missing():
                     self.sweep.step(bar)
-                elif self._are_enough():
+                elif self._are_enough() or self._is_in_vain():
                     break
                 else:
                     if not is_told:
@@ -100,13 +109,54 @@ class Search:
     def _are_enough(self) -> bool:
         return len(self.journal.trials()) >= self._trials
 
+    def _is_in_vain(self) -> bool:
+        """Tell whether more trials would most likely fail as all have that were asked for here.
+
+        Those of an earlier process do not count, so that the same command gets further each time.
+        Whether a training diverges is of its settings alone, so that others may not.
+        """
+        return self._new >= _HOPELESS and self._failed_alike() not in ("", self._not_a_number)
+
+    def _failed_alike(self) -> str:
+        """Return the message with which all trials have failed; empty where one has not."""
+        messages = set()
+        for one in self.journal.trials():
+            failure = self.sweep.failures.get(one.user_attrs.get(RUN, ""), "")
+            is_failed = one.state.name == "FAIL" or (failure and not one.state.is_finished())
+            messages.add((one.user_attrs.get(WHY) or failure) if is_failed else "")
+        return messages.pop() if len(messages) == 1 else ""
+
+    def require_result(self) -> None:
+        """Refuse a search that has come to nothing.
+
+        Raises:
+          UserError: all its trials have failed in one way.
+        """
+        message = self._failed_alike()
+        if message:
+            raise UserError(
+                f"--search: all {len(self.journal.trials())} trial(s) so far have failed in one "
+                f"way: {message}"
+            )
+
+    @property
+    def _not_a_number(self) -> str:
+        return (
+            f"its {self.metric} is not a number: the training diverged, or the model gives one "
+            "answer to all. Good: smaller values of learning_rate"
+        )
+
     def config_of(self, trial: Any) -> ExperimentConfig:
         """Return the settings of a trial's run, which Optuna proposes if they are not known."""
         chosen = {name: values.suggest(trial, name) for name, values in self._space.items()}
         return grid.configuration(self._given, chosen)
 
     def _add(self, trial: Any) -> None:
-        """Add the run of a trial; one whose settings do not fit together has failed for good."""
+        """Add the run of a trial.
+
+        One whose settings do not fit together has failed for good. One that cannot be run here, as
+        where its encoder cannot be had, fails as a run does: the same command tries it again.
+        """
         try:
             config = self.config_of(trial)
             runs = plan.plan([config], self._root, list(self._space))
@@ -119,10 +169,24 @@ class Search:
         trial.set_user_attr(RUN, config.run_name)
         known = self.journal.trials()[trial.number].intermediate_values
         self._reported[trial.number] = max(known, default=0)
-        if not self._is_checked:
-            self._is_checked = True
-            plan.check(runs)
-        self.sweep.add(runs)
+        try:
+            self.sweep.add(runs)
+            if config.run_name not in self.sweep.records:
+                self._check(config)
+        except UserError as error:
+            logging.warning("trial %d: %s", trial.number, error)
+            self.sweep.failures[config.run_name] = str(error)
+
+    def _check(self, config: ExperimentConfig) -> None:
+        """Check that what a run needs can be had, unless another run needed the same.
+
+        Raises:
+          UserError: as `plan.check`.
+        """
+        needed = tuple(getattr(config, name) for name in _NEEDED)
+        if needed not in self._good:
+            plan.check(plan.plan([config], self._root))
+            self._good.add(needed)
 
     def _settle(self) -> None:
         """Tell the journal of trials whose runs are finished or were stopped."""
@@ -137,7 +201,7 @@ class Search:
                     continue
                 value = float(record.metrics[self.metric])
                 if math.isnan(value):
-                    self._end(trial, "its primary metric is not a number: the training diverged")
+                    self._end(trial, self._not_a_number)
                 else:
                     self.journal.tell(trial.number, value)
 
@@ -157,9 +221,8 @@ class Search:
                 self.sweep.drop(run)
                 continue
             for trial in trials:
-                if trial.number not in ended and self._is_hopeless(run, trial):
-                    epoch = self._reported[trial.number]
-                    why = f"stopped after epoch {epoch} of {run.config.epochs}"
+                why = "" if trial.number in ended else self._why_hopeless(run, trial)
+                if why:
                     self._stopped[run.name] = why
                     # First, so that another process does not go on with it.
                     self._settle()
@@ -167,8 +230,8 @@ class Search:
                     bar.say(f"trial {trial.number}, {run.title}: {why}")
                     break
 
-    def _is_hopeless(self, run: Run, trial: Any) -> bool:
-        """Report the epochs that are new of a run, and ask the pruner about it."""
+    def _why_hopeless(self, run: Run, trial: Any) -> str:
+        """Report the epochs that are new of a run; return why the pruner stops it, if it does."""
         for epoch, value in _epochs(run, self.metric):
             if epoch <= self._reported.get(trial.number, 0):
                 continue
@@ -178,8 +241,10 @@ class Search:
                 with contextlib.suppress(RuntimeError):  # Another process has ended it.
                     trial.report(value, epoch)
                     if trial.should_prune():
-                        return True
-        return False
+                        if math.isnan(value):
+                            return self._not_a_number
+                        return f"stopped after epoch {epoch} of {run.config.epochs}"
+        return ""
 
 
 def metric_of(config: ExperimentConfig) -> str:
