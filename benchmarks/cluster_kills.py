@@ -60,8 +60,11 @@ class Cluster:
         limits = ("--nthreads", "1", "--memory-limit", "0", "--no-dashboard")
         return self._start("dask_worker", self.address, *limits)
 
-    def kill_worker(self, draw: random.Random) -> None:
-        """Kill the process of a worker; the one that watches it starts another."""
+    def kill_worker(self, draw: random.Random) -> int:
+        """Kill the process of a worker; the one that watches it starts another.
+
+        Returns the number of processes that were killed: 0 where none lives at the moment.
+        """
         living = []
         for one in self._workers:
             with contextlib.suppress(psutil.Error):
@@ -71,9 +74,11 @@ class Cluster:
                     for child in psutil.Process(one.pid).children()
                     if "resource_tracker" not in " ".join(child.cmdline())
                 ]
-        if living:
-            with contextlib.suppress(psutil.Error):
+        with contextlib.suppress(psutil.Error):
+            if living:
                 draw.choice(living).send_signal(signal.SIGKILL)
+                return 1
+        return 0
 
     def revive(self) -> None:
         """Start a worker anew whose watching process has ended, as it does where a start fails."""
@@ -141,8 +146,7 @@ def work(folder: pathlib.Path, more: list[str]) -> None:
                     cluster.kill_scheduler()
                     break
                 if time.monotonic() - killed > FLAGS.every:
-                    killed, kills = time.monotonic(), kills + 1
-                    cluster.kill_worker(draw)
+                    killed, kills = time.monotonic(), kills + cluster.kill_worker(draw)
                 cluster.revive()
             status = command.wait()
             if not is_gone:

@@ -1,4 +1,4 @@
-"""What a labelling asks of its folder while it is at work."""
+"""Count what a labelling asks of its folder while it is at work."""
 
 from __future__ import annotations
 
