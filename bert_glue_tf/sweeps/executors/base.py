@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+import os
 import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar
 
 from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.runs.run_folder import BusyError
 
 
 class Task(abc.ABC):
@@ -162,7 +164,6 @@ class Executor(abc.ABC, Generic[J]):
           UserError: they cannot, as where a worker does not see a path; the message names it.
         """
 
-    @abc.abstractmethod
     def begin(self, task: Task) -> J | Finished | None:
         """Start a task; return its record where it has one, and None where another has it.
 
@@ -170,6 +171,30 @@ class Executor(abc.ABC, Generic[J]):
           UserError: its folder holds something else, or cannot be written.
           OSError: its process cannot be started.
         """
+        try:
+            lock = task.open()
+        except BusyError:
+            return None
+        try:
+            # Only now, since another process may have finished it just before.
+            record = self._found(task)
+            return self._start(task, lock) if record is None else Finished(record)
+        finally:
+            if lock is not None:  # A process that was given it holds it as long as it lives.
+                os.close(lock)
+
+    def _found(self, task: Task) -> Any | None:
+        """Return the result that a task has already; None where it has none."""
+        return task.record()
+
+    def _start(self, task: Task, lock: int | None) -> J | None:
+        """Start a task's process; None where it cannot be started now.
+
+        Args:
+          task: that `open` has prepared.
+          lock: descriptor of the lock on its folder, which is closed when this has ended.
+        """
+        raise NotImplementedError
 
     @abc.abstractmethod
     def collect(self, job: J) -> Finished | Failed | None:

@@ -22,7 +22,6 @@ from absl import logging
 
 from bert_glue_tf.core.errors import UserError, reason_of
 from bert_glue_tf.core.files import reason
-from bert_glue_tf.runs.run_folder import BusyError
 from bert_glue_tf.sweeps.executors import addresses, base, dask_worker, inspection
 from bert_glue_tf.sweeps.executors.process import BUSY, GRACE
 from bert_glue_tf.sweeps.executors.staging import Staged, Store
@@ -86,7 +85,6 @@ class DaskExecutor(base.Executor[DaskJob]):
         self._client: Any = None
         self._places = (-math.inf, 0)  # When they were counted, and how many.
         self._deaths: dict[str, int] = {}
-        self._is_told = False
 
     @property
     def workers(self) -> int:
@@ -107,21 +105,16 @@ class DaskExecutor(base.Executor[DaskJob]):
         if not self.workers:
             logging.info("%s: no worker yet; waiting for the first one", self._address)
 
-    def begin(self, task: base.Task) -> DaskJob | base.Finished | None:
+    def _found(self, task: base.Task) -> Any | None:
         self.require_scheduler()
-        try:
-            lock = task.open()
-        except BusyError:
-            return None
-        try:
-            if self._store is not None and task.record() is None:
-                self._fetch(self._store, task)
-            record = task.record()
-        finally:
-            if lock is not None:  # The run's process takes it, on its own machine.
-                os.close(lock)
-        if record is not None:
-            return base.Finished(record)
+        record = task.record()
+        if record is not None or self._store is None:
+            return record
+        self._fetch(self._store, task)
+        return task.record()
+
+    def _start(self, task: base.Task, lock: int | None) -> DaskJob | None:
+        del lock  # The run's process takes it, on its own machine.
         lock_file = None if task.lock is None else str(task.lock)
         resources = {_GPU: 1} if self._has_gpus() else None
         workers = sorted(self._good)
@@ -289,9 +282,7 @@ class DaskExecutor(base.Executor[DaskJob]):
                 f"--cluster={self._address}: no scheduler answers there within {_TIMEOUT:.0f} "
                 f"seconds ({reason_of(error)}). {addresses.GOOD}."
             ) from None
-        if not self._is_told:
-            self._is_told = True
-            logging.info("%s: dashboard at %s", self._address, self._client.dashboard_link)
+        logging.info("%s: dashboard at %s", self._address, self._client.dashboard_link)
 
     def _asked(self, question: Callable[[Any], T]) -> T:
         """Ask the scheduler, and return its answer."""
@@ -384,5 +375,6 @@ class DaskExecutor(base.Executor[DaskJob]):
                     "version of bert_glue_tf on each worker, with the same constraints.txt."
                 )
             if isinstance(answer, Exception):
-                raise UserError(f"--cluster={self._address}: worker {worker}: {reason_of(answer)}.")
+                why = str(answer) if isinstance(answer, UserError) else f"{reason_of(answer)}."
+                raise UserError(f"--cluster={self._address}: worker {worker}: {why}")
         return dict(found)

@@ -12,24 +12,20 @@ import hashlib
 import os
 import pathlib
 import socket
-import threading
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import bert_glue_tf
-from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.core.files import reason
 from bert_glue_tf.runs import versions
 from bert_glue_tf.sweeps.executors.process import GRACE, PROGRAM, Process
-from bert_glue_tf.sweeps.executors.staging import Staged, Store
+from bert_glue_tf.sweeps.executors.staging import Staged
 
 # By their versions the parts of a cluster understand each other.
 _PACKAGES = ("dask", "distributed")
 _LOOK = 0.2  # Seconds between two looks at the process,
 _BRING = 15.0  # and between two times that what it has written is brought to a store.
-
-_lock = threading.Lock()
-_running: set[str] = set()  # Keys of the tasks whose processes run on this worker.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,19 +79,9 @@ def read_only(folder: str) -> str:
     return ""
 
 
-def still_running(keys: Sequence[str]) -> list[str]:
-    """Return those of some tasks whose processes run on this worker."""
-    with _lock:
-        return [key for key in keys if key in _running]
-
-
-def reaches(url: str) -> str:
-    """Return why this worker cannot write and read a store; empty where it can."""
-    try:
-        Store(url).check()
-    except UserError as error:
-        return str(error)
-    return ""
+def still_running(keys: Sequence[str], dask_worker: Any) -> list[str]:
+    """Return those of some tasks whose processes run on this worker, which Dask gives."""
+    return [key for key in keys if key in list(dask_worker.active_threads.values())]
 
 
 def run(
@@ -130,7 +116,8 @@ def run(
                     last = time.monotonic()
 
             lock = None if lock_file is None else stage.moved(lock_file)
-            ended = _run(stage.moved_all(command), log_here, lock, program, bring)
+            moved = [stage.moved(text) for text in command]
+            ended = _run(moved, log_here, lock, program, bring)
             stage.bring()
             staged.store.bring_file(pathlib.Path(log_here))
             return ended
@@ -167,8 +154,6 @@ def _run(
         )
     except OSError as error:
         return Ended(None, message=f"{_here()} cannot write {log} ({reason(error)})")
-    with _lock:
-        _running.add(str(key))
     try:
         while not process.is_over():
             task = worker.state.tasks.get(key)
@@ -182,7 +167,5 @@ def _run(
             time.sleep(_LOOK)
     finally:
         process.end(0.0)
-        with _lock:
-            _running.discard(str(key))
     message = process.why_it_failed() if process.status else ""
     return Ended(process.status, process.seconds(), message)

@@ -5,20 +5,16 @@ from __future__ import annotations
 import contextlib
 import pathlib
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.core.files import reason
 from bert_glue_tf.sweeps.executors import base, dask_worker
 from bert_glue_tf.sweeps.executors.staging import Store
 
-
-class Answers(Protocol):
-    """Asks workers something."""
-
-    def __call__(self, function: Any, *arguments: Any) -> Mapping[str, Any]:
-        """Return worker -> its answer to a function."""
+# Asks workers something: a function and its arguments -> worker -> its answer.
+Answers = Callable[..., Mapping[str, Any]]
 
 
 def require_versions(cluster: str, answers: Answers) -> None:
@@ -65,12 +61,8 @@ def require_store(cluster: str, answers: Answers, tasks: Sequence[base.Task], st
             "--storage, and folders that all machines see under one path."
         )
     store.check()
-    for worker, paths in answers(dask_worker.unseen, _inputs(tasks)).items():
-        for path in paths:
-            raise _unseen(cluster, worker, path)
-    for worker, why in answers(dask_worker.reaches, store.url).items():
-        if why:
-            raise UserError(f"--cluster={cluster}: worker {worker}: {why}")
+    _require_seen(cluster, answers, _inputs(tasks))
+    answers(store.check)
 
 
 def require_paths(cluster: str, answers: Answers, tasks: Sequence[base.Task]) -> None:
@@ -86,10 +78,7 @@ def require_paths(cluster: str, answers: Answers, tasks: Sequence[base.Task]) ->
     inputs = _inputs(tasks)
     for root in sorted({task.root for task in tasks}):
         with _visible(root) as probe:
-            found = answers(dask_worker.unseen, [*inputs, str(probe)])
-        for worker, paths in found.items():
-            for path in paths:
-                raise _unseen(cluster, worker, str(root) if path == str(probe) else path)
+            _require_seen(cluster, answers, {**inputs, str(probe): str(root)})
         for worker, why in answers(dask_worker.read_only, str(root)).items():
             if why:
                 raise UserError(
@@ -97,15 +86,24 @@ def require_paths(cluster: str, answers: Answers, tasks: Sequence[base.Task]) ->
                 )
 
 
-def _inputs(tasks: Sequence[base.Task]) -> list[str]:
-    return sorted({str(path) for task in tasks for path in task.paths if path.exists()})
+def _inputs(tasks: Sequence[base.Task]) -> dict[str, str]:
+    """Return the paths that tasks read, as `_require_seen` takes them."""
+    found = sorted({str(path) for task in tasks for path in task.paths if path.exists()})
+    return dict(zip(found, found, strict=True))
 
 
-def _unseen(cluster: str, worker: str, path: str) -> UserError:
-    return UserError(
-        f"--cluster={cluster}: worker {worker} does not see {path} of this machine. Good: a folder "
-        "on storage that all machines see under one path."
-    )
+def _require_seen(cluster: str, answers: Answers, paths: Mapping[str, str]) -> None:
+    """Refuse paths that a worker cannot see; their values are what is said of them.
+
+    Raises:
+      UserError: naming the worker and the path.
+    """
+    for worker, unseen in answers(dask_worker.unseen, list(paths)).items():
+        for path in unseen:
+            raise UserError(
+                f"--cluster={cluster}: worker {worker} does not see {paths[path]} of this machine. "
+                "Good: a folder on storage that all machines see under one path."
+            )
 
 
 @contextlib.contextmanager

@@ -7,11 +7,9 @@ however it dies.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Sequence
 
-from bert_glue_tf.runs.run_folder import BusyError
 from bert_glue_tf.sweeps.executors import base
 from bert_glue_tf.sweeps.executors.process import BUSY, GRACE, PROGRAM, Process
 
@@ -49,25 +47,12 @@ class LocalExecutor(base.Executor[LocalJob]):
     def check(self, tasks: Sequence[base.Task]) -> None:
         del tasks  # This machine sees what the command sees.
 
-    def begin(self, task: base.Task) -> LocalJob | base.Finished | None:
-        try:
-            lock = task.open()
-        except BusyError:
-            return None
-        # Only now, since another process may have finished it just before.
-        record = task.record()
-        if record is not None:
-            if lock is not None:
-                os.close(lock)
-            return base.Finished(record)
+    def _start(self, task: base.Task, lock: int | None) -> LocalJob:
+        shares_gpu = self.workers > 1
         return LocalJob(
             task,
             Process(
-                task.command,
-                task.log,
-                program=self._program,
-                lock=lock,
-                shares_gpu=self.workers > 1,
+                task.command, task.log, program=self._program, lock=lock, shares_gpu=shares_gpu
             ),
         )
 

@@ -26,7 +26,7 @@ class Process:
       command: a module and its flags.
       log: file to which its output is added.
       program: that takes the command; tests give one that stands in for a training.
-      lock: descriptor of a lock that the process takes over; it is closed here.
+      lock: descriptor of a lock that the process takes over; who has opened it closes it.
       lock_file: where `lock` is None, the file whose lock it takes itself.
       shares_gpu: whether others run beside it.
       grace: seconds in which it may save its state when the process that has started it dies.
@@ -57,22 +57,18 @@ class Process:
         environment = dict(os.environ)
         if shares_gpu:  # Else the first takes all memory of a GPU.
             environment.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
-        try:
-            with log.open("ab") as file:
-                self._log_start = file.tell()
-                self._process = subprocess.Popen(
-                    [*program, json.dumps(passed), *command],
-                    stdin=subprocess.DEVNULL,
-                    stdout=file,
-                    stderr=subprocess.STDOUT,
-                    pass_fds=[] if lock is None else [lock],
-                    env=environment,
-                    # Ctrl-C reaches who has started it alone, who then ends it in order.
-                    start_new_session=True,
-                )
-        finally:
-            if lock is not None:  # From here on it is held as long as the process lives.
-                os.close(lock)
+        with log.open("ab") as file:
+            self._log_start = file.tell()
+            self._process = subprocess.Popen(
+                [*program, json.dumps(passed), *command],
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                pass_fds=[] if lock is None else [lock],
+                env=environment,
+                # Ctrl-C reaches who has started it alone, who then ends it in order.
+                start_new_session=True,
+            )
 
     def seconds(self) -> float:
         """Return the seconds since its start."""

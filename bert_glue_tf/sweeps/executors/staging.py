@@ -18,7 +18,7 @@ import re
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from bert_glue_tf.core import locks, strict_json
@@ -54,17 +54,13 @@ class Store:
 
     url: str
 
-    @property
-    def _system(self) -> Any:
+    def _system(self, *names: str) -> Any:
+        """Return the file system of fsspec in which this place, or one in it, is the root."""
         import fsspec
+        from fsspec.implementations.dirfs import DirFileSystem
 
-        return fsspec.core.url_to_fs(self.url)[0]
-
-    def _place(self, *names: str) -> str:
-        import fsspec
-
-        root: str = fsspec.core.url_to_fs(self.url)[1]
-        return "/".join([root.rstrip("/"), *names])
+        system, root = fsspec.core.url_to_fs(self.url)
+        return DirFileSystem("/".join([root.rstrip("/"), *names]), system)
 
     def check(self) -> None:
         """Check that it can be written and read.
@@ -74,11 +70,12 @@ class Store:
         """
         name = f".seen-{uuid.uuid4().hex[:12]}.tmp"
         try:
-            self._system.makedirs(self._place(), exist_ok=True)
-            self._system.pipe_file(self._place(name), b"seen")
-            if self._system.cat_file(self._place(name)) != b"seen":
+            system = self._system()
+            system.makedirs("", exist_ok=True)
+            system.pipe_file(name, b"seen")
+            if system.cat_file(name) != b"seen":
                 raise OSError("what was written is not what is read")
-            self._system.rm_file(self._place(name))
+            system.rm_file(name)
         except Exception as error:  # Each store has errors of its own.
             raise UserError(
                 f"--storage={self.url}: cannot be written and read ({reason_of(error)}). Good: a "
@@ -97,17 +94,16 @@ class Store:
         Raises:
           OSError: of the store.
         """
-        found = dict(_files(folder))
+        system, found = self._system(folder.name), dict(_files(folder))
         changed = [name for name, state in found.items() if known.get(name) != state]
         for name in sorted(changed, key=_place_in_order):
             with contextlib.suppress(FileNotFoundError):  # Removed meanwhile.
-                place = self._place(folder.name, name)
-                self._system.makedirs(place.rpartition("/")[0], exist_ok=True)
-                self._system.put_file(str(folder / name), place)
+                system.makedirs(os.path.dirname(name), exist_ok=True)
+                system.put_file(str(folder / name), name)
                 known[name] = found[name]
         for name in known.keys() - found.keys():
             with contextlib.suppress(FileNotFoundError):
-                self._system.rm_file(self._place(folder.name, name))
+                system.rm_file(name)
             del known[name]
 
     @_as_os_errors()
@@ -118,7 +114,7 @@ class Store:
           OSError: of the store.
         """
         try:
-            there = self._system.cat_file(self._place(folder.name, name))
+            there = self._system(folder.name).cat_file(name)
         except FileNotFoundError:
             return False
         here = (folder / name).read_bytes()
@@ -131,10 +127,7 @@ class Store:
         Raises:
           OSError: of the store.
         """
-        root = self._place(folder.name)
-        if not self._system.exists(root):
-            return False
-        there = (place[len(root) :].lstrip("/") for place in self._system.find(root))
+        there = self._system(folder.name).find("")
         return _steps(there) > _steps(name for name, _ in _files(folder))
 
     @_as_os_errors()
@@ -144,7 +137,7 @@ class Store:
         Raises:
           OSError: of the store.
         """
-        self._system.put_file(str(path), self._place(path.name))
+        self._system().put_file(str(path), path.name)
 
     @_as_os_errors()
     def fetch_file(self, path: pathlib.Path) -> None:
@@ -154,7 +147,7 @@ class Store:
           OSError: of the store.
         """
         with contextlib.suppress(FileNotFoundError):
-            self._system.get_file(self._place(path.name), str(path))
+            self._system().get_file(path.name, str(path))
 
     @_as_os_errors()
     def fetch(self, folder: pathlib.Path) -> dict[str, tuple[int, int]]:
@@ -165,14 +158,13 @@ class Store:
         Raises:
           OSError: of the store.
         """
-        root = self._place(folder.name)
-        if self._system.exists(root):
-            for place in self._system.find(root):
-                target = folder / place[len(root) :].lstrip("/")
-                target.parent.mkdir(parents=True, exist_ok=True)
-                half = target.with_name(f".{target.name}.fetched")
-                self._system.get_file(place, str(half))
-                os.replace(half, target)
+        system = self._system(folder.name)
+        for name in system.find(""):
+            target = folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            half = target.with_name(f".{target.name}.fetched")
+            system.get_file(name, str(half))
+            os.replace(half, target)
         return dict(_files(folder))
 
 
@@ -270,7 +262,3 @@ class Stage:
           OSError: of the store.
         """
         self.of.store.bring(self.folder / self.of.own, self.known)
-
-    def moved_all(self, texts: Sequence[str]) -> list[str]:
-        """Return paths and flags as they are here."""
-        return [self.moved(text) for text in texts]

@@ -160,14 +160,10 @@ class Journal:
         """
         import optuna
 
-        state = optuna.trial.TrialState
-        if value is not None:
-            self.study.tell(number, value, skip_if_finished=True)
-        else:
-            is_stopped = why.startswith("stopped")
-            self.study.tell(
-                number, state=state.PRUNED if is_stopped else state.FAIL, skip_if_finished=True
-            )
+        states = optuna.trial.TrialState
+        stopped = states.PRUNED if why.startswith("stopped") else states.FAIL
+        state = states.COMPLETE if value is not None else stopped
+        self.study.tell(number, value, state, skip_if_finished=True)
 
 
 def _close_last_line(path: pathlib.Path, lock: Any) -> None:

@@ -64,9 +64,7 @@ class Search:
         self.sweep = Sweep([], executor, total=trials)
         # Run's name -> the trials that it is for: two may come to the same settings.
         self._asked: dict[str, list[Any]] = {}
-        self._told: set[int] = set()  # Numbers of the trials whose end is told.
         self._stopped: dict[str, str] = {}  # Run's name -> why it was stopped.
-        self._reported: dict[int, int] = {}
         self._looked = -math.inf
         self._good: set[tuple[str, ...]] = set()  # Encoders and teachers that can be had.
         self._new = 0  # Trials that were asked for here.
@@ -117,13 +115,17 @@ class Search:
         """
         return self._new >= _HOPELESS and self._failed_alike() not in ("", self._not_a_number)
 
+    def why(self, trial: Any) -> str:
+        """Return why a trial of the journal was stopped or has failed; empty where neither."""
+        failure = self.sweep.failures.get(trial.user_attrs.get(RUN, ""), "")
+        return str(trial.user_attrs.get(WHY, failure))
+
     def _failed_alike(self) -> str:
         """Return the message with which all trials have failed; empty where one has not."""
-        messages = set()
-        for one in self.journal.trials():
-            failure = self.sweep.failures.get(one.user_attrs.get(RUN, ""), "")
-            is_failed = one.state.name == "FAIL" or (failure and not one.state.is_finished())
-            messages.add((one.user_attrs.get(WHY) or failure) if is_failed else "")
+        messages = {
+            self.why(one) if one.state.name in ("FAIL", "RUNNING") else ""
+            for one in self.journal.trials()
+        }
         return messages.pop() if len(messages) == 1 else ""
 
     def require_result(self) -> None:
@@ -167,8 +169,6 @@ class Search:
             return
         self._asked.setdefault(config.run_name, []).append(trial)
         trial.set_user_attr(RUN, config.run_name)
-        known = self.journal.trials()[trial.number].intermediate_values
-        self._reported[trial.number] = max(known, default=0)
         try:
             self.sweep.add(runs)
             if config.run_name not in self.sweep.records:
@@ -188,19 +188,21 @@ class Search:
             plan.check(plan.plan([config], self._root))
             self._good.add(needed)
 
+    def _ended(self) -> set[int]:
+        """Return the numbers of the trials that have ended, here or in another process."""
+        return {one.number for one in self.journal.trials() if one.state.is_finished()}
+
     def _settle(self) -> None:
         """Tell the journal of trials whose runs are finished or were stopped."""
+        ended = self._ended()
         for name, trials in self._asked.items():
             record = self.sweep.records.get(name)
             for trial in trials:
-                if trial.number in self._told or (record is None and name not in self._stopped):
+                if trial.number in ended or (record is None and name not in self._stopped):
                     continue
-                self._told.add(trial.number)
                 if record is None:
                     self._end(trial, self._stopped[name])
-                    continue
-                value = float(record.metrics[self.metric])
-                if math.isnan(value):
+                elif math.isnan(value := float(record.metrics[self.metric])):
                     self._end(trial, self._not_a_number)
                 else:
                     self.journal.tell(trial.number, value)
@@ -213,11 +215,10 @@ class Search:
 
     def _compare(self, bar: progress.Bar) -> None:
         """Report each new epoch to Optuna's pruner, and stop the runs that it gives up."""
-        ended = {one.number for one in self.journal.trials() if one.state.is_finished()}
+        ended = self._ended()
         for run in self.sweep.missing():
             trials = self._asked.get(run.name, [])
             if trials and all(trial.number in ended for trial in trials):  # By another process.
-                self._told.update(trial.number for trial in trials)
                 self.sweep.drop(run)
                 continue
             for trial in trials:
@@ -232,12 +233,10 @@ class Search:
 
     def _why_hopeless(self, run: Run, trial: Any) -> str:
         """Report the epochs that are new of a run; return why the pruner stops it, if it does."""
+        known = self.journal.trials()[trial.number].intermediate_values
         for epoch, value in _epochs(run, self.metric):
-            if epoch <= self._reported.get(trial.number, 0):
-                continue
-            self._reported[trial.number] = epoch
             # Of the last epoch, only the record is still to be written.
-            if epoch < run.config.epochs:
+            if epoch not in known and epoch < run.config.epochs:
                 with contextlib.suppress(RuntimeError):  # Another process has ended it.
                     trial.report(value, epoch)
                     if trial.should_prune():

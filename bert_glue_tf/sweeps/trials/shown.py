@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from bert_glue_tf import __version__
@@ -63,8 +63,7 @@ class History:
 
 def rows(search: Search) -> list[dict[str, str]]:
     """Return a row for each trial, the best first and those without a value last."""
-    failures = search.sweep.failures
-    found = [_Row(one, failures) for one in search.journal.trials()]
+    found = [_Row(one, search.why(one)) for one in search.journal.trials()]
     found.sort(key=lambda one: (-one.value, one.number))
     return [
         one.cells(search.metric, is_best=place == 0 and one.value > -math.inf)
@@ -75,14 +74,13 @@ def rows(search: Search) -> list[dict[str, str]]:
 class _Row:
     """A trial in the table."""
 
-    def __init__(self, trial: Any, failures: Mapping[str, str]) -> None:
+    def __init__(self, trial: Any, why: str) -> None:
         self.number: int = trial.number
         self.value = -math.inf if trial.value is None else float(trial.value)
         self._params = trial.params
         self._run = trial.user_attrs.get(journals.RUN, "")
         self._state = trial.state.name
-        why = trial.user_attrs.get(journals.WHY, "")
-        self._why = why or failures.get(self._run, "").partition("\n")[0]
+        self._why = why.partition("\n")[0]
         # A trial that was stopped has the value of its last epoch, which is no result.
         if self._state != "COMPLETE":
             self.value = -math.inf
