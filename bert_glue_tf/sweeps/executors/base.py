@@ -11,6 +11,7 @@ import abc
 import dataclasses
 import os
 import pathlib
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar
 
@@ -123,11 +124,13 @@ class Job(abc.ABC):
       task: the task.
     """
 
-    task: Task
+    def __init__(self, task: Task) -> None:
+        self.task = task
+        self._began = time.monotonic()
 
-    @abc.abstractmethod
     def seconds(self) -> float:
         """Return the seconds since it was started."""
+        return time.monotonic() - self._began
 
     @abc.abstractmethod
     def is_over(self) -> bool:

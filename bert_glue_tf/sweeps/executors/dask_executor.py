@@ -42,14 +42,10 @@ class DaskJob(base.Job):
     def __init__(
         self, task: base.Task, future: Any, executor: DaskExecutor, workers: Collection[str]
     ) -> None:
-        self.task = task
+        super().__init__(task)
         self.future = future
         self.workers = frozenset(workers)
         self._executor = executor
-        self._began = time.monotonic()
-
-    def seconds(self) -> float:
-        return time.monotonic() - self._began
 
     def is_over(self) -> bool:
         self._executor.require_scheduler(self.future)

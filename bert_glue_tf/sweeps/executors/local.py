@@ -18,11 +18,8 @@ class LocalJob(base.Job):
     """A task in a process of this machine."""
 
     def __init__(self, task: base.Task, process: Process) -> None:
-        self.task = task
+        super().__init__(task)
         self.process = process
-
-    def seconds(self) -> float:
-        return self.process.seconds()
 
     def is_over(self) -> bool:
         return self.process.is_over()
