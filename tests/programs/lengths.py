@@ -80,7 +80,7 @@ def count(folders: Sequence[str]) -> int:
 def main() -> int:
     if sys.argv[1:2] == ["--code"]:
         return count(sys.argv[2:])
-    found = []
+    found: list[str] = []
     for folder in (PACKAGE, *OTHERS):
         for path in sorted(ROOT.glob(f"{folder}/**/*.py")):
             if folder == PACKAGE:
