@@ -88,6 +88,8 @@ class Cluster:
 @pytest.fixture(scope="module")
 def cluster(template):
     made = Cluster(template)
+    with pytest.importorskip("distributed").Client(made.address) as client:
+        client.wait_for_workers(2, 60)
     yield made
     made.close()
 
@@ -132,7 +134,7 @@ def test_workers_and_the_scheduler_die_and_no_run_is_lost_or_done_twice(
     for process in cluster.workers:
         process.terminate()
     for process in cluster.workers:
-        process.wait(30)
+        process.wait(120)  # Without its scheduler it ends after Dask's time of 30 seconds.
     before = (tmp_path / "begun").read_text().split()
     # Only the run of the worker that was killed was begun anew.
     assert sum(before.count(name) - 1 for name in finished) <= 1
@@ -251,6 +253,23 @@ def test_a_worker_has_a_place_for_each_gpu_but_no_more_than_it_has_threads(monke
 
     assert places((1, {}), (4, {})) == 5
     assert places((1, {"GPU": 1}), (1, {"GPU": 2}), (8, {"GPU": 2}), (4, {})) == 4
+
+
+def test_a_store_that_a_worker_cannot_use_is_told_with_the_worker(tmp_path, monkeypatch):
+    storage = f"file://{tmp_path}/store"
+    executor = DaskExecutor("tcp://head:8786", storage=storage)
+    why = UserError(f"--storage={storage}: cannot be written and read (no gcsfs).")
+
+    class Client:
+        def run(self, function, *arguments, workers, on_error):
+            if function == executor._store.check:
+                return {"tcp://one:1": None, "tcp://two:2": why}
+            return {worker: function(*arguments) for worker in workers}
+
+    executor._client = Client()
+    executor._tasks = runs_of(tmp_path / "runs", 1)
+    with refuses(UserError, "worker tcp://two:2", f"--storage={storage}: cannot be"):
+        executor._inspect(["tcp://one:1", "tcp://two:2"])
 
 
 class OnlyHere(pathlib.PosixPath):
