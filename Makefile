@@ -35,7 +35,7 @@ VERSION := import sys; print("%d.%d" % sys.version_info[:2])
 
 .DEFAULT_GOAL := help
 .PHONY: help install same-python demo export-tflite web-demo benchmark reproduce-report reproduce-structured \
-    reproduce-shared reproduce-local-global survey notebooks bench-peers bench-finetuning bench-training need-run \
+    reproduce-shared reproduce-local-global reproduce-tagging survey notebooks bench-peers bench-finetuning bench-training need-run \
     need-browser web-runtime clients test-clients test test-fast test-messages lint claims docs audit lock clean
 
 help:  ## list the targets
@@ -55,8 +55,8 @@ $(INSTALLED): constraints.txt setup.cfg
 
 # A PYTHON that is asked for cannot change an environment that is there already. After the
 # installation, so that one that is built anew is silent.
-install demo export-tflite web-demo benchmark reproduce-report reproduce-structured reproduce-shared reproduce-local-global survey \
-    notebooks test test-fast test-messages test-clients lint docs lock: | same-python
+install demo export-tflite web-demo benchmark reproduce-report reproduce-structured reproduce-shared reproduce-local-global reproduce-tagging \
+    survey notebooks test test-fast test-messages test-clients lint docs lock: | same-python
 same-python: $(INSTALLED)
 ifneq ($(filter command environment,$(origin PYTHON)),)
 	@asked=$$($(PYTHON) -c '$(VERSION)') && built=$$($(BIN)/python -c '$(VERSION)') && \
@@ -110,6 +110,9 @@ reproduce-shared: $(INSTALLED)  ## models that share their weights, the report's
 
 reproduce-local-global: $(INSTALLED)  ## local against global pruning (ARGS="--data=... ...")
 	$(BIN)/python -m bert_glue_tf.reproduce_local_global $(ARGS)
+
+reproduce-tagging: $(INSTALLED)  ## aspects and polarity by BERT and five heads (ARGS="--data=... ...")
+	$(BIN)/python -m bert_glue_tf.reproduce_tagging $(ARGS)
 
 survey: $(INSTALLED)  ## every pruning method at one sparsity (ARGS="--data=... ...")
 	$(BIN)/python -m bert_glue_tf.survey $(ARGS)

@@ -20,7 +20,8 @@ RESULTS = pathlib.Path(__file__).parent / "results"
 PAGE = RESULTS / "claims.md"
 HEAD = """# What the four documents claim, and what was found here
 
-Each row is a claim of one of the [four documents](../studies.md) and its answer.
+Each row is a claim of one of the [four documents](../studies.md) and its answer; one is of Li et
+al. 2019, whose taggers the study of local and global pruning prunes.
 
 - **holds**: our runs show what the document claims.
 - **does not hold**: our runs show something else.

@@ -1,4 +1,4 @@
-"""Printed values of the four documents, as our tables need them: as fractions, by our names.
+"""Printed values of documents, as our tables need them: as fractions, by our names.
 
 The values themselves lie in `published/`, one JSON file a document, as the document prints them;
 null where it prints no number.
@@ -76,6 +76,14 @@ _TECHNIQUES = {
     "movement": "movement",
     "magnitude (stage-wise, RNN)": "magnitude",
 }
+# Head by the names of Li et al. 2019 -> ours.
+HEADS = {
+    "linear": "linear",
+    "gru": "gru",
+    "san": "self_attention",
+    "tfm": "transformer",
+    "crf": "crf",
+}
 # The metrics of that table; accuracy for the others.
 _METRICS = {"mrpc": "f1", "stsb": "spearman"}
 # Task -> score of always giving one answer, by the report's metric, and number of its dev examples:
@@ -91,7 +99,7 @@ def document(name: str) -> dict[str, Any]:
     """Return the facts of one document, as committed.
 
     Args:
-      name: report, structured, local_global or survey.
+      name: report, structured, local_global, survey or tagging.
     """
     file = importlib.resources.files("bert_glue_tf.studies") / "published" / f"{name}.json"
     return dict(json.loads(file.read_text(encoding="utf-8")))
@@ -152,6 +160,21 @@ def structures() -> Scores:
         method: {task: value / 100 for task, value in zip(tasks, table[name], strict=True)}
         for name, method in STRUCTURES.items()
     }
+
+
+def taggers(folder: str) -> dict[str, float]:
+    """Return what was published of BERT's taggers on an aspect data set, by our heads' names.
+
+    Args:
+      folder: of the data set, as rest14.
+
+    Returns:
+      Head -> micro F1 as a fraction; empty of a data set without a number.
+    """
+    facts = document("tagging")
+    values = facts["f1"].get(folder) or [None] * len(facts["heads"])
+    pairs = zip(facts["heads"], values, strict=True)
+    return {HEADS[name]: value / 100 for name, value in pairs if value is not None}
 
 
 def unpruned(model: str) -> float | None:

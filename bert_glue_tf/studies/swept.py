@@ -10,7 +10,7 @@ from bert_glue_tf.compression.names import NO_PRUNING
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import tasks
 from bert_glue_tf.reports.measured import SAMPLE
-from bert_glue_tf.runs.config import ExperimentConfig, short
+from bert_glue_tf.runs.config import PRUNING, ExperimentConfig, short
 from bert_glue_tf.runs.results import ExperimentResult
 from bert_glue_tf.studies import words
 from bert_glue_tf.studies.cells import Cell
@@ -127,15 +127,16 @@ class SweptStudy(Study[Cell]):
         """
         configs = [one for c in (cells or self.cells) for one in c.configs]
         pruned = [one for one in configs if one.pruning_method != NO_PRUNING]
+        # Of a study without pruning these settings say nothing.
+        left_out = {*_SAID_ELSEWHERE, *unused, *(() if pruned else PRUNING)}
         names = [one.run_name for one in configs]
         record = next(record for name, record in self.records.items() if name in names)
         defaults = ExperimentConfig().to_json()
-        everyone: list[dict[str, Any]] = [one.to_json() for one in pruned]
+        everyone: list[dict[str, Any]] = [one.to_json() for one in pruned or configs]
         alike = [
             f"{name} {value}"
             for name, value in everyone[0].items()
-            if name not in _SAID_ELSEWHERE
-            and name not in unused
+            if name not in left_out
             and (value != defaults[name] or name in _ALWAYS_SAID)
             and all(one[name] == value for one in everyone)
         ]

@@ -153,6 +153,7 @@ def test_the_studies_of_the_readme_have_the_flags_that_it_gives_them():
         "reproduce-report",
         "reproduce-structured",
         "reproduce-local-global",
+        "reproduce-tagging",
         "survey",
     }
     makefile = (ROOT / "Makefile").read_text()

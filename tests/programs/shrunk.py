@@ -17,7 +17,14 @@ import subprocess
 import sys
 
 TRAIN_EXAMPLES = 32
-PLANNED = ("sweep", "survey", "reproduce_report", "reproduce_structured", "reproduce_local_global")
+PLANNED = (
+    "sweep",
+    "survey",
+    "reproduce_report",
+    "reproduce_structured",
+    "reproduce_local_global",
+    "reproduce_tagging",
+)
 
 
 def _shrink_settings() -> None:

@@ -8,7 +8,7 @@ from bert_glue_tf.data import tasks
 from bert_glue_tf.studies import printed, report_plan
 
 
-@pytest.mark.parametrize("name", ["report", "structured", "local_global", "survey"])
+@pytest.mark.parametrize("name", ["report", "structured", "local_global", "survey", "tagging"])
 def test_each_says_where_it_comes_from(name):
     assert len(printed.document(name)["source"]) > 40
 

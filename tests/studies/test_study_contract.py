@@ -7,7 +7,7 @@ import inspect
 import pkgutil
 
 import pytest
-from study_runs import LABELS, finished, right, write, write_sizes
+from study_runs import LABELS, finished, right, write, write_sizes, write_tagged
 from written_runs import write_export, write_run, write_session
 
 from bert_glue_tf import studies
@@ -23,6 +23,7 @@ from bert_glue_tf.studies.structured import Structured
 from bert_glue_tf.studies.study import Study
 from bert_glue_tf.studies.survey import Survey
 from bert_glue_tf.studies.survey_measure import Costs
+from bert_glue_tf.studies.tagging import Tagging
 
 GIVEN = {"encoder": "tiny", "data": "tsv"}
 
@@ -90,7 +91,15 @@ def shared(root):
     return finished(study, root)
 
 
+def tagging(root):
+    study = Tagging(["rest14"], ["linear", "crf"], ["2e-5", "2e-4"], GIVEN, [1, 2])
+    for place, cell in enumerate(study.cells):
+        write_tagged(cell, root, [20 + 4 * place, 22 + 4 * place])
+    return finished(study, root)
+
+
 MADE = {
+    Tagging: tagging,
     Report: report,
     Structured: structured,
     Shared: shared,

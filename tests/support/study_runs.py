@@ -50,6 +50,22 @@ def write(cell, root, logits, labels=LABELS):
         write_run(root / one.run_name, labels, answers, source=one.data, **settings)
 
 
+def tagged(number, sentences=40):
+    """Labels [sentences, 3] with one aspect each, and logits of which so many find it."""
+    labels = np.tile([0, 0, 12], (sentences, 1))  # O O S-POS
+    answers = labels.copy()
+    answers[number:, 2] = 0
+    return labels, np.eye(13, dtype=np.float32)[answers]
+
+
+def write_tagged(cell, root, numbers):
+    """Writes runs of aspects with their polarity: for each seed the aspects that are found."""
+    both = ("validation", "test")
+    labels, _ = tagged(0)
+    logits = [dict.fromkeys(both, tagged(number)[1]) for number in numbers]
+    write(cell, root, logits, dict.fromkeys(both, labels))
+
+
 def write_sizes(cell, root, names, logits, own=0, labels=LABELS):
     """Writes runs whose weights hold several networks: logits for each name, the largest last.
 

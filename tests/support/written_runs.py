@@ -49,7 +49,11 @@ def _scores(task: tasks.TaskSpec, labels: Mapping[str, Any], logits: Mapping[str
             if not problems.diverged(logits[split]):
                 answers = task.problem.decode(logits[split])
                 intervals[name + suffix] = bootstrap.interval(
-                    task.problem, metrics.METRICS[name], labels[split], answers, resamples=50
+                    task.problem,
+                    metrics.of(task.problem, name),
+                    labels[split],
+                    answers,
+                    resamples=50,
                 )
         found["loss" + suffix] = 0.5
     return found, intervals
