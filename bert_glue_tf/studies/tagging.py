@@ -14,6 +14,7 @@ from bert_glue_tf.reports.groups import Group
 from bert_glue_tf.reports.measured import Interval
 from bert_glue_tf.reports.tables import Column, Table
 from bert_glue_tf.reports.verdicts import Comparison, Outcome
+from bert_glue_tf.runs.settings import BEST
 from bert_glue_tf.studies import claims, columns, printed, words
 from bert_glue_tf.studies.cells import Cell, cell
 from bert_glue_tf.studies.claims import Answer, Verdict
@@ -27,7 +28,7 @@ _AFTER = 1000  # Of the steps after this one the best on the dev file is taken.
 # Epochs of at least 1,500 steps: of the training files' 2,741, 2,736 and 1,799 sentences.
 _EPOCHS = {"laptop14": 18, "rest14": 9, "rest16": 14}
 DATA_SETS = tuple(_EPOCHS)
-_RECIPE = {"warmup_fraction": "0", "weight_decay": "0", "keep": "best"}
+_RECIPE = {"warmup_fraction": "0", "weight_decay": "0", "keep": BEST}
 # Settings that change how many steps there are, or which of them is taken.
 _SHORTER = {"epochs", "finetune_epochs", "keep", "batch_size", "train_examples"}
 
@@ -70,10 +71,16 @@ def _interval(row: Row) -> Interval | None:
     return row.group.interval if row.group else None
 
 
+def _short(rate: float) -> str:
+    """Return a rate as one writes it, `2e-5`."""
+    mantissa, exponent = f"{rate:e}".split("e")
+    return f"{float(mantissa):g}e{int(exponent)}"
+
+
 COLUMNS: tuple[Column[Row], ...] = (
     Column("data", lambda row: row.data_set),
     Column("head", lambda row: row.head),
-    Column("rate", lambda row: row.rate, lambda value: f"{value:g}"),
+    Column("rate", lambda row: row.rate, _short),
     Column("published", lambda row: row.theirs, formats.number),
     columns.score("ours", lambda row: row.group),
     columns.spread("range", lambda row: row.group),
@@ -126,7 +133,7 @@ class Tagging(SweptStudy):
             for rate in dict.fromkeys(map(_rate, rates)):
                 for head in dict.fromkeys(heads):
                     own = _settings(data_set, head, rate, given)
-                    one = cell(f"{head}, {rate:g}", own, NO_PRUNING, seeds)
+                    one = cell(f"{head}, {_short(rate)}", own, NO_PRUNING, seeds)
                     self.by_place[data_set, rate, head] = one
         super().__init__(list(self.by_place.values()))
         self._facts = printed.document(self.name)
@@ -192,7 +199,7 @@ class Tagging(SweptStudy):
             return
         ours = sorted(rows, key=lambda row: row.group.mean if row.group else 0.0, reverse=True)
         listed = ", ".join(
-            f"{row.head} at {row.rate:g} {columns.score_text(columns.group_score(row.group))}"
+            f"{row.head} at {_short(row.rate)} {columns.score_text(columns.group_score(row.group))}"
             for row in ours
         )
         yield f"{data_set}: ours, best first: {listed}."
@@ -214,9 +221,10 @@ class Tagging(SweptStudy):
             examples += max((one.examples for one in found.values()), default=0)
             for (rate, head), one in found.items():
                 seeds, encoder = max(seeds, len(one.difference.by_seed)), one.encoder
-                least += [claims.smallest(one)] if one.difference.is_defined else []
+                # Of two models that answer alike nothing is known of what could be shown.
+                least += [half] if (half := claims.smallest(one)) > 0 else []
                 kind = Outcome.UNDEFINED if one.is_of_collapsed else one.outcome
-                told[kind].append(f"{data_set}, {head} at {rate:g} {words.interval(one)}")
+                told[kind].append(f"{data_set}, {head} at {_short(rate)} {words.interval(one)}")
         if not any(told.values()):
             return []
         if told[Outcome.WORSE]:
@@ -250,17 +258,15 @@ class Tagging(SweptStudy):
         lines = [
             f"# Aspects and their polarity by BERT and five heads{mark}",
             "",
-            f"published: {self._facts['source']} {self._facts['metric'].capitalize()}; its "
-            f"learning rate is {self._facts['settings']['learning_rate']:g}, and it takes "
+            f"published: {self._facts['source']} {self._facts['metric']}; its "
+            f"learning rate is {_short(self._facts['settings']['learning_rate'])}, and it takes "
             f"{self._facts['settings']['chosen']}.",
             "",
             self.settings_line(unused=("learning_rate", "tagging_head")),
             "",
             "Ours: micro F1 of spans with their polarity on the test file, mean over the seeds "
-            "with their range; of the epochs after step 1,000 the best on the dev file "
-            "(best epoch). "
-            "score's interval: 95 %, over the sentences. majority: of the best tag that all words "
-            "get. "
+            f"with their range; {self._chosen()} (best epoch). score's interval: 95 %, over the "
+            "sentences. majority: of the best tag that all words get. "
             "Differences: to the linear head at the same rate. "
             + words.tests("those of a data set"),
             "",
@@ -273,6 +279,14 @@ class Tagging(SweptStudy):
         lines += [*(f"- {line}" for line in self.notes()), "", *self.failed_section()]
         return "\n".join(lines)
 
+    def _chosen(self) -> str:
+        """Return which epoch of a training is scored."""
+        config = self.cells[0].configs[0]
+        if config.keep != BEST:
+            return "of the last epoch"
+        after = f" after step {config.keep_after:,}" if config.keep_after else ""
+        return f"of the epochs{after} the best on the dev file"
+
     def _made(self, data_set: str) -> list[str]:
         """Return how many sentences a data set's runs were trained and scored on."""
         cells = [one for (found, *_), one in self.by_place.items() if found == data_set]
@@ -283,8 +297,8 @@ class Tagging(SweptStudy):
         scored = sum(record.data[split]["examples"] for split in task.test_splits.values())
         used, config = train["examples"], cells[0].configs[0]
         return [
-            f"Trained on {used:,} of its {train['split_examples']:,} sentences in {config.epochs} "
-            f"epochs of batches of {config.batch_size}, scored on {scored:,} of the test file.",
+            f"Trained on {used:,} of its {train['split_examples']:,} sentences, epochs "
+            f"{config.epochs}, batches of {config.batch_size}; scored on {scored:,} of the test file.",
             "",
         ]
 

@@ -81,10 +81,10 @@ def test_the_table_has_published_and_ours_by_head_and_rate(tmp_path):
     # All that are found are right: F1 is 2 k / (40 + k).
     f1 = [f"{(2 * a / (40 + a) + 2 * b / (40 + b)) / 2:.4f}" for a, b in numbers.values()]
     assert shown == [
-        ("2e-05", "linear", "0.7261", f1[0]),
-        ("2e-05", "crf", "0.7317", f1[1]),
-        ("0.0002", "linear", "0.7261", f1[2]),
-        ("0.0002", "crf", "0.7317", f1[3]),
+        ("2e-5", "linear", "0.7261", f1[0]),
+        ("2e-5", "crf", "0.7317", f1[1]),
+        ("2e-4", "linear", "0.7261", f1[2]),
+        ("2e-4", "crf", "0.7317", f1[3]),
     ]
     assert rows[0]["range"] == f"{40 / 60:.3f} to {44 / 62:.3f}"
     # An aspect at each of the three words: 40 of 120 are right.
@@ -105,11 +105,11 @@ def test_the_claim_on_heads_is_answered_over_data_sets_and_rates(tmp_path):
     made = study(tmp_path, numbers)
     (answer,) = made.answers()
     assert answer.verdict is Verdict.CANNOT_BE_TOLD
-    assert answer.numbers.startswith("better: rest14, crf at 2e-05 +0.5")
-    assert "not shown: rest14, crf at 0.0002 +0.0" in answer.numbers
+    assert answer.numbers.startswith("better: rest14, crf at 2e-5 +0.5")
+    assert "not shown: rest14, crf at 2e-4 +0.0" in answer.numbers
     assert (answer.examples, answer.seeds, answer.encoder) == (40, 1, "tiny")
     first, second = made.findings()
-    assert first.startswith("rest14: ours, best first: crf at 2e-05 0.9333, crf at 0.0002")
+    assert first.startswith("rest14: ours, best first: crf at 2e-5 0.9333, crf at 2e-4")
     assert second.startswith("rest14: ours at the better rate minus published: crf +0.202, linear")
     text = made.text()
     assert "published: BERT-E2E-ABSA, the code of Li et al. 2019" in text
@@ -117,6 +117,7 @@ def test_the_claim_on_heads_is_answered_over_data_sets_and_rates(tmp_path):
         "batch_size 16, epochs 9", "epochs 9, batch_size 16"
     )
     assert "final_sparsity" not in text
+    assert "of the epochs after step 1,000 the best on the dev file (best epoch)" in text
 
 
 @pytest.mark.parametrize(
