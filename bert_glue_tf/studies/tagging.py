@@ -298,7 +298,8 @@ class Tagging(SweptStudy):
         used, config = train["examples"], cells[0].configs[0]
         return [
             f"Trained on {used:,} of its {train['split_examples']:,} sentences, epochs "
-            f"{config.epochs}, batches of {config.batch_size}; scored on {scored:,} of the test file.",
+            f"{config.epochs}, batches of {config.batch_size}; scored on {scored:,} of the test "
+            "file.",
             "",
         ]
 
