@@ -292,12 +292,13 @@ class Shared(SweptStudy):
     def sections(self) -> Iterator[Section]:
         """Yield a table for each network, the bytes and the findings."""
         rows = self.rows()
-        heads = ("training", "model", "report, accuracy", "ours", "difference", "verdict")
+        shown = ("training", "model", "report, accuracy", "ours", "difference", "verdict")
         for network in self.levels:
             own = Table(COLUMNS, tuple(row for row in rows if row.network == network))
-            yield Section(f"{network}{self.sample_mark}", own.pick(*heads))
+            yield Section(f"{network}{self.sample_mark}", own.pick(*shown))
+        costs = Table(COSTS, tuple(self.costs()))
         heads = ("network", "training", "each one's own", "shared, in all", "kept apart, in all")
-        yield Section("Bytes", Table(COSTS, tuple(self.costs())).pick(*heads))
+        yield Section("Bytes", costs.pick(*heads))
         yield Section(lines=(*self.findings(), *self.notes()))
 
     def _settings_lines(self) -> Iterator[str]:
