@@ -68,6 +68,7 @@ class Shared(SweptStudy):
         sparsities: Sequence[str],
     ) -> None:
         self.levels: dict[str, list[Level]] = {}
+        self._no_files: dict[str, str] = {}  # Name of a model -> why it has none.
         cells: list[Cell] = []
         for name, data in shared_models.parsed(networks).items():
             own = shared_models.recipe(name, {**given, "data": data or given["data"]})
@@ -105,25 +106,43 @@ class Shared(SweptStudy):
     def export(self, threads: int = THREADS, repetitions: int = REPETITIONS) -> None:
         """Make the float32 files of each first seed's models, and time them all in turns.
 
-        Files that are there are not made again.
+        Files that are there are not made again. A file that cannot be made leaves the others as
+        they are, and `notes` tells of it.
 
         Args:
           threads: of LiteRT.
           repetitions: timed runs of each file.
 
         Raises:
-          UserError: a file cannot be made or timed.
+          UserError: no file can be timed.
         """
-        folders = []
+        folders, self._no_files = [], {}
         for one in self.cells:
-            found = [config for config in one.configs if config.run_name in self.records]
-            folders += [self.folder(config) for config in found[:1]]
-        for folder in folders:
-            launch.launch_sizes(
-                folder, recipes=[FLOAT32], threads=threads, latency_repetitions=repetitions
-            )
-        benchmark.measure(folders, recipes=[FLOAT32], threads=threads, repetitions=repetitions)
+            config = next((each for each in one.configs if each.run_name in self.records), None)
+            if config is None:
+                continue
+            folder, made = self.folder(config), False
+            for size in self.records[config.run_name].sizes.get("names", [""]):
+                try:
+                    launch.launch_sizes(
+                        folder,
+                        size=size,
+                        recipes=[FLOAT32],
+                        threads=threads,
+                        latency_repetitions=repetitions,
+                    )
+                    made = True
+                except UserError as error:
+                    self._no_files[f"{one.label}, {size}".removesuffix(", ")] = str(error)
+            folders += [folder] if made else []
+        if folders:
+            benchmark.measure(folders, recipes=[FLOAT32], threads=threads, repetitions=repetitions)
         self.read(run.folder.path for run in self._runs if run.name in self.records)
+
+    def notes(self) -> list[str]:
+        """Return what a reader has to know, the files that could not be made included."""
+        told = (f"{name}: no file, and so no time: {why}" for name, why in self._no_files.items())
+        return [*super().notes(), *told]
 
     def read(self, folders: Iterable[pathlib.Path]) -> None:
         super().read(folders)

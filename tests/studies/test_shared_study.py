@@ -13,6 +13,7 @@ from slow_fixtures import slow_to_make
 from study_runs import TINY, command, finished, right, train, write, write_sizes
 
 from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.export import benchmark, launch
 from bert_glue_tf.runs import command_line
 from bert_glue_tf.runs.config import ExperimentConfig
 from bert_glue_tf.studies import printed, shared_models
@@ -129,6 +130,27 @@ def test_a_sparsity_of_zero_counts(tmp_path, sparsity):
     models = [dataclasses.replace(one, sparsity=sparsity) for one in row.group.models]
     group = dataclasses.replace(row.group, models=models)
     assert dataclasses.replace(row, group=group).sparsity == sparsity
+
+
+def test_a_file_that_cannot_be_made_leaves_the_others_and_is_told(tmp_path, monkeypatch):
+    study = written(tmp_path, (340, 340, 340))
+    made, timed = [], []
+
+    def launch_sizes(folder, size, **options):
+        if size == "0.5" or folder.name == study.cells[0].configs[0].run_name:
+            raise UserError(f"{size or 'all'}: not this one")
+        made.append((folder.name, size))
+
+    monkeypatch.setattr(launch, "launch_sizes", launch_sizes)
+    monkeypatch.setattr(benchmark, "measure", lambda folders, **options: timed.extend(folders))
+    study.export()
+    trained = [cell.configs[0].run_name for cell in study.cells[1:]]
+    assert made == [(name, size) for name in trained for size in ("0.75", "0.25")]
+    assert [folder.name for folder in timed] == trained
+    told = "tiny/mrpc, {}: no file, and so no time: {}: not this one"
+    for name, size in (("not pruned", "all"), ("masks only, 0.5", "0.5"), ("together, 0.5", "0.5")):
+        assert told.format(name, size) in study.notes()
+        assert told.format(name, size) in study.text()
 
 
 def test_masks_that_cannot_be_read_are_told(tmp_path):
