@@ -35,7 +35,7 @@ from bert_glue_tf.studies.shared_models import (
     TRAININGS,
     Level,
 )
-from bert_glue_tf.studies.shared_rows import COLUMNS, COSTS, SWITCHES, Cost, Row, SwitchRow
+from bert_glue_tf.studies.shared_rows import COLUMNS, COSTS, ON_PAGE, SWITCHES, Cost, Row, SwitchRow
 from bert_glue_tf.studies.study import Section
 from bert_glue_tf.studies.swept import SweptStudy
 
@@ -133,7 +133,8 @@ class Shared(SweptStudy):
                     )
                     made = True
                 except UserError as error:
-                    self._no_files[f"{one.label}, {size}".removesuffix(", ")] = str(error)
+                    why = str(error).replace(f"{folder.parent}/", "")  # Others read the page too.
+                    self._no_files[f"{one.label}, {size}".removesuffix(", ")] = why
             folders += [folder] if made else []
         if folders:
             benchmark.measure(folders, recipes=[FLOAT32], threads=threads, repetitions=repetitions)
@@ -310,22 +311,29 @@ class Shared(SweptStudy):
 
     def sections(self) -> Iterator[Section]:
         """Yield a table for each network, the bytes and the findings."""
-        rows = self.rows()
         shown = ("training", "model", "report, accuracy", "ours", "difference", "verdict")
-        for network in self.levels:
-            own = Table(COLUMNS, tuple(row for row in rows if row.network == network))
+        for network, own in self._of_networks():
             yield Section(f"{network}{self.sample_mark}", own.pick(*shown))
         costs = Table(COSTS, tuple(self.costs()))
         heads = ("network", "training", "each one's own", "shared, in all", "kept apart, in all")
         yield Section("Bytes", costs.pick(*heads))
         yield Section(lines=(*self.findings(), *self.notes()))
 
-    def _settings_lines(self) -> Iterator[str]:
-        """Yield the settings of each training of which a run is finished, and its examples."""
-        for network, one in self._trained():
-            if found := self.records_of(one):
-                settings = self.settings_line([one], shared_models.UNUSED[_training(one)])
-                yield f"- {network}, {_training(one)}: {settings} {self._scored(found[0])}"
+    def _of_networks(self) -> Iterator[tuple[str, Table[Row]]]:
+        """Yield the table of each network."""
+        rows = self.rows()
+        for network in self.levels:
+            yield network, Table(COLUMNS, tuple(row for row in rows if row.network == network))
+
+    def _network_sections(self) -> Iterator[str]:
+        """Yield each network's table, and the settings and examples of its finished trainings."""
+        for network, own in self._of_networks():
+            yield from (f"## {network}", "", tables.markdown(own.pick(*ON_PAGE).filled()))
+            for one in dict.fromkeys(level.trained for level in self.levels[network]):
+                if found := self.records_of(one):
+                    settings = self.settings_line([one], shared_models.UNUSED[_training(one)])
+                    yield f"- {_training(one)}: {settings} {self._scored(found[0])}"
+            yield ""
 
     def _scored(self, record: ExperimentResult) -> str:
         """Return of which examples a network's scores are, as a sentence."""
@@ -343,16 +351,15 @@ class Shared(SweptStudy):
             "Scores and differences are those of a task's test split, where it has one with "
             "labels besides the split that is scored while it trains; else of the latter.",
             "",
-            *self._settings_lines(),
-            "",
             f"`{FINE_TUNED}`: the network that both start from. "
             f"`{MASKS}`: as the report, masks of the trained network and no step after them; means "
             "and variances of batch normalization are computed anew for each model. "
             f"`{TOGETHER}`: all models of a network trained on together, with the densest as "
             "teacher. Each difference is to the densest model of the same training. "
-            + words.tests("the models of a network"),
+            "A network's settings stand below its table, and further columns in "
+            f"`{self.name}.csv`. " + words.tests("the models of a network"),
             "",
-            tables.markdown(made[self.name]),
+            *self._network_sections(),
             "## Bytes",
             "",
             "`kept apart`: each model's weights that are not zero, and their positions, as a "

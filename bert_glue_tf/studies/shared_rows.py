@@ -86,6 +86,22 @@ COLUMNS: tuple[Column[Row], ...] = (
     ),
     Column("why it failed", lambda row: row.reason),
 )
+# Those of a network's table on the page; all of them would be wider than any screen.
+ON_PAGE = (
+    "training",
+    "model",
+    "report, accuracy",
+    "report, latency",
+    "ours",
+    "ours, 95 % interval",
+    "difference",
+    "95 % interval",
+    "p",
+    "verdict",
+    "kept apart",
+    "ms",
+    "why it failed",
+)
 
 
 @dataclasses.dataclass(frozen=True)

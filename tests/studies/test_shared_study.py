@@ -111,7 +111,8 @@ def test_what_sharing_pays_is_counted_of_lenet_and_the_report_is_not_judged(tmp_
 def test_the_page_has_a_line_for_each_training_and_no_sparsity_that_was_not_used(tmp_path):
     study = written(tmp_path, (340, 340, 340))
     lines = study.text().splitlines()
-    start = "- tiny/mrpc, {}: Ours: encoder"
+    assert "## tiny/mrpc" in lines
+    start = "- {}: Ours: encoder"
     (masks,) = (line for line in lines if line.startswith(start.format("masks only")))
     (together,) = (line for line in lines if line.startswith(start.format("together")))
     assert masks.endswith(" Scored on 400 of `validation` (accuracy).")
@@ -138,7 +139,7 @@ def test_a_file_that_cannot_be_made_leaves_the_others_and_is_told(tmp_path, monk
 
     def launch_sizes(folder, size, **options):
         if size == "0.5" or folder.name == study.cells[0].configs[0].run_name:
-            raise UserError(f"{size or 'all'}: not this one")
+            raise UserError(f"{folder}: {size or 'all'}: not this one")
         made.append((folder.name, size))
 
     monkeypatch.setattr(launch, "launch_sizes", launch_sizes)
@@ -147,10 +148,12 @@ def test_a_file_that_cannot_be_made_leaves_the_others_and_is_told(tmp_path, monk
     trained = [cell.configs[0].run_name for cell in study.cells[1:]]
     assert made == [(name, size) for name in trained for size in ("0.75", "0.25")]
     assert [folder.name for folder in timed] == trained
-    told = "tiny/mrpc, {}: no file, and so no time: {}: not this one"
-    for name, size in (("not pruned", "all"), ("masks only, 0.5", "0.5"), ("together, 0.5", "0.5")):
-        assert told.format(name, size) in study.notes()
-        assert told.format(name, size) in study.text()
+    runs = [cell.configs[0].run_name for cell in study.cells]
+    told = "tiny/mrpc, {}: no file, and so no time: {}: {}: not this one"
+    names = (("not pruned", "all"), ("masks only, 0.5", "0.5"), ("together, 0.5", "0.5"))
+    for run, (name, size) in zip(runs, names, strict=True):
+        assert told.format(name, run, size) in study.notes()
+        assert told.format(name, run, size) in study.text()
 
 
 def test_masks_that_cannot_be_read_are_told(tmp_path):
