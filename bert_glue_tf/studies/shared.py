@@ -12,7 +12,6 @@ from typing import Any
 
 from bert_glue_tf.compression.names import NO_PRUNING
 from bert_glue_tf.core.errors import UserError
-from bert_glue_tf.data import tasks
 from bert_glue_tf.evaluation import sharing
 from bert_glue_tf.evaluation.sharing import Account
 from bert_glue_tf.export import benchmark, launch
@@ -22,7 +21,6 @@ from bert_glue_tf.reports import plots, reading, tables
 from bert_glue_tf.reports.tables import Table
 from bert_glue_tf.reports.verdicts import Comparison
 from bert_glue_tf.runs.paths import SIZES, RunPaths
-from bert_glue_tf.runs.results import ExperimentResult
 from bert_glue_tf.studies import printed, shared_claims, shared_models, shared_rows, words
 from bert_glue_tf.studies.cells import Cell, cell
 from bert_glue_tf.studies.claims import Answer
@@ -251,15 +249,24 @@ class Shared(SweptStudy):
         }
 
     def figures(self) -> dict[str, Any]:
-        """Return energy against the number of switches, for each network."""
-        counts = list(range(13))
-        lines = shared_rows.energy(self.costs(), counts)
-        if not lines:
-            return {}
-        figure = plots.against_numbers(
-            "Energy of switching between models", "switches", "mJ", counts, lines
-        )
-        return {f"{self.name}_energy": figure}
+        """Return energy against the number of switches, a figure for each network."""
+        counts, costs = list(range(13)), self.costs()
+        return {
+            name: plots.against_numbers(
+                f"{network}: energy of switching between models",
+                "switches",
+                "mJ",
+                counts,
+                shared_rows.energy([one for one in costs if one.network == network], counts),
+            )
+            for network, name in self._figures().items()
+        }
+
+    def _figures(self) -> dict[str, str]:
+        """Return network -> the name of its figure, of those that have a finished training."""
+        found = dict.fromkeys(cost.network for cost in self.costs())
+        numbers = {network: number for number, network in enumerate(self.levels, 1)}
+        return {network: f"{self.name}_energy_{numbers[network]}" for network in found}
 
     # --- words ---
 
@@ -332,15 +339,8 @@ class Shared(SweptStudy):
             for one in dict.fromkeys(level.trained for level in self.levels[network]):
                 if found := self.records_of(one):
                     settings = self.settings_line([one], shared_models.UNUSED[_training(one)])
-                    yield f"- {_training(one)}: {settings} {self._scored(found[0])}"
+                    yield f"- {_training(one)}: {settings} {shared_models.scored_on(found[0])}"
             yield ""
-
-    def _scored(self, record: ExperimentResult) -> str:
-        """Return of which examples a network's scores are, as a sentence."""
-        task = tasks.of(record)
-        splits = task.test_splits or task.validation_splits
-        told = (f"{record.data[split]['examples']:,} of `{split}`" for split in splits.values())
-        return f"Scored on {', '.join(told)} ({task.primary_metric})."
 
     def text(self) -> str:
         """Return the whole comparison in Markdown."""
@@ -376,7 +376,7 @@ class Shared(SweptStudy):
             "1.2 MB are read in 1 s with 1.47 mJ, 1.3 MB written in 1 s with 1.51 mJ.",
             "",
             tables.markdown(made[f"{self.name}_switches"]),
-            f"![energy]({self.name}_energy.svg)",
+            *(f"![{network}]({name}.svg)" for network, name in self._figures().items()),
             "",
             "## What was found",
             "",
