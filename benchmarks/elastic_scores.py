@@ -68,7 +68,7 @@ class Row:
 
     @property
     def bar(self) -> str:
-        """Whether the size is within one point of the same one trained alone."""
+        """Return whether the size is within one point of the same one trained alone."""
         if self.difference is None:
             return "not run"
         return "met" if self.difference.difference.mean >= -BAR else "missed"
