@@ -49,7 +49,7 @@ def main() -> None:
     arguments.run(study)
     if _FILES.value:
         study.export()
-    arguments.present(study, "shared.md, shared.csv, its bytes and switches, and the figure")
+    arguments.present(study, "shared.md, shared.csv, its bytes and switches, and the figures")
 
 
 def command() -> None:

@@ -12,7 +12,6 @@ from typing import Any
 
 from bert_glue_tf.compression.names import NO_PRUNING
 from bert_glue_tf.core.errors import UserError
-from bert_glue_tf.data import tasks
 from bert_glue_tf.evaluation import sharing
 from bert_glue_tf.evaluation.sharing import Account
 from bert_glue_tf.export import benchmark, launch
@@ -22,7 +21,6 @@ from bert_glue_tf.reports import plots, reading, tables
 from bert_glue_tf.reports.tables import Table
 from bert_glue_tf.reports.verdicts import Comparison
 from bert_glue_tf.runs.paths import SIZES, RunPaths
-from bert_glue_tf.runs.results import ExperimentResult
 from bert_glue_tf.studies import printed, shared_claims, shared_models, shared_rows, words
 from bert_glue_tf.studies.cells import Cell, cell
 from bert_glue_tf.studies.claims import Answer
@@ -35,7 +33,7 @@ from bert_glue_tf.studies.shared_models import (
     TRAININGS,
     Level,
 )
-from bert_glue_tf.studies.shared_rows import COLUMNS, COSTS, SWITCHES, Cost, Row, SwitchRow
+from bert_glue_tf.studies.shared_rows import COLUMNS, COSTS, ON_PAGE, SWITCHES, Cost, Row, SwitchRow
 from bert_glue_tf.studies.study import Section
 from bert_glue_tf.studies.swept import SweptStudy
 
@@ -68,6 +66,7 @@ class Shared(SweptStudy):
         sparsities: Sequence[str],
     ) -> None:
         self.levels: dict[str, list[Level]] = {}
+        self._no_files: dict[str, str] = {}  # Name of a model -> why it has none.
         cells: list[Cell] = []
         for name, data in shared_models.parsed(networks).items():
             own = shared_models.recipe(name, {**given, "data": data or given["data"]})
@@ -105,25 +104,44 @@ class Shared(SweptStudy):
     def export(self, threads: int = THREADS, repetitions: int = REPETITIONS) -> None:
         """Make the float32 files of each first seed's models, and time them all in turns.
 
-        Files that are there are not made again.
+        Files that are there are not made again. A file that cannot be made leaves the others as
+        they are, and `notes` tells of it.
 
         Args:
           threads: of LiteRT.
           repetitions: timed runs of each file.
 
         Raises:
-          UserError: a file cannot be made or timed.
+          UserError: no file can be timed.
         """
-        folders = []
+        folders, self._no_files = [], {}
         for one in self.cells:
-            found = [config for config in one.configs if config.run_name in self.records]
-            folders += [self.folder(config) for config in found[:1]]
-        for folder in folders:
-            launch.launch_sizes(
-                folder, recipes=[FLOAT32], threads=threads, latency_repetitions=repetitions
-            )
-        benchmark.measure(folders, recipes=[FLOAT32], threads=threads, repetitions=repetitions)
+            config = next((each for each in one.configs if each.run_name in self.records), None)
+            if config is None:
+                continue
+            folder, made = self.folder(config), False
+            for size in self.records[config.run_name].sizes.get("names", [""]):
+                try:
+                    launch.launch_sizes(
+                        folder,
+                        size=size,
+                        recipes=[FLOAT32],
+                        threads=threads,
+                        latency_repetitions=repetitions,
+                    )
+                    made = True
+                except UserError as error:
+                    why = str(error).replace(f"{folder.parent}/", "")  # Others read the page too.
+                    self._no_files[f"{one.label}, {size}".removesuffix(", ")] = why
+            folders += [folder] if made else []
+        if folders:
+            benchmark.measure(folders, recipes=[FLOAT32], threads=threads, repetitions=repetitions)
         self.read(run.folder.path for run in self._runs if run.name in self.records)
+
+    def notes(self) -> list[str]:
+        """Return what a reader has to know, the files that could not be made included."""
+        told = (f"{name}: no file, and so no time: {why}" for name, why in self._no_files.items())
+        return [*super().notes(), *told]
 
     def read(self, folders: Iterable[pathlib.Path]) -> None:
         super().read(folders)
@@ -231,15 +249,24 @@ class Shared(SweptStudy):
         }
 
     def figures(self) -> dict[str, Any]:
-        """Return energy against the number of switches, for each network."""
-        counts = list(range(13))
-        lines = shared_rows.energy(self.costs(), counts)
-        if not lines:
-            return {}
-        figure = plots.against_numbers(
-            "Energy of switching between models", "switches", "mJ", counts, lines
-        )
-        return {f"{self.name}_energy": figure}
+        """Return energy against the number of switches, a figure for each network."""
+        counts, costs = list(range(13)), self.costs()
+        return {
+            name: plots.against_numbers(
+                f"{network}: energy of switching between models",
+                "switches",
+                "mJ",
+                counts,
+                shared_rows.energy([one for one in costs if one.network == network], counts),
+            )
+            for network, name in self._figures().items()
+        }
+
+    def _figures(self) -> dict[str, str]:
+        """Return network -> the name of its figure, of those that have a finished training."""
+        found = dict.fromkeys(cost.network for cost in self.costs())
+        numbers = {network: number for number, network in enumerate(self.levels, 1)}
+        return {network: f"{self.name}_energy_{numbers[network]}" for network in found}
 
     # --- words ---
 
@@ -291,28 +318,29 @@ class Shared(SweptStudy):
 
     def sections(self) -> Iterator[Section]:
         """Yield a table for each network, the bytes and the findings."""
-        rows = self.rows()
-        heads = ("training", "model", "report, accuracy", "ours", "difference", "verdict")
-        for network in self.levels:
-            own = Table(COLUMNS, tuple(row for row in rows if row.network == network))
-            yield Section(f"{network}{self.sample_mark}", own.pick(*heads))
+        shown = ("training", "model", "report, accuracy", "ours", "difference", "verdict")
+        for network, own in self._of_networks():
+            yield Section(f"{network}{self.sample_mark}", own.pick(*shown))
+        costs = Table(COSTS, tuple(self.costs()))
         heads = ("network", "training", "each one's own", "shared, in all", "kept apart, in all")
-        yield Section("Bytes", Table(COSTS, tuple(self.costs())).pick(*heads))
+        yield Section("Bytes", costs.pick(*heads))
         yield Section(lines=(*self.findings(), *self.notes()))
 
-    def _settings_lines(self) -> Iterator[str]:
-        """Yield the settings of each training of which a run is finished, and its examples."""
-        for network, one in self._trained():
-            if found := self.records_of(one):
-                settings = self.settings_line([one], shared_models.UNUSED[_training(one)])
-                yield f"- {network}, {_training(one)}: {settings} {self._scored(found[0])}"
+    def _of_networks(self) -> Iterator[tuple[str, Table[Row]]]:
+        """Yield the table of each network."""
+        rows = self.rows()
+        for network in self.levels:
+            yield network, Table(COLUMNS, tuple(row for row in rows if row.network == network))
 
-    def _scored(self, record: ExperimentResult) -> str:
-        """Return of which examples a network's scores are, as a sentence."""
-        task = tasks.of(record)
-        splits = task.test_splits or task.validation_splits
-        told = (f"{record.data[split]['examples']:,} of `{split}`" for split in splits.values())
-        return f"Scored on {', '.join(told)} ({task.primary_metric})."
+    def _network_sections(self) -> Iterator[str]:
+        """Yield each network's table, and the settings and examples of its finished trainings."""
+        for network, own in self._of_networks():
+            yield from (f"## {network}", "", tables.markdown(own.pick(*ON_PAGE).filled()))
+            for one in dict.fromkeys(level.trained for level in self.levels[network]):
+                if found := self.records_of(one):
+                    settings = self.settings_line([one], shared_models.UNUSED[_training(one)])
+                    yield f"- {_training(one)}: {settings} {shared_models.scored_on(found[0])}"
+            yield ""
 
     def text(self) -> str:
         """Return the whole comparison in Markdown."""
@@ -323,16 +351,15 @@ class Shared(SweptStudy):
             "Scores and differences are those of a task's test split, where it has one with "
             "labels besides the split that is scored while it trains; else of the latter.",
             "",
-            *self._settings_lines(),
-            "",
             f"`{FINE_TUNED}`: the network that both start from. "
             f"`{MASKS}`: as the report, masks of the trained network and no step after them; means "
             "and variances of batch normalization are computed anew for each model. "
             f"`{TOGETHER}`: all models of a network trained on together, with the densest as "
             "teacher. Each difference is to the densest model of the same training. "
-            + words.tests("the models of a network"),
+            "A network's settings stand below its table, and further columns in "
+            f"`{self.name}.csv`. " + words.tests("the models of a network"),
             "",
-            tables.markdown(made[self.name]),
+            *self._network_sections(),
             "## Bytes",
             "",
             "`kept apart`: each model's weights that are not zero, and their positions, as a "
@@ -349,7 +376,7 @@ class Shared(SweptStudy):
             "1.2 MB are read in 1 s with 1.47 mJ, 1.3 MB written in 1 s with 1.51 mJ.",
             "",
             tables.markdown(made[f"{self.name}_switches"]),
-            f"![energy]({self.name}_energy.svg)",
+            *(f"![{network}]({name}.svg)" for network, name in self._figures().items()),
             "",
             "## What was found",
             "",

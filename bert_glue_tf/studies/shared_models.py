@@ -8,9 +8,11 @@ from collections.abc import Mapping, Sequence
 from bert_glue_tf.compression import registry
 from bert_glue_tf.compression.nested import NestedPruning
 from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.data import tasks
 from bert_glue_tf.evaluation.sharing import Account
 from bert_glue_tf.models import sizes as saved
 from bert_glue_tf.runs.paths import RunPaths
+from bert_glue_tf.runs.results import ExperimentResult
 from bert_glue_tf.studies import printed
 from bert_glue_tf.studies.cells import Cell
 
@@ -199,6 +201,14 @@ def account(folder: RunPaths, names: Sequence[str], weights: int) -> Account:
             "run's folder, and the study trains it again."
         ) from None
     return Account.of(names, first, weights, own)
+
+
+def scored_on(record: ExperimentResult) -> str:
+    """Return of which examples the study's scores of a run are, as a sentence."""
+    task = tasks.of(record)
+    splits = task.test_splits or task.validation_splits
+    told = (f"{record.data[split]['examples']:,} of `{split}`" for split in splits.values())
+    return f"Scored on {', '.join(told)} ({task.primary_metric})."
 
 
 def names(one: Cell, given: Sequence[str]) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
@@ -86,6 +85,22 @@ COLUMNS: tuple[Column[Row], ...] = (
     ),
     Column("why it failed", lambda row: row.reason),
 )
+# Those of a network's table on the page; all of them would be wider than any screen.
+ON_PAGE = (
+    "training",
+    "model",
+    "report, accuracy",
+    "report, latency",
+    "ours",
+    "ours, 95 % interval",
+    "difference",
+    "95 % interval",
+    "p",
+    "verdict",
+    "kept apart",
+    "ms",
+    "why it failed",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,30 +134,29 @@ COSTS: tuple[Column[Cost], ...] = (
 
 
 def energy(costs: Iterable[Cost], counts: Sequence[int]) -> dict[str, list[float]]:
-    """Return the lines of a figure: name -> mJ of so many switches between a network's models.
+    """Return the lines of a network's figure: name -> mJ of so many switches between its models.
 
     Both trainings have models of the same sparsity, and therefore mostly the same bytes: where
     one line would hide the other, one stands for both.
 
     Args:
-      costs: those of one network next to each other.
+      costs: of the network's trainings.
       counts: numbers of switches.
     """
-    lines: dict[str, list[float]] = {}
-    for network, of_network in itertools.groupby(costs, lambda cost: cost.network):
-        drawn: list[tuple[str, dict[str, list[float]]]] = []
-        for cost in of_network:
-            spent = sharing.switches(cost.account, counts)
-            own = {
-                "kept apart": [1e3 * one.apart_joules for one in spent],
-                "shared": [1e3 * one.shared_joules for one in spent],
-            }
-            if not any(_looks_same(own, other) for _, other in drawn):
-                drawn.append((cost.training, own))
-        for training, own in drawn:
-            name = network if len(drawn) == 1 else f"{network}, {training}"
-            lines |= {f"{name}, {label}": values for label, values in own.items()}
-    return lines
+    drawn: list[tuple[str, dict[str, list[float]]]] = []
+    for cost in costs:
+        spent = sharing.switches(cost.account, counts)
+        own = {
+            "kept apart": [1e3 * one.apart_joules for one in spent],
+            "shared": [1e3 * one.shared_joules for one in spent],
+        }
+        if not any(_looks_same(own, other) for _, other in drawn):
+            drawn.append((cost.training, own))
+    return {
+        label if len(drawn) == 1 else f"{training}, {label}": values
+        for training, own in drawn
+        for label, values in own.items()
+    }
 
 
 def _looks_same(one: Mapping[str, list[float]], other: Mapping[str, list[float]]) -> bool:

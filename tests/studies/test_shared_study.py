@@ -13,6 +13,7 @@ from slow_fixtures import slow_to_make
 from study_runs import TINY, command, finished, right, train, write, write_sizes
 
 from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.export import benchmark, launch
 from bert_glue_tf.runs import command_line
 from bert_glue_tf.runs.config import ExperimentConfig
 from bert_glue_tf.studies import printed, shared_models
@@ -110,7 +111,8 @@ def test_what_sharing_pays_is_counted_of_lenet_and_the_report_is_not_judged(tmp_
 def test_the_page_has_a_line_for_each_training_and_no_sparsity_that_was_not_used(tmp_path):
     study = written(tmp_path, (340, 340, 340))
     lines = study.text().splitlines()
-    start = "- tiny/mrpc, {}: Ours: encoder"
+    assert "## tiny/mrpc" in lines
+    start = "- {}: Ours: encoder"
     (masks,) = (line for line in lines if line.startswith(start.format("masks only")))
     (together,) = (line for line in lines if line.startswith(start.format("together")))
     assert masks.endswith(" Scored on 400 of `validation` (accuracy).")
@@ -129,6 +131,29 @@ def test_a_sparsity_of_zero_counts(tmp_path, sparsity):
     models = [dataclasses.replace(one, sparsity=sparsity) for one in row.group.models]
     group = dataclasses.replace(row.group, models=models)
     assert dataclasses.replace(row, group=group).sparsity == sparsity
+
+
+def test_a_file_that_cannot_be_made_leaves_the_others_and_is_told(tmp_path, monkeypatch):
+    study = written(tmp_path, (340, 340, 340))
+    made, timed = [], []
+
+    def launch_sizes(folder, size, **options):
+        if size == "0.5" or folder.name == study.cells[0].configs[0].run_name:
+            raise UserError(f"{folder}: {size or 'all'}: not this one")
+        made.append((folder.name, size))
+
+    monkeypatch.setattr(launch, "launch_sizes", launch_sizes)
+    monkeypatch.setattr(benchmark, "measure", lambda folders, **options: timed.extend(folders))
+    study.export()
+    trained = [cell.configs[0].run_name for cell in study.cells[1:]]
+    assert made == [(name, size) for name in trained for size in ("0.75", "0.25")]
+    assert [folder.name for folder in timed] == trained
+    runs = [cell.configs[0].run_name for cell in study.cells]
+    told = "tiny/mrpc, {}: no file, and so no time: {}: {}: not this one"
+    names = (("not pruned", "all"), ("masks only, 0.5", "0.5"), ("together, 0.5", "0.5"))
+    for run, (name, size) in zip(runs, names, strict=True):
+        assert told.format(name, run, size) in study.notes()
+        assert told.format(name, run, size) in study.text()
 
 
 def test_masks_that_cannot_be_read_are_told(tmp_path):
@@ -208,10 +233,11 @@ def test_switches_rewrite_the_models_that_are_kept_apart_and_cost_energy(tmp_pat
     assert [row["switches"] for row in rows[:4]] == ["0", "1", "2", "5"]
     assert {row["rewritten, shared"] for row in rows} == {"0 B"}
     figures = study.figures()
-    assert set(figures) == {"shared_energy"}
+    assert set(figures) == {"shared_energy_1"}
+    assert "![tiny/mrpc](shared_energy_1.svg)" in study.text()
     # Both trainings keep the same bytes, so that one line stands for the two.
-    _, names = figures["shared_energy"].axes[0].get_legend_handles_labels()
-    assert names == [f"{cost.network}, kept apart", f"{cost.network}, shared"]
+    _, names = figures["shared_energy_1"].axes[0].get_legend_handles_labels()
+    assert names == ["kept apart", "shared"]
 
 
 def test_the_networks_of_the_report_have_its_sparsities():
