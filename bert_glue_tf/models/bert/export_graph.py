@@ -71,8 +71,9 @@ class ExportGraph(tf.Module):
             raise UserError(f"length {length}: the encoder has only {positions} positions.")
         specs = [tf.TensorSpec([texts, length], tf.int32, name=name) for name in INPUTS]
 
-        # The parameters' names become the names of the signature's inputs.
-        @tf.function
+        # The parameters' names become the names of the signature's inputs. No branch or loop of
+        # Python depends on a tensor, so that nothing is to be translated, which takes seconds.
+        @tf.function(autograph=False)
         def classify(
             input_word_ids: tf.Tensor, input_mask: tf.Tensor, input_type_ids: tf.Tensor
         ) -> dict[str, tf.Tensor]:

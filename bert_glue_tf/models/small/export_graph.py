@@ -40,7 +40,8 @@ class ExportGraph(tf.Module):
         del length
         spec = tf.TensorSpec([texts, *self._architecture.shape], tf.float32, name=VALUES)
 
-        @tf.function
+        # No branch or loop of Python depends on a tensor.
+        @tf.function(autograph=False)
         def classify(values: tf.Tensor) -> dict[str, tf.Tensor]:
             encoded = forward.encode(
                 self._variables, self._architecture, values, lambda layer, hidden: hidden
