@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import os
 import pathlib
@@ -71,6 +72,12 @@ def encoder_cache(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     folder = tmp_path_factory.mktemp("encoder_cache")
     os.environ["BERT_GLUE_TF_CACHE"] = str(folder)
     return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def few_collections_of_garbage() -> None:
+    """Look for garbage less often, since TensorFlow leaves many objects to look through."""
+    gc.set_threshold(50_000, 20, 100)
 
 
 @pytest.fixture(scope="session", autouse=True)
