@@ -159,6 +159,10 @@ def _server() -> _Server:
 
 def _serve(connection: socket.socket) -> dict[str, Any]:
     """Fork a process for each request, and tell how each ended; return a child its request."""
+    # What every run and every export imports sooner or later.
+    import sklearn.metrics  # noqa: F401
+
+    from bert_glue_tf.export import exporter  # noqa: F401
     from bert_glue_tf.training import experiment  # noqa: F401
 
     def tell(answer: dict[str, Any]) -> None:
@@ -172,6 +176,7 @@ def _serve(connection: socket.socket) -> dict[str, Any]:
     # Ctrl-C of the tests is for them and for what they have started.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     running: set[int] = set()
+    gc.set_threshold(50_000, 20, 100)  # As in the tests' own process (conftest.py).
     gc.freeze()  # So that a child's collector does not copy what it shares.
     tell({"ready": True})
     while True:

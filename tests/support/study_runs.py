@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import csv
 import pathlib
-import subprocess
-import sys
 
+import forked
 import numpy as np
 import safetensors.numpy
 from tensorflow.core.protobuf import trackable_object_graph_pb2
@@ -115,13 +114,9 @@ def read(path: pathlib.Path) -> list[dict[str, str]]:
 
 
 def command(name, *arguments, **settings):
+    """Run a study's command to its end, in a process that has TensorFlow already."""
     flags = [f"--{key}={value}" for key, value in settings.items()]
-    return subprocess.run(
-        [sys.executable, "-m", f"bert_glue_tf.{name}", *flags, *arguments],
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    return forked.run(["-m", f"bert_glue_tf.{name}", *flags, *arguments], timeout=300)
 
 
 def width(table):
