@@ -75,7 +75,7 @@ def glue(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def shell():
-    with snippet_shell.opened() as opened:
+    with snippet_shell.opened("shrunk.py") as opened:
         yield opened
 
 

@@ -15,6 +15,7 @@ import types
 import nbformat
 import numpy as np
 import pytest
+import snippet_shell
 from IPython.core.inputtransformer2 import TransformerManager
 from messages import refuses
 
@@ -248,11 +249,25 @@ def test_the_new_method_scores_a_weight_by_its_share_of_its_row_and_its_column(m
 
 
 @pytest.fixture(scope="module")
-def execute():
+def execute(tmp_path_factory):
+    """Execute a notebook; the commands that it starts have TensorFlow from their first moment on.
+
+    What a kernel runs at its start says which Python that is; the notebook stays as it is.
+    """
+    folder = tmp_path_factory.mktemp("notebooks")
+    startup = folder / "ipython" / "profile_default" / "startup" / "python.py"
+    startup.parent.mkdir(parents=True)
+    startup.write_text(
+        f"import sys\nsys.executable = {str(folder / 'bin' / 'python')!r}\ndel sys\n"
+    )
     found = importlib.util.spec_from_file_location("execute", FOLDER / "execute.py")
     module = importlib.util.module_from_spec(found)
     found.loader.exec_module(module)
-    return module.execute
+    with snippet_shell.opened() as shell, pytest.MonkeyPatch.context() as patched:
+        shell.write_python(folder / "bin")
+        for name, value in {**shell.variables, "IPYTHONDIR": str(startup.parents[2])}.items():
+            patched.setenv(name, value)
+        yield module.execute
 
 
 def records(folder):

@@ -1,4 +1,4 @@
-"""A shell whose `python` is tests/programs/shrunk.py, forked from a process with TensorFlow."""
+"""A shell whose `python` is forked from a process with TensorFlow; it may be another program."""
 
 from __future__ import annotations
 
@@ -22,9 +22,10 @@ PROGRAMS = pathlib.Path(__file__).parents[1] / "programs"
 class Shell:
     """Runs lines of bash in a folder; a line that fails ends them."""
 
-    def __init__(self, listener: socket.socket, address: str) -> None:
+    def __init__(self, listener: socket.socket, address: str, program: str | None) -> None:
         self._listener = listener
-        self._address = address
+        self._program = [str(PROGRAMS / program)] if program else []
+        self.variables = {"FORKED_PYTHON": address}
         threading.Thread(target=self._serve, daemon=True).start()
 
     def write_python(self, folder: pathlib.Path) -> None:
@@ -43,7 +44,7 @@ class Shell:
         return subprocess.run(
             ["bash", "-euo", "pipefail", "-c", code],
             cwd=folder,
-            env={**environment, "FORKED_PYTHON": self._address},
+            env={**environment, **self.variables},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -59,14 +60,14 @@ class Shell:
                 with connection:
                     _, files, _, _ = socket.recv_fds(connection, 1, 3)
                     request = json.loads(connection.makefile("r").readline())
-                    status = _status(request, files)
+                    status = _status(self._program, request, files)
                     connection.sendall(f"{status}\n".encode())
 
 
-def _status(request: dict[str, Any], files: list[int]) -> int:
+def _status(program: list[str], request: dict[str, Any], files: list[int]) -> int:
     """Fork a process for a request; return the exit status that a shell would see."""
     process = forked.start(
-        [str(PROGRAMS / "shrunk.py"), *request["arguments"]],
+        [*program, *request["arguments"]],
         stdin=files[0],
         stdout=files[1],
         stderr=files[2],
@@ -80,10 +81,14 @@ def _status(request: dict[str, Any], files: list[int]) -> int:
 
 
 @contextlib.contextmanager
-def opened() -> Iterator[Shell]:
-    """Give a shell, and stop answering its `python` at the end."""
+def opened(program: str | None = None) -> Iterator[Shell]:
+    """Give a shell, and stop answering its `python` at the end.
+
+    Args:
+      program: one of tests/programs, which is given the arguments of `python`; None for Python.
+    """
     with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX) as listener:
         address = os.path.join(folder, "python")
         listener.bind(address)
         listener.listen()
-        yield Shell(listener, address)
+        yield Shell(listener, address, program)
