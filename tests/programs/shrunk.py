@@ -29,6 +29,7 @@ PLANNED = (
 
 def _shrink_settings() -> None:
     """Make every `ExperimentConfig` one of a tiny run."""
+    from bert_glue_tf.export import making, measure
     from bert_glue_tf.runs.config import ExperimentConfig
 
     checked = ExperimentConfig.__post_init__
@@ -47,6 +48,9 @@ def _shrink_settings() -> None:
             object.__setattr__(self, name, value)
 
     ExperimentConfig.__post_init__ = shrunk  # type: ignore[method-assign]
+    # As in the tests' own process (conftest.py), and in real_runs.py.
+    measure.REPETITIONS = 1
+    making.PROBE_EXAMPLES = 16
 
 
 def _run(arguments: list[str]) -> None:
