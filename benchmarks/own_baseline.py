@@ -78,7 +78,8 @@ def baseline(
     problem = task.problem
     held_out = None
     if problem.fits_threshold:
-        train, held_out = train.hold_out(max(1, round(task_settings.HELD_OUT * len(train))))
+        count = max(1, round(task_settings.HELD_OUT * len(train)))
+        train, held_out = train.hold_out(count, problem)
     features = Features(train.texts)
     model = LogisticRegression(C=inverse_regularization, max_iter=1000)
     assert train.labels is not None
