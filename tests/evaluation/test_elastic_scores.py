@@ -7,8 +7,9 @@ import json
 import pathlib
 
 import pytest
+import tiny_bert
 from messages import refuses
-from study_runs import finished, right, write, write_sizes
+from study_runs import TINY, finished, right, train, write, write_sizes
 
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.runs import results
@@ -79,6 +80,24 @@ def test_a_table_says_how_far_each_size_is_from_the_same_one_alone(made, tmp_pat
     missed = list(study.sizes)[2]
     assert found.startswith(f"3 of 4 sizes within 1.0 point; not: {missed} -0.025 (")
     assert found in study.text()
+
+
+@pytest.mark.slow
+def test_real_runs_are_networks_of_the_same_weights(elastic_scores, tmp_path, tiny_glue):
+    encoder = str(tiny_bert.write_pair(tmp_path / "encoder", layers=2))
+    given = {**TINY, "encoder": encoder, "task": "sst2", "data": str(tiny_glue)}
+    study = elastic_scores.ElasticScores(given, [5], "0.5,1.0", "0.5,1.0")
+    runs = tmp_path / "runs"
+    train([study.cells[0].starting_point, *study.cells], runs)
+    rows = finished(study, runs).rows()  # Which refuses networks that differ in their weights.
+    assert [row.name for row in rows] == list(study.sizes)
+    assert rows[0].weights == min(row.weights for row in rows)
+    assert rows[-1].weights == max(row.weights for row in rows) > rows[0].weights
+    for row in rows:
+        difference = row.together.mean - row.alone.mean
+        assert row.difference.difference.mean == pytest.approx(difference)
+        assert row.bar == ("met" if difference >= -0.01 else "missed")
+    assert study.text().count("\n| w") == len(rows)
 
 
 def test_networks_of_other_sizes_are_not_compared(made, tmp_path):
