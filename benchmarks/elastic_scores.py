@@ -179,7 +179,7 @@ class ElasticScores(SweptStudy):
             f"{self.sample_mark}",
             "",
             f"- together: {self.settings_line(self.cells[:1], Elastic.unused)}",
-            f"- alone: {self.settings_line(self.cells[1:])}",
+            f"- alone: {self.settings_line(self.cells[1:], ('final_sparsity',))}",
             "",
             "Difference: together minus alone. " + words.tests("the sizes"),
             "",
