@@ -62,7 +62,7 @@ def launch(
             )
     path = pathlib.Path(path).expanduser()
     run = Run.read(path)
-    run.task.modality.require_texts(f"--run={path}")
+    run.task.modality.require_texts(f"--run={path}", "a run on texts")
     read = readers.load_for_training(run.task, run.config.data, run.config.train_examples)
     known = record.load(path)
     with doing("starting TensorFlow"):

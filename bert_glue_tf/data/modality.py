@@ -187,11 +187,12 @@ class Modality(abc.ABC):
           UserError: a value is none that the reader takes.
         """
 
-    def require_texts(self, what: str) -> None:
+    def require_texts(self, what: str, good: str = "a task of texts, or leave it out") -> None:
         """Refuse what is done with texts only.
 
         Args:
           what: flag or command with its value, which begins the message.
+          good: what would be good instead, which ends it.
 
         Raises:
           UserError: the examples are no texts.
@@ -199,7 +200,7 @@ class Modality(abc.ABC):
         if self.name != TEXTS.name:
             raise UserError(
                 f"{what}: is for tasks whose examples are texts, and here they are {self.noun}. "
-                "Good: a task of texts, or leave it out."
+                f"Good: {good}."
             )
 
     def check_settings(self, given: Mapping[str, Any], task: str) -> None:

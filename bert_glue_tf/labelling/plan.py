@@ -61,7 +61,11 @@ class LabelSettings:
             task, thresholds = classifier.task, classifier.thresholds
         if at:
             check_point(at, task, thresholds)
-        task.modality.require_texts(f"--model={model}")
+        task.modality.require_texts(
+            f"--model={model}",
+            "a model of texts; for these python -m bert_glue_tf.predict "
+            f"--model={model} --input=...",
+        )
         if text_columns and len(text_columns) != len(task.text_fields):
             raise UserError(
                 f"--text_columns={','.join(text_columns)}: {task.name} takes "

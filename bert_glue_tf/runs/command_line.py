@@ -175,7 +175,16 @@ def _method(flag_values: flags.FlagValues, method: str) -> str:
     if not given.present:
         if not prune.value:
             return NO_PRUNING
-        return DEFAULT_METHOD if method == NO_PRUNING else method
+        if method != NO_PRUNING:
+            return method
+        scope = flag_values["pruning_scope"]
+        if scope.present and scope.value != "classifier":
+            raise UserError(
+                f"--prune --pruning_scope={scope.value}: --prune alone prunes the classifier "
+                f"({DEFAULT_METHOD}). Good: --pruning_method=magnitude "
+                f"--pruning_scope={scope.value}."
+            )
+        return DEFAULT_METHOD
     if prune.value == (given.value == NO_PRUNING):
         raise UserError(
             f"--{'' if prune.value else 'no'}prune --pruning_method={given.value}: "

@@ -125,7 +125,10 @@ class Progress(tf_keras.callbacks.Callback):
         shown = [_score(key, logs[f"val_{key}"]) for key in (*own, "loss") if f"val_{key}" in logs]
         train = [_score("loss", logs["loss"])] if "loss" in logs else []
         begin = f"{self._epoch}, {seconds:.0f} s: "
-        parts = [*train, *(["val: " + ", ".join(shown)] if shown else [])]
+        # Some data sets have no validation split, and are scored on their test split.
+        splits = set(self._task.validation_splits.values())
+        split = "test" if splits == {"test"} else "val"
+        parts = [*train, *([f"{split}: " + ", ".join(shown)] if shown else [])]
         columns = layout.width() if layout.is_terminal() else len(begin) + len(", ".join(parts))
         # A number does not leave its name.
         whole = begin + ", ".join(parts).replace(" ", "\0").replace(",\0", ", ")

@@ -137,3 +137,5 @@ def test_what_is_for_texts_says_so():
     TEXTS.require_texts("--text")
     with refuses(UserError, "--client=mediapipe", "pictures"):
         tasks.get("mnist").modality.require_texts("--client=mediapipe")
+    with refuses(UserError, "--model=x", "Good: a model of texts."):
+        tasks.get("mnist").modality.require_texts("--model=x", "a model of texts")

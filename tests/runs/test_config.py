@@ -56,6 +56,8 @@ def test_prune_and_pruning_method(arguments, method):
             ("--noprune", "--pruning_method=classifier_magnitude"),
             "--noprune --pruning_method=classifier_magnitude",
         ),
+        # Also where it is the default of other methods: nobody means the classifier by it.
+        (("--prune", "--pruning_scope=encoder"), "--pruning_method=magnitude"),
     ],
 )
 def test_contradiction_is_refused(arguments, shown):
