@@ -95,9 +95,9 @@ def plain(program: Sequence[str], folder: pathlib.Path) -> float:
     """Return the seconds of all runs without an executor."""
     began = time.perf_counter()
     with concurrent.futures.ThreadPoolExecutor(FLAGS.workers) as threads:
-        for number in range(FLAGS.runs):
-            command = [*program, str(folder / str(number))]
-            threads.submit(subprocess.run, command, check=True)
+        commands = [[*program, str(folder / str(number))] for number in range(FLAGS.runs)]
+        for _ in threads.map(lambda command: subprocess.run(command, check=True), commands):
+            pass  # One that has failed raises here.
     return time.perf_counter() - began
 
 

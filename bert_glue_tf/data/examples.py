@@ -54,7 +54,7 @@ class Examples:
 
         Args:
           count: of the examples to split off; 0 for none.
-          problem: tells which examples have the same label (`strata`).
+          problem: tells which examples have the same label (`with_label`).
 
         Raises:
           UserError: nothing would be left to train on.
@@ -67,10 +67,10 @@ class Examples:
                 "Give a small part of it."
             )
         order = np.random.RandomState(1).permutation(len(self))
-        groups = [] if self.labels is None else problem.strata(self.labels)
+        groups = [] if self.labels is None else problem.with_label(self.labels)
         place = np.argsort(order)
-        staying = [members[place[members].argmax()] for _, members in groups]
-        order = np.concatenate([order[~np.isin(order, staying)], np.array(staying, order.dtype)])
+        staying = np.isin(order, [members[place[members].argmax()] for members in groups])
+        order = np.concatenate([order[~staying], order[staying]])
         return self.choose(np.sort(order[count:])), self.choose(np.sort(order[:count]))
 
     def choose(self, chosen: np.ndarray) -> Self:

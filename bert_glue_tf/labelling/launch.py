@@ -142,9 +142,13 @@ class _Work:
                 waiting = self._shares(max(1, self._executor.workers))
                 while waiting or running:
                     while waiting and len(running) < self._executor.workers:
-                        begun = self._begin(waiting.pop(0))
+                        share = waiting.pop(0)
+                        begun = self._begin(share)
                         if isinstance(begun, base.Job):
                             running.append(begun)
+                        elif begun is None:  # Its worker has left: another one takes it.
+                            waiting.append(share)
+                            break
                     over = [one for one in running if one.is_over()]
                     for job in over:
                         running.remove(job)

@@ -69,8 +69,8 @@ class OptimizerSettings(Settings):
     )
     early_stopping_threshold: float = option(
         0.0,
-        "Fraction of the smallest loss by which a loss has to be smaller to count as fallen, for "
-        "--early_stopping; 0.01 = by more than 1 %.",
+        "Fraction by which a loss has to be below the one that it has last fallen to, to count as "
+        "fallen, for --early_stopping; 0.01 = by more than 1 %.",
         limits=FRACTION,
     )
 

@@ -32,6 +32,10 @@ class Verdict(enum.Enum):
     CANNOT_BE_TOLD = "cannot be told"
     NOT_RUN = "has not been run"
 
+    @classmethod
+    def _missing_(cls, value: object) -> Verdict | None:
+        return cls.NOT_RUN if value == "not run" else None  # As earlier versions wrote it.
+
 
 @dataclasses.dataclass(frozen=True)
 class Claim:

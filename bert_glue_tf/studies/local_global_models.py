@@ -45,7 +45,9 @@ _OF_A_BERT = {
     "keep": "best",
 }
 # Settings that change how many steps there are, or which of them is taken.
-_SHORTER = {"epochs", "finetune_epochs", "keep", "batch_size", "train_examples"}
+SHORTER = frozenset(
+    ("epochs", "finetune_epochs", "keep", "batch_size", "train_examples", "early_stopping")
+)
 # Settings that mean something for BERTs alone.
 _OF_BERTS = ("preprocessing", "encoder_dropout")
 
@@ -92,7 +94,7 @@ class Studied:
                 del own["plateau_epochs"]  # It means nothing with another decay.
         else:
             own = {**_OF_A_BERT, "tagging_head": self.head}
-            if not _SHORTER & set(given):
+            if not SHORTER & set(given):
                 own["keep_after"] = str(_STEPS_OF_A_BERT)
             chosen = dict(given)
         return {**own, **chosen, "task": self.task}

@@ -45,7 +45,7 @@ def works(task: str, ours: str = "") -> Answer:
     if max(scores.values()) < always:
         verdict = Verdict.DOES_NOT_HOLD
         told = f"{listed} are below it, as of models that have not read the pairs"
-    elif any(printed.is_above(score, always, examples) for score in scores.values()):
+    elif all(printed.is_above(score, always, examples) for score in scores.values()):
         verdict = Verdict.HOLDS
         told = f"{listed}"
     else:

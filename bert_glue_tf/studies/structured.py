@@ -291,8 +291,9 @@ class Structured(SweptStudy):
         return (
             f"Each model trains on until its {config.early_stopping_loss} loss stands still"
             f"{theirs}: until {config.early_stopping} epochs have not brought it more than "
-            f"{100 * config.early_stopping_threshold:g} % below the smallest so far, and for "
-            f"{config.epochs} epochs at most (epochs: after how many each seed has stopped)."
+            f"{100 * config.early_stopping_threshold:g} % below the one that it had last fallen "
+            f"to, and for {config.epochs} epochs at most (epochs: after how many each seed has "
+            "stopped)."
         )
 
     def text(self) -> str:

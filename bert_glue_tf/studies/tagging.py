@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import pathlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
@@ -18,6 +19,7 @@ from bert_glue_tf.runs.settings import BEST
 from bert_glue_tf.studies import claims, columns, printed, words
 from bert_glue_tf.studies.cells import Cell, cell
 from bert_glue_tf.studies.claims import Answer, Verdict
+from bert_glue_tf.studies.local_global_models import SHORTER
 from bert_glue_tf.studies.study import Section
 from bert_glue_tf.studies.swept import SweptStudy
 
@@ -29,8 +31,6 @@ _AFTER = 1000  # Of the steps after this one the best on the dev file is taken.
 _EPOCHS = {"laptop14": 18, "rest14": 9, "rest16": 14}
 DATA_SETS = tuple(_EPOCHS)
 _RECIPE = {"warmup_fraction": "0", "weight_decay": "0", "keep": BEST}
-# Settings that change how many steps there are, or which of them is taken.
-_SHORTER = {"epochs", "finetune_epochs", "keep", "batch_size", "train_examples"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -311,7 +311,7 @@ def _settings(data_set: str, head: str, rate: float, given: Mapping[str, str]) -
         "epochs": str(_EPOCHS[data_set]),
         "batch_size": str(facts["batch_size"][data_set]),
     }
-    if not _SHORTER & set(given):
+    if not SHORTER & set(given):
         own["keep_after"] = str(_AFTER)
     named = {"task": f"{data_set}_e2e", "tagging_head": head, "learning_rate": str(rate)}
     return {**own, **given, **named}
@@ -319,11 +319,15 @@ def _settings(data_set: str, head: str, rate: float, given: Mapping[str, str]) -
 
 def _rate(text: str) -> float:
     try:
-        return float(text)
+        rate = float(text)
     except ValueError:
+        rate = math.nan
+    if not 0 < rate <= 1:
         raise UserError(
-            f"--rates={text}: no number. Give learning rates, as in {','.join(RATES)}."
-        ) from None
+            f"--rates={text}: no learning rate, a number above 0 and up to 1. Give them as in "
+            f"{','.join(RATES)}."
+        )
+    return rate
 
 
 def _require(flag: str, names: Sequence[str], good: Sequence[str]) -> None:

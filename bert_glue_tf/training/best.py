@@ -92,7 +92,9 @@ class BestEpoch(tf_keras.callbacks.Callback):
         Without one (all scores are NaN) the last one's stay. Returns whether there is one.
         """
         if not self.epoch:
-            logging.warning("--keep=best: no epoch has a score; the last one's weights are kept")
+            logging.warning(
+                "--keep=best: no epoch that counts has a score; the last one's weights are kept"
+            )
             return False
         Checkpoints(self._folder, 0).restore(self._state)
         logging.info("--keep=best: the weights of epoch %d, score %.4f", self.epoch, self._score)

@@ -662,22 +662,35 @@ def test_one_split_that_datasets_has_saved_is_read(tmp_path, split):
         [("text", pa.string()), ("label", pa.int64())],
         {"huggingface": json.dumps({"info": {"features": {"label": label}}})},
     )
-    for number, ids in enumerate(([0, 1] * 5, [1, 0] * 5)):
-        rows = pa.table([[f"text {number} {i}" for i in range(10)], ids], schema=schema)
-        path = tmp_path / f"data-0000{number}-of-00002.arrow"
-        with pa.ipc.new_stream(path, rows.schema) as stream:
+
+    def shard(name, what, ids):
+        rows = pa.table([[f"{what} {i}" for i in range(10)], ids], schema=schema)
+        with pa.ipc.new_stream(tmp_path / name, rows.schema) as stream:
             stream.write_table(rows)
+        return {"filename": name}
+
+    files = [
+        shard("data-00000-of-00002.arrow", "some", [0, 1] * 5),
+        shard("data-00001-of-00002.arrow", "more", [1, 0] * 5),
+    ]
+    shard("data-00000-of-00001.arrow", "of an earlier save", [1, 1] * 5)
+
+    def says_split(name):
+        state = {"_data_files": files, "_split": name}
+        (tmp_path / "state.json").write_text(json.dumps(state))
+
     (tmp_path / "dataset_info.json").write_text("{}")
-    (tmp_path / "state.json").write_text(json.dumps({"_split": split}))
+    says_split(split)
     task, found = read(tmp_path)
     assert task.problem.labels == ("bad", "good")
-    assert len(found["train"]) + len(found["validation"]) == 20
-    (tmp_path / "state.json").write_text(json.dumps({"_split": "test"}))
+    texts = [text for part in ("train", "validation") for text in found[part].texts[0]]
+    assert sorted(texts) == sorted(f"{what} {i}" for what in ("some", "more") for i in range(10))
+    says_split("test")
     with refuses(UserError, "no train file"):
         read(tmp_path)
-    (tmp_path / "state.json").write_text(json.dumps({"_split": split}))
-    path.unlink()
-    with refuses(UserError, "shard 00001 of the train split is missing"):
+    says_split(split)
+    (tmp_path / "data-00001-of-00002.arrow").unlink()
+    with refuses(UserError, "data-00001-of-00002.arrow: is missing", "train"):
         read(tmp_path)
 
 
@@ -796,6 +809,12 @@ def test_an_example_of_each_label_stays_in_the_training(tmp_path):
         assert before < set(kept.texts[0])
         before = set(kept.texts[0])
     assert len(read.hold_out(29, task.problem)[0]) == 1
+    several = MultiLabel(("a", "b", "c"))
+    marks = np.zeros((30, 3), np.int32)
+    marks[:, 0], marks[3:9, 1], marks[7, 2] = 1, 1, 1
+    read = examples.make(several, read.texts, marks)
+    for count in range(1, 27):
+        assert read.hold_out(count, several)[0].labels.any(axis=0).all()
     # Where none is in danger, the choice is that of every earlier version.
     balanced = examples.make(task.problem, read.texts, [i % 4 for i in range(30)])
     _, kept = balanced.hold_out(3, task.problem)

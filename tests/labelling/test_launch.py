@@ -80,3 +80,29 @@ def test_each_part_is_looked_at_a_few_times_however_many_there_are(
     assert [line.split()[0] for line in lines] == [
         f"{place + 1}/{number}" for place in range(number)
     ]
+
+
+class Leaving(Here):
+    """Has no place for the first share that it is given, as where a worker has just left."""
+
+    def __init__(self):
+        self.refused = 0
+
+    def begin(self, task):
+        if not self.refused:
+            self.refused += 1
+            return None
+        return super().begin(task)
+
+
+def test_a_share_that_finds_no_place_is_begun_later(tmp_path, monkeypatch):
+    settings = plan.LabelSettings("model", "1", root=f"{tmp_path}/texts")
+    monkeypatch.setattr(plan.LabelSettings, "of", lambda *_: settings)
+    monkeypatch.setattr(launch, "_TICK", 0.0)
+    (tmp_path / "texts").mkdir()
+    for place in range(4):
+        (tmp_path / "texts" / f"{place}.csv").write_text("sentence\n")
+    executor = Leaving()
+    outcome = launch.label("model", f"{tmp_path}/texts/*", tmp_path / "labelled", executor=executor)
+    assert executor.refused == 1
+    assert (outcome.rows, outcome.failures) == (4, {})

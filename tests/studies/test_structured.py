@@ -166,8 +166,8 @@ def test_it_says_after_how_many_epochs_each_run_has_stopped(tmp_path):
     assert rows["row"]["loss, last epoch"] == "+0.0%"
     rule = (
         "Each model trains on until its training loss stands still, as the report's: until 2 "
-        "epochs have not brought it more than 1 % below the smallest so far, and for 8 epochs at "
-        "most"
+        "epochs have not brought it more than 1 % below the one that it had last fallen to, and "
+        "for 8 epochs at most"
     )
     assert rule in study.text()
     # Three epochs of fine-tuning are never cut short by two that stand still.

@@ -127,6 +127,8 @@ def test_the_claim_on_heads_is_answered_over_data_sets_and_rates(tmp_path):
         ({"heads": []}, "--heads="),
         ({"heads": ["lstm"]}, "--heads=lstm"),
         ({"rates": ["fast"]}, "--rates=fast"),
+        ({"rates": ["nan"]}, "--rates=nan"),
+        ({"rates": ["-1"]}, "--rates=-1"),
         ({"rates": []}, "--rates="),
     ],
 )

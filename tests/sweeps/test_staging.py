@@ -27,3 +27,8 @@ def test_copies_of_a_killed_worker_are_removed_and_those_of_a_living_one_are_not
         assert not second.folder.exists()
         assert first.folder.is_dir()
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("url", ["memory://", "memory:///", "memory://some/place"])
+def test_a_store_may_be_the_whole_file_system(url):
+    staging.Store(url).check()

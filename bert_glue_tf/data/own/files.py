@@ -115,20 +115,32 @@ def _splits(data: str) -> dict[str, tuple[str, ...]]:
 def _saved(folder: str) -> dict[str, tuple[str, ...]]:
     """Return split -> paths of a folder that `Dataset.save_to_disk` has written of one split.
 
-    Its shards are named data-00000-of-00001.arrow, and its state.json tells the split, or that it
-    is none (null): then all of it is the training split. Empty where it is no such folder.
+    Its state.json tells the files, and the split, or that it is none (null): then all of it is the
+    training split. Empty where it is no such folder.
+
+    Raises:
+      UserError: a file is missing.
     """
     path = os.path.join(folder, "state.json")
     try:
         state = strict_json.loads(pathlib.Path(path).expanduser().read_bytes())
     except (OSError, ValueError):
         return {}
-    split = str((state.get("_split") if isinstance(state, dict) else "") or TRAIN).lower()
-    shards = [shard for shard in _shards(folder) if shard[0].endswith(".arrow")]
-    if split not in _ALIASES or not shards:
+    try:
+        split = str(state["_split"] or TRAIN).lower()
+        # Other shards in the folder may be those of an earlier save.
+        paths = [os.path.join(folder, one["filename"]) for one in state["_data_files"]]
+    except (KeyError, TypeError):
         return {}
-    paths = {number: os.path.join(folder, name) for name, number, _ in shards}
-    return {_ALIASES[split]: _whole(split, paths, shards[0][2])}
+    if split not in _ALIASES or not paths:
+        return {}
+    for path in paths:
+        if not os.path.isfile(os.path.expanduser(path)):
+            raise UserError(
+                f"{path}: is missing, a shard of the {split} split by the folder's state.json. "
+                f"Good: all {len(paths)} of them in one folder."
+            )
+    return {_ALIASES[split]: tuple(paths)}
 
 
 def in_folder(folder: str) -> dict[str, tuple[str, ...]]:

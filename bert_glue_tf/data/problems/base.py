@@ -127,6 +127,10 @@ class Problem(abc.ABC):
         """Return the groups that both sides of a division of labels [n] need: name, places [m]."""
         return [("any", np.arange(len(labels)))]
 
+    def with_label(self, labels: np.ndarray) -> list[np.ndarray]:
+        """Return for each label that labels [n] have the places of its examples, int [m]."""
+        return [members for _, members in self.strata(labels)]
+
     def keras_labels(self, labels: tf.Tensor) -> tf.Tensor:
         """Return a batch of labels as `keras_loss` takes them beside logits [batch, width]."""
         import tensorflow as tf

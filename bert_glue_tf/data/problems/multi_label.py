@@ -77,6 +77,9 @@ class MultiLabel(Problem):
             found[-2:] = [(name, np.append(members, last))]
         return found
 
+    def with_label(self, labels: np.ndarray) -> list[np.ndarray]:
+        return [np.flatnonzero(column) for column in labels.T if column.any()]
+
     def as_labels(self, values: Any) -> np.ndarray:
         return np.asarray(list(values), dtype=self.label_dtype).reshape(-1, self.width)
 

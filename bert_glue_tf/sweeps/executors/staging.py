@@ -60,7 +60,8 @@ class Store:
         from fsspec.implementations.dirfs import DirFileSystem
 
         system, root = fsspec.core.url_to_fs(self.url)
-        return DirFileSystem("/".join([root.rstrip("/"), *names]), system)
+        # What is left of a root that is the file system's own is a slash.
+        return DirFileSystem("/".join([root.rstrip("/"), *names]) or "/", system)
 
     def check(self) -> None:
         """Check that it can be written and read.
