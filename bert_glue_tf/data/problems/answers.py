@@ -1,8 +1,9 @@
-"""The answer to an example, the scores of a label, and the error of a row without a label."""
+"""Answers to examples, their scores by label, and labels in messages."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,3 +82,9 @@ class NoLabelError(ValueError):
     def __init__(self, row: int) -> None:
         super().__init__(f"row {row}: no label")
         self.row = row
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return names for a message, the first twelve of them."""
+    more = f" and {len(names) - 12} more" if len(names) > 12 else ""
+    return ", ".join(names[:12]) + more

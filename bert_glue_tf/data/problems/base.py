@@ -392,12 +392,6 @@ class Problem(abc.ABC):
         """
 
 
-def listed(names: Sequence[str]) -> str:
-    """Return names for a message, the first twelve of them."""
-    more = f" and {len(names) - 12} more" if len(names) > 12 else ""
-    return ", ".join(names[:12]) + more
-
-
 def diverged(logits: np.ndarray) -> bool:
     """Return whether a model's outputs are no numbers any more: any is NaN or infinite."""
     return not np.isfinite(logits).all()

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from bert_glue_tf.core import lazy
-from bert_glue_tf.data.problems.answers import Answer, LabelScore
-from bert_glue_tf.data.problems.base import Metric, Problem, listed
+from bert_glue_tf.data.problems.answers import Answer, LabelScore, listed
+from bert_glue_tf.data.problems.base import Metric, Problem
 from bert_glue_tf.data.problems.probabilities import SOFTMAX, of_logits
 
 if TYPE_CHECKING:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from bert_glue_tf.data.problems.base import Problem, listed
+from bert_glue_tf.data.problems.answers import listed
+from bert_glue_tf.data.problems.base import Problem
 
 # The smallest and the largest label of two files of one scale may differ by this part of the range.
 _ROOM = 0.1

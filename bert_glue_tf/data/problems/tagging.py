@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from bert_glue_tf.core import lazy
 from bert_glue_tf.data.problems import chains
-from bert_glue_tf.data.problems.answers import Answer, AnsweredSpan, LabelScore
-from bert_glue_tf.data.problems.base import Metric, NoLabelError, Problem, listed
+from bert_glue_tf.data.problems.answers import Answer, AnsweredSpan, LabelScore, listed
+from bert_glue_tf.data.problems.base import Metric, NoLabelError, Problem
 from bert_glue_tf.data.problems.probabilities import SOFTMAX, of_logits
 from bert_glue_tf.data.tags import OUTSIDE, Scheme, Span
 
