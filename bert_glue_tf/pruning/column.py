@@ -20,7 +20,8 @@ class Column(ScoredPruning):
     A column is what one input adds to every output. Keras keeps W transposed, so a column is a
     row of a Keras kernel.
 
-    Source: "Cloud Computing Final Report" (the second report), Table 1, as `row`.
+    Source: "Cloud Computing Final Report" (the second report), Table 1; Wen et al. 2016
+    (https://arxiv.org/abs/1608.03665), as `row`.
     """
 
     name = "column"

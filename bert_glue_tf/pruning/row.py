@@ -21,7 +21,8 @@ class Row(ScoredPruning):
     a Keras kernel. Biases stay.
 
     Source: "Cloud Computing Final Report" (the second report), Table 1, where it stands beside
-    irregular, column and block pruning.
+    irregular, column and block pruning; rows and columns of a matrix as what is pruned: Wen et al.
+    2016, "Learning Structured Sparsity in Deep Neural Networks" (https://arxiv.org/abs/1608.03665).
     """
 
     name = "row"

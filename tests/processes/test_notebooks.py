@@ -339,8 +339,9 @@ def test_the_report_is_reproduced_and_shown(execute, tiny_encoder, tmp_path):
     shown = texts(cell_with(done, "report.md"))
     assert "data the generated sample (its scores say nothing about GLUE)" in shown
     assert "mrpc: trained on 64 of its 2,200 examples, scored on 550" in shown
-    mrpc, cola, sizes = tables(shown)
-    for rows in (mrpc, cola):
+    # Of the training and of the validation split.
+    mrpc_training, mrpc, cola_training, cola, sizes = tables(shown)
+    for rows in (mrpc_training, mrpc, cola_training, cola):
         assert [(row["pruning"], row["epoch"]) for row in rows] == [
             ("without", "1"),
             ("without", "2"),

@@ -290,7 +290,7 @@ def test_the_tables_fit_a_terminal(tmp_path):
     }
     study.sizes = {"mrpc": {}}
     shown = [one.table for one in finished(study, tmp_path).sections() if one.table]
-    assert [len(table.rows) for table in shown] == [2, 13, 13]
+    assert [len(table.rows) for table in shown] == [2, 2, 13, 13]
     assert max(map(width, shown)) <= 80
 
 
