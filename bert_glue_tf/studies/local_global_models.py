@@ -35,8 +35,8 @@ _OF_A_CNN = {
     "early_stopping": str(_STOPPING),
     "keep": "best",
 }
-_STEPS_OF_A_BERT = 1000  # Of the steps after this one the best on dev is taken.
-_OF_A_BERT = {
+STEPS_OF_A_BERT = 1000  # Of the steps after this one the best on dev is taken.
+OF_A_BERT = {
     "epochs": "18",  # 1,500 steps of 32 sentences are 17.5 passes over laptop14's 2,741.
     "batch_size": "32",
     "learning_rate": "2e-5",
@@ -93,9 +93,9 @@ class Studied:
             if given.get("decay", PLATEAU) != PLATEAU:
                 del own["plateau_epochs"]  # It means nothing with another decay.
         else:
-            own = {**_OF_A_BERT, "tagging_head": self.head}
+            own = {**OF_A_BERT, "tagging_head": self.head}
             if not SHORTER & set(given):
-                own["keep_after"] = str(_STEPS_OF_A_BERT)
+                own["keep_after"] = str(STEPS_OF_A_BERT)
             chosen = dict(given)
         return {**own, **chosen, "task": self.task}
 

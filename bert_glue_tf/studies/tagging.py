@@ -19,18 +19,16 @@ from bert_glue_tf.runs.settings import BEST
 from bert_glue_tf.studies import claims, columns, printed, words
 from bert_glue_tf.studies.cells import Cell, cell
 from bert_glue_tf.studies.claims import Answer, Verdict
-from bert_glue_tf.studies.local_global_models import SHORTER
+from bert_glue_tf.studies.local_global_models import OF_A_BERT, SHORTER, STEPS_OF_A_BERT
 from bert_glue_tf.studies.study import Section
 from bert_glue_tf.studies.swept import SweptStudy
 
 HEADS = tuple(printed.HEADS.values())
 BASE = "linear"  # That the other heads are compared with.
 RATES = ("2e-5", "2e-4")  # The published one, and one that suits a small encoder.
-_AFTER = 1000  # Of the steps after this one the best on the dev file is taken.
 # Epochs of at least 1,500 steps: of the training files' 2,741, 2,736 and 1,799 sentences.
 _EPOCHS = {"laptop14": 18, "rest14": 9, "rest16": 14}
 DATA_SETS = tuple(_EPOCHS)
-_RECIPE = {"warmup_fraction": "0", "weight_decay": "0", "keep": BEST}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -244,7 +242,7 @@ class Tagging(SweptStudy):
         """Yield for each data set the scores and the differences to the linear head."""
         whole = self.tables()[self.name]
         for data_set in self.data_sets:
-            own = whole.where(lambda row, name=data_set: row.data_set == name)  # type: ignore[misc]
+            own = _of_data_set(whole, data_set)
             title = f"{data_set}, test file{self.sample_mark}"
             yield Section(title, own.pick(*_SCORES))
             against = own.where(lambda row: row.difference is not None).pick(*_AGAINST)
@@ -272,7 +270,7 @@ class Tagging(SweptStudy):
             "",
         ]
         for data_set in self.data_sets:
-            own = whole.where(lambda row, name=data_set: row.data_set == name).filled()  # type: ignore[misc]
+            own = _of_data_set(whole, data_set).filled()
             lines += [f"## {data_set}{mark}", "", *self._made(data_set)]
             lines += [tables.markdown(own.pick(*(head for head in own.heads if head != "data")))]
         lines += [f"## What was found{mark}", "", *(f"- {line}" for line in self.findings()), ""]
@@ -307,14 +305,18 @@ class Tagging(SweptStudy):
 def _settings(data_set: str, head: str, rate: float, given: Mapping[str, str]) -> dict[str, str]:
     facts = printed.document("tagging")["settings"]
     own = {
-        **_RECIPE,
+        **OF_A_BERT,
         "epochs": str(_EPOCHS[data_set]),
         "batch_size": str(facts["batch_size"][data_set]),
     }
     if not SHORTER & set(given):
-        own["keep_after"] = str(_AFTER)
+        own["keep_after"] = str(STEPS_OF_A_BERT)
     named = {"task": f"{data_set}_e2e", "tagging_head": head, "learning_rate": str(rate)}
     return {**own, **given, **named}
+
+
+def _of_data_set(table: Table[Row], data_set: str) -> Table[Row]:
+    return table.where(lambda row: row.data_set == data_set)
 
 
 def _rate(text: str) -> float:
