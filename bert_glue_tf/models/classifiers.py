@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 import tensorflow as tf
@@ -129,11 +129,16 @@ def _part(values: tf.Tensor, parts: int, number: tf.Tensor) -> tf.Tensor:
     return tf.slice(values, [number * size, *(0 for _ in sides[1:])], [size, *sides[1:]])
 
 
+def count_weights(variables: Iterable[tf.Variable]) -> int:
+    """Count the elements of the weights among variables."""
+    return sum(math.prod(variable.shape) for variable in variables if is_weight(variable))
+
+
 def count_parameters(model: tf_keras.Model) -> dict[str, int]:
     """Count the weights of a model, and those that are not exactly zero."""
     weights = [variable for variable in model.weights if is_weight(variable)]
     return {
-        "total": sum(math.prod(weight.shape) for weight in weights),
+        "total": count_weights(model.weights),
         # One at a time and without a copy: half of a large vocabulary's model is one table.
         "nonzero": sum(int(np.count_nonzero(weight.read_value())) for weight in weights),
     }

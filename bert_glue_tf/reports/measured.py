@@ -64,7 +64,8 @@ class Pruned:
       number: of them.
       fraction: of the weights among which was pruned.
       part: what these are, as `the classifier`.
-      of_model: the fraction of all weights of the model before anything was cut out.
+      of_model: the fraction of all weights that the model had before, all that has gone with them
+        included.
     """
 
     number: int
@@ -81,13 +82,14 @@ class Pruned:
           parameters: its counts, `prunable` above 0.
         """
         number, total = parameters["pruned"], parameters["total"]
-        # What is pruned and no zero has been cut out, and is not in the total.
-        cut_out = max(0, number - (total - parameters["nonzero"]))
+        zeros = total - parameters["nonzero"]
+        # Records of before 30 November 2026 do not say how many weights there were. What is pruned
+        # and no zero has been cut out, and is not in the total.
+        whole = parameters.get("whole", total + max(0, number - zeros))
+        # With a filter go the next layer's weights for it, which are none of those that are pruned.
+        gone = number if whole == total else max(number, whole - total + zeros)
         return cls(
-            number,
-            number / parameters["prunable"],
-            described.part(config),
-            number / (total + cut_out),
+            number, number / parameters["prunable"], described.part(config), gone / whole
         )
 
 

@@ -29,7 +29,8 @@ class ExperimentResult(Record):
       metrics: name -> value on the validation split(s); NaN is stored as null.
       intervals: name -> 95 % bootstrap interval of the metric over the examples.
       sparsity: name of a pruned weight -> fraction of its elements that are zero.
-      parameters: number of weights of the model, and of those that are not zero.
+      parameters: number of weights of the model (`total`), of those that are not zero, of those
+        that were pruned and among which, and of the model before anything was cut out (`whole`).
       bytes: the saved model's size, plain and gzipped.
       speed: examples a second in training and evaluation, seconds in all, and `positions_used`, the
         share of the training's positions that hold a word piece and no padding.

@@ -46,6 +46,7 @@ class Network:
       policy: name of Keras's dtype policy that it computes in.
       description: what the record tells of the encoder and of the run that it starts from.
       widths: of the encoder as it was loaded, as `Backbone.widths` counts them.
+      whole: number of weights that the classifier would have if nothing were cut out of its encoder.
       lesson: what its teacher has answered; None without a teacher.
     """
 
@@ -54,6 +55,7 @@ class Network:
     policy: str
     description: dict[str, Any]
     widths: list[dict[str, int]]
+    whole: int
     lesson: Lesson | None = None
 
 
@@ -90,7 +92,9 @@ def build(job: Job, inputs: Inputs, plan: Plan, start_run: RunFolder | None) -> 
         probing.collect(start.backbone.layer.variables)
     else:
         del backbone  # It stands in `start`.
+    before = classifiers.count_weights(start.backbone.layer.variables)
     start = plan.method.reshape(start)
+    cut = before - classifiers.count_weights(start.backbone.layer.variables)
     # Before the network is built, whose training takes more memory than the teacher's answers.
     lesson = teaching.ask(job, inputs, teacher, start.backbone) if teacher else None
     probing.collect(start.backbone.layer.variables)
@@ -100,11 +104,12 @@ def build(job: Job, inputs: Inputs, plan: Plan, start_run: RunFolder | None) -> 
     logging.info("training on %d replica(s) in %s", job.strategy.num_replicas_in_sync, policy)
     with devices.building(job.strategy, policy), classifiers.restorable_dropout():
         backbone, model = _build(job.config, start)
+        whole = classifiers.count_weights(model.variables) + cut
         model = plan.method.prepare(model, plan.context)
     del start  # Of which the backbone was built anew.
     probing.collect(backbone.layer.variables)
     description = starting_point.describe(start_run, backbone.record())
-    return Network(backbone, model, policy, description, widths, lesson)
+    return Network(backbone, model, policy, description, widths, whole, lesson)
 
 
 def rehearse(job: Job, inputs: Inputs, plan: Plan) -> None:

@@ -66,6 +66,7 @@ def write(
         sparsity=trained.removed.sparsities,
         parameters={
             **classifiers.count_parameters(trained.model),
+            "whole": network.whole,
             "pruned": trained.removed.pruned,
             "prunable": trained.removed.prunable,
         },

@@ -98,4 +98,5 @@ def _network(job: Job, data: Inputs, plan: Plan, head: ClassifierWeights) -> Net
     )
     heads.set_weights(model, head)
     description = {key: told for key, told in backbone.record().items() if key != "unused_head"}
-    return Network(backbone, model, "float32", description, backbone.widths())
+    whole = classifiers.count_weights(model.variables)
+    return Network(backbone, model, "float32", description, backbone.widths(), whole)

@@ -90,6 +90,9 @@ def test_its_convolutions_are_int8_on_the_fly_and_with_fixed_ranges(files):
 
 def test_pruned_it_is_a_smaller_file_of_the_same_answers(run, files, pruned):
     assert pruned.result.metrics["accuracy"] >= 0.95
+    counts, before = pruned.result.parameters, run.result.parameters["total"]
+    assert counts["whole"] == before == run.result.parameters["whole"]
+    assert before - counts["total"] > counts["pruned"]  # The readers of filters went too.
     folder = tiny_runs.export(pruned, ["float32"])
     (record,) = folder.records().values()
     assert record.flips == 0

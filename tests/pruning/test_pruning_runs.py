@@ -73,6 +73,7 @@ def test_heads_and_neurons_are_cut_out_and_the_file_gives_the_same_labels(
     heads = 2 * 2 * (3 * (HIDDEN * 4 + 4) + 4 * HIDDEN)  # Two layers, two heads.
     neurons = 2 * (INNER // 2) * (2 * HIDDEN + 1)
     assert plain.parameters["total"] - record.parameters["total"] == heads + neurons
+    assert record.parameters["whole"] == plain.parameters["whole"] == plain.parameters["total"]
     whole = [{"heads": 4, "neurons": INNER}] * 2
     assert plain.widths == {"before": whole, "after": whole}
     assert record.widths == {"before": whole, "after": [{"heads": 2, "neurons": INNER // 2}] * 2}
@@ -94,6 +95,8 @@ def test_the_top_layers_go(tmp_path, encoder, tiny_glue):
     run = train(tmp_path / "run", encoder, tiny_glue, "layer")
     assert weights(run).architecture.layers == 1
     assert run.result.sparsity == {"layers": 0.5}
+    counts = run.result.parameters
+    assert counts["whole"] - counts["total"] == counts["pruned"]  # Cut before the training.
     assert run.result.parameters["pruned"] * 2 == run.result.parameters["prunable"]
 
 

@@ -167,6 +167,20 @@ def test_many_sparsities_are_one_row(sparsities, told):
     assert shown["pruned"] == "50.00 % of the classifier (10 % of the model)"
 
 
+@pytest.mark.parametrize(
+    ("total", "nonzero", "of_model"),
+    [
+        (1000, 900, "8.0 %"),  # Zeros of before the pruning are not counted.
+        (800, 800, "20 %"),  # With what was cut out its readers went too.
+        (800, 700, "30 %"),  # Others were only set to zero.
+    ],
+)
+def test_of_the_model_counts_what_was_cut_out_with_the_pruned_weights(total, nonzero, of_model):
+    counts = {"total": total, "nonzero": nonzero, "pruned": 80, "prunable": 100, "whole": 1000}
+    shown = dict(terminal.rows(record(parameters=counts)))
+    assert shown["pruned"] == f"80.00 % of the classifier ({of_model} of the model)"
+
+
 def test_table_shows_each_figure_and_says_sample():
     shown = dict(terminal.rows(record()))
     assert shown["accuracy"] == "0.7500   [0.700, 0.800]"
