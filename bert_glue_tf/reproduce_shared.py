@@ -10,7 +10,7 @@ from absl import flags
 from bert_glue_tf.core import cli
 from bert_glue_tf.studies import arguments
 
-arguments.define_flags("shared", finetune_epochs=3)
+arguments.define_flags("shared", decided=("encoder", *arguments.OF_A_RECIPE))
 _NETWORKS = flags.DEFINE_list(
     "networks",
     [],

@@ -11,7 +11,7 @@ from bert_glue_tf.core import cli
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.studies import arguments
 
-arguments.define_flags("tagging")
+arguments.define_flags("tagging", decided=arguments.OF_A_RECIPE)
 _DATA_SETS = flags.DEFINE_list(
     "data_sets",
     ["laptop14", "rest14", "rest16"],

@@ -38,7 +38,10 @@ _DEFINERS: Mapping[type, Any] = types.MappingProxyType(
 def define_settings(
     defaults: Mapping[str, Any], flag_values: flags.FlagValues = flags.FLAGS
 ) -> None:
-    """Define the flags of some fields of `ExperimentConfig`, with these defaults."""
+    """Define the flags of some fields of `ExperimentConfig`, with these defaults.
+
+    A default of None leaves the setting to a recipe of the command's own.
+    """
     fields = {field.name: field for field in dataclasses.fields(ExperimentConfig)}
     for name, default in defaults.items():
         field = fields[name]
@@ -46,7 +49,8 @@ def define_settings(
             flags.DEFINE_flag(_Switch(name, default, field), flag_values=flag_values)
             continue
         define = _DEFINERS[type(field.default)]
-        define(name, default, field.metadata["help"], flag_values=flag_values)
+        told = field.metadata["help"] + (" By default the recipe's." if default is None else "")
+        define(name, default, told, flag_values=flag_values)
 
 
 class _Switch(flags.Flag):

@@ -6,7 +6,7 @@ import pathlib
 import re
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 from absl import flags
@@ -49,11 +49,21 @@ _SETTINGS = (
 )
 
 
+# Those that a published recipe may have: none says where data or devices are.
+OF_A_RECIPE = tuple(
+    name
+    for name in _SETTINGS
+    if name not in ("encoder", "preprocessing", "data", "packing", "strategy")
+)
 _SEEDS = "Seeds, separated by commas; tables show their mean."
 
 
 def define_flags(
-    name: str, seeds: Sequence[str] = ("1", "2", "3"), seeds_help: str = _SEEDS, **defaults: Any
+    name: str,
+    seeds: Sequence[str] = ("1", "2", "3"),
+    seeds_help: str = _SEEDS,
+    decided: Collection[str] = (),
+    **defaults: Any,
 ) -> None:
     """Define the flags of a study.
 
@@ -61,10 +71,13 @@ def define_flags(
       name: of its default folder.
       seeds: the default of --seeds.
       seeds_help: what --help says of it.
+      decided: settings that the study decides on itself where they are not given; their flags
+        are then None.
       defaults: further settings of `ExperimentConfig`, or other defaults than its own.
     """
     own = ExperimentConfig().to_json()
-    train_flags.define_settings({key: own[key] for key in _SETTINGS} | defaults)
+    undecided = dict.fromkeys(decided)
+    train_flags.define_settings({key: own[key] for key in _SETTINGS} | defaults | undecided)
     flags.DEFINE_list("seeds", list(seeds), seeds_help)
     flags.DEFINE_string(
         "runs_dir", "runs", "Folder of the runs; what is finished there is not run again."
