@@ -63,11 +63,12 @@ def write(
 
 def _markdown(groups: Sequence[Group], differences: Sequence[Comparison]) -> str:
     models = [model for one in groups for model in one.models]
+    shown = rows.groups(groups)
     return "\n".join(
         [
             "# Models\n",
-            *(f"{line}\n" for line in summary.notes(models)),
-            tables.markdown(rows.groups(groups)),
+            *(f"{line}\n" for line in (*shown.notes, *summary.notes(models))),
+            tables.markdown(shown),
             "# Differences\n",
             *(f"{line}\n" for line in summary.legend(differences)),
             tables.markdown(rows.differences(differences)),

@@ -184,3 +184,21 @@ def group(models: Iterable[Model]) -> list[Group]:
         named = names.names([some[0] for some in compared])
         groups += [Group(some, name) for some, name in zip(compared, named, strict=True)]
     return groups
+
+
+def unsaid(found: Sequence[Group]) -> list[str]:
+    """Return a line for each subject of which the groups' names leave settings out.
+
+    Args:
+      found: all of `group`.
+    """
+    lines = []
+    by_subject = [
+        (subject, [one.first for one in together])
+        for subject, together in itertools.groupby(found, key=lambda one: one.subject)
+    ]
+    for (task, _, encoder), models in by_subject:
+        if settings := names.usual(models):
+            of = f" of {task} with {encoder}" if len(by_subject) > 1 else ""
+            lines.append(f"Where a name{of} says nothing else: {', '.join(settings)}.")
+    return lines

@@ -5,10 +5,13 @@ A name is a list of settings with ", " between them, where alone it may be broke
     no pruning, int8
     pruned: magnitude 80 %, scope=all, ranking=global, int8
     pruned: attention_head 50 %, block 30 % (block=4x4), keras, learning_rate=5e-05
+
+Of six models and more, names leave out the values that most of them have, which `usual` tells.
 """
 
 from __future__ import annotations
 
+import collections
 import decimal
 import hashlib
 import json
@@ -27,6 +30,7 @@ _BEHIND_METHODS = ("pruning_options", "final_sparsity")
 _BY_CONTENT = ("task", "encoder", "data")
 _ALL_EXAMPLES = ("train_examples", 0)
 _TEACHER, _QUANTIZE_AWARE = "teacher", "quantize_aware"
+_FEW = 5  # So many names are short enough with all that tells them apart.
 _NO_BREAK_SPACE = "\N{NO-BREAK SPACE}"
 
 
@@ -36,6 +40,43 @@ def names(models: Sequence[Model]) -> list[str]:
     Args:
       models: one for each name, all of the same task, source of the data and encoder.
     """
+    short_names = _names(models, _usual(models))
+    if len(set(short_names)) == len(models):
+        return short_names
+    return _names(models, {})
+
+
+def usual(models: Sequence[Model]) -> list[str]:
+    """Return the settings that the names of these models leave out, since most models have them.
+
+    Args:
+      models: those of `names`.
+    """
+    found = _usual(models)
+    if not found or _names(models, found) != names(models):
+        return []
+    told = {}
+    for model, mine in zip(models, map(_told, models), strict=True):
+        for name, value in found.items():
+            if name in mine and mine[name] == value:
+                told.setdefault(name, _said(name, value, model, models))
+    return [told[name] for name in found]
+
+
+def _usual(models: Sequence[Model]) -> dict[str, Any]:
+    """Return the settings in which models differ and more than half of them have one value."""
+    settings = [_told(model) for model in models]
+    found: dict[str, Any] = {}
+    for name in dict.fromkeys(name for mine in settings for name in mine):
+        values = [mine[name] for mine in settings if name in mine]
+        (value, count), *others = collections.Counter(values).most_common()
+        if others and len(models) > _FEW and 2 * count > len(models):
+            found[name] = value
+    return found
+
+
+def _names(models: Sequence[Model], left_out: Mapping[str, Any]) -> list[str]:
+    """Return the names; of `left_out`, setting -> value, no name tells the value."""
     asked = [model.prunings for model in models]
     settings = [_told(model) for model in models]
     recipes = {model.recipe for model in models}
@@ -49,6 +90,7 @@ def names(models: Sequence[Model]) -> list[str]:
             name: _said(name, value, model, models)
             for name, value in mine.items()
             if any(_tells(name, value, other) for other in settings)
+            and (name not in left_out or left_out[name] != value)
         }
         parts += [text for name, text in telling.items() if name in PRUNING]
         parts += [model.recipe] if len(recipes) > 1 else []

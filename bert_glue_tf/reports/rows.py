@@ -9,7 +9,7 @@ from bert_glue_tf.evaluation.collapse import Mark
 from bert_glue_tf.evaluation.significance import Equivalence
 from bert_glue_tf.reports import formats
 from bert_glue_tf.reports.formats import Name, Score
-from bert_glue_tf.reports.groups import Group
+from bert_glue_tf.reports.groups import Group, unsaid
 from bert_glue_tf.reports.measured import Interval, Model
 from bert_glue_tf.reports.tables import Column, Table, Tone
 from bert_glue_tf.reports.verdicts import Comparison, Outcome, Verdict
@@ -126,8 +126,12 @@ _GROUP: tuple[Column[Group], ...] = (
 
 
 def groups(found: Iterable[Group]) -> Table[Group]:
-    """Return a row for each experiment, its seeds together: short enough for a terminal."""
-    return Table(_GROUP, tuple(found))
+    """Return a row for each experiment, its seeds together: short enough for a terminal.
+
+    The table's notes are the settings that no name says.
+    """
+    shown = tuple(found)
+    return Table(_GROUP, shown, tuple(unsaid(shown)))
 
 
 def _equivalence(comparison: Comparison) -> Equivalence | None:

@@ -306,6 +306,8 @@ def print_rows(title: str, rows: Table[Any] | Sequence[Mapping[str, Any]]) -> li
     _print_lines(lines)
     for note in shown.notes:
         layout.say(note)
+    if shown.notes:
+        layout.say("")
     return left_out
 
 

@@ -8,7 +8,7 @@ import pytest
 from report_runs import LABELS, changed, read, right
 from written_runs import write_export, write_run
 
-from bert_glue_tf.reports import rows
+from bert_glue_tf.reports import files, rows, terminal
 from bert_glue_tf.reports.groups import group
 
 
@@ -51,6 +51,43 @@ def test_a_setting_of_the_pruning_tells_two_models_apart(named, setting, first, 
         "no pruning",  # For which it decides nothing.
         f"pruned: magnitude 50 %, {short}={first}",
         f"pruned: magnitude 50 %, {short}={second}",
+    ]
+
+
+def test_what_most_of_many_models_share_is_told_once(tmp_path, capsys):
+    usual = {"epochs": 2, "learning_rate": 5e-5}
+    settings = [usual | {"final_sparsity": one} for one in (0.5, 0.6, 0.7)]
+    settings = [one | {"pruning_method": "magnitude"} for one in settings]
+    settings += [usual, {"epochs": 7, "learning_rate": 5e-5}, {**usual, "learning_rate": 1e-4}]
+    for number, given in enumerate(settings):
+        write_run(tmp_path / f"{number:02}", LABELS, right(300), **given)
+    found = group(read(*sorted(tmp_path.iterdir())))
+    assert [one.name for one in found] == [
+        "no pruning",
+        "no pruning, epochs=7",
+        "no pruning, learning_rate=0.0001",
+        "pruned: magnitude 50 %",
+        "pruned: magnitude 60 %",
+        "pruned: magnitude 70 %",
+    ]
+    note = "Where a name says nothing else: epochs=2, learning_rate=5e-05."
+    terminal.print_rows("Models", rows.groups(found))
+    assert note in capsys.readouterr().out
+    page = files.write(tmp_path / "comparison", found, [], 0.01)
+    assert note in page.read_text()
+    assert note in (page.parent / "comparison.md").read_text()
+    assert "Where a name" not in "".join(rows.groups(found[:5]).notes)  # Few say it all.
+
+
+def test_two_data_sets_have_each_its_own_usual_settings(tmp_path):
+    for task in ("sst2", "mrpc"):
+        for number, epochs in enumerate((2, 2, 2, 2, 3, 3)):
+            labels = LABELS if task == "mrpc" else LABELS[:300]
+            given = {"task": task, "epochs": epochs, "warmup_fraction": number / 10}
+            write_run(tmp_path / f"{task}{number}", labels, right(200)[: len(labels)], **given)
+    found = rows.groups(group(read(*sorted(tmp_path.iterdir()))))
+    assert [note.split(":")[0] for note in found.notes] == [
+        f"Where a name of {task} with tiny says nothing else" for task in ("sst2", "mrpc")
     ]
 
 
