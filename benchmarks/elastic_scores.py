@@ -6,7 +6,7 @@ python benchmarks/elastic_scores.py --task=sst2 --data=/folder/with/glue --train
 Both start from the same fine-tuned network, are trained for the same epochs, and rank heads and
 neurons by the same gradients. What is trained alone is cut to its size before the first step and
 learns from the fine-tuned network's answers; of its layers the last are dropped, where the elastic
-one leaves out those of least importance. What is finished in --runs_dir is not run again.
+one keeps some from all over. What is finished in --runs_dir is not run again.
 """
 
 from __future__ import annotations

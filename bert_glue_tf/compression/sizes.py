@@ -63,6 +63,20 @@ class Sizes(abc.ABC):
         """Return which of `computations` is a network's, an int32 scalar as `number`."""
         return number * 0
 
+    @property
+    def states_weight(self) -> float:
+        """The weight in the loss by which a smaller network learns the states of layers; 0 = no."""
+        return 0.0
+
+    def layers(self, computation: int) -> Sequence[int]:
+        """Return the indices of the layers that are computed, ascending; states are theirs.
+
+        Args:
+          computation: which of `computations`.
+        """
+        del computation
+        return ()
+
     @abc.abstractmethod
     def network(
         self, model: tf_keras.Model, number: int

@@ -25,7 +25,8 @@ else:
     np = lazy.module("numpy")  # Commands import this module with their flags.
 
 # The features of a batch, each int32 [batch, length].
-INPUTS = ("input_word_ids", "input_mask", "input_type_ids")
+MASK = "input_mask"
+INPUTS = ("input_word_ids", MASK, "input_type_ids")
 TOKENIZER = "tokenizer"
 PACKER = "packer"
 

@@ -35,6 +35,7 @@ else:
     imitation = lazy.module("bert_glue_tf.models.quantization.imitation")
 
 _KINDS = ("head", "neuron")
+_LAYERS = ("spread", "important")
 _MOST = 16  # Networks, beyond which nobody has tried it.
 _GOOD = {"widths": "widths=0.25,0.5,1.0", "depths": "depths=0.5,1.0"}
 
@@ -43,15 +44,16 @@ class Elastic(SizedPruning):
     """Trains a BERT whose first heads and neurons, and some of whose layers, are networks too.
 
     Before the first step the heads and neurons of each layer are sorted by their importance, by the
-    gradients of many training examples, and so are the layers, by the sum over their units. Then
-    each step computes the whole network, the smallest and one between, of which the smaller ones
-    learn from the whole one's answers. It wants a fine-tuned network (--finetune_epochs, --start).
+    gradients of many training examples. Shallower networks have every other layer or so, the last
+    one always (`layers=spread`), or those of the largest sums over their units
+    (`layers=important`). Then each step computes the whole network, the smallest and one between;
+    the smaller ones learn from the whole one's answers and from the states of its layers. It wants
+    a fine-tuned network (--finetune_epochs, --start).
 
     Source: Hou et al. 2020, "DynaBERT: dynamic BERT with adaptive width and depth", sections 2.1
     and 2.2 (https://arxiv.org/abs/2004.04037). Here all widths and depths are trained in one
-    stage, by the sandwich rule of Yu and Huang 2019 (https://arxiv.org/abs/1903.05134), layers are
-    left out by their importance, where the paper takes every other one, and hidden states are not
-    learned.
+    stage, by the sandwich rule of Yu and Huang 2019 (https://arxiv.org/abs/1903.05134), and states
+    are compared by their direction, where the paper takes their squared error.
     """
 
     name = "elastic"
@@ -60,9 +62,11 @@ class Elastic(SizedPruning):
         {
             "widths": ("0.25,0.5,1.0", "of heads and neurons in each layer, the smallest first"),
             "depths": ("0.5,1.0", "of layers, the smallest first"),
+            "layers": ("spread", "that the shallower networks have: spread or important"),
+            "states": ("0", "weight in the loss by which they learn the states of layers; 0 = no"),
         }
     )
-    needs = ("head", "neuron", "layer", "shrink")
+    needs = ("head", "neuron", "layer", "shrink", "states")
     part = "all layers of the encoder"
     prunes = "heads, neurons and layers"
     schedule = "one_shot"
@@ -93,8 +97,32 @@ class Elastic(SizedPruning):
                 ) from None
         return tuple(found)
 
+    def states_weight(self) -> float:
+        """Return the weight of the distance between states of layers.
+
+        Raises:
+          UserError: it is no number of at least 0.
+        """
+        text = self.settings["states"]
+        try:
+            found = float(text)
+        except ValueError:
+            found = math.nan
+        if not 0.0 <= found < math.inf:
+            raise UserError(
+                f"--pruning_options: states={text}: give a weight, a number of at least 0. "
+                "Good: states=0.5."
+            )
+        return found
+
     def check_settings(self) -> None:
         super().check_settings()
+        if (layers := self.settings["layers"]) not in _LAYERS:
+            raise UserError(
+                f"--pruning_options: layers={layers}: no such choice of layers. "
+                f"Good values: {', '.join(_LAYERS)}."
+            )
+        self.states_weight()
         for name, good in _GOOD.items():
             text, found = self.settings[name], self.fractions(name)
             for value in found:
@@ -190,7 +218,9 @@ class Elastic(SizedPruning):
             _sort(group, np.argsort(-score, kind="stable"))
         order = np.argsort(-importance, kind="stable")
         self._place.assign(np.argsort(order))
-        logging.info("layers by their importance: %s", ", ".join(str(one + 1) for one in order))
+        for number, depth in enumerate(self.fractions("depths")[:-1]):
+            kept = ", ".join(str(index + 1) for index in self.kept(number))
+            logging.info("layers of the networks of depth %g: %s", depth, kept)
 
     def kept(self, depth: int) -> list[int]:
         """Return the indices of the layers that the networks of a depth have, ascending.
@@ -199,6 +229,8 @@ class Elastic(SizedPruning):
           depth: which of the depths.
         """
         count = count_of(self.fractions("depths")[depth], self.depth, "depths", "layers")
+        if self.settings["layers"] == "spread":
+            return [math.ceil((place + 1) * self.depth / count) - 1 for place in range(count)]
         # A step is traced after the layers have been sorted; the graph has their places in it.
         with tf.init_scope():
             places = values_of(self._place)
@@ -270,6 +302,13 @@ class ElasticSizes(Sizes):
             functools.partial(backbone.computing, model, self._method.kept(depth))
             for depth in depths
         ]
+
+    @property
+    def states_weight(self) -> float:
+        return self._method.states_weight()
+
+    def layers(self, computation: int) -> Sequence[int]:
+        return self._method.kept(computation)
 
     def computation_of(self, number: tf.Tensor) -> tf.Tensor:
         return tf.gather(tf.constant([depth for _, depth in self._shapes]), number)

@@ -88,9 +88,7 @@ class Pruned:
         whole = parameters.get("whole", total + max(0, number - zeros))
         # With a filter go the next layer's weights for it, which are none of those that are pruned.
         gone = number if whole == total else max(number, whole - total + zeros)
-        return cls(
-            number, number / parameters["prunable"], described.part(config), gone / whole
-        )
+        return cls(number, number / parameters["prunable"], described.part(config), gone / whole)
 
 
 @dataclasses.dataclass(frozen=True)

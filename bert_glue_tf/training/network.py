@@ -46,7 +46,7 @@ class Network:
       policy: name of Keras's dtype policy that it computes in.
       description: what the record tells of the encoder and of the run that it starts from.
       widths: of the encoder as it was loaded, as `Backbone.widths` counts them.
-      whole: number of weights that the classifier would have if nothing were cut out of its encoder.
+      whole: number of weights that the classifier has where nothing is cut out of its encoder.
       lesson: what its teacher has answered; None without a teacher.
     """
 

@@ -221,10 +221,6 @@ class Trainee(tf_keras.Model):
         """Return the logits [batch, width] of what a call of the model returns."""
         return outputs
 
-    def classify(self, features: Any) -> tf.Tensor:
-        """Return the logits [batch, width] as all layers compute them in training."""
-        return self.logits_of(self(features, training=True))
-
     def compile(self, *, is_filled_up: bool, **arguments: Any) -> None:
         """Set the optimizer and the metrics of the labels; the loss is the objective's.
 
@@ -318,9 +314,9 @@ class HintedTrainee(Trainee):
 
         Args:
           classifier: as for `Trainee`.
-          objective: what to minimise; it has `hints`.
+          objective: what to minimise; it may have `hints`.
           whole: of `heads.with_inside`: the same layers and features, to logits and by name what
-            each hint selects.
+            each hint and the step select.
           seed: of the first values of what is trained for a hint alone.
           step: as for `Trainee`.
         """
@@ -336,7 +332,7 @@ class HintedTrainee(Trainee):
         return {"projections": self.projections} if self.projections else {}
 
     def call(self, inputs: Any, training: Any = None, mask: Any = None) -> dict[str, tf.Tensor]:
-        """Return `logits` [batch, width] and, by its name, what each hint selects."""
+        """Return `logits` [batch, width] and, by its name, what hints and step select."""
         del mask
         return self._whole(inputs, training)
 
@@ -393,8 +389,10 @@ def trainee(
       step: how a step computes; None for one network.
     """
     classifier = heads.over(model, inputs)
-    if not objective.hints:
-        return Trainee(classifier, objective, step)
     select = {hint.name: hint.select for hint in objective.hints}
+    if step is not None:
+        select |= step.select
+    if not select:
+        return Trainee(classifier, objective, step)
     whole = heads.with_inside(model, inputs, select)
     return HintedTrainee(classifier, objective, whole, seed, step)

@@ -4,12 +4,13 @@ Each step computes the largest network, the smallest and one between; the larges
 run's objective says, the others its answers, and the gradients are summed up: "sandwich rule" and
 "inplace distillation" of Yu and Huang 2019, "Universally slimmable networks and improved training
 techniques" (https://arxiv.org/abs/1903.05134). On BERT, whose largest network teaches the others as
-well: Hou et al. 2020, "DynaBERT" (https://arxiv.org/abs/2004.04037).
+well, also the states of its layers: Hou et al. 2020, "DynaBERT" (https://arxiv.org/abs/2004.04037).
 """
 
 from __future__ import annotations
 
 import functools
+import operator
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -18,11 +19,14 @@ import tf_keras
 
 from bert_glue_tf.compression.method import PruningMethod
 from bert_glue_tf.compression.sizes import Sizes
+from bert_glue_tf.data import packing, preprocessing
 from bert_glue_tf.data.keras_metrics import as_long
 from bert_glue_tf.data.problems import Problem
 from bert_glue_tf.training import statistics
 from bert_glue_tf.training.objective import LABELS, Trainee
 from bert_glue_tf.training.steps import TrainingStep
+
+_STATES = "states"  # The name by which the trainee gives the outputs of the encoder's layers.
 
 
 class SandwichStep(TrainingStep):
@@ -42,6 +46,8 @@ class SandwichStep(TrainingStep):
         self._sizes = sizes
         self._problem = problem
         self._seed = seed
+        if sizes.states_weight:
+            self.select = {_STATES: operator.itemgetter("encoder_outputs")}
 
     def run(self, trainee: Trainee, data: Any) -> dict[str, tf.Tensor]:
         features, targets, weights = tf_keras.utils.unpack_x_y_sample_weight(data)
@@ -51,6 +57,7 @@ class SandwichStep(TrainingStep):
             loss = trainee.compute_loss(features, targets, outputs, weights)
         total = gradients(optimizer, loss, variables, tape)
         teacher = self._taught(targets, tf.stop_gradient(trainee.logits_of(outputs)))
+        states = list(map(tf.stop_gradient, outputs[_STATES])) if self.select else []
         switched = self._sizes.switched
         whole = [variable.read_value() for variable in switched]
         # What the largest network has gathered, as means and variances; the others would mix
@@ -60,7 +67,7 @@ class SandwichStep(TrainingStep):
         for number in self._smaller(optimizer.iterations):
             for variable, values in zip(switched, whole, strict=True):
                 variable.assign(self._sizes.select(variable, values, number))
-            found = self._learned(trainee, features, teacher, weights, number)
+            found = self._learned(trainee, features, teacher, states, weights, number)
             total = list(map(_sum, total, self._selected(variables, found, number)))
         for variable, values in zip([*switched, *gathered], [*whole, *largest], strict=True):
             variable.assign(values)
@@ -68,28 +75,39 @@ class SandwichStep(TrainingStep):
         return trainee.compute_metrics(features, targets, outputs, weights)
 
     def _learned(
-        self, trainee: Trainee, features: Any, teacher: tf.Tensor, weights: Any, number: tf.Tensor
+        self,
+        trainee: Trainee,
+        features: Any,
+        teacher: tf.Tensor,
+        states: Sequence[tf.Tensor],
+        weights: Any,
+        number: tf.Tensor,
     ) -> list[Any]:
         """Return the gradients of a smaller network, whose weights stand in the variables."""
+        ways = self._sizes.computations
 
-        def of(computation: Any) -> list[Any]:
-            with tf.GradientTape() as tape, computation():
-                logits = trainee.classify(features)
+        def of(way: int) -> list[Any]:
+            with tf.GradientTape() as tape, ways[way]():
+                outputs = trainee(features, training=True)
+                logits = trainee.logits_of(outputs)
                 losses = self._problem.distillation_loss(teacher, logits, self._TEMPERATURE)
                 loss = tf.reduce_mean(losses if weights is None else losses * weights)
+                if states:
+                    layers = self._sizes.layers(way)
+                    apart = _states_apart(outputs[_STATES], states, layers, features)
+                    loss += self._sizes.states_weight * apart
             return gradients(trainee.optimizer, loss, trainee.trainable_variables, tape)
 
-        def dense(computation: Any) -> list[tf.Tensor]:
+        def dense(way: int) -> list[tf.Tensor]:
             # All branches have to give the same, also for weights that one of them has not.
             return [
                 tf.zeros_like(variable) if one is None else tf.convert_to_tensor(one)
-                for variable, one in zip(trainee.trainable_variables, of(computation), strict=True)
+                for variable, one in zip(trainee.trainable_variables, of(way), strict=True)
             ]
 
-        ways = self._sizes.computations
         if len(ways) == 1:
-            return of(ways[0])
-        branches = [functools.partial(dense, way) for way in ways]
+            return of(0)
+        branches = [functools.partial(dense, way) for way in range(len(ways))]
         found: list[Any] = tf.switch_case(self._sizes.computation_of(number), branches)
         return found
 
@@ -122,6 +140,42 @@ class SandwichStep(TrainingStep):
                 yield gradient
             else:
                 yield self._sizes.select(variable, tf.convert_to_tensor(gradient), number)
+
+
+def _states_apart(
+    ours: Sequence[tf.Tensor],
+    whole: Sequence[tf.Tensor],
+    layers: Sequence[int],
+    features: Mapping[str, tf.Tensor],
+) -> tf.Tensor:
+    """Return how far a network's states are from the largest network's: a scalar from 0 to 4.
+
+    The distance of a token is that of `training.hints.LayerStates`; returned is its mean over the
+    tokens and the layers. Of packed texts, of which a network's last layer computes the first
+    tokens alone, it is these tokens there.
+
+    Args:
+      ours: the output of each layer of the encoder, [rows, width, hidden] or [texts, 1, hidden].
+      whole: likewise.
+      layers: indices of those that the network computes, ascending.
+      features: of the batch.
+    """
+    is_packed = packing.TEXTS in features
+    is_token = features[packing.TEXTS if is_packed else preprocessing.MASK] > 0
+    count, last = len(whole), layers[-1]
+    distances = []
+    for layer in layers:
+        theirs, counts = whole[layer], tf.cast(is_token, tf.float32)
+        if layer == last and packing.FIRSTS in features:
+            if layer < count - 1:
+                theirs = tf.gather_nd(theirs, features[packing.FIRSTS])[:, None]
+            counts = tf.ones(tf.shape(theirs)[:2])
+        directions = [
+            tf.math.l2_normalize(tf.cast(one, tf.float32), axis=-1) for one in (ours[layer], theirs)
+        ]
+        apart = tf.reduce_sum(tf.math.squared_difference(*directions), axis=-1)
+        distances.append(tf.reduce_sum(apart * counts) / tf.reduce_sum(counts))
+    return tf.add_n(distances) / len(distances)
 
 
 def step_of(method: PruningMethod, problem: Problem, seed: int) -> TrainingStep:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import types
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import tf_keras
@@ -11,7 +13,14 @@ if TYPE_CHECKING:
 
 
 class TrainingStep:
-    """The computation of one training step; as it stands, Keras's own, of one network."""
+    """The computation of one training step; as it stands, Keras's own, of one network.
+
+    Attributes:
+      select: name -> what it stands for, among the outputs of the encoder: what the step asks the
+        trainee for besides its logits.
+    """
+
+    select: Mapping[str, Callable[[Mapping[str, Any]], Any]] = types.MappingProxyType({})
 
     def run(self, trainee: Any, data: Any) -> dict[str, tf.Tensor]:
         """Update the variables by one batch, and return the metrics.

@@ -43,8 +43,8 @@ def features(seed=0, texts=4, length=8):
 class Prepared:
     """A tiny classifier of three layers under the method, before its first step."""
 
-    def __init__(self, options=f"{OPTIONS} score=magnitude"):
-        self.shapes = tiny_bert.architecture(layers=LAYERS, heads=HEADS)
+    def __init__(self, options=f"{OPTIONS} score=magnitude layers=important", layers=LAYERS):
+        self.shapes = tiny_bert.architecture(layers=layers, heads=HEADS)
         config = ExperimentConfig(
             task="mnli", pruning_method="elastic", pruning_options=options, finetune_epochs=1
         )
@@ -133,6 +133,17 @@ def test_a_network_while_it_trains_is_the_slice_that_is_saved(sorted_once, numbe
             if scores.argmax() == 0
             else {"transformer/layer_0/": f"transformer/layer_{scores.argmax()}/"}
         )
+
+
+@pytest.mark.parametrize(
+    ("layers", "fraction", "kept"),
+    [(3, "0.3333", [2]), (3, "0.6667", [1, 2]), (6, "0.5", [1, 3, 5]), (4, "0.75", [1, 2, 3])],
+)
+def test_layers_are_spread_and_the_last_one_is_always_there(layers, fraction, kept):
+    one = Prepared(f"widths=1 depths={fraction},1 score=magnitude", layers)
+    one.method.advance(0)
+    assert one.method.kept(0) == kept
+    assert one.method.kept(1) == list(range(layers))
 
 
 @pytest.fixture(scope="module")
@@ -245,6 +256,9 @@ def test_an_interrupted_run_goes_on_to_the_same_weights(
         ("widths=half,1", "'half' is no number"),
         ("depths=0.5,2", "2 is not in (0, 1]"),
         ("widths=1 depths=1", "1 network"),
+        ("layers=first", "spread, important"),
+        ("states=-1", "states=-1: give a weight"),
+        ("states=much", "states=much: give a weight"),
         ("final_sparsity=0.5", "final_sparsity=0.5"),
         ("score=size", "score=size"),
     ],

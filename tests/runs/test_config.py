@@ -33,6 +33,21 @@ def test_defaults_are_the_reports_settings():
     assert settings.pruning_method == "none"
 
 
+def test_a_setting_that_a_recipe_decides_on_has_no_default_and_says_so():
+    values = flags.FlagValues()
+    command_line.define_settings({"epochs": None, "batch_size": 16, "keep": None}, values)
+    values(["study", "--epochs=4"])
+    assert (values["epochs"].value, values["batch_size"].value, values["keep"].value) == (
+        4,
+        16,
+        None,
+    )
+    assert values["epochs"].help.endswith("By default the recipe's.")
+    assert "recipe" not in values["batch_size"].help
+    with pytest.raises(flags.IllegalFlagValueError):
+        values(["study", "--epochs=four"])
+
+
 @pytest.mark.parametrize(
     ("arguments", "method"),
     [

@@ -153,7 +153,8 @@ def test_smaller_networks_are_computed_as_in_training(monkeypatch, is_hinted):
         trainee = HintedTrainee(model, objective, whole, 1, step)
     x = np.zeros((1, 3), np.float32)
     x[0, 0] = 1.0
-    compiled = tf.function(lambda: trainee.classify({"x": tf.constant(x)}))
+    features = {"x": tf.constant(x)}
+    compiled = tf.function(lambda: trainee.logits_of(trainee(features, training=True)))
     drawn = np.array([compiled().numpy()[0] for _ in range(40)])
     row, bias = layer.kernel.numpy()[0], layer.bias.numpy()
     is_dropped = np.isclose(drawn[:, 0], bias[0])
@@ -229,6 +230,84 @@ def test_networks_that_are_computed_in_several_ways_have_the_gradients_of_their_
         expected_bias = expected_bias + slope.sum(0)
     np.testing.assert_allclose(moved, kernel - RATE * expected, atol=1e-6)
     np.testing.assert_allclose(moved_bias, bias - RATE * expected_bias, atol=1e-6)
+
+
+class LearningStates(Fixed):
+    """Networks that learn the states of the second of two layers as well."""
+
+    states_weight = 3.0
+
+    def layers(self, computation):
+        assert computation == 0
+        return [1]
+
+
+def states_apart(ours, theirs):
+    """The mean squared distance of states at length 1."""
+    ours, theirs = (one / tf.norm(one, axis=-1, keepdims=True) for one in (ours, theirs))
+    return tf.reduce_mean(tf.reduce_sum(tf.square(ours - theirs), -1))
+
+
+def test_the_states_of_layers_are_learned_from_the_largest_network():
+    problem = Classification(("no", "yes"))
+    model, layer = linear(2)
+    step = sandwich.step_of(Holding(LearningStates(layer.kernel, networks=2)), problem, 1)
+    (select,) = step.select.values()
+    states = model.output[:, None]
+    output = {"encoder_outputs": [2 * states, states]}
+    (name,) = step.select
+    whole = tf_keras.Model(model.inputs, {"logits": model.output, name: select(output)})
+    trainee = HintedTrainee(model, TaskLoss(problem), whole, 1, step)
+    trainee.compile(
+        optimizer=tf_keras.optimizers.SGD(RATE), weighted_metrics=[], is_filled_up=False
+    )
+    x, labels = data(problem, 2)
+    kernel, bias = (tf.constant(value.numpy()) for value in layer.weights)
+    mask = tf.constant((FIRST == 0).astype(np.float32))
+    with tf.GradientTape() as tape:
+        tape.watch(kernel)
+        logits, smaller = x @ kernel + bias, x @ (kernel * mask) + bias
+        taught = tf.stop_gradient(logits)
+        loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
+        loss += tf.reduce_mean(problem.distillation_loss(taught, smaller, 1.0))
+        loss += 3.0 * states_apart(smaller, taught)
+    expected = kernel - RATE * tape.gradient(loss, kernel)
+    features = {"x": tf.constant(x), "input_mask": tf.ones([5, 1], tf.int32)}
+    tf.function(lambda: trainee.train_step((features, {LABELS: tf.constant(labels)})))()
+    np.testing.assert_allclose(layer.kernel, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("last", [1, 2])
+def test_states_are_those_of_tokens_and_of_a_last_layer_of_packed_texts_the_first_ones(last):
+    random = np.random.default_rng(0)
+    whole = [random.normal(size=(2, 4, 3)).astype(np.float32) for _ in range(3)]
+    ours = [random.normal(size=(2, 4, 3)).astype(np.float32) for _ in range(3)]
+    texts = np.array([[1, 1, 2, 0], [1, 1, 1, 1]], np.int32)
+    firsts = np.array([[0, 0], [0, 2], [1, 0]], np.int32)
+
+    def of_firsts(states):
+        return states[tuple(firsts.T)][:, None]
+
+    pooled = {"input_texts": texts, "input_firsts": firsts}
+    is_token = texts > 0
+    there = [
+        states_apart(one[is_token], two[is_token]) for one, two in zip(ours, whole, strict=True)
+    ]
+    for features in ({"input_mask": texts}, {"input_texts": texts}):
+        found = sandwich._states_apart(ours, whole, [0, last], as_tensors(features))
+        assert float(found) == pytest.approx(float(there[0] + there[last]) / 2, rel=1e-5)
+    first = states_apart(of_firsts(ours[last]), of_firsts(whole[last]))
+    # As the encoder gives them: of its last layer the first tokens alone.
+    theirs = [*whole[:2], of_firsts(whole[2])]
+    mine = [*ours[:last], *(of_firsts(ours[last]) for _ in range(last, 3))]
+    found = sandwich._states_apart(mine, theirs, [0, last], as_tensors(pooled))
+    assert float(found) == pytest.approx(float(there[0] + first) / 2, rel=1e-5)
+    same = sandwich._states_apart(theirs, theirs, [0, 2], as_tensors(pooled))
+    assert float(same) == pytest.approx(0.0, abs=1e-6)
+
+
+def as_tensors(features):
+    return {name: tf.constant(value) for name, value in features.items()}
 
 
 def test_two_networks_have_none_between_and_a_number_is_learned_by_its_difference():
