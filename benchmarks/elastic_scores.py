@@ -22,12 +22,12 @@ from bert_glue_tf.compression.names import NO_PRUNING
 from bert_glue_tf.core import cli
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.pruning.elastic import Elastic
-from bert_glue_tf.reports import formats, tables
+from bert_glue_tf.reports import formats, tables, verdicts
 from bert_glue_tf.reports.groups import Group
 from bert_glue_tf.reports.tables import Column, Table
 from bert_glue_tf.reports.verdicts import Comparison
 from bert_glue_tf.runs.paths import SIZES
-from bert_glue_tf.studies import arguments, columns, words
+from bert_glue_tf.studies import arguments, columns, printed, words
 from bert_glue_tf.studies.cells import Cell, cell
 from bert_glue_tf.studies.study import Section
 from bert_glue_tf.studies.swept import SweptStudy
@@ -56,6 +56,7 @@ class Row:
       together: the finished models; None where there are none.
       alone: the same of those that were trained alone.
       difference: together minus alone; None where one is missing.
+      majority: the score of the best answer that is always the same; None where nothing finished.
       reason: why runs failed; empty where none did.
     """
 
@@ -64,7 +65,17 @@ class Row:
     together: Group | None
     alone: Group | None
     difference: Comparison | None
+    majority: float | None
     reason: str
+
+    @property
+    def says_nothing(self) -> bool:
+        """Tell if neither score is above the best constant answer by more than its noise."""
+        if self.difference is None or self.majority is None:
+            return False
+        scores = [group.mean for group in (self.together, self.alone) if group]
+        noise = self.majority, self.difference.examples
+        return not any(printed.is_above(score, *noise) for score in scores)
 
     @property
     def bar(self) -> str:
@@ -80,6 +91,7 @@ COLUMNS: tuple[Column[Row], ...] = (
     columns.score("together", lambda row: row.together),
     columns.score("alone", lambda row: row.alone),
     *columns.difference(lambda row: row.difference),
+    Column("majority", lambda row: row.majority, formats.number),
     Column("n", lambda row: row.difference.examples if row.difference else None, formats.count),
     Column("seeds", lambda row: row.difference.seeds if row.difference else (), formats.listed),
     Column("within 1.0 point", lambda row: row.bar),
@@ -144,8 +156,17 @@ class ElasticScores(SweptStudy):
                 numbers = " and ".join(f"{one:,}" for one in sorted(weights))
                 raise UserError(f"{name}: networks of {numbers} weights are not one size.")
             reasons = dict.fromkeys(filter(None, map(self.reason, (self.cells[0], alone))))
+            first = next(filter(None, groups), None)
+            majority = verdicts.constant_answer(first.first, first.metric) if first else None
             rows.append(
-                Row(name, next(iter(weights), None), *groups, difference, "; ".join(reasons))
+                Row(
+                    name,
+                    next(iter(weights), None),
+                    *groups,
+                    difference,
+                    majority,
+                    "; ".join(reasons),
+                )
             )
         return rows
 
@@ -154,7 +175,7 @@ class ElasticScores(SweptStudy):
         return {self.name: Table(COLUMNS, tuple(self.rows()))}
 
     def findings(self) -> list[str]:
-        """Return whether the bar is met, and where it is not."""
+        """Return whether the bar is met, where it is not, and what a constant answer has."""
         rows = [row for row in self.rows() if row.difference]
         missed = [
             f"{row.name} {words.interval(row.difference)}"
@@ -162,7 +183,16 @@ class ElasticScores(SweptStudy):
             if row.bar == "missed" and row.difference
         ]
         told = f"{len(rows) - len(missed)} of {len(self.sizes)} sizes within 1.0 point"
-        return [f"{told}; not: {', '.join(missed)}." if missed else f"{told}."]
+        lines = [f"{told}; not: {', '.join(missed)}." if missed else f"{told}."]
+        start = self.group(self.cells[0].starting_point)
+        if rows and rows[0].majority is not None and start:
+            empty = [row.name for row in rows if row.says_nothing]
+            none = f"; no better than that, together and alone: {', '.join(empty)}" if empty else ""
+            lines.append(
+                f"The fine-tuned network that all start from has {start.mean:.4f}. The best answer "
+                f"that is always the same has {rows[0].majority:.4f}{none}."
+            )
+        return lines
 
     def sections(self) -> Iterator[Section]:
         """Yield the table and the findings."""

@@ -16,6 +16,7 @@ from bert_glue_tf.runs import results
 
 BENCHMARKS = pathlib.Path(__file__).parents[2] / "benchmarks"
 GIVEN = {"encoder": "tiny", "data": "tsv", "task": "mrpc", "finetune_epochs": "2"}
+MAJORITY = 0.5
 NAMES = ["w0.5-d0.5", "w1-d0.5", "w0.5-d1", "w1-d1"]
 
 
@@ -76,10 +77,25 @@ def test_a_table_says_how_far_each_size_is_from_the_same_one_alone(made, tmp_pat
     assert [row["within 1.0 point"] for row in rows] == ["met", "met", "missed", "met"]
     assert {(row["n"], row["seeds"]) for row in rows} == {("400", "1, 2")}
     assert all(" to " in row["95 % interval"] for row in rows)
-    (found,) = study.findings()
+    found, compared = study.findings()
     missed = list(study.sizes)[2]
     assert found.startswith(f"3 of 4 sizes within 1.0 point; not: {missed} -0.025 (")
+    assert compared == (
+        "The fine-tuned network that all start from has 0.8500. "
+        f"The best answer that is always the same has {MAJORITY:.4f}."
+    )
+    assert {row["majority"] for row in rows} == {f"{MAJORITY:.4f}"}
     assert found in study.text()
+    assert compared in study.text()
+
+
+def test_sizes_that_have_learned_nothing_are_named(made, tmp_path):
+    few = round(400 * MAJORITY)
+    study = written(made, tmp_path, [few, 340, few + 2, 340], [few + 3, few, few, 340])
+    first, _, third, _ = study.sizes
+    assert study.findings()[1].endswith(
+        f"no better than that, together and alone: {first}, {third}."
+    )
 
 
 @pytest.mark.slow
