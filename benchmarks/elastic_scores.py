@@ -27,7 +27,7 @@ from bert_glue_tf.reports.groups import Group
 from bert_glue_tf.reports.tables import Column, Table
 from bert_glue_tf.reports.verdicts import Comparison
 from bert_glue_tf.runs.paths import SIZES
-from bert_glue_tf.studies import arguments, columns, printed, words
+from bert_glue_tf.studies import arguments, columns, words
 from bert_glue_tf.studies.cells import Cell, cell
 from bert_glue_tf.studies.study import Section
 from bert_glue_tf.studies.swept import SweptStudy
@@ -70,12 +70,11 @@ class Row:
 
     @property
     def says_nothing(self) -> bool:
-        """Tell if neither score is above the best constant answer by more than its noise."""
+        """Tell if the best constant answer is within, or above, both scores' intervals."""
         if self.difference is None or self.majority is None:
             return False
-        scores = [group.mean for group in (self.together, self.alone) if group]
-        noise = self.majority, self.difference.examples
-        return not any(printed.is_above(score, *noise) for score in scores)
+        intervals = [group.interval for group in (self.together, self.alone) if group]
+        return not any(interval and interval[0] > self.majority for interval in intervals)
 
     @property
     def bar(self) -> str:

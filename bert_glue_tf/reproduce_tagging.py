@@ -11,6 +11,7 @@ from bert_glue_tf.core import cli
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.studies import arguments
 
+# --learning_rate is one of the flags, so that whoever gives it is told of --rates.
 arguments.define_flags("tagging", decided=arguments.OF_A_RECIPE)
 _DATA_SETS = flags.DEFINE_list(
     "data_sets",

@@ -47,8 +47,8 @@ class Elastic(SizedPruning):
     gradients of many training examples. Shallower networks have every other layer or so, the last
     one always (`layers=spread`), or those of the largest sums over their units
     (`layers=important`). Then each step computes the whole network, the smallest and one between;
-    the smaller ones learn from the whole one's answers and from the states of its layers. It wants
-    a fine-tuned network (--finetune_epochs, --start).
+    the smaller ones learn from the whole one's answers and, with `states`, from the states of its
+    layers. It wants a fine-tuned network (--finetune_epochs, --start).
 
     Source: Hou et al. 2020, "DynaBERT: dynamic BERT with adaptive width and depth", sections 2.1
     and 2.2 (https://arxiv.org/abs/2004.04037). Here all widths and depths are trained in one

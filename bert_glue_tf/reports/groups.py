@@ -24,10 +24,12 @@ class Group:
     Attributes:
       models: by rising seed.
       name: which tells it from the other groups that it is shown with.
+      usual: the settings that names leave out, where they are those of most of these groups.
     """
 
     models: tuple[Model, ...]
     name: str
+    usual: tuple[str, ...] = ()
 
     @property
     def first(self) -> Model:
@@ -181,24 +183,10 @@ def group(models: Iterable[Model]) -> list[Group]:
     groups: list[Group] = []
     for _, together in itertools.groupby(seeds_together, key=lambda some: some[0].subject):
         compared = list(together)
-        named = names.names([some[0] for some in compared])
-        groups += [Group(some, name) for some, name in zip(compared, named, strict=True)]
+        firsts = [some[0] for some in compared]
+        usual = tuple(names.usual(firsts))
+        groups += [
+            Group(some, name, usual)
+            for some, name in zip(compared, names.names(firsts), strict=True)
+        ]
     return groups
-
-
-def unsaid(found: Sequence[Group]) -> list[str]:
-    """Return a line for each subject of which the groups' names leave settings out.
-
-    Args:
-      found: all of `group`.
-    """
-    lines = []
-    by_subject = [
-        (subject, [one.first for one in together])
-        for subject, together in itertools.groupby(found, key=lambda one: one.subject)
-    ]
-    for (task, _, encoder), models in by_subject:
-        if settings := names.usual(models):
-            of = f" of {task} with {encoder}" if len(by_subject) > 1 else ""
-            lines.append(f"Where a name{of} says nothing else: {', '.join(settings)}.")
-    return lines

@@ -16,7 +16,7 @@ from bert_glue_tf import __version__
 from bert_glue_tf.core import layout
 from bert_glue_tf.evaluation.defaults import MARGIN
 from bert_glue_tf.reports import formats, headline, rows, summary, tables, templating
-from bert_glue_tf.reports.groups import Group, unsaid
+from bert_glue_tf.reports.groups import Group
 from bert_glue_tf.reports.measured import KERAS, REFERENCE, Model
 from bert_glue_tf.reports.pictures import confusion, curves, layers, scatter, sensitivity
 from bert_glue_tf.reports.tables import Column, Table
@@ -116,7 +116,7 @@ def page(groups: Sequence[Group], comparisons: Sequence[Comparison], margin: flo
     models = [model for one in groups for model in one.models]
     return templating.template(_TEMPLATE).render(
         made=_made(models),
-        notes=[_lines(note) for note in (*unsaid(groups), *summary.notes(models))],
+        notes=[_lines(note) for note in (*rows.unsaid(groups), *summary.notes(models))],
         tests=summary.legend(comparisons),
         sentences=summary.sentences(comparisons),
         subjects=list(_subjects(groups, comparisons, margin)),

@@ -9,7 +9,7 @@ from bert_glue_tf.evaluation.collapse import Mark
 from bert_glue_tf.evaluation.significance import Equivalence
 from bert_glue_tf.reports import formats
 from bert_glue_tf.reports.formats import Name, Score
-from bert_glue_tf.reports.groups import Group, unsaid
+from bert_glue_tf.reports.groups import Group
 from bert_glue_tf.reports.measured import Interval, Model
 from bert_glue_tf.reports.tables import Column, Table, Tone
 from bert_glue_tf.reports.verdicts import Comparison, Outcome, Verdict
@@ -132,6 +132,22 @@ def groups(found: Iterable[Group]) -> Table[Group]:
     """
     shown = tuple(found)
     return Table(_GROUP, shown, tuple(unsaid(shown)))
+
+
+def unsaid(found: Iterable[Group]) -> list[str]:
+    """Return a line for each subject of which the groups' names leave settings out.
+
+    Args:
+      found: groups of one or more subjects.
+    """
+    usual = dict.fromkeys((one.subject, one.usual) for one in found)
+    subjects = {subject for subject, _ in usual}
+    lines = []
+    for (task, source, encoder), settings in usual:
+        if settings:
+            of = f" of {formats.task((task, source))} with {encoder}" if len(subjects) > 1 else ""
+            lines.append(f"Where a name{of} says nothing else: {', '.join(settings)}.")
+    return lines
 
 
 def _equivalence(comparison: Comparison) -> Equivalence | None:

@@ -25,6 +25,7 @@ from bert_glue_tf.runs.settings import NEEDED
 # The flags count as those of the command that defines them, so that its --help shows them.
 flags.disclaim_key_flags()
 
+_OF_A_RECIPE = " By default the recipe's, or where it has none, that of the train command."
 _DEFINERS: Mapping[type, Any] = types.MappingProxyType(
     {
         bool: flags.DEFINE_bool,
@@ -49,7 +50,7 @@ def define_settings(
             flags.DEFINE_flag(_Switch(name, default, field), flag_values=flag_values)
             continue
         define = _DEFINERS[type(field.default)]
-        told = field.metadata["help"] + (" By default the recipe's." if default is None else "")
+        told = field.metadata["help"] + (_OF_A_RECIPE if default is None else "")
         define(name, default, told, flag_values=flag_values)
 
 

@@ -261,7 +261,8 @@ def _network(job: Job, data: Inputs, search: Search, structure: Structure, cuts:
         own = own.keep_pieces(structure.pieces, search.vocabularies.folder(structure.pieces))
     model = search.blocks.cut(cuts, structure.pieces)
     description = starting_point.describe(run.folder, backbone.record())
-    return Network(own, model, "float32", description, widths)
+    whole = run.result.parameters["total"]
+    return Network(own, model, "float32", description, widths, whole)
 
 
 def read_told(result: ExperimentResult) -> Mapping[str, Any]:

@@ -85,6 +85,8 @@ class SandwichStep(TrainingStep):
     ) -> list[Any]:
         """Return the gradients of a smaller network, whose weights stand in the variables."""
         ways = self._sizes.computations
+        # Where words are tagged, the last layer computes all tokens, of packed texts too.
+        firsts = None if self._problem.tags_words else features.get(packing.FIRSTS)
 
         def of(way: int) -> list[Any]:
             with tf.GradientTape() as tape, ways[way]():
@@ -94,7 +96,7 @@ class SandwichStep(TrainingStep):
                 loss = tf.reduce_mean(losses if weights is None else losses * weights)
                 if states:
                     layers = self._sizes.layers(way)
-                    apart = _states_apart(outputs[_STATES], states, layers, features)
+                    apart = _states_apart(outputs[_STATES], states, layers, features, firsts)
                     loss += self._sizes.states_weight * apart
             return gradients(trainee.optimizer, loss, trainee.trainable_variables, tape)
 
@@ -147,18 +149,21 @@ def _states_apart(
     whole: Sequence[tf.Tensor],
     layers: Sequence[int],
     features: Mapping[str, tf.Tensor],
+    firsts: tf.Tensor | None = None,
 ) -> tf.Tensor:
     """Return how far a network's states are from the largest network's: a scalar from 0 to 4.
 
     The distance of a token is that of `training.hints.LayerStates`; returned is its mean over the
-    tokens and the layers. Of packed texts, of which a network's last layer computes the first
-    tokens alone, it is these tokens there.
+    tokens and the layers. Where a network's last layer computes the first tokens of packed texts
+    alone, it is these tokens there.
 
     Args:
       ours: the output of each layer of the encoder, [rows, width, hidden] or [texts, 1, hidden].
       whole: likewise.
       layers: indices of those that the network computes, ascending.
       features: of the batch.
+      firsts: int32 [texts, 2], the places of the first tokens, where a network's last layer
+        computes these alone; else None.
     """
     is_packed = packing.TEXTS in features
     is_token = features[packing.TEXTS if is_packed else preprocessing.MASK] > 0
@@ -166,9 +171,9 @@ def _states_apart(
     distances = []
     for layer in layers:
         theirs, counts = whole[layer], tf.cast(is_token, tf.float32)
-        if layer == last and packing.FIRSTS in features:
+        if layer == last and firsts is not None:
             if layer < count - 1:
-                theirs = tf.gather_nd(theirs, features[packing.FIRSTS])[:, None]
+                theirs = tf.gather_nd(theirs, firsts)[:, None]
             counts = tf.ones(tf.shape(theirs)[:2])
         directions = [
             tf.math.l2_normalize(tf.cast(one, tf.float32), axis=-1) for one in (ours[layer], theirs)

@@ -76,18 +76,22 @@ def test_what_most_of_many_models_share_is_told_once(tmp_path, capsys):
     page = files.write(tmp_path / "comparison", found, [], 0.01)
     assert note in page.read_text()
     assert note in (page.parent / "comparison.md").read_text()
-    assert "Where a name" not in "".join(rows.groups(found[:5]).notes)  # Few say it all.
+    assert rows.groups(found[:2]).notes == (note,)  # Some of them are called as all are.
+    few = group([model for one in found[1:] for model in one.models])  # Five say it all.
+    assert rows.groups(few).notes == ()
+    assert few[0].name == "no pruning, epochs=7, learning_rate=5e-05"
+    assert few[-1].name == "pruned: magnitude 70 %, epochs=2, learning_rate=5e-05"
 
 
-def test_two_data_sets_have_each_its_own_usual_settings(tmp_path):
-    for task in ("sst2", "mrpc"):
+def test_each_subject_has_its_own_usual_settings(tmp_path):
+    for task, data in (("sst2", "tsv"), ("mrpc", "tsv"), ("mrpc", "sample")):
         for number, epochs in enumerate((2, 2, 2, 2, 3, 3)):
-            labels = LABELS if task == "mrpc" else LABELS[:300]
             given = {"task": task, "epochs": epochs, "warmup_fraction": number / 10}
-            write_run(tmp_path / f"{task}{number}", labels, right(200)[: len(labels)], **given)
+            write_run(tmp_path / f"{task}{data}{number}", LABELS, right(200), source=data, **given)
     found = rows.groups(group(read(*sorted(tmp_path.iterdir()))))
     assert [note.split(":")[0] for note in found.notes] == [
-        f"Where a name of {task} with tiny says nothing else" for task in ("sst2", "mrpc")
+        f"Where a name of {task} with tiny says nothing else"
+        for task in ("sst2", "mrpc (sample)", "mrpc")
     ]
 
 

@@ -42,7 +42,7 @@ def test_a_setting_that_a_recipe_decides_on_has_no_default_and_says_so():
         16,
         None,
     )
-    assert values["epochs"].help.endswith("By default the recipe's.")
+    assert values["epochs"].help.endswith("that of the train command.")
     assert "recipe" not in values["batch_size"].help
     with pytest.raises(flags.IllegalFlagValueError):
         values(["study", "--epochs=four"])

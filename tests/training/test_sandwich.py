@@ -288,21 +288,22 @@ def test_states_are_those_of_tokens_and_of_a_last_layer_of_packed_texts_the_firs
     def of_firsts(states):
         return states[tuple(firsts.T)][:, None]
 
-    pooled = {"input_texts": texts, "input_firsts": firsts}
+    packed = as_tensors({"input_texts": texts, "input_firsts": firsts})
     is_token = texts > 0
     there = [
         states_apart(one[is_token], two[is_token]) for one, two in zip(ours, whole, strict=True)
     ]
-    for features in ({"input_mask": texts}, {"input_texts": texts}):
-        found = sandwich._states_apart(ours, whole, [0, last], as_tensors(features))
+    # Padded; and packed where words are tagged, so that the last layer computes all tokens.
+    for features in (as_tensors({"input_mask": texts}), packed):
+        found = sandwich._states_apart(ours, whole, [0, last], features)
         assert float(found) == pytest.approx(float(there[0] + there[last]) / 2, rel=1e-5)
     first = states_apart(of_firsts(ours[last]), of_firsts(whole[last]))
     # As the encoder gives them: of its last layer the first tokens alone.
     theirs = [*whole[:2], of_firsts(whole[2])]
     mine = [*ours[:last], *(of_firsts(ours[last]) for _ in range(last, 3))]
-    found = sandwich._states_apart(mine, theirs, [0, last], as_tensors(pooled))
+    found = sandwich._states_apart(mine, theirs, [0, last], packed, tf.constant(firsts))
     assert float(found) == pytest.approx(float(there[0] + first) / 2, rel=1e-5)
-    same = sandwich._states_apart(theirs, theirs, [0, 2], as_tensors(pooled))
+    same = sandwich._states_apart(theirs, theirs, [0, 2], packed, tf.constant(firsts))
     assert float(same) == pytest.approx(0.0, abs=1e-6)
 
 
