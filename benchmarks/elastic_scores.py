@@ -183,7 +183,8 @@ class ElasticScores(SweptStudy):
         ]
         told = f"{len(rows) - len(missed)} of {len(self.sizes)} sizes within 1.0 point"
         lines = [f"{told}; not: {', '.join(missed)}." if missed else f"{told}."]
-        start = self.group(self.cells[0].starting_point)
+        begun = self.cells[0].starting_point
+        start = self.group(begun) if begun else None
         if rows and rows[0].majority is not None and start:
             empty = [row.name for row in rows if row.says_nothing]
             none = f"; no better than that, together and alone: {', '.join(empty)}" if empty else ""

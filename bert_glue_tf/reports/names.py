@@ -55,7 +55,7 @@ def usual(models: Sequence[Model]) -> list[str]:
     found = _usual(models)
     if not found or _names(models, found) != names(models):
         return []
-    told = {}
+    told: dict[str, str] = {}
     for model, mine in zip(models, map(_told, models), strict=True):
         for name, value in found.items():
             if name in mine and mine[name] == value:
