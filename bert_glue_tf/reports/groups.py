@@ -183,10 +183,8 @@ def group(models: Iterable[Model]) -> list[Group]:
     groups: list[Group] = []
     for _, together in itertools.groupby(seeds_together, key=lambda some: some[0].subject):
         compared = list(together)
-        firsts = [some[0] for some in compared]
-        usual = tuple(names.usual(firsts))
+        named, usual = names.names([some[0] for some in compared])
         groups += [
-            Group(some, name, usual)
-            for some, name in zip(compared, names.names(firsts), strict=True)
+            Group(some, name, tuple(usual)) for some, name in zip(compared, named, strict=True)
         ]
     return groups

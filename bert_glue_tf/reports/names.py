@@ -6,7 +6,7 @@ A name is a list of settings with ", " between them, where alone it may be broke
     pruned: magnitude 80 %, scope=all, ranking=global, int8
     pruned: attention_head 50 %, block 30 % (block=4x4), keras, learning_rate=5e-05
 
-Of six models and more, names leave out the values that most of them have, which `usual` tells.
+Of six models and more, names leave out the values that most of them have.
 """
 
 from __future__ import annotations
@@ -34,33 +34,25 @@ _FEW = 5  # So many names are short enough with all that tells them apart.
 _NO_BREAK_SPACE = "\N{NO-BREAK SPACE}"
 
 
-def names(models: Sequence[Model]) -> list[str]:
+def names(models: Sequence[Model]) -> tuple[list[str], list[str]]:
     """Return a name for each model, which tells it from the others of its task and encoder.
 
     Args:
       models: one for each name, all of the same task, source of the data and encoder.
+
+    Returns:
+      The names, and the settings that they leave out since most of the models have them.
     """
-    short_names = _names(models, _usual(models))
-    if len(set(short_names)) == len(models):
-        return short_names
-    return _names(models, {})
-
-
-def usual(models: Sequence[Model]) -> list[str]:
-    """Return the settings that the names of these models leave out, since most models have them.
-
-    Args:
-      models: those of `names`.
-    """
-    found = _usual(models)
-    if not found or _names(models, found) != names(models):
-        return []
+    usual = _usual(models)
+    found = _names(models, usual)
+    if not usual or len(set(found)) < len(models):
+        return _names(models, {}), []
     told: dict[str, str] = {}
     for model, mine in zip(models, map(_told, models), strict=True):
-        for name, value in found.items():
+        for name, value in usual.items():
             if name in mine and mine[name] == value:
                 told.setdefault(name, _said(name, value, model, models))
-    return [told[name] for name in found]
+    return found, [told[name] for name in usual]
 
 
 def _usual(models: Sequence[Model]) -> dict[str, Any]:
