@@ -13,6 +13,7 @@ from bert_glue_tf.data.tasks import TaskSpec
 from bert_glue_tf.evaluation import predictions
 from bert_glue_tf.evaluation.evaluator import Evaluation
 from bert_glue_tf.export.litert import LiteModel
+from bert_glue_tf.export.record import OF_SPREAD
 from bert_glue_tf.models.quantization.recipes import NOT_QUANTIZED
 from bert_glue_tf.runs.finished import Run
 
@@ -42,15 +43,22 @@ def compare(
       What `ExportResult.parity` holds of all examples.
     """
     largest, labels, compared = 0.0, 0, 0
+    differences, logits = [], []
     for suffix, split in splits.items():
         keras = _keras(run, run.task, split)
         same = _comparable(run, split, longest)
         mine, theirs = evaluations[suffix].logits[same], keras[same]
         if len(mine):
             largest = max(largest, float(np.max(np.abs(mine - theirs))))
+            differences.append(np.ravel(mine - theirs))
+            logits.append(np.ravel(theirs))
         labels += run.task.problem.flips(theirs, mine)
         compared += int(same.sum())
-    return {"largest_difference": largest, "flips": labels, "examples": compared}
+    found = {"largest_difference": largest, "flips": labels, "examples": compared}
+    if logits and (spread := float(np.std(np.concatenate(logits)))):
+        root = float(np.sqrt(np.mean(np.square(np.concatenate(differences)))))
+        found[OF_SPREAD] = root / spread
+    return found
 
 
 def require_at_every_length(run: Run, split: Split, model: LiteModel) -> dict[str, float]:

@@ -13,6 +13,10 @@ from bert_glue_tf.data import tasks
 
 # `ranges` in what a record says of the quantization, where the grids were trained with the weights.
 TRAINED = "trained"
+# In `parity`: the root mean square difference of a logit from the Keras model's, as a share of the
+# standard deviation of those. One rounding that differs moves all that come after it, so that the
+# largest difference of many examples says little of a quantized file.
+OF_SPREAD = "rms_difference_of_spread"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -33,8 +37,10 @@ class ExportResult(Record):
       collapsed: the reason why the file is COLLAPSED; empty where it is not.
       flips: examples whose label differs from float32's.
       parity: largest difference of a logit from the Keras model's, over the examples that are
-        not longer than the longest length; labels that differ; the number of examples; and of
-        float32 the largest difference of padded texts at each length (`parity.PADDED`).
+        not longer than the longest length; the root mean square difference as a share of their
+        standard deviation (`OF_SPREAD`; not in older records); labels that differ; the
+        number of examples; and of float32 the largest difference of padded texts at each length
+        (`parity.PADDED`).
       parameters: of the source run's model.
       bytes: of the file, plain and gzipped, and of the source run's SavedModel.
       operators: name -> number in the signature of the longest length.

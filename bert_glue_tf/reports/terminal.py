@@ -11,7 +11,7 @@ from bert_glue_tf.core import layout, quantities
 from bert_glue_tf.data import tasks
 from bert_glue_tf.evaluation import operating_point
 from bert_glue_tf.evaluation.defaults import OPERATING_POINTS
-from bert_glue_tf.export.record import TRAINED, ExportResult
+from bert_glue_tf.export.record import OF_SPREAD, TRAINED, ExportResult
 from bert_glue_tf.models.quantization.recipes import NOT_QUANTIZED
 from bert_glue_tf.reports import fitting, formats, tables
 from bert_glue_tf.reports.measured import SAMPLE, Pruned
@@ -272,11 +272,13 @@ def _export_notes(records: Sequence[ExportResult]) -> list[str]:
     first = records[0]
     # The file that computes what the Keras model does.
     like = next((one for one in records if one.quantization.get("ranges") == TRAINED), first)
-    parity, longest = like.parity, list(first.latency)[-1]
+    compared, longest = like.parity, list(first.latency)[-1]
+    spread = compared.get(OF_SPREAD)
+    share = "" if spread is None or like is first else f"{spread:.1%} of their spread on average, "
     notes = [
-        f"{like.recipe} against Keras: largest difference of a logit "
-        f"{parity['largest_difference']:.1e}, "
-        f"{parity['flips']} of {parity['examples']:,} labels differ. Flips: labels that differ "
+        f"{like.recipe} against Keras: {share}largest difference of a logit "
+        f"{compared['largest_difference']:.1e}, "
+        f"{compared['flips']} of {compared['examples']:,} labels differ. Flips: labels that differ "
         "from float32's.",
         f"The float32 SavedModel has {quantities.size(first.bytes['saved_model'])}. ms/{longest}: "
         f"median time of one example of length {longest} on {first.threads} threads; speed: how "

@@ -23,6 +23,7 @@ from bert_glue_tf.data.preprocessing import INPUTS
 from bert_glue_tf.evaluation import predictions
 from bert_glue_tf.export import card, convert, litert, quantize, trained
 from bert_glue_tf.export.folder import FOLDER, ExportFolder
+from bert_glue_tf.export.record import OF_SPREAD
 from bert_glue_tf.models import heads, saving
 from bert_glue_tf.models.bert import shrinking
 from bert_glue_tf.models.bert.architecture import Block, by_canonical_name
@@ -379,7 +380,7 @@ def run(tiny_encoder, source, tmp_path_factory):
     return found
 
 
-def test_a_runs_file_is_what_it_has_trained_and_scored(run):
+def test_a_runs_file_is_what_it_has_trained_and_scored(run, capsys):
     records = ExportFolder(run.path / FOLDER).records()
     exported = records["int8"]
     assert exported.quantization["ranges"] == "trained"
@@ -392,6 +393,9 @@ def test_a_runs_file_is_what_it_has_trained_and_scored(run):
     difference = apart(predictions.read(file, run.task, 60).logits, keras)
     print(f"{difference:.2e} of the logits' standard deviation")
     assert difference < ALLOWED
+    assert exported.parity[OF_SPREAD] == pytest.approx(difference, rel=1e-4)
+    terminal.print_exports(list(records.values()))
+    assert f"int8 against Keras: {difference:.1%} of their spread" in capsys.readouterr().out
     saved = read_weights(run.folder.model)
     assert saved.trained == saving.trained_grids(run.folder.model)
     assert saved.trained.recipe == "int8"
