@@ -9,12 +9,19 @@ from absl import flags
 
 from bert_glue_tf.core import cli, interrupts, layout
 from bert_glue_tf.core.errors import UserError
-from bert_glue_tf.evaluation.defaults import MARGIN
+from bert_glue_tf.evaluation.defaults import AGAINST, MARGIN, UNPRUNED
 from bert_glue_tf.export import arguments
 
 arguments.define_runs()
 _MARGIN = flags.DEFINE_float(
     "margin", MARGIN, "Scores that differ by less are called equal: 0.01 is one point."
+)
+_AGAINST = flags.DEFINE_enum(
+    "against",
+    UNPRUNED,
+    AGAINST,
+    "What each model is compared with: unpruned, the unpruned one of the same training; start, the "
+    "run whose weights it began with.",
 )
 _OUTPUT = flags.DEFINE_string("output", "comparison", "Folder of the tables, plots and the page.")
 _TIME = flags.DEFINE_bool(
@@ -41,12 +48,15 @@ def main() -> None:
 
     models = reading.read(folders)
     found = groups.group(models)
-    differences = verdicts.differences(models, margin)
+    differences = verdicts.differences(models, margin, _AGAINST.value)
     terminal.print_rows("Models", rows.groups(found))
     left_out = terminal.print_rows("Differences", rows.differences(differences))
-    for line in (*summary.legend(differences, left_out), *summary.notes(models)):
+    notes = summary.notes(models, _AGAINST.value)
+    for line in (*summary.legend(differences, left_out), *notes):
         layout.say(line)
-    page = files.write(cli.path("output", _OUTPUT.value), found, differences, margin)
+    page = files.write(
+        cli.path("output", _OUTPUT.value), found, differences, margin, _AGAINST.value
+    )
     layout.say(f"Tables, plots and the page are in {page.parent}; open {page}.")
 
 

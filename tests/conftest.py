@@ -24,6 +24,10 @@ from bert_glue_tf.export import measure
 from bert_glue_tf.export.folder import ExportFolder
 from bert_glue_tf.runs.finished import Run
 
+# Two processes run the tests on two cores: threads of their own would only wait for each other.
+# Before TensorFlow is first used, and for what tests start.
+os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
+
 # In a shell's background SIGINT is ignored, which processes that tests start and interrupt would
 # inherit.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -1,6 +1,6 @@
 """Counterparts: the models that lack the pruning of another one and nothing else.
 
-Or its teacher, or the rounding that its training had.
+Or its teacher, or the rounding that its training had; or the model that it was made of.
 """
 
 from __future__ import annotations
@@ -26,7 +26,10 @@ class Counterparts:
         self._plain: dict[str, Group] = {}
         self._untaught: dict[str, Group] = {}
         self._in_float: dict[str, Group] = {}
+        self._runs: dict[tuple[str, str], list[Group]] = {}
         for one in groups:
+            for model in one.models:
+                self._runs.setdefault((model.folder.name, model.recipe), []).append(one)
             is_pruned, is_taught = one.first.method != NO_PRUNING, bool(one.first.teacher)
             if not is_pruned:
                 self._unpruned[one.first.key(BUT_PRUNING)] = one
@@ -54,6 +57,19 @@ class Counterparts:
         found = [base for base in (taught, plain) if base]
         sharing = [base for base in found if set(base.seeds) & set(one.seeds)]
         return next(iter(sharing or found), None)
+
+    def start(self, one: Group) -> Group | None:
+        """Return the model that a model was made of: that of the run whose weights it began with.
+
+        Of a file it is the file of the same recipe. None where no run of that name is among the
+        models, or two are.
+
+        Args:
+          one: the models of one experiment, whose runs began with the models of one other.
+        """
+        first = one.first
+        found = self._runs.get((first.start, first.recipe), []) if first.start else []
+        return found[0] if len(found) == 1 else None
 
     def untaught(self, one: Group) -> Group | None:
         """Return the model without a teacher of the otherwise same settings as a taught one.

@@ -10,7 +10,7 @@ from typing import Any
 
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.core.files import write_atomically
-from bert_glue_tf.evaluation.defaults import MARGIN
+from bert_glue_tf.evaluation.defaults import MARGIN, UNPRUNED
 from bert_glue_tf.reports import machine, page, plots, rows, summary, tables
 from bert_glue_tf.reports.groups import Group
 from bert_glue_tf.reports.verdicts import Comparison
@@ -23,6 +23,7 @@ def write(
     groups: Sequence[Group],
     differences: Sequence[Comparison],
     margin: float = MARGIN,
+    against: str = UNPRUNED,
 ) -> pathlib.Path:
     """Write all files of a comparison and return the page's path.
 
@@ -34,6 +35,7 @@ def write(
       groups: the models, seeds together.
       differences: of them.
       margin: the loss of score that a smaller model is worth, as in `verdicts.differences`.
+      against: what the models are compared with, as there.
 
     Raises:
       UserError: the folder cannot be written.
@@ -42,7 +44,7 @@ def write(
     shown = folder / PAGE
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(folder / "comparison.md", _markdown(groups, differences))
+        write_atomically(folder / "comparison.md", _markdown(groups, differences, against))
         write_atomically(folder / "comparison.csv", tables.data_csv(machine.models(groups)))
         told = tables.data_csv(machine.differences(differences))
         write_atomically(folder / "differences.csv", told)
@@ -52,7 +54,7 @@ def write(
                 file.unlink(missing_ok=True)  # That of an earlier comparison, which had it.
             else:
                 plots.save_png(figure, file)
-        write_atomically(shown, page.page(groups, differences, margin))
+        write_atomically(shown, page.page(groups, differences, margin, against))
     except OSError as error:
         raise UserError(
             f"--output={folder}: cannot be written ({error.strerror}). "
@@ -61,13 +63,13 @@ def write(
     return shown
 
 
-def _markdown(groups: Sequence[Group], differences: Sequence[Comparison]) -> str:
+def _markdown(groups: Sequence[Group], differences: Sequence[Comparison], against: str) -> str:
     models = [model for one in groups for model in one.models]
     shown = rows.groups(groups)
     return "\n".join(
         [
             "# Models\n",
-            *(f"{line}\n" for line in (*shown.notes, *summary.notes(models))),
+            *(f"{line}\n" for line in (*shown.notes, *summary.notes(models, against))),
             tables.markdown(shown),
             "# Differences\n",
             *(f"{line}\n" for line in summary.legend(differences)),

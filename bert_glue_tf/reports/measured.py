@@ -123,6 +123,7 @@ class Model:
       sensitivity: what its parts are worth; empty where that was not measured.
       is_tested: whether it is judged on the task's test splits instead of the validation splits.
       size: name of the network, where the run's weights hold several; else empty.
+      start: name of the run whose weights its training began with; empty where there is none.
     """
 
     run: str
@@ -151,6 +152,7 @@ class Model:
     sensitivity: Sequence[Sensitivity] = ()
     is_tested: bool = False
     size: str = ""
+    start: str = ""
 
     @property
     def task(self) -> tasks.TaskSpec:

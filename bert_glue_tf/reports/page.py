@@ -14,7 +14,7 @@ from typing import Any
 
 from bert_glue_tf import __version__
 from bert_glue_tf.core import layout
-from bert_glue_tf.evaluation.defaults import MARGIN
+from bert_glue_tf.evaluation.defaults import MARGIN, UNPRUNED
 from bert_glue_tf.reports import formats, headline, rows, summary, tables, templating
 from bert_glue_tf.reports.groups import Group
 from bert_glue_tf.reports.measured import KERAS, REFERENCE, Model
@@ -102,13 +102,19 @@ class Subject:
         return any(one.has_crosses for pair in self.scatters for one in pair)
 
 
-def page(groups: Sequence[Group], comparisons: Sequence[Comparison], margin: float = MARGIN) -> str:
+def page(
+    groups: Sequence[Group],
+    comparisons: Sequence[Comparison],
+    margin: float = MARGIN,
+    against: str = UNPRUNED,
+) -> str:
     """Return the page.
 
     Args:
       groups: the models, seeds together.
       comparisons: the differences.
       margin: the loss of score that a smaller model is worth.
+      against: what the models are compared with, as in `verdicts.differences`.
 
     Raises:
       UserError: a file of answers is missing or damaged.
@@ -116,7 +122,7 @@ def page(groups: Sequence[Group], comparisons: Sequence[Comparison], margin: flo
     models = [model for one in groups for model in one.models]
     return templating.template(_TEMPLATE).render(
         made=_made(models),
-        notes=[_lines(note) for note in (*rows.unsaid(groups), *summary.notes(models))],
+        notes=[_lines(note) for note in (*rows.unsaid(groups), *summary.notes(models, against))],
         tests=summary.legend(comparisons),
         sentences=summary.sentences(comparisons),
         subjects=list(_subjects(groups, comparisons, margin)),

@@ -197,7 +197,12 @@ def _trained(
         folder=folder,
         sensitivity=sensitivity.to_show(sensitivity.load(folder)),
         size=record.size,
+        start=_start(record),
     )
+
+
+def _start(record: ExperimentResult) -> str:
+    return str(record.encoder.get("starting_point", {}).get("run", ""))
 
 
 def marked_run(record: ExperimentResult, folder: pathlib.Path) -> collapse.Marked:
@@ -286,6 +291,7 @@ def _exported(
         teacher=identity.teacher(source.config, source.teacher),
         folder=folder,
         size=source.size,
+        start=_start(source),
         # A file that was made again since is another one.
         timings=[one for one in timed if (one.recipe, one.sha256) == (recipe, record.sha256)],
     )

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
 
 from bert_glue_tf.evaluation import significance
+from bert_glue_tf.evaluation.defaults import START, UNPRUNED
 from bert_glue_tf.evaluation.significance import Equal
 from bert_glue_tf.reports import formats, times, unmatched
 from bert_glue_tf.reports.measured import KERAS, SAMPLE, Model
@@ -83,8 +84,13 @@ def legend(comparisons: Sequence[Comparison], left_out: Sequence[str] = ()) -> l
     return lines
 
 
-def notes(models: Iterable[Model]) -> list[str]:
-    """Return the facts that a reader of the numbers has to know, a line each."""
+def notes(models: Iterable[Model], against: str = UNPRUNED) -> list[str]:
+    """Return the facts that a reader of the numbers has to know, a line each.
+
+    Args:
+      models: of the comparison.
+      against: what they are compared with, as in `verdicts.differences`.
+    """
     models = list(models)
     lines = list(_collapsed(models))
     if any(model.source == SAMPLE for model in models):
@@ -92,7 +98,8 @@ def notes(models: Iterable[Model]) -> list[str]:
         lines.insert(0, sample)
     cautions = dict.fromkeys(model.task.caution for model in models)
     lines = [*filter(None, cautions), *lines]
-    return [*lines, *unmatched.notes(models), *times.notes(models)]
+    lacking = unmatched.without_start if against == START else unmatched.notes
+    return [*lines, *lacking(models), *times.notes(models)]
 
 
 def _collapsed(models: Sequence[Model]) -> Iterator[str]:

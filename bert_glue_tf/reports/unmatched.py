@@ -46,6 +46,33 @@ def notes(models: Iterable[Model]) -> list[str]:
     return [_note(reason, alone, unpruned) for reason, alone in told]
 
 
+def without_start(models: Iterable[Model]) -> list[str]:
+    """Return the runs whose start is not among the models that they are shown with, as one text.
+
+    Args:
+      models: of the comparison; those that began with no other run's weights need none.
+    """
+    trained = [model for model in models if model.recipe == KERAS]
+    groups = group(trained)
+    counterparts = Counterparts(groups)
+    if not any(model.start for model in trained):
+        return ["None of these runs began with another run's weights: --against=unpruned."]
+    lacking = [
+        f"{model.run} ({model.start})"
+        for one in groups
+        if not counterparts.start(one)
+        for model in one.models
+        if model.start
+    ]
+    if not lacking:
+        return []
+    runs = ", ".join(lacking)
+    return [
+        f"Not compared, since the run that they began with, in brackets, is not among these, or "
+        f"two of its name are: {runs}. Give its folder as well, with one more --runs."
+    ]
+
+
 def _note(reason: str, alone: Sequence[_Alone], unpruned: Sequence[Model]) -> str:
     """Return the runs, the reason why they are not compared, and the commands against it."""
     runs = ", ".join(model.run for model, _ in alone)

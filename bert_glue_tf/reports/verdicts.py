@@ -12,7 +12,7 @@ from absl import logging
 from bert_glue_tf.data import problems, tasks
 from bert_glue_tf.evaluation import collapse, metrics, predictions, significance
 from bert_glue_tf.evaluation.collapse import Mark
-from bert_glue_tf.evaluation.defaults import MARGIN
+from bert_glue_tf.evaluation.defaults import MARGIN, START, UNPRUNED
 from bert_glue_tf.evaluation.significance import Difference, Equivalence
 from bert_glue_tf.reports.counterparts import Counterparts
 from bert_glue_tf.reports.groups import Group, group
@@ -139,7 +139,9 @@ class Comparison:
         )
 
 
-def differences(models: Sequence[Model], margin: float = MARGIN) -> list[Comparison]:
+def differences(
+    models: Sequence[Model], margin: float = MARGIN, against: str = UNPRUNED
+) -> list[Comparison]:
     """Compare every pruned model with the unpruned, every file with float32, seed by seed.
 
     A model that has learned from a teacher is compared with the untaught one as well, and one
@@ -148,6 +150,8 @@ def differences(models: Sequence[Model], margin: float = MARGIN) -> list[Compari
     Args:
       models: see `reading.read`.
       margin: scores that differ by less are called equal.
+      against: one of `evaluation.defaults.AGAINST`; with `START` every model is compared with the
+        one that it was made of and with nothing else, also one that is not pruned.
     """
     groups = group(models)
     by_key = {g.first.key(BUT_SEED): g for g in groups}
@@ -155,6 +159,10 @@ def differences(models: Sequence[Model], margin: float = MARGIN) -> list[Compari
     found = []
     for judged in groups:
         model = judged.first
+        if against == START:
+            base = counterparts.start(judged)
+            found += [compare(judged, base, margin=margin)] if base else []
+            continue
         bases = [
             counterparts.unpruned(judged),
             counterparts.untaught(judged),

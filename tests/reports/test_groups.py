@@ -114,3 +114,32 @@ def test_the_unpruned_model_comes_first_and_float32_before_smaller_recipes(tmp_p
     shown = [(g.first.method, g.first.recipe) for g in group(read(*tmp_path.iterdir()))]
     recipes = ("keras", "float32", "dynamic_int8", "int8")
     assert shown == [(method, recipe) for method in ("none", "row") for recipe in recipes]
+
+
+def test_against_its_start_each_run_is_compared_with_the_one_it_was_made_of(tmp_path):
+    for seed, right_before, right_after in ((1, 300, 290), (2, 310, 305)):
+        write_run(tmp_path / f"start{seed}", LABELS, right(right_before), seed=seed)
+        run = write_run(
+            tmp_path / f"pruned{seed}",
+            LABELS,
+            right(right_after),
+            seed=seed,
+            pruning_method="row",
+            finetune_epochs=3,
+            epochs=5,
+        )
+        start = {"run": f"start{seed}", "metrics": {}}
+        encoder = {"name": "tiny", "sha256": "e" * 64, "family": "bert"}
+        changed(run, encoder={**encoder, "starting_point": start})
+    models = read(*sorted(tmp_path.iterdir()))
+    (found,) = verdicts.differences(models, against="start")
+    assert found.seeds == (1, 2)
+    assert found.difference.mean == pytest.approx(-15 / 2 / 400)
+    assert summary.notes(models, "start") == []
+    assert verdicts.differences(models) == []  # No unpruned run has trained as long.
+    alone = read(tmp_path / "pruned1", tmp_path / "start2")
+    assert verdicts.differences(alone, against="start") == []
+    (note,) = summary.notes(alone, "start")
+    assert "pruned1 (start1)" in note
+    (note,) = summary.notes(read(tmp_path / "start1"), "start")
+    assert "--against=unpruned" in note
