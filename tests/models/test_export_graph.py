@@ -67,6 +67,29 @@ def test_padding_is_masked_whatever_stands_in_it():
     np.testing.assert_allclose(one_by_one(graph, other), one_by_one(graph, batch), atol=1e-5)
 
 
+@pytest.mark.parametrize("length", [128, 256, 512])
+def test_much_padding_is_left_out_to_the_last_bit_also_by_sharp_attention(length):
+    """A mask that only lowers the scores of padding leaks where there is a lot of it."""
+    architecture = tiny_bert.architecture()
+    model, drawn = classifier(architecture)
+    queries = [name for name in drawn if name.endswith("query/kernel")]
+    drawn = {**drawn, **{name: 10.0 * drawn[name] for name in queries}}
+    for variable in model.weights:
+        if any(name in variable.name for name in queries):
+            variable.assign(10.0 * variable)
+    graph = export_graph.ExportGraph(saved_weights(model, architecture, drawn))
+    batch = probe(architecture.vocab_size, batch=2, length=12)
+    expected = classifiers.predict_fn(model, Padded())(batch)
+    longer = {
+        name: np.pad(value, ((0, 0), (0, length - 12)), constant_values=0)
+        for name, value in batch.items()
+    }
+    found = one_by_one(graph, longer)
+    np.testing.assert_allclose(found, expected, atol=2e-5)
+    longer["input_word_ids"][longer["input_mask"] == 0] = architecture.vocab_size - 1
+    np.testing.assert_array_equal(one_by_one(graph, longer), found)
+
+
 def test_layers_may_differ_in_heads_and_inner_width():
     architecture = tiny_bert.architecture(layers=2, hidden=16, heads=4)
     _, drawn = classifier(architecture)
