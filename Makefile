@@ -121,9 +121,9 @@ NOTEBOOK ?= $(wildcard notebooks/*.ipynb)
 notebooks: $(INSTALLED)  ## execute the notebooks anew and keep their outputs (NOTEBOOK=... one)
 	$(BIN)/python notebooks/execute.py $(NOTEBOOK)
 
-bench-peers: need-run $(INSTALLED) $(PEERS_INSTALLED)  ## PyTorch, ONNX Runtime, OpenVINO and our files of RUN, side by side
-	$(BIN)/python benchmarks/peers_weights.py --run="$(RUN)"
-	PYTHONPATH=. $(PEERS_BIN)/python benchmarks/peers.py --run="$(RUN)" $(ARGS)
+bench-peers: need-run $(INSTALLED) $(PEERS_INSTALLED)  ## PyTorch, ONNX Runtime, OpenVINO and our files of RUN, side by side (ALSO="files of other weights")
+	$(BIN)/python benchmarks/peers_weights.py --run="$(RUN)" $(ALSO:%=--also=%)
+	PYTHONPATH=. $(PEERS_BIN)/python benchmarks/peers.py --run="$(RUN)" $(ALSO:%=--also=%) $(ARGS)
 
 bench-finetuning: $(INSTALLED) $(PEERS_INSTALLED)  ## time to fine-tune, beside Hugging Face on PyTorch (ARGS="--data=... ...")
 	PYTHONPATH=. $(BIN)/python benchmarks/finetuning.py --peers_python=$(PEERS_BIN)/python $(ARGS)

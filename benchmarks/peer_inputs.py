@@ -5,7 +5,8 @@ which has no TensorFlow. A folder of three files:
 
 weights.safetensors  float32, under the encoder's canonical names, and classifier/kernel, /bias
 examples.npz         word pieces and labels of the dev split, the Keras logits of each example,
-                     and word pieces of training sentences for calibration
+                     word pieces of training sentences for calibration, and the dev split's as
+                     files of other weights read them
 inputs.json          run, task, architecture, checksum of the weights; written last
 """
 
@@ -31,6 +32,7 @@ from bert_glue_tf.models.bert.architecture import Architecture
 
 FOLDER = "peers"
 _DESCRIPTION, _WEIGHTS, _EXAMPLES = "inputs.json", "weights.safetensors", "examples.npz"
+_ALSO = "also"
 _TOKENS = ("ids", "type_ids", "row_splits")
 
 
@@ -52,6 +54,8 @@ class PeerInputs:
       labels: [n], int32, or float32 for regression.
       keras_logits: float32 [n, classes] of the saved model.
       calibration: word pieces of training sentences.
+      also: SHA-256 of a file of other weights -> word pieces of the n dev examples as it reads
+        them.
     """
 
     run: str
@@ -66,6 +70,7 @@ class PeerInputs:
     labels: np.ndarray
     keras_logits: np.ndarray
     calibration: TokenizedTexts
+    also: Mapping[str, TokenizedTexts] = dataclasses.field(default_factory=dict)
 
     def save(self, folder: pathlib.Path) -> None:
         """Writes the folder anew.
@@ -75,7 +80,9 @@ class PeerInputs:
         """
         description = folder / _DESCRIPTION
         arrays = {"labels": self.labels, "keras_logits": self.keras_logits}
-        for name, tokens in (("dev", self.dev), ("calibration", self.calibration)):
+        read = {"dev": self.dev, "calibration": self.calibration}
+        read |= {f"{_ALSO}_{digest}": tokens for digest, tokens in self.also.items()}
+        for name, tokens in read.items():
             arrays |= {f"{name}_{part}": getattr(tokens, part) for part in _TOKENS}
         content = io.BytesIO()
         np.savez(content, allow_pickle=False, **arrays)
@@ -105,6 +112,10 @@ class PeerInputs:
             "weights_sha256": self.weights_sha256,
             "architecture": dataclasses.asdict(self.architecture),
             "padding_id": self.dev.padding_id,
+            _ALSO: {
+                digest: {"padding_id": tokens.padding_id, "cut": tokens.cut}
+                for digest, tokens in self.also.items()
+            },
         }
 
     @classmethod
@@ -120,9 +131,11 @@ class PeerInputs:
             with np.load(folder / _EXAMPLES) as arrays:
                 examples = {name: arrays[name] for name in arrays.files}
 
-            def tokens(name: str) -> TokenizedTexts:
+            def tokens(name: str, padding_id: int, cut: int = 0) -> TokenizedTexts:
                 parts = {part: examples[f"{name}_{part}"] for part in _TOKENS}
-                return TokenizedTexts(**parts, padding_id=description["padding_id"])
+                return TokenizedTexts(**parts, padding_id=padding_id, cut=cut)
+
+            padding = description["padding_id"]
 
             return cls(
                 run=description["run"],
@@ -133,10 +146,14 @@ class PeerInputs:
                 weights_sha256=description["weights_sha256"],
                 architecture=Architecture(**description["architecture"]),
                 weights=weights,
-                dev=tokens("dev"),
+                dev=tokens("dev", padding),
                 labels=examples["labels"],
                 keras_logits=examples["keras_logits"],
-                calibration=tokens("calibration"),
+                calibration=tokens("calibration", padding),
+                also={
+                    digest: tokens(f"{_ALSO}_{digest}", **settings)
+                    for digest, settings in description.get(_ALSO, {}).items()
+                },
             )
         except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
             raise UserError(

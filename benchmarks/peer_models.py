@@ -8,17 +8,17 @@ Runtime, OpenVINO and LiteRT run it from there.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import json
 import logging as std_logging
 import os
 import pathlib
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from peer import FLOAT32, OURS, Features, Peer
 
 from bert_glue_tf.core import quiet
 from bert_glue_tf.core.errors import UserError
@@ -47,52 +47,15 @@ except ImportError as missing:
         f"{missing}. This benchmark has its own environment: give `make bench-peers RUN=...`."
     ) from None
 
-FLOAT32 = "float32"
-OURS = ("float32", "dynamic_int8", "int8")
+OUR_RECIPES = (FLOAT32, "dynamic_int8", "int8")
 LIBRARIES = {
     "PyTorch": "torch",
     "ONNX Runtime": "onnxruntime",
     "OpenVINO": "openvino",
-    "ours": "ai-edge-litert",
+    OURS: "ai-edge-litert",
 }
 # Beside those: what made the files.
 TOOLS = ("onnx", "onnxscript", "nncf", "numpy")
-
-Features = Mapping[str, np.ndarray]
-
-
-@dataclasses.dataclass(frozen=True)
-class Peer:
-    """A classifier in one runtime.
-
-    Attributes:
-      runtime: key of `LIBRARIES`.
-      recipe: "float32", or how it is quantized.
-      bytes: of its file(s).
-      predict: int32 [1, length] features by name to float32 [1, classes] logits.
-      lengths: that it can run at, ascending; none: at any.
-      settings: how it was made and is run, for the record.
-    """
-
-    runtime: str
-    recipe: str
-    bytes: int
-    predict: Callable[[Features], np.ndarray]
-    lengths: Sequence[int] = ()
-    settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-
-    @property
-    def name(self) -> str:
-        return f"{self.runtime} {self.recipe}"
-
-    @property
-    def is_reference(self) -> bool:
-        """Tell whether the others' times are given relative to this one's."""
-        return self.runtime == "ours" and self.recipe == FLOAT32
-
-    def padded_length(self, pieces: int) -> int:
-        """The length that an example of so many word pieces is padded to, if nobody says more."""
-        return min((length for length in self.lengths if length >= pieces), default=pieces)
 
 
 class Builder:
@@ -304,12 +267,12 @@ class Builder:
                 f"{lacking[0]}. Good: some of {', '.join(map(str, has))}, or another export."
             )
         peers = []
-        for recipe in OURS:
+        for recipe in OUR_RECIPES:
             if recipe in records:
                 file = export.model(recipe)
                 model = LiteModel.load(file, self._threads)
                 size = file.stat().st_size
-                peers.append(Peer("ours", recipe, size, model.predict, model.lengths))
+                peers.append(Peer(OURS, recipe, size, model.predict, model.lengths))
         return peers
 
 

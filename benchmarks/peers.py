@@ -6,24 +6,28 @@ Runs in an environment of its own, without TensorFlow; benchmarks/peers_weights.
 Every float32 model has to give the labels of the Keras model on the whole dev split, or nothing
 is timed. Then each takes its turn in every round, one example at a time, so that whatever else
 the machine does meets all of them alike: on another machine only the ratios mean something.
+
+make bench-peers RUN=runs/mrpc ALSO=runs/mrpc-compressed-6mb/trained-int4/tflite/int4.tflite
+
+has files of other weights in the same turns, and their times relative to each of the others.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import datetime
 import importlib.metadata
 import os
 import pathlib
 import platform
 import sys
-import textwrap
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import peer_others
 from absl import flags
+from peer_tables import UNPADDED, PeerResult, place, print_tables
 
 from bert_glue_tf.core import cli, records
 from bert_glue_tf.core.errors import UserError
@@ -35,49 +39,6 @@ from bert_glue_tf.runs import versions
 FLAGS = flags.FLAGS
 
 TOLERANCE = 1e-3  # Of a float32 logit, as in the parity of our own export.
-UNPADDED = "unpadded"
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class PeerResult(records.Record):
-    """One model in one runtime.
-
-    Attributes:
-      run: name of the source run.
-      task, encoder, data: its task, encoder, and provenance of the dev split.
-      runtime, recipe: what was measured.
-      settings: of the runtime and its quantizer.
-      bytes: of the model's file(s).
-      metrics: name -> value over the examples.
-      flips: labels that differ from the Keras model's.
-      largest_difference: of a logit from the Keras model's.
-      examples: of the dev split that fit into the longest length, and how many did not.
-      latency: length, or "unpadded" -> see `summary`.
-      threads, rounds, sentences: of the latency.
-      environment: machine, Python, library versions, commit.
-      finished: time in UTC, ISO 8601.
-    """
-
-    run: str
-    task: str
-    encoder: str
-    data: Mapping[str, Any]
-    runtime: str
-    recipe: str
-    settings: Mapping[str, Any]
-    bytes: int
-    metrics: Mapping[str, float]
-    flips: int
-    largest_difference: float
-    examples: Mapping[str, int]
-    latency: Mapping[str, Mapping[str, Any]]
-    threads: int
-    rounds: int
-    sentences: int
-    environment: Mapping[str, Any]
-    finished: str = dataclasses.field(
-        default_factory=lambda: datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,8 +46,8 @@ class Score:
     """The score of a peer's answers on the dev split; see `PeerResult`."""
 
     metrics: Mapping[str, float]
-    flips: int
-    largest_difference: float
+    flips: int | None
+    largest_difference: float | None
 
 
 def score(peer: Any, inputs: Any, chosen: np.ndarray, lengths: Sequence[int]) -> Score:
@@ -106,8 +67,15 @@ def score(peer: Any, inputs: Any, chosen: np.ndarray, lengths: Sequence[int]) ->
     )
 
 
+def score_other(peer: Any, inputs: Any, chosen: np.ndarray) -> Score:
+    """Return the score of a file of other weights, whose labels are compared with no others."""
+    logits = peer_others.logits(peer, chosen)
+    return Score(metrics.compute(inputs.task, inputs.labels[chosen], logits), None, None)
+
+
 def require_same(peer: Any, found: Score) -> None:
     """Raises UserError unless a float32 model answers as the Keras model does."""
+    assert found.largest_difference is not None
     if found.flips or not found.largest_difference <= TOLERANCE:
         raise UserError(
             f"{peer.name}: {found.flips} labels differ from the Keras model's, logits by up to "
@@ -116,8 +84,10 @@ def require_same(peer: Any, found: Score) -> None:
         )
 
 
-def score_all(builder: Any, inputs: Any, lengths: Sequence[int]) -> list[tuple[Any, Score]]:
-    """Makes every peer and scores it, float32 first.
+def score_all(
+    builder: Any, inputs: Any, lengths: Sequence[int], others: Sequence[Any] = ()
+) -> list[tuple[Any, Score]]:
+    """Makes every peer and scores it, float32 first, and files of other weights last.
 
     Raises:
       UserError: a float32 model is not the Keras model; nothing is made from it then.
@@ -132,7 +102,11 @@ def score_all(builder: Any, inputs: Any, lengths: Sequence[int]) -> list[tuple[A
     for peer in builder.float32():
         found.append(scored(peer))
         require_same(*found[-1])
-    return [*found, *map(scored, builder.quantized())]
+    found += map(scored, builder.quantized())
+    for peer in others:
+        _say(f"{peer.name}: {len(chosen):,} dev examples, by its own tokenizer")
+        found.append((peer, score_other(peer, inputs, chosen)))
+    return found
 
 
 def time_in_turns(
@@ -179,27 +153,48 @@ def summary(found: np.ndarray, reference: np.ndarray) -> dict[str, Any]:
 
 
 def measure(peers: Sequence[Any], inputs: Any, lengths: Sequence[int]) -> dict[str, dict[str, Any]]:
-    """Length (or "unpadded") -> name of a peer -> `summary`."""
+    """Length (or "unpadded") -> name of a peer that runs at it -> `summary`.
+
+    That of a file of other weights has `relative` besides: name of each other peer -> the same
+    relative to it.
+    """
     (reference,) = (peer for peer in peers if peer.is_reference)
     timed = {}
     for length in (*lengths, 0):
-        fitting = np.flatnonzero(inputs.dev.lengths <= (length or lengths[-1]))
+        here = [peer for peer in peers if not length or peer.runs_at(length)]
+        fitting = _fitting(inputs, here, length or lengths[-1])
         few = len(fitting) < FLAGS.sentences
         chosen = np.random.default_rng(0).choice(fitting, FLAGS.sentences, replace=few)
-        features = {
-            peer.name: [
-                inputs.dev.batch([i], length or peer.padded_length(int(inputs.dev.lengths[i])))
-                for i in chosen
-            ]
-            for peer in peers
-        }
+        features = {peer.name: _features(peer, inputs, chosen, length) for peer in here}
         label = str(length or UNPADDED)
-        _say(f"timing {len(peers)} models in turns, {_place(label)}")
-        found = time_in_turns(peers, features, FLAGS.rounds)
+        _say(f"timing {len(here)} models in turns, {place(label)}")
+        found = time_in_turns(here, features, FLAGS.rounds)
         timed[label] = {
             name: summary(values, found[reference.name]) for name, values in found.items()
         }
+        for peer in here:
+            if peer.other:
+                timed[label][peer.name]["relative"] = {
+                    name: summary(found[peer.name], values)
+                    for name, values in found.items()
+                    if name != peer.name
+                }
     return timed
+
+
+def _features(peer: Any, inputs: Any, chosen: np.ndarray, length: int) -> list[Any]:
+    """Return some dev examples as a peer takes them, padded to a length, or as it needs it."""
+    tokens = inputs.dev if peer.tokens is None else peer.tokens
+    return [tokens.batch([i], length or peer.padded_length(int(tokens.lengths[i]))) for i in chosen]
+
+
+def _fitting(inputs: Any, peers: Sequence[Any], length: int) -> np.ndarray:
+    """Return the dev examples that fit into a length for all that run at it, int [n]."""
+    fits = inputs.dev.lengths <= length
+    for peer in peers:
+        if peer.tokens is not None and peer.runs_at(length):
+            fits &= peer.tokens.lengths <= length
+    return np.flatnonzero(fits)
 
 
 def environment(distributions: Iterable[str]) -> dict[str, Any]:
@@ -213,60 +208,6 @@ def environment(distributions: Iterable[str]) -> dict[str, Any]:
         "packages": {name: importlib.metadata.version(name) for name in distributions},
         "commit": versions.commit(),
     }
-
-
-def print_tables(found: Sequence[PeerResult], primary: str) -> None:
-    """Print the measurements, at most 80 columns wide."""
-    first = found[0]
-    examples = first.examples["scored"]
-    print(f"{first.run}: {first.task}, {first.encoder}, {examples:,} dev examples")
-    if first.examples["too_long"]:
-        print(f"({first.examples['too_long']:,} are longer than the longest length: left out)")
-    versions = ", ".join(f"{k} {v}" for k, v in first.environment["packages"].items())
-    print(textwrap.fill(versions, 79))
-    where = first.environment
-    print(f"{where['cores']} cores, load average {where['load_average']:.1f} in the last minute")
-    print(f"\n{'':<27}{'other labels':>14}{'logits':>10}{primary:>12}{'MB':>10}")
-    for record in found:
-        print(
-            f"{_name(record):<27}{record.flips:>14}{record.largest_difference:>10.1e}"
-            f"{record.metrics[primary]:>12.4f}{record.bytes / 1e6:>10.2f}"
-        )
-    for label in first.latency:
-        print(f"\n{_place(label)}, {_threads(first.threads)}")
-        print(f"{'':<27}{'p50 ms':>9}{'min':>8}{'ratio':>8}   {'(quartiles)':<14}{'of min':>8}")
-        for record in found:
-            timed = record.latency[label]
-            low, high = timed["ratio_quartiles"]
-            spread = f"({low:.2f} to {high:.2f})"
-            print(
-                f"{_name(record):<27}{timed['p50']:>9.2f}{timed['min']:>8.2f}"
-                f"{timed['ratio']:>8.2f}   {spread:<14}{timed['ratio_of_min']:>8.2f}"
-            )
-    print()
-    print(
-        textwrap.fill(
-            "Other labels, and the largest difference of a logit: compared with the Keras "
-            f"model's. Times: {first.rounds} rounds of {first.sentences} dev sentences. Ratio: "
-            "time relative to our float32 file's in the same round (below 1 is faster), median "
-            "and quartiles over the rounds; and that of the two shortest times.",
-            79,
-        )
-    )
-
-
-def _place(label: str) -> str:
-    if label == UNPADDED:
-        return "one example not padded (ours: to the next of its lengths)"
-    return f"one example padded to {label}"
-
-
-def _threads(number: int) -> str:
-    return f"{number} thread{'s' if number > 1 else ''}"
-
-
-def _name(record: PeerResult) -> str:
-    return f"{record.runtime} {record.recipe}"
 
 
 def _say(text: str) -> None:
@@ -285,11 +226,46 @@ def _lengths() -> tuple[int, ...]:
     return tuple(sorted(set(map(int, FLAGS.lengths))))
 
 
+def results(
+    inputs: Any,
+    scored: Sequence[tuple[Any, Score]],
+    timed: Mapping[str, Mapping[str, Any]],
+    lengths: Sequence[int],
+    where: Mapping[str, Any],
+) -> Iterator[PeerResult]:
+    """Yield the record of each model."""
+    too_long = int(np.sum(inputs.dev.lengths > lengths[-1]))
+    for peer, own in scored:
+        yield PeerResult(
+            run=inputs.run,
+            task=inputs.task.name,
+            encoder=inputs.encoder,
+            data=inputs.data,
+            runtime=peer.runtime,
+            recipe=peer.recipe,
+            settings=peer.settings,
+            bytes=peer.bytes,
+            **dataclasses.asdict(own),
+            examples={"scored": len(inputs.dev) - too_long, "too_long": too_long},
+            latency={
+                label: by_name[peer.name]
+                for label, by_name in timed.items()
+                if peer.name in by_name
+            },
+            threads=FLAGS.threads,
+            rounds=FLAGS.rounds,
+            sentences=FLAGS.sentences,
+            environment=where,
+            other=peer.other,
+        )
+
+
 def define_flags() -> None:
     """Not at import: the tests import this module beside the commands."""
     flags.DEFINE_string("run", "", "Folder of a finished and exported run.")
     flags.DEFINE_string("inputs", "", "What peers_weights.py wrote; by default peers/ in the run.")
     flags.DEFINE_string("tflite", "", f"Folder of our files; by default {FOLDER}/ in the run.")
+    flags.DEFINE_multi_string("also", [], peer_others.HELP)
     flags.DEFINE_string("output", "runs/peers.jsonl", "File to which a line per model is added.")
     flags.DEFINE_list("lengths", ["32", "128"], "Lengths in word pieces to pad to, and time at.")
     flags.DEFINE_integer("threads", defaults.THREADS, "Threads of every runtime.")
@@ -297,8 +273,14 @@ def define_flags() -> None:
     flags.DEFINE_integer("sentences", 8, "Dev sentences that are timed in a turn.")
 
 
-def _require_fitting(inputs: Any, lengths: Sequence[int]) -> None:
+def _require_fitting(inputs: Any, lengths: Sequence[int], others: Sequence[Any]) -> None:
     shortest = int(inputs.dev.lengths.min())
+    for length in lengths:
+        if length >= shortest and not len(_fitting(inputs, others, length)):
+            raise UserError(
+                f"--lengths={','.join(FLAGS.lengths)}: no dev sentence fits into {length} word "
+                "pieces by the tokenizer of each --also. Leave the length out."
+            )
     if lengths[0] < shortest:
         raise UserError(
             f"--lengths={','.join(FLAGS.lengths)}: no dev sentence fits into {lengths[0]} word "
@@ -326,7 +308,7 @@ def main() -> None:
     for name in ("threads", "rounds", "sentences"):
         if FLAGS[name].value < 1:
             raise UserError(f"--{name}={FLAGS[name].value}: must be 1 or more.")
-    lengths = _lengths()
+    lengths, also = _lengths(), peer_others.paths(FLAGS.also)
     import peer_models
     from peer_inputs import FOLDER as INPUTS
     from peer_inputs import PeerInputs
@@ -337,35 +319,17 @@ def main() -> None:
     folder = pathlib.Path(FLAGS.inputs).expanduser() if FLAGS.inputs else run / INPUTS
     inputs = PeerInputs.load(folder)
     export = ExportFolder(pathlib.Path(FLAGS.tflite).expanduser() if FLAGS.tflite else run / FOLDER)
-    _require_fitting(inputs, lengths)
+    others = peer_others.peers(also, inputs, FLAGS.threads)
+    _require_fitting(inputs, lengths, others)
     builder = peer_models.Builder(inputs, folder / "models", export, FLAGS.threads, lengths)
-    scored = score_all(builder, inputs, lengths)
-    peers = [peer for peer, _ in scored]
-    timed = measure(peers, inputs, lengths)
+    scored = score_all(builder, inputs, lengths, others)
+    timed = measure([peer for peer, _ in scored], inputs, lengths)
     where = environment((*peer_models.LIBRARIES.values(), *peer_models.TOOLS))
-    too_long = int(np.sum(inputs.dev.lengths > lengths[-1]))
-    found = [
-        PeerResult(
-            run=inputs.run,
-            task=inputs.task.name,
-            encoder=inputs.encoder,
-            data=inputs.data,
-            runtime=peer.runtime,
-            recipe=peer.recipe,
-            settings=peer.settings,
-            bytes=peer.bytes,
-            **dataclasses.asdict(own),
-            examples={"scored": len(inputs.dev) - too_long, "too_long": too_long},
-            latency={label: by_name[peer.name] for label, by_name in timed.items()},
-            threads=FLAGS.threads,
-            rounds=FLAGS.rounds,
-            sentences=FLAGS.sentences,
-            environment=where,
-        )
-        for peer, own in scored
-    ]
+    found = list(results(inputs, scored, timed, lengths, where))
     for record in found:
         records.append(output, record)
+    for peer, path in zip(others, also, strict=True):
+        print(f"{peer.name}: {path}")
     print_tables(found, inputs.task.primary_metric)
     print(f"The records were added to {output}.")
 

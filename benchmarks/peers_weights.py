@@ -8,12 +8,14 @@ The second, benchmarks/peers.py, reads them in an environment without TensorFlow
 from __future__ import annotations
 
 import pathlib
+from collections.abc import Sequence
 
 import numpy as np
+import peer_others
 from absl import flags
 from peer_inputs import FOLDER, PeerInputs
 
-from bert_glue_tf.core import cli
+from bert_glue_tf.core import cli, files
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import readers, tasks
 from bert_glue_tf.export.settings import ExportSettings, check_data, identity
@@ -36,18 +38,24 @@ def define_flags() -> None:
         CALIBRATION_EXAMPLES,
         "Training sentences from which static int8 takes its ranges.",
     )
+    flags.DEFINE_multi_string("also", [], peer_others.HELP)
 
 
-def collect(run: finished.Run, calibration_examples: int = CALIBRATION_EXAMPLES) -> PeerInputs:
+def collect(
+    run: finished.Run,
+    calibration_examples: int = CALIBRATION_EXAMPLES,
+    also: Sequence[pathlib.Path] = (),
+) -> PeerInputs:
     """Return the peers' inputs from a run; of MNLI's two dev splits, the first.
 
     Args:
       run: a finished one.
       calibration_examples: training sentences, a fixed random choice.
+      also: files of other weights, which read the same dev split.
 
     Raises:
-      UserError: the encoder is held as a SavedModel, its layers differ in width, or the data has
-        changed since the run was scored.
+      UserError: the encoder is held as a SavedModel, its layers differ in width, the data has
+        changed since the run was scored, or one of the files cannot be used.
     """
     task = tasks.get(run.config.task)
     split = next(iter(task.validation_splits.values()))
@@ -98,6 +106,7 @@ def collect(run: finished.Run, calibration_examples: int = CALIBRATION_EXAMPLES)
         calibration=preprocessing.tokenize(
             preprocessor, tuple([column[i] for i in chosen] for column in train.texts)
         ),
+        also={files.sha256(path): peer_others.tokens(path, task, dev.texts) for path in also},
     )
 
 
@@ -108,7 +117,7 @@ def main() -> None:
         raise UserError(f"--calibration_examples={FLAGS.calibration_examples}: must be 1 or more.")
     run = finished.Run.read(pathlib.Path(FLAGS.run).expanduser())
     output = pathlib.Path(FLAGS.output).expanduser() if FLAGS.output else run.path / FOLDER
-    inputs = collect(run, FLAGS.calibration_examples)
+    inputs = collect(run, FLAGS.calibration_examples, peer_others.paths(FLAGS.also))
     inputs.save(output)
     print(
         f"{output}: weights of {inputs.run}, {len(inputs.dev):,} examples of {inputs.split}, "
