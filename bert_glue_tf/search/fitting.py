@@ -29,12 +29,18 @@ _STEPS = 96  # Units are removed in so many steps at most, since each one costs 
 class Moments:
     """Sums over tokens, each with its weight, of a block's inputs z and of wanted outputs t.
 
+    Both are taken from an origin, the mean of the first tokens: products are computed in float32,
+    and of inputs that hardly differ from token to token, as those of a last layer may, products of
+    the whole would round the differences away.
+
     Attributes:
       count: sum of the weights.
       inputs: float64 [n], the sum of z.
       targets: float64 [hidden], the sum of t.
       squares: float64 [n, n], the sum of z z'.
       products: float64 [n, hidden], the sum of z t'.
+      origin: float64 [n], of the inputs.
+      target_origin: float64 [hidden], of the wanted outputs.
     """
 
     count: float
@@ -42,11 +48,13 @@ class Moments:
     targets: np.ndarray
     squares: np.ndarray
     products: np.ndarray
+    origin: np.ndarray
+    target_origin: np.ndarray
 
     @classmethod
     def empty(cls, columns: int, hidden: int) -> Moments:
         """Return the sums over no tokens."""
-        shapes = (columns,), (hidden,), (columns, columns), (columns, hidden)
+        shapes = (columns,), (hidden,), (columns, columns), (columns, hidden), (columns,), (hidden,)
         return cls(0.0, *(np.zeros(shape) for shape in shapes))
 
     def add(
@@ -60,14 +68,28 @@ class Moments:
           targets: float32 [tokens, hidden]; None where `own` computes them.
         """
         roots = np.sqrt(weights)[:, None]
-        scaled = inputs * roots
+        if not self.count and len(inputs):
+            self.origin = inputs.mean(axis=0).astype(np.float64)
+            if targets is not None:
+                self.target_origin = targets.mean(axis=0).astype(np.float64)
+        scaled = (inputs - self.origin.astype(np.float32)) * roots
         self.count += float(weights.sum(dtype=np.float64))
         self.inputs += (scaled * roots).sum(axis=0, dtype=np.float64)
         self.squares += scaled.T @ scaled
         if targets is not None:
-            targets = targets * roots
+            targets = (targets - self.target_origin.astype(np.float32)) * roots
             self.targets += (targets * roots).sum(axis=0, dtype=np.float64)
             self.products += scaled.T @ targets
+
+    @property
+    def mean(self) -> np.ndarray:
+        """The mean of the inputs, float64 [n]."""
+        return self.origin + self.inputs / self.count
+
+    @property
+    def target_mean(self) -> np.ndarray:
+        """The mean of the wanted outputs, float64 [hidden]."""
+        return self.target_origin + self.targets / self.count
 
     def covariance(self) -> np.ndarray:
         """Return that of the inputs, float64 [n, n]."""
@@ -114,8 +136,8 @@ class Fit:
         return cls(
             covariance,
             moments.cross(),
-            moments.inputs / moments.count,
-            moments.targets / moments.count,
+            moments.mean,
+            moments.target_mean,
             kernel.astype(np.float64),
             ridge * (scale or 1.0),
         )
@@ -136,9 +158,12 @@ class Fit:
 def own(inputs: Moments, output: Output) -> Moments:
     """Return sums whose wanted outputs are the block's own, without a look at the tokens again."""
     kernel, bias = (one.astype(np.float64) for one in output)
-    targets = inputs.inputs @ kernel + inputs.count * bias
-    products = inputs.squares @ kernel + np.outer(inputs.inputs, bias)
-    return dataclasses.replace(inputs, targets=targets, products=products)
+    return dataclasses.replace(
+        inputs,
+        targets=inputs.inputs @ kernel,
+        products=inputs.squares @ kernel,
+        target_origin=inputs.origin @ kernel + bias,
+    )
 
 
 def removal_order(fit: Fit, unit_size: int) -> list[int]:

@@ -48,6 +48,22 @@ def test_the_solution_is_that_of_numpy():
     np.testing.assert_allclose(np.vstack([smaller, shift]), found, atol=1e-3)
 
 
+def test_inputs_that_hardly_differ_from_token_to_token_have_their_own_covariance():
+    """In float32 products of the whole have errors beyond the ridge, and no inverse."""
+    random = np.random.default_rng(1)
+    inputs = (1.0 + 1e-4 * random.normal(size=(TOKENS, 8))).astype(np.float32)
+    targets = (3.0 + 1e-4 * random.normal(size=(TOKENS, 5))).astype(np.float32)
+    weights = random.uniform(0.5, 1.5, TOKENS).astype(np.float32)
+    sums = Moments.empty(8, 5)
+    for some in np.array_split(np.arange(TOKENS), 3):
+        sums.add(inputs[some], weights[some], targets[some])
+    expected = np.cov(inputs.T, targets.T, ddof=0, aweights=weights)
+    np.testing.assert_allclose(sums.covariance(), expected[:8, :8], rtol=1e-3, atol=1e-12)
+    np.testing.assert_allclose(sums.cross(), expected[:8, 8:], rtol=1e-3, atol=1e-12)
+    fit = Fit.of(sums, random.normal(size=(8, 5)))
+    assert sorted(fitting.removal_order(fit, 1)) == list(range(8))
+
+
 def test_tokens_count_by_their_weights():
     """Half of the tokens are noise of no weight."""
     inputs, kernel, bias = block(copies=0)
