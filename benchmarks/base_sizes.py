@@ -34,19 +34,25 @@ BERT_BASE = Architecture(
     activation="gelu",
 )
 FLAGS = flags.FLAGS
-flags.DEFINE_boolean("torch", False, "PyTorch's sizes instead of ours.")
-flags.DEFINE_list("recipes", ["float32", "float16", "dynamic_int8", "int4"], "Of our files.")
 
 
-def weights() -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
-    """The encoder's by canonical name, the classifier's kernel [768, 2] and bias [2]."""
+def define_flags() -> None:
+    """Not at import: another benchmark takes the weights from here."""
+    flags.DEFINE_boolean("torch", False, "PyTorch's sizes instead of ours.")
+    flags.DEFINE_list("recipes", ["float32", "float16", "dynamic_int8", "int4"], "Of our files.")
+
+
+def weights(
+    shapes: Architecture = BERT_BASE,
+) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
+    """The encoder's by canonical name, the classifier's kernel [hidden, 2] and bias [2]."""
     random = np.random.default_rng(0)
 
     def some(shape: tuple[int, ...]) -> np.ndarray:
         return 0.02 * random.standard_normal(shape, np.float32)
 
-    encoder = {name: some(shape) for name, shape in BERT_BASE.shapes().items()}
-    return encoder, some((BERT_BASE.hidden_size, 2)), some((2,))
+    encoder = {name: some(shape) for name, shape in shapes.shapes().items()}
+    return encoder, some((shapes.hidden_size, 2)), some((2,))
 
 
 def of_torch(folder: pathlib.Path) -> dict[str, tuple[int, int]]:
@@ -104,4 +110,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    define_flags()
     cli.run(main, __doc__)

@@ -97,6 +97,8 @@ class Step(Record):
       text: what came of it, in a sentence.
       seconds: that it took the process that has ended it; those of one that was killed in it are
         not known.
+      peak_memory_bytes: the largest resident set of that process up to the step's end, without
+        those of the processes that train; 0 of an older record.
       finished: time in UTC, ISO 8601.
     """
 
@@ -107,6 +109,7 @@ class Step(Record):
     name: str
     text: str
     seconds: float
+    peak_memory_bytes: int = 0
     finished: str = dataclasses.field(default_factory=_now)
 
 

@@ -63,8 +63,17 @@ class Steps:
         begin, taken = time.perf_counter(), Taken()
         yield taken
         if taken.text and not step.is_done:
+            from bert_glue_tf.evaluation import cost  # With NumPy, which --help needs not.
+
             seconds = round(time.perf_counter() - begin, 1)
-            self._folder.add(Step(name=name, text=taken.text, seconds=seconds))
+            self._folder.add(
+                Step(
+                    name=name,
+                    text=taken.text,
+                    seconds=seconds,
+                    peak_memory_bytes=cost.peak_memory_bytes(),
+                )
+            )
 
 
 def rows(planned: Sequence[Planned]) -> list[dict[str, str]]:

@@ -177,11 +177,15 @@ def tried(trials: Sequence[Trial], choice: Choice | None) -> Table[Trial]:
 
 
 def path(steps: Sequence[Step]) -> Table[Step]:
-    """Return the steps that were taken, with what came of them and how long they took."""
+    """Return the steps that were taken: what came of them, how long they took, and the memory.
+
+    The memory is the most that the process had held until the step's end.
+    """
     columns: tuple[Column[Step], ...] = (
         Column("step", lambda s: s.name),
         Column("what came of it", lambda s: s.text, may_wrap=True),
         Column("time", lambda s: s.seconds, progress.duration),
+        Column("memory until then", lambda s: s.peak_memory_bytes or None, formats.size),
     )
     return Table(columns, tuple(steps))
 

@@ -12,6 +12,8 @@ from bert_glue_tf.budget.folder import CompressFolder
 from bert_glue_tf.budget.record import Outcome, Step
 from bert_glue_tf.budget.settings import CompressSettings
 from bert_glue_tf.budget.steps import Planned, Steps
+from bert_glue_tf.core import quantities
+from bert_glue_tf.evaluation import cost
 from bert_glue_tf.reports import terminal
 
 
@@ -145,7 +147,14 @@ def test_the_steps_say_what_is_left_and_are_kept_with_their_time(tmp_path, caplo
             step.text = "measured"
     told = [record.getMessage() for record in caplog.records]
     assert told == ["step 1 of 2: costs (done before)", "step 2 of 2: the worth (about 2 min left)"]
-    assert [(one.name, one.text) for one in folder.steps()] == [("worth", "measured")]
+    (kept,) = folder.steps()
+    assert (kept.name, kept.text) == ("worth", "measured")
+    # As much as this process, which has NumPy loaded, and not more than it has ever held.
+    assert 2e7 < kept.peak_memory_bytes <= cost.peak_memory_bytes()
+    (row,) = tables.path([kept]).texts()
+    assert row["memory until then"] == quantities.size(kept.peak_memory_bytes)
+    older = Step.from_line('{"format": 1, "name": "costs", "text": "known", "seconds": 1.0}')
+    assert tables.path([older]).texts()[0]["memory until then"] == ""
     assert steps.left(planned) == 120.0
     assert [row["time"] for row in steps.rows(planned)] == ["done", "about 2 min"]
     assert steps.told_left(planned) == "about 2 min"
