@@ -94,7 +94,7 @@ class CostTable(Record):
       curves: name of `CURVES` -> what units add to an empty block, or pieces to an empty table; the
         first knot is 0 units, and units ascend.
       busy: warning that others kept the machine at work; empty where they did not.
-      seconds: that making the table took.
+      seconds: that making the table took the process that has ended it.
       finished: time in UTC, ISO 8601.
     """
 

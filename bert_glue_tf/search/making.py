@@ -2,17 +2,18 @@
 
 `design` says which they are, and what their files tell. All files of a recipe are timed in one
 session, so that whatever else the machine does meets all of them alike
-(`cost.interleaved_latency`).
+(`cost.interleaved_latency`). Each file is kept as soon as it is made (`small_files`), and each
+table as soon as its files were timed, so that the measurement goes on where it was killed.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import pathlib
-import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 import psutil
@@ -31,9 +32,10 @@ from bert_glue_tf.models.quantization import grids, recipes
 from bert_glue_tf.models.quantization.recipes import QuantizationRecipe
 from bert_glue_tf.runs import versions
 from bert_glue_tf.runs.finished import Run
-from bert_glue_tf.search import costs
+from bert_glue_tf.search import costs, small_files
 from bert_glue_tf.search.costs import CostTable, Key
 from bert_glue_tf.search.design import Design, Small
+from bert_glue_tf.search.small_files import SmallFiles
 
 FOLDER = "costs"  # In the user's cache.
 _SECONDS = 20.0  # That the files of a recipe are timed for.
@@ -113,14 +115,11 @@ def tables(
     found = {name: costs.read(folder, key) for name, key in keys.items()}
     lacking = [recipes.get(name) for name, table in found.items() if table is None]
     if lacking:
-        for made in _make(run, lacking, keys):
+        for made in _make(run, lacking, keys, folder):
             try:
                 path = costs.write(folder, made)
             except OSError as error:
-                raise UserError(
-                    f"{folder}: cannot be written ({error.strerror}). Set BERT_GLUE_TF_CACHE to a "
-                    "folder of your own."
-                ) from None
+                raise small_files.unwritable(folder, error) from None
             logging.info("costs of %s: measured, and kept in %s", made.of_what.recipe, path)
             costs.tell_busy(path, made)
             found[made.of_what.recipe] = made
@@ -128,9 +127,12 @@ def tables(
 
 
 def _make(
-    run: Run, lacking: Sequence[QuantizationRecipe], keys: Mapping[str, Key]
-) -> list[CostTable]:
-    """Measure the tables of some recipes, whose networks are converted once."""
+    run: Run, lacking: Sequence[QuantizationRecipe], keys: Mapping[str, Key], cache: pathlib.Path
+) -> Iterator[CostTable]:
+    """Measure the tables of some recipes, whose networks are converted once.
+
+    The small files of a table are deleted when the next one is asked for, since it is kept then.
+    """
     begin, folder = time.perf_counter(), run.folder.model
     family = saving.family_of(folder)
     design = Design.of(family.sizes(folder))
@@ -141,45 +143,49 @@ def _make(
         len(design.networks),
         ", ".join(recipe.name for recipe in lacking),
     )
-    with tempfile.TemporaryDirectory() as scratch:
-        files = _files(family, folder, design, lacking, lengths, pathlib.Path(scratch))
-        found = []
+    with contextlib.ExitStack() as stack:
+        files = {
+            recipe.name: stack.enter_context(SmallFiles.opened(cache, keys[recipe.name]))
+            for recipe in lacking
+        }
+        _make_files(family, folder, design, lacking, lengths, files)
+        making = (time.perf_counter() - begin) / len(lacking)
         for recipe in lacking:
-            threads = keys[recipe.name].threads
-            measured, busy = _timed(files[recipe.name], length, threads)
-            found.append(
-                CostTable(
-                    key=dataclasses.asdict(keys[recipe.name]),
-                    busy=busy,
-                    seconds=round((time.perf_counter() - begin) / len(lacking), 1),
-                    **design.table(measured),
-                )
+            own, key = files[recipe.name], keys[recipe.name]
+            begin = time.perf_counter()
+            paths = {network: own.path(network) for network in design.networks}
+            measured, busy = _timed(paths, length, key.threads)
+            yield CostTable(
+                key=dataclasses.asdict(key),
+                busy=busy,
+                seconds=round(making + time.perf_counter() - begin, 1),
+                **design.table(measured),
             )
-    return found
+            own.remove()
 
 
-def _files(
+def _make_files(
     family: type[Backbone],
     folder: pathlib.Path,
     design: Design,
     wanted: Sequence[QuantizationRecipe],
     lengths: Sequence[int],
-    scratch: pathlib.Path,
-) -> dict[str, dict[Small, pathlib.Path]]:
-    """Make the files: recipe -> network -> its file."""
-    found: dict[str, dict[Small, pathlib.Path]] = {recipe.name: {} for recipe in wanted}
-    networks, begin = design.networks, time.perf_counter()
+    files: Mapping[str, SmallFiles],
+) -> None:
+    """Make the files that an earlier process has not made; `files` is recipe -> its files."""
+    networks, begin, made = design.networks, time.perf_counter(), 0
     with Bar(len(networks), "small networks") as bar:
         for number, network in enumerate(networks, start=1):
-            graph = family.sized(folder, network.widths, network.pieces)
-            plain = convert.convert_module(graph, lengths, f"a network of {network.widths}")
-            for recipe in wanted:
-                path = scratch / f"{recipe.name}-{number}.tflite"
-                path.write_bytes(quantized(plain, recipe, lengths[-1], network.pieces))
-                found[recipe.name][network] = path
-            left = (time.perf_counter() - begin) / number * (len(networks) - number)
+            lacking = [recipe for recipe in wanted if not files[recipe.name].has(network)]
+            if lacking:
+                graph = family.sized(folder, network.widths, network.pieces)
+                plain = convert.convert_module(graph, lengths, f"a network of {network.widths}")
+                for recipe in lacking:
+                    content = quantized(plain, recipe, lengths[-1], network.pieces)
+                    files[recipe.name].write(network, content)
+                made += 1
+            left = (time.perf_counter() - begin) / max(1, made) * (len(networks) - number)
             bar.show(number, f"{duration(left)} left")
-    return found
 
 
 def quantized(plain: bytes, recipe: QuantizationRecipe, length: int, pieces: int) -> bytes:
