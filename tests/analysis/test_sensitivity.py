@@ -10,13 +10,14 @@ import pytest
 import tiny_bert
 from messages import refuses
 from scipy.special import log_softmax
+from scipy.stats import spearmanr
 from slow_fixtures import slow_to_make
 
 from bert_glue_tf.analysis import record, texts
 from bert_glue_tf.analysis.launch import launch
 from bert_glue_tf.analysis.probe import Probe
 from bert_glue_tf.analysis.record import REMOVED, Sensitivity
-from bert_glue_tf.analysis.sensitivity import changes_of
+from bert_glue_tf.analysis.sensitivity import changes_of, first_order
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import readers
 from bert_glue_tf.data.preprocessing import INPUTS
@@ -129,6 +130,21 @@ def test_the_first_order_is_the_slope_of_the_loss(measured, probe):
     # And everything is as it was.
     for name, variable in probe.variables.items():
         np.testing.assert_array_equal(variable.numpy(), now[name])
+
+
+def test_two_halves_of_the_texts_say_the_same_of_each_part(measured):
+    """Scores by gradient come from enough texts: no half says another thing than the other."""
+    run, _ = measured
+    split = chosen(run, 160).tokenize(run)
+    found = []
+    for half in (np.arange(80), np.arange(80, 160)):
+        tokens, labels = split.tokens.take(half), split.labels[half]
+        own = Probe(run, dataclasses.replace(split, tokens=tokens, labels=labels))
+        estimates = first_order(own, changes_of(run, own, ()))
+        found.append(np.array([one.first_order for one in estimates]))
+    assert spearmanr(*found).statistic > 0.9
+    of_layers = [one[: len(PARTS)] for one in found]
+    np.testing.assert_allclose(*np.log2(of_layers), atol=0.6)  # By a factor of 1.5 at most.
 
 
 def test_weights_are_rounded_as_a_file_holds_them_part_by_part(measured, probe):
