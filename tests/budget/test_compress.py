@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import shutil
+import subprocess
+import sys
 import types
 
 import pytest
@@ -115,6 +117,7 @@ def compressed(exported, tmp_path_factory):
             launch.work(search)
         with killed_after(patch, Work, "choose"):
             launch.work(search)
+        launch.work(search)
         with killed_after(patch, training, "run_all"):
             launch.work(whole)
         with killed_after(patch, final, "export"):
@@ -140,12 +143,12 @@ def test_the_file_keeps_the_budget_and_is_what_the_record_says(compressed):
 
 def test_what_is_killed_goes_on_and_makes_nothing_twice(compressed):
     whole, _, made = compressed
-    # The float32 files of the original, of the searched network and of the trained one; and that of
-    # the chosen one again, with its record.
-    assert made == 4
+    # The float32 files of the original, of the searched network and of the trained one; and those
+    # of the two that were chosen, without any training and in the end, again with their records.
+    assert made == 5
     folder = CompressFolder(whole.folder)
     assert [one.name for one in folder.steps()] == [
-        *("costs", "worth", "structures", "trainings", "quantize-aware", "result")
+        *("costs", "worth", "structures", "result", "trainings", "quantize-aware", "result")
     ]
     assert folder.choice("searched").run == "searched-dynamic_int8"
     lines = (whole.folder / "trials.jsonl").read_text().splitlines()
@@ -185,6 +188,46 @@ def test_a_finished_compression_is_shown_and_nothing_is_made(compressed, capsys,
     assert "What was bought" in printed
     assert f"{second.times_smaller:.1f} times smaller" in printed
     assert (whole.folder / "report.html").is_file()
+
+
+def command(whole, *flags):
+    """Run the command for the compression, and return what it prints."""
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "bert_glue_tf.compress", f"--run={whole.run.path}"),
+            *("--max_mb=0.5", "--at_length=16", "--threads=1", "--recipes=dynamic_int8"),
+            *("--epochs=2", "--trainings=1", "--held_out=40", *flags),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert not done.returncode, done.stderr
+    return done.stdout
+
+
+def test_the_command_shows_the_result_of_the_search_alone(compressed, tmp_path):
+    whole, trained, _ = compressed
+    shutil.copytree(whole.folder, tmp_path / "copy")  # This process holds the folder's lock.
+    printed = command(whole, "--search_only", f"--workdir={tmp_path / 'copy'}")
+    assert "searched-dynamic_int8/tflite/dynamic_int8.tflite" in printed
+    assert "without --search_only trains the networks" in printed
+    searched = CompressFolder(whole.folder).outcome("searched")
+    assert searched.file["run"] == "searched-dynamic_int8"
+    assert searched.missed == {}
+    assert searched.original["sha256"] == trained.original["sha256"]
+    assert f"{searched.times_smaller:.1f} times smaller" in printed
+
+
+def test_the_command_shows_its_plan_and_does_nothing(compressed, tmp_path):
+    whole, *_ = compressed
+    new = tmp_path / "new"
+    printed = command(whole, "--plan", "--search_only", f"--workdir={new}")
+    rows = [line.split() for line in printed.splitlines() if line.strip()[:1].isdigit()]
+    assert [row[0] for row in rows] == ["1", "2", "3", "4"]  # And no trainings.
+    assert all("about" in row for row in rows)
+    assert f"In {new}: about" in printed
+    assert not new.exists()
 
 
 def test_a_loss_of_the_score_asks_for_texts_that_nobody_has_seen(exported, tmp_path):
