@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 flags.DEFINE_string("run", "", "Folder of a finished run, fine-tuned and not pruned.")
 flags.DEFINE_integer("examples", 256, "Training examples whose gradients rank units.")
 FLAGS = flags.FLAGS
-SCORES = ("gradient", "magnitude", "random")
+SCORES = ("gradient", "movement", "magnitude", "random")
 _OUTPUTS = {"attention": "self_attention/attention_output", "feed_forward": "output"}
 _BEFORE = {
     "attention": [f"self_attention/{part}" for part in ("query", "key", "value")],
@@ -158,9 +158,21 @@ class Compared:
 
     def _gradient(self, kind: str) -> Iterator[np.ndarray]:
         """Yield the mean over batches of |sum of weight times gradient| of each unit's output."""
-        for layer, size in enumerate(self._search.blocks.sizes.layers):
-            name = f"transformer/layer_{layer}/{_OUTPUTS[kind]}/kernel"
-            yield self._products[name].reshape(size.units(kind))
+        import numpy as np
+
+        for shares, products in self._multiplied(kind):
+            yield shares @ np.abs(products)
+
+    def _movement(self, kind: str) -> Iterator[np.ndarray]:
+        """Yield minus that sum over its root mean square, as Adam takes the steps of the scores.
+
+        It is the score of movement pruning (Sanh et al. 2020) for weights that stand still.
+        """
+        import numpy as np
+
+        for shares, products in self._multiplied(kind):
+            root = np.sqrt(shares @ np.square(products))
+            yield -(shares @ products) / np.maximum(root, np.finfo(np.float32).tiny)
 
     @property
     def _probe(self) -> Any:
@@ -172,23 +184,26 @@ class Compared:
             self._loaded = Probe(self._run, chosen.tokenize(self._run))
         return self._loaded
 
-    @property
-    def _products(self) -> dict[str, np.ndarray]:
-        """Name of a last product -> the score of each of its units by gradient."""
+    def _multiplied(self, kind: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield by layer the shares of batches [n] and weight times gradient [n, units]."""
         import numpy as np
 
-        if not hasattr(self, "_multiplied"):
+        if not hasattr(self, "_products"):
             layers = range(len(self._search.blocks.sizes.layers))
             names = [
                 f"transformer/layer_{i}/{name}/kernel" for i in layers for name in _OUTPUTS.values()
             ]
             now = {name: self._probe.variables[name].numpy() for name in names}
-            self._multiplied = {name: np.zeros(len(now[name])) for name in names}
+            self._shares: list[float] = []
+            self._products: dict[str, list[np.ndarray]] = {name: [] for name in names}
             for share, gradients in self._probe.gradients(names):
+                self._shares.append(share)
                 for name, gradient in gradients.items():
                     product = (gradient * now[name]).reshape(len(now[name]), -1).sum(axis=1)
-                    self._multiplied[name] += share * np.abs(product)
-        return self._multiplied
+                    self._products[name].append(product)
+        for layer, size in enumerate(self._search.blocks.sizes.layers):
+            found = np.array(self._products[f"transformer/layer_{layer}/{_OUTPUTS[kind]}/kernel"])
+            yield np.array(self._shares), found.reshape(len(found), size.units(kind))
 
 
 def _rises(block: Any) -> np.ndarray:
