@@ -71,8 +71,8 @@ class Convolutional(Backbone):
         return {"family": self.family, "encoder": dataclasses.asdict(own)}
 
     @classmethod
-    def never(cls, capability: str) -> bool:
-        return capability in cls.lacks
+    def why_never(cls, capability: str) -> str:
+        return f"{cls.what} {cls.lacks[capability]}" if capability in cls.lacks else ""
 
     def _lack(self, capability: str) -> str:
         reason = self.lacks.get(capability)

@@ -45,6 +45,17 @@ def may_hold(kind: str, folder: pathlib.Path) -> list[type[Backbone]]:
     return [one for one in taking_over() if not one.designs]
 
 
+def why_never(kind: str, folder: pathlib.Path, capability: str) -> str:
+    """Return why no encoder of a source has a capability; empty where one may have it.
+
+    Args:
+      kind, folder: of an `encoders.EncoderSource`.
+      capability: one of `parts.CAPABILITIES`.
+    """
+    reasons = [one.why_never(capability) for one in may_hold(kind, folder)]
+    return reasons[0] if all(reasons) else ""
+
+
 def taking_over() -> list[type[Backbone]]:
     """Return the families that hold SavedModels, in the order in which they are to be asked."""
     order = (TakesOver.ITS_OWN, TakesOver.ANY)

@@ -86,10 +86,17 @@ class Importer:
         raise NotImplementedError(f"{cls.family} imports no {kind}")
 
     @classmethod
-    def never(cls, capability: str) -> bool:
-        """Tell whether no encoder of the family has a capability (`parts.CAPABILITIES`)."""
+    def why_never(cls, capability: str) -> str:
+        """Return why no encoder of the family has a capability; empty where one may have it.
+
+        Args:
+          capability: one of `parts.CAPABILITIES`.
+
+        Returns:
+          A clause for a message, without a full stop.
+        """
         del capability
-        return False
+        return ""
 
     @classmethod
     def write_untrained(

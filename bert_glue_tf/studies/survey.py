@@ -9,17 +9,22 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from bert_glue_tf.compression import registry
-from bert_glue_tf.compression.names import NO_PRUNING
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.evaluation.collapse import Mark
 from bert_glue_tf.export.folder import FOLDER, ExportFolder
-from bert_glue_tf.models import encoders, families
 from bert_glue_tf.reports import plots, reading, tables, times, verdicts
 from bert_glue_tf.reports.groups import Group
 from bert_glue_tf.reports.tables import Table
 from bert_glue_tf.reports.verdicts import Comparison
-from bert_glue_tf.studies import hybrids, survey_claims, survey_layout, survey_measure, words
-from bert_glue_tf.studies.cells import Cell, cell
+from bert_glue_tf.studies import (
+    hybrids,
+    survey_claims,
+    survey_layout,
+    survey_measure,
+    survey_plan,
+    words,
+)
+from bert_glue_tf.studies.cells import Cell
 from bert_glue_tf.studies.claims import Answer
 from bert_glue_tf.studies.study import Section
 from bert_glue_tf.studies.survey_measure import INT8, Costs, MeasureSettings
@@ -67,7 +72,8 @@ class Survey(SweptStudy):
         seeds: Sequence[int],
         settings: MeasureSettings | None = None,
     ) -> None:
-        self._cells_of = functools.partial(_cells, methods, given, options)
+        self._cells_of = functools.partial(survey_plan.cells, methods, given, options)
+        self._left_out = {} if methods else survey_plan.left_out(given)
         super().__init__(self._cells_of(seeds or SEEDS[:1]))
         self._decides = not seeds
         self._decided = ""
@@ -156,9 +162,11 @@ class Survey(SweptStudy):
     def table(self) -> Table[Row]:
         """A row for each method, the unpruned model first."""
         base, *pruned = self.cells
-        found = self.compare_together([(one, base) for one in pruned])
-        rows = zip(self.cells, (None, *found), strict=True)
-        return Table(COLUMNS, tuple(self._row(one, difference) for one, difference in rows))
+        # A hybrid may be the run of another row with a file of its own: one comparison.
+        first = {one.configs: one for one in reversed(pruned)}
+        compared = self.compare_together([(one, base) for one in first.values()])
+        found = dict(zip(first, compared, strict=True))
+        return Table(COLUMNS, tuple(self._row(one, found.get(one.configs)) for one in self.cells))
 
     def _row(self, one: Cell, difference: Comparison | None) -> Row:
         own = self.costs.get(one.label)
@@ -198,11 +206,11 @@ class Survey(SweptStudy):
 
     def file_groups(self) -> list[Group]:
         """Return the dynamic_int8 files with their times in the survey's session, for a plot."""
-        labels = {
-            self.folder(own.config).resolve(): one.label
-            for one in self.cells
-            if (own := self.costs.get(one.label)) and own.files
-        }
+        labels: dict[pathlib.Path, str] = {}
+        for one in self.cells:
+            own = self.costs.get(one.label)
+            if own and own.files:  # Two rows of one run share that file.
+                labels.setdefault(self.folder(own.config).resolve(), one.label)
         models = times.share(reading.every(labels), self.base.session)
         by_label = {labels[model.folder]: model for model in models if model.recipe == INT8}
         return [Group((by_label[label],), name=label) for label in labels.values()]
@@ -242,19 +250,26 @@ class Survey(SweptStudy):
         used = [name for one in self.cells[1:] for name in hybrids.methods(one.label)]
         told = {name: registry.of_finished(name).sparsity_note for name in dict.fromkeys(used)}
         lines += [f"{name}: {note}." for name, note in told.items() if note]
-        return [*lines, *self._hybrids()]
+        return [*lines, *self._hybrids(), *self._told_left_out()]
 
     def _hybrids(self) -> list[str]:
         """Return the meaning of the rows with several parts; nothing where there are none."""
         labels = [one.label for one in self.cells if hybrids.is_one(one.label)]
         if not labels:
             return []
-        said = [f"{name}: {words}" for words, name in hybrids.NAMED.items() if name in labels]
+        said = [f"{name}: {told}" for name in labels if (told := hybrids.words_of(name))]
         return [
             "A + between parts: methods that prune one after the other, each what is left; "
             f"{hybrids.TEACHER}: learns from the fine-tuned model that it starts from; a recipe: "
-            "rounds in training as that file does (--quantize_aware). " + "; ".join(said) + "."
+            "rounds in training as that file does (--quantize_aware), where the encoder can, and "
+            "else is made a file of that kind after its training."
+            + (f" {'; '.join(said)}." if said else "")
         ]
+
+    def _told_left_out(self) -> list[str]:
+        """Return a line for the methods and combinations that are no rows, with the reasons."""
+        said = [f"{', '.join(names)}: {reason}" for reason, names in self._left_out.items()]
+        return [f"Left out: {'; '.join(said)}."] if said else []
 
     def text(self) -> str:
         """Return the whole survey in Markdown."""
@@ -306,57 +321,3 @@ class Survey(SweptStudy):
 
     def _markdown(self, heads: Mapping[str, int]) -> str:
         return tables.markdown(survey_layout.part(self.table, heads))
-
-
-def _cells(
-    methods: Sequence[str], given: Mapping[str, str], options: str, seeds: Sequence[int]
-) -> list[Cell]:
-    chosen = _chosen(methods, given)
-    if not chosen:
-        raise UserError(f"--methods={','.join(methods)}: give methods to compare with no pruning.")
-    own: dict[str, list[str]] = {name: [] for name in chosen}
-    for name, value in registry.parse_options(registry.canonical_options(options)).items():
-        method = name.partition(".")[0]
-        takers = [one for one in chosen if method in hybrids.methods(one)] if "." in name else []
-        if not takers:
-            raise UserError(
-                f"--pruning_options={options}: {name} is not METHOD.OPTION of a method that is "
-                "run. Good: --pruning_options='block.block=8x8 lottery_ticket.rounds=2'."
-            )
-        for one in takers:
-            own[one].append(f"{name}={value}")
-    pruned = [_cell(name, given, " ".join(found), seeds) for name, found in own.items()]
-    return [cell("unpruned", given, NO_PRUNING, seeds), *pruned]
-
-
-def _chosen(methods: Sequence[str], given: Mapping[str, str]) -> list[str]:
-    """Return the names of the rows: the methods and hybrids that are asked for, each once."""
-    finetuned = int(given.get("finetune_epochs", "0"))
-    if methods:
-        asked = [
-            hybrids.canonical(name) if hybrids.is_one(name) else registry.canonical(name)
-            for name in methods
-        ]
-        hybrids.require_start(asked, finetuned)
-    else:  # Without a fine-tuned model there is no teacher.
-        named = [hybrids.canonical(name) for name in hybrids.NAMED.values() if finetuned]
-        asked = [*_carried(given), *named]
-    return list(dict.fromkeys(name for name in asked if name != NO_PRUNING))
-
-
-def _carried(given: Mapping[str, str]) -> list[str]:
-    """Return the names of the methods that the encoder of the settings may carry.
-
-    Those of several networks at once are no rows of one sparsity.
-    """
-    source = encoders.resolve(given.get("encoder", encoders.DEFAULT))
-    held = families.may_hold(source.kind, pathlib.Path(source.encoder))
-    able = registry.names_by(lambda capability: not all(one.never(capability) for one in held))
-    return [name for name in able if not registry.get(name).has_sizes]
-
-
-def _cell(name: str, given: Mapping[str, str], options: str, seeds: Sequence[int]) -> Cell:
-    """Return a row's model; `options` are those of its methods' own."""
-    own = {"pruning_options": options} if options else {}
-    method = ",".join(hybrids.methods(name))
-    return cell(name, {**given, **hybrids.settings(name), **own}, method, seeds)

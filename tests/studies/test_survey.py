@@ -36,6 +36,7 @@ from bert_glue_tf.studies import (
 )
 from bert_glue_tf.studies.survey import Survey
 from bert_glue_tf.studies.survey_measure import Costs, MeasureSettings
+from bert_glue_tf.training import task_settings
 
 SETTINGS = MeasureSettings(seq_lengths=(8, 64), threads=1, repetitions=3)
 
@@ -416,10 +417,16 @@ def test_every_method_is_a_row():
     assert len({one.configs[0].run_name for one in cells}) == len(cells)
 
 
+def test_the_combinations_are_those_that_the_survey_prints():
+    told = [one.words for one in hybrids.COMBINATIONS]
+    assert told == printed.document("survey")["combinations"]
+
+
 def test_the_hybrids_that_the_survey_names_are_rows_where_there_is_a_model_to_learn_from():
     given = {"task": "cola", "finetune_epochs": "3"}
-    cells = {one.label: one.configs[0] for one in Survey([], given, "", [1]).cells}
-    assert list(cells) == ["unpruned", *OF_A_BERT, *hybrids.NAMED.values()]
+    study = Survey([], given, "", [1])
+    cells = {one.label: one.configs[0] for one in study.cells}
+    assert list(cells) == ["unpruned", *OF_A_BERT, *(one.names[0] for one in hybrids.COMBINATIONS)]
     both = cells["attention_head+neuron+magnitude"]
     assert (both.pruning_method, both.teacher) == ("attention_head,neuron,magnitude", "")
     rounded = cells["neuron+dynamic_int8"]
@@ -428,17 +435,50 @@ def test_the_hybrids_that_the_survey_names_are_rows_where_there_is_a_model_to_le
     assert (taught.teacher, taught.distill_layers) == ("start", "uniform")
     everything = cells["magnitude+dynamic_int8+teacher"]
     assert (everything.quantize_aware, everything.teacher) == ("dynamic_int8", "start")
+    (told,) = study._told_left_out()
+    assert "channel, filter" in told
+    assert "a BERT has no convolutions" in told
+    assert "elastic, shared: trains several networks" in told
     # Without one, the others are.
-    cells = [one.label for one in Survey([], {"task": "cola"}, "", [1]).cells]
-    assert cells == ["unpruned", *OF_A_BERT]
+    study = Survey([], {"task": "cola"}, "", [1])
+    assert [one.label for one in study.cells] == ["unpruned", *OF_A_BERT]
+    (told,) = study._told_left_out()
+    assert "neuron+dynamic_int8, layer+magnitude+teacher" in told
+    assert "without --finetune_epochs" in told
 
 
-def test_a_cnns_rows_are_the_methods_that_it_can_carry(tmp_path):
+def test_a_cnns_rows_are_what_it_can_carry(tmp_path):
     folder = tiny_cnn.write_folder(tmp_path / "cnn")
-    study = Survey([], {"task": "cola", "encoder": str(folder)}, "", [1])
-    found = [one.label for one in study.cells]
-    assert {"filter", "channel", "magnitude", "row"} <= set(found)
-    assert not {"attention_head", "neuron", "layer", "vocabulary"} & set(found)
+    given = {"task": "laptop14_aspects", "encoder": str(folder), "finetune_epochs": "2"}
+    study = Survey([], given, "", [1])
+    cells = {one.label: one.configs[0] for one in study.cells}
+    assert {"filter", "channel", "magnitude", "row"} <= set(cells)
+    assert not {"attention_head", "neuron", "layer", "vocabulary"} & set(cells)
+    assert [name for name in cells if hybrids.is_one(name)] == [
+        "filter+magnitude",
+        "filter+int8",
+        "magnitude+teacher",
+    ]
+    # Nothing of it is rounded in training: it is the run of `filter`, with a file of its own.
+    assert cells["filter+int8"] == cells["filter"]
+    taught = cells["magnitude+teacher"]
+    assert (taught.teacher, taught.distill_layers) == ("start", "")
+    (told,) = study._told_left_out()
+    assert "magnitude+dynamic_int8+teacher: a CNN is quantized after its training only" in told
+    assert "layer: a CNN has layers of different shapes" in told
+    # What it cannot learn of a teacher's inside it is not asked for, whoever names the row.
+    (_, one) = Survey(["row+int4+teacher"], given | {"task": "cola"}, "", [1]).cells
+    own = one.configs[0]
+    assert (own.teacher, own.distill_layers, own.quantize_aware) == ("start", "", "none")
+
+
+def test_a_taggers_teacher_gives_its_answers_and_not_its_layers():
+    given = {"task": "rest16_e2e", "data": "absa", "finetune_epochs": "2"}
+    cells = {one.label: one.configs[0] for one in Survey([], given, "", [1]).cells}
+    assert {one.names[0] for one in hybrids.COMBINATIONS} <= set(cells)
+    for name in ("layer+magnitude+teacher", "magnitude+dynamic_int8+teacher"):
+        assert (cells[name].teacher, cells[name].distill_layers) == ("start", "")
+        task_settings.check(cells[name], tasks.get("rest16_e2e"))  # As the training does.
 
 
 def test_a_hybrid_of_ones_own_is_its_parts_and_takes_their_options():

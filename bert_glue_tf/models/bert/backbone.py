@@ -165,14 +165,16 @@ class BertBackbone(TransformerNames, Backbone):
         return architecture_of(by_canonical_name(model.variables), self.architecture)
 
     @classmethod
-    def never(cls, capability: str) -> bool:
-        return capability in ("filter", "kernel")
+    def why_never(cls, capability: str) -> str:
+        if capability in ("filter", "kernel"):
+            return "a BERT has no convolutions and so no filters"
+        return ""  # The layers are ours.
 
     def _lack(self, capability: str) -> str:
-        if self.never(capability):
+        if self.why_never(capability):
             name = self.provenance["name"]
             return f"the encoder {name} is a BERT, which has no convolutions and so no filters"
-        return ""  # The layers are ours.
+        return ""
 
     def build(self, dropout: float | None = None, recipe: str = NOT_QUANTIZED) -> Self:
         architecture = self.architecture

@@ -71,9 +71,9 @@ class SavedModelBackbone(TransformerNames, Backbone):
         return {**super().record(), "family_reason": self.reason}
 
     @classmethod
-    def never(cls, capability: str) -> bool:
-        del capability  # What it has shows in its SavedModel only.
-        return True
+    def why_never(cls, capability: str) -> str:
+        # What it has shows in its SavedModel only.
+        return f"{CAPABILITIES[capability]}, and a SavedModel is taken as it is"
 
     def _lack(self, capability: str) -> str:
         encoder = f"the encoder {self.provenance['name']} is held as a SavedModel ({self.reason})"
