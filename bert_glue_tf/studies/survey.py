@@ -27,7 +27,7 @@ from bert_glue_tf.studies import (
 from bert_glue_tf.studies.cells import Cell
 from bert_glue_tf.studies.claims import Answer
 from bert_glue_tf.studies.study import Section
-from bert_glue_tf.studies.survey_measure import INT8, Costs, MeasureSettings
+from bert_glue_tf.studies.survey_measure import FLOAT32, INT8, Costs, MeasureSettings
 from bert_glue_tf.studies.survey_rows import COLUMNS, Row
 from bert_glue_tf.studies.swept import SweptStudy
 from bert_glue_tf.sweeps import plan
@@ -151,7 +151,8 @@ class Survey(SweptStudy):
                 f"{self.reason(self.cells[0])}"
             )
         folders = {label: self.folder(config) for label, config in first.items()}
-        self.costs = survey_measure.measure(folders, first, unpruned, self.settings, output)
+        own = {label: name for label in first if (name := hybrids.recipe(label))}
+        self.costs = survey_measure.measure(folders, first, unpruned, self.settings, output, own)
 
     @property
     def base(self) -> Costs:
@@ -178,13 +179,17 @@ class Survey(SweptStudy):
             costs=own,
             base=self.base,
             reason="; ".join(filter(None, reasons)),
-            int8_mark=self._int8_mark(own) if own and own.files else None,
+            marks=self._marks(own) if own else {},
             majority=self._majority,
         )
 
-    def _int8_mark(self, own: Costs) -> Mark | None:
+    def _marks(self, own: Costs) -> dict[str, Mark | None]:
         export = ExportFolder(self.folder(own.config) / FOLDER)
-        return reading.marked_file(own.files[INT8], export).mark
+        return {
+            name: reading.marked_file(file, export).mark
+            for name, file in own.files.items()
+            if name != FLOAT32
+        }
 
     def tables(self) -> dict[str, Table[Row]]:
         """Return one table: a row for each method, the unpruned model first."""
@@ -195,7 +200,9 @@ class Survey(SweptStudy):
         title = f"{self.cells[0].task}{self.sample_mark}"
         yield Section(f"{title}: what decides", survey_layout.part(self.table, survey_layout.FIRST))
         for name, heads in survey_layout.PARTS.items():
-            yield Section(f"{title}: {name}", survey_layout.part(self.table, heads))
+            shown = survey_layout.part(self.table, heads)
+            if shown.rows:  # Some are about some rows only.
+                yield Section(f"{title}: {name}", shown)
         yield Section(lines=(*self.findings(), *self.explanations(), *self.notes()))
 
     def findings(self) -> list[str]:
@@ -211,7 +218,9 @@ class Survey(SweptStudy):
             own = self.costs.get(one.label)
             if own and own.files:  # Two rows of one run share that file.
                 labels.setdefault(self.folder(own.config).resolve(), one.label)
-        models = times.share(reading.every(labels), self.base.session)
+        # Files of other recipes are timed for some rows only.
+        common = [one for one in reading.every(labels) if one.recipe in (FLOAT32, INT8)]
+        models = times.share(common, self.base.session)
         by_label = {labels[model.folder]: model for model in models if model.recipe == INT8}
         return [Group((by_label[label],), name=label) for label in labels.values()]
 
@@ -242,7 +251,7 @@ class Survey(SweptStudy):
             f"turns (the unpruned float32 file: {self.base.latency[length]['float32_p50']:.2f} ms)"
             f"; speed: times as fast as that one. peak MB: of a fresh process that loads the "
             f"{INT8} file and predicts once. gzip ratio: the unpruned {INT8} file, gzipped, over "
-            "this one's.",
+            "this one's. own: of the file of the recipe that the row names.",
             f"typos: score with spelling mistakes in {self.settings.rate:.0%} of the words that "
             "can have one; in and out of domain: on sources that the training split has, and that "
             "it has not.",

@@ -8,10 +8,10 @@ terminal that is too narrow does without the largest first.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from bert_glue_tf.reports.tables import Table
-from bert_glue_tf.studies.survey_rows import PRINTED, Row, printed_text
+from bert_glue_tf.studies.survey_rows import OWN, PRINTED, Row, printed_text
 
 # What decides: with a name of a hybrid it fits 80 columns without those that may be spared.
 FIRST: Mapping[str, int] = {
@@ -56,6 +56,13 @@ PARTS: Mapping[str, Mapping[str, int]] = {
         "ms": 0,
         "peak MB": 1,
     },
+    "Files that rows are made for": {
+        "method": 0,
+        OWN: 0,
+        "own MB": 0,
+        "own ms": 0,
+        "own score": 0,
+    },
     "Beside the survey's Table 1": {
         "method": 0,
         PRINTED: 0,
@@ -63,6 +70,12 @@ PARTS: Mapping[str, Mapping[str, int]] = {
         "ratio": 0,
         "speed": 0,
     },
+}
+
+# A column -> the rows of its table, which are not all.
+_ABOUT: Mapping[str, Callable[[Row], bool]] = {
+    OWN: lambda row: row.own is not None,
+    PRINTED: lambda row: bool(printed_text(row.method)),
 }
 
 
@@ -80,9 +93,8 @@ def part(table: Table[Row], columns: Mapping[str, int]) -> Table[Row]:
     method, *others = shown
     method = dataclasses.replace(method, text=_breakable, may_wrap=True)
     found = dataclasses.replace(picked, columns=(method, *others)).filled()
-    if PRINTED not in columns:
-        return found
-    return found.where(lambda row: bool(printed_text(row.method)))
+    wanted = next((about for head, about in _ABOUT.items() if head in columns), None)
+    return found.where(wanted) if wanted else found
 
 
 def _breakable(name: str) -> str:

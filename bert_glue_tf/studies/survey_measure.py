@@ -76,6 +76,9 @@ class Costs:
       robustness: validation split -> see `robustness.measure`.
       reason: why there are no files.
       session: the one in which `latency` was measured.
+      recipe: of the file that the row is about, as the one that its training has rounded for;
+        empty where it is about none.
+      own_latency: as `latency`, of that file.
     """
 
     config: ExperimentConfig
@@ -85,6 +88,13 @@ class Costs:
     robustness: Mapping[str, Any]
     reason: str
     session: str = ""
+    recipe: str = ""
+    own_latency: Mapping[str, Mapping[str, float]] = dataclasses.field(default_factory=dict)
+
+    @property
+    def own(self) -> ExportResult | None:
+        """The record of the file that the row is about."""
+        return self.files.get(self.recipe)
 
 
 def measure(
@@ -93,6 +103,7 @@ def measure(
     unpruned: str,
     settings: MeasureSettings,
     output: pathlib.Path,
+    recipes: Mapping[str, str] | None = None,
 ) -> dict[str, Costs]:
     """Export and measure finished runs; what was measured before is kept.
 
@@ -102,6 +113,7 @@ def measure(
       unpruned: the label of the unpruned model, which is among them.
       settings: of the measurements.
       output: the folder of `measured.json`.
+      recipes: label -> recipe of the file that the row is about, for rows that are about one.
 
     Returns:
       The labels -> what was measured.
@@ -110,9 +122,10 @@ def measure(
       UserError: the unpruned model cannot be exported, since everything is compared with it; or
         the folder cannot be written.
     """
+    own = recipes or {}
     exported, reasons = {}, {}
     for label, folder in folders.items():
-        exported[label], reasons[label] = _exported(folder, settings)
+        exported[label], reasons[label] = _exported(folder, own.get(label, ""), settings)
     if reasons[unpruned]:
         raise UserError(f"the unpruned model cannot be exported: {reasons[unpruned]}")
     try:
@@ -137,6 +150,8 @@ def measure(
             robust[label],
             reasons[label],
             session,
+            own.get(label, ""),
+            latency.get(_timed_name(label, own.get(label, INT8)), {}),
         )
         for label, folder in folders.items()
     }
@@ -169,22 +184,28 @@ class _Kept:
 
 
 def _exported(
-    folder: pathlib.Path, settings: MeasureSettings
+    folder: pathlib.Path, own: str, settings: MeasureSettings
 ) -> tuple[dict[str, ExportResult], str]:
-    """Return the records of a run's files, or why there are none.
+    """Return the records of a run's files, and why one is missing; empty where none is.
 
     The command makes them in a process of its own: a conversion leaves much memory behind.
+
+    Args:
+      folder: of the run.
+      own: recipe of the file that the row is about; empty for none.
+      settings: of the measurements.
     """
+    wanted = tuple(dict.fromkeys(filter(None, (FLOAT32, INT8, own))))
     lengths = sorted(
         {min(n, finished.Run.read(folder).config.seq_length) for n in settings.seq_lengths}
     )
-    found = _files(folder, lengths)
+    found = _files(folder, lengths, wanted)
     if found:
         return found, ""
     logging.info("exporting %s", folder)
     line = [
         f"--run={folder}",
-        f"--recipes={INT8}",
+        f"--recipes={','.join(wanted[1:])}",
         f"--seq_lengths={','.join(map(str, lengths))}",
         f"--threads={settings.threads}",
         f"--latency_repetitions={settings.repetitions}",
@@ -196,20 +217,30 @@ def _exported(
         text=True,
     )
     if not done.returncode:
-        return _files(folder, lengths), ""
+        return _files(folder, lengths, wanted), ""
+    # Those that every row has may be there: then one's own could not be made.
+    found = _files(folder, lengths, wanted[:2])
     lines = done.stderr.strip().splitlines()
     errors = [text for text in lines if text.startswith("error: ")]
     if done.returncode == cli.USER_ERROR and errors:
-        return {}, f"not exported: {errors[-1].removeprefix('error: ')}"
-    return {}, f"not exported: exit status {done.returncode}: {lines[-1] if lines else 'no output'}"
+        return found, f"not exported: {errors[-1].removeprefix('error: ')}"
+    last = lines[-1] if lines else "no output"
+    return found, f"not exported: exit status {done.returncode}: {last}"
 
 
-def _files(folder: pathlib.Path, lengths: Sequence[int]) -> dict[str, ExportResult]:
-    """Return the records of both files of a run; empty unless both are there for these lengths."""
+def _files(
+    folder: pathlib.Path, lengths: Sequence[int], recipes: Sequence[str]
+) -> dict[str, ExportResult]:
+    """Return the records of files of a run; empty unless all are there for these lengths."""
     records = ExportFolder(folder / FOLDER).records()
-    found = {name: records[name] for name in (FLOAT32, INT8) if name in records}
+    found = {name: records[name] for name in recipes if name in records}
     same = all(list(record.seq_lengths) == list(lengths) for record in found.values())
-    return found if same and len(found) == 2 else {}
+    return found if same and len(found) == len(recipes) else {}
+
+
+def _timed_name(label: str, recipe: str) -> str:
+    """Return the name of a file among those that are timed; no label has a blank."""
+    return label if recipe == INT8 else f"{label} {recipe}"
 
 
 def _latency(
@@ -219,11 +250,20 @@ def _latency(
     settings: MeasureSettings,
     unpruned: str,
 ) -> tuple[str, dict[str, dict[str, dict[str, float]]]]:
-    """Return the session, and label -> length -> milliseconds of its dynamic_int8 file."""
-    chosen = {label: (INT8, found[INT8]) for label, found in files.items() if found}
-    chosen[""] = (FLOAT32, files[unpruned][FLOAT32])  # No method has an empty name.
+    """Return the session, and `_timed_name` -> length -> milliseconds of that file.
+
+    Each row has its dynamic_int8 file in it, and the one that it is about.
+    """
+    chosen = {
+        _timed_name(label, recipe): (folders[label], recipe, record)
+        for label, found in files.items()
+        for recipe, record in found.items()
+        if recipe != FLOAT32
+    }
+    # No method has an empty name.
+    chosen[""] = (folders[unpruned], FLOAT32, files[unpruned][FLOAT32])
     key = {
-        "sha256": {label: record.sha256 for label, (_, record) in chosen.items()},
+        "sha256": {name: record.sha256 for name, (_, _, record) in chosen.items()},
         "threads": settings.threads,
         "repetitions": settings.repetitions,
     }
@@ -232,27 +272,24 @@ def _latency(
         return str(session), dict(known)
     from bert_glue_tf.export import benchmark, timings
 
-    timed = dict(
-        zip(
-            chosen,
-            benchmark.session(
-                [
-                    benchmark.File(
-                        ExportFolder(folders[label or unpruned] / FOLDER).model(recipe),
-                        folders[label or unpruned].name,
-                        recipe,
-                    )
-                    for label, (recipe, _) in chosen.items()
-                ],
-                files[unpruned][FLOAT32].seq_lengths,
-                threads=settings.threads,
-                repetitions=settings.repetitions,
-            ),
-            strict=True,
-        )
+    paths = {
+        name: ExportFolder(folder / FOLDER).model(recipe)
+        for name, (folder, recipe, _) in chosen.items()
+    }
+    # Two rows may be one run, whose file is timed once.
+    distinct = {
+        paths[name]: benchmark.File(paths[name], folder.name, recipe)
+        for name, (folder, recipe, _) in chosen.items()
+    }
+    times = benchmark.session(
+        list(distinct.values()),
+        files[unpruned][FLOAT32].seq_lengths,
+        threads=settings.threads,
+        repetitions=settings.repetitions,
     )
-    base = timed.pop("")
-    found = {label: timings.with_float32(timing, base) for label, timing in timed.items()}
+    timed = dict(zip(distinct, times, strict=True))
+    base = timed[paths.pop("")]
+    found = {name: timings.with_float32(timed[path], base) for name, path in paths.items()}
     kept.put("session", key, base.session)
     kept.put("latency", key, found)
     return base.session, found

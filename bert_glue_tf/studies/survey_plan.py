@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -10,6 +11,7 @@ from bert_glue_tf.compression.names import NO_PRUNING
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data import readers
 from bert_glue_tf.models import encoders, families
+from bert_glue_tf.models.encoders import EncoderSource
 from bert_glue_tf.studies import hybrids
 from bert_glue_tf.studies.cells import Cell, cell
 from bert_glue_tf.studies.hybrids import Offer
@@ -88,15 +90,20 @@ def _chosen(methods: Sequence[str], given: Mapping[str, str], offer: Offer) -> l
 
 
 def _offer(given: Mapping[str, str]) -> Offer:
-    """Return what the encoder and the task of the settings offer."""
-    source = encoders.resolve(given.get("encoder", encoders.DEFAULT))
-    place = pathlib.Path(source.encoder)
+    """Return what the encoder and the task of the settings offer; each is looked up when asked."""
+
+    @functools.cache
+    def source() -> EncoderSource:
+        return encoders.resolve(given.get("encoder", encoders.DEFAULT))
+
+    def why_not(capability: str) -> str:
+        return families.why_never(source().kind, pathlib.Path(source().encoder), capability)
 
     def tags_words() -> bool:
         (config,) = cell(UNPRUNED, given, NO_PRUNING, (1,)).configs
         return readers.task_of(config).problem.tags_words
 
-    return Offer(lambda one: families.why_never(source.kind, place, one), tags_words)
+    return Offer(why_not, tags_words)
 
 
 def _cell(

@@ -24,6 +24,7 @@ from bert_glue_tf.studies import columns, printed
 from bert_glue_tf.studies.survey_measure import FLOAT32, INT8, Costs
 
 PRINTED = "the survey prints"
+OWN = "own file"  # The recipe of the file that a row is about.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Row:
       costs: of the model of the first seed; None where it was not trained.
       base: those of the unpruned model.
       reason: why it was not trained or exported; empty where it was.
-      int8_mark: of its dynamic_int8 file; None where it has none.
+      marks: recipe -> mark of its file; None where it has none.
       majority: score of the best answer that is always the same; None where that is not known.
     """
 
@@ -47,7 +48,7 @@ class Row:
     costs: Costs | None
     base: Costs
     reason: str
-    int8_mark: Mark | None
+    marks: Mapping[str, Mark | None]
     majority: float | None = None
 
     @property
@@ -60,9 +61,18 @@ class Row:
         """Median time of one example in the dynamic_int8 file, at the longest length."""
         return _longest(self.costs)["p50"] if self.costs and self.costs.files else None
 
+    @property
+    def own(self) -> ExportResult | None:
+        """The record of the file that the row is about, as the one it was trained for."""
+        return self.costs.own if self.costs else None
+
 
 def _longest(costs: Costs) -> Mapping[str, float]:
-    return costs.latency[max(costs.latency, key=int)]
+    return _at_longest(costs.latency)
+
+
+def _at_longest(latency: Mapping[str, Mapping[str, float]]) -> Mapping[str, float]:
+    return latency[max(latency, key=int)]
 
 
 def scope(record: ExperimentResult) -> str:
@@ -128,13 +138,24 @@ def _gzip_ratio(row: Row) -> float | None:
     return row.base.files[INT8].bytes["gzip"] / row.int8.bytes["gzip"]
 
 
-def _int8_score(row: Row) -> Score | None:
-    if row.costs is None or row.int8 is None:
+def _file_score(row: Row, file: ExportResult | None) -> Score | None:
+    """Return the primary metric's mean over the validation splits of a file of the row."""
+    if row.costs is None or file is None:
         return None
     task = tasks.of(row.costs.record)
     names = [f"{task.primary_metric}{suffix}" for suffix in task.validation_splits]
-    mean = float(np.mean([row.int8.metrics[name] for name in names]))
-    return Score(mean, row.int8_mark)
+    mean = float(np.mean([file.metrics[name] for name in names]))
+    return Score(mean, row.marks.get(file.recipe))
+
+
+def _own_milliseconds(row: Row) -> float | None:
+    if row.costs is None or row.own is None:
+        return None
+    return _at_longest(row.costs.own_latency)["p50"]
+
+
+def _score_text(score: Score | None) -> str:
+    return formats.score(score) if score else ""
 
 
 def _speed(row: Row) -> float | None:
@@ -178,7 +199,7 @@ COLUMNS: tuple[Column[Row], ...] = (
     _size("int8 MB", INT8, "plain"),
     _size("int8 gzip", INT8, "gzip"),
     Column("gzip ratio", _gzip_ratio, formats.ratio),
-    Column("int8 score", _int8_score, lambda score: formats.score(score) if score else ""),
+    Column("int8 score", lambda row: _file_score(row, row.int8), _score_text),
     Column("ms", lambda row: row.milliseconds, lambda value: formats.number(value, 2)),
     Column("speed", _speed, formats.ratio),
     Column(
@@ -186,6 +207,10 @@ COLUMNS: tuple[Column[Row], ...] = (
         lambda row: row.int8.peak_memory_bytes["total"] if row.int8 else None,
         formats.megabytes(0),
     ),
+    Column(OWN, lambda row: row.own and row.own.recipe, formats.plain),
+    Column("own MB", lambda row: row.own and row.own.bytes["plain"], formats.megabytes(2)),
+    Column("own ms", _own_milliseconds, lambda value: formats.number(value, 2)),
+    Column("own score", lambda row: _file_score(row, row.own), _score_text),
     Column(PRINTED, lambda row: row.method, printed_text, may_wrap=True),
     Column("why not", lambda row: row.reason),
 )
