@@ -180,6 +180,12 @@ CLAIMS: tuple[Claim, ...] = (
         _ASK_LOCAL_GLOBAL,
     ),
     Claim(
+        "local_global.de_cnn_share",
+        _LOCAL_GLOBAL,
+        "DE-CNN: about 70 % of the parameters are in the two embedding layers",
+        _ASK_LOCAL_GLOBAL,
+    ),
+    Claim(
         "local_global.de_cnn_zeros",
         _LOCAL_GLOBAL,
         "DE-CNN: global pruning empties every layer but the embeddings first",

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import functools
 import pathlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
-
-import numpy as np
 
 from bert_glue_tf.data import tasks
 from bert_glue_tf.models import families
@@ -15,7 +13,6 @@ from bert_glue_tf.reports import formats, plots, reading, tables, verdicts
 from bert_glue_tf.reports.groups import Group
 from bert_glue_tf.reports.tables import Table
 from bert_glue_tf.reports.verdicts import Comparison, Outcome
-from bert_glue_tf.runs.results import ExperimentResult
 from bert_glue_tf.studies import local_global_answers, local_global_models, printed, words, zeros
 from bert_glue_tf.studies.claims import Answer
 from bert_glue_tf.studies.local_global_grids import Grid, Way
@@ -29,7 +26,7 @@ from bert_glue_tf.studies.local_global_rows import (
 )
 from bert_glue_tf.studies.study import Section
 from bert_glue_tf.studies.swept import SweptStudy
-from bert_glue_tf.studies.zeros import RANKINGS, Zeros
+from bert_glue_tf.studies.zeros import RANKINGS, EmbeddingRow, Zeros
 
 CLAIM = "local pruning is more effective than global pruning"
 
@@ -74,7 +71,7 @@ class LocalGlobal(SweptStudy):
                 {name: self.group(one) for name, one in both.items()},
                 {name: self.compare(one, grid.unpruned) for name, one in both.items()},
                 differences[sparsity],
-                {name: _removed(self.records_of(one)) for name, one in both.items()},
+                {name: zeros.removed(self.records_of(one)) for name, one in both.items()},
                 "; ".join(failed),
                 majority,
             )
@@ -175,7 +172,7 @@ class LocalGlobal(SweptStudy):
             removed={
                 key: gone
                 for key, one in grid.pruned.items()
-                if (gone := _removed(self.records_of(one))) is not None
+                if (gone := zeros.removed(self.records_of(one))) is not None
             },
             zeros=self.zeros[grid.name],
             sizes=self.sizes[grid.name],
@@ -238,11 +235,26 @@ class LocalGlobal(SweptStudy):
             found[part] = found.get(part, 0) + self._weights[grid.name][name]
         return found
 
+    def embeddings(self) -> Table[EmbeddingRow]:
+        """Return the weights of the embeddings of BERTs beside the study's; no rows without one."""
+        known = local_global_models.MODELS
+        models = {
+            known[grid.model].title if grid.model else grid.title: grid
+            for grid in self.grids
+            if zeros.has_embeddings(self.sizes[grid.name])
+        }
+        return zeros.embeddings(
+            zeros.embedding_row(title, self.sizes[one.name], sum(self._weights[one.name].values()))
+            for title, one in models.items()
+        )
+
     # --- the whole ---
 
     def tables(self) -> dict[str, Table[Any]]:
         """Return the overview, the scores of each model, and where its zeros are."""
         found: dict[str, Table[Any]] = {"local_global_overview": self.overview()}
+        if (own := self.embeddings()).rows:
+            found["local_global_embeddings"] = own
         for grid in self.grids:
             found[f"{grid.name}_scores"] = self.scores(grid)
             if self.zeros[grid.name]:
@@ -263,6 +275,8 @@ class LocalGlobal(SweptStudy):
             yield Section(lines=tuple(self.finding(grid)))
         if len(self.grids) > 1:  # At the end, which a terminal shows.
             yield Section(f"All models{self.sample_mark}", self.overview())
+        if (own := self.embeddings()).rows:
+            yield Section(_EMBEDDINGS, own)
         yield Section(lines=(f"The study's claim: {CLAIM}.", *self._claims(), *self.notes()))
 
     def figures(self) -> dict[str, Any]:
@@ -276,7 +290,7 @@ class LocalGlobal(SweptStudy):
                 made[f"{grid.name}_scores"] = plots.score_against_sparsity(title, curves, base)
             if self.zeros[grid.name]:
                 title = f"{grid.title}{self.sample_mark}: where the zeros are"
-                lines = _lines(self.zeros[grid.name])
+                lines = zeros.lines(self.zeros[grid.name])
                 made[f"{grid.name}_zeros"] = plots.zeros_by_part(title, lines)
         return made
 
@@ -284,7 +298,7 @@ class LocalGlobal(SweptStudy):
         """Yield the share of weights that are zero in truth, and the models that have it."""
         for sparsity in grid.sparsities:
             one = grid.pruned[ranking, sparsity]
-            group, removed = self.group(one), _removed(self.records_of(one))
+            group, removed = self.group(one), zeros.removed(self.records_of(one))
             if group is not None and removed is not None:
                 yield removed if grid.way is Way.REGROWN else sparsity, group
 
@@ -310,6 +324,8 @@ class LocalGlobal(SweptStudy):
             *(f"- {line}" for line in self._claims()),
             "",
         ]
+        if (own := self.embeddings()).rows:
+            lines += [f"## {_EMBEDDINGS}", "", tables.markdown(own)]
         for grid in self.grids:
             lines += self._grid_text(grid)
         lines += [*(f"- {line}" for line in self.notes()), "", *self.failed_section()]
@@ -372,22 +388,7 @@ class LocalGlobal(SweptStudy):
         return " ".join(told)
 
 
-def _removed(records: Sequence[ExperimentResult]) -> float | None:
-    """Return the share of the weights in scope that are zero, mean over the seeds."""
-    found = [one.parameters["pruned"] / one.parameters["prunable"] for one in records]
-    return float(np.mean(found)) if found else None
-
-
-def _lines(found: Zeros) -> dict[str, dict[str, Mapping[str, float]]]:
-    """Return ranking -> sparsity -> part -> fraction of zeros, as a figure takes them."""
-    return {
-        ranking: {
-            words.percent(s): values for (r, s), values in sorted(found.items()) if r == ranking
-        }
-        for ranking in RANKINGS
-    }
-
-
+_EMBEDDINGS = "Weights of the embeddings, and their share of all"
 _NO_VERDICT = "no verdict"
 _WINNERS = {
     Outcome.BETTER: "local better",

@@ -16,7 +16,7 @@ from bert_glue_tf.studies import claims, local_global_claims, words
 from bert_glue_tf.studies.claims import Answer, Verdict
 from bert_glue_tf.studies.local_global_claims import Kept
 from bert_glue_tf.studies.local_global_grids import Grid, Way
-from bert_glue_tf.studies.local_global_models import BERTS, CONVOLUTIONS, DE_CNNS
+from bert_glue_tf.studies.local_global_models import BERTS, CONVOLUTIONS, DE_CNNS, MODELS
 from bert_glue_tf.studies.zeros import Zeros
 
 # Up to which sparsity local keeps a considerable score, and behind which global drops.
@@ -102,12 +102,14 @@ class _Question:
       models: that it speaks of; empty for all.
       compares: the two rankings are compared with each other.
       is_of_scores: what is gone in truth has to stand beside the answer.
+      is_of_models: it is the same however they are pruned.
     """
 
     ask: _Ask
     models: Sequence[str] = ()
     compares: bool = False
     is_of_scores: bool = False
+    is_of_models: bool = False
 
 
 def _answer(found: Sequence[Found], asked: _Question) -> Answer | None:
@@ -117,6 +119,8 @@ def _answer(found: Sequence[Found], asked: _Question) -> Answer | None:
     nothing about which of them is the better one.
     """
     own = [one for one in found if not asked.models or one.grid.model in asked.models]
+    if asked.is_of_models:
+        return asked.ask(own)
     by_way = {way: [one for one in own if one.grid.way is way] for way in Way}
     equal, regrown = (asked.ask(by_way[way]) for way in (Way.EQUAL, Way.REGROWN))
     if regrown is None:
@@ -201,6 +205,13 @@ def _of_each(answer: Callable[[Found, Group], Answer | None]) -> _Ask:
     return ask
 
 
+def _share(found: Sequence[Found]) -> Answer | None:
+    names = {one.grid.model: MODELS[one.grid.model].title for one in found}
+    sizes = {names[one.grid.model]: one.sizes for one in found if one.sizes}
+    encoders = dict.fromkeys(one.pruned.first.encoder for one in found if one.pruned)
+    return local_global_claims.vectors_share(sizes, list(encoders))
+
+
 _LEAST_FIRST = (Verdict.DOES_NOT_HOLD, Verdict.CANNOT_BE_TOLD, Verdict.HOLDS)
 _ASKED: tuple[_Question, ...] = (
     _Question(_ranked("local_global.local"), compares=True, is_of_scores=True),
@@ -220,6 +231,7 @@ _ASKED: tuple[_Question, ...] = (
         compares=True,
         is_of_scores=True,
     ),
+    _Question(_share, DE_CNNS, is_of_models=True),
     _Question(
         _of_each(
             lambda one, pruned: local_global_claims.vectors_last(pruned, one.zeros, one.sizes)

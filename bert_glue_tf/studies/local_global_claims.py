@@ -27,6 +27,7 @@ _KINDS = {
 # names no number.
 CONSIDERABLE = 0.5
 _VECTORS = " vectors"
+_ABOUT_70 = (0.65, 0.75)  # "About 70 % of the parameters": nearer to it than to another ten.
 _RIGHT_AFTER = 0.1  # A drop at a sparsity that is larger by no more is one right after another.
 
 
@@ -236,6 +237,43 @@ def _answer(claim: str, verdict: Verdict, numbers: str, tested: Sequence[Compari
     )
 
 
+def _of_vectors(sizes: Mapping[str, int]) -> int:
+    return sum(count for part, count in sizes.items() if part.endswith(_VECTORS))
+
+
+def vectors_share(
+    models: Mapping[str, Mapping[str, int]], encoders: Sequence[str]
+) -> Answer | None:
+    """Return whether about 70 % of a CNN's weights are in its word vectors, of each model.
+
+    It is arithmetic: each word has 300 general and 100 domain numbers, and the network above them
+    is the same for any number of words.
+
+    Args:
+      models: title of a model -> part of its network -> number of its weights in scope.
+      encoders: their names.
+
+    Returns:
+      None where the vectors of no model were in scope.
+    """
+    told, near = [], []
+    for title, sizes in models.items():
+        vectors, whole = _of_vectors(sizes), sum(sizes.values())
+        if not vectors or vectors == whole:
+            continue
+        low, high = _ABOUT_70
+        near.append(low <= vectors / whole < high)
+        told.append(
+            f"{title}: {vectors:,} of {whole:,} weights, {vectors / whole:.1%}, where a network "
+            f"with so many others has 70 % with {0.7 / 0.3 * (whole - vectors):,.0f}"
+        )
+    if not told:
+        return None
+    verdict = Verdict.HOLDS if all(near) else Verdict.DOES_NOT_HOLD
+    numbers = f"{'; '.join(told)}. The share grows with the number of words that have a vector"
+    return Answer("local_global.de_cnn_share", verdict, numbers, encoder=", ".join(encoders))
+
+
 def vectors_last(group: Group, found: Zeros, sizes: Mapping[str, int]) -> Answer | None:
     """Return whether global ranking empties all of a CNN ahead of its word vectors.
 
@@ -254,7 +292,7 @@ def vectors_last(group: Group, found: Zeros, sizes: Mapping[str, int]) -> Answer
     others = [part for part in sizes if part not in vectors]
     if not known or not vectors or not others:
         return None
-    whole = sum(sizes[part] for part in vectors)
+    whole = _of_vectors(sizes)
     told, ahead = [], []
     for sparsity, values in known.items():
         gone = sum(values[part] * sizes[part] for part in vectors) / whole
@@ -265,11 +303,7 @@ def vectors_last(group: Group, found: Zeros, sizes: Mapping[str, int]) -> Answer
             f"{100 * values[fullest]:.1f} % of {fullest}"
         )
     verdict = Verdict.HOLDS if all(ahead) else Verdict.DOES_NOT_HOLD
-    share = 100 * whole / sum(sizes.values())
-    numbers = (
-        f"the vectors are {share:.0f} % of the weights; zeros of the vectors and of the other part "
-        f"that has the fewest, {'; '.join(told)}"
-    )
+    numbers = "zeros of the vectors and of the other part that has the fewest, " + "; ".join(told)
     return Answer(
         "local_global.de_cnn_zeros", verdict, numbers, 0, len(group.seeds), group.first.encoder
     )

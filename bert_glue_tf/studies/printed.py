@@ -84,6 +84,9 @@ HEADS = {
     "tfm": "transformer",
     "crf": "crf",
 }
+# Embeddings in Figure 10 of the local and global study -> part of a BERT here. Its fourth row, the
+# numbers of the positions, is of no weights.
+_EMBEDDINGS = {"word": "words", "position": "positions", "token_type": "types"}
 # The metrics of that table; accuracy for the others.
 _METRICS = {"mrpc": "f1", "stsb": "spearman"}
 # Task -> score of always giving one answer, by the report's metric, and number of its dev examples:
@@ -187,6 +190,20 @@ def unpruned(model: str) -> float | None:
     """
     found = document("local_global")["unpruned_elsewhere"]["f1"].get(model)
     return None if found is None else found / 100
+
+
+def embedding_weights() -> dict[str, tuple[int, float]]:
+    """Return the local and global study's Figure 10, of BERT-base.
+
+    Returns:
+      Part of the network, by our names -> number of its weights, and their share as a fraction.
+    """
+    figure = document("local_global")["figure10_embedding_parameters"]
+    found = {ours: figure[theirs] for theirs, ours in _EMBEDDINGS.items()}
+    return {
+        part: (weights, float(percent.removesuffix("%")) / 100)
+        for part, (weights, percent) in found.items()
+    }
 
 
 @functools.cache

@@ -5,11 +5,14 @@ from __future__ import annotations
 import dataclasses
 import math
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+import numpy as np
 
 from bert_glue_tf.models.backbone import Backbone
 from bert_glue_tf.reports.tables import Column, Table
-from bert_glue_tf.studies import words
+from bert_glue_tf.runs.results import ExperimentResult
+from bert_glue_tf.studies import printed, words
 
 RANKINGS = ("local", "global")
 # (ranking, sparsity) -> part of the model -> its fraction of zeros.
@@ -42,6 +45,71 @@ def _zeros(key: tuple[str, float], named: bool) -> Column[ZeroRow]:
     ranking, sparsity = key
     head = f"{ranking} {words.percent(sparsity)}" if named else words.percent(sparsity)
     return Column(head, lambda row: row.values[key], lambda value: f"{100 * value:.1f}")
+
+
+@dataclasses.dataclass(frozen=True)
+class EmbeddingRow:
+    """The embeddings of one model.
+
+    Attributes:
+      title: the name to call it by.
+      weights: part of the network -> number of its weights, and their share as a fraction.
+    """
+
+    title: str
+    weights: Mapping[str, tuple[int, float]]
+
+
+def has_embeddings(parts: Collection[str]) -> bool:
+    """Tell whether a network has the parts that the study's Figure 10 counts, as a BERT."""
+    return set(printed.embedding_weights()) <= set(parts)
+
+
+def embedding_row(title: str, sizes: Mapping[str, int], whole: int) -> EmbeddingRow:
+    """Return the row of one of our models.
+
+    Args:
+      title: the name to call it by.
+      sizes: part of the network -> number of its weights.
+      whole: number of all weights.
+    """
+    return EmbeddingRow(title, {part: (n, n / whole) for part, n in sizes.items()})
+
+
+def embeddings(models: Iterable[EmbeddingRow]) -> Table[EmbeddingRow]:
+    """Return the weights in the embeddings of BERTs beside those that the study's Figure 10 prints.
+
+    Args:
+      models: ours; those without such parts are left out.
+
+    Returns:
+      A table without rows where none has them.
+    """
+    theirs = printed.embedding_weights()
+    rows = [one for one in models if has_embeddings(one.weights)]
+    first = [EmbeddingRow("BERT-base, Figure 10", theirs)] if rows else []
+    columns = [_embedding(part) for part in theirs]
+    return Table((Column("model", lambda row: row.title), *columns), (*first, *rows))
+
+
+def _embedding(part: str) -> Column[EmbeddingRow]:
+    return Column(part, lambda row: row.weights[part], lambda told: f"{told[0]:,} ({told[1]:.4%})")
+
+
+def removed(records: Sequence[ExperimentResult]) -> float | None:
+    """Return the share of the weights in scope that are zero, mean over the seeds."""
+    found = [one.parameters["pruned"] / one.parameters["prunable"] for one in records]
+    return float(np.mean(found)) if found else None
+
+
+def lines(found: Zeros) -> dict[str, dict[str, Mapping[str, float]]]:
+    """Return ranking -> sparsity -> part -> fraction of zeros, as a figure takes them."""
+    return {
+        ranking: {
+            words.percent(s): values for (r, s), values in sorted(found.items()) if r == ranking
+        }
+        for ranking in RANKINGS
+    }
 
 
 def spread(

@@ -91,6 +91,10 @@ def test_where_the_zeros_are_is_what_the_records_say(studied):
         assert pruned / record.parameters["prunable"] == pytest.approx(sparsity, abs=2e-3)
         if ranking == "local":
             assert list(values.values()) == pytest.approx([sparsity] * 6, abs=0.01)
+    theirs, ours = study.embeddings().texts()
+    assert (theirs["model"], ours["model"]) == ("BERT-base, Figure 10", "sst2")
+    of_words = sum(count for name, count in sizes.items() if "word_embeddings" in name)
+    assert ours["words"] == f"{of_words:,} ({of_words / sum(sizes.values()):.4%})"
     # The embeddings of the tiny encoder are drawn narrower than its matrices.
     assert found["global", 0.75]["words"] > found["global", 0.75]["layer 1"] + 0.02
 
@@ -113,6 +117,7 @@ def test_the_command_writes_scores_zeros_and_figures(studied, tmp_path):
     assert names == {
         "local_global.md",
         "local_global_claims.json",
+        "local_global_embeddings.csv",
         "local_global_overview.csv",
         "sst2_scores.csv",
         "sst2_zeros.csv",

@@ -19,6 +19,7 @@ from bert_glue_tf.studies import (
     local_global_models,
     printed,
 )
+from bert_glue_tf.studies import zeros as zeros_of
 from bert_glue_tf.studies.claims import Verdict
 from bert_glue_tf.studies.local_global_claims import Kept
 from bert_glue_tf.studies.local_global_grids import Way
@@ -347,8 +348,32 @@ def test_layers_are_emptied_ahead_of_the_vectors(found, verdict):
     named = {("global", sparsity): values for sparsity, values in found.items()}
     answer = local_global_claims.vectors_last(OneGroup, named, SIZES)
     assert answer.verdict is verdict
-    assert "the vectors are 70 % of the weights" in answer.numbers
     assert "50 %: 30.0 % of the vectors" in answer.numbers
+
+
+def test_the_share_of_the_vectors_is_that_of_the_models_whichever_way_they_are_pruned():
+    both = [found_with("de_cnn_laptop", way, 0.3) for way in Way]
+    answer = answered(*both)["local_global.de_cnn_share"]
+    assert answer.verdict is Verdict.HOLDS
+    assert answer.numbers.count("DE-CNN, laptop: 700 of 1,000 weights, 70.0%") == 1
+    more = {**SIZES, "general vectors": 2000}  # 2,100 of 2,400 are 87.5 %.
+    other = dataclasses.replace(found_with("de_cnn_restaurant", Way.EQUAL, 0.3), sizes=more)
+    answer = answered(*both, other)["local_global.de_cnn_share"]
+    assert answer.verdict is Verdict.DOES_NOT_HOLD
+    assert "DE-CNN, restaurant: 2,100 of 2,400 weights, 87.5%" in answer.numbers
+    assert "has 70 % with 700" in answer.numbers
+    assert local_global_claims.vectors_share({"Conv-4": {"layer 1": 10}}, []) is None
+
+
+def test_the_embeddings_stand_beside_figure_10():
+    sizes = {"words": 800, "positions": 50, "types": 2, "layer 1": 100}
+    models = [zeros_of.embedding_row("tiny", sizes, 1000), zeros_of.embedding_row("cnn", {}, 10)]
+    theirs, ours = zeros_of.embeddings(models).texts()
+    assert theirs["words"] == "23,440,896 (21.4012%)"  # As it prints them.
+    assert theirs["positions"] == "393,216 (0.3591%)"
+    assert theirs["types"] == "1,536 (0.0014%)"
+    assert (ours["model"], ours["words"]) == ("tiny", "800 (80.0000%)")
+    assert not zeros_of.embeddings(models[1:]).rows
 
 
 def test_without_vectors_in_scope_nothing_is_answered():
@@ -438,8 +463,8 @@ def test_where_the_zeros_are_every_model_is_asked():
     other = found_with("de_cnn_restaurant", Way.EQUAL, 0.3, part=0.2)
     answer = answered(laptop, other)[name]
     assert answer.verdict is Verdict.DOES_NOT_HOLD
-    assert "DE-CNN, laptop, equal sparsity: the vectors are" in answer.numbers
-    assert "DE-CNN, restaurant, equal sparsity: the vectors are" in answer.numbers
+    assert "DE-CNN, laptop, equal sparsity: zeros of the vectors" in answer.numbers
+    assert "DE-CNN, restaurant, equal sparsity: zeros of the vectors" in answer.numbers
     unlearned = found_with("de_cnn_restaurant", Way.EQUAL, 0.3, 0.4, Mark.COLLAPSED)
     answer = answered(laptop, unlearned)[name]
     assert answer.verdict is Verdict.CANNOT_BE_TOLD

@@ -173,6 +173,8 @@ def test_the_command_shows_what_is_finished(studied, tmp_path):
     files = {f"{grid.name}_{what}.csv" for grid in study.grids for what in ("scores", "zeros")}
     assert {"local_global.md", "local_global_claims.json", "local_global_overview.csv"} <= names
     assert files <= names
+    rows = read(tmp_path / "out" / "local_global_embeddings.csv")
+    assert [row["model"] for row in rows] == ["BERT-base, Figure 10", "BERT-crf, laptop14"]
     rows = read(tmp_path / "out" / "local_global_overview.csv")
     assert [row["model"] for row in rows] == [grid.title for grid in study.grids]
     assert "conv4_regrown_zeros.png" in names
