@@ -62,14 +62,15 @@ def test_a_cnn_has_the_recipe_of_the_study_and_what_is_given_goes_before():
     assert [one.seed for one in equal.unpruned.configs] == [1, 2, 3]
     assert equal.unpruned == regrown.unpruned  # Trained once for both ways.
     assert (config.plateau_epochs, config.early_stopping) == (20, 25)
-    published, told = local_global_models.deviations(["de_cnn_laptop"], [Way.EQUAL])
+    _, published, told = local_global_models.deviations(["de_cnn_laptop"], [Way.EQUAL])
     assert "Xu et al. 2018" in published
     assert printed.unpruned("de_cnn_laptop") == pytest.approx(0.8159)
     assert printed.unpruned("conv4") is None
     assert "after 20 epochs without a better one (theirs: 20 of conv4" in told
     assert "ends after 25 (theirs: 100)" in told
-    assert len(local_global_models.deviations(["bert_crf"], list(Way))) == 1
-    assert local_global_models.deviations(["bert_crf"], [Way.EQUAL]) == []
+    # Of a BERT the algorithm alone, and what is scored where weights grow back.
+    assert len(local_global_models.deviations(["bert_crf"], list(Way))) == 2
+    assert len(local_global_models.deviations(["bert_crf"], [Way.EQUAL])) == 1
     assert grids("de_cnn_laptop")[0].unpruned.configs[0].epochs == 300
     assert grids("conv4")[0].unpruned.configs[0].epochs == 200
 
@@ -124,6 +125,20 @@ def test_all_runs_of_a_model_are_different_ones(name):
 def test_what_is_no_model_way_or_share_is_refused(call, named):
     with refuses(UserError, named):
         call()
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ([Way.EQUAL], "what is pruned stays zero."),
+        ([Way.REGROWN], "weights grow back, and the sparsities are not equal."),
+        ([Way.REGROWN, Way.EQUAL], "what is pruned stays zero; as the authors' code, weights grow"),
+    ],
+)
+def test_no_way_is_said_to_be_the_studys_algorithm(asked, told):
+    first, *_ = local_global_models.deviations([], asked)
+    assert "Algorithm 1 weights may grow back until the next mask" in first
+    assert told in first
 
 
 def test_equal_sparsity_needs_no_share_of_the_authors():
