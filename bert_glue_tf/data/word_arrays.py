@@ -2,7 +2,8 @@
 
 `laptop.npz` and `restaurant.npz` of Xu et al. 2018 (https://github.com/howardhsu/DE-CNN, MIT): int
 [n, longest] `train_X`, `train_y`, `test_X` and `test_y`, 0 behind a sentence; `word_idx.json`
-beside them names the words. Labels are 0, 1, 2 for O, B, I of an aspect.
+beside them names the words. Labels are 0, 1, 2 for O, B, I of an aspect; an I that no B begins is
+repaired as in files of the user's own.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from bert_glue_tf.core import lazy, strict_json
 from bert_glue_tf.core.errors import UserError
-from bert_glue_tf.data import tsv
+from bert_glue_tf.data import repairing, tsv
 from bert_glue_tf.data.task_spec import TaskSpec
 
 if TYPE_CHECKING:
@@ -72,6 +73,8 @@ def parse(task: TaskSpec, path: str, raw: bytes, split: str) -> tsv.Table:
             )
         sentences.append(" ".join(words[one] for one in numbers[row, :length].tolist()))
         found.append(labels[row, :length].tolist())
+    places = [f"{path}: sentence {row} of {part}_X" for row in rows]
+    found = repairing.repaired(places, task.problem, found)
     return tsv.Table([sentences], found, 0, hashlib.sha256(raw).hexdigest())
 
 

@@ -53,6 +53,21 @@ def test_each_split_is_its_part_of_the_file(folder):
     assert readers.task_of(DataSettings(task="rest16_aspects")).file_format == "word_arrays"
 
 
+def test_a_sequence_that_breaks_bio_is_counted_and_repaired_as_conlleval_does(folder, caplog):
+    write(folder, train_y=[[0, 2, 0], [2, 2, 1], [1, 0, 0]])
+    with caplog.at_level("WARNING", logger="absl"):
+        found = readers.load(TASK, str(folder), "train")
+    assert found.labels.tolist() == [[0, 1, -1], [1, 2, 1]]
+    (said,) = [one.getMessage() for one in caplog.records if "conlleval" in one.getMessage()]
+    assert said.startswith(f"{folder}/laptop.npz: sentence 0 of train_X: the tags")
+    assert "(2, 2 tags changed)" in said
+    # Nothing is said of a split without one.
+    caplog.clear()
+    with caplog.at_level("WARNING", logger="absl"):
+        readers.load(TASK, str(folder), "test")
+    assert not [one for one in caplog.records if "conlleval" in one.getMessage()]
+
+
 @pytest.mark.parametrize(
     ("changes", "named"),
     [

@@ -13,8 +13,9 @@ from types import MappingProxyType
 from typing import Any
 
 from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.data import repairing
 from bert_glue_tf.data.own.table import Table
-from bert_glue_tf.data.own.words import repaired, tags_of
+from bert_glue_tf.data.own.words import tags_of
 from bert_glue_tf.data.problems import Classification, MultiLabel, Problem, Regression, Tagging
 
 MOST_CLASSES = 5000
@@ -361,4 +362,4 @@ def _read_tags(column: Column, problem: Problem, good: str) -> list[Any]:
         except ValueError as error:
             wrong = f"{column.places[row]}: the column {column.name!r}: {error}."
             raise UserError(f"{wrong} {good}".rstrip()) from None
-    return repaired(column.places, problem, found)
+    return repairing.repaired(column.places, problem, found)

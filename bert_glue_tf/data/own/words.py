@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Sequence
 from typing import Any
 
-from absl import logging
-
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.data.own.table import Table
-from bert_glue_tf.data.problems import Problem
 from bert_glue_tf.data.words import between_blanks
 
 _TRIED = 200  # Rows that tell what a column holds.
@@ -91,33 +87,3 @@ def require_as_many(rows: Table, texts: Sequence[str], labels: Sequence[Sequence
             raise UserError(
                 f"{place}: {words} words and {len(label)} tags. Good: a tag for each word."
             )
-
-
-def repaired(places: Sequence[str], problem: Problem, labels: list[Any]) -> list[Any]:
-    """Return labels whose spans begin as the tags' scheme asks, and say how many were changed.
-
-    A sequence that breaks the scheme is read as conlleval does.
-
-    Args:
-      places: where each row stands.
-      problem: of tagged words.
-      labels: the ids of each sentence.
-    """
-    found = [problem.repaired(label) for label in labels]
-    changed = [row for row, label in enumerate(labels) if label != found[row]]
-    if changed:
-        words = sum(a != b for row in changed for a, b in zip(labels[row], found[row], strict=True))
-        _say(places[changed[0]], len(changed), words)
-    return found
-
-
-@functools.cache  # A command reads its examples more than once.
-def _say(first: str, sentences: int, words: int) -> None:
-    logging.warning(
-        "%s: the tags of this sentence break their scheme, as an I- does that no B- of its type "
-        "begins. It and all such sentences (%d, %d tags changed) are read as conlleval does: a "
-        "span begins there",
-        first,
-        sentences,
-        words,
-    )
