@@ -118,16 +118,25 @@ def curves(number: str) -> dict[str, list[dict[str, float]]]:
 
     Losses as the training gives them, accuracies as fractions; the report prints both in percent.
     """
+    return {method: _curve(number, name) for method, name in _COLUMNS.items()}
+
+
+def curve_differences(number: str) -> list[dict[str, float]]:
+    """Return the report's Table 1 or 2, its column of differences: with pruning minus without.
+
+    For each epoch those of losses and accuracies, as `curves` has them. The report prints them
+    rounded from numbers that it does not print, so that they are not those of its other columns.
+    """
+    return _curve(number, "difference")
+
+
+def _curve(number: str, column: str) -> list[dict[str, float]]:
     table = document("report")[_CURVES[number][0]]
-    place = {method: table["columns"].index(name) for method, name in _COLUMNS.items()}
-    epochs = range(len(table["training_loss"]))
-    return {
-        method: [
-            {name: table[key][epoch][column] / 100 for name, key in _CURVE_NAMES.items()}
-            for epoch in epochs
-        ]
-        for method, column in place.items()
-    }
+    place = table["columns"].index(column)
+    return [
+        {name: table[key][epoch][place] / 100 for name, key in _CURVE_NAMES.items()}
+        for epoch in range(len(table["training_loss"]))
+    ]
 
 
 def quantization() -> dict[str, dict[str, float]]:
@@ -163,6 +172,13 @@ def structures() -> Scores:
         method: {task: value / 100 for task, value in zip(tasks, table[name], strict=True)}
         for name, method in STRUCTURES.items()
     }
+
+
+def devlin() -> dict[str, float]:
+    """Return the row of BERT-base by its own paper in that table: task -> score as a fraction."""
+    table = document("structured")["table1"]
+    pairs = zip(table["tasks"], table["bert_base_devlin"], strict=True)
+    return {_TASKS[name]: value / 100 for name, value in pairs}
 
 
 def taggers(folder: str) -> dict[str, float]:
@@ -222,6 +238,19 @@ def shared_networks() -> list[str]:
     """Return the networks of the second report's Table 2, by the names that it gives them."""
     table = document("structured")["table2"]
     return [name for name, values in table.items() if isinstance(values, dict)]
+
+
+def shared_note(network: str) -> str:
+    """Return in what the second report's text contradicts its Table 2; empty of most networks.
+
+    Args:
+      network: by the report's name; for any other there is nothing.
+    """
+    if network not in shared_networks():
+        return ""
+    name = network.partition(" / ")[0]
+    notes = document("structured")["table2"]["notes"]
+    return next((note for note in notes if name in note), "")
 
 
 def shared(network: str) -> list[Printed]:

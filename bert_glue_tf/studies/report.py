@@ -17,14 +17,17 @@ from bert_glue_tf.reports.groups import Group
 from bert_glue_tf.reports.measured import REFERENCE, SAMPLE, Model
 from bert_glue_tf.reports.tables import Table
 from bert_glue_tf.reports.verdicts import Comparison, Outcome
-from bert_glue_tf.studies import printed, report_claims, report_plan, words
+from bert_glue_tf.studies import printed, report_claims, report_plan, report_rows, words
 from bert_glue_tf.studies.claims import Answer
 from bert_glue_tf.studies.report_plan import QUANTIZED, RECIPE, Plan
 from bert_glue_tf.studies.report_rows import (
     CURVE,
+    DIFFERENCE,
+    DIFFERENCE_PARTS,
     PARTS,
     QUANTIZATION,
     CurveRow,
+    DifferenceRow,
     QuantizationRow,
 )
 from bert_glue_tf.studies.report_rows import CURVES as CURVE_NAMES
@@ -90,10 +93,15 @@ class Report(Study[Trained]):
     # --- tables ---
 
     def tables(self) -> dict[str, Table[Any]]:
-        """Return the three tables; one without a finished run has no rows."""
-        found: dict[str, Table[Any]] = {
-            f"table_{number}": Table(CURVE, tuple(self._curve_rows(number))) for number in CURVES
-        }
+        """Return the three tables; one without a finished run has no rows.
+
+        The differences that Tables 1 and 2 print as a column are tables of their own.
+        """
+        found: dict[str, Table[Any]] = {}
+        for number in CURVES:
+            found[f"table_{number}"] = Table(CURVE, tuple(self._curve_rows(number)))
+            rows = tuple(self._difference_rows(number))
+            found[f"table_{number}_differences"] = Table(DIFFERENCE, rows)
         return found | {"table_3": Table(QUANTIZATION, tuple(self._quantization_rows()))}
 
     def _curve_rows(self, number: str) -> Iterator[CurveRow]:
@@ -118,6 +126,21 @@ class Report(Study[Trained]):
                     examples=group.first.examples,
                     majority=majority,
                 )
+
+    def _difference_rows(self, number: str) -> Iterator[DifferenceRow]:
+        """Yield the differences by pruning of each epoch of Table 1 or 2."""
+        task = printed.task_of_curves(number)
+        pruned, without = (self.group(Trained(task, m)) for m in (DEFAULT_METHOD, NO_PRUNING))
+        if pruned is not None and without is not None:
+            yield from report_rows.differences(pruned, without, printed.curve_differences(number))
+
+    def _parts(self, found: Mapping[str, Table[Any]], number: str) -> Iterator[tuple[str, Any]]:
+        """Yield the parts of Table 1 or 2 that fit a page, each with its name."""
+        for parts, name in ((PARTS, ""), (DIFFERENCE_PARTS, "_differences")):
+            whole = found[f"table_{number}{name}"]
+            for part, heads in parts.items():
+                if whole.rows or not name:  # Without both trainings there is no difference.
+                    yield part, whole.pick(*heads)
 
     def _quantization_rows(self) -> Iterator[QuantizationRow]:
         """Yield the files of Table 3: accuracy and size, without and with quantization."""
@@ -215,8 +238,8 @@ class Report(Study[Trained]):
         yield Section(lines=(self._settings_line(),))
         for number in CURVES:
             title = f"Table {number}. {printed.TITLES[number]}{self._sample}"
-            for part, heads in PARTS.items():
-                yield Section(f"{title}: {part}", found[f"table_{number}"].pick(*heads))
+            for part, shown in self._parts(found, number):
+                yield Section(f"{title}: {part}", shown)
         yield Section(f"Table 3. {printed.TITLES['3']}{self._sample}", found["table_3"])
         counts = (f"{task}: {told}" for task, told in self._counts().items())
         yield Section(lines=(_FILES, _INTERVALS, *counts, *self.findings()))
@@ -245,8 +268,8 @@ class Report(Study[Trained]):
             lines += [f"## Table {number}. {printed.TITLES[number]}{sample}", ""]
             if number == "3":
                 lines += [_FILES, "", tables.markdown(table)]
-            for part, heads in (PARTS if number in CURVES else {}).items():
-                lines += [f"{part.capitalize()}:", "", tables.markdown(table.pick(*heads))]
+            for part, shown in self._parts(found, number) if number in CURVES else ():
+                lines += [f"{part.capitalize()}:", "", tables.markdown(shown)]
         lines += [f"## The two hypotheses{sample}", "", words.tests("all claims"), ""]
         lines += [f"- {one}" for one in self.findings()]
         return "\n".join([*lines, ""])
@@ -289,7 +312,8 @@ class Report(Study[Trained]):
 _FILES = f"Ours: float32 and {RECIPE} .tflite files; the report: PyTorch's checkpoints."
 _INTERVALS = (
     "Ours: mean over the seeds, and their range. interval: 95 %, over the examples. majority: "
-    "accuracy of the most frequent class."
+    "accuracy of the most frequent class. difference: with pruning minus without, seed by seed, "
+    "and its interval Student's over the seeds."
 )
 
 

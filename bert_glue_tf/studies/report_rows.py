@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from bert_glue_tf.reports import formats
+from bert_glue_tf.reports.groups import Group
 from bert_glue_tf.reports.measured import Interval
 from bert_glue_tf.reports.tables import Column, Tone
 from bert_glue_tf.studies import shares
@@ -50,6 +51,53 @@ class CurveRow:
     def interval(self) -> Interval:
         """95 % interval of the mean validation accuracy over the examples."""
         return shares.interval(self.mean("val_accuracy"), self.examples)
+
+
+@dataclasses.dataclass(frozen=True)
+class DifferenceRow:
+    """The differences of one epoch, with pruning minus without.
+
+    Attributes:
+      epoch: from 1.
+      theirs: the report's, by name; empty of an epoch that it has not.
+      each: ours by name, one for each seed that has both trainings.
+    """
+
+    epoch: int
+    theirs: Mapping[str, float]
+    each: Mapping[str, Sequence[float]]
+
+    def ours(self, name: str) -> tuple[float, Interval | None]:
+        """Return the mean of our differences and its 95 % interval, Student's, over the seeds.
+
+        Of one seed there is no interval.
+        """
+        found = self.each[name]
+        mean = sum(found) / len(found)
+        return mean, shares.over_seeds(found) if len(found) > 1 else None
+
+
+def differences(
+    pruned: Group, without: Group, theirs: Sequence[Mapping[str, float]]
+) -> Iterator[DifferenceRow]:
+    """Yield the differences of each epoch that both trainings of every seed have.
+
+    Args:
+      pruned: models of several seeds, and
+      without: those of the same seeds that were not pruned.
+      theirs: of the report, by epoch.
+    """
+    known = {model.seed: model.history for model in without.models}
+    pairs = [(m.history, known[m.seed]) for m in pruned.models if m.seed in known]
+    for epoch in range(min((len(one) for pair in pairs for one in pair), default=0)):
+        yield DifferenceRow(
+            epoch + 1,
+            theirs[epoch] if epoch < len(theirs) else {},
+            {
+                name: [float(a[epoch][name]) - float(b[epoch][name]) for a, b in pairs]
+                for name in CURVES
+            },
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,6 +175,34 @@ CURVE: tuple[Column[CurveRow], ...] = (
 PARTS: Mapping[str, tuple[str, ...]] = {
     "training": ("pruning", "epoch", *_heads("loss", "accuracy")),
     "validation": ("pruning", "epoch", *_heads("val_loss", "val_accuracy"), INTERVAL, "majority"),
+}
+
+
+def _signed(value: float | None) -> str:
+    return "" if value is None else f"{value:+.3f}"
+
+
+def _with_interval(value: tuple[float, Interval | None]) -> str:
+    """Return `+0.100`, or with several seeds `+0.100 (-0.050 to +0.250)`."""
+    mean, interval = value
+    told = _signed(mean)
+    return told if interval is None else f"{told} ({interval[0]:+.3f} to {interval[1]:+.3f})"
+
+
+def _difference(name: str) -> tuple[Column[DifferenceRow], Column[DifferenceRow]]:
+    return (
+        Column(f"{name}: report", lambda row: row.theirs.get(name), _signed),
+        Column(f"{name}: ours", lambda row: row.ours(name), _with_interval, may_wrap=True),
+    )
+
+
+DIFFERENCE: tuple[Column[DifferenceRow], ...] = (
+    Column("epoch", lambda row: row.epoch),
+    *itertools.chain.from_iterable(map(_difference, CURVES)),
+)
+DIFFERENCE_PARTS: Mapping[str, tuple[str, ...]] = {
+    "difference in training": ("epoch", *_heads("loss", "accuracy")),
+    "difference in validation": ("epoch", *_heads("val_loss", "val_accuracy")),
 }
 QUANTIZATION: tuple[Column[QuantizationRow], ...] = (
     Column("task", lambda row: f"{row.task}, {row.examples}", may_wrap=True),

@@ -320,7 +320,11 @@ class Shared(SweptStudy):
         """Yield a table for each network, the bytes and the findings."""
         shown = ("training", "model", "report, accuracy", "ours", "difference", "verdict")
         for network, own in self._of_networks():
-            yield Section(f"{network}{self.sample_mark}", own.pick(*shown))
+            yield Section(
+                f"{network}{self.sample_mark}",
+                own.pick(*shown),
+                shared_models.contradiction(network),
+            )
         costs = Table(COSTS, tuple(self.costs()))
         heads = ("network", "training", "each one's own", "shared, in all", "kept apart, in all")
         yield Section("Bytes", costs.pick(*heads))
@@ -336,6 +340,7 @@ class Shared(SweptStudy):
         """Yield each network's table, and the settings and examples of its finished trainings."""
         for network, own in self._of_networks():
             yield from (f"## {network}", "", tables.markdown(own.pick(*ON_PAGE).filled()))
+            yield from (f"- {line}" for line in shared_models.contradiction(network))
             for one in dict.fromkeys(level.trained for level in self.levels[network]):
                 if found := self.records_of(one):
                     settings = self.settings_line([one], shared_models.UNUSED[_training(one)])

@@ -229,3 +229,9 @@ def names(one: Cell, given: Sequence[str]) -> list[str]:
         raise UserError(f"--sparsities={text}: {told}") from None
     assert isinstance(method, NestedPruning)
     return list(method.networks)
+
+
+def contradiction(network: str) -> tuple[str, ...]:
+    """Return a line where the report's text has other numbers of a network than its table."""
+    note = printed.shared_note(PRINTED.get(network, ""))
+    return (f"The report contradicts itself: {note}.",) if note else ()

@@ -230,6 +230,30 @@ def test_curves_are_means_over_the_seeds_beside_the_reports(tmp_path):
     assert len(shown["table_2"].rows) == 1
 
 
+def test_the_differences_stand_beside_the_reports(tmp_path):
+    pruned = "classifier_magnitude"
+    done = []
+    for seed, loss in ((1, 0.5), (2, 0.7), (3, 0.9)):
+        done.append(
+            trained(plan(tmp_path, "mrpc", "none", seed), right(300), [(0.4, 0, 0, 0.8)] * 2)
+        )
+        done.append(trained(plan(tmp_path, "mrpc", pruned, seed), right(300), [(loss, 0, 0, 0.7)]))
+    done.append(trained(plan(tmp_path, "mrpc", "none", 4), right(300), [(9.0, 0, 0, 0.1)] * 2))
+    study = read(done)
+    (row,) = study.tables()["table_1_differences"].texts()  # One epoch has both, of three seeds.
+    assert (row["epoch"], row["loss: report"]) == ("1", "-0.010")
+    # 0.1, 0.3, 0.5: a standard error of 0.2 / sqrt(3), times Student's 4.303 of two degrees.
+    assert row["loss: ours"] == "+0.300 (-0.197 to +0.797)"
+    assert (row["val_accuracy: report"], row["val_accuracy: ours"]) == (
+        "+0.023",
+        "-0.100 (-0.100 to -0.100)",
+    )
+    assert "Difference in validation:" in study.text()
+    assert not study.tables()["table_2_differences"].rows
+    one = read(done[:2]).tables()["table_1_differences"].texts()
+    assert one[0]["loss: ours"] == "+0.100"
+
+
 def test_more_epochs_than_the_report_had(tmp_path):
     done = [trained(plan(tmp_path, "cola"), right(300), [(0.5, 0.5, 0.5, 0.5)] * 5)]
     rows = read(done).tables()["table_2"].texts()

@@ -124,6 +124,16 @@ def test_the_page_has_a_line_for_each_training_and_no_sparsity_that_was_not_used
     assert "0.8500" in plain
 
 
+def test_the_report_s_contradiction_stands_where_its_table_stands(tmp_path, monkeypatch):
+    monkeypatch.setitem(shared_models.PRINTED, "lenet5/mrpc", "LeNet-5 / MNIST")
+    study = written(tmp_path, (340, 340, 340), network="lenet5/mrpc")
+    (line,) = (line for line in study.text().splitlines() if "contradicts itself" in line)
+    assert "the text gives LeNet-5 as 60.24 / 20.093 / 8.47 %, the table as" in line
+    (told,) = (one.lines for one in study.sections() if one.title.startswith("lenet5/mrpc"))
+    assert line == f"- {told[0]}"
+    assert shared_models.contradiction("har_net/har") == ()
+
+
 @pytest.mark.parametrize("sparsity", [0.0, 0.5])
 def test_a_sparsity_of_zero_counts(tmp_path, sparsity):
     study = written(tmp_path, (340, 340, 340))

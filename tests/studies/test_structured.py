@@ -89,6 +89,9 @@ def test_the_command_runs_what_is_missing_and_writes_the_tables(trained, tmp_pat
     # Of the whole table, RTE's scores that are not above the majority class of its 277 pairs.
     (rte,) = (line for line in text.splitlines() if line.startswith("| block | 0.788 |"))
     assert rte.endswith("| 0.792 (*) | 0.531 (*) |")
+    # As the report has it, above a BERT-base of its own.
+    (devlin,) = (line for line in text.splitlines() if line.startswith("| BERT-base, Devlin"))
+    assert devlin.startswith("| BERT-base, Devlin et al. 2019 | 0.846 | 0.912 |")
     assert (tmp_path / "out" / "structured_claims.json").exists()
 
 
