@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import subprocess
 import sys
@@ -9,11 +10,18 @@ import sys
 import pytest
 import tiny_runs
 from report_runs import CONSTANT, LABELS, read, right
+from study_runs import write_tagged
 from written_runs import write_export, write_run, write_session
 
 from bert_glue_tf.data import tasks
 from bert_glue_tf.reports import files, formats, page, rows, summary, terminal, verdicts
 from bert_glue_tf.reports.groups import group
+from bert_glue_tf.studies.cells import cell
+
+
+def csv_rows(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
 
 
 def compare(*arguments, cwd, **environment):
@@ -56,6 +64,30 @@ def test_the_command_shows_and_writes(tmp_path):
     # A name with brackets is a folder before it is a pattern.
     done = compare("--runs=runs/[a] :smile:", "--output=other", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
+
+
+def test_runs_that_tag_words_are_compared_by_their_spans(tmp_path):
+    given = {"task": "rest14_e2e", "encoder": "tiny", "data": "absa"}
+    found = {"none": 38, "magnitude": 20}  # Of 40 aspects.
+    for method, number in found.items():
+        write_tagged(cell(method, given, method, (1,)), tmp_path / "runs", [number])
+    done = compare("--runs=runs/*", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    out = tmp_path / "comparison"
+    # Every span that is found is right, so that F1 is 2 r / (1 + r) of a recall r.
+    scores = {method: 2 * number / (40 + number) for method, number in found.items()}
+    shown = {row["method"]: row for row in csv_rows(out / "comparison.csv")}
+    for method, score in scores.items():
+        assert shown[method]["metric"] == "span_f1"
+        assert float(shown[method]["score"]) == pytest.approx(score)
+    (row,) = csv_rows(out / "differences.csv")
+    mean = scores["magnitude"] - scores["none"]
+    assert float(row["mean"]) == pytest.approx(mean)
+    assert float(row["low"]) < mean < float(row["high"]) < 0
+    assert (row["metric"], row["examples"], row["verdict"]) == ("span_f1", "40", "worse")
+    (line,) = (line for line in done.stdout.splitlines() if f"{mean:+.4f}" in line)
+    assert "worse" in line
+    assert "rest14_e2e" in (out / "report.html").read_text()
 
 
 def test_collapsed_is_whole_in_a_narrow_terminal(collapsed, monkeypatch, capsys):
