@@ -62,8 +62,8 @@ class DataSettings(Settings):
     )
     tagged_pieces: str = option(
         "first",
-        "Where words are tagged, which pieces of a word learn its tag: first, or all. The first "
-        "one's tag is the word's in both.",
+        "Where words are tagged, which pieces of a word learn its tag: first, or all. A word is "
+        "answered and scored by its first piece in both.",
         choices=("first", "all"),
     )
     train_examples: int = option(

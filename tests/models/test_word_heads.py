@@ -150,6 +150,9 @@ def test_words_are_found_in_the_pieces_of_a_text_however_it_is_cut(preprocessed)
     assert first[0].tolist() == [-1, 0, 1, -1, -1, 2, 3, -1]
     every = tokens.spread(np.arange(12).reshape(3, 4), -1, all_pieces=True)
     assert every[0].tolist() == [-1, 0, 1, 1, 1, 2, 3, -1]
+    # Whatever learned, a word is answered by its first piece.
+    numbered = np.tile(np.arange(8.0)[None, :, None], (3, 1, 2))
+    assert tokens.answers(numbered, range(3))[0, :, 0].tolist() == [1, 2, 5, 6]
     tail = preprocessing.build(loaded, ("tokens",), 5, "tail", has_words=True)
     cut = preprocessing.tokenize(tail, given)
     assert cut.words.numbers[: cut.lengths[0]].tolist() == [-1, 1, 2, 3, -1]
