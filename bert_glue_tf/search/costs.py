@@ -30,8 +30,6 @@ PIECES = "pieces"
 LAST = {ATTENTION: "last_attention", FEED_FORWARD: "last_feed_forward"}
 CURVES = (ATTENTION, FEED_FORWARD, *LAST.values(), PIECES)
 
-Knot = tuple[int, float, float]  # Units, and the bytes and milliseconds that they add.
-
 
 @dataclasses.dataclass(frozen=True)
 class Cost:

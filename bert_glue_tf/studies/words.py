@@ -11,8 +11,6 @@ from bert_glue_tf.evaluation.defaults import MARGIN
 from bert_glue_tf.reports import formats
 from bert_glue_tf.reports.verdicts import Comparison
 
-ABSENT = "not at hand"
-
 
 def interval(found: Comparison) -> str:
     """Return a difference as `+0.012 (+0.001 to +0.023)`."""

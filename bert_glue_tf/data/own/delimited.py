@@ -17,8 +17,6 @@ from bert_glue_tf.data.own.rows import Rows, decode
 
 _COMMA, TAB, _SEMICOLON = ",", "\t", ";"
 _NAMES = {_COMMA: "comma", TAB: "tab", _SEMICOLON: "semicolon"}
-# A whole cell in quotes, in which quotes are doubled.
-_QUOTED = re.compile(r'"(?:[^"]|"")*"')
 _LONGEST_CELL = 1 << 30  # Python's own limit, 131,072 characters, is shorter than some documents.
 
 

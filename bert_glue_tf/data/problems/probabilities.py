@@ -12,7 +12,6 @@ else:
     np = lazy.module("numpy")
 
 SOFTMAX, SIGMOID = "softmax", "sigmoid"
-NO_PROBABILITIES = ""
 
 
 def of_logits(function: str, logits: np.ndarray) -> np.ndarray:
