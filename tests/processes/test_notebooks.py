@@ -339,8 +339,11 @@ def test_the_report_is_reproduced_and_shown(execute, tiny_encoder, tmp_path):
     shown = texts(cell_with(done, "report.md"))
     assert "data the generated sample (its scores say nothing about GLUE)" in shown
     assert "mrpc: trained on 64 of its 2,200 examples, scored on 550" in shown
-    # Of the training and of the validation split.
-    mrpc_training, mrpc, cola_training, cola, sizes = tables(shown)
+    # Of the training and of the validation split, each with its differences behind both.
+    *curves, sizes = tables(shown)
+    mrpc_training, mrpc, *mrpc_differences, cola_training, cola, _, _ = curves
+    for rows in mrpc_differences:
+        assert [row["epoch"] for row in rows] == ["1", "2"]
     for rows in (mrpc_training, mrpc, cola_training, cola):
         assert [(row["pruning"], row["epoch"]) for row in rows] == [
             ("without", "1"),

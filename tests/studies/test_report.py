@@ -21,9 +21,8 @@ from bert_glue_tf.data import tasks
 from bert_glue_tf.evaluation import metrics, significance
 from bert_glue_tf.export.record import ExportResult
 from bert_glue_tf.reports import terminal
-from bert_glue_tf.reports.verdicts import Comparison
 from bert_glue_tf.runs import results
-from bert_glue_tf.studies import claims, printed, report, report_claims, report_plan
+from bert_glue_tf.studies import claims, printed, report_claims, report_plan
 from bert_glue_tf.studies.claims import Verdict
 from bert_glue_tf.studies.report import Report
 from bert_glue_tf.studies.report_plan import Plan
@@ -626,32 +625,43 @@ def test_mistakes_are_told_in_one_message(tmp_path, arguments, named):
     assert os.listdir(tmp_path) == []
 
 
-def test_the_committed_verdicts_are_those_of_the_counts_that_it_names():
+def test_the_committed_differences_are_those_of_the_committed_records():
     folder = pathlib.Path(__file__).parents[2] / "docs" / "results"
     text = (folder / "report_minilm_l6.md").read_text(encoding="utf-8")
-    # Examples, and those that only the judged and only the other model got right.
-    counts = {
-        "Pruning raises validation accuracy, mrpc": (408, 4, 0),
-        "Pruning raises validation accuracy, cola": (1043, 14, 11),
-        "Quantization keeps validation accuracy, mrpc": (408, 4, 2),
-        "Quantization keeps validation accuracy, sst2": (872, 2, 5),
+    trained = results.load(folder / "report_minilm_l6.jsonl")
+    files = records.load(folder / "report_exports_minilm_l6.jsonl", ExportResult)
+
+    def accuracies(found, task, name, value):
+        return [
+            one.metrics["accuracy"]
+            for one in found
+            if (one.config["task"], name(one)) == (task, value)
+        ]
+
+    def method(one):
+        return one.config["pruning_method"]
+
+    def recipe(one):
+        return one.recipe
+
+    asked = {
+        "Pruning raises validation accuracy, mrpc": (trained, method, "classifier_magnitude"),
+        "Pruning raises validation accuracy, cola": (trained, method, "classifier_magnitude"),
+        "Quantization keeps validation accuracy, mrpc": (files, recipe, "dynamic_int8"),
+        "Quantization keeps validation accuracy, sst2": (files, recipe, "dynamic_int8"),
     }
-    found = []
-    for claim, (examples, gained, lost) in counts.items():
-        labels = np.arange(examples) % 2
-        first, second = labels.copy(), labels.copy()
-        first[:gained] ^= 1
-        second[gained : gained + lost] ^= 1
-        problem = tasks.get(claim.split()[-1]).problem
-        one = significance.compare(problem, metrics.accuracy, labels, [first], [second])
-        what = {"what": "", "against": "", "source": "", "metric": "accuracy", "task": "mrpc"}
-        found.append(Comparison(**what, examples=examples, seeds=(1,), difference=one))
-    corrected = significance.holm([one.difference.p for one in found])
-    for claim, one, p in zip(counts, found, corrected, strict=True):
-        told = (report._raised if claim.startswith("Pruning") else report._kept)(one)
-        assert f"- {claim}: {told} ({one.difference.mean:+.4f} accuracy, " in text
+    for claim, (found, name, changed) in asked.items():
+        task = claim.split()[-1]
+        before = accuracies(found, task, name, "none" if name is method else "float32")
+        after = accuracies(found, task, name, changed)
+        assert len(before) == len(after) == 3
         (line,) = (line for line in text.splitlines() if claim in line)
-        assert line.endswith(f"one seed, p = {p:.3f}).")
-    # Two classes: an answer that differs is right in one of the two models.
-    exports = records.load(folder / "report_exports_minilm_l6.jsonl", ExportResult)
-    assert [one.flips for one in exports if one.recipe == "dynamic_int8"] == [4 + 2, 2 + 5]
+        assert f"({np.mean(after) - np.mean(before):+.4f} accuracy, " in line
+    answers = json.loads((folder / "report_minilm_l6_claims.json").read_text())["answers"]
+    (points,) = (one for one in answers if one["claim"] == "report.quantization_points")
+    flips = [
+        str(one.flips)
+        for one in files
+        if one.recipe == "dynamic_int8" and one.config["task"] == "mrpc"
+    ]
+    assert f"change {', '.join(flips)} answers" in points["numbers"]
