@@ -5,6 +5,7 @@ Or its teacher, or the rounding that its training had; or the model that it was 
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
 
 from bert_glue_tf.compression.names import NO_PRUNING
@@ -14,6 +15,8 @@ from bert_glue_tf.reports.measured import (
     BUT_PRUNING_AND_TEACHER,
     BUT_QUANTIZATION,
     BUT_TEACHER,
+    KERAS,
+    Model,
 )
 
 
@@ -26,10 +29,11 @@ class Counterparts:
         self._plain: dict[str, Group] = {}
         self._untaught: dict[str, Group] = {}
         self._in_float: dict[str, Group] = {}
-        self._runs: dict[tuple[str, str], list[Group]] = {}
+        self._runs: dict[tuple[str, str], list[tuple[Group, Model]]] = {}
         for one in groups:
             for model in one.models:
-                self._runs.setdefault((model.folder.name, model.recipe), []).append(one)
+                place = model.folder.name, model.recipe
+                self._runs.setdefault(place, []).append((one, model))
             is_pruned, is_taught = one.first.method != NO_PRUNING, bool(one.first.teacher)
             if not is_pruned:
                 self._unpruned[one.first.key(BUT_PRUNING)] = one
@@ -59,17 +63,46 @@ class Counterparts:
         return next(iter(sharing or found), None)
 
     def start(self, one: Group) -> Group | None:
-        """Return the model that a model was made of: that of the run whose weights it began with.
+        """Return the models that some models were made of, whose weights they began with.
 
-        Of a file it is the file of the same recipe. None where no run of that name is among the
-        models, or two are.
+        Each stands under the seed of the model that was made of it, so that the two are a pair. Of
+        a file it is the file of the same recipe.
 
         Args:
-          one: the models of one experiment, whose runs began with the models of one other.
+          one: the models of one experiment.
+
+        Returns:
+          None where none of their starts is among the models, or the starts are not of one
+          experiment. Models whose start is not among these have no pair.
         """
-        first = one.first
-        found = self._runs.get((first.start, first.recipe), []) if first.start else []
-        return found[0] if len(found) == 1 else None
+        found = [(model, self._start_of(model)) for model in one.models]
+        pairs = [(model, *start) for model, start in found if start]
+        if not pairs or any(group is not pairs[0][1] for _, group, _ in pairs):
+            return None
+        group = pairs[0][1]
+        models = (
+            dataclasses.replace(start, config={**start.config, "seed": model.seed})
+            for model, _, start in pairs
+        )
+        return dataclasses.replace(group, models=tuple(models))
+
+    def _start_of(self, model: Model) -> tuple[Group, Model] | None:
+        """Return the start of one model with its group; None unless exactly one run is meant."""
+        if not model.start:
+            return None
+        run, metrics = model.start["run"], model.start["metrics"]
+        trained = [
+            start
+            for _, start in self._runs.get((run, KERAS), [])
+            # Another run can have the name.
+            if start.subject == model.subject
+            and all(start.metrics.get(name) == value for name, value in metrics.items())
+        ]
+        if len(trained) != 1:
+            return None
+        folder = trained[0].folder
+        files = self._runs.get((run, model.recipe), [])
+        return next((pair for pair in files if pair[1].folder == folder), None)
 
     def untaught(self, one: Group) -> Group | None:
         """Return the model without a teacher of the otherwise same settings as a taught one.

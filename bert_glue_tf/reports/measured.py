@@ -123,7 +123,8 @@ class Model:
       sensitivity: what its parts are worth; empty where that was not measured.
       is_tested: whether it is judged on the task's test splits instead of the validation splits.
       size: name of the network, where the run's weights hold several; else empty.
-      start: name of the run whose weights its training began with; empty where there is none.
+      start: what its record says of the run whose weights its training began with: `run`, its name,
+        and `metrics`, its scores; empty where there is none.
     """
 
     run: str
@@ -152,7 +153,7 @@ class Model:
     sensitivity: Sequence[Sensitivity] = ()
     is_tested: bool = False
     size: str = ""
-    start: str = ""
+    start: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     @property
     def task(self) -> tasks.TaskSpec:

@@ -201,8 +201,9 @@ def _trained(
     )
 
 
-def _start(record: ExperimentResult) -> str:
-    return str(record.encoder.get("starting_point", {}).get("run", ""))
+def _start(record: ExperimentResult) -> Mapping[str, Any]:
+    found = record.encoder.get("starting_point", {})
+    return {"run": found["run"], "metrics": dict(found["metrics"])} if found else {}
 
 
 def marked_run(record: ExperimentResult, folder: pathlib.Path) -> collapse.Marked:

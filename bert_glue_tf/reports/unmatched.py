@@ -47,30 +47,42 @@ def notes(models: Iterable[Model]) -> list[str]:
 
 
 def without_start(models: Iterable[Model]) -> list[str]:
-    """Return the runs whose start is not among the models that they are shown with, as one text.
+    """Return the models that are compared with no start although they have one, a text a reason.
 
     Args:
       models: of the comparison; those that began with no other run's weights need none.
     """
-    trained = [model for model in models if model.recipe == KERAS]
-    groups = group(trained)
+    groups = group(models)
     counterparts = Counterparts(groups)
-    if not any(model.start for model in trained):
-        return ["None of these runs began with another run's weights: --against=unpruned."]
-    lacking = [
-        f"{model.run} ({model.start})"
-        for one in groups
-        if not counterparts.start(one)
-        for model in one.models
-        if model.start
-    ]
-    if not lacking:
-        return []
-    runs = ", ".join(lacking)
-    return [
-        f"Not compared, since the run that they began with, in brackets, is not among these, or "
-        f"two of its name are: {runs}. Give its folder as well, with one more --runs."
-    ]
+    if not any(model.start for one in groups for model in one.models):
+        return [
+            "None of these runs began with another run's weights, so that nothing is compared. "
+            "Leave out --against=start."
+        ]
+    runs, exported = [], []
+    for one in groups:
+        base = counterparts.start(one)
+        paired = base.seeds if base else ()
+        for model in one.models:
+            if model.start and model.seed not in paired:
+                told = f"{model.run} ({model.start['run']})"
+                if model.recipe == KERAS:
+                    runs.append(told)
+                else:
+                    exported.append(f"{model.recipe} of {told}")
+    notes = []
+    if runs:
+        notes.append(
+            f"Not compared: {', '.join(runs)}. In brackets is the run that it began with. It is "
+            "not among these as it was then, or runs of several seeds began with runs of different "
+            "settings. Give its folder as well, with one more --runs."
+        )
+    if exported:
+        notes.append(
+            f"Not compared, since the run in brackets has no such file: {', '.join(exported)}. "
+            "export_tflite makes it."
+        )
+    return notes
 
 
 def _note(reason: str, alone: Sequence[_Alone], unpruned: Sequence[Model]) -> str:

@@ -116,30 +116,69 @@ def test_the_unpruned_model_comes_first_and_float32_before_smaller_recipes(tmp_p
     assert shown == [(method, recipe) for method in ("none", "row") for recipe in recipes]
 
 
+def write_started(path, right_number, start, **settings):
+    """A run that began with the weights of another one, whose folder is given."""
+    run = write_run(
+        path, LABELS, right(right_number), pruning_method="row", finetune_epochs=3, **settings
+    )
+    metrics = json.loads((start / "results.jsonl").read_text())["metrics"]
+    point = {"run": start.name, "metrics": metrics}
+    encoder = {"name": "tiny", "sha256": "e" * 64, "family": "bert", "starting_point": point}
+    changed(run, encoder=encoder)
+    return run
+
+
+def against_start(*folders):
+    models = read(*folders)
+    return verdicts.differences(models, against="start"), summary.notes(models, "start")
+
+
 def test_against_its_start_each_run_is_compared_with_the_one_it_was_made_of(tmp_path):
     for seed, right_before, right_after in ((1, 300, 290), (2, 310, 305)):
-        write_run(tmp_path / f"start{seed}", LABELS, right(right_before), seed=seed)
-        run = write_run(
-            tmp_path / f"pruned{seed}",
-            LABELS,
-            right(right_after),
-            seed=seed,
-            pruning_method="row",
-            finetune_epochs=3,
-            epochs=5,
-        )
-        start = {"run": f"start{seed}", "metrics": {}}
-        encoder = {"name": "tiny", "sha256": "e" * 64, "family": "bert"}
-        changed(run, encoder={**encoder, "starting_point": start})
-    models = read(*sorted(tmp_path.iterdir()))
-    (found,) = verdicts.differences(models, against="start")
+        start = write_run(tmp_path / f"start{seed}", LABELS, right(right_before), seed=seed)
+        write_started(tmp_path / f"pruned{seed}", right_after, start, seed=seed, epochs=5)
+    (found,), notes = against_start(*sorted(tmp_path.iterdir()))
     assert found.seeds == (1, 2)
     assert found.difference.mean == pytest.approx(-15 / 2 / 400)
-    assert summary.notes(models, "start") == []
-    assert verdicts.differences(models) == []  # No unpruned run has trained as long.
-    alone = read(tmp_path / "pruned1", tmp_path / "start2")
-    assert verdicts.differences(alone, against="start") == []
-    (note,) = summary.notes(alone, "start")
+    assert notes == []
+    # No unpruned run has trained as long.
+    assert verdicts.differences(read(*sorted(tmp_path.iterdir()))) == []
+    found, (note,) = against_start(tmp_path / "pruned1", tmp_path / "start2")
+    assert found == []
     assert "pruned1 (start1)" in note
-    (note,) = summary.notes(read(tmp_path / "start1"), "start")
-    assert "--against=unpruned" in note
+    found, (note,) = against_start(tmp_path / "start1")
+    assert found == []
+    assert "--against=start" in note
+
+
+def test_a_start_may_have_another_seed_and_be_the_start_of_several(tmp_path):
+    starts = [
+        write_run(tmp_path / f"start{seed}", LABELS, right(number), seed=seed)
+        for seed, number in ((1, 300), (2, 310))
+    ]
+    for seed in (1, 2):  # Both of the second one.
+        write_started(tmp_path / f"pruned{seed}", 305, starts[1], seed=seed)
+    (found,), notes = against_start(*sorted(tmp_path.iterdir()))
+    assert found.seeds == (1, 2)
+    assert found.difference.by_seed == pytest.approx([-5 / 400, -5 / 400])
+    assert notes == []
+
+
+def test_another_run_of_the_name_is_no_start(tmp_path):
+    start = write_run(tmp_path / "before" / "start", LABELS, right(300))
+    pruned = write_started(tmp_path / "pruned", 290, start)
+    other = write_run(tmp_path / "later" / "start", LABELS, right(310))
+    found, (note,) = against_start(pruned, other)
+    assert found == []
+    assert "pruned (start)" in note
+
+
+def test_a_file_whose_start_has_none_of_its_recipe_is_told_of(tmp_path):
+    start = write_run(tmp_path / "start", LABELS, right(300))
+    pruned = write_started(tmp_path / "pruned", 290, start)
+    for run in (start, pruned):
+        write_export(run, "float32", LABELS, right(300 if run is start else 290))
+    write_export(pruned, "int8", LABELS, right(280))
+    found, notes = against_start(start, pruned)
+    assert [one.difference.mean for one in found] == pytest.approx([-10 / 400] * 2)
+    assert sum("int8 of pruned (start)" in note for note in notes) == 1
