@@ -139,8 +139,12 @@ def write_classifier(
       like: its architecture.
       task: name of the task that it answers.
       shift: by which its second logit is less, so that its answers are of both labels.
+
+    Raises:
+      UserError: another classifier is there, of an earlier call with other sizes.
     """
     if folder.is_dir():
+        _require_same_sizes(folder, like)
         return
     from safetensors.numpy import save_file
 
@@ -160,6 +164,18 @@ def write_classifier(
     save_file(dict(foreign.tensors), half / hugging_face.WEIGHTS, metadata={"format": "pt"})
     files.write_atomically(half / hugging_face.CONFIG, json.dumps(config, indent=2) + "\n")
     half.rename(folder)
+
+
+def _require_same_sizes(folder: pathlib.Path, like: Architecture) -> None:
+    found = json.loads((folder / hugging_face.CONFIG).read_text("utf-8"))
+    there = found["num_hidden_layers"], found["hidden_size"]
+    asked = like.layers, like.hidden_size
+    if there != asked:
+        raise UserError(
+            f"--workdir={folder.parent}: holds a network of {there[0]} layers of {there[1]}, and "
+            f"asked for are {asked[0]} of {asked[1]}. Give another --workdir, or the sizes of "
+            "before."
+        )
 
 
 def take_over(folder: pathlib.Path, like: Architecture, shift: float) -> Taken:

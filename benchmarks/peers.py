@@ -162,7 +162,7 @@ def measure(peers: Sequence[Any], inputs: Any, lengths: Sequence[int]) -> dict[s
     timed = {}
     for length in (*lengths, 0):
         here = [peer for peer in peers if not length or peer.runs_at(length)]
-        fitting = _fitting(inputs, here, length or lengths[-1])
+        fitting = _fitting(inputs, here, length, lengths[-1])
         few = len(fitting) < FLAGS.sentences
         chosen = np.random.default_rng(0).choice(fitting, FLAGS.sentences, replace=few)
         features = {peer.name: _features(peer, inputs, chosen, length) for peer in here}
@@ -188,12 +188,19 @@ def _features(peer: Any, inputs: Any, chosen: np.ndarray, length: int) -> list[A
     return [tokens.batch([i], length or peer.padded_length(int(tokens.lengths[i]))) for i in chosen]
 
 
-def _fitting(inputs: Any, peers: Sequence[Any], length: int) -> np.ndarray:
-    """Return the dev examples that fit into a length for all that run at it, int [n]."""
-    fits = inputs.dev.lengths <= length
+def _fitting(inputs: Any, peers: Sequence[Any], length: int, longest: int) -> np.ndarray:
+    """Return the dev examples that all of some peers read whole, int [n].
+
+    Args:
+      inputs: with the word pieces of the run.
+      peers: that run at the length.
+      length: to which texts are padded; 0 where each is padded to what a peer needs.
+      longest: length of the run's files.
+    """
+    fits = inputs.dev.lengths <= (length or longest)
     for peer in peers:
-        if peer.tokens is not None and peer.runs_at(length):
-            fits &= peer.tokens.lengths <= length
+        if peer.tokens is not None and (not length or peer.runs_at(length)):
+            fits &= peer.tokens.lengths <= (length or peer.lengths[-1])
     return np.flatnonzero(fits)
 
 
@@ -276,11 +283,16 @@ def define_flags() -> None:
 def _require_fitting(inputs: Any, lengths: Sequence[int], others: Sequence[Any]) -> None:
     shortest = int(inputs.dev.lengths.min())
     for length in lengths:
-        if length >= shortest and not len(_fitting(inputs, others, length)):
+        if length >= shortest and not len(_fitting(inputs, others, length, lengths[-1])):
             raise UserError(
                 f"--lengths={','.join(FLAGS.lengths)}: no dev sentence fits into {length} word "
                 "pieces by the tokenizer of each --also. Leave the length out."
             )
+    if not len(_fitting(inputs, others, 0, lengths[-1])):
+        raise UserError(
+            "--also: no dev sentence is read whole at the longest length of each file. Give files "
+            "of longer lengths."
+        )
     if lengths[0] < shortest:
         raise UserError(
             f"--lengths={','.join(FLAGS.lengths)}: no dev sentence fits into {lengths[0]} word "

@@ -50,12 +50,14 @@ def compare(
         mine, theirs = evaluations[suffix].logits[same], keras[same]
         if len(mine):
             largest = max(largest, float(np.max(np.abs(mine - theirs))))
-            differences.append(np.ravel(mine - theirs))
-            logits.append(np.ravel(theirs))
+            # A word that a text does not have, or that nobody has read, has zeros.
+            is_answer = (mine != 0).any(axis=-1) | (theirs != 0).any(axis=-1)
+            differences.append(np.ravel((mine - theirs)[is_answer]))
+            logits.append(np.ravel(theirs[is_answer]))
         labels += run.task.problem.flips(theirs, mine)
         compared += int(same.sum())
     found = {"largest_difference": largest, "flips": labels, "examples": compared}
-    if logits and (spread := float(np.std(np.concatenate(logits)))):
+    if any(map(len, logits)) and (spread := float(np.std(np.concatenate(logits)))):
         root = float(np.sqrt(np.mean(np.square(np.concatenate(differences)))))
         found[OF_SPREAD] = root / spread
     return found

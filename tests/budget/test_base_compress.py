@@ -52,6 +52,8 @@ def test_the_classifier_is_read_back_with_its_weights(base_compress, tmp_path):
     before = (tmp_path / "classifier" / "model.safetensors").stat().st_mtime_ns
     base_compress.write_classifier(tmp_path / "classifier", like, "cola")
     assert (tmp_path / "classifier" / "model.safetensors").stat().st_mtime_ns == before
+    with refuses(UserError, "--workdir=", "1 layers of 64", "2 of 64"):
+        base_compress.write_classifier(tmp_path / "classifier", base_compress.shapes(2, 64), "cola")
 
 
 def test_the_answers_are_shifted_to_the_middle(base_compress, tmp_path):

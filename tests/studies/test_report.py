@@ -658,6 +658,18 @@ def test_the_committed_differences_are_those_of_the_committed_records():
         (line,) = (line for line in text.splitlines() if claim in line)
         assert f"({np.mean(after) - np.mean(before):+.4f} accuracy, " in line
     answers = json.loads((folder / "report_minilm_l6_claims.json").read_text())["answers"]
+    told = {one["claim"]: one for one in answers}
+    for claim, key in zip(
+        asked,
+        ("pruning_mrpc", "pruning_cola", "quantization_mrpc", "quantization_sst2"),
+        strict=True,
+    ):
+        one = told[f"report.{key}"]
+        (line,) = (line for line in text.splitlines() if claim in line)
+        assert f"{claim}: {one['verdict']}: " in line
+        interval, p = re.search(r"(\(.* to .*?\)).* p ([0-9.]+)", one["numbers"]).groups()
+        assert f"interval {interval.strip('()')}, 3 seeds" in line
+        assert line.endswith(f"p = {p}).")
     (points,) = (one for one in answers if one["claim"] == "report.quantization_points")
     flips = [
         str(one.flips)
