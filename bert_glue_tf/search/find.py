@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from scipy import optimize, sparse
 
+from bert_glue_tf.core import quiet
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.search.costs import PIECES, Cost, CostTable
 from bert_glue_tf.search.levels_record import Levels
@@ -178,13 +179,15 @@ class Problem:
         if len(rows):
             constraints.append(optimize.LinearConstraint(rows, -np.inf, upper + _SLACK))
         largest = np.abs(objective).max(initial=0.0) or 1.0
-        found = optimize.milp(
-            np.append(objective / largest, [extra] if has_factor else []),
-            integrality=np.append(np.ones(total), [0] if has_factor else []),
-            bounds=optimize.Bounds(0, np.append(np.ones(total), [np.inf] if has_factor else [])),
-            constraints=constraints,
-            options={"mip_rel_gap": 1e-9},
-        )
+        highest = np.append(np.ones(total), [np.inf] if has_factor else [])
+        with quiet.native_output():  # The solver prints the names of its functions now and then.
+            found = optimize.milp(
+                np.append(objective / largest, [extra] if has_factor else []),
+                integrality=np.append(np.ones(total), [0] if has_factor else []),
+                bounds=optimize.Bounds(0, highest),
+                constraints=constraints,
+                options={"mip_rel_gap": 1e-9},
+            )
         if found.status == 2:  # No choice keeps the bounds.
             return None
         if found.x is None:

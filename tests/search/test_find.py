@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import itertools
 import math
+import os
 
 import numpy as np
 import pytest
 from messages import refuses
+from scipy import optimize
 from search_tables import table_of
 
 from bert_glue_tf.core.errors import UserError
@@ -52,6 +54,19 @@ def test_the_choice_is_the_best_of_all(seed):
 
     assert found is None
     assert excess(one.nearest(budget)) == pytest.approx(min(map(excess, every)), rel=1e-5)
+
+
+def test_what_the_solver_prints_stays_off_the_terminal(monkeypatch, capfd):
+    solve = optimize.milp
+
+    def printing(*arguments, **options):
+        os.write(1, b"HighsMipSolverData\n")
+        return solve(*arguments, **options)
+
+    monkeypatch.setattr(optimize, "milp", printing)
+    one = problem(np.random.default_rng(0))
+    assert one.solve(within(one, (1.0, 1.0))) is not None
+    assert capfd.readouterr().out == ""
 
 
 def levels():
