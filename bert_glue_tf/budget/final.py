@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,9 @@ from bert_glue_tf.reports.measured import mean_interval
 from bert_glue_tf.runs import versions
 from bert_glue_tf.runs.finished import Run
 
+# The choice and its file -> milliseconds of it, `predicted` and `measured` in one session.
+InTurns = Callable[[Choice, pathlib.Path], Mapping[str, float]]
+
 
 @dataclasses.dataclass(frozen=True)
 class _Exported:
@@ -42,7 +45,7 @@ class _Exported:
         return self.folder.model(self.record.recipe)
 
 
-def finish(launch: Launch, job: Job, run: Run, choice: Choice) -> Outcome:
+def finish(launch: Launch, job: Job, run: Run, choice: Choice, in_turns: InTurns) -> Outcome:
     """Export the chosen file with its card, score and time it beside the original, and say so.
 
     Args:
@@ -50,6 +53,7 @@ def finish(launch: Launch, job: Job, run: Run, choice: Choice) -> Outcome:
       job: of the work.
       run: of the chosen file.
       choice: the chosen file.
+      in_turns: times it beside the parts of its network.
 
     Raises:
       UserError: a file cannot be made, or the folder cannot be written.
@@ -60,7 +64,9 @@ def finish(launch: Launch, job: Job, run: Run, choice: Choice) -> Outcome:
         run.path, recipes=[choice.recipe], seq_lengths=lengths, threads=threads
     )
     file = _Exported(exported, records[-1])
-    outcome = _outcome(launch, job, run, choice, original, file)
+    outcome = dataclasses.replace(
+        _outcome(launch, job, run, choice, original, file), in_turns=in_turns(choice, file.path)
+    )
     write_atomically(exported.card(choice.recipe), _card(outcome, file.record))
     return outcome
 

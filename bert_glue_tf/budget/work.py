@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -27,14 +28,16 @@ from bert_glue_tf.data.examples import Examples
 from bert_glue_tf.models.quantization import recipes as known
 from bert_glue_tf.models.quantization.recipes import Half
 from bert_glue_tf.runs.finished import Run
-from bert_glue_tf.search import writing
+from bert_glue_tf.search import making, writing
 from bert_glue_tf.search.costs import Cost, CostTable
 from bert_glue_tf.search.session import Search
+from bert_glue_tf.search.structure import Structure
 from bert_glue_tf.sweeps.executors import base
 
 # The cost of quantization is worth a remedy where it is above noise, in standard errors, and the
 # loss rises by so much at least: less moves no score.
 _ABOVE_NOISE, _LEAST_RISE = 2.0, 1e-3
+_AWARE = "aware"  # Begins the names of networks that were trained for their grids.
 _WRITTEN = 4  # Structures that are written of a ladder, at most; a bisection needs no more.
 
 
@@ -125,7 +128,7 @@ class Work:
                 if not is_above
                 else "not possible for the best file so far"
             )
-        name = f"aware-{best.run.removeprefix(f'{TRAINED}-')}-{best.recipe}"
+        name = f"{_AWARE}-{best.run.removeprefix(f'{TRAINED}-')}-{best.recipe}"
         done = self._train_runs({name: training.aware(self.run_of(best.run), best.recipe)})
         self._try(done[name], QUANTIZE_AWARE, {best.recipe: _predicted(best)})
         return f"trained on for its grids: {_scores(self._tried, QUANTIZE_AWARE)}"
@@ -159,6 +162,43 @@ class Work:
         if name not in self._networks:
             self._networks[name] = Run.read(self._job.folder.path / name)
         return self._networks[name]
+
+    def in_turns(self, chosen: Choice, file: pathlib.Path) -> dict[str, float]:
+        """Return the time of the chosen file in turns with the parts of its network.
+
+        Args:
+          chosen: the choice.
+          file: of it.
+
+        Returns:
+          Milliseconds, all of one session: `predicted` by the costs of the parts, and `measured`.
+          Empty where nothing was predicted of the file.
+        """
+        if not self._trials.known(chosen.run, chosen.recipe).predicted:
+            return {}
+        halves = known.halves_of(chosen.recipe)
+        names = [mixed.INT4, mixed.INT8] if halves else [chosen.recipe]
+        job, sizes = self._job, self._structure_of(chosen).sizes
+        found = making.in_turns(
+            job.original,
+            names,
+            file,
+            length=job.length,
+            threads=job.settings.threads,
+            lengths=job.lengths,
+        )
+        if halves:
+            cost = mixed.cost(sizes, halves, *(found.tables[name] for name in names))
+        else:
+            cost = found.tables[chosen.recipe].predict(sizes)
+        return {"predicted": cost.ms, "measured": found.ms}
+
+    def _structure_of(self, chosen: Choice) -> Structure:
+        """Return the structure of the chosen network, by the name of its run."""
+        stage, _, name = chosen.run.partition("-")
+        if stage == _AWARE:
+            name = name.removesuffix(f"-{chosen.recipe}")
+        return self._candidates.known(f"{SEARCHED}-{name}").candidate.structure
 
     def _searched_within(self, found: Found) -> None:
         """Write a structure and try its file; while it is above the budget, a smaller one."""

@@ -4,6 +4,11 @@
 session, so that whatever else the machine does meets all of them alike
 (`cost.interleaved_latency`). Each file is kept as soon as it is made (`small_files`), and each
 table as soon as its files were timed, so that the measurement goes on where it was killed.
+
+A machine does not always run at one pace. Where two threads work on a network of few weights, most
+of the time is that in which one waits for the other, and on virtual processors that changes from
+minute to minute by a factor of two, while one thread alone is as fast as before. `in_turns` times
+the parts once more, in one session with a file, and so tells a wrong prediction from another pace.
 """
 
 from __future__ import annotations
@@ -12,8 +17,10 @@ import contextlib
 import dataclasses
 import functools
 import pathlib
+import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from typing import TypeVar
 
 import numpy as np
 import psutil
@@ -39,8 +46,26 @@ from bert_glue_tf.search.small_files import SmallFiles
 
 FOLDER = "costs"  # In the user's cache.
 _SECONDS = 20.0  # That the files of a recipe are timed for.
+_SECONDS_IN_TURNS = 10.0  # That they are timed for once more, with the file that is predicted.
 _REPETITIONS = (30, 300)  # At least and at most.
 _CALIBRATION = 4  # Random texts that give activations some range: it changes no time.
+
+_Name = TypeVar("_Name", bound=Hashable)
+
+
+@dataclasses.dataclass(frozen=True)
+class InTurns:
+    """The costs of parts, and the time of a file, of one session.
+
+    Attributes:
+      tables: recipe -> the costs.
+      ms: milliseconds of the file.
+      busy: warning that others kept the machine at work; empty where they did not.
+    """
+
+    tables: Mapping[str, CostTable]
+    ms: float
+    busy: str
 
 
 def key_of(
@@ -126,6 +151,63 @@ def tables(
     return {name: table for name, table in found.items() if table is not None}
 
 
+def in_turns(
+    run: Run,
+    names: Sequence[str],
+    file: pathlib.Path,
+    *,
+    length: int,
+    threads: int = THREADS,
+    lengths: Sequence[int] = (),
+) -> InTurns:
+    """Return the costs of the parts of a run's network, timed in turns with a file.
+
+    The small files are made anew and not kept, and no cache is read.
+
+    Args:
+      run: a finished one.
+      names: of the recipes.
+      file: whose time is predicted by these costs.
+      length: in word pieces, that is timed.
+      threads: of LiteRT.
+      lengths: that the files have, as in `key_of`.
+
+    Raises:
+      UserError: as `key_of`.
+    """
+    keys = {name: key_of(run, name, length, threads, lengths) for name in names}
+    family = saving.family_of(run.folder.model)
+    design = Design.of(family.sizes(run.folder.model))
+    logging.info(
+        "%s is timed in turns with the parts of its network as %s: %d small files are made again",
+        file,
+        " and ".join(names),
+        len(names) * len(design.networks),
+    )
+    begin = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        files = {name: SmallFiles(pathlib.Path(folder) / name) for name in names}
+        for name in names:
+            (pathlib.Path(folder) / name).mkdir()
+        wanted = [recipes.get(name) for name in names]
+        _make_files(family, run.folder.model, design, wanted, keys[names[0]].lengths, files)
+        paths: dict[tuple[str, Small | None], pathlib.Path] = {("", None): file}
+        for name in names:
+            paths |= {(name, network): files[name].path(network) for network in design.networks}
+        measured, busy = _timed(paths, length, threads, _SECONDS_IN_TURNS)
+    seconds = round(time.perf_counter() - begin, 1)
+    tables = {
+        name: CostTable(
+            key=dataclasses.asdict(key),
+            busy=busy,
+            seconds=seconds,
+            **design.table({network: measured[name, network] for network in design.networks}),
+        )
+        for name, key in keys.items()
+    }
+    return InTurns(tables, measured["", None][1], busy)
+
+
 def _make(
     run: Run, lacking: Sequence[QuantizationRecipe], keys: Mapping[str, Key], cache: pathlib.Path
 ) -> Iterator[CostTable]:
@@ -154,7 +236,7 @@ def _make(
             own, key = files[recipe.name], keys[recipe.name]
             begin = time.perf_counter()
             paths = {network: own.path(network) for network in design.networks}
-            measured, busy = _timed(paths, length, key.threads)
+            measured, busy = _timed(paths, length, key.threads, _SECONDS)
             yield CostTable(
                 key=dataclasses.asdict(key),
                 busy=busy,
@@ -214,9 +296,9 @@ def quantized(plain: bytes, recipe: QuantizationRecipe, length: int, pieces: int
 
 
 def _timed(
-    files: Mapping[Small, pathlib.Path], length: int, threads: int
-) -> tuple[dict[Small, tuple[float, float]], str]:
-    """Time the files in turns: network -> bytes and milliseconds; a warning where others worked.
+    files: Mapping[_Name, pathlib.Path], length: int, threads: int, seconds: float
+) -> tuple[dict[_Name, tuple[float, float]], str]:
+    """Time the files in turns: name -> bytes and milliseconds; a warning where others worked.
 
     The milliseconds are the median. Where others worked they are those of the fastest run, which
     meets the others the least: by it parts add up to their network as on an idle machine.
@@ -232,7 +314,7 @@ def _timed(
         call()
     turn = time.perf_counter() - begin
     least, most = _REPETITIONS
-    repetitions = min(most, max(least, round(_SECONDS / turn)))
+    repetitions = min(most, max(least, round(seconds / turn)))
     work = benchmark.Work()
     timed = cost.interleaved_latency(calls, repetitions)
     busy = _busy(work.of_others(), threads)

@@ -75,6 +75,20 @@ def table(run, recipe, *, length, threads, lengths):
     return CostTable(key=dataclasses.asdict(key), rest=[1e5, 0.1], layer=[0.0, 0.0], curves=curves)
 
 
+def in_turns(run, names, file, **options):
+    """Costs of a machine at half the pace of the one on which the structure was found."""
+    assert file.is_file()
+    slow = {}
+    for name in names:
+        fast = table(run, name, **options)
+        curves = {
+            curve: [[units, size, 2 * ms] for units, size, ms in knots]
+            for curve, knots in fast.curves.items()
+        }
+        slow[name] = dataclasses.replace(fast, rest=[1e5, 0.2], curves=curves)
+    return making.InTurns(slow, 1.5, "")
+
+
 class Interrupted(KeyboardInterrupt):
     """Ends a phase of a test."""
 
@@ -111,6 +125,7 @@ def compressed(exported, tmp_path_factory):
             "tables",
             lambda run, names, **options: {name: table(run, name, **options) for name in names},
         )
+        patch.setattr(making, "in_turns", in_turns)
         convert = Maker.convert
         patch.setattr(Maker, "convert", lambda self: (made.append(self), convert(self))[1])
         with killed_after(patch, phases.Work, "search"):
@@ -139,6 +154,12 @@ def test_the_file_keeps_the_budget_and_is_what_the_record_says(compressed):
     assert after["heads"] < 2 or after["neurons"] < 32
     assert outcome.held_out["examples"] == 40
     assert outcome.held_out["was_seen"]
+
+
+def test_its_time_is_predicted_once_more_by_the_parts_timed_with_it(compressed):
+    _, outcome, _ = compressed
+    assert outcome.in_turns["predicted"] == pytest.approx(2 * outcome.predicted["ms"])
+    assert outcome.in_turns["measured"] == 1.5
 
 
 def test_what_is_killed_goes_on_and_makes_nothing_twice(compressed):

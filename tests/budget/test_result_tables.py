@@ -49,6 +49,25 @@ def test_a_prediction_that_was_far_off_is_told_of():
     assert said(bytes=8e6, ms=2.0)[0].startswith("The size is 25.0 % less and the time is 25.0 % m")
 
 
+def test_a_prediction_is_judged_in_the_session_that_timed_the_parts_as_well():
+    def told(predicted, measured):
+        found = budgets.outcome(in_turns={"predicted": predicted, "measured": measured})
+        assert Outcome.from_line(found.to_line()).in_turns == found.in_turns
+        *_, row = tables.predicted(found).texts()
+        assert row[""] == "time, in turns with parts"
+        return row["off by"], tables.notes(found)[3:]
+
+    # By the costs of then 2.40 ms, and 2.50 ms beside the original.
+    assert told(2.5, 2.6) == ("4.0 %", [])
+    off, (note,) = told(2.5, 3.0)
+    assert off == "20.0 %"
+    assert note.startswith("The time is 20.0 % more than the costs of the parts predicted")
+    off, (note,) = told(1.2, 1.3)
+    assert off == "8.3 %"
+    assert "takes 2.40 ms, by those of the last session 1.20 ms, 50.0 % less" in note
+    assert "--threads=1" in note
+
+
 def test_a_budget_that_is_not_kept_is_said_with_what_is_nearest():
     kept = tables.notes(budgets.outcome())
     assert kept[0] == "The budget is kept: at most 6 MB and 3 ms."

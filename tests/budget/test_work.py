@@ -131,6 +131,56 @@ def test_a_run_that_was_fine_tuned_first_is_so_again_without_the_held_out_texts(
     assert again.starting_point.pruning_method == "none"
 
 
+@pytest.mark.parametrize(
+    ("run", "recipe", "asked", "predicted"),
+    [
+        ("searched-int4", "dynamic_int8", ["dynamic_int8"], 2.0),
+        ("trained-int4-2", "int4", ["int4"], 1.0),
+        ("aware-int4-2-int4", "int4", ["int4"], 1.0),
+        # One head and one neuron, the head in int8.
+        ("trained-int4-2", "int4_but_1a", ["int4", "dynamic_int8"], 1.5),
+    ],
+)
+def test_the_chosen_file_is_timed_with_the_parts_of_its_own_structure(
+    made, monkeypatch, tmp_path, run, recipe, asked, predicted
+):
+    class Table:
+        def __init__(self, ms):
+            self.ms = ms
+
+        def predict(self, sizes):
+            assert sizes.heads == (1,)
+            return Cost(1e6, self.ms)
+
+        def block(self, kind, units, is_last):
+            assert (kind, units, is_last) == ("attention", 1, True)
+            return Cost(1e5, 0.5 * self.ms)
+
+    def in_turns(original, names, file, **options):
+        assert (names, file.name) == (asked, "a.tflite")
+        assert options == {"length": 64, "threads": 2, "lengths": (64,)}
+        tables = {"int4": Table(1.0), "dynamic_int8": Table(2.0)}
+        return work.making.InTurns({name: tables[name] for name in names}, 1.25, "")
+
+    monkeypatch.setattr(work.making, "in_turns", in_turns)
+    trials = FakeTrials()
+    trials.of_run(FakeRun(tmp_path / run), "trained", {recipe: Cost(5e6, 2.0)})
+    candidates = FakeCandidates()
+    candidates.known = lambda name: {n: found(n) for n in ("searched-int4", "searched-int4-2")}[
+        name
+    ]
+    made_work, *_ = made(trials, candidates)
+    timed = made_work.in_turns(choice(run, recipe), tmp_path / "a.tflite")
+    assert timed == {"predicted": predicted, "measured": 1.25}
+
+
+def test_a_file_of_which_nothing_was_predicted_is_not_timed_with_parts(made, tmp_path):
+    trials = FakeTrials()
+    trials.of_run(FakeRun(tmp_path / "searched-int4"), "searched", {"int4": None})
+    made_work, *_ = made(trials, FakeCandidates())
+    assert made_work.in_turns(choice("searched-int4"), tmp_path / "a.tflite") == {}
+
+
 @pytest.mark.parametrize("is_trained_again", [True, False])
 def test_the_run_is_trained_again_in_a_step_of_its_own_where_it_has_held_out_no_text(
     tmp_path, monkeypatch, is_trained_again

@@ -11,6 +11,7 @@ from slow_fixtures import slow_to_make
 from bert_glue_tf.core import locks
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.export import convert
+from bert_glue_tf.models import imported
 from bert_glue_tf.search import costs, making, small_files
 from bert_glue_tf.search.costs import CURVES
 from bert_glue_tf.search.design import Design, Small
@@ -123,6 +124,24 @@ def test_the_tables_are_those_of_the_files(measured):
         # The kernels of four products of the attention, and of two of the feed-forward block.
         assert table.block("attention", 2, True).bytes >= 4 * width * width * share * 0.9
         assert table.block("feed_forward", 32, True).bytes >= 2 * 32 * width * share * 0.9
+
+
+def test_a_file_is_timed_in_turns_with_parts_that_are_made_again(measured, monkeypatch):
+    run, cache, found, *_ = measured
+    kept = sorted(cache.iterdir())
+    monkeypatch.setattr(Design, "of", lambda sizes: DESIGN)
+    monkeypatch.setattr(making, "_SECONDS_IN_TURNS", 0.1)
+    monkeypatch.setattr(making, "_REPETITIONS", (3, 3))
+    monkeypatch.setattr(imported, "cache_root", None)  # No cache is asked.
+    file = run.path / "tflite" / "float32.tflite"
+    again = making.in_turns(run, RECIPES, file, length=LENGTH, threads=1)
+    assert again.ms > 0
+    assert list(again.tables) == list(RECIPES)
+    for name, table in again.tables.items():
+        assert table.rest[0] == pytest.approx(found[name].rest[0], rel=0.01)  # Bytes.
+        assert table.rest[1] > 0
+        assert table.of_what == found[name].of_what
+    assert sorted(cache.iterdir()) == kept
 
 
 def test_files_that_another_process_is_making_are_left_to_it(exported, tmp_path):
