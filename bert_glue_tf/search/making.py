@@ -1,9 +1,9 @@
 """The making of a cost table: small networks that are converted, quantized and timed in turns.
 
 `design` says which they are, and what their files tell. All files of a recipe are timed in one
-session, so that whatever else the machine does meets all of them alike
-(`cost.interleaved_latency`). Each file is kept as soon as it is made (`small_files`), and each
-table as soon as its files were timed, so that the measurement goes on where it was killed.
+session (`timing`), so that whatever else the machine does meets all of them alike. Each file is
+kept as soon as it is made (`small_files`), and each table as soon as its files were timed, so that
+the measurement goes on where it was killed.
 
 A machine does not always run at one pace. Where two threads work on a network of few weights, most
 of the time is that in which one waits for the other, and on virtual processors that changes from
@@ -15,31 +15,27 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import functools
 import pathlib
 import tempfile
 import time
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 import numpy as np
-import psutil
 from absl import logging
 
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.core.progress import Bar, duration
 from bert_glue_tf.data.preprocessing import INPUTS
-from bert_glue_tf.evaluation import cost
-from bert_glue_tf.export import benchmark, convert, quantize, selection
+from bert_glue_tf.export import apart, convert, quantize, selection
 from bert_glue_tf.export.defaults import THREADS
-from bert_glue_tf.export.litert import LiteModel
 from bert_glue_tf.models import imported, saving
 from bert_glue_tf.models.backbone import Backbone
 from bert_glue_tf.models.quantization import grids, recipes
 from bert_glue_tf.models.quantization.recipes import QuantizationRecipe
 from bert_glue_tf.runs import versions
 from bert_glue_tf.runs.finished import Run
-from bert_glue_tf.search import costs, small_files
+from bert_glue_tf.search import costs, small_files, timing
 from bert_glue_tf.search.costs import CostTable, Key
 from bert_glue_tf.search.design import Design, Small
 from bert_glue_tf.search.small_files import SmallFiles
@@ -300,38 +296,13 @@ def _timed(
 ) -> tuple[dict[_Name, tuple[float, float]], str]:
     """Time the files in turns: name -> bytes and milliseconds; a warning where others worked.
 
-    The milliseconds are the median. Where others worked they are those of the fastest run, which
-    meets the others the least: by it parts add up to their network as on an idle machine.
+    What the milliseconds are: `timing.in_turns`.
     """
-    models = {one: LiteModel.load(path, threads) for one, path in files.items()}
-    features = {name: np.ones((1, length), np.int32) for name in INPUTS}
-    calls: dict[str, Callable[[], object]] = {
-        str(place): functools.partial(model.predict, features)
-        for place, model in enumerate(models.values())
-    }
-    begin = time.perf_counter()
-    for call in calls.values():
-        call()
-    turn = time.perf_counter() - begin
-    least, most = _REPETITIONS
-    repetitions = min(most, max(least, round(seconds / turn)))
-    work = benchmark.Work()
-    timed = cost.interleaved_latency(calls, repetitions)
-    busy = _busy(work.of_others(), threads)
-    statistic = "min" if busy else "p50"
+    milliseconds, busy = apart.call(
+        timing.in_turns, list(files.values()), length, threads, seconds, _REPETITIONS
+    )
     measured = {
-        one: (float(path.stat().st_size), timed[str(place)][statistic])
-        for place, (one, path) in enumerate(files.items())
+        one: (float(path.stat().st_size), ms)
+        for (one, path), ms in zip(files.items(), milliseconds, strict=True)
     }
     return measured, busy
-
-
-def _busy(others: float, threads: int) -> str:
-    """Return a warning that others left too few cores; empty where they did not."""
-    cores = psutil.cpu_count() or 1
-    if others <= max(0, cores - threads) + 0.5:
-        return ""
-    return (
-        f"other processes kept {others:.1f} of {cores} cores at work while these costs were "
-        "measured: the times are those of the fastest runs, and are less certain."
-    )

@@ -49,6 +49,17 @@ def test_the_order_is_the_same_in_each_session():
     assert order() == order()
 
 
+def test_parts_add_up_to_their_whole_though_the_machine_changes_its_pace():
+    random = np.random.default_rng(0)
+    pace = np.where(np.arange(101) % 2, 1.0, 2.0)
+    parts = {name: pace * (size + 1e-3 * random.random(101)) for name, size in (("a", 1), ("b", 3))}
+    seconds = {**parts, "whole": sum(parts.values())}
+    found = cost.of_quick_turns(seconds)
+    assert found["whole"] == pytest.approx(found["a"] + found["b"])
+    assert found["a"] == pytest.approx(1e3, rel=1e-3)  # Of the quick turns alone.
+    assert cost.of_quick_turns({"a": np.array([2.0])}) == {"a": 2e3}
+
+
 @pytest.mark.parametrize("size", [0, 1, cost._CHUNK, 3 * cost._CHUNK + 7])
 def test_a_file_s_gzipped_bytes_are_those_of_gzip_itself(tmp_path, size):
     random = np.random.default_rng(0)
