@@ -98,6 +98,7 @@ def test_sizes_that_have_learned_nothing_are_named(made, tmp_path):
     )
 
 
+@pytest.mark.long("half a minute, of a benchmark whose table is tested on written runs")
 @pytest.mark.slow
 def test_real_runs_are_networks_of_the_same_weights(elastic_scores, tmp_path, tiny_glue):
     encoder = str(tiny_bert.write_pair(tmp_path / "encoder", layers=2))

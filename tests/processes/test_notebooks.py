@@ -369,6 +369,7 @@ def test_the_report_is_reproduced_and_shown(execute, tiny_encoder, tmp_path):
     assert len(pictures(cell_with(done, "*_curves.png"))) == 3  # MRPC, CoLA, SST-2.
 
 
+@pytest.mark.long("half a minute, of the steps that the test of docs/adding.md takes too")
 def test_a_method_of_ones_own_is_trained_and_stands_in_the_table(execute, tiny_encoder, tmp_path):
     own = settings_of("add_a_method")
     training = {**own["TRAINING"], "encoder": tiny_encoder, "train_examples": 96}

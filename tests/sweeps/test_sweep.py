@@ -631,6 +631,9 @@ def test_the_sweep_imports_no_tensorflow():
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
+@pytest.mark.long(
+    "a minute, of a kill as those of single runs, whose sweeps are tested without training"
+)
 def test_a_grid_killed_in_the_middle_is_finished_by_two_sweeps_and_then_left_alone(
     settings, tmp_path
 ):
