@@ -170,6 +170,18 @@ class PruningContext:
         """The step after which an epoch ends with the final sparsity for the first time."""
         return self.end_step if self.keeps_masks else self.begin_step
 
+    @property
+    def quickest(self) -> float:
+        """The largest share of the weights that goes at a step; between updates their average.
+
+        Where all go at once, or after each epoch, it is the final sparsity.
+        """
+        if self.kind in ("one_shot", SOFT):
+            return self.final_sparsity
+        slope = 1 if self.kind == "iterative" else 3  # Of the cubic at its beginning.
+        steps = max(1, self.end_step - self.begin_step)
+        return slope * (self.final_sparsity - self.initial_sparsity) / steps
+
     def with_sparsity(self, final_sparsity: float) -> PruningContext:
         """Return the same context with another final sparsity."""
         return dataclasses.replace(

@@ -685,6 +685,24 @@ def test_schedule(changes, total, expected):
     assert float(sparsity) == pytest.approx(0.8)
 
 
+@pytest.mark.parametrize("kind", ["gradual", "iterative"])
+def test_the_quickest_step_is_that_of_the_schedule(kind):
+    config = ExperimentConfig(
+        pruning_method="magnitude",
+        pruning_schedule=kind,
+        initial_sparsity=0.1,
+        final_sparsity=0.7,
+        begin_step=0,
+        end_step=100_000,
+        pruning_frequency=1,
+    )
+    context = PruningContext.from_config(config, 100_001)
+    schedule = context.schedule()
+    _, first = schedule(tf.constant(0, tf.int64))
+    _, second = schedule(tf.constant(100, tf.int64))
+    assert context.quickest == pytest.approx(float(second - first) / 100, rel=0.01)
+
+
 @pytest.mark.parametrize("kind", ["gradual", "iterative", "one_shot", "soft"])
 def test_masks_are_due_when_tfmot_says_so(kind):
     begin = -1 if kind == "soft" else 3

@@ -329,24 +329,22 @@ def test_a_value_that_is_good_for_no_encoder_is_refused_before_one_is_loaded(met
 
 
 @pytest.mark.parametrize(
-    ("steps", "settings", "last"),
+    ("steps", "settings", "told"),
     [
-        (1200, {}, "960 steps"),
-        (5000, {"pruning_schedule": "one_shot"}, "500 steps and what is measured then"),
-        (5000, {"pruning_options": "initial=magnitude", "pruning_schedule": "one_shot"}, None),
-        (2000, {}, None),
+        # A cubic is three times as steep at its beginning as on average.
+        (1000, {"begin_step": 1, "end_step": 601, "final_sparsity": 0.5}, "0.25 % of the weights"),
+        (1000, {"pruning_schedule": "one_shot", "final_sparsity": 0.5}, "50 % of the weights"),
+        (1000, {"pruning_options": "initial=magnitude", "final_sparsity": 0.5}, ""),
+        (9000, {"begin_step": 1, "end_step": 7601, "final_sparsity": 0.5}, ""),
     ],
 )
-def test_movement_warns_of_scores_that_have_few_steps(steps, settings, last, caplog):
-    made, _, _ = prepare("movement", steps=steps, **settings)
+def test_movement_warns_of_a_pace_at_which_networks_collapse(steps, settings, told, caplog):
+    made, _, _ = prepare("movement", steps=steps, initial_sparsity=0.0, **settings)
     assert not caplog.messages  # A rehearsal comes as far as this.
     with caplog.at_level("WARNING", "absl"):
         for step in range(2):
             made.advance(step)
-    told = [
-        f"begin with zero and have only {last} until they rank" in one for one in caplog.messages
-    ]
-    assert told == ([True] if last else [])
+    assert [told in one and "--end_step" in one for one in caplog.messages] == [True] * bool(told)
 
 
 def test_values_are_a_snapshot_that_nobody_can_write_to():
