@@ -48,6 +48,9 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(messages.Snapshot())
 
 
+LONG_TESTS = "BERT_GLUE_TF_LONG_TESTS"
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip a test that is marked as long, before its fixtures are made, unless it is asked for."""
@@ -56,7 +59,6 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest.skip(f"{mark.args[0]}; {LONG_TESTS}=1 runs it")
 
 
-LONG_TESTS = "BERT_GLUE_TF_LONG_TESTS"
 GLUE_DIR = "BERT_GLUE_TF_GLUE_DIR"
 ABSA_DIR = "BERT_GLUE_TF_ABSA_DIR"
 

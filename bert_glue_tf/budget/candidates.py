@@ -128,9 +128,9 @@ class Candidates:
             require_possible(told, _budget(self._limits, 0))
         return sorted(keeping, key=lambda one: one.candidate.rise)
 
-    def known(self, name: str) -> Found:
-        """Return a structure that was found, of an earlier process too, by the name of its run."""
-        return self._found[name]
+    def known(self, name: str) -> Found | None:
+        """Return a structure that was found, by the name of its run; None where there is none."""
+        return self._found.get(name)
 
     def refined(self, found: Found) -> Found:
         """Return the structure after a search that judges structures as a whole, made once."""

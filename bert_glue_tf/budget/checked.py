@@ -206,7 +206,11 @@ class Launch:
                 ),
             ]
         found.append(
-            (steps.RESULT, "the file, scored on validation once and timed", _RESULT * size)
+            (
+                steps.RESULT,
+                "the file, scored on validation once and timed, with its parts too",
+                _RESULT * size + estimates.of(self.run, 1).tables,
+            )
         )
         is_finished = CompressFolder(self.folder).outcome(self.stage) is not None
         done.discard(steps.RESULT)  # It may be that of an earlier stage.

@@ -29,8 +29,8 @@ from bert_glue_tf.reports.measured import mean_interval
 from bert_glue_tf.runs import versions
 from bert_glue_tf.runs.finished import Run
 
-# The choice and its file -> milliseconds of it, `predicted` and `measured` in one session.
-InTurns = Callable[[Choice, pathlib.Path], Mapping[str, float]]
+# The choice and its file -> `Outcome.in_turns`.
+BesideParts = Callable[[Choice, pathlib.Path], Mapping[str, Any]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,7 +45,9 @@ class _Exported:
         return self.folder.model(self.record.recipe)
 
 
-def finish(launch: Launch, job: Job, run: Run, choice: Choice, in_turns: InTurns) -> Outcome:
+def finish(
+    launch: Launch, job: Job, run: Run, choice: Choice, beside_parts: BesideParts
+) -> Outcome:
     """Export the chosen file with its card, score and time it beside the original, and say so.
 
     Args:
@@ -53,7 +55,7 @@ def finish(launch: Launch, job: Job, run: Run, choice: Choice, in_turns: InTurns
       job: of the work.
       run: of the chosen file.
       choice: the chosen file.
-      in_turns: times it beside the parts of its network.
+      beside_parts: times it in turns with the parts of its network.
 
     Raises:
       UserError: a file cannot be made, or the folder cannot be written.
@@ -65,7 +67,7 @@ def finish(launch: Launch, job: Job, run: Run, choice: Choice, in_turns: InTurns
     )
     file = _Exported(exported, records[-1])
     outcome = dataclasses.replace(
-        _outcome(launch, job, run, choice, original, file), in_turns=in_turns(choice, file.path)
+        _outcome(launch, job, run, choice, original, file), in_turns=beside_parts(choice, file.path)
     )
     write_atomically(exported.card(choice.recipe), _card(outcome, file.record))
     return outcome

@@ -69,7 +69,7 @@ def compress(launch: Launch, folder: CompressFolder, executor: base.Executor[Any
             step.text = work.train_for_grids()
     with taken.take(steps.RESULT) as step:
         choice = work.choose(launch.stage)
-        outcome = final.finish(launch, job, work.run_of(choice.run), choice, work.in_turns)
+        outcome = final.finish(launch, job, work.run_of(choice.run), choice, work.beside_parts)
         step.text = (
             f"{quantities.size(outcome.original['bytes'])} to "
             f"{quantities.size(outcome.file['bytes'])}"

@@ -152,7 +152,8 @@ class Outcome(Record):
       file: the same of the chosen file, and its `recipe`, `sha256` and `path`.
       predicted: `bytes` and `ms` by the cost tables.
       in_turns: milliseconds of the file, `predicted` by the costs of its parts and `measured`, all
-        in one session; empty where nothing was predicted, and in an older record.
+        in one session, and `busy`, a warning that others kept the machine at work meanwhile, or
+        nothing; empty where nothing was predicted, and in an older record.
       held_out: `original` and `file`, the scores that the choice was made by, and `examples`.
       missed: name of a limit -> the value of the file, for those that it does not keep.
       kept_when_chosen: name of a limit of `missed` that the file kept when it was chosen -> the
@@ -197,7 +198,7 @@ class Outcome(Record):
     environment: Mapping[str, Any]
     cut: str = ""
     kept_when_chosen: Mapping[str, float] = dataclasses.field(default_factory=dict)
-    in_turns: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    in_turns: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     finished: str = dataclasses.field(default_factory=_now)
 
     @classmethod

@@ -115,19 +115,34 @@ def _off(outcome: Outcome) -> str:
 
 
 def _pace(outcome: Outcome) -> str:
-    """Return a sentence where the machine had another pace when structures were sought."""
-    if not outcome.in_turns:
+    """Return what is to be known of the times by which the file was predicted; else nothing."""
+    told = outcome.in_turns
+    if not told:
         return ""
-    now, then = outcome.in_turns["predicted"], outcome.predicted["ms"]
-    share = (now - then) / then
-    if abs(share) <= _FAR:
-        return ""
-    return (
-        f"The machine had another pace when structures were sought: by the times of its parts then "
-        f"this file takes {then:.2f} ms, by those of the last session {now:.2f} ms, "
-        f"{formats.percent(abs(share))} {'more' if share > 0 else 'less'}. Two threads on virtual "
-        "processors change so from minute to minute, one thread (--threads=1) hardly does."
-    )
+    if told["busy"]:
+        return f"Of the session with its parts: {told['busy']}"
+    lines = []
+    now, then = told["predicted"], outcome.predicted["ms"]
+    if abs(now - then) > _FAR * then:
+        lines.append(
+            f"By the costs of its parts that structures were sought by the file takes {then:.2f} "
+            f"ms, by those of the last session {now:.2f} ms, "
+            f"{formats.percent(abs(now - then) / then)} {'more' if now > then else 'less'}: the "
+            "machine may have changed its pace."
+        )
+    alone, beside = outcome.file["ms"], told["measured"]
+    if abs(alone - beside) > _FAR * beside:
+        lines.append(
+            f"The file takes {alone:.2f} ms in turns with the original and {beside:.2f} ms in "
+            "turns with its parts: the machine has changed its pace between these two sessions, or "
+            "the original's size leaves other caches."
+        )
+    if lines and outcome.threads > 1:
+        lines.append(
+            "Several threads on virtual processors wait for each other for longer in some minutes "
+            "than in others; --threads=1 does not."
+        )
+    return " ".join(lines)
 
 
 def _kept(outcome: Outcome, budget: str) -> str:

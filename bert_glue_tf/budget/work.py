@@ -31,7 +31,6 @@ from bert_glue_tf.runs.finished import Run
 from bert_glue_tf.search import making, writing
 from bert_glue_tf.search.costs import Cost, CostTable
 from bert_glue_tf.search.session import Search
-from bert_glue_tf.search.structure import Structure
 from bert_glue_tf.sweeps.executors import base
 
 # The cost of quantization is worth a remedy where it is above noise, in standard errors, and the
@@ -163,7 +162,7 @@ class Work:
             self._networks[name] = Run.read(self._job.folder.path / name)
         return self._networks[name]
 
-    def in_turns(self, chosen: Choice, file: pathlib.Path) -> dict[str, float]:
+    def beside_parts(self, chosen: Choice, file: pathlib.Path) -> Mapping[str, Any]:
         """Return the time of the chosen file in turns with the parts of its network.
 
         Args:
@@ -171,15 +170,28 @@ class Work:
           file: of it.
 
         Returns:
-          Milliseconds, all of one session: `predicted` by the costs of the parts, and `measured`.
-          Empty where nothing was predicted of the file.
+          Milliseconds, all of one session: `predicted` by the costs of the parts, and `measured`;
+          and `busy`, a warning that others kept the machine at work, or nothing. Empty where
+          nothing was predicted of the file, or its structure is not known any more.
+
+        Raises:
+          UserError: the file's folder cannot be written.
         """
-        if not self._trials.known(chosen.run, chosen.recipe).predicted:
+        trial = self._trials.known(chosen.run, chosen.recipe)
+        found = self._candidates.known(_searched_name(chosen))
+        if not trial.predicted:
+            return {}
+        if found is None or not _is_of(found, trial):
+            logging.warning(
+                "%s: the structures were found anew since it was made, so that its time is not "
+                "predicted once more",
+                chosen.run,
+            )
             return {}
         halves = known.halves_of(chosen.recipe)
         names = [mixed.INT4, mixed.INT8] if halves else [chosen.recipe]
-        job, sizes = self._job, self._structure_of(chosen).sizes
-        found = making.in_turns(
+        job, sizes = self._job, found.candidate.structure.sizes
+        timed = making.beside(
             job.original,
             names,
             file,
@@ -188,17 +200,10 @@ class Work:
             lengths=job.lengths,
         )
         if halves:
-            cost = mixed.cost(sizes, halves, *(found.tables[name] for name in names))
+            cost = mixed.cost(sizes, halves, *(timed.tables[name] for name in names))
         else:
-            cost = found.tables[chosen.recipe].predict(sizes)
-        return {"predicted": cost.ms, "measured": found.ms}
-
-    def _structure_of(self, chosen: Choice) -> Structure:
-        """Return the structure of the chosen network, by the name of its run."""
-        stage, _, name = chosen.run.partition("-")
-        if stage == _AWARE:
-            name = name.removesuffix(f"-{chosen.recipe}")
-        return self._candidates.known(f"{SEARCHED}-{name}").candidate.structure
+            cost = timed.tables[chosen.recipe].predict(sizes)
+        return {"predicted": cost.ms, "measured": timed.ms, "busy": timed.busy}
 
     def _searched_within(self, found: Found) -> None:
         """Write a structure and try its file; while it is above the budget, a smaller one."""
@@ -329,6 +334,22 @@ class Work:
                 largest = middle
             else:
                 smallest = middle
+
+
+def _searched_name(chosen: Choice) -> str:
+    """Return the name of the run of the chosen network before it was trained."""
+    stage, _, name = chosen.run.partition("-")
+    if stage == _AWARE:
+        name = name.removesuffix(f"-{chosen.recipe}")
+    return f"{SEARCHED}-{name}"
+
+
+def _is_of(found: Found, trial: Trial) -> bool:
+    """Tell if a file's network has a structure; a block without units is written with one."""
+    widths = [(one.get("heads"), one.get("neurons")) for one in trial.widths]
+    sizes = found.candidate.structure.sizes
+    written = [tuple(max(1, units) for units in both) for both in sizes.widths]
+    return widths == written and trial.pieces == sizes.pieces
 
 
 def _different(some: Sequence[Found]) -> list[Found]:

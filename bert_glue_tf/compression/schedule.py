@@ -180,7 +180,11 @@ class PruningContext:
             return self.final_sparsity
         slope = 1 if self.kind == "iterative" else 3  # Of the cubic at its beginning.
         steps = max(1, self.end_step - self.begin_step)
-        return slope * (self.final_sparsity - self.initial_sparsity) / steps
+        # The first sparsity is reached in one step.
+        return max(
+            self.initial_sparsity,
+            slope * (self.final_sparsity - self.initial_sparsity) / steps,
+        )
 
     def with_sparsity(self, final_sparsity: float) -> PruningContext:
         """Return the same context with another final sparsity."""

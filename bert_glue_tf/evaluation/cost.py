@@ -109,18 +109,20 @@ def interleaved_seconds(
     return {name: np.array(values) for name, values in seconds.items()}
 
 
-def of_quick_turns(seconds: Mapping[str, np.ndarray]) -> dict[str, float]:
-    """Return the mean milliseconds of each call over the half of the turns that took least.
+def that_add_up(seconds: Mapping[str, np.ndarray]) -> dict[str, float]:
+    """Return the milliseconds of each call, which are the sum of those of its parts.
 
-    A mean over the same turns is the sum of the parts of what was timed, also where the machine
-    changes its pace between turns; medians are not.
+    They are means over the half of the turns that took least, so that all are of the same turns,
+    also where the machine changes its pace between them; medians are not. One factor brings all of
+    them to the turn in the middle, at whose level the medians are.
 
     Args:
       seconds: as `interleaved_seconds` gives them.
     """
     turns = np.sum(list(seconds.values()), axis=0)
     quick = np.argsort(turns, kind="stable")[: max(1, len(turns) // 2)]
-    return {name: float(1e3 * np.mean(values[quick])) for name, values in seconds.items()}
+    factor = 1e3 * np.median(turns) / np.mean(turns[quick])
+    return {name: float(factor * np.mean(values[quick])) for name, values in seconds.items()}
 
 
 def interleaved_latency(

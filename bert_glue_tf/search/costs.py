@@ -59,6 +59,7 @@ class Key:
       machine: `cpu`, the model of the processor, and `cores`.
       versions: of what makes and runs the files.
       shape: of the encoder: its largest heads and neurons, and `EncoderSizes.same`.
+      way: in which the files were timed.
     """
 
     recipe: str
@@ -68,6 +69,7 @@ class Key:
     machine: Mapping[str, Any]
     versions: Mapping[str, Any]
     shape: Mapping[str, Any]
+    way: str
 
     @property
     def file_name(self) -> str:

@@ -7,7 +7,7 @@ the measurement goes on where it was killed.
 
 A machine does not always run at one pace. Where two threads work on a network of few weights, most
 of the time is that in which one waits for the other, and on virtual processors that changes from
-minute to minute by a factor of two, while one thread alone is as fast as before. `in_turns` times
+minute to minute by a factor of two, while one thread alone is as fast as before. `beside` times
 the parts once more, in one session with a file, and so tells a wrong prediction from another pace.
 """
 
@@ -25,6 +25,7 @@ import numpy as np
 from absl import logging
 
 from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.core.files import reason
 from bert_glue_tf.core.progress import Bar, duration
 from bert_glue_tf.data.preprocessing import INPUTS
 from bert_glue_tf.export import apart, convert, quantize, selection
@@ -42,7 +43,7 @@ from bert_glue_tf.search.small_files import SmallFiles
 
 FOLDER = "costs"  # In the user's cache.
 _SECONDS = 20.0  # That the files of a recipe are timed for.
-_SECONDS_IN_TURNS = 10.0  # That they are timed for once more, with the file that is predicted.
+_SECONDS_BESIDE = 10.0  # That they are timed for once more, with the file that is predicted.
 _REPETITIONS = (30, 300)  # At least and at most.
 _CALIBRATION = 4  # Random texts that give activations some range: it changes no time.
 
@@ -50,7 +51,7 @@ _Name = TypeVar("_Name", bound=Hashable)
 
 
 @dataclasses.dataclass(frozen=True)
-class InTurns:
+class Beside:
     """The costs of parts, and the time of a file, of one session.
 
     Attributes:
@@ -103,6 +104,7 @@ def key_of(
         machine=versions.machine(),
         versions={name: installed[name] for name in versions.QUANTIZER},
         shape={**largest, **sizes.same},
+        way=timing.WAY,
     )
 
 
@@ -147,7 +149,7 @@ def tables(
     return {name: table for name, table in found.items() if table is not None}
 
 
-def in_turns(
+def beside(
     run: Run,
     names: Sequence[str],
     file: pathlib.Path,
@@ -155,7 +157,7 @@ def in_turns(
     length: int,
     threads: int = THREADS,
     lengths: Sequence[int] = (),
-) -> InTurns:
+) -> Beside:
     """Return the costs of the parts of a run's network, timed in turns with a file.
 
     The small files are made anew and not kept, and no cache is read.
@@ -163,13 +165,13 @@ def in_turns(
     Args:
       run: a finished one.
       names: of the recipes.
-      file: whose time is predicted by these costs.
+      file: whose time is predicted by these costs; the small files lie beside it meanwhile.
       length: in word pieces, that is timed.
       threads: of LiteRT.
       lengths: that the files have, as in `key_of`.
 
     Raises:
-      UserError: as `key_of`.
+      UserError: as `key_of`; or the file's folder cannot be written.
     """
     keys = {name: key_of(run, name, length, threads, lengths) for name in names}
     family = saving.family_of(run.folder.model)
@@ -181,16 +183,19 @@ def in_turns(
         len(names) * len(design.networks),
     )
     begin = time.perf_counter()
-    with tempfile.TemporaryDirectory() as folder:
-        files = {name: SmallFiles(pathlib.Path(folder) / name) for name in names}
-        for name in names:
-            (pathlib.Path(folder) / name).mkdir()
-        wanted = [recipes.get(name) for name in names]
-        _make_files(family, run.folder.model, design, wanted, keys[names[0]].lengths, files)
-        paths: dict[tuple[str, Small | None], pathlib.Path] = {("", None): file}
-        for name in names:
-            paths |= {(name, network): files[name].path(network) for network in design.networks}
-        measured, busy = _timed(paths, length, threads, _SECONDS_IN_TURNS)
+    try:
+        with tempfile.TemporaryDirectory(dir=file.parent, prefix=".parts-") as folder:
+            files = {name: SmallFiles(pathlib.Path(folder) / name, _refusal) for name in names}
+            for name in names:
+                (pathlib.Path(folder) / name).mkdir()
+            wanted, exported = [recipes.get(name) for name in names], keys[names[0]].lengths
+            _make_files(family, run.folder.model, design, wanted, exported, files)
+            paths: dict[tuple[str, Small | None], pathlib.Path] = {("", None): file}
+            for name in names:
+                paths |= {(name, network): files[name].path(network) for network in design.networks}
+            measured, busy = _timed(paths, length, threads, _SECONDS_BESIDE)
+    except OSError as error:
+        raise _refusal(error) from None
     seconds = round(time.perf_counter() - begin, 1)
     tables = {
         name: CostTable(
@@ -201,7 +206,17 @@ def in_turns(
         )
         for name, key in keys.items()
     }
-    return InTurns(tables, measured["", None][1], busy)
+    return Beside(tables, measured["", None][1], busy)
+
+
+def _refusal(error: OSError) -> UserError:
+    """Return the error of a place in which no small files can be made beside a file."""
+    folder = pathlib.Path(error.filename or "its folder").parent
+    return UserError(
+        f"{folder}: cannot be written ({reason(error)}), and a file there is to be timed in turns "
+        "with small ones beside it. Make room there or change its rights, and give the same "
+        "command again."
+    )
 
 
 def _make(

@@ -11,7 +11,7 @@ import hashlib
 import pathlib
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from absl import logging
 
@@ -29,10 +29,11 @@ class SmallFiles:
 
     Args:
       folder: that they lie in.
+      refusal: gives the error of a folder that cannot be written.
     """
 
-    def __init__(self, folder: pathlib.Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: pathlib.Path, refusal: Callable[[OSError], UserError]) -> None:
+        self._folder, self._refusal = folder, refusal
 
     @classmethod
     @contextlib.contextmanager
@@ -59,7 +60,7 @@ class SmallFiles:
                 folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
             except OSError as error:
                 raise unwritable(cache, error) from None
-            yield cls(folder)
+            yield cls(folder, lambda error: unwritable(cache, error))
 
     def path(self, network: Small) -> pathlib.Path:
         """Return the path of a network's file, which may not be there yet."""
@@ -79,7 +80,7 @@ class SmallFiles:
         try:
             write_atomically(self.path(network), content)
         except OSError as error:
-            raise unwritable(self._folder.parent, error) from None
+            raise self._refusal(error) from None
 
     def remove(self) -> None:
         """Delete them: the table has what they have told."""

@@ -15,6 +15,9 @@ from bert_glue_tf.evaluation import cost
 from bert_glue_tf.export import benchmark
 from bert_glue_tf.export.litert import LiteModel
 
+# Of the times, for who keeps them: another one where they are taken in another way.
+WAY = "of turns, in a process of their own"
+
 
 def in_turns(
     files: Sequence[pathlib.Path],
@@ -33,10 +36,10 @@ def in_turns(
       repetitions: timed runs of each, at least and at most.
 
     Returns:
-      The milliseconds of each, a mean over the quick half of the turns, by which parts add up to
-      their network. Where others kept the machine at work they are those of the fastest run, which
-      meets the others the least: by it they add up as on an idle machine. And a warning where
-      others did so; else nothing.
+      The milliseconds of each, by which parts add up to their network (`cost.that_add_up`). Where
+      others kept the machine at work they are those of the fastest run, which meets the others the
+      least: by it they add up as on an idle machine. And a warning where others did so; else
+      nothing.
     """
     models = [LiteModel.load(path, threads) for path in files]
     features = {name: np.ones((1, length), np.int32) for name in INPUTS}
@@ -54,7 +57,7 @@ def in_turns(
     if busy:
         found = {name: float(1e3 * np.min(values)) for name, values in timed.items()}
     else:
-        found = cost.of_quick_turns(timed)
+        found = cost.that_add_up(timed)
     return [found[str(place)] for place in range(len(files))], busy
 
 

@@ -38,7 +38,7 @@ def table(recipe="int4", factor=1.0):
     for name in CURVES:
         units, size, ms = costs.get(name.removeprefix("last_"), (PIECES, 5e3, 0.0))
         curves[name] = [[0, 0.0, 0.0], [units, factor * units * size, units * ms]]
-    key = {name: {} for name in ("machine", "versions", "shape")}
+    key = {"way": "", **{name: {} for name in ("machine", "versions", "shape")}}
     key |= {"recipe": recipe, "length": 64, "lengths": [64], "threads": 2}
     return CostTable(key=key, rest=[2e5, 0.3], layer=[0.0, 0.0], curves=curves)
 

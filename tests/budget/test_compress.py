@@ -75,7 +75,7 @@ def table(run, recipe, *, length, threads, lengths):
     return CostTable(key=dataclasses.asdict(key), rest=[1e5, 0.1], layer=[0.0, 0.0], curves=curves)
 
 
-def in_turns(run, names, file, **options):
+def beside(run, names, file, **options):
     """Costs of a machine at half the pace of the one on which the structure was found."""
     assert file.is_file()
     slow = {}
@@ -86,7 +86,7 @@ def in_turns(run, names, file, **options):
             for curve, knots in fast.curves.items()
         }
         slow[name] = dataclasses.replace(fast, rest=[1e5, 0.2], curves=curves)
-    return making.InTurns(slow, 1.5, "")
+    return making.Beside(slow, 1.5, "Busy.")
 
 
 class Interrupted(KeyboardInterrupt):
@@ -125,7 +125,7 @@ def compressed(exported, tmp_path_factory):
             "tables",
             lambda run, names, **options: {name: table(run, name, **options) for name in names},
         )
-        patch.setattr(making, "in_turns", in_turns)
+        patch.setattr(making, "beside", beside)
         convert = Maker.convert
         patch.setattr(Maker, "convert", lambda self: (made.append(self), convert(self))[1])
         with killed_after(patch, phases.Work, "search"):
@@ -159,7 +159,7 @@ def test_the_file_keeps_the_budget_and_is_what_the_record_says(compressed):
 def test_its_time_is_predicted_once_more_by_the_parts_timed_with_it(compressed):
     _, outcome, _ = compressed
     assert outcome.in_turns["predicted"] == pytest.approx(2 * outcome.predicted["ms"])
-    assert outcome.in_turns["measured"] == 1.5
+    assert (outcome.in_turns["measured"], outcome.in_turns["busy"]) == (1.5, "Busy.")
 
 
 def test_what_is_killed_goes_on_and_makes_nothing_twice(compressed):

@@ -49,23 +49,43 @@ def test_a_prediction_that_was_far_off_is_told_of():
     assert said(bytes=8e6, ms=2.0)[0].startswith("The size is 25.0 % less and the time is 25.0 % m")
 
 
-def test_a_prediction_is_judged_in_the_session_that_timed_the_parts_as_well():
-    def told(predicted, measured):
-        found = budgets.outcome(in_turns={"predicted": predicted, "measured": measured})
-        assert Outcome.from_line(found.to_line()).in_turns == found.in_turns
-        *_, row = tables.predicted(found).texts()
-        assert row[""] == "time, in turns with parts"
-        return row["off by"], tables.notes(found)[3:]
+def beside_parts(predicted, measured, busy="", **changed):
+    """The last row of the predictions, and what is noted on them, of a time with its parts.
 
-    # By the costs of then 2.40 ms, and 2.50 ms beside the original.
-    assert told(2.5, 2.6) == ("4.0 %", [])
-    off, (note,) = told(2.5, 3.0)
+    By the costs of before it is 2.40 ms, and 2.50 ms beside the original.
+    """
+    told = {"predicted": predicted, "measured": measured, "busy": busy}
+    found = budgets.outcome(in_turns=told, **changed)
+    assert Outcome.from_line(found.to_line()).in_turns == found.in_turns
+    *_, row = tables.predicted(found).texts()
+    assert row[""] == "time, in turns with parts"
+    return row["off by"], " ".join(tables.notes(found)[3:])
+
+
+def test_a_prediction_is_judged_in_the_session_that_timed_the_parts_as_well():
+    assert beside_parts(2.5, 2.6) == ("4.0 %", "")
+    off, note = beside_parts(2.25, 2.7)
     assert off == "20.0 %"
     assert note.startswith("The time is 20.0 % more than the costs of the parts predicted")
-    off, (note,) = told(1.2, 1.3)
+    assert "pace" not in note
+
+
+def test_another_pace_of_the_machine_is_told_of():
+    off, note = beside_parts(1.2, 1.3)
     assert off == "8.3 %"
-    assert "takes 2.40 ms, by those of the last session 1.20 ms, 50.0 % less" in note
-    assert "--threads=1" in note
+    assert note.startswith("By the costs of its parts")
+    assert "the file takes 2.40 ms, by those of the last session 1.20 ms, 50.0 % less" in note
+    assert "The file takes 2.50 ms in turns with the original and 1.30 ms in turns" in note
+    assert note.endswith("--threads=1 does not.")
+    assert "--threads" not in beside_parts(1.2, 1.3, threads=1)[1]
+    _, note = beside_parts(2.4, 3.0)
+    assert "2.50 ms in turns with the original and 3.00 ms" in note
+    assert "By the costs" not in note
+
+
+def test_of_a_busy_session_with_the_parts_nothing_more_is_concluded():
+    _, note = beside_parts(1.2, 1.3, busy="Others were at work.")
+    assert note == "Of the session with its parts: Others were at work."
 
 
 def test_a_budget_that_is_not_kept_is_said_with_what_is_nearest():

@@ -131,54 +131,91 @@ def test_a_run_that_was_fine_tuned_first_is_so_again_without_the_held_out_texts(
     assert again.starting_point.pruning_method == "none"
 
 
+class Parts:
+    """A table by which a network costs so much a head, and a head in its first layer as much."""
+
+    def __init__(self, ms):
+        self.ms = ms
+
+    def predict(self, sizes):
+        return Cost(1e6, self.ms * sum(sizes.heads))
+
+    def block(self, kind, units, is_last):
+        assert (kind, is_last) == ("attention", True)
+        return Cost(1e5, self.ms * units)
+
+
+def of_heads(name, heads):
+    """A structure of one layer with so many heads and one neuron."""
+    one = found(name)
+    structure = Structure((tuple(range(heads)),), ((0,),), (0,))
+    return dataclasses.replace(
+        one, candidate=dataclasses.replace(one.candidate, structure=structure)
+    )
+
+
+@pytest.fixture
+def beside_parts(made, monkeypatch, tmp_path):
+    """beside_parts(run, recipe, asked, trial's heads) -> what is told of the chosen file."""
+
+    def tell(run, recipe, asked, heads):
+        def beside(original, names, file, **options):
+            assert (names, file.name) == (asked, "a.tflite")
+            assert options == {"length": 64, "threads": 2, "lengths": (64,)}
+            tables = {"int4": Parts(1.0), "dynamic_int8": Parts(2.0), "int8": Parts(4.0)}
+            return work.making.Beside({name: tables[name] for name in names}, 1.25, "")
+
+        monkeypatch.setattr(work.making, "beside", beside)
+        given = {"widths": [{"heads": max(1, heads), "neurons": 1}], "pieces": 1}
+        trials = FakeTrials({f"{run} {recipe}": given})
+        trials.of_run(FakeRun(tmp_path / run), "trained", {recipe: Cost(5e6, 2.0)})
+        known = {
+            "searched-int4": of_heads("searched-int4", 3),
+            "searched-int4-2": of_heads("searched-int4-2", 2),
+            "searched-int8": of_heads("searched-int8", 0),
+        }
+        candidates = FakeCandidates()
+        candidates.known = known.get
+        made_work, *_ = made(trials, candidates)
+        return made_work.beside_parts(choice(run, recipe), tmp_path / "a.tflite")
+
+    return tell
+
+
 @pytest.mark.parametrize(
-    ("run", "recipe", "asked", "predicted"),
+    ("run", "recipe", "asked", "heads", "predicted"),
     [
-        ("searched-int4", "dynamic_int8", ["dynamic_int8"], 2.0),
-        ("trained-int4-2", "int4", ["int4"], 1.0),
-        ("aware-int4-2-int4", "int4", ["int4"], 1.0),
-        # One head and one neuron, the head in int8.
-        ("trained-int4-2", "int4_but_1a", ["int4", "dynamic_int8"], 1.5),
+        ("searched-int4", "dynamic_int8", ["dynamic_int8"], 3, 6.0),
+        ("trained-int4-2", "int4", ["int4"], 2, 2.0),
+        ("aware-int4-2-int4", "int4", ["int4"], 2, 2.0),
+        # Without heads: one is written.
+        ("trained-int8", "int8", ["int8"], 0, 0.0),
+        # All heads in int8.
+        ("trained-int4-2", "int4_but_1a", ["int4", "dynamic_int8"], 2, 4.0),
+        ("aware-int4-int4_but_1a", "int4_but_1a", ["int4", "dynamic_int8"], 3, 6.0),
     ],
 )
 def test_the_chosen_file_is_timed_with_the_parts_of_its_own_structure(
-    made, monkeypatch, tmp_path, run, recipe, asked, predicted
+    beside_parts, run, recipe, asked, heads, predicted
 ):
-    class Table:
-        def __init__(self, ms):
-            self.ms = ms
+    told = beside_parts(run, recipe, asked, heads)
+    assert told == {"predicted": predicted, "measured": 1.25, "busy": ""}
 
-        def predict(self, sizes):
-            assert sizes.heads == (1,)
-            return Cost(1e6, self.ms)
 
-        def block(self, kind, units, is_last):
-            assert (kind, units, is_last) == ("attention", 1, True)
-            return Cost(1e5, 0.5 * self.ms)
-
-    def in_turns(original, names, file, **options):
-        assert (names, file.name) == (asked, "a.tflite")
-        assert options == {"length": 64, "threads": 2, "lengths": (64,)}
-        tables = {"int4": Table(1.0), "dynamic_int8": Table(2.0)}
-        return work.making.InTurns({name: tables[name] for name in names}, 1.25, "")
-
-    monkeypatch.setattr(work.making, "in_turns", in_turns)
-    trials = FakeTrials()
-    trials.of_run(FakeRun(tmp_path / run), "trained", {recipe: Cost(5e6, 2.0)})
-    candidates = FakeCandidates()
-    candidates.known = lambda name: {n: found(n) for n in ("searched-int4", "searched-int4-2")}[
-        name
-    ]
-    made_work, *_ = made(trials, candidates)
-    timed = made_work.in_turns(choice(run, recipe), tmp_path / "a.tflite")
-    assert timed == {"predicted": predicted, "measured": 1.25}
+@pytest.mark.parametrize(("run", "heads"), [("trained-int4", 2), ("trained-int4-5", 3)])
+def test_a_structure_that_was_found_anew_predicts_nothing(beside_parts, run, heads, caplog):
+    with caplog.at_level("WARNING", "absl"):
+        assert beside_parts(run, "int4", None, heads) == {}
+    assert f"{run}: the structures were found anew" in caplog.text
 
 
 def test_a_file_of_which_nothing_was_predicted_is_not_timed_with_parts(made, tmp_path):
     trials = FakeTrials()
     trials.of_run(FakeRun(tmp_path / "searched-int4"), "searched", {"int4": None})
-    made_work, *_ = made(trials, FakeCandidates())
-    assert made_work.in_turns(choice("searched-int4"), tmp_path / "a.tflite") == {}
+    candidates = FakeCandidates()
+    candidates.known = lambda name: None
+    made_work, *_ = made(trials, candidates)
+    assert made_work.beside_parts(choice("searched-int4"), tmp_path / "a.tflite") == {}
 
 
 @pytest.mark.parametrize("is_trained_again", [True, False])

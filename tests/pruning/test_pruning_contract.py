@@ -690,13 +690,15 @@ def test_the_quickest_step_is_that_of_the_schedule(kind):
     config = ExperimentConfig(
         pruning_method="magnitude",
         pruning_schedule=kind,
-        initial_sparsity=0.1,
+        initial_sparsity=0.0,
         final_sparsity=0.7,
         begin_step=0,
         end_step=100_000,
         pruning_frequency=1,
     )
     context = PruningContext.from_config(config, 100_001)
+    leaping = dataclasses.replace(config, initial_sparsity=0.1)
+    assert PruningContext.from_config(leaping, 100_001).quickest == 0.1
     schedule = context.schedule()
     _, first = schedule(tf.constant(0, tf.int64))
     _, second = schedule(tf.constant(100, tf.int64))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import pathlib
+import shutil
 
 import pytest
 from messages import refuses
@@ -130,18 +133,26 @@ def test_a_file_is_timed_in_turns_with_parts_that_are_made_again(measured, monke
     run, cache, found, *_ = measured
     kept = sorted(cache.iterdir())
     monkeypatch.setattr(Design, "of", lambda sizes: DESIGN)
-    monkeypatch.setattr(making, "_SECONDS_IN_TURNS", 0.1)
+    monkeypatch.setattr(making, "_SECONDS_BESIDE", 0.1)
     monkeypatch.setattr(making, "_REPETITIONS", (3, 3))
     monkeypatch.setattr(imported, "cache_root", None)  # No cache is asked.
     file = run.path / "tflite" / "float32.tflite"
-    again = making.in_turns(run, RECIPES, file, length=LENGTH, threads=1)
+    there = sorted(file.parent.iterdir())
+    again = making.beside(run, RECIPES, file, length=LENGTH, threads=1, lengths=(LENGTH, 12))
     assert again.ms > 0
     assert list(again.tables) == list(RECIPES)
     for name, table in again.tables.items():
-        assert table.rest[0] == pytest.approx(found[name].rest[0], rel=0.01)  # Bytes.
+        assert table.rest[0] > found[name].rest[0]  # Bytes, of one length more.
         assert table.rest[1] > 0
-        assert table.of_what == found[name].of_what
-    assert sorted(cache.iterdir()) == kept
+        assert table.of_what == dataclasses.replace(found[name].of_what, lengths=(LENGTH, 12))
+    assert (sorted(cache.iterdir()), sorted(file.parent.iterdir())) == (kept, there)
+
+
+def test_a_folder_in_which_no_small_files_can_be_made_is_named(measured, monkeypatch, tmp_path):
+    run, *_ = measured
+    monkeypatch.setattr(Design, "of", lambda sizes: DESIGN)
+    with refuses(UserError, tmp_path / "gone", "cannot be written", "Make room there"):
+        making.beside(run, RECIPES, tmp_path / "gone" / "a.tflite", length=LENGTH, threads=1)
 
 
 def test_files_that_another_process_is_making_are_left_to_it(exported, tmp_path):
@@ -156,6 +167,19 @@ def test_files_that_another_process_is_making_are_left_to_it(exported, tmp_path)
     with SmallFiles.opened(tmp_path, key) as later:
         assert later.has(NETWORKS[0])
         assert not later.has(NETWORKS[1])
+
+
+def test_costs_that_were_timed_in_another_way_are_measured_anew(measured, tmp_path, caplog):
+    run, cache, *_ = measured
+    key = making.key_of(run, "int4", LENGTH, 1)
+    shutil.copy(cache / key.file_name, tmp_path)
+    assert costs.read(tmp_path, key) is not None
+    line = json.loads((cache / key.file_name).read_text())
+    del line["key"]["way"]  # As those of before there was one.
+    (tmp_path / key.file_name).write_text(json.dumps(line))
+    assert costs.read(tmp_path, key) is None
+    other = dataclasses.replace(key, way="another")
+    assert other.file_name != key.file_name
 
 
 def test_a_cache_that_cannot_be_written_is_told_of(exported, tmp_path):

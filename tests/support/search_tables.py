@@ -19,7 +19,14 @@ class Given:
 def key(recipe: str = "int8") -> Key:
     """The facts of a table of no machine that there is."""
     return Key(
-        recipe, 64, (64,), 2, {"cpu": "A (R) CPU", "cores": 2}, {"litert": "1"}, {"hidden": 8}
+        recipe,
+        64,
+        (64,),
+        2,
+        {"cpu": "A (R) CPU", "cores": 2},
+        {"litert": "1"},
+        {"hidden": 8},
+        "in turns",
     )
 
 

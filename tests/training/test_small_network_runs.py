@@ -61,13 +61,7 @@ def test_an_interrupted_epoch_goes_on_with_the_same_pictures(settings, tmp_path,
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "training",
-    [
-        "together",
-        pytest.param("none", marks=pytest.mark.long("half a minute, of the same as together")),
-    ],
-)
+@pytest.mark.parametrize("training", ["together", "none"])
 def test_each_size_has_the_means_and_variances_of_its_own(tmp_path, training):
     read = tiny_small.examples(45, (10, 6))
     split = np.array(["train"] * 30 + ["val"] * 15)
