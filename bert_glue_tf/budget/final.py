@@ -18,7 +18,7 @@ from bert_glue_tf.budget.work import Job
 from bert_glue_tf.core.files import write_atomically
 from bert_glue_tf.data import problems, tasks
 from bert_glue_tf.evaluation import metrics, predictions, significance
-from bert_glue_tf.export import apart, benchmark
+from bert_glue_tf.export import benchmark, session_apart
 from bert_glue_tf.export.card import card
 from bert_glue_tf.export.defaults import REPETITIONS
 from bert_glue_tf.export.folder import FOLDER, ExportFolder
@@ -95,13 +95,12 @@ def _original_file(launch: Launch, job: Job) -> _Exported:
 def _outcome(
     launch: Launch, job: Job, run: Run, choice: Choice, original: _Exported, file: _Exported
 ) -> Outcome:
-    timings = apart.call(
-        benchmark.session,
+    timings = session_apart.session(
         [
             benchmark.File(original.path, launch.run.path.name, FLOAT32),
             benchmark.File(file.path, run.path.name, choice.recipe),
         ],
-        [launch.length],
+        launch.length,
         threads=launch.settings.threads,
         repetitions=REPETITIONS,
     )

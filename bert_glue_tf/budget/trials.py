@@ -27,7 +27,7 @@ from bert_glue_tf.data.examples import Examples
 from bert_glue_tf.data.layouts import Padded
 from bert_glue_tf.data.tasks import TaskSpec
 from bert_glue_tf.evaluation import bootstrap, collapse, evaluator, metrics, significance
-from bert_glue_tf.export import apart, benchmark, flatbuffer
+from bert_glue_tf.export import benchmark, flatbuffer, session_apart
 from bert_glue_tf.export.defaults import CALIBRATION_EXAMPLES, REPETITIONS
 from bert_glue_tf.export.litert import LiteModel
 from bert_glue_tf.export.making import Maker
@@ -255,10 +255,9 @@ class Trials:
           The original's file with its time; the others with theirs; the name of the session.
         """
         every = [self.base, *(one for one in trials if one.key != self.base.key)]
-        found = apart.call(
-            benchmark.session,
+        found = session_apart.session(
             [benchmark.File(self._folder.path / t.file, t.run, t.recipe) for t in every],
-            [length],
+            length,
             threads=self._settings.threads,
             repetitions=REPETITIONS,
         )

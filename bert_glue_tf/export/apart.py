@@ -1,23 +1,23 @@
-"""A function called in a process of its own, as what times files is.
+"""Work that a module of this package does in a process of its own, as what times files is.
 
 TensorFlow leaves its traces in a process: after a few conversions a small file took 5 % longer
 beside smaller ones than in a new process, on 2 cores.
 
-As a program (`python -m bert_glue_tf.export.apart`) it is that process: it reads the call from its
-standard input, and writes the result to its standard output. What the function prints goes to
-standard error. It ends with the process that has started it.
+Such a module ends with `apart.serve(function)` where it is run as a program: the function is given
+what stands on standard input, and its answer goes to standard output, both as JSON. What is printed
+meanwhile goes to standard error. The process ends with the one that has started it.
 """
 
 from __future__ import annotations
 
+import json
 import os
-import pickle
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+from typing import Any
 
 from absl import logging
 
@@ -27,61 +27,56 @@ from bert_glue_tf.export import litert
 
 _LOOK = 0.5  # Seconds between two looks for the process that has started this one.
 
-_Given = ParamSpec("_Given")
-_Result = TypeVar("_Result")
 
-
-def call(
-    function: Callable[_Given, _Result], /, *args: _Given.args, **options: _Given.kwargs
-) -> _Result:
-    """Call a function of this package in a new process, and return its result.
+def call(module: str, given: Any) -> Any:
+    """Run a module as a program, and return its answer.
 
     Args:
-      function: found by its module and name; it, what it is given and what it returns can be
-        pickled.
-      *args, **options: of the call.
+      module: its name; it serves, as above.
+      given: in JSON types.
 
     Raises:
-      UserError: as the function.
+      UserError: as the module's function.
       RuntimeError: it has failed, or its process was ended from outside; the message has the
         status. Of a failure standard error has the traceback.
     """
-    given = pickle.dumps((os.getpid(), logging.get_verbosity(), function, args, options))
+    asked = {"parent": os.getpid(), "verbosity": logging.get_verbosity(), "given": given}
     done = subprocess.run(
-        [sys.executable, "-P", "-m", __name__],
-        input=given,
+        [sys.executable, "-P", "-m", module],
+        input=json.dumps(asked),
         stdout=subprocess.PIPE,
+        text=True,
         env=litert.environment(),
         start_new_session=True,  # Ctrl-C reaches this process alone, which ends that one.
     )
     if done.returncode:
-        raise RuntimeError(
-            f"{function.__qualname__} failed in a process of its own (status {done.returncode})"
-        )
-    error: UserError | None
-    error, result = pickle.loads(done.stdout)
-    if error is not None:
-        raise error
-    return result
+        raise RuntimeError(f"{module} failed in a process of its own (status {done.returncode})")
+    told = json.loads(done.stdout)
+    if "error" in told:
+        raise UserError(told["error"])
+    return told["answer"]
 
 
-def main() -> None:
-    """Call the function that standard input names."""
+def serve(function: Callable[[Any], Any]) -> None:
+    """Answer the process that has started this one.
+
+    Args:
+      function: is given what `call` was, and returns its answer, in JSON types.
+    """
     # What else is written to the descriptor, by libraries too, goes to standard error.
-    output = os.fdopen(os.dup(1), "wb")
+    output = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    parent, verbosity, function, args, options = pickle.load(sys.stdin.buffer)
-    threading.Thread(target=_watch, args=(parent,), daemon=True).start()
+    asked = json.load(sys.stdin)
+    threading.Thread(target=_watch, args=(asked["parent"],), daemon=True).start()
     logs.show()
-    logging.set_verbosity(verbosity)
-    answer: tuple[UserError | None, object]
+    logging.set_verbosity(asked["verbosity"])
     try:
-        answer = None, function(*args, **options)
+        told = {"answer": function(asked["given"])}
     except UserError as error:
-        answer = error, None
+        told = {"error": str(error)}
     sys.stdout.flush()
     with output:
-        pickle.dump(answer, output)
+        json.dump(told, output)
 
 
 def _watch(parent: int) -> None:
@@ -89,7 +84,3 @@ def _watch(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(_LOOK)
     os._exit(1)
-
-
-if __name__ == "__main__":
-    main()

@@ -28,7 +28,7 @@ from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.core.files import reason
 from bert_glue_tf.core.progress import Bar, duration
 from bert_glue_tf.data.preprocessing import INPUTS
-from bert_glue_tf.export import apart, convert, quantize, selection
+from bert_glue_tf.export import convert, quantize, selection
 from bert_glue_tf.export.defaults import THREADS
 from bert_glue_tf.models import imported, saving
 from bert_glue_tf.models.backbone import Backbone
@@ -313,8 +313,8 @@ def _timed(
 
     What the milliseconds are: `timing.in_turns`.
     """
-    milliseconds, busy = apart.call(
-        timing.in_turns, list(files.values()), length, threads, seconds, _REPETITIONS
+    milliseconds, busy = timing.apart_in_turns(
+        list(files.values()), length, threads, seconds, _REPETITIONS
     )
     measured = {
         one: (float(path.stat().st_size), ms)

@@ -6,17 +6,38 @@ import functools
 import pathlib
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import psutil
 
 from bert_glue_tf.data.preprocessing import INPUTS
 from bert_glue_tf.evaluation import cost
-from bert_glue_tf.export import benchmark
+from bert_glue_tf.export import apart, benchmark
 from bert_glue_tf.export.litert import LiteModel
 
 # Of the times, for who keeps them: another one where they are taken in another way.
 WAY = "of turns, in a process of their own"
+
+
+def apart_in_turns(
+    files: Sequence[pathlib.Path],
+    length: int,
+    threads: int,
+    seconds: float,
+    repetitions: tuple[int, int],
+) -> tuple[list[float], str]:
+    """Time files in turns, as `in_turns` does, in a process without TensorFlow.
+
+    Args:
+      files, length, threads, seconds, repetitions: as there.
+
+    Raises:
+      UserError: a file cannot be read.
+    """
+    given = [[str(file) for file in files], length, threads, seconds, repetitions]
+    milliseconds, busy = apart.call(__name__, given)
+    return milliseconds, busy
 
 
 def in_turns(
@@ -40,6 +61,9 @@ def in_turns(
       others kept the machine at work they are those of the fastest run, which meets the others the
       least: by it they add up as on an idle machine. And a warning where others did so; else
       nothing.
+
+    Raises:
+      UserError: a file cannot be read.
     """
     models = [LiteModel.load(path, threads) for path in files]
     features = {name: np.ones((1, length), np.int32) for name in INPUTS}
@@ -70,3 +94,13 @@ def _busy(others: float, threads: int) -> str:
         f"other processes kept {others:.1f} of {cores} cores at work while these costs were "
         "measured: the times are those of the fastest runs, and are less certain."
     )
+
+
+def _answer(given: Sequence[Any]) -> tuple[list[float], str]:
+    """Return what `apart_in_turns` is asked for."""
+    files, length, threads, seconds, (least, most) = given
+    return in_turns([pathlib.Path(one) for one in files], length, threads, seconds, (least, most))
+
+
+if __name__ == "__main__":
+    apart.serve(_answer)

@@ -1,4 +1,4 @@
-"""A function that is called in a process of its own."""
+"""Modules that are called in a process of their own."""
 
 from __future__ import annotations
 
@@ -14,45 +14,62 @@ import pytest
 from messages import refuses
 
 from bert_glue_tf.core.errors import UserError
-from bert_glue_tf.evaluation import cost
-from bert_glue_tf.export import apart
+from bert_glue_tf.export import apart, benchmark, litert, session_apart
+from bert_glue_tf.export.timings import Timing
 from bert_glue_tf.search import timing
 
-
-def test_the_result_is_that_of_another_process():
-    assert apart.call(os.getpid) != os.getpid()
-    assert apart.call(cost.peak_memory_bytes) < 300e6  # Without TensorFlow.
+SERVED = "served"  # In tests/support.
 
 
-def test_arguments_arrive_and_what_is_printed_does_not_spoil_the_result(capfd):
-    assert apart.call(int, "11", base=2) == 3
-    assert apart.call(print, "a line") is None
-    assert apart.call(os.write, 1, b"of a library\n") == 13
-    assert capfd.readouterr().err == "a line\nof a library\n"
+def test_the_answer_is_that_of_another_process():
+    process, memory, has_tensorflow = apart.call(SERVED, "process")
+    assert process != os.getpid()
+    assert memory < 300e6
+    assert not has_tensorflow
+    assert apart.call(SERVED, {"a": [1, 2.5, None]}) == {"a": [1, 2.5, None]}
 
 
-def test_a_mistake_of_the_user_is_one_here_too(tmp_path):
-    path = tmp_path / "none.tflite"
-    with refuses(UserError, path):
-        apart.call(timing.in_turns, [path], 8, 1, 0.1, (1, 1))
+def test_what_is_printed_does_not_spoil_the_answer(capfd):
+    assert apart.call(SERVED, "print") is None
+    assert sorted(capfd.readouterr().err.splitlines()) == ["a line", "of a library"]
 
 
-def test_a_failure_is_no_result(capfd):
-    with pytest.raises(RuntimeError, match=r"size_on_disk failed .* \(status 1\)"):
-        apart.call(cost.size_on_disk, pathlib.Path("/nowhere/at/all") / "file", 1)
-    assert "TypeError" in capfd.readouterr().err
+def test_a_mistake_of_the_user_is_one_here_too():
+    with refuses(UserError, "none.tflite"):
+        apart.call(SERVED, "mistake")
 
 
-def test_a_process_that_is_ended_from_outside_says_how():
-    with pytest.raises(RuntimeError, match="status -9"):
-        apart.call(signal.raise_signal, signal.SIGKILL)
+def test_a_failure_is_no_answer(capfd):
+    with pytest.raises(RuntimeError, match=r"served failed .* \(status 1\)"):
+        apart.call(SERVED, "failure")
+    assert "ValueError: a defect" in capfd.readouterr().err
+    with pytest.raises(RuntimeError, match=r"\(status -9\)"):
+        apart.call(SERVED, "killed")
+
+
+def test_a_session_and_the_times_of_parts_are_taken_apart(exported, tmp_path):
+    path = pathlib.Path(exported[0].path) / "tflite" / "float32.tflite"
+    copy = tmp_path / path.name
+    copy.write_bytes(path.read_bytes())
+    file = benchmark.File(copy, "run", "float32")
+    length = litert.LiteModel.load(copy, 1).lengths[0]
+    first, second = session_apart.session([file, file], length, threads=1, repetitions=3)
+    assert (first.run, first.recipe, first.files, first.repetitions) == ("run", "float32", 2, 3)
+    assert first.session == second.session
+    assert list(first.latency) == [str(length)]
+    assert Timing.from_line((tmp_path / "timings.jsonl").read_text().splitlines()[0]) == first
+    milliseconds, busy = timing.apart_in_turns([copy, copy], length, 1, 0.1, (3, 3))
+    assert len(milliseconds) == 2
+    assert min(milliseconds) > 0
+    assert isinstance(busy, str)
+    with refuses(UserError, tmp_path / "none.tflite"):
+        timing.apart_in_turns([tmp_path / "none.tflite"], length, 1, 0.1, (1, 1))
 
 
 STARTER = """
-import sys, time
 from bert_glue_tf.export import apart
 print("begins", flush=True)
-apart.call(time.sleep, 60)
+apart.call("served", "sleep")
 """
 
 
@@ -60,11 +77,15 @@ apart.call(time.sleep, 60)
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_it_ends_with_who_has_called_it(how):
     caller = subprocess.Popen(
-        [sys.executable, "-c", STARTER], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", STARTER],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=litert.environment(),
     )
     assert caller.stdout.readline() == "begins\n"
     process = psutil.Process(caller.pid)
-    eventually(lambda: any("export.apart" in " ".join(c.cmdline()) for c in process.children()))
+    eventually(lambda: any("served" in " ".join(c.cmdline()) for c in process.children()))
     (child,) = process.children()
     time.sleep(2)  # Until it has begun to sleep.
     os.kill(caller.pid, how)
