@@ -15,17 +15,14 @@ import os
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable
 from typing import Any
 
 from absl import logging
 
-from bert_glue_tf.core import logs
+from bert_glue_tf.core import logs, parents
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.export import litert
-
-_LOOK = 0.5  # Seconds between two looks for the process that has started this one.
 
 
 def call(module: str, given: Any) -> Any:
@@ -67,7 +64,7 @@ def serve(function: Callable[[Any], Any]) -> None:
     output = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     asked = json.load(sys.stdin)
-    threading.Thread(target=_watch, args=(asked["parent"],), daemon=True).start()
+    threading.Thread(target=parents.watch, args=(asked["parent"], 0), daemon=True).start()
     logs.show()
     logging.set_verbosity(asked["verbosity"])
     try:
@@ -77,10 +74,3 @@ def serve(function: Callable[[Any], Any]) -> None:
     sys.stdout.flush()
     with output:
         json.dump(told, output)
-
-
-def _watch(parent: int) -> None:
-    """End this process when the one that has started it was killed."""
-    while os.getppid() == parent:
-        time.sleep(_LOOK)
-    os._exit(1)

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import pathlib
 import tempfile
 import time
@@ -182,10 +183,10 @@ def beside(
         " and ".join(names),
         len(names) * len(design.networks),
     )
-    begin = time.perf_counter()
+    begin, refusal = time.perf_counter(), functools.partial(_refusal, file.parent)
     try:
         with tempfile.TemporaryDirectory(dir=file.parent, prefix=".parts-") as folder:
-            files = {name: SmallFiles(pathlib.Path(folder) / name, _refusal) for name in names}
+            files = {name: SmallFiles(pathlib.Path(folder) / name, refusal) for name in names}
             for name in names:
                 (pathlib.Path(folder) / name).mkdir()
             wanted, exported = [recipes.get(name) for name in names], keys[names[0]].lengths
@@ -195,7 +196,7 @@ def beside(
                 paths |= {(name, network): files[name].path(network) for network in design.networks}
             measured, busy = _timed(paths, length, threads, _SECONDS_BESIDE)
     except OSError as error:
-        raise _refusal(error) from None
+        raise refusal(error) from None
     seconds = round(time.perf_counter() - begin, 1)
     tables = {
         name: CostTable(
@@ -209,9 +210,8 @@ def beside(
     return Beside(tables, measured["", None][1], busy)
 
 
-def _refusal(error: OSError) -> UserError:
-    """Return the error of a place in which no small files can be made beside a file."""
-    folder = pathlib.Path(error.filename or "its folder").parent
+def _refusal(folder: pathlib.Path, error: OSError) -> UserError:
+    """Return the error of a folder in which no small files can be made beside a file."""
     return UserError(
         f"{folder}: cannot be written ({reason(error)}), and a file there is to be timed in turns "
         "with small ones beside it. Make room there or change its rights, and give the same "
@@ -313,7 +313,7 @@ def _timed(
 
     What the milliseconds are: `timing.in_turns`.
     """
-    milliseconds, busy = timing.apart_in_turns(
+    milliseconds, busy = timing.in_turns(
         list(files.values()), length, threads, seconds, _REPETITIONS
     )
     measured = {

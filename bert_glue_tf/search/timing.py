@@ -20,26 +20,6 @@ from bert_glue_tf.export.litert import LiteModel
 WAY = "of turns, in a process of their own"
 
 
-def apart_in_turns(
-    files: Sequence[pathlib.Path],
-    length: int,
-    threads: int,
-    seconds: float,
-    repetitions: tuple[int, int],
-) -> tuple[list[float], str]:
-    """Time files in turns, as `in_turns` does, in a process without TensorFlow.
-
-    Args:
-      files, length, threads, seconds, repetitions: as there.
-
-    Raises:
-      UserError: a file cannot be read.
-    """
-    given = [[str(file) for file in files], length, threads, seconds, repetitions]
-    milliseconds, busy = apart.call(__name__, given)
-    return milliseconds, busy
-
-
 def in_turns(
     files: Sequence[pathlib.Path],
     length: int,
@@ -47,7 +27,7 @@ def in_turns(
     seconds: float,
     repetitions: tuple[int, int],
 ) -> tuple[list[float], str]:
-    """Time files in turns.
+    """Time files in turns, in a process without TensorFlow.
 
     Args:
       files: to be timed.
@@ -65,7 +45,15 @@ def in_turns(
     Raises:
       UserError: a file cannot be read.
     """
-    models = [LiteModel.load(path, threads) for path in files]
+    given = [[str(file) for file in files], length, threads, seconds, repetitions]
+    milliseconds, busy = apart.call(__name__, given)
+    return milliseconds, busy
+
+
+def _answer(given: Sequence[Any]) -> tuple[list[float], str]:
+    """Return what `in_turns` is asked for, timed in this process."""
+    files, length, threads, seconds, (least, most) = given
+    models = [LiteModel.load(pathlib.Path(file), threads) for file in files]
     features = {name: np.ones((1, length), np.int32) for name in INPUTS}
     calls: dict[str, Callable[[], object]] = {
         str(place): functools.partial(model.predict, features) for place, model in enumerate(models)
@@ -74,7 +62,6 @@ def in_turns(
     for call in calls.values():
         call()
     turn = time.perf_counter() - begin
-    least, most = repetitions
     work = benchmark.Work()
     timed = cost.interleaved_seconds(calls, min(most, max(least, round(seconds / turn))))
     busy = _busy(work.of_others(), threads)
@@ -94,12 +81,6 @@ def _busy(others: float, threads: int) -> str:
         f"other processes kept {others:.1f} of {cores} cores at work while these costs were "
         "measured: the times are those of the fastest runs, and are less certain."
     )
-
-
-def _answer(given: Sequence[Any]) -> tuple[list[float], str]:
-    """Return what `apart_in_turns` is asked for."""
-    files, length, threads, seconds, (least, most) = given
-    return in_turns([pathlib.Path(one) for one in files], length, threads, seconds, (least, most))
 
 
 if __name__ == "__main__":

@@ -58,12 +58,12 @@ def test_a_session_and_the_times_of_parts_are_taken_apart(exported, tmp_path):
     assert first.session == second.session
     assert list(first.latency) == [str(length)]
     assert Timing.from_line((tmp_path / "timings.jsonl").read_text().splitlines()[0]) == first
-    milliseconds, busy = timing.apart_in_turns([copy, copy], length, 1, 0.1, (3, 3))
+    milliseconds, busy = timing.in_turns([copy, copy], length, 1, 0.1, (3, 3))
     assert len(milliseconds) == 2
     assert min(milliseconds) > 0
     assert isinstance(busy, str)
     with refuses(UserError, tmp_path / "none.tflite"):
-        timing.apart_in_turns([tmp_path / "none.tflite"], length, 1, 0.1, (1, 1))
+        timing.in_turns([tmp_path / "none.tflite"], length, 1, 0.1, (1, 1))
 
 
 STARTER = """

@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 
-from bert_glue_tf.core import locks
+from bert_glue_tf.core import locks, parents
 from bert_glue_tf.sweeps.executors import process, task_process
 
 
@@ -24,7 +24,7 @@ def main(passed_on: str, module: str, config: str, workdir: str) -> None:
     assert module == "bert_glue_tf.train"
     passed = json.loads(passed_on)
     watched = threading.Thread(
-        target=task_process.watch, args=(passed["parent"], passed["grace"]), daemon=True
+        target=parents.watch, args=(passed["parent"], passed["grace"]), daemon=True
     )
     watched.start()
     if passed["lock"] is not None:

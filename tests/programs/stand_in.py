@@ -18,10 +18,9 @@ import sys
 import threading
 import time
 
-from bert_glue_tf.core import locks, records
+from bert_glue_tf.core import locks, parents, records
 from bert_glue_tf.runs import results, run_folder
 from bert_glue_tf.runs.config import ExperimentConfig
-from bert_glue_tf.sweeps.executors import task_process
 
 UNLUCKY, DEFECT, KILLED, LONG = 13, 14, 15, 16
 
@@ -31,7 +30,7 @@ def main(passed_on: str, module: str, config: str, workdir: str) -> None:
     passed = json.loads(passed_on)
     locks.adopt(passed["lock"])
     watched = threading.Thread(
-        target=task_process.watch, args=(passed["parent"], passed["grace"]), daemon=True
+        target=parents.watch, args=(passed["parent"], passed["grace"]), daemon=True
     )
     watched.start()
     settings = json.loads(pathlib.Path(config.removeprefix("--config=")).read_text())

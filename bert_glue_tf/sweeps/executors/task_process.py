@@ -8,19 +8,18 @@ from __future__ import annotations
 
 import importlib
 import json
-import os
 import pathlib
 import signal
 import sys
 import threading
 import time
 
-from bert_glue_tf.core import cli, locks
+from bert_glue_tf.core import locks, parents
 from bert_glue_tf.sweeps.executors import process
 
 # A process whose worker was killed ends within two seconds, and gives its lock back then.
 _WAIT = 30.0
-_LOOK = 0.5  # Seconds between two looks at the parent, and at a lock that another process holds.
+_LOOK = 0.5  # Seconds between two looks at a lock that another process holds.
 
 
 def main() -> None:
@@ -28,7 +27,9 @@ def main() -> None:
     passed = json.loads(sys.argv.pop(1))
     # Imported by its name as it runs, since a command stands above the rooms.
     module = sys.argv.pop(1)
-    threading.Thread(target=watch, args=(passed["parent"], passed["grace"]), daemon=True).start()
+    threading.Thread(
+        target=parents.watch, args=(passed["parent"], passed["grace"]), daemon=True
+    ).start()
     # In a shell's background SIGINT is ignored, and that is inherited.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
@@ -52,21 +53,6 @@ def take(lock: pathlib.Path) -> bool:
             if time.monotonic() > until:
                 return False
             time.sleep(_LOOK)
-
-
-def watch(parent: int, grace: float) -> None:
-    """End this process when its parent has died.
-
-    Args:
-      parent: its process id.
-      grace: seconds in which the state of a training may be saved; 0 ends the process at once.
-    """
-    while os.getppid() == parent:
-        time.sleep(_LOOK)
-    if grace:
-        os.kill(os.getpid(), signal.SIGINT)
-        time.sleep(grace)
-    os._exit(cli.INTERRUPTED)
 
 
 if __name__ == "__main__":
