@@ -125,8 +125,8 @@ def _pace(outcome: Outcome) -> str:
     now, then = told["predicted"], outcome.predicted["ms"]
     if abs(now - then) > _FAR * then:
         lines.append(
-            f"By the costs of its parts that structures were sought by the file takes {then:.2f} "
-            f"ms, by those of the last session {now:.2f} ms, "
+            f"By the costs that the structures were sought with, this file would take {then:.2f} "
+            f"ms; by those of the last session, {now:.2f} ms, "
             f"{formats.percent(abs(now - then) / then)} {'more' if now > then else 'less'}: the "
             "machine may have changed its pace."
         )

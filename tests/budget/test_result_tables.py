@@ -73,8 +73,8 @@ def test_a_prediction_is_judged_in_the_session_that_timed_the_parts_as_well():
 def test_another_pace_of_the_machine_is_told_of():
     off, note = beside_parts(1.2, 1.3)
     assert off == "8.3 %"
-    assert note.startswith("By the costs of its parts")
-    assert "the file takes 2.40 ms, by those of the last session 1.20 ms, 50.0 % less" in note
+    assert note.startswith("By the costs that the structures")
+    assert "would take 2.40 ms; by those of the last session, 1.20 ms, 50.0 % less" in note
     assert "The file takes 2.50 ms in turns with the original and 1.30 ms in turns" in note
     assert note.endswith("--threads=1 does not.")
     assert "--threads" not in beside_parts(1.2, 1.3, threads=1)[1]
