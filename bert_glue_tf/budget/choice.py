@@ -77,8 +77,10 @@ def choose(contenders: Sequence[Contender], limits: Limits) -> Chosen:
     """Choose the best file that keeps the budget; where none does, the one that comes nearest.
 
     With a limit of size or time the best score within these is chosen, whether the loss is within
-    its limit too or not: the best score has the least loss. With a limit of the score alone, it is
-    the file with the least product of size and time within it.
+    its limit too or not: the best score has the least loss. Where the loss is not within its limit
+    and no such file's score is above chance, what is small and fast answers nothing, and the
+    nearest of those that do is taken. With a limit of the score alone, it is the file with the
+    least product of size and time within it.
 
     Args:
       contenders: all files that were tried, timed in one session.
@@ -98,11 +100,12 @@ def choose(contenders: Sequence[Contender], limits: Limits) -> Chosen:
     if not keeping:
         # Size and time come first: a file that misses these is no answer to a limit of them.
         costs = dataclasses.replace(limits, max_drop=None) if limits.is_of_costs else limits
-        within = [one for one in sound if not one.missed(costs)]
+        useful = [one for one in sound if not one.trial.at_chance] or sound
+        within = [one for one in useful if not one.missed(costs)]
         nearest = (
             max(within, key=_worth)
             if within
-            else min(sound, key=lambda one: (one.excess(limits), -one.trial.score))
+            else min(useful, key=lambda one: (one.excess(limits), -one.trial.score))
         )
         return Chosen(nearest, nearest.missed(limits), _nearest(nearest, limits, len(sound)))
     count = f"{len(keeping)} of {len(sound)} files keep the budget"

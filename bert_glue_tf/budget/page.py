@@ -88,7 +88,7 @@ class _Point:
 
     @property
     def mark(self) -> Mark | None:
-        return Mark.COLLAPSED if self.trial.collapsed else None
+        return self.trial.mark
 
 
 @dataclasses.dataclass(frozen=True)

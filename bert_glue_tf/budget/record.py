@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Self
 
 from bert_glue_tf.core import records
 from bert_glue_tf.core.records import Record, check_types
+from bert_glue_tf.evaluation.collapse import Mark, Marked
 
 # How the network of a file came about, from first to last.
 ORIGINAL, SEARCHED, TRAINED, QUANTIZE_AWARE = "original", "searched", "trained", "quantize-aware"
@@ -46,6 +47,8 @@ class Trial(Record):
       examples: number of held-out examples.
       was_seen: True where the original run was trained on these examples.
       collapsed: the reason why it is COLLAPSED; empty where it is not.
+      at_chance: the reason why its score is not above chance; empty where it is, where it is
+        COLLAPSED, and in an older record.
       finished: time in UTC, ISO 8601.
     """
 
@@ -73,6 +76,7 @@ class Trial(Record):
     examples: int
     was_seen: bool
     collapsed: str
+    at_chance: str = ""
     finished: str = dataclasses.field(default_factory=_now)
 
     @classmethod
@@ -81,6 +85,11 @@ class Trial(Record):
         check_types(cls, values)
         numbers = ("score", "loss", "drop", "rise", "rise_error")
         return cls(**{**values, **records.with_nan({name: values[name] for name in numbers})})
+
+    @property
+    def mark(self) -> Mark | None:
+        """The mark that the file is shown with; None where it needs none."""
+        return Marked(self.collapsed, self.at_chance).mark
 
     @property
     def key(self) -> tuple[str, str]:
@@ -149,7 +158,8 @@ class Outcome(Record):
       stage: of the choice.
       settings: of the compression, as JSON.
       original: `run`, `bytes`, `ms`, `score` and `interval` on the validation split(s).
-      file: the same of the chosen file, and its `recipe`, `sha256` and `path`.
+      file: the same of the chosen file, its `recipe`, `sha256` and `path`, and `at_chance`, the
+        reason why its score is not above chance, or nothing.
       predicted: `bytes` and `ms` by the cost tables.
       in_turns: milliseconds of the file, `predicted` by the costs of its parts and `measured`, all
         in one session, and `busy`, a warning that others kept the machine at work meanwhile, or

@@ -65,6 +65,8 @@ def notes(outcome: Outcome) -> list[str]:
     """Return what a reader of the result has to know, a sentence or more a line."""
     settings = CompressSettings.from_json(outcome.settings)
     lines = [_kept(outcome, settings.limits.text)]
+    if at_chance := outcome.file.get("at_chance"):
+        lines.append(f"Nothing shows that the file has learned: {at_chance}.")
     held_out = outcome.held_out
     lines.append(
         f"Chosen by {held_out['examples']:,} training examples"
@@ -216,7 +218,7 @@ def tried(trials: Sequence[Trial], choice: Choice | None) -> Table[Trial]:
         Column("pieces", lambda t: t.pieces, formats.count, spare=4),
         Column(
             "",
-            lambda t: _CHOSEN if t.key == chosen else ("COLLAPSED" if t.collapsed else ""),
+            lambda t: _CHOSEN if t.key == chosen else (t.mark.value if t.mark else ""),
             tone=lambda text: Tone.GOOD if text == _CHOSEN else Tone.BAD if text else Tone.PLAIN,
         ),
     )

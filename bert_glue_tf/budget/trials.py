@@ -213,6 +213,7 @@ class Trials:
             examples=len(split),
             was_seen=self._held_out.was_seen,
             collapsed=mark.collapsed,
+            at_chance=mark.at_chance,
         )
 
     def _drop(
