@@ -18,9 +18,11 @@ import re
 import sys
 from collections.abc import Callable, Mapping
 
+from bert_glue_tf.budget import tables as compression
+from bert_glue_tf.budget.record import Outcome
 from bert_glue_tf.core import records
 from bert_glue_tf.export.record import ExportResult
-from bert_glue_tf.reports import terminal
+from bert_glue_tf.reports import tables, terminal
 from bert_glue_tf.runs import results
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -45,6 +47,12 @@ def demo() -> str:
     lines = [line.rstrip() for line in printed.getvalue().splitlines()]
     text = re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip("\n")
     return f"```text\n{text}\n```\n"
+
+
+def bought() -> str:
+    """Return the table with which `make demo` ends: what is bought within its budget."""
+    (outcome,) = records.load(RESULTS / "demo_compress.jsonl", Outcome)
+    return tables.markdown(compression.bought(outcome))
 
 
 def exported(task: str) -> dict[str, ExportResult]:
@@ -126,7 +134,7 @@ def files_of_mrpc() -> str:
 
 # Page -> name of a part -> what writes it.
 PARTS: Mapping[str, Mapping[str, Callable[[], str]]] = {
-    "README.md": {"demo": demo, "files": files},
+    "README.md": {"demo": demo, "bought": bought, "files": files},
     "docs/export.md": {"cola": files_of_cola, "mrpc": files_of_mrpc},
     "docs/tflite.md": {"noise": noise, "cola": files_of_cola, "mrpc": files_of_mrpc},
 }

@@ -14,7 +14,7 @@ from typing import Any
 
 from bert_glue_tf import __version__
 from bert_glue_tf.core import layout
-from bert_glue_tf.evaluation.defaults import MARGIN, UNPRUNED
+from bert_glue_tf.evaluation.defaults import MARGIN, START, UNPRUNED
 from bert_glue_tf.reports import formats, headline, rows, summary, tables, templating
 from bert_glue_tf.reports.groups import Group
 from bert_glue_tf.reports.measured import KERAS, REFERENCE, Model
@@ -128,6 +128,7 @@ def page(
         subjects=list(_subjects(groups, comparisons, margin)),
         numbers=_numbers(models),
         settings=_settings(models),
+        is_against_start=against == START,
     )
 
 

@@ -12,6 +12,7 @@ from absl import logging
 
 from bert_glue_tf.compression.names import DEFAULT_METHOD, NO_PRUNING
 from bert_glue_tf.core.errors import UserError
+from bert_glue_tf.export.folder import FOLDER, ExportFolder
 from bert_glue_tf.runs import results
 
 QUANTIZED = ("mrpc", "sst2")
@@ -100,19 +101,32 @@ def run(plan: Plan, settings: Mapping[str, str]) -> None:
         "train_examples": str(plan.limit),
         "workdir": str(plan.folder),
     }
-    _call("train", arguments)
+    _call("train", arguments, plan.folder / results.FILE_NAME)
     if plan.exported:
         _call(
             "export_tflite",
             {"run": str(plan.folder), "recipes": RECIPE, "seq_lengths": "32,64,128"},
+            ExportFolder(plan.folder / FOLDER).model(RECIPE),
         )
 
 
-def _call(command: str, arguments: Mapping[str, str]) -> None:
-    line = [f"--{name}={value}" for name, value in arguments.items()]
-    logging.info("%s %s", command, " ".join(line))
-    done = subprocess.run([sys.executable, "-m", f"bert_glue_tf.{command}", *line])
+def _call(command: str, arguments: Mapping[str, str], made: pathlib.Path) -> None:
+    """Run a command, without what it shows where its last file is there already.
+
+    It is run then too: it refuses a folder of other settings.
+    """
+    line = [sys.executable, "-m", f"bert_glue_tf.{command}"]
+    line += [f"--{name}={value}" for name, value in arguments.items()]
+    is_made = made.is_file()
+    if is_made:
+        logging.info("%s: finished already", made)
+        done = subprocess.run(line, capture_output=True, text=True)
+    else:
+        logging.info("%s %s", command, " ".join(line[3:]))
+        done = subprocess.run(line, text=True)
     if done.returncode:
+        if is_made:
+            print(done.stderr, end="", file=sys.stderr)
         raise UserError(
             f"{command} ended with status {done.returncode} (see above). What is finished stays; "
             "the same command goes on from there."

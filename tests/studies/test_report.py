@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 import types
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -133,9 +134,12 @@ def called(monkeypatch):
 
     class Done:
         returncode = 0
+        stderr = "it says why"
+        captured: ClassVar[list[bool]] = []
 
-    def run(line):
+    def run(line, capture_output=False, text=False):
         lines.append(line)
+        Done.captured.append(capture_output)
         return Done
 
     # The module's own name for it, not the function itself.
@@ -185,6 +189,21 @@ def test_a_command_that_fails_ends_all(called, tmp_path):
     with refuses(UserError, "train", "status 2"):
         report_plan.run(plan(tmp_path, "mrpc", exported=True), SETTINGS)
     assert len(called) == 2  # Nothing is exported.
+
+
+def test_what_is_finished_already_is_not_shown_again_but_what_it_refuses_is(
+    called, tmp_path, capsys
+):
+    sst2 = plan(tmp_path, "sst2", exported=True)
+    sst2.folder.mkdir(parents=True)
+    (sst2.folder / results.FILE_NAME).write_text("{}")
+    report_plan.run(sst2, SETTINGS)
+    # The training is asked, and silent; the file is made.
+    assert called[0].captured == [True, False]
+    called[0].returncode = 2
+    with refuses(UserError, "train", "status 2"):
+        report_plan.run(sst2, SETTINGS)
+    assert "it says why" in capsys.readouterr().err
 
 
 # --- tables ---

@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 
 # What the record of an import says that a run's record repeats.
 _TOLD = ("new_weights", "notes", "warnings", "unused_head")
+_LACKS = dict.fromkeys(("filter", "kernel"), "has no convolutions and so no filters")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -166,15 +167,12 @@ class BertBackbone(TransformerNames, Backbone):
 
     @classmethod
     def why_never(cls, capability: str) -> str:
-        if capability in ("filter", "kernel"):
-            return "a BERT has no convolutions and so no filters"
-        return ""  # The layers are ours.
+        reason = _LACKS.get(capability)  # Of all others: the layers are ours.
+        return f"a BERT {reason}" if reason else ""
 
     def _lack(self, capability: str) -> str:
-        if self.why_never(capability):
-            name = self.provenance["name"]
-            return f"the encoder {name} is a BERT, which has no convolutions and so no filters"
-        return ""
+        reason = _LACKS.get(capability)
+        return f"the encoder {self.provenance['name']} is a BERT, which {reason}" if reason else ""
 
     def build(self, dropout: float | None = None, recipe: str = NOT_QUANTIZED) -> Self:
         architecture = self.architecture
