@@ -47,6 +47,13 @@ def plain(value: Any) -> str:
     return "" if value is None else str(value)
 
 
+def milliseconds(value: float | None) -> str:
+    """Return a time with two digits at least that tell it from another: `15.6`, `3.98`, `0.087`."""
+    if value is None:
+        return ""
+    return number(value, 1 if value >= 10 else 2 if value >= 0.1 else 3)
+
+
 def number(value: float | None, digits: int = 4) -> str:
     """Return `0.1234`; empty for None, `undefined` for NaN."""
     if value is None:

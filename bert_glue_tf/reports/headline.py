@@ -203,7 +203,7 @@ def _points(margin: float) -> str:
 
 
 def _milliseconds(value: float) -> str:
-    return f"{value:.1f} ms"
+    return f"{formats.milliseconds(value)} ms"
 
 
 def _bar(

@@ -61,10 +61,6 @@ def _named(values: Mapping[str, float]) -> str:
     return ", ".join(f"{name} {formats.number(value)}" for name, value in values.items())
 
 
-def _milliseconds(value: float | None) -> str:
-    return formats.number(value, 2)
-
-
 def _word_pieces(length: str | None) -> str:
     return "" if length is None else f"{length} word pieces"
 
@@ -85,7 +81,7 @@ _MODEL: tuple[Column[Model], ...] = (
     Column("non-zero parameters", lambda m: m.parameters["nonzero"], formats.count),
     Column("size", lambda m: m.bytes["plain"], formats.size),
     Column("gzipped", lambda m: m.bytes["gzip"], formats.size),
-    Column("ms", lambda m: m.milliseconds, _milliseconds),
+    Column("ms", lambda m: m.milliseconds, formats.milliseconds),
     Column("timed at", lambda m: m.time.length if m.time else None, _word_pieces),
     Column("speed", lambda m: m.speed, formats.ratio),
     Column("peak memory", lambda m: m.peak_memory_bytes, formats.size),
@@ -120,7 +116,7 @@ _GROUP: tuple[Column[Group], ...] = (
     Column("pruned", lambda g: g.first.pruned, formats.pruned, may_wrap=True),
     Column("size", lambda g: g.bytes("plain"), formats.size),
     Column("gzipped", lambda g: g.bytes("gzip"), formats.size, spare=4),
-    Column("ms", lambda g: g.milliseconds, _milliseconds, spare=1),
+    Column("ms", lambda g: g.milliseconds, formats.milliseconds, spare=1),
     Column("speed", lambda g: g.speed, formats.ratio),
 )
 

@@ -73,18 +73,16 @@ def _trained_columns(task: TaskSpec) -> tuple[Column[ExperimentResult], ...]:
     )
 
 
-def _milliseconds(value: float) -> str:
-    return formats.number(value, 2)
-
-
 _COLUMNS: tuple[Column[Row], ...] = (
     Column("recipe", lambda row: row.file.recipe),
     Column("size", lambda row: row.size),
     Column("own file", lambda row: row.file.separate_bytes[row.size], formats.size),
     Column("all own files", lambda row: row.file.separate, formats.size),
     Column("one file", lambda row: row.file.bytes, formats.size),
-    Column("ms, own", lambda row: row.file.milliseconds[row.size]["own"], _milliseconds),
-    Column("ms, one file", lambda row: row.file.milliseconds[row.size]["shared"], _milliseconds),
+    Column("ms, own", lambda row: row.file.milliseconds[row.size]["own"], formats.milliseconds),
+    Column(
+        "ms, one file", lambda row: row.file.milliseconds[row.size]["shared"], formats.milliseconds
+    ),
     Column("times as long", lambda row: row.slower, lambda value: formats.number(value, 2)),
 )
 

@@ -220,8 +220,7 @@ def _exports(task: tasks.TaskSpec, lengths: Sequence[str]) -> tuple[Column[Expor
         return Column(
             f"ms/{length}",
             lambda record: record.latency[length]["p50"],
-            # Small networks take some hundredths.
-            lambda value: f"{value:.1f}" if value >= 0.1 else f"{value:.3f}",
+            formats.milliseconds,
             spare=0 if length == longest else 2,
         )
 

@@ -97,7 +97,7 @@ def test_times_count_where_one_session_has_them(tmp_path):
     found = summed_up(run)
     assert found.times == (20.0, 8.0)
     assert found.bought.endswith(
-        "smaller. It answers in 8.0 ms instead of 20.0 ms: 2.5 times as fast."
+        "smaller. It answers in 8.00 ms instead of 20.0 ms: 2.5 times as fast."
     )
     assert [bar.name for bar in found.bars] == ["size", "accuracy", "time of an example"]
 

@@ -10,12 +10,14 @@ import re
 import shlex
 
 import numpy as np
+import pytest
 from absl import flags
 from report_runs import CONSTANT, LABELS, N, read, right
 from written_runs import write_export, write_run
 
 from bert_glue_tf.reports import (
     files,
+    formats,
     machine,
     page,
     plots,
@@ -292,3 +294,11 @@ def test_the_unpruned_run_that_is_missing_can_be_pasted_and_is_the_counterpart(
     models = read(*sorted(runs.iterdir()))
     assert [len(one.seeds) for one in verdicts.differences(models)] == [1]
     assert not any("finetune_epochs" in note for note in summary.notes(models))
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(15.63, "15.6"), (3.978, "3.98"), (0.128, "0.13"), (0.0871, "0.087"), (None, "")],
+)
+def test_a_time_has_the_digits_that_tell_it_from_another(value, text):
+    assert formats.milliseconds(value) == text
