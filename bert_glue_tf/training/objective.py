@@ -107,7 +107,7 @@ class DistilledLoss(Objective):
     `distillation_loss`, the same for all classes where the labels' loss is balanced.
     """
 
-    _TEACHER = "teacher"
+    TEACHER = "teacher"  # Of the targets, a teacher's logits.
 
     def __init__(
         self,
@@ -140,15 +140,13 @@ class DistilledLoss(Objective):
         if len(split) != len(self._answers):
             raise ValueError(f"{len(self._answers)} answers for {len(split)} examples")
         answers = split.at_tokens(self._answers, float("nan"))
-        found: dict[str, Any] = {**self._labels.targets(split), self._TEACHER: answers}
+        found: dict[str, Any] = {**self._labels.targets(split), self.TEACHER: answers}
         for hint in self.hints:
             found |= hint.targets()
         return found
 
     def losses(self, targets: Mapping[str, tf.Tensor], logits: tf.Tensor) -> tf.Tensor:
-        distance = self._problem.distillation_loss(
-            targets[self._TEACHER], logits, self._temperature
-        )
+        distance = self._problem.distillation_loss(targets[self.TEACHER], logits, self._temperature)
         labels = self._labels.losses(targets, logits)
         return (1.0 - self._weight) * labels + self._weight * distance
 

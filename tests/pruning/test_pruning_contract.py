@@ -1,7 +1,8 @@
 """The contract that every registered pruning method keeps, whoever writes it.
 
 It reaches the sparsity asked for, pruned weights stay zero, it survives save, load and
-resume, leaves plain layers behind, and converts to TFLite with the same logits.
+resume, leaves plain layers behind, and converts to TFLite with the same logits. All of that
+holds for a training by the labels and by a teacher's answers at once, half of the loss each.
 """
 
 from __future__ import annotations
@@ -43,10 +44,11 @@ from bert_glue_tf.models.bert.network import build_encoder
 from bert_glue_tf.runs.config import ExperimentConfig
 from bert_glue_tf.training import sandwich
 from bert_glue_tf.training.gradients import TrainingGradients
-from bert_glue_tf.training.objective import LABELS, TaskLoss, Trainee
+from bert_glue_tf.training.objective import LABELS, DistilledLoss, TaskLoss, Trainee
 from bert_glue_tf.training.optimizer import build_optimizer
 
 TASK = tasks.get("mnli")  # Three classes: a classifier of 48 weights.
+CLASSES = TASK.problem.width
 MAP = (10, 6)  # Of the arrays that networks with kernels of 3 x 3 read.
 STEPS_PER_EPOCH, EPOCHS = 10, 3
 # Sparsities that two of four heads, and whole blocks of the tiny matrices, can reach.
@@ -91,7 +93,7 @@ def batches(first: int, last: int, inputs: Sequence[str] = INPUTS):
         rng = np.random.default_rng(step)
         if tuple(inputs) == (VALUES,):
             values = rng.normal(size=(8, *MAP)).astype(np.float32)
-            yield {VALUES: values}, {LABELS: (values[:, 0, 0] > 0).astype(np.int32)}
+            yield {VALUES: values}, _targets(rng, values[:, 0, 0] > 0)
             continue
         ids = rng.integers(5, 90, (8, 12)).astype(np.int32)
         features = {
@@ -99,7 +101,19 @@ def batches(first: int, last: int, inputs: Sequence[str] = INPUTS):
             "input_mask": np.ones_like(ids),
             "input_type_ids": np.zeros_like(ids),
         }
-        yield features, {LABELS: (ids.sum(1) % 3).astype(np.int32)}
+        yield features, _targets(rng, ids.sum(1) % CLASSES)
+
+
+def _targets(rng: np.random.Generator, labels: np.ndarray) -> dict[str, np.ndarray]:
+    """Return labels, and the answers of a teacher that says something else."""
+    answers = rng.normal(size=(len(labels), CLASSES)).astype(np.float32)
+    return {LABELS: labels.astype(np.int32), DistilledLoss.TEACHER: answers}
+
+
+def _loss(task: tasks.TaskSpec) -> DistilledLoss:
+    """Return a loss of the labels and of a teacher's answers, which come with the batches."""
+    of_labels, none = TaskLoss(task.problem), np.zeros((0, CLASSES), np.float32)
+    return DistilledLoss(task.problem, of_labels, none, weight=0.5, temperature=2.0)
 
 
 def _bert() -> Backbone:
@@ -147,7 +161,7 @@ class Training:
         self.method.reshape(start(self.backbone, self.task, FINAL))
         self.model = self.method.prepare(self.plain(config.seed), self.context)
         step = sandwich.step_of(self.method, self.task.problem, config.seed)
-        self.trainee = Trainee(self.model, TaskLoss(self.task.problem), step)
+        self.trainee = Trainee(self.model, _loss(self.task), step)
         self.trainee.compile(
             optimizer=self.method.wrap_optimizer(
                 build_optimizer(config, total_steps // self.method.cycles)
@@ -195,7 +209,10 @@ class Training:
             lambda: batches(first, last, self.backbone.inputs),
             output_signature=(
                 self.task.modality.signature(8, 12),
-                {LABELS: tf.TensorSpec((8,), tf.int32)},
+                {
+                    LABELS: tf.TensorSpec((8,), tf.int32),
+                    DistilledLoss.TEACHER: tf.TensorSpec((8, CLASSES), tf.float32),
+                },
             ),
         )
         self.trainee.fit(
