@@ -50,9 +50,10 @@ def demo() -> str:
 
 
 def bought() -> str:
-    """Return the table with which `make demo` ends: what is bought within its budget."""
+    """Return what the last command of `make demo` has bought: a table, and its first note."""
     (outcome,) = records.load(RESULTS / "demo_compress.jsonl", Outcome)
-    return tables.markdown(compression.bought(outcome))
+    kept, *_ = compression.notes(outcome)
+    return f"{tables.markdown(compression.bought(outcome))}\n{kept}\n"
 
 
 def exported(task: str) -> dict[str, ExportResult]:

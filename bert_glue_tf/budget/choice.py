@@ -77,10 +77,11 @@ def choose(contenders: Sequence[Contender], limits: Limits) -> Chosen:
     """Choose the best file that keeps the budget; where none does, the one that comes nearest.
 
     With a limit of size or time the best score within these is chosen, whether the loss is within
-    its limit too or not: the best score has the least loss. Where the loss is not within its limit
-    and no such file's score is above chance, what is small and fast answers nothing, and the
-    nearest of those that do is taken. With a limit of the score alone, it is the file with the
-    least product of size and time within it.
+    its limit too or not: the best score has the least loss. Where a limit of the loss is given as
+    well and no file keeps it, files whose score is not shown to be above chance are passed over,
+    and the reason says how many: what is small and fast, and may have learned nothing, is not what
+    such a budget asks for. With a limit of the score alone, it is the file with the least product
+    of size and time within it.
 
     Args:
       contenders: all files that were tried, timed in one session.
@@ -98,16 +99,19 @@ def choose(contenders: Sequence[Contender], limits: Limits) -> Chosen:
         )
     keeping = [one for one in sound if not one.missed(limits)]
     if not keeping:
-        # Size and time come first: a file that misses these is no answer to a limit of them.
         costs = dataclasses.replace(limits, max_drop=None) if limits.is_of_costs else limits
-        useful = [one for one in sound if not one.trial.at_chance] or sound
+        useful = sound
+        if limits.is_of_costs and limits.max_drop is not None:
+            useful = [one for one in sound if not one.trial.at_chance] or sound
+        # Size and time come first: a file that misses these is no answer to a limit of them.
         within = [one for one in useful if not one.missed(costs)]
         nearest = (
             max(within, key=_worth)
             if within
             else min(useful, key=lambda one: (one.excess(limits), -one.trial.score))
         )
-        return Chosen(nearest, nearest.missed(limits), _nearest(nearest, limits, len(sound)))
+        reason = _nearest(nearest, limits, len(sound), len(sound) - len(useful))
+        return Chosen(nearest, nearest.missed(limits), reason)
     count = f"{len(keeping)} of {len(sound)} files keep the budget"
     if len(keeping) == 1:
         count = (
@@ -117,7 +121,7 @@ def choose(contenders: Sequence[Contender], limits: Limits) -> Chosen:
         )
     if limits.is_of_costs:
         best = max(keeping, key=_worth)
-        why = "its score on held-out training examples is the best"
+        why = "its score on the training examples that decide is the best"
     else:
         best = min(keeping, key=lambda one: (one.cost, -one.trial.score))
         why = "it has the least product of size and time"
@@ -139,12 +143,18 @@ def told(name: str, value: float) -> str:
     return f"{quantities.significant(value)} {_UNITS[name]}"
 
 
-def _nearest(one: Contender, limits: Limits, number: int) -> str:
+def _nearest(one: Contender, limits: Limits, number: int, passed_over: int) -> str:
     missed = ", ".join(
         f"{told(name, value)} (--{name}={limits.given[name]:g})"
         for name, value in one.missed(limits).items()
     )
-    return f"None of {number} files keeps the budget; this one comes nearest: {missed}."
+    text = f"None of {number} files keeps the budget; this one comes nearest: {missed}."
+    if passed_over:
+        text += (
+            f" {passed_over} of them {'are' if passed_over > 1 else 'is'} passed over, whose score "
+            "is not shown to be above chance."
+        )
+    return text
 
 
 def kept_when_chosen(missed: Mapping[str, float], made: Choice, trial: Trial) -> dict[str, float]:

@@ -113,6 +113,7 @@ def _outcome(
     missed = _missed(launch, file, milliseconds(timings[1], launch.length), trial)
     place = file.path.resolve()
     after["path"] = str(place.relative_to(job.folder.path.resolve()))
+    after["collapsed"] = file.record.collapsed
     after["at_chance"] = file.record.at_chance or ""
     return Outcome(
         stage=choice.stage,

@@ -10,7 +10,7 @@ files/RUN/        the files of a run that were tried, and the times of their ses
 trials.jsonl      a record for each of them
 steps.jsonl       a record for each step, with what it took
 choices.jsonl     the file that was chosen, a record for each stage
-results.jsonl     the result: the chosen file beside the original
+outcomes.jsonl    the result: the chosen file beside the original
 report.html       the page
 report.md         the same tables in Markdown
 .lock             held by the process that is compressing here
@@ -165,7 +165,9 @@ class CompressFolder:
 
     def outcome(self, stage: str) -> Outcome | None:
         """Return the result of a stage; None before there is one."""
-        return next((one for one in self._load("results", Outcome) if one.stage == stage), None)
+        # `results` is what earlier versions called it, and what a run calls its own record.
+        found = [*self._load("outcomes", Outcome), *self._load("results", Outcome)]
+        return next((one for one in found if one.stage == stage), None)
 
     def add(self, record: Record) -> None:
         """Add a record to the file of its kind."""
@@ -179,7 +181,7 @@ class CompressFolder:
         return self.path / f"{name}.jsonl"
 
 
-_NAMES: dict[type, str] = {Trial: "trials", Step: "steps", Choice: "choices", Outcome: "results"}
+_NAMES: dict[type, str] = {Trial: "trials", Step: "steps", Choice: "choices", Outcome: "outcomes"}
 
 
 def _shown(value: Any) -> str:

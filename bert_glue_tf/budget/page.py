@@ -36,7 +36,7 @@ _TIME = Cost(
     "time",
     "ms an example, in one session",
     lambda point: point.ms,
-    lambda milliseconds: f"{milliseconds:.2f} ms an example",
+    lambda milliseconds: f"{formats.milliseconds(milliseconds)} ms an example",
     is_timed=True,
 )
 
@@ -211,7 +211,7 @@ def _bars(outcome: Outcome) -> _Bars:
     original, file = outcome.original, outcome.file
     told = (
         ("size", "bytes", formats.size, True),
-        ("time of an example", "ms", lambda value: f"{value:.2f} ms", True),
+        ("time of an example", "ms", lambda value: f"{formats.milliseconds(value)} ms", True),
         (outcome.metric, "score", lambda value: f"{value:.3f}", False),
     )
     bars = []

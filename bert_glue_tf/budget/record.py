@@ -158,8 +158,8 @@ class Outcome(Record):
       stage: of the choice.
       settings: of the compression, as JSON.
       original: `run`, `bytes`, `ms`, `score` and `interval` on the validation split(s).
-      file: the same of the chosen file, its `recipe`, `sha256` and `path`, and `at_chance`, the
-        reason why its score is not above chance, or nothing.
+      file: the same of the chosen file, its `recipe`, `sha256` and `path`, and why it is
+        `collapsed` on the validation split(s), or `at_chance`, or nothing.
       predicted: `bytes` and `ms` by the cost tables.
       in_turns: milliseconds of the file, `predicted` by the costs of its parts and `measured`, all
         in one session, and `busy`, a warning that others kept the machine at work meanwhile, or

@@ -8,7 +8,8 @@ from bert_glue_tf.budget.choice import told
 from bert_glue_tf.budget.record import ORIGINAL, Choice, Outcome, Step, Trial
 from bert_glue_tf.budget.settings import CompressSettings
 from bert_glue_tf.core import progress, quantities
-from bert_glue_tf.reports import formats
+from bert_glue_tf.evaluation.collapse import Mark
+from bert_glue_tf.reports import formats, rows
 from bert_glue_tf.reports import tables as rooms
 from bert_glue_tf.reports.measured import SAMPLE
 from bert_glue_tf.reports.tables import Column, Table, Tone
@@ -35,8 +36,8 @@ def bought(outcome: Outcome) -> Table[Mapping[str, str]]:
             },
             {
                 "": f"one text of {outcome.length} pieces",
-                "original": f"{original['ms']:.2f} ms",
-                "file": f"{file['ms']:.2f} ms",
+                "original": f"{formats.milliseconds(original['ms'])} ms",
+                "file": f"{formats.milliseconds(file['ms'])} ms",
                 "bought": f"{outcome.times_as_fast:.1f} times as fast",
             },
             {
@@ -65,8 +66,10 @@ def notes(outcome: Outcome) -> list[str]:
     """Return what a reader of the result has to know, a sentence or more a line."""
     settings = CompressSettings.from_json(outcome.settings)
     lines = [_kept(outcome, settings.limits.text)]
-    if at_chance := outcome.file.get("at_chance"):
-        lines.append(f"Nothing shows that the file has learned: {at_chance}.")
+    if collapsed := outcome.file.get("collapsed"):
+        lines.append(f"On validation it is {Mark.COLLAPSED.value}: {collapsed}. Do not use it.")
+    elif at_chance := outcome.file.get("at_chance"):
+        lines.append(f"On validation nothing shows that it has learned: {at_chance}.")
     held_out = outcome.held_out
     lines.append(
         f"Chosen by {held_out['examples']:,} training examples"
@@ -127,17 +130,18 @@ def _pace(outcome: Outcome) -> str:
     now, then = told["predicted"], outcome.predicted["ms"]
     if abs(now - then) > _FAR * then:
         lines.append(
-            f"By the costs that the structures were sought with, this file would take {then:.2f} "
-            f"ms; by those of the last session, {now:.2f} ms, "
+            f"By the costs that the structures were sought with, this file would take "
+            f"{formats.milliseconds(then)} ms; by those of the last session, "
+            f"{formats.milliseconds(now)} ms, "
             f"{formats.percent(abs(now - then) / then)} {'more' if now > then else 'less'}: the "
             "machine may have changed its pace."
         )
     alone, beside = outcome.file["ms"], told["measured"]
     if abs(alone - beside) > _FAR * beside:
         lines.append(
-            f"The file takes {alone:.2f} ms in turns with the original and {beside:.2f} ms in "
-            "turns with its parts: the machine has changed its pace between these two sessions, or "
-            "the original's size leaves other caches."
+            f"The file takes {formats.milliseconds(alone)} ms in turns with the original and "
+            f"{formats.milliseconds(beside)} ms in turns with its parts: the machine has changed "
+            "its pace between these two sessions, or the original's size leaves other caches."
         )
     if lines and outcome.threads > 1:
         lines.append(
@@ -160,7 +164,7 @@ def _kept(outcome: Outcome, budget: str) -> str:
             f"file has {now}, in a session of its own. A little less in the budget leaves room for "
             "that."
         )
-    return f"No file keeps the budget ({budget}). This one comes nearest: {now}."
+    return f"No file keeps the budget ({budget}). The one that was chosen misses it: {now}."
 
 
 def predicted(outcome: Outcome) -> Table[Mapping[str, str]]:
@@ -172,27 +176,27 @@ def predicted(outcome: Outcome) -> Table[Mapping[str, str]]:
         return rooms.of([])
     size, ms = outcome.predicted["bytes"], outcome.predicted["ms"]
     in_turns = outcome.in_turns
-    times = [("time", ms, outcome.file["ms"])]
+    times = [("time, in turns with the original", ms, outcome.file["ms"])]
     if in_turns:
-        times.append(("time, in turns with parts", in_turns["predicted"], in_turns["measured"]))
+        times.append(("time, in turns with its parts", in_turns["predicted"], in_turns["measured"]))
     return rooms.of(
         [
             {
                 "": name,
                 "predicted": text(expected),
                 "measured": text(found),
-                "off by": formats.percent((found - expected) / expected),
+                "off by": formats.signed_percent((found - expected) / expected),
             }
             for name, expected, found, text in (
                 ("size", size, outcome.file["bytes"], quantities.size),
-                *((*time, lambda value: f"{value:.2f} ms") for time in times),
+                *((*time, lambda value: f"{formats.milliseconds(value)} ms") for time in times),
             )
         ]
     )
 
 
 def tried(trials: Sequence[Trial], choice: Choice | None) -> Table[Trial]:
-    """Return every file that was tried, the original's first, with its score on held-out examples.
+    """Return every file that was tried, the original's first, with the score it is chosen by.
 
     Args:
       trials: of the compression; float32 files that were not kept are left out.
@@ -209,8 +213,10 @@ def tried(trials: Sequence[Trial], choice: Choice | None) -> Table[Trial]:
         Column("network", lambda t: t.run, may_wrap=True),
         Column("file", lambda t: t.recipe, may_wrap=True),
         Column("size", lambda t: t.bytes, formats.size),
-        Column("ms", ms, lambda value: formats.number(value, 2)),
-        Column("held out", lambda t: formats.Score(t.score), formats.score),
+        Column("ms", ms, formats.milliseconds),
+        Column(
+            "chosen by", lambda t: formats.Score(t.score, t.mark), formats.score, rows.score_tone
+        ),
         Column("lost", lambda t: t.drop, formats.signed),
         Column("95 % interval", lambda t: t.drop_interval, formats.signed_span, spare=2),
         Column("heads", _heads, formats.count, spare=3),
@@ -218,8 +224,8 @@ def tried(trials: Sequence[Trial], choice: Choice | None) -> Table[Trial]:
         Column("pieces", lambda t: t.pieces, formats.count, spare=4),
         Column(
             "",
-            lambda t: _CHOSEN if t.key == chosen else (t.mark.value if t.mark else ""),
-            tone=lambda text: Tone.GOOD if text == _CHOSEN else Tone.BAD if text else Tone.PLAIN,
+            lambda t: _CHOSEN if t.key == chosen else "",
+            tone=lambda text: Tone.GOOD if text else Tone.PLAIN,
         ),
     )
     return Table(columns, tuple(shown))

@@ -146,8 +146,8 @@ class Trials:
         split = batching.tokenize(maker.preprocessor, thresholds.HELD_OUT, self._held_out.examples)
         if split.tokens.cut and stage == SEARCHED:
             logging.warning(
-                "%s of the %s training examples held out are longer than the %d word pieces of the "
-                "file, and are cut; --seq_lengths=%s has it read them whole",
+                "%s of the %s training examples that decide are longer than the %d word pieces of "
+                "the file, and are cut; --seq_lengths=%s has it read them whole",
                 f"{split.tokens.cut:,}",
                 f"{len(split):,}",
                 self._lengths[-1],
@@ -162,7 +162,10 @@ class Trials:
             is_kept = recipe != FLOAT32 or stage == ORIGINAL
             if is_kept:
                 write_atomically(path, content)
-            with doing(f"{name}, {recipe}: scoring on {len(split):,} training examples held out"):
+            texts = f"{len(split):,} training examples" + " held out" * (
+                not self._held_out.was_seen
+            )
+            with doing(f"{name}, {recipe}: scoring on {texts}"):
                 logits = _answers(content, self._settings.threads, split, recipe)
             self._write_logits(name, recipe, logits)
             cost = predicted.get(recipe)

@@ -48,9 +48,10 @@ def folders() -> list[pathlib.Path]:
     patterns = flags.FLAGS["runs"].value
     found = [folder for pattern in patterns for folder in _folders(pattern)]
     if not found:
+        several = " Several are given one by one: --runs=FOLDER --runs=OTHER."
         raise UserError(
             f"--runs={' '.join(patterns)}: no such folder. Give folders of the train command, "
-            "for example --runs='runs/*' (in quotes)."
+            f"for example --runs='runs/*' (in quotes).{several * any(',' in p for p in patterns)}"
         )
     return found
 

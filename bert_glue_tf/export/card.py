@@ -53,7 +53,10 @@ def card(record: ExportResult, described: Mapping[str, Any] | None = None) -> st
 
 
 def _scores(record: ExportResult, task: TaskSpec) -> Iterator[tuple[str, str]]:
-    for name, value in record.metrics.items():
+    # The metric that counts comes first.
+    names = sorted(record.metrics, key=lambda name: not name.startswith(task.primary_metric))
+    for name in names:
+        value = record.metrics[name]
         interval = record.intervals.get(name)
         text = f"{value:.4f}"
         if interval and None not in interval:
@@ -71,7 +74,7 @@ def _costs(record: ExportResult) -> Iterator[tuple[str, str]]:
         speed = timed["float32_p50"] / timed["p50"]
         yield (
             f"one example at length {length}",
-            f"{timed['p50']:.2f} ms, {speed:.2f}x as fast as float32",
+            f"{quantities.significant(timed['p50'])} ms, {speed:.2f}x as fast as float32",
         )
     memory = {name: quantities.size(value) for name, value in record.peak_memory_bytes.items()}
     yield (

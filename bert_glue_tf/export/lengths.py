@@ -93,10 +93,12 @@ def of_texts(run: Run, train: Examples) -> tuple[int, ...]:
     pieces, longest = pieces_of(run, train), run.config.seq_length
     lengths = holding(pieces, SHARES, longest)
     logging.info(
-        "lengths %s: they hold %s of the %s training texts%s; --seq_lengths gives others",
-        ", ".join(map(str, lengths)),
-        ", ".join(quantities.percent(share, 0) for share in SHARES),
+        "lengths, and how many of the %s training texts each holds whole: %s%s; --seq_lengths "
+        "gives others",
         quantities.count(len(pieces)),
+        ", ".join(
+            f"{one} ({quantities.percent(float((pieces <= one).mean()), 0)})" for one in lengths
+        ),
         f", those of more than {longest} word pieces cut as in the training"
         if (pieces == longest).any()
         else "",

@@ -113,9 +113,9 @@ class ExportResult(Record):
         if longest >= of_run or not number:
             return ""
         return (
-            f"{number:,} of the {self.examples:,} validation examples have {longest} word pieces "
-            f"or more: the files read the first {longest} of them, the run {of_run}, and all "
-            "examples are scored. A difference of their scores is not one of the recipe alone."
+            f"{number:,} of the {self.examples:,} validation examples fill all {longest} word "
+            f"pieces that the files read, or are longer and are cut; the run reads {of_run}. All "
+            "are scored, so that a difference of the scores is not one of the recipe alone."
         )
 
     @classmethod

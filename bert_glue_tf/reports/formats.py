@@ -48,10 +48,10 @@ def plain(value: Any) -> str:
 
 
 def milliseconds(value: float | None) -> str:
-    """Return a time with two digits at least that tell it from another: `15.6`, `3.98`, `0.087`."""
+    """Return a time with three significant digits: `15.6`, `3.98`, `0.0871`; empty for None."""
     if value is None:
         return ""
-    return number(value, 1 if value >= 10 else 2 if value >= 0.1 else 3)
+    return number(value) if math.isnan(value) else quantities.significant(value)
 
 
 def number(value: float | None, digits: int = 4) -> str:
@@ -90,7 +90,7 @@ def span(interval: Interval | None, sign: str = "") -> str:
     if not interval:
         return ""
     low, high = interval
-    return "undefined" if math.isnan(low + high) else f"{low:{sign}.3f} to {high:{sign}.3f}"
+    return "undefined" if math.isnan(low + high) else f"{low:{sign}z.3f} to {high:{sign}z.3f}"
 
 
 def signed_span(interval: Interval | None) -> str:
@@ -102,12 +102,17 @@ def signed(value: float | None) -> str:
     """Return `+0.1234`; empty for None, `undefined` for NaN."""
     if value is None:
         return ""
-    return "undefined" if math.isnan(value) else f"{value:+.4f}"
+    return "undefined" if math.isnan(value) else f"{value:+z.4f}"
 
 
 def percent(value: float | None) -> str:
     """Return `12.3 %` of a fraction; empty for None."""
     return "" if value is None else quantities.percent(value)
+
+
+def signed_percent(value: float) -> str:
+    """Return `+12.3 %` of a fraction."""
+    return f"{'+' if value > 0 else ''}{quantities.percent(value)}"
 
 
 def pruned(value: Pruned | None) -> str:

@@ -113,10 +113,10 @@ _GROUP: tuple[Column[Group], ...] = (
     Column("score", lambda g: g.mean, formats.number),
     Column("95 % interval", lambda g: g.interval, formats.span),
     Column("seeds' range", lambda g: _seeds_range(g.seeds, g.spread), formats.span, spare=2),
-    Column("pruned", lambda g: g.first.pruned, formats.pruned, may_wrap=True),
+    Column("pruned", lambda g: g.first.pruned, formats.pruned, may_wrap=True, spare=1),
     Column("size", lambda g: g.bytes("plain"), formats.size),
     Column("gzipped", lambda g: g.bytes("gzip"), formats.size, spare=4),
-    Column("ms", lambda g: g.milliseconds, formats.milliseconds, spare=1),
+    Column("ms", lambda g: g.milliseconds, formats.milliseconds),
     Column("speed", lambda g: g.speed, formats.ratio),
 )
 

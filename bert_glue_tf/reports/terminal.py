@@ -80,7 +80,8 @@ def _score_rows(result: ExperimentResult) -> list[tuple[str, str]]:
         lines.append((f"{split} examples", quantities.count(number)))
         # A loss is a number whatever the predictions are, unless the model's outputs are none.
         diverged = not math.isfinite(result.metrics.get(f"loss{suffix}", 0.0))
-        for name in dict.fromkeys((*task.metrics, "accuracy", *OPERATING_POINTS, "loss")):
+        first = task.primary_metric
+        for name in dict.fromkeys((first, *task.metrics, "accuracy", *OPERATING_POINTS, "loss")):
             key = f"{name}{suffix}"
             if key in result.metrics:
                 lines.append(

@@ -142,7 +142,7 @@ def _told(files: Sequence[Model]) -> list[str]:
         f"ms and speed of {_subject(files)}: median of {modality.example_of(time.length)} "
         f"on {base.threads} thread{'s' if base.threads > 1 else ''}, {_in_turns(base)} "
         f"(session {time.session}, {base.machine.get('cpu')}). Speed: times as fast as "
-        f"{time.reference} ({base.latency[time.length]['p50']:.2f} ms)."
+        f"{time.reference} ({formats.milliseconds(base.latency[time.length]['p50'])} ms)."
     ]
     untimed = dict.fromkeys(file.recipe for file in files if not file.time)
     if untimed:
@@ -207,9 +207,9 @@ _TIMED: tuple[Column[Timed], ...] = (
     Column(
         "ms",
         lambda one: one.timing.latency[_only_length(one)]["p50"],
-        lambda value: formats.number(value, 2),
+        formats.milliseconds,
     ),
-    Column("min to p90", _spread, lambda ends: f"{ends[0]:.2f} to {ends[1]:.2f}"),
+    Column("min to p90", _spread, lambda ends: " to ".join(map(formats.milliseconds, ends))),
     Column("speed", _speed, formats.ratio),
 )
 

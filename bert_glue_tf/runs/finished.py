@@ -95,7 +95,9 @@ class Run:
         if not is_run:
             what = "no run (no config.json)" if is_folder else "no such folder"
             what = "a file, not a folder" if path.is_file() else what
-            raise UserError(f"--{flag}={path}: {what}. Give the folder of a finished run.")
+            inside = results.runs_in(path) if is_folder else []
+            hint = f", as --{flag}={inside[0]}, which is in it" if inside else ""
+            raise UserError(f"--{flag}={path}: {what}. Give the folder of a finished run{hint}.")
         try:
             config = read_file(config_file)
         except (OSError, ValueError, UserError) as error:

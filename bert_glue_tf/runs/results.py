@@ -107,4 +107,11 @@ def warn_without(folder: pathlib.Path) -> None:
     Args:
       folder: absolute.
     """
-    logging.warning("%s: no record in it (%s), left out", layout.near(folder), FILE_NAME)
+    inside = runs_in(folder)
+    hint = f"; --runs='{layout.near(folder)}/*' takes the runs in it" if inside else ""
+    logging.warning("%s: no record in it (%s), left out%s", layout.near(folder), FILE_NAME, hint)
+
+
+def runs_in(folder: pathlib.Path) -> list[pathlib.Path]:
+    """Return the folders of finished runs in a folder, sorted; none where it cannot be read."""
+    return sorted(file.parent for file in folder.glob(f"*/{FILE_NAME}"))

@@ -288,6 +288,6 @@ def require_possible(candidates: Sequence[Candidate], budget: Budget) -> list[Ca
         )
     near = candidates[0]
     raise UserError(
-        f"no file keeps the budget. {'; '.join(parts)}. The nearest to both bounds is "
+        f"no file keeps the budget. {'; '.join(parts)}. The nearest is "
         f"{near.recipe} with {near.predicted.bytes / 1e6:.2f} MB and {near.predicted.ms:.3g} ms."
     )

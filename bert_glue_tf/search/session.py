@@ -319,4 +319,6 @@ def _told(block: Block, seconds: float, left: float) -> str:
     parts = [one for one in block.levels if one.units]
     shown = sorted({round(at * (len(parts) - 1)) for at in (0, 0.5, 0.8)})
     rises = ", ".join(f"{len(parts[at].units)}: {parts[at].rise:.2g}" for at in shown)
-    return f"{name.replace('_', '-')}: {rises} ({seconds:.0f} s; {duration(left)} left)"
+    return (
+        f"{name.replace('_', '-')}: {rises} ({seconds:.0f} s; {duration(left)} of this step left)"
+    )

@@ -101,31 +101,36 @@ def run(plan: Plan, settings: Mapping[str, str]) -> None:
         "train_examples": str(plan.limit),
         "workdir": str(plan.folder),
     }
-    _call("train", arguments, plan.folder / results.FILE_NAME)
+    _call("train", arguments, is_done=(plan.folder / results.FILE_NAME).is_file())
     if plan.exported:
+        export = ExportFolder(plan.folder / FOLDER)
         _call(
             "export_tflite",
             {"run": str(plan.folder), "recipes": RECIPE, "seq_lengths": "32,64,128"},
-            ExportFolder(plan.folder / FOLDER).model(RECIPE),
+            is_done=RECIPE in export.records(),
         )
 
 
-def _call(command: str, arguments: Mapping[str, str], made: pathlib.Path) -> None:
-    """Run a command, without what it shows where its last file is there already.
+def _call(command: str, arguments: Mapping[str, str], is_done: bool) -> None:
+    """Run a command; where its result is there already, silently.
 
-    It is run then too: it refuses a folder of other settings.
+    It then only checks that the folder has the same settings.
+
+    Args:
+      command: name of its module.
+      arguments: name of a flag -> value.
+      is_done: whether its result is there.
+
+    Raises:
+      UserError: it failed.
     """
     line = [sys.executable, "-m", f"bert_glue_tf.{command}"]
     line += [f"--{name}={value}" for name, value in arguments.items()]
-    is_made = made.is_file()
-    if is_made:
-        logging.info("%s: finished already", made)
-        done = subprocess.run(line, capture_output=True, text=True)
-    else:
-        logging.info("%s %s", command, " ".join(line[3:]))
-        done = subprocess.run(line, text=True)
+    logging.info("%s %s%s", command, " ".join(line[3:]), " (finished already)" * is_done)
+    # `text` for both, since it decides on the type of what is returned.
+    done = subprocess.run(line, capture_output=is_done, text=True)
     if done.returncode:
-        if is_made:
+        if is_done:
             print(done.stderr, end="", file=sys.stderr)
         raise UserError(
             f"{command} ended with status {done.returncode} (see above). What is finished stays; "

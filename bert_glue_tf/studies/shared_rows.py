@@ -80,9 +80,7 @@ COLUMNS: tuple[Column[Row], ...] = (
     columns.spread("range", lambda row: row.group),
     *columns.difference(lambda row: row.difference),
     Column("kept apart", lambda row: row.kept_apart, _bytes),
-    Column(
-        "ms", lambda row: row.milliseconds, lambda value: "" if value is None else f"{value:.2f}"
-    ),
+    Column("ms", lambda row: row.milliseconds, formats.milliseconds),
     Column("why it failed", lambda row: row.reason),
 )
 # Those of a network's table on the page; all of them would be wider than any screen.

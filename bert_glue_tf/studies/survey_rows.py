@@ -200,7 +200,7 @@ COLUMNS: tuple[Column[Row], ...] = (
     _size("int8 gzip", INT8, "gzip"),
     Column("gzip ratio", _gzip_ratio, formats.ratio),
     Column("int8 score", lambda row: _file_score(row, row.int8), _score_text),
-    Column("ms", lambda row: row.milliseconds, lambda value: formats.number(value, 2)),
+    Column("ms", lambda row: row.milliseconds, formats.milliseconds),
     Column("speed", _speed, formats.ratio),
     Column(
         "peak MB",
@@ -209,7 +209,7 @@ COLUMNS: tuple[Column[Row], ...] = (
     ),
     Column(OWN, lambda row: row.own and row.own.recipe, formats.plain),
     Column("own MB", lambda row: row.own and row.own.bytes["plain"], formats.megabytes(2)),
-    Column("own ms", _own_milliseconds, lambda value: formats.number(value, 2)),
+    Column("own ms", _own_milliseconds, formats.milliseconds),
     Column("own score", lambda row: _file_score(row, row.own), _score_text),
     Column(PRINTED, lambda row: row.method, printed_text, may_wrap=True),
     Column("why not", lambda row: row.reason),

@@ -64,7 +64,7 @@ def test_size_and_time_come_before_the_loss_where_no_file_keeps_all_of_them():
     assert "0.0300 of the score lost (--max_drop=0.01)" in found.reason
 
 
-def test_a_file_that_answers_as_chance_does_is_not_the_nearest():
+def test_a_file_not_shown_to_be_above_chance_is_passed_over_where_the_loss_has_a_limit():
     answer = trial("guess", bytes=5_000_000, score=0.68, drop=0.12, at_chance="chance is 0.68")
     guess = Contender(answer, ms=1.0)
     limits = Limits(max_mb=6, max_ms=2, max_drop=0.01)
@@ -72,9 +72,12 @@ def test_a_file_that_answers_as_chance_does_is_not_the_nearest():
     found = choice.choose([guess, GOOD, LARGE], limits)
     assert found.contender is GOOD
     assert found.missed == {"max_ms": 3.0}
+    assert "1 of them is passed over" in found.reason
     # Where there is nothing better, and where the budget does not name the loss, it is taken.
     assert choice.choose([guess], limits).contender is guess
+    assert "passed over" not in choice.choose([guess], limits).reason
     assert choice.choose([guess, LARGE], Limits(max_mb=6)).contender is guess
+    assert choice.choose([guess, LARGE], Limits(max_mb=4)).contender is guess
 
 
 def test_a_limit_that_was_missed_already_when_the_file_was_chosen_was_not_kept_then():

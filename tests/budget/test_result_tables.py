@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import budgets
@@ -9,7 +10,7 @@ import pytest
 
 from bert_glue_tf.budget import page, steps, tables
 from bert_glue_tf.budget.folder import CompressFolder
-from bert_glue_tf.budget.record import Outcome, Step
+from bert_glue_tf.budget.record import Outcome, Step, Trial
 from bert_glue_tf.budget.settings import CompressSettings
 from bert_glue_tf.budget.steps import Planned, Steps
 from bert_glue_tf.core import quantities
@@ -31,8 +32,8 @@ def test_the_result_says_sizes_speed_and_the_difference_with_its_interval():
 
 def test_predicted_and_measured_stand_side_by_side():
     size, time = tables.predicted(budgets.outcome()).texts()
-    assert (size["predicted"], size["measured"], size["off by"]) == ("5.90 MB", "6.00 MB", "1.7 %")
-    assert (time["predicted"], time["measured"], time["off by"]) == ("2.40 ms", "2.50 ms", "4.2 %")
+    assert (size["predicted"], size["measured"], size["off by"]) == ("5.90 MB", "6.00 MB", "+1.7 %")
+    assert (time["predicted"], time["measured"], time["off by"]) == ("2.40 ms", "2.50 ms", "+4.2 %")
     assert not tables.predicted(budgets.outcome(predicted={})).rows
 
 
@@ -58,21 +59,21 @@ def beside_parts(predicted, measured, busy="", **changed):
     found = budgets.outcome(in_turns=told, **changed)
     assert Outcome.from_line(found.to_line()).in_turns == found.in_turns
     *_, row = tables.predicted(found).texts()
-    assert row[""] == "time, in turns with parts"
+    assert row[""] == "time, in turns with its parts"
     return row["off by"], " ".join(tables.notes(found)[3:])
 
 
 def test_a_prediction_is_judged_in_the_session_that_timed_the_parts_as_well():
-    assert beside_parts(2.5, 2.6) == ("4.0 %", "")
+    assert beside_parts(2.5, 2.6) == ("+4.0 %", "")
     off, note = beside_parts(2.25, 2.7)
-    assert off == "20.0 %"
+    assert off == "+20.0 %"
     assert note.startswith("The time is 20.0 % more than the costs of the parts predicted")
     assert "pace" not in note
 
 
 def test_another_pace_of_the_machine_is_told_of():
     off, note = beside_parts(1.2, 1.3)
-    assert off == "8.3 %"
+    assert off == "+8.3 %"
     assert note.startswith("By the costs that the structures")
     assert "would take 2.40 ms; by those of the last session, 1.20 ms, 50.0 % less" in note
     assert "The file takes 2.50 ms in turns with the original and 1.30 ms in turns" in note
@@ -116,6 +117,25 @@ def test_who_reads_the_result_is_told_of_the_sample_and_of_texts_that_were_seen(
     assert "Busy." in text
 
 
+def test_a_file_that_validation_shows_to_be_of_no_use_says_so():
+    def noted(**marks):
+        file = {**budgets.outcome().file, **marks}
+        return "\n".join(tables.notes(budgets.outcome(file=file)))
+
+    told = "nothing shows that it has learned"
+    assert told in noted(at_chance="accuracy 0.700 is not above chance")
+    assert "COLLAPSED: every prediction is 1. Do not use it." in noted(
+        collapsed="every prediction is 1"
+    )
+    assert told not in noted(collapsed="", at_chance="") + noted()
+
+
+def test_a_trial_of_before_has_no_mark():
+    values = json.loads(budgets.trial("trained-int4").to_line())
+    del values["at_chance"]
+    assert Trial.from_line(json.dumps(values)).mark is None
+
+
 def test_a_result_with_an_undefined_score_comes_back_from_its_line():
     found = budgets.outcome()
     nan = {**found.difference, "mean": float("nan"), "low": float("nan")}
@@ -134,7 +154,8 @@ def folder(tmp_path):
         "original", stage="original", recipe="float32", bytes=90_500_000, score=0.8, drop=0.0
     )
     found.add(original)
-    found.add(budgets.trial("searched-int4", stage="searched", score=0.7, drop=0.1))
+    chance = {"score": 0.7, "drop": 0.1, "at_chance": "accuracy 0.700 is not above chance"}
+    found.add(budgets.trial("searched-int4", stage="searched", **chance))
     found.add(budgets.trial("searched-int4", stage="searched", recipe="float32", file=""))
     found.add(budgets.trial("trained-int4"))
     found.add(budgets.choice("trained-int4"))
@@ -146,7 +167,8 @@ def test_every_file_that_was_tried_is_a_row_and_the_chosen_one_says_so(folder):
     rows = tables.tried(folder.trials(), folder.choice("trained")).texts()
     assert [row["network"] for row in rows] == ["original", "searched-int4", "trained-int4"]
     assert [row[""] for row in rows] == ["", "", "chosen"]
-    assert [row["ms"] for row in rows] == ["25.00", "", "2.60"]
+    assert [row["ms"] for row in rows] == ["25.0", "", "2.60"]
+    assert [row["chosen by"] for row in rows] == ["0.8000", "0.7000, not above chance", "0.7900"]
     assert rows[2]["heads"] == "2"
     assert rows[2]["neurons"] == "40"
 

@@ -466,6 +466,17 @@ def test_minus_one_is_a_number_among_others_below_zero(tmp_path):
         read(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("header", "is_said"), [("fine indeed,pos", True), ("text,pos_neg", False)]
+)
+def test_a_first_line_that_may_be_an_example_is_warned_of(header, is_said, tmp_path, caplog):
+    rows = "".join(f"text {n},{'pos' if n % 2 else 'neg'}\n" for n in range(40))
+    path = write(tmp_path, content=f"{header}\n{rows}")
+    read(path, label_column=header.split(",")[1])
+    told = [line for line in caplog.messages if "where the first line is an example" in line]
+    assert len(told) == is_said
+
+
 def test_minus_one_is_no_class_under_another_spelling(tmp_path):
     path = write(tmp_path, content=_lines("so bad,-1.0", "fine,0", "good,1"))
     with refuses(UserError, f"{path}:2", "-1", "--problem=regression"):
@@ -510,7 +521,7 @@ BAD = {
     "no label": (
         {"train.csv": "text,x,y\na,b,c\n"},
         {},
-        ["train.csv", "--label_column", "text, x, y"],
+        ["train.csv", "--label_column", "'text', 'x', 'y'", "write a header"],
     ),
     "no text": (
         {"train.csv": "x,y,label\na,b,c\n"},

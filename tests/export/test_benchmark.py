@@ -357,7 +357,7 @@ def test_examples_that_an_export_cuts_are_told_of(tmp_path, capsys, lengths, cut
     (record,) = ExportFolder(whole / "tflite").records().values()
     parity = {"largest_difference": 0.0, "flips": 0, "examples": 31 if cut else 40}
     one = dataclasses.replace(record, seq_lengths=lengths, parity=parity)
-    told = "9 of the 40 validation examples have 24 word pieces or more: the files read the first"
+    told = "9 of the 40 validation examples fill all 24 word pieces that the files read, or are"
     terminal.print_exports([one])
     assert (told in " ".join(capsys.readouterr().out.split())) is cut
     assert (told in card(one)) is cut

@@ -112,8 +112,9 @@ def _targets(rng: np.random.Generator, labels: np.ndarray) -> dict[str, np.ndarr
 
 def _loss(task: tasks.TaskSpec) -> DistilledLoss:
     """Return a loss of the labels and of a teacher's answers, which come with the batches."""
-    of_labels, none = TaskLoss(task.problem), np.zeros((0, CLASSES), np.float32)
-    return DistilledLoss(task.problem, of_labels, none, weight=0.5, temperature=2.0)
+    no_answers = np.zeros((0, CLASSES), np.float32)
+    labels = TaskLoss(task.problem)
+    return DistilledLoss(task.problem, labels, no_answers, weight=0.5, temperature=2.0)
 
 
 def _bert() -> Backbone:

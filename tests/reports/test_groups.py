@@ -9,7 +9,7 @@ import pytest
 from report_runs import LABELS, changed, read, right
 from written_runs import write_export, write_run
 
-from bert_glue_tf.reports import rows, summary, verdicts
+from bert_glue_tf.reports import page, rows, summary, verdicts
 from bert_glue_tf.reports.groups import group
 
 
@@ -117,10 +117,9 @@ def test_the_unpruned_model_comes_first_and_float32_before_smaller_recipes(tmp_p
 
 
 def write_started(path, right_number, start, **settings):
-    """A run that began with the weights of another one, whose folder is given."""
-    run = write_run(
-        path, LABELS, right(right_number), pruning_method="row", finetune_epochs=3, **settings
-    )
+    """A smaller run that began with the weights of another one, whose folder is given."""
+    given = {"pruning_method": "row", "finetune_epochs": 3, "megabytes": 45, **settings}
+    run = write_run(path, LABELS, right(right_number), **given)
     metrics = json.loads((start / "results.jsonl").read_text())["metrics"]
     point = {"run": start.name, "metrics": metrics}
     encoder = {"name": "tiny", "sha256": "e" * 64, "family": "bert", "starting_point": point}
@@ -141,6 +140,12 @@ def test_against_its_start_each_run_is_compared_with_the_one_it_was_made_of(tmp_
     assert found.seeds == (1, 2)
     assert found.difference.mean == pytest.approx(-15 / 2 / 400)
     assert notes == []
+    # The page says that its summary compares with something else, where there is such a table.
+    models = group(read(*sorted(tmp_path.iterdir())))
+    told = "This summary compares with the original"
+    assert told in page.page(models, [found], against="start")
+    assert told not in page.page(models, [], against="start")
+    assert told not in page.page(models, [found])
     # No unpruned run has trained as long.
     assert verdicts.differences(read(*sorted(tmp_path.iterdir()))) == []
     found, (note,) = against_start(tmp_path / "pruned1", tmp_path / "start2")

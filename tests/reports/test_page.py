@@ -15,7 +15,6 @@ from report_runs import CONSTANT, LABELS, changed, history, read, right
 from written_runs import write_export, write_run, write_session
 
 from bert_glue_tf.core.errors import UserError
-from bert_glue_tf.evaluation.defaults import START
 from bert_glue_tf.reports import files, page, verdicts
 from bert_glue_tf.reports.groups import group
 from bert_glue_tf.reports.pictures import confusion
@@ -247,15 +246,6 @@ def test_the_answers_by_class_are_counted_over_the_seeds(tmp_path):
         ("wrong", "70", "18"),
         ("right", "330", "82"),
     ]
-
-
-def test_a_page_against_the_starts_says_what_its_summary_is_held_against(tmp_path):
-    write_run(tmp_path / "whole", LABELS, right(300))
-    write_run(tmp_path / "half", LABELS, right(290), megabytes=45, pruning_method="layer")
-    models = group(read(*tmp_path.iterdir()))
-    told = "holds each model against the run that it was started from"
-    assert told in page.page(models, [], against=START)
-    assert told not in page.page(models, [])
 
 
 def test_the_margin_that_is_given_counts_where_no_pair_can_be_compared(tmp_path):

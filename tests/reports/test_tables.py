@@ -298,7 +298,15 @@ def test_the_unpruned_run_that_is_missing_can_be_pasted_and_is_the_counterpart(
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(15.63, "15.6"), (3.978, "3.98"), (0.128, "0.13"), (0.0871, "0.087"), (None, "")],
+    [(15.63, "15.6"), (3.978, "3.98"), (0.0871, "0.0871"), (0.0042, "0.00420"), (None, "")],
 )
-def test_a_time_has_the_digits_that_tell_it_from_another(value, text):
+def test_a_time_has_three_significant_digits(value, text):
     assert formats.milliseconds(value) == text
+
+
+def test_no_zero_is_negative():
+    assert formats.signed(-0.00001) == "+0.0000"
+    assert formats.signed_span((-0.0, 0.0)) == "+0.000 to +0.000"
+    assert formats.signed(-0.0213) == "-0.0213"
+    assert formats.signed_percent(1.267) == "+126.7 %"
+    assert formats.signed_percent(-0.062) == "-6.2 %"

@@ -198,8 +198,13 @@ def test_what_is_finished_already_is_not_shown_again_but_what_it_refuses_is(
     sst2.folder.mkdir(parents=True)
     (sst2.folder / results.FILE_NAME).write_text("{}")
     report_plan.run(sst2, SETTINGS)
-    # The training is asked, and silent; the file is made.
+    # The training is asked, and silent; the file is made, and a file without its record again.
     assert called[0].captured == [True, False]
+    (sst2.folder / "tflite").mkdir()
+    (sst2.folder / "tflite" / "dynamic_int8.tflite").write_bytes(b"half of it")
+    report_plan.run(sst2, SETTINGS)
+    assert called[0].captured[2:] == [True, False]
+    assert capsys.readouterr().err == ""
     called[0].returncode = 2
     with refuses(UserError, "train", "status 2"):
         report_plan.run(sst2, SETTINGS)

@@ -149,9 +149,9 @@ def _guess_label(path: str, columns: Mapping[str, Any], texts: Sequence[str]) ->
             )
         return rest[0]
     raise UserError(
-        f"{path}: no column has the name of a label, as label, category or class. "
-        f"Good: --label_column with one of its columns: {', '.join(columns)} (its first line names "
-        "them)."
+        f"{path}: no column has the name of a label, as label, category or class. Good: "
+        f"--label_column with one of its columns: {', '.join(map(repr, columns))} (its first line "
+        "names them; where that is an example, write a header above it, as text,label)."
     )
 
 

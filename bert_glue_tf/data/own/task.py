@@ -73,6 +73,7 @@ def _infer(
     path = train.paths[0]
     chosen = columns.choose(path, train.columns, wanted.text_columns, wanted.label_column)
     column = Column.of(train, chosen.label)
+    _warn_of_an_example(path, chosen.label, train.columns[chosen.label])
     kind = wanted.problem or _kind(train, chosen)
     problem = labels.infer(column, kind)
     _texts(train, chosen.texts, problem.tags_words)
@@ -124,11 +125,22 @@ def _say(task: TaskSpec, found: Mapping[str, Any], count: int, chosen: Choice) -
     )
 
 
+def _warn_of_an_example(path: str, label: str, values: Sequence[Any]) -> None:
+    """Warn where a header may be an example: the label column's name is one of its labels."""
+    if label in values:
+        logging.warning(
+            "%s: the label's column is called %r, which is one of its labels too: where the first "
+            "line is an example, it is not read. Write a header above it, as text,label",
+            path,
+            label,
+        )
+
+
 def _guess(chosen: Choice) -> str:
     """Return how columns were found that the user has not given."""
     if chosen.is_only_other:
         return " (guessed: the only other column)"
-    return " (guessed by the names)" if chosen.is_guessed else ""
+    return " (guessed by names and contents)" if chosen.is_guessed else ""
 
 
 def _say_known(task: TaskSpec, data: str) -> None:

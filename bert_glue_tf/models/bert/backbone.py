@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 
 # What the record of an import says that a run's record repeats.
 _TOLD = ("new_weights", "notes", "warnings", "unused_head")
+# Capability -> why no BERT has it.
 _LACKS = dict.fromkeys(("filter", "kernel"), "has no convolutions and so no filters")
 
 
@@ -167,7 +168,8 @@ class BertBackbone(TransformerNames, Backbone):
 
     @classmethod
     def why_never(cls, capability: str) -> str:
-        reason = _LACKS.get(capability)  # Of all others: the layers are ours.
+        # Every other capability is there: the layers are built by this project.
+        reason = _LACKS.get(capability)
         return f"a BERT {reason}" if reason else ""
 
     def _lack(self, capability: str) -> str:

@@ -83,7 +83,7 @@ TIME = Cost(
     "time",
     "ms an example, in one session",
     lambda g: g.milliseconds,
-    lambda milliseconds: f"{milliseconds:.2f} ms an example",
+    lambda milliseconds: f"{formats.milliseconds(milliseconds)} ms an example",
     is_timed=True,
 )
 
