@@ -79,7 +79,8 @@ def notes(outcome: Outcome) -> list[str]:
         f"{outcome.examples:,} validation examples; the interval is paired over them."
     )
     lines.append(
-        f"Both files were timed in turns, {outcome.threads} threads, session {outcome.session}."
+        f"Both files were timed in turns, {quantities.threads(outcome.threads)}, session "
+        f"{outcome.session}."
     )
     told = (_off(outcome), _pace(outcome), outcome.busy, outcome.cut)
     lines += [line for line in told if line]

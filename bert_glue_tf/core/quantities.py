@@ -38,6 +38,11 @@ def count(number: int) -> str:
     return f"{number:,}"
 
 
+def threads(number: int) -> str:
+    """Return a number of threads in words: `1 thread`, `2 threads`."""
+    return f"{number} thread{'s' if number != 1 else ''}"
+
+
 def percent(fraction: float, places: int = 1) -> str:
     """Return a fraction as a percentage with so many decimal places: `79.9 %`."""
     return f"{100 * fraction:.{places}f} %"

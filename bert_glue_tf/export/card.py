@@ -39,8 +39,8 @@ def card(record: ExportResult, described: Mapping[str, Any] | None = None) -> st
     lines += [
         "",
         "In brackets: 95 % bootstrap interval over the validation examples. Times are medians "
-        f"on {record.threads} threads of the machine that made the file, which were taken in turns "
-        "with those of this run's float32 file.",
+        f"on {quantities.threads(record.threads)} of the machine that made the file, which were "
+        "taken in turns with those of this run's float32 file.",
     ]
     lines += [line for line in (record.busy, record.cut) if line]
     if is_sample:

@@ -12,7 +12,7 @@ import glob
 import pathlib
 from collections.abc import Iterable, Sequence
 
-from bert_glue_tf.core import layout
+from bert_glue_tf.core import layout, quantities
 from bert_glue_tf.data import modality
 from bert_glue_tf.export.benchmark import Timed
 from bert_glue_tf.export.folder import FOLDER
@@ -140,7 +140,7 @@ def _told(files: Sequence[Model]) -> list[str]:
     base = time.base
     lines = [
         f"ms and speed of {_subject(files)}: median of {modality.example_of(time.length)} "
-        f"on {base.threads} thread{'s' if base.threads > 1 else ''}, {_in_turns(base)} "
+        f"on {quantities.threads(base.threads)}, {_in_turns(base)} "
         f"(session {time.session}, {base.machine.get('cpu')}). Speed: times as fast as "
         f"{time.reference} ({formats.milliseconds(base.latency[time.length]['p50'])} ms)."
     ]

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from bert_glue_tf.compression import registry
+from bert_glue_tf.core import quantities
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.evaluation.collapse import Mark
 from bert_glue_tf.export.folder import FOLDER, ExportFolder
@@ -247,8 +248,8 @@ class Survey(SweptStudy):
             "weights among which was pruned, and sparsity, how much of that is gone. ratio: "
             "weights of the unpruned model over those that are left and not zero.",
             f"ms: median of one example of {length} word pieces in the {INT8} file, "
-            f"{self.settings.threads} threads, {self.settings.repetitions} runs, all files in "
-            f"turns (the unpruned float32 file: {self.base.latency[length]['float32_p50']:.2f} ms)"
+            f"{quantities.threads(self.settings.threads)}, {self.settings.repetitions} runs, all "
+            f"files in turns (the unpruned float32 file: {self.base.latency[length]['float32_p50']:.2f} ms)"
             f"; speed: times as fast as that one. peak MB: of a fresh process that loads the "
             f"{INT8} file and predicts once. gzip ratio: the unpruned {INT8} file, gzipped, over "
             "this one's. own: of the file of the recipe that the row names.",
