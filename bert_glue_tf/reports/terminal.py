@@ -282,8 +282,8 @@ def _export_notes(records: Sequence[ExportResult]) -> list[str]:
         "from float32's.",
         f"The float32 SavedModel has {quantities.size(first.bytes['saved_model'])}. ms/{longest}: "
         f"median time of one example of length {longest} on {quantities.threads(first.threads)}; "
-        f"speed: how many times as fast as float32 at length {longest}, all files timed in turns. It "
-        "compares the files of this run only; `compare --time --runs=...` compares runs.",
+        f"speed: how many times as fast as float32 at length {longest}, all files timed in turns. "
+        "It compares the files of this run only; `compare --time --runs=...` compares runs.",
     ]
     notes += [line for line in (first.busy, first.cut) if line]
     if first.config["data"] == SAMPLE:

@@ -13,7 +13,7 @@ from bert_glue_tf.core import quantities
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.evaluation.collapse import Mark
 from bert_glue_tf.export.folder import FOLDER, ExportFolder
-from bert_glue_tf.reports import plots, reading, tables, times, verdicts
+from bert_glue_tf.reports import formats, plots, reading, tables, times, verdicts
 from bert_glue_tf.reports.groups import Group
 from bert_glue_tf.reports.tables import Table
 from bert_glue_tf.reports.verdicts import Comparison
@@ -249,8 +249,9 @@ class Survey(SweptStudy):
             "weights of the unpruned model over those that are left and not zero.",
             f"ms: median of one example of {length} word pieces in the {INT8} file, "
             f"{quantities.threads(self.settings.threads)}, {self.settings.repetitions} runs, all "
-            f"files in turns (the unpruned float32 file: {self.base.latency[length]['float32_p50']:.2f} ms)"
-            f"; speed: times as fast as that one. peak MB: of a fresh process that loads the "
+            "files in turns (the unpruned float32 file: "
+            f"{formats.milliseconds(self.base.latency[length]['float32_p50'])} ms); "
+            "speed: times as fast as that one. peak MB: of a fresh process that loads the "
             f"{INT8} file and predicts once. gzip ratio: the unpruned {INT8} file, gzipped, over "
             "this one's. own: of the file of the recipe that the row names.",
             f"typos: score with spelling mistakes in {self.settings.rate:.0%} of the words that "
