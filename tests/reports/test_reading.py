@@ -7,6 +7,7 @@ import json
 
 import numpy as np
 import pytest
+from messages import refuses
 from report_runs import LABELS, changed, read, right
 from written_runs import write_export, write_run, write_session
 
@@ -17,6 +18,7 @@ from bert_glue_tf.evaluation.collapse import Mark, Marked
 from bert_glue_tf.export.folder import FOLDER
 from bert_glue_tf.reports import page, reading, rows, verdicts
 from bert_glue_tf.reports.groups import group
+from bert_glue_tf.runs.finished import Run
 
 
 def message(*folders):
@@ -127,6 +129,19 @@ def test_folders_without_a_record_are_left_out_with_a_line(tmp_path, caplog):
     assert [record.getMessage() for record in caplog.records] == [
         f"{tmp_path / name}: no record in it (results.jsonl), left out" for name in "ac"
     ]
+
+
+def test_of_a_folder_with_runs_in_it_these_are_named(tmp_path, caplog):
+    run = write_run(tmp_path / "whole", LABELS, right(300))
+    compressed = tmp_path / "compressed"
+    inside = write_run(compressed / "searched-int4", LABELS, right(300))
+    (compressed / "outcomes.jsonl").write_text("{}\n")
+    assert [model.run for model in read(run, compressed)] == [run.name]
+    (record,) = caplog.records
+    hint = f"left out; --runs='{compressed}/*' takes the runs in it"
+    assert record.getMessage().endswith(hint)
+    with refuses(UserError, f"--run={compressed}: no run", f"as --run={inside}, which is in it"):
+        Run.read(compressed)
 
 
 def test_no_record_at_all(tmp_path):
