@@ -148,7 +148,10 @@ def _nearest(one: Contender, limits: Limits, number: int, passed_over: int) -> s
         f"{told(name, value)} (--{name}={limits.given[name]:g})"
         for name, value in one.missed(limits).items()
     )
-    text = f"None of {number} files keeps the budget; this one comes nearest: {missed}."
+    text = (
+        f"None of {number} files keeps the budget, all timed in turns; the one that was chosen has "
+        f"{missed}."
+    )
     if passed_over:
         text += (
             f" {passed_over} of them {'are' if passed_over > 1 else 'is'} passed over, whose score "

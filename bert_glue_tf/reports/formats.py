@@ -112,7 +112,7 @@ def percent(value: float | None) -> str:
 
 def signed_percent(value: float) -> str:
     """Return `+12.3 %` of a fraction."""
-    return f"{'+' if value > 0 else ''}{quantities.percent(value)}"
+    return f"{100 * value:+z.1f} %"
 
 
 def pruned(value: Pruned | None) -> str:

@@ -33,7 +33,7 @@ def _numbers(one: Comparison) -> Iterator[str]:
     difference = one.difference
     low, high = difference.interval
     yield (
-        f"{one.metric} {difference.mean:+.3f}, {low:+.3f} to {high:+.3f}"
+        f"{one.metric} {difference.mean:+z.3f}, {low:+z.3f} to {high:+z.3f}"
         if difference.is_defined
         else f"{one.metric} is undefined"
     )

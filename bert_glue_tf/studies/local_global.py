@@ -144,7 +144,8 @@ class LocalGlobal(SweptStudy):
             low, high = mean.interval
             lines.append(
                 f"{grid.title}: local minus global, mean of {len(pairs)} sparsit"
-                f"{'ies' if len(pairs) > 1 else 'y'}: {mean.mean:+.3f} ({low:+.3f} to {high:+.3f})."
+                f"{'ies' if len(pairs) > 1 else 'y'}: {mean.mean:+z.3f} "
+                f"({low:+z.3f} to {high:+z.3f})."
             )
         verdict = local_global_answers.in_words(
             len(told["local better"]), len(told["global better"]), len(pairs)

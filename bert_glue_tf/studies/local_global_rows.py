@@ -121,7 +121,7 @@ def _interval(found: Difference | None) -> str:
     if found is None or not found.is_defined:
         return ""
     low, high = found.interval
-    return f"{found.mean:+.3f} ({low:+.3f} to {high:+.3f})"
+    return f"{found.mean:+z.3f} ({low:+z.3f} to {high:+z.3f})"
 
 
 OVERVIEW: tuple[Column[OverviewRow], ...] = (

@@ -376,12 +376,12 @@ def _interval(found: Comparison) -> str:
         return "the accuracy is undefined"
     low, high = difference.interval
     seeds = len(difference.by_seed)
-    text = f"{difference.mean:+.4f} accuracy, 95 % interval {low:+.3f} to {high:+.3f}"
+    text = f"{difference.mean:+z.4f} accuracy, 95 % interval {low:+z.3f} to {high:+z.3f}"
     p = formats.p_value(difference.p)
     told = f"p {p}" if p.startswith("<") else f"p = {p}"
     if seeds == 1:
         return f"{text}, one seed, {told}"
     return (
-        f"{text}, {seeds} seeds from {min(difference.by_seed):+.3f} to "
-        f"{max(difference.by_seed):+.3f}, {told}"
+        f"{text}, {seeds} seeds from {min(difference.by_seed):+z.3f} to "
+        f"{max(difference.by_seed):+z.3f}, {told}"
     )

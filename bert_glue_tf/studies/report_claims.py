@@ -103,7 +103,7 @@ def _points(found: Comparison) -> Answer:
     elif low > 0 and not found.is_of_collapsed:
         verdict = Verdict.HOLDS
     inside = "holds" if low <= theirs <= high else "does not hold"
-    numbers = f"{claims.difference(found)}; the interval {inside} the report's {theirs:+.3f}"
+    numbers = f"{claims.difference(found)}; the interval {inside} the report's {theirs:+z.3f}"
     return _of("report.pruning_points", found, verdict, numbers)
 
 
@@ -165,8 +165,8 @@ def _same_accuracy(row: Epoch) -> tuple[Verdict, str]:
         verdict = Verdict.DOES_NOT_HOLD
     return verdict, (
         f"accuracy {training:.3f} in training and {validation:.3f} in validation, "
-        f"{validation - training:+.3f} ({low:+.3f} to {high:+.3f} over the examples), nearly the "
-        f"same (within {_NEARLY:g}): {verdict.value}"
+        f"{validation - training:+z.3f} ({low:+z.3f} to {high:+z.3f} over the examples), nearly "
+        f"the same (within {_NEARLY:g}): {verdict.value}"
     )
 
 
@@ -177,7 +177,7 @@ def _lower_loss(row: Epoch) -> tuple[Verdict, str]:
     apart = [of_validation - of_training for of_validation, of_training in pairs]
     told = (
         f"loss {training:.3f} in training (a mean over the epoch, with dropout) and "
-        f"{validation:.3f} in validation, {validation - training:+.3f}"
+        f"{validation:.3f} in validation, {validation - training:+z.3f}"
     )
     verdict = Verdict.CANNOT_BE_TOLD
     if len(apart) < significance.METHOD_SEEDS:
@@ -187,4 +187,4 @@ def _lower_loss(row: Epoch) -> tuple[Verdict, str]:
         verdict = Verdict.HOLDS
     elif low > 0:
         verdict = Verdict.DOES_NOT_HOLD
-    return verdict, f"{told} ({low:+.3f} to {high:+.3f} over the seeds), lower: {verdict.value}"
+    return verdict, f"{told} ({low:+z.3f} to {high:+z.3f} over the seeds), lower: {verdict.value}"

@@ -179,14 +179,14 @@ PARTS: Mapping[str, tuple[str, ...]] = {
 
 
 def _signed(value: float | None) -> str:
-    return "" if value is None else f"{value:+.3f}"
+    return "" if value is None else f"{value:+z.3f}"
 
 
 def _with_interval(value: tuple[float, Interval | None]) -> str:
     """Return `+0.100`, or with several seeds `+0.100 (-0.050 to +0.250)`."""
     mean, interval = value
     told = _signed(mean)
-    return told if interval is None else f"{told} ({interval[0]:+.3f} to {interval[1]:+.3f})"
+    return told if interval is None else f"{told} ({interval[0]:+z.3f} to {interval[1]:+z.3f})"
 
 
 def _difference(name: str) -> tuple[Column[DifferenceRow], Column[DifferenceRow]]:

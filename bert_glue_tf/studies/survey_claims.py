@@ -9,7 +9,7 @@ from bert_glue_tf.evaluation.significance import Equal
 from bert_glue_tf.reports.verdicts import Comparison, Outcome
 from bert_glue_tf.studies import claims, hybrids
 from bert_glue_tf.studies.claims import Answer, Verdict
-from bert_glue_tf.studies.survey_measure import FLOAT32, Costs
+from bert_glue_tf.studies.survey_measure import FLOAT32, INT8, Costs
 from bert_glue_tf.studies.survey_rows import Row
 
 _POINTS = 0.005  # The survey's 0.5 points.
@@ -103,7 +103,8 @@ def structured(rows: Iterable[Row]) -> Answer | None:
     verdict = _degradation(row.difference)
     if times < _TEXT_PRUNER_FASTER:  # Whatever the score says, half of the claim is wrong.
         verdict = Verdict.DOES_NOT_HOLD
-    told = f"{row.method}: {_left(row):.1%} of the size, {times:.2f} times as fast: "
+    size, fast = f"{_left(row):.1%} of the size", f"{times:.2f} times as fast"
+    told = f"{row.method}: {size} ({FLOAT32}), {fast} ({INT8}): "
     return _answer("survey.structured", verdict, told, row.difference)
 
 

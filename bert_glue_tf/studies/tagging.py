@@ -206,7 +206,7 @@ class Tagging(SweptStudy):
             if row.theirs is not None:
                 best.setdefault(row.head, row)
         if best:
-            told = ", ".join(f"{head} {row.distance:+.3f}" for head, row in best.items())
+            told = ", ".join(f"{head} {row.distance:+z.3f}" for head, row in best.items())
             yield f"{data_set}: ours at the better rate minus published: {told}."
 
     def answers(self) -> list[Answer]:

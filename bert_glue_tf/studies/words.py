@@ -17,7 +17,7 @@ def interval(found: Comparison) -> str:
     if not found.difference.is_defined:
         return "undefined"
     low, high = found.difference.interval
-    return f"{found.difference.mean:+.3f} ({low:+.3f} to {high:+.3f})"
+    return f"{found.difference.mean:+z.3f} ({low:+z.3f} to {high:+z.3f})"
 
 
 def tests(what: str) -> str:

@@ -134,13 +134,14 @@ def test_folders_without_a_record_are_left_out_with_a_line(tmp_path, caplog):
 def test_of_a_folder_with_runs_in_it_these_are_named(tmp_path, caplog):
     run = write_run(tmp_path / "whole", LABELS, right(300))
     compressed = tmp_path / "compressed"
-    inside = write_run(compressed / "searched-int4", LABELS, right(300))
+    write_run(compressed / "again", LABELS, right(300))
+    write_run(compressed / "searched-int4", LABELS, right(300))
     (compressed / "outcomes.jsonl").write_text("{}\n")
     assert [model.run for model in read(run, compressed)] == [run.name]
     (record,) = caplog.records
     hint = f"left out; --runs='{compressed}/*' takes the runs in it"
     assert record.getMessage().endswith(hint)
-    with refuses(UserError, f"--run={compressed}: no run", f"as --run={inside}, which is in it"):
+    with refuses(UserError, f"--run={compressed}: no run", "those in it: again, searched-int4"):
         Run.read(compressed)
 
 

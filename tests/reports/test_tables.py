@@ -310,3 +310,4 @@ def test_no_zero_is_negative():
     assert formats.signed(-0.0213) == "-0.0213"
     assert formats.signed_percent(1.267) == "+126.7 %"
     assert formats.signed_percent(-0.062) == "-6.2 %"
+    assert formats.signed_percent(-0.0003) == "+0.0 %"

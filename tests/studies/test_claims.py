@@ -230,7 +230,7 @@ def test_structured_pruning_is_judged_by_its_smallest_file():
     assert survey_claims.structured(rows[:2]) is None
     answer = survey_claims.structured(rows)
     assert answer.verdict is Verdict.HOLDS
-    assert answer.numbers.startswith("attention_head+neuron: 41.0% of the size, 2.00 times as")
+    assert answer.numbers.startswith("attention_head+neuron: 41.0% of the size (float32), 2.00")
     for score in (equal, SAME):  # Also where the score cannot be told.
         slow = survey_claims.structured([row("neuron", score, size=0.4, milliseconds=1.5)])
         assert slow.verdict is Verdict.DOES_NOT_HOLD

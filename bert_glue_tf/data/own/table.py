@@ -33,6 +33,7 @@ PARSERS: Mapping[str, Parser] = MappingProxyType(
         ".iob": conll.rows,
     }
 )
+WITH_HEADER = (".csv", ".tsv")  # Whose first line names the columns.
 GOOD_SUFFIXES = ".csv, .tsv, .jsonl, .json, .parquet or .conll (also with .gz)"
 PACKED = ".gz"
 

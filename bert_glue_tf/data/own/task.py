@@ -73,7 +73,8 @@ def _infer(
     path = train.paths[0]
     chosen = columns.choose(path, train.columns, wanted.text_columns, wanted.label_column)
     column = Column.of(train, chosen.label)
-    _warn_of_an_example(path, chosen.label, train.columns[chosen.label])
+    if table.suffix_of(path) in table.WITH_HEADER:
+        _warn_of_an_example(path, chosen.label, train.columns[chosen.label])
     kind = wanted.problem or _kind(train, chosen)
     problem = labels.infer(column, kind)
     _texts(train, chosen.texts, problem.tags_words)
