@@ -88,7 +88,7 @@ class _Point:
 
     @property
     def mark(self) -> Mark | None:
-        return self.trial.mark
+        return tables.mark(self.trial)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,7 +9,6 @@ from typing import Any, ClassVar, Self
 
 from bert_glue_tf.core import records
 from bert_glue_tf.core.records import Record, check_types
-from bert_glue_tf.evaluation.collapse import Mark, Marked
 
 # How the network of a file came about, from first to last.
 ORIGINAL, SEARCHED, TRAINED, QUANTIZE_AWARE = "original", "searched", "trained", "quantize-aware"
@@ -85,11 +84,6 @@ class Trial(Record):
         check_types(cls, values)
         numbers = ("score", "loss", "drop", "rise", "rise_error")
         return cls(**{**values, **records.with_nan({name: values[name] for name in numbers})})
-
-    @property
-    def mark(self) -> Mark | None:
-        """The mark that the file is shown with; None where it needs none."""
-        return Marked(self.collapsed, self.at_chance).mark
 
     @property
     def key(self) -> tuple[str, str]:

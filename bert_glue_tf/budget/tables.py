@@ -8,7 +8,7 @@ from bert_glue_tf.budget.choice import told
 from bert_glue_tf.budget.record import ORIGINAL, Choice, Outcome, Step, Trial
 from bert_glue_tf.budget.settings import CompressSettings
 from bert_glue_tf.core import progress, quantities
-from bert_glue_tf.evaluation.collapse import Mark
+from bert_glue_tf.evaluation.collapse import Mark, Marked
 from bert_glue_tf.reports import formats, rows
 from bert_glue_tf.reports import tables as rooms
 from bert_glue_tf.reports.measured import SAMPLE
@@ -216,7 +216,7 @@ def tried(trials: Sequence[Trial], choice: Choice | None) -> Table[Trial]:
         Column("size", lambda t: t.bytes, formats.size),
         Column("ms", ms, formats.milliseconds),
         Column(
-            "chosen by", lambda t: formats.Score(t.score, t.mark), formats.score, rows.score_tone
+            "chosen by", lambda t: formats.Score(t.score, mark(t)), formats.score, rows.score_tone
         ),
         Column("lost", lambda t: t.drop, formats.signed),
         Column("95 % interval", lambda t: t.drop_interval, formats.signed_span, spare=2),
@@ -230,6 +230,11 @@ def tried(trials: Sequence[Trial], choice: Choice | None) -> Table[Trial]:
         ),
     )
     return Table(columns, tuple(shown))
+
+
+def mark(trial: Trial) -> Mark | None:
+    """Return the mark that a file is shown with; None where it needs none."""
+    return Marked(trial.collapsed, trial.at_chance).mark
 
 
 def path(steps: Sequence[Step]) -> Table[Step]:

@@ -363,9 +363,8 @@ def test_lengths_fit_the_training_texts_where_none_are_given(run, examples, capl
     pieces = lengths.pieces_of(run, examples["train"])
     assert (pieces <= found[-1]).all()
     assert found[-1] - pieces.max() < 8
-    assert (
-        f"lengths {', '.join(map(str, found))}: they hold 50 %, 90 %, 100 % of the" in caplog.text
-    )
+    shares = ", ".join(f"{one} ({100 * (pieces <= one).mean():.0f} %)" for one in found)
+    assert f"training texts each holds whole: {shares}" in caplog.text
 
 
 def test_an_export_that_is_there_keeps_its_lengths(done, folder, run):
