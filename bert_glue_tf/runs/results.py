@@ -114,4 +114,6 @@ def warn_without(folder: pathlib.Path) -> None:
 
 def runs_in(folder: pathlib.Path) -> list[pathlib.Path]:
     """Return the folders of finished runs in a folder, sorted; none where it cannot be read."""
-    return sorted(file.parent for file in folder.glob(f"*/{FILE_NAME}"))
+    # An export has records as well, but no settings of a training.
+    found = (file.parent for file in folder.glob(f"*/{FILE_NAME}"))
+    return sorted(one for one in found if (one / "config.json").is_file())
