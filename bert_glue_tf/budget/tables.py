@@ -131,7 +131,7 @@ def _pace(outcome: Outcome) -> str:
     now, then = told["predicted"], outcome.predicted["ms"]
     if abs(now - then) > _FAR * then:
         lines.append(
-            f"By the costs that the structures were sought with, this file would take "
+            "By the costs that the structures were sought with, this file would take "
             f"{formats.milliseconds(then)} ms; by those of the last session, "
             f"{formats.milliseconds(now)} ms, "
             f"{formats.percent(abs(now - then) / then)} {'more' if now > then else 'less'}: the "

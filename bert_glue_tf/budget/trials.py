@@ -162,10 +162,8 @@ class Trials:
             is_kept = recipe != FLOAT32 or stage == ORIGINAL
             if is_kept:
                 write_atomically(path, content)
-            texts = f"{len(split):,} training examples" + " held out" * (
-                not self._held_out.was_seen
-            )
-            with doing(f"{name}, {recipe}: scoring on {texts}"):
+            texts = "training examples" if self._held_out.was_seen else "held-out training examples"
+            with doing(f"{name}, {recipe}: scoring on {len(split):,} {texts}"):
                 logits = _answers(content, self._settings.threads, split, recipe)
             self._write_logits(name, recipe, logits)
             cost = predicted.get(recipe)

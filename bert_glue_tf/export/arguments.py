@@ -48,10 +48,11 @@ def folders() -> list[pathlib.Path]:
     patterns = flags.FLAGS["runs"].value
     found = [folder for pattern in patterns for folder in _folders(pattern)]
     if not found:
-        several = " Several are given one by one: --runs=FOLDER --runs=OTHER."
+        has_commas = any("," in pattern for pattern in patterns)
+        hint = " Several are given one by one: --runs=FOLDER --runs=OTHER." if has_commas else ""
         raise UserError(
             f"--runs={' '.join(patterns)}: no such folder. Give folders of the train command, "
-            f"for example --runs='runs/*' (in quotes).{several * any(',' in p for p in patterns)}"
+            f"for example --runs='runs/*' (in quotes).{hint}"
         )
     return found
 

@@ -32,7 +32,7 @@ from bert_glue_tf.export.record import ExportResult
 from bert_glue_tf.export.timings import FILE_NAME, Timing, identity_of, reference_order
 from bert_glue_tf.models.quantization import recipes
 from bert_glue_tf.runs import results, versions
-from bert_glue_tf.runs.paths import name_of, with_sizes
+from bert_glue_tf.runs.paths import name_of, warn_without, with_sizes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -177,7 +177,7 @@ def _warn_without_files(folder: pathlib.Path) -> None:
         told = layout.near(folder), FOLDER
         logging.warning("%s: no exported file in it (%s/), so nothing of it is timed", *told)
     else:
-        results.warn_without(folder)
+        warn_without(folder)
 
 
 def _file(export: ExportFolder, folder: pathlib.Path, record: ExportResult) -> File:

@@ -24,7 +24,7 @@ from bert_glue_tf.reports import groups, machine, rows, times
 from bert_glue_tf.reports.measured import KERAS, Model
 from bert_glue_tf.runs import identity, results
 from bert_glue_tf.runs.history import read_history
-from bert_glue_tf.runs.paths import with_sizes
+from bert_glue_tf.runs.paths import warn_without, with_sizes
 from bert_glue_tf.runs.results import ExperimentResult
 
 
@@ -101,7 +101,7 @@ def _folder(folder: pathlib.Path, name: str) -> Iterator[Model]:
     file = folder / results.FILE_NAME
     records = results.load(file) if file.is_file() else []
     if not records:
-        results.warn_without(folder)
+        warn_without(folder)
         return
     record = dataclasses.replace(records[-1], config=identity.settings(file, records[-1].config))
     history = read_history(folder / "history.csv")

@@ -95,7 +95,7 @@ class Run:
         if not is_run:
             what = "no run (no config.json)" if is_folder else "no such folder"
             what = "a file, not a folder" if path.is_file() else what
-            inside = [one.name for one in results.runs_in(path)] if is_folder else []
+            inside = [one.name for one in paths.runs_in(path)] if is_folder else []
             hint = f", as one of those in it: {', '.join(inside)}" if inside else ""
             raise UserError(f"--{flag}={path}: {what}. Give the folder of a finished run{hint}.")
         try:

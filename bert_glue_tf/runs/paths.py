@@ -19,9 +19,13 @@ tensorboard/      curves: loss, scores, learning rate, sparsity; settings and re
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import pathlib
 
+from absl import logging
+
+from bert_glue_tf.core import layout
 from bert_glue_tf.runs import results
 
 LOCK = ".lock"
@@ -47,6 +51,25 @@ def with_sizes(folder: pathlib.Path) -> list[pathlib.Path]:
         return [folder]  # Not finished, though some of its sizes may be.
     found = (folder / SIZES).glob(f"*/{results.FILE_NAME}")
     return [folder, *sorted(file.parent for file in found)]
+
+
+def runs_in(folder: pathlib.Path) -> list[pathlib.Path]:
+    """Return the folders of finished runs in a folder, sorted; none where it cannot be read."""
+    # An export has records as well, but no settings of a training.
+    found = (file.parent for file in folder.glob(f"*/{results.FILE_NAME}"))
+    return sorted(one for one in found if RunPaths(one).config_file.is_file())
+
+
+@functools.cache  # A command that looks twice says it once.
+def warn_without(folder: pathlib.Path) -> None:
+    """Tell in the log that a folder has no record and is left out.
+
+    Args:
+      folder: absolute.
+    """
+    near = layout.near(folder)
+    hint = f"; --runs='{near}/*' takes the runs in it" if runs_in(folder) else ""
+    logging.warning("%s: no record in it (%s), left out%s", near, results.FILE_NAME, hint)
 
 
 @dataclasses.dataclass(frozen=True)

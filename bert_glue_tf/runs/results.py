@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import functools
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self
 
-from absl import logging
-
-from bert_glue_tf.core import layout, records
+from bert_glue_tf.core import records
 from bert_glue_tf.core.records import Record, check_types, with_nan
 
 FILE_NAME = "results.jsonl"
@@ -98,22 +95,3 @@ class ExperimentResult(Record):
 def load(path: str | pathlib.Path) -> list[ExperimentResult]:
     """Return all records of a run's file of JSON lines; see `records.load`."""
     return records.load(pathlib.Path(path), ExperimentResult)
-
-
-@functools.cache  # A command that looks twice says it once.
-def warn_without(folder: pathlib.Path) -> None:
-    """Tell in the log that a folder has no record and is left out.
-
-    Args:
-      folder: absolute.
-    """
-    inside = runs_in(folder)
-    hint = f"; --runs='{layout.near(folder)}/*' takes the runs in it" if inside else ""
-    logging.warning("%s: no record in it (%s), left out%s", layout.near(folder), FILE_NAME, hint)
-
-
-def runs_in(folder: pathlib.Path) -> list[pathlib.Path]:
-    """Return the folders of finished runs in a folder, sorted; none where it cannot be read."""
-    # An export has records as well, but no settings of a training.
-    found = (file.parent for file in folder.glob(f"*/{FILE_NAME}"))
-    return sorted(one for one in found if (one / "config.json").is_file())

@@ -126,7 +126,8 @@ def _call(command: str, arguments: Mapping[str, str], is_done: bool) -> None:
     """
     line = [sys.executable, "-m", f"bert_glue_tf.{command}"]
     line += [f"--{name}={value}" for name, value in arguments.items()]
-    logging.info("%s %s%s", command, " ".join(line[3:]), " (finished already)" * is_done)
+    state = " (finished already)" if is_done else ""
+    logging.info("%s %s%s", command, " ".join(line[3:]), state)
     # `text` for both, since it decides on the type of what is returned.
     done = subprocess.run(line, capture_output=is_done, text=True)
     if done.returncode:
