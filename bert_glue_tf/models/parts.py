@@ -31,6 +31,7 @@ CAPABILITIES: Mapping[str, str] = MappingProxyType(
         "quantization": "weights can only be put onto a file's grid in a network that can be built "
         "anew",
         "mixed_precision": "only a network that can be built anew can compute in another precision",
+        "products": "only a network that can be built anew can multiply in another precision",
     }
 )
 

@@ -11,6 +11,9 @@ from bert_glue_tf.models import encoders
 from bert_glue_tf.models.quantization.recipes import NOT_QUANTIZED, TRAINED, find
 from bert_glue_tf.models.word_heads.names import DEFAULT, names
 
+# Of --mixed_precision: float32, but for the products of matrices (`models.precision`).
+PRODUCTS = "bfloat16_products"
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class QuantizationSettings(Settings):

@@ -12,6 +12,7 @@ import re
 
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.core.settings import FRACTION, Limits, Settings, option, whole
+from bert_glue_tf.models.settings import PRODUCTS
 
 STRATEGIES = ("auto", "cpu", "gpu", "mirrored", "multi_worker", "tpu")
 BEST = "best"
@@ -20,7 +21,7 @@ CLASS_WEIGHTS = ("none", "balanced")
 LINEAR, CONSTANT, PLATEAU = DECAYS = ("linear", "none", "plateau")
 PLATEAU_FACTOR = 0.1  # PyTorch's and Keras's own of ReduceLROnPlateau.
 VALIDATION, TRAINING = WATCHED = ("validation", "training")  # Of --early_stopping_loss.
-PRECISIONS = ("auto", "none", "float16", "bfloat16")
+PRECISIONS = ("auto", "none", "float16", "bfloat16", PRODUCTS)
 _UP_TO_ONE = Limits(0.0, 1.0, "in [0, 1]")
 FIRST, ALL = TOKENS = ("first", "all")  # Of --distill_tokens.
 UNIFORM = "uniform"  # Of --distill_layers.
@@ -253,6 +254,7 @@ class DeviceSettings(Settings):
     mixed_precision: str = option(
         "auto",
         f"Numbers to compute with: {', '.join(PRECISIONS)}; none = float32, auto = bfloat16 on a "
-        "TPU, else none. Weights, masks and what is saved are float32.",
+        "TPU, else none; bfloat16_products = the products of a BERT's matrices alone, for CPUs "
+        "with AMX. Weights, masks and what is saved are float32.",
         choices=PRECISIONS,
     )

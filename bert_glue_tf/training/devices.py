@@ -15,6 +15,8 @@ import tf_keras
 from absl import logging
 
 from bert_glue_tf.core.errors import UserError, reason_of
+from bert_glue_tf.models import precision
+from bert_glue_tf.models.settings import PRODUCTS
 from bert_glue_tf.training import cluster
 
 LOCAL_TPU = "local"
@@ -118,9 +120,11 @@ def is_tpu(strategy: tf.distribute.Strategy) -> bool:
 
 
 def policy(mixed_precision: str, strategy: tf.distribute.Strategy) -> str:
-    """Return the name of the Keras dtype policy that --mixed_precision asks for here."""
+    """Return the name, of `precision.policy_of`, of the policy that --mixed_precision means."""
     if mixed_precision == "auto":
         mixed_precision = "bfloat16" if is_tpu(strategy) else "none"
+    if mixed_precision == PRODUCTS:
+        return mixed_precision
     return "float32" if mixed_precision == "none" else f"mixed_{mixed_precision}"
 
 
@@ -128,7 +132,7 @@ def policy(mixed_precision: str, strategy: tf.distribute.Strategy) -> str:
 def building(strategy: tf.distribute.Strategy, policy_name: str) -> Iterator[None]:
     """Let layers made inside compute under the policy, with variables of the strategy."""
     before = tf_keras.mixed_precision.global_policy()
-    tf_keras.mixed_precision.set_global_policy(policy_name)
+    tf_keras.mixed_precision.set_global_policy(precision.policy_of(policy_name))
     try:
         with strategy.scope():
             yield

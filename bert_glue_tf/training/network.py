@@ -17,6 +17,7 @@ from bert_glue_tf.models import classifiers, encoders, loading, probing
 from bert_glue_tf.models.backbone import Backbone
 from bert_glue_tf.models.quantization import imitation
 from bert_glue_tf.models.quantization.recipes import NOT_QUANTIZED
+from bert_glue_tf.models.settings import PRODUCTS
 from bert_glue_tf.runs.config import ExperimentConfig
 from bert_glue_tf.runs.inputs import deciding
 from bert_glue_tf.runs.run_folder import RunFolder
@@ -183,7 +184,7 @@ def load_encoder(
         )
     if config.mixed_precision not in ("auto", "none"):
         backbone.require(
-            "mixed_precision",
+            "products" if config.mixed_precision == PRODUCTS else "mixed_precision",
             f"--mixed_precision={config.mixed_precision}",
             f"Leave the flag out, or {backbone.instead}.",
         )

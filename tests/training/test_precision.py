@@ -15,7 +15,7 @@ from slow_fixtures import slow_to_make
 from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.models import heads, loading
 from bert_glue_tf.models.bert.classifier_weights import load_classifier
-from bert_glue_tf.runs.config import ExperimentConfig
+from bert_glue_tf.runs.config import ExperimentConfig, check_method
 from bert_glue_tf.runs.run_folder import RunFolder
 from bert_glue_tf.training import devices, experiment
 
@@ -107,6 +107,51 @@ def test_mixed_precision_trains_float32_weights_and_saves_a_float32_model(
     np.testing.assert_allclose(again(features), padded(features), atol=2e-2)
 
 
+def test_products_alone_are_computed_in_bfloat16(settings, in_float32, tmp_path, monkeypatch):
+    seen = Seen(monkeypatch)
+    full, _ = in_float32
+    mixed = dataclasses.replace(settings, mixed_precision="bfloat16_products")
+    record = experiment.train_and_evaluate(mixed, RunFolder.open(tmp_path / "mixed", mixed))
+    assert record.environment["precision"] == "bfloat16_products"
+    assert record.sparsity == full.sparsity
+    assert record.metrics["loss"] == pytest.approx(full.metrics["loss"], abs=2e-2)
+    assert record.metrics["loss"] != full.metrics["loss"]
+
+    (trained,) = seen.models
+    assert {weight.dtype for weight in trained.weights} == {tf.float32}
+    encoder = next(layer for layer in trained.layers if "bert" in layer.name)
+    assert encoder.compute_dtype == "float32"
+    features = {n: np.ones((2, 8), np.int32) for n in ("input_word_ids", "input_mask")}
+    features["input_type_ids"] = np.zeros((2, 8), np.int32)
+    padded = heads.over(trained, features)
+    graph = tf.function(padded).get_concrete_function(features).graph
+    small = {op.type for op in every_operation(graph) for t in op.outputs if t.dtype == tf.bfloat16}
+    assert small <= {"Cast", "Einsum", "ReadVariableOp", "Identity"}
+    products = [op for op in every_operation(graph) if op.type == "Einsum"]
+    assert len(products) == encoder.architecture.layers * (6 + 2)  # Matrices, and attention.
+    assert {op.outputs[0].dtype for op in products} == {tf.bfloat16}
+
+    saved = tf.saved_model.load(str(tmp_path / "mixed" / "model"))
+    graph = saved.serve.get_concrete_function(
+        {n: tf.TensorSpec((None, None), tf.int32, name=n) for n in features}
+    ).graph
+    dtypes = {t.dtype for op in every_operation(graph) for t in op.outputs}
+    assert tf.bfloat16 not in dtypes
+    again = load_classifier(tmp_path / "mixed" / "model")
+    np.testing.assert_allclose(again(features), padded(features), atol=2e-2)
+
+
+def test_products_of_a_file_s_whole_numbers_are_not_rounded(settings):
+    mixed = dataclasses.replace(
+        settings,
+        pruning_method="none",
+        mixed_precision="bfloat16_products",
+        quantize_aware="int8",
+    )
+    with refuses(UserError, "--quantize_aware=int8 --mixed_precision=bfloat16_products", "exact"):
+        check_method(mixed)
+
+
 def test_an_encoder_held_as_a_saved_model_computes_as_it_was_saved(settings, tmp_path, monkeypatch):
     monkeypatch.setattr(loading, "load", functools.partial(loading.load, family="saved_model"))
     mixed = dataclasses.replace(settings, mixed_precision="bfloat16", pruning_scope="classifier")
@@ -118,6 +163,7 @@ def test_bfloat16_is_what_a_tpu_computes_with(monkeypatch):
     cpu = tf.distribute.OneDeviceStrategy("/cpu:0")
     assert devices.policy("auto", cpu) == "float32"
     assert devices.policy("float16", cpu) == "mixed_float16"
+    assert devices.policy("bfloat16_products", cpu) == "bfloat16_products"
     monkeypatch.setattr(devices, "is_tpu", lambda strategy: True)
     assert devices.policy("auto", cpu) == "mixed_bfloat16"
     assert devices.policy("none", cpu) == "float32"

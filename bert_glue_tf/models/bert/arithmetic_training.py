@@ -31,7 +31,8 @@ class TrainingArithmetic:
     Weights are variables or tensors, features int32 [batch, length].
 
     Attributes:
-      dtype: of products and of what is between them.
+      dtype: of what is between products.
+      products: dtype in which the layers' matrices are multiplied; each result is cast to `dtype`.
       mask: makes [batch, from, to] of embeddings and a mask [batch, to].
       dropouts: name of a point -> Keras's layer of the dropout there.
       softmaxes: name of a point -> Keras's layer, of scores and a mask.
@@ -41,6 +42,7 @@ class TrainingArithmetic:
     """
 
     dtype: tf.DType
+    products: tf.DType
     mask: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
     dropouts: Mapping[str, Callable[[tf.Tensor], tf.Tensor]]
     softmaxes: Mapping[str, Callable[[tf.Tensor, tf.Tensor], tf.Tensor]]
@@ -138,14 +140,14 @@ class TrainingArithmetic:
 
     def scores(self, query: tf.Tensor, key: tf.Tensor) -> tf.Tensor:
         query = tf.multiply(query, 1.0 / math.sqrt(float(query.shape[-1])))
-        return tf.einsum("aecd,abcd->acbe", key, query)
+        return self._multiply("aecd,abcd->acbe", key, query)
 
     def softmax(self, name: str, scores: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
         # All heads share the mask.
         return self.softmaxes[name](scores, tf.expand_dims(mask, axis=-3))
 
     def context(self, weights: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
-        return tf.einsum("acbe,aecd->abcd", weights, value)
+        return self._multiply("acbe,aecd->abcd", weights, value)
 
     def add(self, left: tf.Tensor, right: tf.Tensor) -> tf.Tensor:
         return tf.cast(left, right.dtype) + right
@@ -172,8 +174,15 @@ class TrainingArithmetic:
         self, equation: str, source: tf.Tensor, name: str, kernel: Any, bias: Any
     ) -> tf.Tensor:
         with tf.name_scope(_layer_name(name)):
-            product = tf.einsum(equation, self._cast(source), self._weight(kernel))
+            product = self._multiply(equation, self._cast(source), self._weight(kernel))
             return product + self._weight(bias)
+
+    def _multiply(self, equation: str, left: Any, right: Any) -> tf.Tensor:
+        """Return the einsum of factors of `dtype`, multiplied as `products`."""
+        if self.products == self.dtype:
+            return tf.einsum(equation, left, right)
+        left, right = (tf.cast(factor, self.products) for factor in (left, right))
+        return self._cast(tf.einsum(equation, left, right))
 
     def _rows(self, ids: tf.Tensor, look_up: Callable[[tf.Tensor], tf.Tensor]) -> tf.Tensor:
         """Return the row of each id: [batch, length, hidden]."""

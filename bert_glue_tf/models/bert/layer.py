@@ -17,6 +17,7 @@ from official.nlp.modeling import layers, networks
 
 from bert_glue_tf.data import packing
 from bert_glue_tf.data.preprocessing import INPUTS
+from bert_glue_tf.models import precision
 from bert_glue_tf.models.bert import forward, structure
 from bert_glue_tf.models.bert.architecture import (
     INITIALIZER_RANGE,
@@ -186,9 +187,9 @@ class BertEncoder(networks.BertEncoderV2):
                 f"{point}/intermediate": block._inner_dropout_layer,
                 f"{point}/output": block._output_dropout,
             }
-        dtype = tf.as_dtype(self.compute_dtype)
         return TrainingArithmetic(
-            dtype,
+            tf.as_dtype(self.compute_dtype),
+            precision.products_of(self),
             self._attention_mask_layer,
             dropouts,
             softmaxes,

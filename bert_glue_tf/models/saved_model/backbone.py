@@ -77,7 +77,7 @@ class SavedModelBackbone(TransformerNames, Backbone):
 
     def _lack(self, capability: str) -> str:
         encoder = f"the encoder {self.provenance['name']} is held as a SavedModel ({self.reason})"
-        if capability == "mixed_precision":
+        if capability in ("mixed_precision", "products"):
             return f"{encoder}, and computes as it was saved"
         if capability == "dropout":
             return f"{encoder}, so its dropout cannot be set"

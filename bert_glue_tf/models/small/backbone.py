@@ -55,6 +55,7 @@ class SmallBackbone(Convolutional):
             "states": "shows none of its layers to a teacher or a student",
             "quantization": "is quantized after its training only",
             "mixed_precision": "computes in float32: it is too small to gain by another precision",
+            "products": "computes in float32: it is too small to gain by another precision",
         }
     )
     shapes: ClassVar[Any] = shapes_of

@@ -57,6 +57,7 @@ class TextCnnBackbone(Convolutional):
             "vocabulary": "has the words that its folder was written with",
             "states": "shows none of its layers to a teacher or a student",
             "quantization": "is quantized after its training only",
+            "products": "has convolutions, which are not computed in bfloat16 by themselves",
         }
     )
     shapes: ClassVar[Any] = shapes_of
