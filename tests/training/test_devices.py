@@ -95,11 +95,15 @@ def test_two_replicas_train_what_one_device_trains(settings, tmp_path):
     one = experiment.train_and_evaluate(padded, RunFolder.open(tmp_path / "one", padded))
     mirrored = dataclasses.replace(settings, strategy="mirrored")
     pruned = dataclasses.replace(mirrored, pruning_method="classifier_magnitude")
+    aware = dataclasses.replace(settings, quantize_aware="int8")
+    experiment.train_and_evaluate(aware, RunFolder.open(tmp_path / "aware_one", aware))
+    aware = dataclasses.replace(aware, strategy="mirrored")
     runs = [
         (str(tmp_path / "native"), None, mirrored.to_json()),
         (str(tmp_path / "pruned"), None, pruned.to_json()),
         # `auto` sees no GPU and takes one CPU, where tfmot's wrapper prunes.
         (str(tmp_path / "auto"), None, dataclasses.replace(pruned, strategy="auto").to_json()),
+        (str(tmp_path / "aware"), None, aware.to_json()),
     ]
     told = on_two_cpus(runs)
     weights = load_classifier(tmp_path / "one" / "model").get_weights()
@@ -129,6 +133,20 @@ def test_two_replicas_train_what_one_device_trains(settings, tmp_path):
         assert np.mean(kernels[-1] == 0) == pytest.approx(0.8, abs=1 / 32)
     # tfmot ranks a step later than the masks on replicas: of 64 weights few may differ.
     assert np.mean((kernels[0] == 0) == (kernels[1] == 0)) > 0.9
+
+    # Trained for an int8 file: a replica moves its ranges by its own half of each batch, whose
+    # smallest and largest values lie within those of the whole batch, and both keep the mean.
+    whole, halves = (
+        read_weights(tmp_path / name / "model").trained.ranges for name in ("aware_one", "aware")
+    )
+    assert list(whole) == list(halves)
+    for point, (low, high) in whole.items():
+        width = high - low
+        assert halves[point] == pytest.approx((low, high), abs=0.25 * width), point
+        assert halves[point] != (0.0, 0.0)
+    losses = [results.load(tmp_path / n / "results.jsonl")[0] for n in ("aware_one", "aware")]
+    assert losses[1].metrics["loss"] == pytest.approx(losses[0].metrics["loss"], abs=2e-2)
+    assert losses[1].environment["replicas"] == 2
 
 
 def test_what_cuts_before_the_training_leaves_the_same_on_replicas(tmp_path):
