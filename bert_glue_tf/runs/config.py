@@ -22,7 +22,7 @@ from bert_glue_tf.core.errors import UserError
 from bert_glue_tf.core.settings import option, whole
 from bert_glue_tf.data.settings import BatchSettings, DataSettings
 from bert_glue_tf.models.quantization.recipes import NOT_QUANTIZED, RECIPES, TRAINED, get
-from bert_glue_tf.models.settings import PRODUCTS, EncoderSettings, QuantizationSettings
+from bert_glue_tf.models.settings import EncoderSettings, QuantizationSettings
 from bert_glue_tf.runs.settings import (
     NEEDED,
     START,
@@ -235,7 +235,6 @@ def check_method(settings: ExperimentConfig) -> None:
         )
     registry.check(settings.pruning_method, settings.pruning_options, settings.given_pruning)
     _require_whole_blocks(settings)
-    _require_whole_numbers(settings)
     unused = [name for name in settings.given() if name in settings.unused_teaching]
     if unused:
         needed = next(n for n in NEEDED if unused[0] in NEEDED[n] and not getattr(settings, n))
@@ -260,20 +259,6 @@ def _require_whole_blocks(settings: ExperimentConfig) -> None:
                 f"are no blocks any more. Good: --quantize_aware={' or '.join(good)}; or cut in a "
                 f"run of its own."
             )
-
-
-def _require_whole_numbers(settings: ExperimentConfig) -> None:
-    """Refuse to round the products of a training whose factors are a file's whole numbers.
-
-    Raises:
-      UserError: names both flags.
-    """
-    if settings.quantize_aware != NOT_QUANTIZED and settings.mixed_precision == PRODUCTS:
-        raise UserError(
-            f"--quantize_aware={settings.quantize_aware} --mixed_precision={PRODUCTS}: the "
-            "training multiplies the whole numbers of the file, whose sums are exact in float32 "
-            "and not in bfloat16. Leave --mixed_precision out."
-        )
 
 
 def means_nothing(name: str, value: Any, needed: str) -> UserError:

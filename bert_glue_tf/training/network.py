@@ -195,6 +195,10 @@ def _policy(job: Job, backbone: Backbone) -> str:
     """Return the dtype policy's name to train with, as far as the encoder can choose."""
     if backbone.why_not("mixed_precision"):
         return "float32"
+    is_for_file = job.config.quantize_aware != NOT_QUANTIZED
+    if is_for_file and job.config.mixed_precision == PRODUCTS:
+        # The factors are the file's whole numbers, whose sums are exact in float32 alone.
+        return "float32"
     return devices.policy(job.config.mixed_precision, job.strategy)
 
 
