@@ -40,21 +40,20 @@ class Found:
       name: of the run's folder.
       candidate: the structure, its recipe and what it costs by prediction.
       budget: of the search that has found it.
-      cost: of its file as measured; None before.
+      costs: recipe -> of its file as measured; empty before.
     """
 
     name: str
     candidate: Candidate
     budget: Budget
-    cost: Cost | None = None
+    costs: Mapping[str, Cost] = dataclasses.field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Return it in JSON types."""
         values = dataclasses.asdict(self.candidate)
-        cost = None if self.cost is None else dataclasses.asdict(self.cost)
         return {
             "name": self.name,
-            "cost": cost,
+            "costs": {name: dataclasses.asdict(one) for name, one in self.costs.items()},
             "budget": {n: _number(v) for n, v in dataclasses.asdict(self.budget).items()},
             **values,
             "measured": _number(self.candidate.measured),
@@ -75,8 +74,12 @@ class Found:
             measured=math.nan if measured is None else float(measured),
         )
         budget = {n: math.inf if v is None else v for n, v in values["budget"].items()}
-        cost = None if values["cost"] is None else Cost(**values["cost"])
-        return cls(str(values["name"]), candidate, Budget(**budget), cost)
+        if "costs" in values:
+            costs = {str(name): Cost(**one) for name, one in values["costs"].items()}
+        else:  # Of an earlier version, which has measured the file of one recipe.
+            known = values["cost"]
+            costs = {} if known is None else {candidate.recipe: Cost(**known)}
+        return cls(str(values["name"]), candidate, Budget(**budget), costs)
 
 
 # Candidate, and the budget that it is to keep -> a better one, judged as a whole.
@@ -142,15 +145,16 @@ class Candidates:
             self._write()
         return known
 
-    def measured(self, found: Found, measure: Callable[[], Cost]) -> Cost:
-        """Return what the file of a structure costs, measured once and then kept."""
+    def measured(
+        self, found: Found, measure: Callable[[], Mapping[str, Cost]]
+    ) -> Mapping[str, Cost]:
+        """Return what the files of a structure cost, by recipe, measured once and then kept."""
         known = self._found[found.name]
-        if known.cost is None:
-            known = dataclasses.replace(known, cost=measure())
+        if not known.costs:
+            known = dataclasses.replace(known, costs=measure())
             self._found[found.name] = known
             self._write()
-        assert known.cost is not None
-        return known.cost
+        return known.costs
 
     def tightened(self, found: Found, number: int, measured: Cost) -> Found | None:
         """Return another structure for a recipe whose file is above the budget.

@@ -93,7 +93,7 @@ class Work:
         self._tried: list[Trial] = []
         self._found: dict[str, Found] = {}  # By the names of their runs.
         self._networks: dict[str, Run] = {}
-        self._keeping: set[str] = set()  # Those whose file was measured to keep the budget.
+        self._keeping: set[str] = set()  # Those of which a file was measured to keep the budget.
 
     def search(self) -> str:
         """Write the smaller networks, try their files, and return what came of it in words."""
@@ -206,14 +206,14 @@ class Work:
         return {"predicted": cost.ms, "measured": timed.ms, "busy": timed.busy}
 
     def _searched_within(self, found: Found) -> None:
-        """Write a structure and try its file; while it is above the budget, a smaller one."""
+        """Write a structure and try its files; while all are above the budget, a smaller one."""
         for number in range(TIGHTENINGS + 1):
             trials = self._searched(found)
-            own = next(one for one in trials if one.recipe == found.candidate.recipe)
-            measured = self._candidates.measured(found, functools.partial(self._cost, own))
-            if keeps(measured, self._limits):
+            costs = self._candidates.measured(found, functools.partial(self._costs, trials))
+            if any(keeps(one, self._limits) for one in costs.values()):
                 self._keeping.add(found.name)
                 return
+            measured = costs[found.candidate.recipe]
             logging.info(
                 "%s: %s and %s ms, above the budget",
                 found.name,
@@ -225,10 +225,10 @@ class Work:
                 return
             found = other
 
-    def _cost(self, trial: Trial) -> Cost:
-        """Return the bytes of a file, and its milliseconds in a session with the original's."""
-        _, (timed,), _ = self._trials.timed([trial], self._job.length)
-        return Cost(trial.bytes, timed.ms)
+    def _costs(self, trials: Sequence[Trial]) -> dict[str, Cost]:
+        """Return the bytes of files by recipe, and their milliseconds in a session of all."""
+        _, timed, _ = self._trials.timed(trials, self._job.length)
+        return {one.trial.recipe: Cost(one.trial.bytes, one.ms) for one in timed}
 
     def _searched(self, found: Found) -> list[Trial]:
         """Write a structure as a run, and try its files."""
@@ -345,10 +345,15 @@ def _searched_name(chosen: Choice) -> str:
 
 
 def _is_of(found: Found, trial: Trial) -> bool:
-    """Tell if a file's network has a structure; a block without units is written with one."""
-    widths = [(one.get("heads"), one.get("neurons")) for one in trial.widths]
+    """Tell if a file's network has a structure.
+
+    A block without units is written with one that gives nothing, which a training may make use of.
+    """
     sizes = found.candidate.structure.sizes
-    written = [tuple(max(1, units) for units in both) for both in sizes.widths]
+    own = [(one.get("heads", 0), one.get("neurons", 0)) for one in trial.widths]
+    widths, written = (
+        [tuple(max(1, units) for units in both) for both in some] for some in (own, sizes.widths)
+    )
     return widths == written and trial.pieces == sizes.pieces
 
 

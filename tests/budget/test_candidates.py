@@ -87,7 +87,8 @@ def test_a_file_above_the_budget_asks_for_a_smaller_structure(tmp_path):
     asked = candidates(tmp_path, Limits(max_mb=1.2))
     first = asked.first()[0]
     # Its file takes 1.3 times as much as was predicted.
-    measured = asked.measured(first, lambda: Cost(1.3 * first.candidate.predicted.bytes, 0.9))
+    costs = {"int4": Cost(1.3 * first.candidate.predicted.bytes, 0.9)}
+    measured = asked.measured(first, lambda: costs)["int4"]
     other = asked.tightened(first, 1, measured)
     assert other.name == "searched-int4-2"
     ratio = measured.bytes / first.candidate.predicted.bytes
@@ -102,15 +103,25 @@ def test_structures_are_refined_and_measured_once_and_read_again(tmp_path):
     first = asked.first()[0]
     better = asked.refined(first)
     assert better.candidate.measured == 0.5
-    asked.measured(first, lambda: Cost(1.0, 2.0))
+    costs = {"int4": Cost(1.0, 2.0), "dynamic_int8": Cost(1.5, 1.0)}
+    asked.measured(first, lambda: costs)
 
     def fail(*_):
         raise AssertionError("done before")
 
     again = candidates(tmp_path, Limits(max_mb=1.2), refine=fail)
     assert again.first()[0].candidate.structure == first.candidate.structure
-    assert again.refined(first) == dataclasses.replace(better, cost=Cost(1.0, 2.0))
-    assert again.measured(first, fail) == Cost(1.0, 2.0)
+    assert again.refined(first) == dataclasses.replace(better, costs=costs)
+    assert again.measured(first, fail) == costs
+    # An earlier version has measured one file of each.
+    file = CompressFolder(tmp_path).candidates_file
+    some = json.loads(file.read_text())
+    for one in some:
+        known = one.pop("costs")
+        one["cost"] = known.get("int4")
+    file.write_text(json.dumps(some))
+    earlier = candidates(tmp_path, Limits(max_mb=1.2), refine=fail)
+    assert earlier.measured(first, fail) == {"int4": Cost(1.0, 2.0)}
 
 
 def test_a_damaged_file_of_structures_is_refused(tmp_path):

@@ -361,3 +361,41 @@ def test_a_chosen_file_that_is_gone_is_named():
     trials._folder, trials._known = CompressFolder(pathlib.Path("c")), {}
     with refuses(UserError, "trained-int4/int4.tflite", "was chosen"):
         trials.known("trained-int4", "int4")
+
+
+@pytest.mark.parametrize(
+    ("ms", "written"),
+    [
+        # int4, for which the structure was found, is too slow; int8 of the same network is not.
+        ({"int4": 3.0, "dynamic_int8": 2.0}, ["searched-int4"]),
+        ({"int4": 3.0, "dynamic_int8": 2.6}, ["searched-int4", "searched-int4-2"]),
+    ],
+)
+def test_a_network_keeps_the_budget_where_one_of_its_files_does(made, ms, written):
+    class Timed(FakeTrials):
+        def timed(self, trials, length):
+            contenders = [Contender(one, ms[one.recipe]) for one in trials]
+            if trials[0].run == "searched-int4-2":
+                contenders = [Contender(one, 1.0) for one in trials]
+            return Contender(trial("original"), 25.0), contenders, "s"
+
+    class One(FakeCandidates):
+        def first(self):
+            return [found("searched-int4")]
+
+        def measured(self, one, measure):
+            return measure()
+
+        def tightened(self, one, number, measured):
+            assert (number, measured.ms) == (1, ms["int4"])
+            return found("searched-int4-2")
+
+    given = {f"searched-int4 {recipe}": {"bytes": 5_000_000, "loss": 0.3} for recipe in ms}
+    given |= {f"searched-int4-2 {recipe}": {"bytes": 4_000_000, "loss": 0.4} for recipe in ms}
+    limits = Limits(max_mb=6, max_ms=2.5)
+    asked, _, begun = made(Timed(given), One(["int4", "dynamic_int8"]), limits=limits)
+    asked.search()
+    assert list(asked._found) == written
+    # Trained is the one with a file within the budget, though the other loses less untrained.
+    asked.train()
+    assert begun[0] == written[-1].replace("searched", "trained")
