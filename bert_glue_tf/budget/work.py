@@ -347,7 +347,7 @@ def _searched_name(chosen: Choice) -> str:
 def _is_of(found: Found, trial: Trial) -> bool:
     """Tell if a file's network has a structure.
 
-    A block without units is written with one that gives nothing, which a training may make use of.
+    A block without units is written with one, whose output is zero.
     """
     sizes = found.candidate.structure.sizes
     own = [(one.get("heads", 0), one.get("neurons", 0)) for one in trial.widths]

@@ -9,12 +9,12 @@ from bert_glue_tf.models.settings import PRODUCTS
 
 
 class ProductsPolicy(tf_keras.mixed_precision.Policy):
-    """Float32, but that the encoder's products of matrices are computed in another dtype.
+    """Float32, but that the products of an encoder's layers are computed in another dtype.
 
     What is around a product (layer norms, activations, softmax, sums) stays float32, and so do the
-    variables and the outputs. Processors with tiles of bfloat16 (Intel's AMX) multiply such
-    matrices several times as fast, and have no faster way for the rest, which Keras's own
-    `mixed_bfloat16` computes in bfloat16 too and which is slower there.
+    variables, the outputs, and the pooler. Processors with tiles of bfloat16 (Intel's AMX) multiply
+    such matrices faster than float32, but nothing else, which Keras's own `mixed_bfloat16` computes
+    in bfloat16 too; docs/devices.md has what was measured.
 
     Attributes:
       products: the dtype of both factors, and of the result before it is cast to float32.
@@ -23,6 +23,10 @@ class ProductsPolicy(tf_keras.mixed_precision.Policy):
     def __init__(self, products: str = "bfloat16") -> None:
         super().__init__("float32")
         self.products = tf.as_dtype(products)
+
+    def get_config(self) -> dict[str, str]:
+        """Return what `from_config` makes the policy from."""
+        return {"products": self.products.name}
 
 
 def policy_of(name: str) -> tf_keras.mixed_precision.Policy:

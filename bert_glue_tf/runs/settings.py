@@ -254,7 +254,7 @@ class DeviceSettings(Settings):
     mixed_precision: str = option(
         "auto",
         f"Numbers to compute with: {', '.join(PRECISIONS)}; none = float32, auto = bfloat16 on a "
-        "TPU, else none; bfloat16_products = the products of a BERT's matrices alone, for CPUs "
-        "with AMX. Weights, masks and what is saved are float32.",
+        "TPU, else none; bfloat16_products = bfloat16 in the products of a BERT's layers "
+        "alone, for CPUs with AMX. Weights, masks and what is saved are float32.",
         choices=PRECISIONS,
     )

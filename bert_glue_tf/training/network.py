@@ -44,7 +44,7 @@ class Network:
     Attributes:
       backbone: its encoder, with the preprocessing and the provenance.
       model: encoder and head, prepared by the pruning method.
-      policy: name of Keras's dtype policy that it computes in.
+      policy: name of the dtype policy that it computes in, of `precision.policy_of`.
       description: what the record tells of the encoder and of the run that it starts from.
       widths: of the encoder as it was loaded, as `Backbone.widths` counts them.
       whole: number of weights that the classifier has where nothing is cut out of its encoder.
@@ -183,10 +183,11 @@ def load_encoder(
             f"(python -m bert_glue_tf.export_tflite); or {backbone.instead}.",
         )
     if config.mixed_precision not in ("auto", "none"):
+        needed = "products" if config.mixed_precision == PRODUCTS else "mixed_precision"
         backbone.require(
-            "products" if config.mixed_precision == PRODUCTS else "mixed_precision",
+            needed,
             f"--mixed_precision={config.mixed_precision}",
-            f"Leave the flag out, or {backbone.instead}.",
+            f"Leave the flag out, or {backbone.instead_for(needed)}.",
         )
     return backbone
 

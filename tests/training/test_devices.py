@@ -135,7 +135,7 @@ def test_two_replicas_train_what_one_device_trains(settings, tmp_path):
     assert np.mean((kernels[0] == 0) == (kernels[1] == 0)) > 0.9
 
     # Trained for an int8 file: a replica moves its ranges by its own half of each batch, whose
-    # smallest and largest values lie within those of the whole batch, and both keep the mean.
+    # smallest and largest values lie within those of the whole batch.
     whole, halves = (
         read_weights(tmp_path / name / "model").trained.ranges for name in ("aware_one", "aware")
     )
@@ -144,9 +144,11 @@ def test_two_replicas_train_what_one_device_trains(settings, tmp_path):
         width = high - low
         assert halves[point] == pytest.approx((low, high), abs=0.25 * width), point
         assert halves[point] != (0.0, 0.0)
-    losses = [results.load(tmp_path / n / "results.jsonl")[0] for n in ("aware_one", "aware")]
-    assert losses[1].metrics["loss"] == pytest.approx(losses[0].metrics["loss"], abs=2e-2)
-    assert losses[1].environment["replicas"] == 2
+    alone, together = (
+        results.load(tmp_path / name / "results.jsonl")[0] for name in ("aware_one", "aware")
+    )
+    assert together.metrics["loss"] == pytest.approx(alone.metrics["loss"], abs=2e-2)
+    assert together.environment["replicas"] == 2
 
 
 def test_what_cuts_before_the_training_leaves_the_same_on_replicas(tmp_path):

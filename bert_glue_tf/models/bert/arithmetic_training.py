@@ -5,7 +5,8 @@ nodes, so that a training gives the same bits. The names count: in a graph, Tens
 tensors and more in an order that depends on them (measured on TensorFlow 2.20).
 
 With a mixed precision, a product's input and weights are cast to the layer's compute dtype, and
-layer norms stay in float32.
+layer norms stay in float32. Under `precision.ProductsPolicy` all is float32 but the products of the
+layers, attention's own included; the pooler and the tables of types and positions are as small.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ class TrainingArithmetic:
 
     Attributes:
       dtype: of what is between products.
-      products: dtype in which the layers' matrices are multiplied; each result is cast to `dtype`.
+      products: dtype in which the layers multiply, attention's scores and values included; each
+        result is cast to `dtype`.
       mask: makes [batch, from, to] of embeddings and a mask [batch, to].
       dropouts: name of a point -> Keras's layer of the dropout there.
       softmaxes: name of a point -> Keras's layer, of scores and a mask.

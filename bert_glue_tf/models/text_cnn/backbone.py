@@ -57,11 +57,13 @@ class TextCnnBackbone(Convolutional):
             "vocabulary": "has the words that its folder was written with",
             "states": "shows none of its layers to a teacher or a student",
             "quantization": "is quantized after its training only",
-            "products": "has convolutions, which are not computed in bfloat16 by themselves",
+            "products": "has no products that could be computed in bfloat16 alone",
         }
     )
     shapes: ClassVar[Any] = shapes_of
-    instead_of = MappingProxyType({"kernel": GIVE_A_SMALL_CNN})
+    instead_of = MappingProxyType(
+        {"kernel": GIVE_A_SMALL_CNN, "products": "give --mixed_precision=bfloat16"}
+    )
 
     @staticmethod
     def modules() -> Modules:
