@@ -237,8 +237,6 @@ def test_a_structure_is_written_as_a_finished_run(run, search, tmp_path):
     assert told["predicted"] == {"bytes": 1e6, "ms": 1.5}
     assert told["held_out"]
     assert result.widths["before"] == [{"heads": 2, "neurons": 32}] * 2
-    # The saved network has one head there, whose output is zero.
-    assert result.widths["after"] == [{"heads": 1, "neurons": 4}, {"heads": 0, "neurons": 2}]
     whole = run.result.parameters["total"]
     assert result.parameters["whole"] == whole > result.parameters["total"]
     assert result.encoder["starting_point"]["run"] == run.path.name

@@ -157,14 +157,8 @@ class BertBackbone(TransformerNames, Backbone):
         return told if recipe == NOT_QUANTIZED else {**told, QUANTIZE_AWARE: recipe}
 
     def widths(self, model: tf_keras.Model | None = None) -> list[dict[str, int]]:
-        named = {} if model is None else by_canonical_name(model.variables)
-        return [
-            {
-                "heads": structure.count(named, index, "head", block.heads),
-                "neurons": structure.count(named, index, "neuron", block.inner_dim),
-            }
-            for index, block in enumerate(self._own(model).each_block())
-        ]
+        blocks = self._own(model).each_block()
+        return [{"heads": block.heads, "neurons": block.inner_dim} for block in blocks]
 
     def _own(self, model: tf_keras.Model | None) -> Architecture:
         """Return the architecture of a live classifier's own weights; without one the encoder's."""

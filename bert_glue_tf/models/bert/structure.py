@@ -12,8 +12,6 @@ import types
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from bert_glue_tf.models.parts import Part
 from bert_glue_tf.models.transformer_names import name_of
 from bert_glue_tf.models.units import Group, Member
@@ -75,24 +73,6 @@ LAYER_UNITS: Mapping[str, LayerUnits] = types.MappingProxyType(
         "neuron": LayerUnits("output/kernel", {"intermediate/kernel": 1, "intermediate/bias": 0}),
     }
 )
-
-
-def count(named: Mapping[str, tf.Variable], index: int, kind: str, units: int) -> int:
-    """Return how many units a layer has, of those that its variables have room for.
-
-    A block that has lost all of its units is kept as one whose output is zero, since Keras has no
-    variables of nothing; that one is none.
-
-    Args:
-      named: canonical name -> variable; empty where the values are not looked at.
-      index: of the layer.
-      kind: of `LAYER_UNITS`.
-      units: of the variables' shapes.
-    """
-    output = named.get(layer_name(index) + LAYER_UNITS[kind].output)
-    if units != 1 or output is None:
-        return units
-    return int(np.any(output.numpy()))
 
 
 def layer_units(kind: str, weights: Iterable[str], variables: Iterable[tf.Variable]) -> list[Group]:
