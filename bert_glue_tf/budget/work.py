@@ -345,15 +345,10 @@ def _searched_name(chosen: Choice) -> str:
 
 
 def _is_of(found: Found, trial: Trial) -> bool:
-    """Tell if a file's network has a structure.
-
-    A block without units is written with one, whose output is zero.
-    """
+    """Tell if a file's network has a structure; a block without units is written with one."""
+    widths = [(one.get("heads"), one.get("neurons")) for one in trial.widths]
     sizes = found.candidate.structure.sizes
-    own = [(one.get("heads", 0), one.get("neurons", 0)) for one in trial.widths]
-    widths, written = (
-        [tuple(max(1, units) for units in both) for both in some] for some in (own, sizes.widths)
-    )
+    written = [tuple(max(1, units) for units in both) for both in sizes.widths]
     return widths == written and trial.pieces == sizes.pieces
 
 

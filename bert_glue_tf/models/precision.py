@@ -14,7 +14,7 @@ class ProductsPolicy(tf_keras.mixed_precision.Policy):
     What is around a product (layer norms, activations, softmax, sums) stays float32, and so do the
     variables, the outputs, and the pooler. Processors with tiles of bfloat16 (Intel's AMX) multiply
     such matrices faster than float32, but nothing else, which Keras's own `mixed_bfloat16` computes
-    in bfloat16 too; docs/devices.md has what was measured.
+    in bfloat16 too.
 
     Attributes:
       products: the dtype of both factors, and of the result before it is cast to float32.

@@ -13,7 +13,7 @@ from messages import refuses
 from slow_fixtures import slow_to_make
 
 from bert_glue_tf.core.errors import UserError
-from bert_glue_tf.models import heads, loading
+from bert_glue_tf.models import heads, loading, precision
 from bert_glue_tf.models.bert.classifier_weights import load_classifier
 from bert_glue_tf.runs.config import ExperimentConfig
 from bert_glue_tf.runs.run_folder import RunFolder
@@ -164,6 +164,9 @@ def test_bfloat16_is_what_a_tpu_computes_with(monkeypatch):
     assert devices.policy("auto", cpu) == "float32"
     assert devices.policy("float16", cpu) == "mixed_float16"
     assert devices.policy("bfloat16_products", cpu) == "bfloat16_products"
+    policy = precision.policy_of("bfloat16_products")
+    again = precision.ProductsPolicy.from_config(policy.get_config())
+    assert (again.compute_dtype, again.products) == ("float32", tf.bfloat16)
     monkeypatch.setattr(devices, "is_tpu", lambda strategy: True)
     assert devices.policy("auto", cpu) == "mixed_bfloat16"
     assert devices.policy("none", cpu) == "float32"

@@ -6,7 +6,8 @@ tensors and more in an order that depends on them (measured on TensorFlow 2.20).
 
 With a mixed precision, a product's input and weights are cast to the layer's compute dtype, and
 layer norms stay in float32. Under `precision.ProductsPolicy` all is float32 but the products of the
-layers, attention's own included; the pooler and the tables of types and positions are as small.
+layers, attention's own included. The pooler's, and those with the tables of types and positions,
+stay float32, since they are too small to gain.
 """
 
 from __future__ import annotations
